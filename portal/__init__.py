@@ -1,0 +1,1 @@
+"""Ground (organisations, audit, kernel) and roof (settings, urls, API, pages) of Gongxiang."""

@@ -1,0 +1,1 @@
+"""The pure kernel: values and errors every capability shares. No Django, no clock, no I/O."""

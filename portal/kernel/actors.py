@@ -1,0 +1,64 @@
+"""Who acts: a person in an organisation, an API token, or the system itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from portal.kernel.errors import Forbidden
+
+__all__ = ["Actor", "Permission"]
+
+
+class Permission(StrEnum):
+    """Everything that can be allowed, as ``resource:action``. Alphabetical."""
+
+    ACCOUNTS_MANAGE = "accounts:manage"
+    APPLICATION_APPROVE = "application:approve"
+    APPLICATION_REVIEW = "application:review"
+    APPLICATION_SUBMIT = "application:submit"
+    AUDIT_READ = "audit:read"
+    BOOKING_DECIDE = "booking:decide"
+    BOOKING_REQUEST = "booking:request"
+    CLUSTER_READ = "cluster:read"
+    INSTRUMENT_MANAGE = "instrument:manage"
+    JOB_SUBMIT = "job:submit"
+    LEDGER_READ = "ledger:read"
+    MEMBERS_MANAGE = "members:manage"
+    PAYMENT_CONFIRM = "payment:confirm"
+    PAYMENT_DECLARE = "payment:declare"
+    PROGRAMME_DRAFT = "programme:draft"
+    PROGRAMME_PUBLISH = "programme:publish"
+    SESSION_RECORD = "session:record"
+    SETTLEMENT_APPROVE = "settlement:approve"
+    SETTLEMENT_DRAFT = "settlement:draft"
+    SETTLEMENT_PAY = "settlement:pay"
+    SETTLEMENT_READ_OWN = "settlement:read_own"
+    VOUCHER_READ_OWN = "voucher:read_own"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Whoever asks, with what they may do *in the organisation they act for*.
+
+    `user_id` and `organisation_id` are None only for the system. `label` goes into audit records.
+    """
+
+    user_id: int | None
+    organisation_id: int | None
+    label: str
+    permissions: frozenset[Permission] = field(default_factory=frozenset)
+    token_id: int | None = None
+    is_system: bool = False
+
+    @classmethod
+    def system(cls, label: str = "system") -> Actor:
+        return cls(user_id=None, organisation_id=None, label=label, permissions=frozenset(Permission), is_system=True)
+
+    def may(self, permission: Permission) -> bool:
+        return permission in self.permissions
+
+    def require(self, permission: Permission) -> None:
+        """Raises Forbidden unless `permission` is held."""
+        if permission not in self.permissions:
+            raise Forbidden(permission=permission.value)

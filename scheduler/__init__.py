@@ -1,0 +1,1 @@
+"""Who gets which resource, when: instruments and clusters, bookings and jobs."""

@@ -1,0 +1,62 @@
+"""What the portal asks of a calendar reader; ``integrations/ics`` answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from portal.kernel.errors import Invalid, noop
+from portal.kernel.period import Period
+
+__all__ = ["BusySpan", "CalendarReader", "CalendarRefused", "CalendarReport", "Skipped"]
+
+_ = noop
+
+
+class CalendarRefused(Invalid):
+    """The file cannot be trusted as a calendar: nothing is imported and nothing already imported changes.
+
+    `reason` is a stable code: empty, too_large, not_calendar, html, broken, too_many_components, too_frequent,
+    too_many_instances, unknown_zone.
+    """
+
+    code = "calendar.refused"
+    message = _("日历文件无法导入：%(detail)s")
+
+
+@dataclass(frozen=True, slots=True)
+class BusySpan:
+    """One span that blocks the resource, with the event it came from."""
+
+    period: Period
+    uid: str
+    summary: str
+    all_day: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An event that does not block, and why: cancelled, transparent, declined, no_time, not_event, broken."""
+
+    uid: str
+    summary: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarReport:
+    """What a file says. `busy` is sorted by start, not merged; `events` counts VEVENTs read."""
+
+    events: int
+    busy: Sequence[BusySpan]
+    skipped: Sequence[Skipped]
+
+
+class CalendarReader(Protocol):
+    def __call__(self, raw: bytes, *, zone: str, horizon: Period) -> CalendarReport:
+        """Read an iCalendar file (RFC 5545). Floating and all-day times are read in `zone` (IANA name).
+
+        Only instances that overlap `horizon` are returned. Never raises anything but CalendarRefused.
+        """

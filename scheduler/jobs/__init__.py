@@ -1,0 +1,1 @@
+"""Jobs on clusters: submit once, follow, meter, charge. ``ports.py`` is the scheduler adapter."""

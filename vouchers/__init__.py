@@ -1,0 +1,1 @@
+"""What is granted, owed and paid: programmes, vouchers, ledger, charges, payments, settlements."""
