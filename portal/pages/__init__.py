@@ -1,0 +1,1 @@
+"""HTML for people: one module per subject, templates in ``portal/templates``."""

@@ -1,0 +1,108 @@
+"""The shell every page shares: names, languages, and the navigation this actor may use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse, translate_url
+from django.utils.translation import get_language, gettext
+
+from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import noop
+
+__all__ = ["NAVIGATION", "Entry", "Link", "shell"]
+
+_ = noop
+P = Permission
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One place of the navigation.
+
+    `group` is where it stands: ``open`` (main row, everybody), ``work`` (second row, signed in) or ``self`` (account
+    menu). `needs` holds the permissions of which one suffices; empty asks only for what the group asks for.
+    """
+
+    label: str
+    url_name: str
+    group: str
+    needs: frozenset[Permission] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    label: str
+    url: str
+    current: str
+    """``page`` (this very page), ``true`` (a page below it) or empty: the value of ``aria-current``."""
+
+
+NAVIGATION: tuple[Entry, ...] = (
+    Entry(_("政策项目"), "programmes", "open"),
+    Entry(_("仪器预约"), "instruments", "open"),
+    Entry(_("算力集群"), "clusters", "open"),
+    Entry(_("工作台"), "dashboard", "work"),
+    Entry(_("我的券"), "wallet", "work", frozenset({P.VOUCHER_READ_OWN})),
+    Entry(_("申请"), "applications", "work", frozenset({P.APPLICATION_SUBMIT})),
+    Entry(_("预约"), "bookings", "work", frozenset({P.BOOKING_REQUEST})),
+    Entry(_("作业"), "jobs", "work", frozenset({P.JOB_SUBMIT})),
+    Entry(_("付款"), "payments", "work", frozenset({P.PAYMENT_DECLARE, P.PAYMENT_CONFIRM})),
+    Entry(_("申请审核"), "review_queue", "work", frozenset({P.APPLICATION_REVIEW, P.APPLICATION_APPROVE})),
+    Entry(_("预约处理"), "booking_queue", "work", frozenset({P.BOOKING_DECIDE, P.SESSION_RECORD})),
+    Entry(_("本单位仪器"), "my_instruments", "work", frozenset({P.INSTRUMENT_MANAGE})),
+    Entry(
+        _("结算"),
+        "settlements",
+        "work",
+        frozenset({P.SETTLEMENT_DRAFT, P.SETTLEMENT_APPROVE, P.SETTLEMENT_PAY, P.SETTLEMENT_READ_OWN}),
+    ),
+    Entry(_("审计记录"), "audit", "work", frozenset({P.AUDIT_READ})),
+    Entry(_("单位与成员"), "organisation", "self"),
+    Entry(_("修改密码"), "account_change_password", "self"),
+    Entry(_("两步验证"), "mfa_index", "self"),
+)
+"""The whole navigation, in the order shown. Add a line to add a place."""
+
+
+def _links(group: str, actor: Actor | None, path: str) -> Iterator[Link]:
+    for entry in NAVIGATION:
+        if entry.group != group or (group != "open" and actor is None):
+            continue
+        if entry.needs and (actor is None or not entry.needs & actor.permissions):
+            continue
+        url = reverse(entry.url_name)
+        current = "page" if path == url else "true" if path.startswith(url) else ""
+        yield Link(gettext(entry.label), url, current)
+
+
+def shell(request: HttpRequest) -> dict[str, Any]:
+    """Return ``shell``: what ``base.html`` needs and every page may use.
+
+    ``request.actor`` is absent on error pages raised before the middleware ran and None for an anonymous visitor;
+    both see the open navigation only.
+    """
+    actor: Actor | None = getattr(request, "actor", None)
+    language = get_language() or settings.LANGUAGE_CODE
+    other = "en" if language == "zh-hans" else "zh-hans"
+    here = request.get_full_path() if request.method in {"GET", "HEAD"} else request.path
+    return {
+        "shell": {
+            "site": settings.SITE_NAME[language],
+            "department": settings.DEPARTMENT[language],
+            "phone": settings.CONTACT_PHONE,
+            "demo": settings.DEMO,
+            "lang": "zh-Hans" if language == "zh-hans" else "en",
+            "other_lang": "en" if language == "zh-hans" else "zh-Hans",
+            "other_name": dict(settings.LANGUAGES)[other],
+            "other_url": translate_url(here, other),
+            "actor": actor,
+            "open": list(_links("open", actor, request.path)),
+            "work": list(_links("work", actor, request.path)),
+            "self": list(_links("self", actor, request.path)),
+        }
+    }
