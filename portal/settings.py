@@ -241,8 +241,6 @@ CLUSTER_ADAPTERS = {
 """Which class answers ``scheduler.jobs.ports.Cluster`` for ``Cluster.adapter``."""
 CALENDAR_READER = "integrations.ics.reader.read"
 """Answers ``scheduler.availability.ports.CalendarReader``."""
-CHARGE_LISTENERS: dict[str, str] = {}
-"""Subject kind → dotted path answering ``vouchers.charges.ports.ChargeListener``."""
 LOCAL_RUNNER_DIR = ENV.local_runner_dir or STATE_DIR / "runner"
 SLURM_TOKEN_COMMAND = ENV.slurm_token_command
 

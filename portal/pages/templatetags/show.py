@@ -82,7 +82,12 @@ def duration(value: timedelta | int | float | None) -> str:
         return "—"
     left = max(0, round(_seconds(value)))
     parts = []
-    for size, text in ((86400, gettext("%d 天")), (3600, gettext("%d 小时")), (60, gettext("%d 分")), (1, gettext("%d 秒"))):
+    for size, text in (
+        (86400, gettext("%d 天")),
+        (3600, gettext("%d 小时")),
+        (60, gettext("%d 分")),
+        (1, gettext("%d 秒")),
+    ):
         count, left = divmod(left, size)
         if count and (size > 1 or not parts):
             parts.append(text % count)

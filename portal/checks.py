@@ -1,0 +1,43 @@
+"""Refuse to start misconfigured: numbered checks ``portal.E001…`` run by ``manage.py check --deploy``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.utils.module_loading import import_string
+
+
+@register(Tags.security, deploy=True)
+def production_values(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    """E001 secret key, E002 hosts, E003 demo data: what production must say for itself."""
+    found: list[CheckMessage] = []
+    if settings.SECRET_KEY.startswith("insecure-"):
+        found.append(Error("GONGXIANG_SECRET_KEY is not set.", hint="Set 50 random characters.", id="portal.E001"))
+    if "*" in settings.ALLOWED_HOSTS or not settings.ALLOWED_HOSTS:
+        found.append(Error("GONGXIANG_ALLOWED_HOSTS must name the hosts.", id="portal.E002"))
+    if settings.DEMO and not settings.DEBUG and settings.SESSION_COOKIE_SECURE:
+        found.append(Error("GONGXIANG_DEMO is on: demo accounts have public passwords.", id="portal.E003"))
+    return found
+
+
+@register()
+def adapters_exist(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    """E010 an adapter named in settings cannot be imported."""
+    found: list[CheckMessage] = []
+    for name, path in {**settings.CLUSTER_ADAPTERS, "calendar": settings.CALENDAR_READER}.items():
+        try:
+            import_string(path)
+        except ImportError as error:
+            found.append(Error(f"Adapter {name}: {error}", id="portal.E010"))
+    return found
+
+
+@register()
+def one_engine(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    """E011 the database is not PostgreSQL: constraints, ranges and locks are part of the design."""
+    if settings.DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
+        return [Error("Only PostgreSQL is supported.", id="portal.E011")]
+    return []

@@ -1,0 +1,6 @@
+"""Index of the portal's tables, for Django only; nothing inside the app imports it."""
+
+from portal.audit.models import Record
+from portal.organisations.models import ApiToken, Member, Organisation, User
+
+__all__ = ["ApiToken", "Member", "Organisation", "Record", "User"]

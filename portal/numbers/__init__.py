@@ -1,0 +1,1 @@
+"""Human-readable numbers: one for every thing somebody may quote on the phone."""

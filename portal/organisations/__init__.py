@@ -1,0 +1,1 @@
+"""Organisations, members, roles and what each role may do."""

@@ -1,0 +1,87 @@
+"""Reach organisations, members and tokens; and turn a session or a token into an Actor."""
+
+from __future__ import annotations
+
+import hashlib
+
+from django.db.models import QuerySet
+
+from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import NotFound
+from portal.organisations import rules
+from portal.organisations.models import ApiToken, Member, Organisation, User
+
+
+def memberships(user: User) -> QuerySet[Member]:
+    """Return the person's present memberships, oldest first."""
+    return Member.objects.filter(user=user, left_at__isnull=True).select_related("organisation").order_by("pk")
+
+
+def actor_for(member: Member) -> Actor:
+    """Return who a member is in that organisation."""
+    return Actor(
+        user_id=member.user_id,
+        organisation_id=member.organisation_id,
+        label=f"{member.user} · {member.organisation.name}",
+        permissions=rules.permissions_of(
+            rules.Kind(member.organisation.kind), frozenset(rules.Role(role) for role in member.roles)
+        ),
+    )
+
+
+def digest(secret: str) -> str:
+    """Return what is stored of a token. It has 256 bits of its own randomness, so no salt or stretching is needed."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def actor_for_token(secret: str) -> Actor | None:
+    """Return who a token acts as, or None for an unknown or revoked one (the two are never told apart)."""
+    token = (
+        ApiToken.objects.select_related("organisation").filter(digest=digest(secret), revoked_at__isnull=True).first()
+    )
+    if token is None:
+        return None
+    return Actor(
+        user_id=token.created_by_id,
+        organisation_id=token.organisation_id,
+        label=f"API {token.name} · {token.organisation.name}",
+        permissions=rules.permissions_of(
+            rules.Kind(token.organisation.kind), frozenset(rules.Role(role) for role in token.roles)
+        ),
+        token_id=token.pk,
+    )
+
+
+def get_own(actor: Actor) -> Organisation:
+    """Return the organisation the actor acts for. Raises NotFound."""
+    organisation = Organisation.objects.filter(pk=actor.organisation_id).first()
+    if organisation is None:
+        raise NotFound
+    return organisation
+
+
+def get_member(actor: Actor, member_id: int) -> Member:
+    """Return a present member of the actor's own organisation. Raises NotFound."""
+    actor.require(Permission.MEMBERS_MANAGE)
+    member = (
+        Member.objects.select_related("user", "organisation")
+        .filter(pk=member_id, organisation_id=actor.organisation_id, left_at__isnull=True)
+        .first()
+    )
+    if member is None:
+        raise NotFound
+    return member
+
+
+def get_token(actor: Actor, token_id: int) -> ApiToken:
+    """Return a token of the actor's own organisation. Raises NotFound."""
+    actor.require(Permission.MEMBERS_MANAGE)
+    token = ApiToken.objects.filter(pk=token_id, organisation_id=actor.organisation_id).first()
+    if token is None:
+        raise NotFound
+    return token
+
+
+def providers() -> QuerySet[Organisation]:
+    """Return the organisations that offer resources: public knowledge."""
+    return Organisation.objects.filter(kind=Organisation.Kind.PROVIDER)

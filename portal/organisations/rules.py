@@ -1,0 +1,130 @@
+"""Kinds, roles, the permission table and the unified social credit code. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from stdnum.cn import uscc
+from stdnum.exceptions import ValidationError
+
+from portal.kernel.actors import Permission as P
+from portal.kernel.errors import Conflict, Invalid, noop
+
+__all__ = [
+    "PERMISSIONS",
+    "ROLES_OF_KIND",
+    "BadCreditCode",
+    "CreditCodeTaken",
+    "Kind",
+    "Role",
+    "check_credit_code",
+    "permissions_of",
+]
+
+_ = noop
+
+
+class Kind(StrEnum):
+    """What an organisation is to the portal."""
+
+    ENTERPRISE = "enterprise"
+    PROVIDER = "provider"
+    DEPARTMENT = "department"
+
+
+class Role(StrEnum):
+    """What a member is in one organisation."""
+
+    OWNER = "owner"
+    RESEARCHER = "researcher"
+    LAB_MANAGER = "lab_manager"
+    CLUSTER_OPERATOR = "cluster_operator"
+    PROGRAMME_OFFICER = "programme_officer"
+    PROGRAMME_PUBLISHER = "programme_publisher"
+    REVIEWER = "reviewer"
+    APPROVER = "approver"
+    FINANCE_OFFICER = "finance_officer"
+    FINANCE_APPROVER = "finance_approver"
+    AUDITOR = "auditor"
+
+
+ROLES_OF_KIND: Final[Mapping[Kind, tuple[Role, ...]]] = MappingProxyType(
+    {
+        Kind.ENTERPRISE: (Role.OWNER, Role.RESEARCHER),
+        Kind.PROVIDER: (Role.OWNER, Role.LAB_MANAGER, Role.CLUSTER_OPERATOR),
+        Kind.DEPARTMENT: (
+            Role.OWNER,
+            Role.PROGRAMME_OFFICER,
+            Role.PROGRAMME_PUBLISHER,
+            Role.REVIEWER,
+            Role.APPROVER,
+            Role.FINANCE_OFFICER,
+            Role.FINANCE_APPROVER,
+            Role.AUDITOR,
+        ),
+    }
+)
+"""A role exists only in organisations of its kind: an enterprise can never hold a reviewer."""
+
+PERMISSIONS: Final[Mapping[tuple[Kind, Role], frozenset[P]]] = MappingProxyType(
+    {
+        (Kind.ENTERPRISE, Role.OWNER): frozenset(
+            {
+                P.MEMBERS_MANAGE,
+                P.APPLICATION_SUBMIT,
+                P.VOUCHER_READ_OWN,
+                P.BOOKING_REQUEST,
+                P.JOB_SUBMIT,
+                P.PAYMENT_DECLARE,
+            }
+        ),
+        (Kind.ENTERPRISE, Role.RESEARCHER): frozenset({P.VOUCHER_READ_OWN, P.BOOKING_REQUEST, P.JOB_SUBMIT}),
+        (Kind.PROVIDER, Role.OWNER): frozenset({P.MEMBERS_MANAGE, P.SETTLEMENT_READ_OWN}),
+        (Kind.PROVIDER, Role.LAB_MANAGER): frozenset({P.INSTRUMENT_MANAGE, P.BOOKING_DECIDE, P.SESSION_RECORD}),
+        (Kind.PROVIDER, Role.CLUSTER_OPERATOR): frozenset({P.CLUSTER_READ, P.ACCOUNTS_MANAGE}),
+        (Kind.DEPARTMENT, Role.OWNER): frozenset({P.MEMBERS_MANAGE}),
+        (Kind.DEPARTMENT, Role.PROGRAMME_OFFICER): frozenset({P.PROGRAMME_DRAFT}),
+        (Kind.DEPARTMENT, Role.PROGRAMME_PUBLISHER): frozenset({P.PROGRAMME_PUBLISH}),
+        (Kind.DEPARTMENT, Role.REVIEWER): frozenset({P.APPLICATION_REVIEW}),
+        (Kind.DEPARTMENT, Role.APPROVER): frozenset({P.APPLICATION_APPROVE}),
+        (Kind.DEPARTMENT, Role.FINANCE_OFFICER): frozenset(
+            {P.PAYMENT_CONFIRM, P.SETTLEMENT_DRAFT, P.SETTLEMENT_PAY, P.LEDGER_READ}
+        ),
+        (Kind.DEPARTMENT, Role.FINANCE_APPROVER): frozenset({P.SETTLEMENT_APPROVE, P.LEDGER_READ}),
+        (Kind.DEPARTMENT, Role.AUDITOR): frozenset({P.AUDIT_READ, P.LEDGER_READ}),
+    }
+)
+"""The one permission table. What is not listed is denied."""
+
+
+def permissions_of(kind: Kind, roles: frozenset[Role]) -> frozenset[P]:
+    """Return what the roles may do together in an organisation of `kind`."""
+    return frozenset().union(*(PERMISSIONS.get((kind, role), frozenset()) for role in roles))
+
+
+class BadCreditCode(Invalid):
+    """`field` is always ``credit_code``."""
+
+    code = "organisation.credit_code"
+    message = _(
+        "统一社会信用代码“%(value)s”无效：应为 18 位数字或大写字母（不含 I、O、Z、S、V），末位校验码须相符。请对照营业执照核对。"
+    )
+
+
+class CreditCodeTaken(Conflict):
+    code = "organisation.credit_code_taken"
+    message = _("统一社会信用代码 %(value)s 已登记。请联系本单位管理员将您加入，而不是重复登记。")
+
+
+def check_credit_code(value: str) -> str:
+    """Return the code in its canonical form. Raises BadCreditCode.
+
+    Source: GB 32100-2015, structure and check character (mod 31-3).
+    """
+    try:
+        return str(uscc.validate(value.strip().upper()))
+    except ValidationError:
+        raise BadCreditCode(field="credit_code", value=value.strip()) from None

@@ -1,0 +1,1 @@
+"""Bookings: request → confirm → use → measured; overlap is refused by the database."""

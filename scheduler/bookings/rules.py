@@ -1,0 +1,187 @@
+"""Booking states and the grounds on which a request is refused. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from portal.kernel.errors import Conflict, Reason, noop
+from portal.kernel.period import Period
+
+__all__ = [
+    "TRANSITIONS",
+    "BookingAction",
+    "BookingState",
+    "Limits",
+    "NotMeasured",
+    "SessionInFuture",
+    "SessionOutOfReach",
+    "limit_refusals",
+]
+
+_ = noop
+
+
+class BookingState(StrEnum):
+    REQUESTED = "requested"
+    CONFIRMED = "confirmed"
+    IN_USE = "in_use"
+    COMPLETED = "completed"
+    DECLINED = "declined"
+    CANCELLED = "cancelled"
+    LAPSED = "lapsed"
+
+
+class BookingAction(StrEnum):
+    CONFIRM = "confirm"
+    DECLINE = "decline"
+    CANCEL = "cancel"
+    LAPSE = "lapse"
+    START = "start"
+    FINISH = "finish"
+
+
+S, A = BookingState, BookingAction
+
+TRANSITIONS: Final[Mapping[tuple[BookingState, BookingAction], BookingState]] = MappingProxyType(
+    {
+        (S.REQUESTED, A.CONFIRM): S.CONFIRMED,
+        (S.REQUESTED, A.DECLINE): S.DECLINED,
+        (S.REQUESTED, A.CANCEL): S.CANCELLED,
+        (S.REQUESTED, A.LAPSE): S.LAPSED,
+        (S.CONFIRMED, A.CANCEL): S.CANCELLED,
+        (S.CONFIRMED, A.START): S.IN_USE,
+        (S.IN_USE, A.FINISH): S.COMPLETED,
+    }
+)
+
+CLAIM_STATE: Final[Mapping[BookingState, str]] = MappingProxyType(
+    {
+        S.REQUESTED: "held",
+        S.CONFIRMED: "confirmed",
+        S.IN_USE: "in_use",
+        S.COMPLETED: "done",
+        S.DECLINED: "released",
+        S.CANCELLED: "released",
+        S.LAPSED: "released",
+    }
+)
+"""The claim's state follows the booking's; terminal states occupy no time."""
+
+
+class NotMeasured(Conflict):
+    code = "session.not_started"
+    message = _("这次预约还没有开始使用，无法结束。请先登记开始时间。")
+
+
+class SessionInFuture(Conflict):
+    code = "session.in_future"
+    message = _("登记的时间在将来。请填写已经发生的时间。")
+
+
+class SessionOutOfReach(Conflict):
+    code = "session.out_of_reach"
+    message = _("登记的开始时间与预约时段相差太远：最早可在预约开始前 %(hours)s 小时，最迟在预约结束前。")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """A resource's limits, in whole seconds, and its zone (IANA name)."""
+
+    granularity_s: int
+    min_duration_s: int
+    max_duration_s: int
+    lead_s: int
+    horizon_s: int
+    zone: str
+
+
+def _clock(moment: datetime, zone: str) -> str:
+    return f"{moment.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M}"
+
+
+def limit_refusals(wanted: Period, *, limits: Limits, now: datetime) -> Sequence[Reason]:
+    """Return every ground on which `wanted` breaks the resource's limits; empty when it breaks none.
+
+    Durations are elapsed time: an hour skipped by a DST change does not count.
+    """
+    reasons: list[Reason] = []
+    seconds = int(wanted.duration.total_seconds())
+    earliest = now + timedelta(seconds=limits.lead_s)
+    latest = now + timedelta(seconds=limits.horizon_s)
+    if wanted.start < now:
+        reasons.append(Reason("booking.past", _("开始时间已经过去。"), _("请选择现在之后的时间。"), field="starts_at"))
+    elif wanted.start < earliest:
+        reasons.append(
+            Reason(
+                "booking.lead",
+                _("该资源须至少提前 %(hours)s 小时预约。"),
+                _("请选择 %(earliest)s（%(zone)s）之后的时间。"),
+                field="starts_at",
+                params={
+                    "hours": _number(limits.lead_s / 3600),
+                    "earliest": _clock(earliest, limits.zone),
+                    "zone": limits.zone,
+                },
+            )
+        )
+    if wanted.end > latest:
+        reasons.append(
+            Reason(
+                "booking.horizon",
+                _("该资源最多提前 %(days)s 天预约。"),
+                _("请选择 %(latest)s（%(zone)s）之前的时间。"),
+                field="ends_at",
+                params={
+                    "days": limits.horizon_s // 86400,
+                    "latest": _clock(latest, limits.zone),
+                    "zone": limits.zone,
+                },
+            )
+        )
+    if seconds < limits.min_duration_s:
+        reasons.append(
+            Reason(
+                "booking.too_short",
+                _("时长不足：每次至少 %(hours)s 小时，您选择了 %(asked)s 小时。"),
+                _("请延长时段。"),
+                field="ends_at",
+                params={"hours": _number(limits.min_duration_s / 3600), "asked": _number(seconds / 3600)},
+            )
+        )
+    if seconds > limits.max_duration_s:
+        reasons.append(
+            Reason(
+                "booking.too_long",
+                _("时长超限：每次最多 %(hours)s 小时，您选择了 %(asked)s 小时。"),
+                _("请缩短时段，或分成几次预约。"),
+                field="ends_at",
+                params={"hours": _number(limits.max_duration_s / 3600), "asked": _number(seconds / 3600)},
+            )
+        )
+    if not (_on_grid(wanted.start, limits) and _on_grid(wanted.end, limits)):
+        reasons.append(
+            Reason(
+                "booking.grid",
+                _("起止时间须为 %(minutes)s 分钟的整数倍。"),
+                _("请按 %(minutes)s 分钟一格选择。"),
+                field="starts_at",
+                params={"minutes": limits.granularity_s // 60},
+            )
+        )
+    return reasons
+
+
+def _on_grid(moment: datetime, limits: Limits) -> bool:
+    local = moment.astimezone(ZoneInfo(limits.zone))
+    of_day = local.hour * 3600 + local.minute * 60 + local.second
+    return of_day % limits.granularity_s == 0 and local.microsecond == 0
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".")

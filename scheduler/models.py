@@ -1,0 +1,24 @@
+"""Index of the scheduler's tables, for Django only; nothing inside the app imports it."""
+
+from scheduler.availability.models import CalendarImport, Claim, Closure, ExternalCalendar, OpeningHours
+from scheduler.bookings.models import Booking, Session
+from scheduler.jobs.models import Job
+from scheduler.resources.models import Cluster, Instrument, Partition, Rate, Resource
+from scheduler.usage.models import UsageRecord
+
+__all__ = [
+    "Booking",
+    "CalendarImport",
+    "Claim",
+    "Closure",
+    "Cluster",
+    "ExternalCalendar",
+    "Instrument",
+    "Job",
+    "OpeningHours",
+    "Partition",
+    "Rate",
+    "Resource",
+    "Session",
+    "UsageRecord",
+]

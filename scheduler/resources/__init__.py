@@ -1,0 +1,1 @@
+"""What can be shared: instruments, clusters, partitions; publishing; rates and their price."""

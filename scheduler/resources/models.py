@@ -1,0 +1,197 @@
+"""Tables of what can be shared and what it costs."""
+
+from __future__ import annotations
+
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.contrib.postgres.fields import DateTimeRangeField, RangeOperators
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from scheduler.resources import rules
+
+
+class Resource(models.Model):
+    """Anything whose time can be claimed. The bookable core of an instrument; other kinds join later.
+
+    All limits are whole seconds. `setup_s` before and `cleanup_s` after each booking are blocked with it.
+    """
+
+    class State(models.TextChoices):
+        DRAFT = rules.PublishState.DRAFT.value, _("草稿")
+        PUBLISHED = rules.PublishState.PUBLISHED.value, _("已发布")
+        SUSPENDED = rules.PublishState.SUSPENDED.value, _("已暂停")
+
+    kind = models.CharField(max_length=16, default=rules.ResourceKind.INSTRUMENT.value)
+    number = models.CharField(max_length=24, unique=True)
+    owner = models.ForeignKey("portal.Organisation", on_delete=models.PROTECT, related_name="+")
+    name = models.CharField(_("名称"), max_length=120)
+    name_en = models.CharField(_("英文名称"), max_length=160, blank=True)
+    city = models.CharField(_("所在城市"), max_length=40)
+    site = models.CharField(_("放置地点"), max_length=120, blank=True)
+    zone = models.CharField(_("时区"), max_length=40, default="Asia/Shanghai")
+    state = models.CharField(max_length=12, choices=State, default=State.DRAFT)
+    granularity_s = models.PositiveIntegerField(default=1800)
+    min_duration_s = models.PositiveIntegerField(default=3600)
+    max_duration_s = models.PositiveIntegerField(default=8 * 3600)
+    lead_s = models.PositiveIntegerField(default=0)
+    horizon_s = models.PositiveIntegerField(default=60 * 86400)
+    setup_s = models.PositiveIntegerField(default=0)
+    cleanup_s = models.PositiveIntegerField(default=0)
+    calendar_version = models.BigIntegerField(default=1)
+    """Raised in the same transaction as any claim: the feed's ETag."""
+    feed_digest = models.CharField(max_length=64, blank=True, db_index=True)
+    """SHA-256 of the busy feed's secret path; empty = no feed published."""
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        db_table = "resource"
+        ordering = ["name", "pk"]
+        constraints = [
+            models.CheckConstraint(
+                name="resource_state_known", condition=Q(state__in=[s.value for s in rules.PublishState])
+            ),
+            models.CheckConstraint(
+                name="resource_durations_ordered",
+                condition=Q(min_duration_s__gt=0) & Q(max_duration_s__gte=F("min_duration_s")) & Q(granularity_s__gt=0),
+            ),
+        ]
+        indexes = [models.Index(fields=["state", "city", "name", "id"], name="resource_catalogue")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Instrument(models.Model):
+    """Catalogue facts of an instrument (fields of the national sharing platform)."""
+
+    class Category(models.TextChoices):
+        ANALYTICAL = "analytical", _("分析仪器")
+        PHYSICAL = "physical", _("物理性能测试仪器")
+        METROLOGY = "metrology", _("计量仪器")
+        ELECTRONIC = "electronic", _("电子测量仪器")
+        MARINE = "marine", _("海洋仪器")
+        EARTH = "earth", _("地球探测仪器")
+        ATMOSPHERE = "atmosphere", _("大气探测仪器")
+        SPECIAL = "special", _("特种检测仪器")
+        LASER = "laser", _("激光器")
+        PROCESS = "process", _("工艺试验仪器")
+        COMPUTER = "computer", _("计算机及其配套设备")
+        ASTRONOMY = "astronomy", _("天文仪器")
+        MEDICAL = "medical", _("医学科研仪器")
+        NUCLEAR = "nuclear", _("核仪器")
+        OTHER = "other", _("其他仪器")
+
+    resource = models.OneToOneField(Resource, on_delete=models.PROTECT, primary_key=True, related_name="instrument")
+    category = models.CharField(_("类别"), max_length=12, choices=Category)
+    model = models.CharField(_("型号"), max_length=80, blank=True)
+    manufacturer = models.CharField(_("生产厂商"), max_length=120, blank=True)
+    functions = models.TextField(_("主要功能"), max_length=900, blank=True)
+    functions_en = models.TextField(_("英文功能说明"), max_length=1500, blank=True)
+    original_value_fen = models.BigIntegerField(_("原值"), default=0)
+    contact = models.CharField(_("联系人"), max_length=60, blank=True)
+    phone = models.CharField(_("联系电话"), max_length=40, blank=True)
+
+    class Meta:
+        db_table = "instrument"
+        constraints = [
+            models.CheckConstraint(
+                name="instrument_category_known", condition=Q(category__in=[c.value for c in rules.Category])
+            ),
+            models.CheckConstraint(name="instrument_value_not_negative", condition=Q(original_value_fen__gte=0)),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.resource)
+
+
+class Cluster(models.Model):
+    """A computing cluster, reached through the adapter named in settings."""
+
+    code = models.SlugField(max_length=24, unique=True)
+    owner = models.ForeignKey("portal.Organisation", on_delete=models.PROTECT, related_name="+")
+    name = models.CharField(max_length=120)
+    name_en = models.CharField(max_length=160, blank=True)
+    city = models.CharField(max_length=40)
+    adapter = models.CharField(max_length=16)
+    config = models.JSONField(default=dict, blank=True)
+    """What the adapter needs to reach it; never secrets, only where they lie."""
+    posix_user = models.CharField(max_length=32, default="nobody")
+    accepts_work = models.BooleanField(default=True)
+    """The operator's switch: False during maintenance."""
+    health_ok = models.BooleanField(null=True)
+    health_detail = models.CharField(max_length=200, blank=True)
+    health_at = models.DateTimeField(null=True, blank=True)
+    version = models.CharField(max_length=60, blank=True)
+
+    class Meta:
+        db_table = "cluster"
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Partition(models.Model):
+    """One queue of a cluster with one kind of card."""
+
+    cluster = models.ForeignKey(Cluster, on_delete=models.PROTECT, related_name="partitions")
+    name = models.CharField(max_length=40)
+    label = models.CharField(max_length=80)
+    label_en = models.CharField(max_length=80, blank=True)
+    card_type = models.CharField(max_length=24, blank=True)
+    max_cards = models.PositiveIntegerField(default=0)
+    max_cpus = models.PositiveIntegerField(default=8)
+    max_memory_mb = models.PositiveIntegerField(default=16000)
+    max_time_s = models.PositiveIntegerField(default=86400)
+    cpus_per_card = models.PositiveIntegerField(default=1)
+    is_open = models.BooleanField(default=True)
+
+    class Meta:
+        db_table = "partition"
+        ordering = ["cluster", "name"]
+        constraints = [models.UniqueConstraint(name="partition_once", fields=["cluster", "name"])]
+
+    def __str__(self) -> str:
+        return f"{self.cluster} / {self.label}"
+
+
+class Rate(models.Model):
+    """What one unit of a resource or partition costs during `valid`. Rates of one thing never overlap in time."""
+
+    class Unit(models.TextChoices):
+        HOUR = rules.Unit.HOUR.value, _("小时")
+        CARD_HOUR = rules.Unit.CARD_HOUR.value, _("卡时")
+        CORE_HOUR = rules.Unit.CORE_HOUR.value, _("核时")
+
+    resource = models.ForeignKey(Resource, null=True, blank=True, on_delete=models.PROTECT, related_name="rates")
+    partition = models.ForeignKey(Partition, null=True, blank=True, on_delete=models.PROTECT, related_name="rates")
+    unit = models.CharField(max_length=12, choices=Unit)
+    amount_fen = models.BigIntegerField()
+    valid = DateTimeRangeField(default_bounds="[)")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        db_table = "rate"
+        constraints = [
+            models.CheckConstraint(name="rate_amount_not_negative", condition=Q(amount_fen__gte=0)),
+            models.CheckConstraint(name="rate_unit_known", condition=Q(unit__in=[u.value for u in rules.Unit])),
+            models.CheckConstraint(
+                name="rate_of_one_thing",
+                condition=Q(resource__isnull=False, partition__isnull=True)
+                | Q(resource__isnull=True, partition__isnull=False),
+            ),
+            ExclusionConstraint(
+                name="rate_no_overlap_resource",
+                expressions=[("resource", RangeOperators.EQUAL), ("valid", RangeOperators.OVERLAPS)],
+                condition=Q(resource__isnull=False),
+            ),
+            ExclusionConstraint(
+                name="rate_no_overlap_partition",
+                expressions=[("partition", RangeOperators.EQUAL), ("valid", RangeOperators.OVERLAPS)],
+                condition=Q(partition__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount_fen} fen / {self.unit}"

@@ -1,0 +1,124 @@
+"""Kinds, publishing states, units and prices. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from types import MappingProxyType
+from typing import Final
+
+from portal.kernel.errors import Conflict, noop
+from portal.kernel.money import Money
+
+__all__ = [
+    "TRANSITIONS",
+    "Category",
+    "NoRate",
+    "Price",
+    "PublishAction",
+    "PublishState",
+    "ResourceKind",
+    "ServiceClass",
+    "Unit",
+    "price",
+]
+
+_ = noop
+
+
+class ResourceKind(StrEnum):
+    """What kind of thing is booked. More kinds join here; the claim table does not care."""
+
+    INSTRUMENT = "instrument"
+
+
+class Category(StrEnum):
+    """Instrument classes of the national sharing frame (国发〔2014〕70号, 15 classes)."""
+
+    ANALYTICAL = "analytical"
+    PHYSICAL = "physical"
+    METROLOGY = "metrology"
+    ELECTRONIC = "electronic"
+    MARINE = "marine"
+    EARTH = "earth"
+    ATMOSPHERE = "atmosphere"
+    SPECIAL = "special"
+    LASER = "laser"
+    PROCESS = "process"
+    COMPUTER = "computer"
+    ASTRONOMY = "astronomy"
+    MEDICAL = "medical"
+    NUCLEAR = "nuclear"
+    OTHER = "other"
+
+
+class ServiceClass(StrEnum):
+    """What a charge buys, in the words a programme's `subject` uses."""
+
+    INSTRUMENT_USE = "instrument_use"
+    COMPUTE = "compute"
+
+
+class Unit(StrEnum):
+    """What one unit of a rate is."""
+
+    HOUR = "hour"
+    CARD_HOUR = "card_hour"
+    CORE_HOUR = "core_hour"
+
+
+class PublishState(StrEnum):
+    DRAFT = "draft"
+    PUBLISHED = "published"
+    SUSPENDED = "suspended"
+
+
+class PublishAction(StrEnum):
+    PUBLISH = "publish"
+    SUSPEND = "suspend"
+
+
+TRANSITIONS: Final[Mapping[tuple[PublishState, PublishAction], PublishState]] = MappingProxyType(
+    {
+        (PublishState.DRAFT, PublishAction.PUBLISH): PublishState.PUBLISHED,
+        (PublishState.SUSPENDED, PublishAction.PUBLISH): PublishState.PUBLISHED,
+        (PublishState.PUBLISHED, PublishAction.SUSPEND): PublishState.SUSPENDED,
+    }
+)
+
+
+class NoRate(Conflict):
+    code = "rate.missing"
+    message = _("该资源在所选时间没有生效的价格，暂不能使用。请联系提供单位公布价格。")
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """A price and how it came about: `amount` = `unit_price` × `quantity`, rounded half up once."""
+
+    amount: Money
+    unit: Unit
+    unit_price: Money
+    quantity: Fraction
+    """In units: hours, card-hours or core-hours."""
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "amount_fen": self.amount.fen,
+            "unit": self.unit.value,
+            "unit_price_fen": self.unit_price.fen,
+            "quantity": f"{self.quantity.numerator}/{self.quantity.denominator}",
+        }
+
+
+def price(*, unit: Unit, unit_price: Money, duration_s: int, count: int = 1) -> Price:
+    """Price `duration_s` seconds on `count` cards or cores (1 for plain hours), billed to the second.
+
+    Source: published tariffs bill card-hours to the second (e.g. HKUST-GZ phase III, in force 2025-09-01).
+    """
+    if duration_s < 0 or count < 0:
+        raise ValueError("durations and counts are not negative")
+    units = Fraction(duration_s, 3600) * (1 if unit is Unit.HOUR else count)
+    return Price(amount=unit_price.times(units), unit=unit, unit_price=unit_price, quantity=units)

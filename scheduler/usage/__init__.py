@@ -1,0 +1,1 @@
+"""Metered use: instrument sessions and job accounting. Measured here, never priced."""

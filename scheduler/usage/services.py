@@ -1,0 +1,48 @@
+"""Record measured use; the only writer of the metering table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from portal.kernel.actors import Actor
+from scheduler.usage.models import UsageRecord
+
+
+def record_session(
+    *, booking_id: int, started_at: datetime, ended_at: datetime, actor: Actor, now: datetime
+) -> UsageRecord:
+    """Record the measured session of a booking. One per booking: the database refuses a second."""
+    return UsageRecord.objects.create(
+        booking_id=booking_id,
+        started_at=started_at,
+        ended_at=ended_at,
+        duration_s=int((ended_at - started_at).total_seconds()),
+        source="manual",
+        recorded_at=now,
+        recorded_by=actor.label,
+    )
+
+
+def record_run(
+    *,
+    job_id: int,
+    span: tuple[datetime, datetime],
+    duration_s: int,
+    count: int,
+    detail: Mapping[str, Any],
+    now: datetime,
+) -> UsageRecord:
+    """Record one run of a job from the scheduler's accounting. `duration_s` excludes suspension."""
+    return UsageRecord.objects.create(
+        job_id=job_id,
+        started_at=span[0],
+        ended_at=span[1],
+        duration_s=duration_s,
+        count=count,
+        source="cluster",
+        detail=dict(detail),
+        recorded_at=now,
+        recorded_by="cluster",
+    )

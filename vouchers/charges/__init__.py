@@ -1,0 +1,1 @@
+"""Split a price into voucher share and own share; hold, capture, release."""

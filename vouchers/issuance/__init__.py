@@ -1,0 +1,1 @@
+"""Application → review → approval → voucher."""

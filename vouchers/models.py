@@ -1,0 +1,20 @@
+"""Index of the vouchers app's tables, for Django only; nothing inside the app imports it."""
+
+from vouchers.charges.models import Charge
+from vouchers.issuance.models import Application, Voucher
+from vouchers.ledger.models import *  # noqa: F403
+from vouchers.payments.models import Payment
+from vouchers.programmes.models import Budget, Programme, ProgrammeVersion
+from vouchers.settlements.models import SettlementBatch, SettlementLine
+
+__all__ = [
+    "Application",
+    "Budget",
+    "Charge",
+    "Payment",
+    "Programme",
+    "ProgrammeVersion",
+    "SettlementBatch",
+    "SettlementLine",
+    "Voucher",
+]

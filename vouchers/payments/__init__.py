@@ -1,0 +1,1 @@
+"""The payer's own share: owed, declared as transferred, confirmed by finance."""

@@ -1,0 +1,75 @@
+"""States and references of bank-transfer payments. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from stdnum import luhn
+
+from portal.kernel.errors import Forbidden, Invalid, noop
+
+__all__ = [
+    "TRANSITIONS",
+    "BankReferenceMissing",
+    "OwnPayment",
+    "PaymentAction",
+    "PaymentState",
+    "reference",
+    "reference_is_valid",
+]
+
+_ = noop
+
+ALPHABET: Final = "23456789ABCDEFGHJKLMNPQRTUWXY"
+"""No characters that look alike in a bank's statement."""
+
+
+class PaymentState(StrEnum):
+    DUE = "due"
+    DECLARED = "declared"
+    CONFIRMED = "confirmed"
+
+
+class PaymentAction(StrEnum):
+    DECLARE = "declare"
+    CONFIRM = "confirm"
+    RETURN = "return"
+
+
+S, A = PaymentState, PaymentAction
+
+TRANSITIONS: Final[Mapping[tuple[PaymentState, PaymentAction], PaymentState]] = MappingProxyType(
+    {
+        (S.DUE, A.DECLARE): S.DECLARED,
+        (S.DUE, A.CONFIRM): S.CONFIRMED,
+        (S.DECLARED, A.CONFIRM): S.CONFIRMED,
+        (S.DECLARED, A.RETURN): S.DUE,
+    }
+)
+
+
+class BankReferenceMissing(Invalid):
+    code = "payment.bank_reference"
+    message = _("请填写银行流水号，便于财务核对。")
+
+
+class OwnPayment(Forbidden):
+    code = "payment.own"
+    message = _("付款单位自己的人员不能确认到账。请由财务人员办理。")
+
+
+def reference(serial: int) -> str:
+    """Return the 10-character payment reference of `serial`: nine characters and a Luhn check character."""
+    body = ""
+    for _position in range(9):
+        serial, digit = divmod(serial, len(ALPHABET))
+        body = ALPHABET[digit] + body
+    return body + luhn.calc_check_digit(body, alphabet=ALPHABET)
+
+
+def reference_is_valid(text: str) -> bool:
+    """Say whether `text` is a well-formed reference (a typing error is caught before any look-up)."""
+    return len(text) == 10 and luhn.is_valid(text, alphabet=ALPHABET)

@@ -1,0 +1,1 @@
+"""Pay providers what was captured: batches, four eyes, export."""

@@ -1,0 +1,71 @@
+"""Tables of settlement batches."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from vouchers.settlements import rules
+
+
+class SettlementBatch(models.Model):
+    """What one provider is paid in one go. Its total equals the sum of its lines and the ledger's clearing account."""
+
+    class State(models.TextChoices):
+        DRAFT = rules.BatchState.DRAFT.value, _("待审批")
+        APPROVED = rules.BatchState.APPROVED.value, _("待付款")
+        PAID = rules.BatchState.PAID.value, _("已付款")
+        DISCARDED = rules.BatchState.DISCARDED.value, _("已作废")
+
+    number = models.CharField(max_length=24, unique=True)
+    provider = models.ForeignKey("portal.Organisation", on_delete=models.PROTECT, related_name="+")
+    state = models.CharField(max_length=12, choices=State, default=State.DRAFT)
+    total_fen = models.BigIntegerField()
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    approved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    paid_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    bank_reference = models.CharField(_("付款凭证号"), max_length=60, blank=True)
+    created_at = models.DateTimeField()
+    approved_at = models.DateTimeField(null=True, blank=True)
+    paid_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "settlement_batch"
+        ordering = ["-pk"]
+        constraints = [
+            models.CheckConstraint(
+                name="batch_state_known", condition=Q(state__in=[s.value for s in rules.BatchState])
+            ),
+            models.CheckConstraint(
+                name="batch_four_eyes", condition=Q(approved_by__isnull=True) | ~Q(approved_by=F("created_by"))
+            ),
+            models.CheckConstraint(name="batch_total_positive", condition=Q(total_fen__gt=0)),
+        ]
+
+    def __str__(self) -> str:
+        return self.number
+
+
+class SettlementLine(models.Model):
+    """One leg of one charge in one batch. While active, no other batch can hold the same leg."""
+
+    batch = models.ForeignKey(SettlementBatch, on_delete=models.PROTECT, related_name="lines")
+    charge = models.ForeignKey("vouchers.Charge", on_delete=models.PROTECT, related_name="settlement_lines")
+    leg = models.CharField(max_length=8)
+    amount_fen = models.BigIntegerField()
+    active = models.BooleanField(default=True)
+
+    class Meta:
+        db_table = "settlement_line"
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(name="settlement_leg_once", fields=["charge", "leg"], condition=Q(active=True)),
+            models.CheckConstraint(name="settlement_line_positive", condition=Q(amount_fen__gt=0)),
+            models.CheckConstraint(name="settlement_leg_known", condition=Q(leg__in=[x.value for x in rules.Leg])),
+        ]
