@@ -16,8 +16,9 @@ HTTP statuses are decided in ``portal/api.py`` and ``portal/pages``; the numbers
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 __all__ = [
@@ -112,7 +113,7 @@ class Reason:
     message: str
     remedy: str = ""
     field: str = ""
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class Refused(PortalError):
