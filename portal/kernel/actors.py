@@ -55,6 +55,11 @@ class Actor:
     def system(cls, label: str = "system") -> Actor:
         return cls(user_id=None, organisation_id=None, label=label, permissions=frozenset(Permission), is_system=True)
 
+    @property
+    def signature(self) -> str:
+        """Who signs a ledger journal: unlike the label, never the same for two persons."""
+        return f"{self.label} #{self.user_id}" if self.user_id is not None else self.label
+
     def may(self, permission: Permission) -> bool:
         return permission in self.permissions
 

@@ -13,13 +13,13 @@ BLOCKING = ("held", "confirmed", "in_use", "outage", "external")
 
 
 class OpeningHours(models.Model):
-    """A weekly pattern in the resource's local wall time. `weekdays` uses ISO numbers, Monday = 1."""
+    """A weekly pattern in the resource's local wall time. `weekdays` counts from Monday = 0."""
 
     resource = models.ForeignKey("scheduler.Resource", on_delete=models.CASCADE, related_name="opening_hours")
     weekdays = ArrayField(models.PositiveSmallIntegerField(), size=7)
     opens_min = models.PositiveSmallIntegerField()
     closes_min = models.PositiveSmallIntegerField()
-    """Minutes after local midnight; `closes_min` up to 1440 (24:00)."""
+    """Minutes after local midnight; `closes_min` may pass midnight, by at most a whole day after opening."""
     valid_from = models.DateField(null=True, blank=True)
     valid_until = models.DateField(null=True, blank=True)
     """Last local day, inclusive."""
@@ -30,7 +30,9 @@ class OpeningHours(models.Model):
         constraints = [
             models.CheckConstraint(
                 name="opening_hours_ordered",
-                condition=Q(opens_min__gte=0) & Q(closes_min__gt=models.F("opens_min")) & Q(closes_min__lte=1440),
+                condition=Q(opens_min__lt=1440)
+                & Q(closes_min__gt=models.F("opens_min"))
+                & Q(closes_min__lte=models.F("opens_min") + 1440),
             )
         ]
 

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from portal.kernel.errors import Conflict, Reason, noop
 from portal.kernel.period import Period
+from scheduler.availability.rules import on_grid
 
 __all__ = [
     "TRANSITIONS",
@@ -164,7 +165,8 @@ def limit_refusals(wanted: Period, *, limits: Limits, now: datetime) -> Sequence
                 params={"hours": _number(limits.max_duration_s / 3600), "asked": _number(seconds / 3600)},
             )
         )
-    if not (_on_grid(wanted.start, limits) and _on_grid(wanted.end, limits)):
+    grid = timedelta(seconds=limits.granularity_s)
+    if not all(on_grid(moment, granularity=grid, zone=limits.zone) for moment in (wanted.start, wanted.end)):
         reasons.append(
             Reason(
                 "booking.grid",
@@ -175,12 +177,6 @@ def limit_refusals(wanted: Period, *, limits: Limits, now: datetime) -> Sequence
             )
         )
     return reasons
-
-
-def _on_grid(moment: datetime, limits: Limits) -> bool:
-    local = moment.astimezone(ZoneInfo(limits.zone))
-    of_day = local.hour * 3600 + local.minute * 60 + local.second
-    return of_day % limits.granularity_s == 0 and local.microsecond == 0
 
 
 def _number(value: float) -> str:

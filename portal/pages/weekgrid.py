@@ -1,0 +1,287 @@
+"""Shape many resources × days into the week grid: pure data in, view structs out.
+
+Time runs in half-hour columns of wall time in each resource's own zone. A block is placed by two classes, ``s4 w3``:
+start column and number of columns (``static/css/weekgrid.css`` lists all 48), so that no style is ever inline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, tzinfo
+from enum import StrEnum
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from django.utils.translation import gettext
+
+from portal.kernel.errors import noop
+from portal.kernel.period import Period
+from portal.pages.templatetags.show import WEEKDAYS, day_text, is_english
+
+__all__ = ["Block", "Cell", "Grid", "Head", "Kind", "Mark", "Row", "RowView", "Tick", "shape", "week_of"]
+
+_ = noop
+
+SLOT_MIN = 30
+SLOTS = 24 * 60 // SLOT_MIN
+DEFAULT_WINDOW = (16, 44)
+"""08:00–22:00, shown when nothing is open in the whole week."""
+LABEL_SPAN = 7
+"""A block narrower than 3½ hours has no room for its label; its words are in the cell's text."""
+
+
+class Kind(StrEnum):
+    """What fills a stretch of a track. Free time is what the caller says is free: the grid guesses nothing."""
+
+    FREE = "free"
+    BOOKED = "booked"
+    HELD = "held"
+    EXTERNAL = "external"
+    MAINTENANCE = "maintenance"
+    MINE = "mine"
+
+
+KIND_LABELS = {
+    Kind.FREE: _("可预约"),
+    Kind.MINE: _("本单位"),
+    Kind.BOOKED: _("已预约"),
+    Kind.HELD: _("待确认"),
+    Kind.EXTERNAL: _("外部占用"),
+    Kind.MAINTENANCE: _("维护"),
+}
+"""In the order of the legend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    period: Period
+    kind: Kind
+    label: str = ""
+    """Instead of the kind's own label, in the reader's language; short."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One resource. `book_url` is its booking form; a cell links there with ``?day=``. Empty: nothing to book."""
+
+    name: str
+    sub: str
+    url: str
+    zone: str
+    blocks: Sequence[Block]
+    book_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One drawn block: classes, and a label where there is room."""
+
+    css: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    url: str
+    words: str
+    marks: tuple[Mark, ...]
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RowView:
+    name: str
+    sub: str
+    url: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    iso: str
+    weekday: str
+    date: str
+    number: int
+    words: str
+    today: bool
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    css: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Everything ``parts/weekgrid.html`` shows. `first` and `columns` count half hours; ISO dates feed ``?day=``."""
+
+    first: int
+    columns: int
+    heads: tuple[Head, ...]
+    ticks: tuple[Tick, ...]
+    rows: tuple[RowView, ...]
+    legend: tuple[tuple[str, str], ...]
+    previous: str
+    following: str
+    has_today: bool
+    title: str
+
+
+def week_of(day: date) -> list[date]:
+    """Return Monday to Sunday of the week `day` is in."""
+    monday = day - timedelta(days=day.weekday())
+    return [monday + timedelta(days=n) for n in range(7)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A block's part within one local day, in minutes of wall time."""
+
+    block: Block
+    start_min: int
+    end_min: int
+    from_before: bool
+    goes_on: bool
+
+
+def _pieces(row: Row, zone: tzinfo, day: date) -> list[_Piece]:
+    """Return what of the row's blocks falls on `day`, by wall time: a clock change moves no label."""
+    pieces = []
+    for block in row.blocks:
+        start, end = block.period.start.astimezone(zone), block.period.end.astimezone(zone)
+        if start.date() > day or end.date() < day:
+            continue
+        before, after = start.date() < day, end.date() > day
+        start_min = 0 if before else start.hour * 60 + start.minute
+        end_min = 24 * 60 if after else end.hour * 60 + end.minute + (1 if end.second else 0)
+        if end_min > start_min:
+            pieces.append(_Piece(block, start_min, end_min, before, after and end > _midnight(day, zone)))
+    return sorted(pieces, key=lambda piece: (piece.start_min, piece.end_min))
+
+
+def _midnight(day: date, zone: tzinfo) -> datetime:
+    after = day + timedelta(days=1)
+    return datetime(after.year, after.month, after.day, tzinfo=zone)
+
+
+def _window(pieces: Iterable[_Piece]) -> tuple[int, int]:
+    """Return the columns from the earliest to the latest time that is open or ours, widened to even hours."""
+    kept = [piece for piece in pieces if piece.block.kind in {Kind.FREE, Kind.MINE}]
+    if not kept:
+        return DEFAULT_WINDOW
+    first = min(piece.start_min for piece in kept) // 120 * 4
+    last = -(-max(piece.end_min for piece in kept) // 120) * 4
+    return first, last
+
+
+def _mark(piece: _Piece, window: tuple[int, int]) -> Mark | None:
+    """Place a piece: taken time is rounded outwards to whole columns, free time inwards; None if nothing is left."""
+    first, last = window
+    if piece.block.kind is Kind.FREE:
+        start, end = -(-piece.start_min // SLOT_MIN), piece.end_min // SLOT_MIN
+    else:
+        start, end = piece.start_min // SLOT_MIN, -(-piece.end_min // SLOT_MIN)
+    left, right = max(start, first), min(end, last)
+    if left >= right:
+        return None
+    css = f"b {piece.block.kind} s{left - first} w{right - left}"
+    if piece.from_before or start < first:
+        css += " cl"
+    if piece.goes_on or end > last:
+        css += " cr"
+    roomy = piece.block.kind is not Kind.FREE and right - left >= LABEL_SPAN
+    text = (piece.block.label or gettext(KIND_LABELS[piece.block.kind])) if roomy else ""
+    return Mark(css, text)
+
+
+def _wall(minutes: int) -> str:
+    return f"{minutes // 60:02d}:{minutes % 60:02d}"
+
+
+def _words(row: Row, day: date, pieces: Sequence[_Piece]) -> str:
+    """List the day in words, free time first: what the picture shows, for whoever does not see it."""
+    english = is_english()
+    comma, stop, colon = (", ", "; ", ": ") if english else ("、", "；", "：")
+    said = []
+    for kind, text in KIND_LABELS.items():
+        spans = [f"{_wall(p.start_min)}–{_wall(p.end_min)}" for p in pieces if p.block.kind is kind]
+        if spans:
+            said.append(f"{gettext(text)} {comma.join(spans)}")
+    if not any(piece.block.kind is Kind.FREE for piece in pieces):
+        said.insert(0, gettext("无可预约时段"))
+    when = f"{WEEKDAYS['en'][day.weekday()]} {day.day}" if english else f"周{WEEKDAYS['zh'][day.weekday()]} {day.day}日"
+    return f"{row.name} {when}{colon}{stop.join(said)}"
+
+
+def _cell(row: Row, day: date, pieces: Sequence[_Piece], window: tuple[int, int], *, chosen: bool) -> Cell:
+    free = [mark for piece in pieces if piece.block.kind is Kind.FREE and (mark := _mark(piece, window))]
+    taken = [mark for piece in pieces if piece.block.kind is not Kind.FREE and (mark := _mark(piece, window))]
+    url = ""
+    if free and row.book_url:
+        joint = "&" if "?" in row.book_url else "?"
+        url = f"{row.book_url}{joint}{urlencode({'day': day.isoformat()})}"
+    return Cell(url, _words(row, day, pieces), (*free, *taken), chosen)
+
+
+def _head(day: date, today: date, chosen: date) -> Head:
+    english = is_english()
+    return Head(
+        iso=day.isoformat(),
+        weekday=WEEKDAYS["en"][day.weekday()] if english else f"周{WEEKDAYS['zh'][day.weekday()]}",
+        date=f"{day.day}/{day.month}" if english else f"{day.month}/{day.day}",
+        number=day.day,
+        words=day_text(day),
+        today=day == today,
+        chosen=day == chosen,
+    )
+
+
+def shape(
+    rows: Sequence[Row],
+    days: Sequence[date],
+    *,
+    today: date,
+    chosen: date | None = None,
+    window: tuple[int, int] | None = None,
+) -> Grid:
+    """Return the grid of `rows` over `days` (consecutive, at least one).
+
+    `today` and `chosen` (the one day a phone shows; default today, else the first day) are local dates. `window` is
+    [first, last) in half hours of the day, 0–48; without it the grid spans what is open on any day, in even hours.
+    Blocks reaching beyond their day or the window are cut and marked.
+    """
+    picked = chosen if chosen in days else today if today in days else days[0]
+    assert picked is not None
+    cut = [[_pieces(row, ZoneInfo(row.zone), day) for day in days] for row in rows]
+    span = window or _window(piece for per_row in cut for per_day in per_row for piece in per_day)
+    used = {piece.block.kind for per_row in cut for per_day in per_row for piece in per_day} | {Kind.FREE}
+    views = tuple(
+        RowView(
+            row.name,
+            row.sub,
+            row.url,
+            tuple(
+                _cell(row, day, pieces, span, chosen=day == picked) for day, pieces in zip(days, per_row, strict=True)
+            ),
+        )
+        for row, per_row in zip(rows, cut, strict=True)
+    )
+    step = timedelta(days=len(days))
+    return Grid(
+        first=span[0],
+        columns=span[1] - span[0],
+        heads=tuple(_head(day, today, picked) for day in days),
+        ticks=tuple(
+            Tick(f"s{slot - span[0]}" + ("" if slot % 8 == 0 else " fine"), str(slot // 2))
+            for slot in range(-(-span[0] // 4) * 4, span[1], 4)
+        ),
+        rows=views,
+        legend=tuple((kind.value, gettext(text)) for kind, text in KIND_LABELS.items() if kind in used),
+        previous=(picked - step).isoformat(),
+        following=(picked + step).isoformat(),
+        has_today=today in days,
+        title=f"{day_text(days[0], weekday=False)} – {day_text(days[-1], weekday=False)}",
+    )

@@ -1,0 +1,80 @@
+"""Reach instruments, clusters and partitions: published ones are public, the rest belongs to their owner."""
+
+from __future__ import annotations
+
+from django.db.models import Q, QuerySet
+
+from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import Forbidden, NotFound
+from scheduler.resources import rules
+from scheduler.resources.models import Cluster, Partition, Resource
+
+PUBLISHED = rules.PublishState.PUBLISHED.value
+
+
+def _owned(actor: Actor | None, permission: Permission) -> Q:
+    if actor is None or not actor.may(permission):
+        return Q(pk__in=[])
+    return Q(owner_id=actor.organisation_id)
+
+
+def instruments_visible_to(actor: Actor | None) -> QuerySet[Resource]:
+    """Return published instruments, and the actor's own unpublished ones where it manages them."""
+    return (
+        Resource.objects.filter(kind=rules.ResourceKind.INSTRUMENT.value)
+        .filter(Q(state=PUBLISHED) | _owned(actor, Permission.INSTRUMENT_MANAGE))
+        .select_related("owner", "instrument")
+    )
+
+
+def own_instruments(actor: Actor) -> QuerySet[Resource]:
+    """Return the instruments the actor manages. Raises Forbidden without the permission."""
+    actor.require(Permission.INSTRUMENT_MANAGE)
+    return Resource.objects.filter(owner_id=actor.organisation_id).select_related("owner", "instrument")
+
+
+def get_instrument(actor: Actor | None, number: str) -> Resource:
+    """Return an instrument the actor may see, by number. Raises NotFound."""
+    resource = instruments_visible_to(actor).filter(number=number).first()
+    if resource is None:
+        raise NotFound
+    return resource
+
+
+def get_own_instrument(actor: Actor, number: str) -> Resource:
+    """Return an instrument the actor manages. Raises NotFound for unseen ones, Forbidden for others' published ones."""
+    resource = get_instrument(actor, number)
+    if not actor.may(Permission.INSTRUMENT_MANAGE) or resource.owner_id != actor.organisation_id:
+        raise Forbidden
+    return resource
+
+
+def clusters() -> QuerySet[Cluster]:
+    """Return every cluster: what exists and whether it is well is public."""
+    return Cluster.objects.select_related("owner").prefetch_related("partitions")
+
+
+def get_cluster(code: str) -> Cluster:
+    """Return a cluster by code. Raises NotFound."""
+    cluster = clusters().filter(code=code).first()
+    if cluster is None:
+        raise NotFound
+    return cluster
+
+
+def get_own_cluster(actor: Actor, code: str) -> Cluster:
+    """Return a cluster the actor operates. Raises NotFound, Forbidden."""
+    cluster = get_cluster(code)
+    if not actor.may(Permission.CLUSTER_READ) or cluster.owner_id != actor.organisation_id:
+        raise Forbidden
+    return cluster
+
+
+def get_partition(code: str, name: str) -> Partition:
+    """Return a partition by cluster code and name. Raises NotFound."""
+    partition = (
+        Partition.objects.select_related("cluster", "cluster__owner").filter(cluster__code=code, name=name).first()
+    )
+    if partition is None:
+        raise NotFound(field="partition")
+    return partition

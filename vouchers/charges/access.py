@@ -1,0 +1,21 @@
+"""Reach charges: the payer and the provider see theirs, finance sees all."""
+
+from __future__ import annotations
+
+from django.db.models import Q, QuerySet
+
+from portal.kernel.actors import Actor, Permission
+from vouchers.charges.models import Charge
+
+
+def visible_to(actor: Actor) -> QuerySet[Charge]:
+    """Return the charges the actor may see."""
+    charges = Charge.objects.select_related("payer", "provider", "voucher")
+    if actor.may(Permission.LEDGER_READ):
+        return charges
+    mine = Q(pk__in=[])
+    if actor.may(Permission.VOUCHER_READ_OWN):
+        mine |= Q(payer_id=actor.organisation_id)
+    if actor.may(Permission.SETTLEMENT_READ_OWN):
+        mine |= Q(provider_id=actor.organisation_id)
+    return charges.filter(mine)

@@ -1,0 +1,128 @@
+"""Ask for, declare and confirm an enterprise's own share; the only writer of payments."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import IntegrityError, transaction
+
+from portal.audit import services as audit
+from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import Conflict, noop
+from portal.kernel.money import Money
+from portal.kernel.states import next_state
+from portal.numbers.services import next_number
+from vouchers.ledger import services as ledger
+from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Posting, TransferOp
+from vouchers.payments import rules
+from vouchers.payments.models import Payment
+
+_ = noop
+
+
+class BankReferenceTaken(Conflict):
+    code = "payment.bank_reference_taken"
+    message = _("银行流水号 %(value)s 已用于确认另一笔款项。请核对银行回单。")
+
+
+def request(*, charge_id: int, payer_id: int, amount: Money, now: datetime) -> Payment:
+    """Bill an own share. One payment per charge; called in the capture's transaction."""
+    number = next_number(prefix="P", now=now)
+    return Payment.objects.create(
+        number=number,
+        charge_id=charge_id,
+        payer_id=payer_id,
+        amount_fen=amount.fen,
+        reference=rules.reference(int(number.split("-")[1])),
+        created_at=now,
+    )
+
+
+def _lock(payment: Payment) -> Payment:
+    return (
+        Payment.objects.select_for_update(no_key=True, of=("self",))
+        .select_related("charge")
+        .order_by("pk")
+        .get(pk=payment.pk)
+    )
+
+
+def _record(payment: Payment, *, action: str, actor: Actor, now: datetime) -> None:
+    audit.record(
+        action=action,
+        subject=f"payment:{payment.number}",
+        actor=actor,
+        now=now,
+        organisations=[payment.payer_id],
+        data={"amount_fen": payment.amount_fen, "bank_reference": payment.bank_reference},
+    )
+
+
+@transaction.atomic
+def declare(*, actor: Actor, payment: Payment, bank_reference: str, now: datetime) -> Payment:
+    """Say that the money has been transferred, with the bank's reference. Raises InvalidTransition, Forbidden."""
+    actor.require(Permission.PAYMENT_DECLARE)
+    if not bank_reference.strip():
+        raise rules.BankReferenceMissing(field="bank_reference")
+    locked = _lock(payment)
+    locked.state = next_state(rules.TRANSITIONS, rules.PaymentState(locked.state), rules.PaymentAction.DECLARE).value
+    locked.bank_reference = bank_reference.strip()
+    locked.declared_at = now
+    locked.save()
+    _record(locked, action="payment.declared", actor=actor, now=now)
+    return locked
+
+
+@transaction.atomic
+def confirm(*, actor: Actor, payment: Payment, bank_reference: str, now: datetime) -> Payment:
+    """Confirm that the money is on the bank statement; posts it to the ledger.
+
+    Raises OwnPayment when the actor belongs to the payer, BankReferenceTaken when the same statement line already
+    confirmed another payment, InvalidTransition, Forbidden.
+    """
+    actor.require(Permission.PAYMENT_CONFIRM)
+    locked = _lock(payment)
+    if actor.organisation_id == locked.payer_id:
+        raise rules.OwnPayment
+    value = bank_reference.strip() or locked.bank_reference
+    if not value:
+        raise rules.BankReferenceMissing(field="bank_reference")
+    locked.state = next_state(rules.TRANSITIONS, rules.PaymentState(locked.state), rules.PaymentAction.CONFIRM).value
+    locked.bank_reference = value
+    locked.confirmed_at = now
+    locked.confirmed_by_id = actor.user_id
+    try:
+        with transaction.atomic():
+            locked.save()
+    except IntegrityError as error:
+        raise BankReferenceTaken(field="bank_reference", value=value) from error
+    ledger.post(
+        Posting(
+            kind=JournalKind.CASH_IN,
+            key=f"payment:{locked.number}/in",
+            operations=[
+                TransferOp(
+                    AccountKey(AccountKind.BANK_CLEARING, "bank:main"),
+                    AccountKey(AccountKind.CASH_DUE, f"charge:{locked.charge.number}"),
+                    locked.amount_fen,
+                )
+            ],
+            actor=actor.signature,
+            source_type="payment",
+            source_id=locked.number,
+        )
+    )
+    _record(locked, action="payment.confirmed", actor=actor, now=now)
+    return locked
+
+
+@transaction.atomic
+def return_declared(*, actor: Actor, payment: Payment, note: str, now: datetime) -> Payment:
+    """Send a declared payment back to the payer: no such money arrived. The note says why."""
+    actor.require(Permission.PAYMENT_CONFIRM)
+    locked = _lock(payment)
+    locked.state = next_state(rules.TRANSITIONS, rules.PaymentState(locked.state), rules.PaymentAction.RETURN).value
+    locked.note = note.strip()[:200]
+    locked.save(update_fields=["state", "note"])
+    _record(locked, action="payment.returned", actor=actor, now=now)
+    return locked
