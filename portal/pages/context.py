@@ -84,11 +84,13 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     """Return ``shell``: what ``base.html`` needs and every page may use.
 
     ``request.actor`` is absent on error pages raised before the middleware ran and None for an anonymous visitor;
-    both see the open navigation only.
+    both see the open navigation only. ``shell.base`` is what a form page extends: the bare dialog when htmx fetched
+    it into ``#dialog``, the whole page otherwise.
     """
     actor: Actor | None = getattr(request, "actor", None)
     language = get_language() or settings.LANGUAGE_CODE
     other = "en" if language == "zh-hans" else "zh-hans"
+    in_dialog = request.headers.get("HX-Target") == "dialog"
     here = request.get_full_path() if request.method in {"GET", "HEAD"} else request.path
     return {
         "shell": {
@@ -100,6 +102,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
             "other_lang": "en" if language == "zh-hans" else "zh-Hans",
             "other_name": dict(settings.LANGUAGES)[other],
             "other_url": translate_url(here, other),
+            "base": "parts/dialog.html" if in_dialog else "base.html",
             "actor": actor,
             "open": list(_links("open", actor, request.path)),
             "work": list(_links("work", actor, request.path)),
