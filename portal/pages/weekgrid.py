@@ -7,7 +7,7 @@ start column and number of columns (``static/css/weekgrid.css`` lists all 48), s
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, tzinfo
 from enum import StrEnum
 from urllib.parse import urlencode
@@ -17,7 +17,7 @@ from django.utils.translation import gettext
 
 from portal.kernel.errors import noop
 from portal.kernel.period import Period
-from portal.pages.templatetags.show import WEEKDAYS, day_text, is_english
+from portal.pages.templatetags.show import MONTHS, WEEKDAYS, day_text, is_english
 
 __all__ = ["Block", "Cell", "Grid", "Head", "Kind", "Mark", "Row", "RowView", "Tick", "shape", "week_of"]
 
@@ -27,8 +27,8 @@ SLOT_MIN = 30
 SLOTS = 24 * 60 // SLOT_MIN
 DEFAULT_WINDOW = (16, 44)
 """08:00–22:00, shown when nothing is open in the whole week."""
-LABEL_SPAN = 7
-"""A block narrower than 3½ hours has no room for its label; its words are in the cell's text."""
+TRACK_PX = 164
+"""How wide a day's track is at least where seven days show (1440 px); decides which labels have room."""
 
 
 class Kind(StrEnum):
@@ -177,6 +177,12 @@ def _window(pieces: Iterable[_Piece]) -> tuple[int, int]:
     return first, last
 
 
+def _fits(text: str, columns: int, window: tuple[int, int]) -> bool:
+    """Say whether a label has room: Han characters are 12 px wide in the grid, Latin ones about 6.5."""
+    wide = sum(12.0 if ord(letter) > 0x2E7F else 6.5 for letter in text)
+    return wide + 6 <= columns * TRACK_PX / (window[1] - window[0])
+
+
 def _mark(piece: _Piece, window: tuple[int, int]) -> Mark | None:
     """Place a piece: taken time is rounded outwards to whole columns, free time inwards; None if nothing is left."""
     first, last = window
@@ -192,9 +198,28 @@ def _mark(piece: _Piece, window: tuple[int, int]) -> Mark | None:
         css += " cl"
     if piece.goes_on or end > last:
         css += " cr"
-    roomy = piece.block.kind is not Kind.FREE and right - left >= LABEL_SPAN
-    text = (piece.block.label or gettext(KIND_LABELS[piece.block.kind])) if roomy else ""
-    return Mark(css, text)
+    text = piece.block.label or gettext(KIND_LABELS[piece.block.kind])
+    return Mark(css, text if piece.block.kind is not Kind.FREE and _fits(text, right - left, window) else "")
+
+
+def _open(pieces: Sequence[_Piece]) -> list[_Piece]:
+    """Return the free pieces, joined where only taken time lies between: one calm bar under the taken blocks.
+
+    What is drawn later covers it, and the words are told from the pieces as given: nothing taken is called free.
+    """
+    joined: list[_Piece] = []
+    reach, waiting = -1, False
+    for piece in pieces:
+        if piece.start_min > reach:
+            waiting = False
+        if piece.block.kind is Kind.FREE:
+            if joined and (waiting or piece.start_min <= joined[-1].end_min):
+                joined[-1] = replace(joined[-1], end_min=max(piece.end_min, joined[-1].end_min), goes_on=piece.goes_on)
+            else:
+                joined.append(piece)
+            waiting = True
+        reach = max(reach, piece.end_min)
+    return joined
 
 
 def _wall(minutes: int) -> str:
@@ -216,14 +241,22 @@ def _words(row: Row, day: date, pieces: Sequence[_Piece]) -> str:
     return f"{row.name} {when}{colon}{stop.join(said)}"
 
 
-def _cell(row: Row, day: date, pieces: Sequence[_Piece], window: tuple[int, int], *, chosen: bool) -> Cell:
-    free = [mark for piece in pieces if piece.block.kind is Kind.FREE and (mark := _mark(piece, window))]
-    taken = [mark for piece in pieces if piece.block.kind is not Kind.FREE and (mark := _mark(piece, window))]
+def _cell(row: Row, day: date, pieces: Sequence[_Piece], span: tuple[int, int], *, chosen: bool, now: int) -> Cell:
+    """Draw one track: free time, taken time over it, and the present as a line (`now` in minutes, -1 on other days)."""
+    free = [mark for piece in _open(pieces) if (mark := _mark(piece, span))]
+    taken = [mark for piece in pieces if piece.block.kind is not Kind.FREE and (mark := _mark(piece, span))]
     url = ""
     if free and row.book_url:
         joint = "&" if "?" in row.book_url else "?"
         url = f"{row.book_url}{joint}{urlencode({'day': day.isoformat()})}"
-    return Cell(url, _words(row, day, pieces), (*free, *taken), chosen)
+    slot = now // SLOT_MIN
+    line = [Mark(f"now s{slot - span[0]}", "")] if now >= 0 and span[0] <= slot < span[1] else []
+    return Cell(url, _words(row, day, pieces), (*free, *taken, *line), chosen)
+
+
+def _minute(now: datetime, zone: str, day: date) -> int:
+    local = now.astimezone(ZoneInfo(zone))
+    return local.hour * 60 + local.minute if local.date() == day else -1
 
 
 def _head(day: date, today: date, chosen: date) -> Head:
@@ -231,7 +264,7 @@ def _head(day: date, today: date, chosen: date) -> Head:
     return Head(
         iso=day.isoformat(),
         weekday=WEEKDAYS["en"][day.weekday()] if english else f"周{WEEKDAYS['zh'][day.weekday()]}",
-        date=f"{day.day}/{day.month}" if english else f"{day.month}/{day.day}",
+        date=f"{day.day} {MONTHS[day.month - 1]}" if english else f"{day.month}/{day.day}",
         number=day.day,
         words=day_text(day),
         today=day == today,
@@ -243,16 +276,17 @@ def shape(
     rows: Sequence[Row],
     days: Sequence[date],
     *,
-    today: date,
+    now: datetime,
     chosen: date | None = None,
     window: tuple[int, int] | None = None,
 ) -> Grid:
     """Return the grid of `rows` over `days` (consecutive, at least one).
 
-    `today` and `chosen` (the one day a phone shows; default today, else the first day) are local dates. `window` is
-    [first, last) in half hours of the day, 0–48; without it the grid spans what is open on any day, in even hours.
-    Blocks reaching beyond their day or the window are cut and marked.
+    `now` carries the zone in which the page says “today”. `chosen` is the one day a phone shows; by default today, else
+    the first day. `window` is [first, last) in half hours of the day, 0–48; without it the grid spans what is open on
+    any day, in even hours. Blocks reaching beyond their day or the window are cut and marked.
     """
+    today = now.date()
     picked = chosen if chosen in days else today if today in days else days[0]
     assert picked is not None
     cut = [[_pieces(row, ZoneInfo(row.zone), day) for day in days] for row in rows]
@@ -264,7 +298,8 @@ def shape(
             row.sub,
             row.url,
             tuple(
-                _cell(row, day, pieces, span, chosen=day == picked) for day, pieces in zip(days, per_row, strict=True)
+                _cell(row, day, pieces, span, chosen=day == picked, now=_minute(now, row.zone, day))
+                for day, pieces in zip(days, per_row, strict=True)
             ),
         )
         for row, per_row in zip(rows, cut, strict=True)

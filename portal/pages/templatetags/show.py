@@ -65,18 +65,18 @@ def percent(value: Fraction | float | str | None) -> str:
     return f"{whole}.{rest}%" if rest else f"{whole}%"
 
 
-def _seconds(value: timedelta | int | float | Fraction) -> float:
+def _seconds(value: timedelta | float | Fraction) -> float:
     return value.total_seconds() if isinstance(value, timedelta) else float(value)
 
 
 @register.filter
-def hours(value: timedelta | int | float | Fraction | None) -> str:
+def hours(value: timedelta | float | Fraction | None) -> str:
     """Show seconds (or a timedelta) as a number of hours, at most two decimals: 5400 → ``1.5``."""
     return "—" if value is None else f"{_seconds(value) / 3600:,.2f}".rstrip("0").rstrip(".")
 
 
 @register.filter
-def duration(value: timedelta | int | float | None) -> str:
+def duration(value: timedelta | float | None) -> str:
     """Show seconds (or a timedelta) in words, its two largest units: ``2 小时 30 分``, ``1 天 4 小时``, ``45 秒``."""
     if value is None:
         return "—"
