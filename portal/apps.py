@@ -6,4 +6,4 @@ class PortalConfig(AppConfig):
     verbose_name = "门户"
 
     def ready(self) -> None:
-        from portal import checks  # noqa: F401  registers portal.E001…
+        from portal import celery, checks  # noqa: F401  tasks leave through our application; portal.E001… are registered

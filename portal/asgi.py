@@ -1,7 +1,9 @@
 """The ASGI application every web process serves."""
 
+import os
+
 from django.core.asgi import get_asgi_application
 
-import portal.celery  # noqa: F401  names the settings, and makes tasks leave through the portal's own application
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 
 application = get_asgi_application()

@@ -21,9 +21,7 @@ class LaunchError(Exception):
 def say(text: str, *, error: bool = False) -> None:
     """Print one line with the seconds since the launcher started; a closed terminal is no reason to stop."""
     with contextlib.suppress(OSError):
-        print(  # noqa: T201
-            f"[{time.monotonic() - STARTED:6.1f} s] {text}", file=sys.stderr if error else sys.stdout, flush=True
-        )
+        print(f"[{time.monotonic() - STARTED:6.1f} s] {text}", file=sys.stderr if error else sys.stdout, flush=True)
 
 
 def tail(log: Path, lines: int = 15) -> str:

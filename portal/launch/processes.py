@@ -22,7 +22,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from portal.launch.console import LaunchError, say
 
@@ -40,7 +40,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 OURS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD}
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: somebody asked for the end
+class Stopped(Exception):
     """A person or the system asked the launcher to end."""
 
     def __init__(self, signal_number: int) -> None:
@@ -106,7 +106,7 @@ class Supervisor:
         self.children: dict[str, Child] = {}
         self._inherited_mask: set[int] = set()
 
-    def __enter__(self) -> "Supervisor":
+    def __enter__(self) -> Self:
         self._inherited_mask = {int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, OURS)}
         LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         return self
@@ -204,7 +204,7 @@ class Supervisor:
                 raise LaunchError(f"{program.name} 失败（{_words(status)}） · failed", log=program.log)
             return
         now = time.monotonic()
-        child.starts = [start for start in child.starts if now - start < 60]  # noqa: PLR2004 - the minute
+        child.starts = [start for start in child.starts if now - start < 60]
         if len(child.starts) > RESTARTS_A_MINUTE:
             raise LaunchError(
                 f"{program.name} 一分钟内终止 {len(child.starts)} 次，不再重启 · "

@@ -6,6 +6,7 @@ import os
 import secrets
 import shlex
 import shutil
+import stat
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,7 @@ OURS = (
     "log",
     "runner",
     "secret-key",
+    "sockets-elsewhere",
     "static",
 )
 """What `reset` may delete; anything else in the directory is somebody else's and stays."""
@@ -125,8 +127,20 @@ class State:
         """Remove that file: nothing answers there any more."""
         (self.path / "environment").unlink(missing_ok=True)
 
+    def elsewhere(self, note_name: str) -> Path | None:
+        """Return the private directory a note names, if it is still there and private."""
+        try:
+            path = Path((self.path / note_name).read_text())
+            mode = path.lstat().st_mode
+        except OSError:
+            return None
+        return path if stat.S_ISDIR(mode) and stat.S_IMODE(mode) == 0o700 else None
+
     def reset(self) -> None:
         """Delete everything the portal keeps here. The caller holds the lock."""
+        for note_name in ("engines-elsewhere", "sockets-elsewhere"):
+            if path := self.elsewhere(note_name):
+                shutil.rmtree(path)
         for name in OURS:
             path = self.path / name
             if path.is_dir() and not path.is_symlink():

@@ -1,0 +1,122 @@
+"""What the tests need of the machine, and how to get it: Debian packages where this is root, one line to type elsewhere."""
+
+import ctypes.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from portal.launch.console import LaunchError, say
+from portal.launch.engines import find_postgres, find_redis
+
+__all__ = ["NEEDS", "Need", "provide", "pytest_command"]
+
+POLICY = Path("/usr/sbin/policy-rc.d")
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A group of tests (`mark`; empty where only CI insists), what it needs in words, and how to tell."""
+
+    mark: str
+    words: str
+    packages: tuple[str, ...]
+    present: Callable[[], bool]
+
+
+def _programs(*names: str) -> bool:
+    return all(shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") for name in names)
+
+
+def _files(*patterns: str) -> bool:
+    return all(any(Path("/usr").glob(pattern)) for pattern in patterns)
+
+
+NEEDS = (
+    Need(
+        "",
+        "PostgreSQL ≥ 15, Redis",
+        ("postgresql", "redis-server"),
+        lambda: bool(find_postgres()[0] and find_redis()[0]),
+    ),
+    Need(
+        "browser",
+        "Chromium, 中文字体 · CJK fonts",
+        ("chromium", "fonts-noto-cjk"),
+        lambda: _programs("chromium") and _files("share/fonts/**/NotoSansCJK*"),
+    ),
+    Need(
+        "slurm",
+        "Slurm 22.05, root",
+        (
+            *("slurmctld", "slurmd", "slurm-client", "slurmrestd", "slurmdbd"),
+            *("slurm-wlm-jwt-plugin", "slurm-wlm-mysql-plugin", "munge", "mariadb-server"),
+        ),
+        lambda: (
+            os.geteuid() == 0
+            and _programs("slurmctld", "slurmd", "slurmrestd", "slurmdbd", "sbatch", "munged", "mariadbd")
+            and _files("lib/*/slurm-wlm/auth_jwt.so", "lib/*/slurm-wlm/accounting_storage_mysql.so")
+        ),
+    ),
+    Need("libical", "libical 3", ("libical3",), lambda: bool(ctypes.util.find_library("ical"))),
+)
+
+
+def provide() -> list[Need]:
+    """Install what is missing where this is root on Debian; return, and say, what tests have to be left out.
+
+    Raises `LaunchError` in CI (``CI`` set), where nothing may be left out.
+    """
+    missing = [need for need in NEEDS if not need.present()]
+    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
+        packages = [package for need in missing for package in need.packages]
+        say(f"安装 {' '.join(packages)} · installing")
+        with services_kept_down():
+            _apt("update")
+            _apt("install", "--yes", "--no-install-recommends", *packages)
+        missing = [need for need in missing if not need.present()]
+    if missing and os.environ.get("CI"):
+        names = "; ".join(need.words for need in missing)
+        raise LaunchError(f"CI 中不得省略测试，缺少：{names} · nothing may be left out in CI")
+    left_out = [need for need in missing if need.mark]
+    for need in left_out:
+        say(
+            f"省略标记为 {need.mark} 的测试，缺 {need.words} · left out, missing; to bring them in: "
+            f"sudo apt-get install {' '.join(need.packages)} && sudo make test"
+        )
+    return left_out
+
+
+def pytest_command(left_out: Sequence[Need], words: Sequence[str]) -> list[str]:
+    """Return the pytest command without the tests that cannot run here; `words` are the caller's own arguments."""
+    marks = " and ".join(f"not {need.mark}" for need in left_out)
+    return [sys.executable, "-m", "pytest", "-n", "2", *(["-m", marks] if marks else []), *words]
+
+
+@contextmanager
+def services_kept_down() -> Iterator[None]:
+    """Let packages install their servers without starting them: the tests start their own, privately."""
+    ours = not POLICY.exists()
+    if ours:
+        POLICY.write_text("#!/bin/sh\nexit 101\n")
+        POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        if ours:
+            POLICY.unlink()
+
+
+def _apt(*words: str) -> None:
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    command = ["apt-get", "-qq", "-o", "Dpkg::Use-Pty=0", "-o", "Acquire::Retries=3", *words]
+    done = subprocess.run(  # noqa: S603
+        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        last = "\n".join((done.stdout + done.stderr).splitlines()[-10:])
+        raise LaunchError(f"apt-get {words[0]} 失败 · failed\n{last}")
