@@ -1,0 +1,57 @@
+"""Reach bookings: the booking organisation and the lab that serves it see them, nobody else."""
+
+from __future__ import annotations
+
+from django.db.models import Q, QuerySet
+
+from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import Forbidden, NotFound
+from scheduler.bookings.models import Booking
+
+RELATED = ("resource", "resource__owner", "organisation", "booked_by", "charge", "charge__voucher")
+
+
+def own_bookings(actor: Actor) -> QuerySet[Booking]:
+    """Return the bookings the actor's organisation made. Raises Forbidden without the permission."""
+    actor.require(Permission.BOOKING_REQUEST)
+    return Booking.objects.filter(organisation_id=actor.organisation_id).select_related(*RELATED)
+
+
+def served_bookings(actor: Actor) -> QuerySet[Booking]:
+    """Return the bookings on the lab's instruments. Raises Forbidden without the permission."""
+    actor.require(Permission.BOOKING_DECIDE)
+    return Booking.objects.filter(resource__owner_id=actor.organisation_id).select_related(*RELATED)
+
+
+def visible_to(actor: Actor) -> QuerySet[Booking]:
+    """Return every booking the actor may see."""
+    seen = Q(pk__in=[])
+    if actor.may(Permission.BOOKING_REQUEST):
+        seen |= Q(organisation_id=actor.organisation_id)
+    if actor.may(Permission.BOOKING_DECIDE):
+        seen |= Q(resource__owner_id=actor.organisation_id)
+    return Booking.objects.filter(seen).select_related(*RELATED)
+
+
+def get_booking(actor: Actor, number: str) -> Booking:
+    """Return a booking the actor may see. Raises NotFound."""
+    booking = visible_to(actor).filter(number=number).first()
+    if booking is None:
+        raise NotFound
+    return booking
+
+
+def get_served(actor: Actor, number: str) -> Booking:
+    """Return a booking on one of the actor's own instruments. Raises NotFound, Forbidden."""
+    booking = get_booking(actor, number)
+    if not actor.may(Permission.BOOKING_DECIDE) or booking.resource.owner_id != actor.organisation_id:
+        raise Forbidden
+    return booking
+
+
+def get_own(actor: Actor, number: str) -> Booking:
+    """Return a booking the actor's organisation made. Raises NotFound, Forbidden."""
+    booking = get_booking(actor, number)
+    if not actor.may(Permission.BOOKING_REQUEST) or booking.organisation_id != actor.organisation_id:
+        raise Forbidden
+    return booking

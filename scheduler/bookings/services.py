@@ -1,0 +1,269 @@
+"""Request, decide, use and measure bookings; the only writer of bookings and their claims."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+from portal.audit import services as audit
+from portal.kernel import idempotency
+from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import Forbidden, Invalid, Reason, Refused, noop
+from portal.kernel.money import Money
+from portal.kernel.period import Period
+from portal.kernel.states import next_state
+from portal.numbers.services import next_number
+from scheduler.availability.models import Claim
+from scheduler.bookings import queries, rules
+from scheduler.bookings.models import Booking, Session
+from scheduler.resources import rules as resource_rules
+from scheduler.resources import services as resources
+from scheduler.resources.models import Resource
+from scheduler.usage import services as usage
+from vouchers.charges import services as charges
+
+_ = noop
+
+EARLY = timedelta(hours=2)
+"""How long before its booked start a session may begin, when the slot before is free."""
+
+
+class TitleMissing(Invalid):
+    code = "booking.title"
+    message = _("请填写用途（120 字以内），仅贵单位和实验室可见。")
+
+
+class NoteMissing(Invalid):
+    code = "booking.note"
+    message = _("请写明原因，预约单位会看到。")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked for: `period` in UTC, `title` for the lab's and the firm's eyes only, `voucher` to pay with."""
+
+    resource: Resource
+    period: Period
+    title: str
+    voucher: Any | None = None
+    """A ``vouchers.Voucher`` reached through its access module, or None."""
+
+
+def _refused(reasons: list[Reason], *, wanted: Wanted, now: datetime) -> Refused:
+    return Refused(reasons, data={"alternatives": queries.alternatives(wanted.resource, wanted=wanted.period, now=now)})
+
+
+@transaction.atomic
+def request_booking(*, actor: Actor, wanted: Wanted, now: datetime, key: str) -> Booking:
+    """Request time on a resource; the time and the price are held until the lab decides.
+
+    Idempotent on (organisation, `key`). Locks the resource first. Raises Refused with *all* reasons and up to three
+    free alternatives in ``data["alternatives"]``; KeyReused; NoRate; Forbidden. Of rivals for one slot exactly one
+    wins: the exclusion constraint decides even where the lock is bypassed.
+    """
+    actor.require(Permission.BOOKING_REQUEST)
+    title = wanted.title.strip()
+    if not title or len(title) > 120:
+        raise TitleMissing(field="title")
+    print_ = idempotency.fingerprint(
+        {
+            "resource": wanted.resource.number,
+            "period": [wanted.period.start.isoformat(), wanted.period.end.isoformat()],
+            "title": title,
+            "voucher": wanted.voucher.number if wanted.voucher else None,
+        }
+    )
+    resources.lock(resource_ids=[wanted.resource.pk])
+    if existing := Booking.objects.filter(organisation_id=actor.organisation_id, key=key).first():
+        idempotency.check_replay(stored=existing.fingerprint, asked=print_)
+        return existing
+    quote = queries.quote(
+        wanted.resource, period=wanted.period, voucher=wanted.voucher, organisation_id=actor.organisation_id, now=now
+    )
+    if quote.reasons:
+        raise _refused(list(quote.reasons), wanted=wanted, now=now)
+    assert actor.organisation_id is not None
+    booking = Booking.objects.create(
+        number=next_number(prefix="B", now=now),
+        resource=wanted.resource,
+        organisation_id=actor.organisation_id,
+        booked_by_id=actor.user_id,
+        title=title,
+        starts_at=wanted.period.start,
+        ends_at=wanted.period.end,
+        key=key,
+        fingerprint=print_,
+        created_at=now,
+        updated_at=now,
+    )
+    try:
+        with transaction.atomic():
+            Claim.objects.create(
+                resource=wanted.resource,
+                during=(wanted.period.start, wanted.period.end),
+                blocked=(quote.blocked.start, quote.blocked.end),
+                state=Claim.State.HELD,
+                booking=booking,
+            )
+    except IntegrityError:
+        raise _refused([queries.TAKEN], wanted=wanted, now=now) from None
+    booking.charge = charges.hold(
+        bill=charges.Bill(
+            subject=f"booking:{booking.number}",
+            service=resource_rules.ServiceClass.INSTRUMENT_USE.value,
+            payer_id=actor.organisation_id,
+            provider_id=wanted.resource.owner_id,
+            price=quote.price.amount,
+            quote=quote.price.as_json(),
+        ),
+        voucher=wanted.voucher,
+        actor=actor,
+        now=now,
+    )
+    booking.save(update_fields=["charge"])
+    resources.touch_calendar(resource_id=wanted.resource.pk)
+    _record(booking, action="booking.requested", actor=actor, now=now)
+    return booking
+
+
+def _record(booking: Booking, *, action: str, actor: Actor, now: datetime, **data: Any) -> None:
+    audit.record(
+        action=action,
+        subject=f"booking:{booking.number}",
+        actor=actor,
+        now=now,
+        organisations=[booking.organisation_id, booking.resource.owner_id],
+        data={"state": booking.state, **data},
+    )
+
+
+def _lock(booking: Booking) -> Booking:
+    resources.lock(resource_ids=[booking.resource_id])
+    return (
+        Booking.objects.select_for_update(no_key=True, of=("self",))
+        .select_related("resource", "charge")
+        .order_by("pk")
+        .get(pk=booking.pk)
+    )
+
+
+def _move(booking: Booking, action: rules.BookingAction, *, now: datetime, note: str = "") -> None:
+    """Take the transition, and let the claim and the calendar follow."""
+    state = next_state(rules.TRANSITIONS, rules.BookingState(booking.state), action)
+    booking.state = state.value
+    booking.updated_at = now
+    booking.decision_note = note or booking.decision_note
+    booking.sequence = F("sequence") + 1  # type: ignore[assignment]
+    booking.save(update_fields=["state", "updated_at", "decision_note", "sequence"])
+    booking.refresh_from_db(fields=["sequence"])
+    Claim.objects.filter(booking=booking).update(state=rules.CLAIM_STATE[state])
+    resources.touch_calendar(resource_id=booking.resource_id)
+
+
+def _serve(actor: Actor, booking: Booking, permission: Permission) -> Booking:
+    actor.require(permission)
+    locked = _lock(booking)
+    if locked.resource.owner_id != actor.organisation_id:
+        raise Forbidden
+    return locked
+
+
+@transaction.atomic
+def confirm(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
+    """Accept a requested booking. Raises InvalidTransition, Forbidden."""
+    locked = _serve(actor, booking, Permission.BOOKING_DECIDE)
+    _move(locked, rules.BookingAction.CONFIRM, now=now)
+    _record(locked, action="booking.confirmed", actor=actor, now=now)
+    return locked
+
+
+@transaction.atomic
+def decline(*, actor: Actor, booking: Booking, note: str, now: datetime) -> Booking:
+    """Turn a requested booking down, with a reason; time and money are free again at once."""
+    locked = _serve(actor, booking, Permission.BOOKING_DECIDE)
+    if not note.strip():
+        raise NoteMissing(field="note")
+    _move(locked, rules.BookingAction.DECLINE, now=now, note=note.strip()[:200])
+    charges.release(charge_id=locked.charge_id, reason="declined", actor=actor, now=now)
+    _record(locked, action="booking.declined", actor=actor, now=now)
+    return locked
+
+
+@transaction.atomic
+def cancel(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
+    """Cancel before the start; time and money are free again at once. Raises InvalidTransition, Forbidden."""
+    actor.require(Permission.BOOKING_REQUEST)
+    locked = _lock(booking)
+    if locked.organisation_id != actor.organisation_id:
+        raise Forbidden
+    _move(locked, rules.BookingAction.CANCEL, now=now)
+    charges.release(charge_id=locked.charge_id, reason="cancelled", actor=actor, now=now)
+    _record(locked, action="booking.cancelled", actor=actor, now=now)
+    return locked
+
+
+@transaction.atomic
+def start_session(*, actor: Actor, booking: Booking, started_at: datetime, now: datetime) -> Session:
+    """Record that use began. At most two hours early, before the booked end, never in the future."""
+    locked = _serve(actor, booking, Permission.SESSION_RECORD)
+    if started_at > now:
+        raise rules.SessionInFuture(field="started_at")
+    if not locked.starts_at - EARLY <= started_at < locked.ends_at:
+        raise rules.SessionOutOfReach(field="started_at", hours=int(EARLY.total_seconds() // 3600))
+    _move(locked, rules.BookingAction.START, now=now)
+    session = Session.objects.create(booking=locked, started_at=started_at)
+    _record(locked, action="session.started", actor=actor, now=now, started_at=started_at.isoformat())
+    return session
+
+
+@transaction.atomic
+def finish_session(*, actor: Actor, booking: Booking, ended_at: datetime, now: datetime) -> Booking:
+    """Record that use ended: measure it, capture the actual price, release the rest.
+
+    The price is the one frozen at booking; use beyond the held amount is waived. Raises NotMeasured,
+    SessionInFuture, BadPeriod, InvalidTransition, Forbidden.
+    """
+    locked = _serve(actor, booking, Permission.SESSION_RECORD)
+    session = Session.objects.filter(booking=locked).first()
+    if session is None:
+        raise rules.NotMeasured
+    if ended_at > now:
+        raise rules.SessionInFuture(field="ended_at")
+    used = Period(session.started_at, ended_at)
+    session.ended_at = ended_at
+    session.save(update_fields=["ended_at"])
+    _move(locked, rules.BookingAction.FINISH, now=now)
+    record = usage.record_session(booking_id=locked.pk, started_at=used.start, ended_at=used.end, actor=actor, now=now)
+    assert locked.charge is not None
+    actual = resource_rules.price(
+        unit=resource_rules.Unit(locked.charge.quote["unit"]),
+        unit_price=Money(locked.charge.quote["unit_price_fen"]),
+        duration_s=record.duration_s,
+    )
+    charges.capture(charge_id=locked.charge_id, actual=actual.amount, measured=actual.as_json(), actor=actor, now=now)
+    _record(locked, action="session.finished", actor=actor, now=now, duration_s=record.duration_s)
+    return locked
+
+
+@transaction.atomic
+def lapse_overdue(*, now: datetime) -> int:
+    """Lapse requests whose start has passed undecided; returns how many. Run by the clock, safe at any time."""
+    actor = Actor.system("自动处理")
+    overdue = list(
+        Booking.objects.filter(state=rules.BookingState.REQUESTED.value, starts_at__lte=now).order_by("pk")[:200]
+    )
+    resources.lock(resource_ids=[booking.resource_id for booking in overdue])
+    lapsed = 0
+    for booking in overdue:
+        locked = _lock(booking)
+        if locked.state != rules.BookingState.REQUESTED.value:
+            continue
+        _move(locked, rules.BookingAction.LAPSE, now=now)
+        charges.release(charge_id=locked.charge_id, reason="lapsed", actor=actor, now=now)
+        _record(locked, action="booking.lapsed", actor=actor, now=now)
+        lapsed += 1
+    return lapsed

@@ -1,0 +1,99 @@
+"""Read quotes, logs and boards of jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
+from typing import Any
+
+from portal.kernel.errors import Reason, noop
+from scheduler.jobs import access, ports, rules
+from scheduler.jobs.models import Job
+from scheduler.resources import queries as rates
+from scheduler.resources import rules as resource_rules
+from scheduler.resources.models import Partition
+from vouchers.charges import rules as charge_rules
+from vouchers.charges import services as charges
+from vouchers.ledger import queries as balances
+
+_ = noop
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What the time limit would cost at most and who would pay, or why the job cannot be."""
+
+    price: resource_rules.Price
+    split: charge_rules.Split
+    reasons: Sequence[Reason]
+
+
+def limits_of(partition: Partition) -> rules.PartitionLimits:
+    """Return what the partition offers one job."""
+    return rules.PartitionLimits(
+        card_type=partition.card_type,
+        max_cards=partition.max_cards,
+        max_cpus=partition.max_cpus,
+        max_memory_mb=partition.max_memory_mb,
+        max_time_s=partition.max_time_s,
+        is_open=partition.is_open and partition.cluster.accepts_work,
+    )
+
+
+def quote(partition: Partition, *, ask: rules.Ask, voucher: Any | None, now: datetime) -> Quote:
+    """Price the whole time limit and collect every reason against the job. Raises NoRate.
+
+    Where the voucher is too small, the reason says the longest time limit it can carry.
+    """
+    rate = rates.rate_of_partition(partition.pk, at=now)
+    if rate is None:
+        raise resource_rules.NoRate(field="partition")
+    count = ask.cards if rate.unit == resource_rules.Unit.CARD_HOUR.value else ask.cpus
+    price = rates.priced(rate, duration_s=max(ask.time_limit_s, 0), count=max(count, 0))
+    reasons = list(rules.refusals(ask, limits_of(partition)))
+    service = resource_rules.ServiceClass.COMPUTE.value
+    for reason in charges.refusals(voucher=voucher, price=price.amount, service=service, now=now):
+        longest = _longest_minutes(voucher, rate.amount_fen, count) if reason.code == "voucher.too_small" else None
+        if longest:
+            reason = Reason(  # noqa: PLW2901  the same reason with a better remedy
+                reason.code,
+                reason.message,
+                _("该券最多可支持时限 %(minutes)s 分钟。请缩短时限、减少资源，换一张券，或全部自付。"),
+                field=reason.field,
+                params={**reason.params, "minutes": longest},
+            )
+        reasons.append(reason)
+    return Quote(price=price, split=charges.split_of(voucher=voucher, price=price.amount), reasons=tuple(reasons))
+
+
+def _longest_minutes(voucher: Any, unit_price_fen: int, count: int) -> int:
+    """Return the longest limit, in whole minutes, whose voucher share the balance covers (compute A7)."""
+    available = balances.balances([voucher.account_id])[voucher.account_id].available_fen
+    per_minute = Fraction(unit_price_fen * count, 60) * Fraction(voucher.share_num, voucher.share_den)
+    return int(available / per_minute) if per_minute else 0
+
+
+def log(job: Job, *, offset: int, limit: int = 65536) -> ports.LogChunk:
+    """Read a job's output from `offset`. Raises Unavailable, Rejected. Empty before the job is on the cluster."""
+    if not job.cluster_job_id:
+        return ports.LogChunk(data=b"", next_offset=offset, eof=True)
+    return access.connect(job.partition.cluster).log(access.ref_of(job), offset=offset, limit=limit)
+
+
+def cost_so_far_fen(job: Job, *, now: datetime) -> int:
+    """Return what the elapsed time costs at the frozen price: derived for display, posted only at the end."""
+    if job.charge is None or job.started_at is None:
+        return 0
+    if job.charge.actual_fen is not None:
+        return int(job.charge.actual_fen)
+    unit = resource_rules.Unit(job.charge.quote["unit"])
+    elapsed = int(((job.ended_at or now) - job.started_at).total_seconds())
+    price = resource_rules.price(
+        unit=unit,
+        unit_price=resource_rules.Money(job.charge.quote["unit_price_fen"]),
+        duration_s=max(0, elapsed),
+        count=job.cards if unit is resource_rules.Unit.CARD_HOUR else job.cpus,
+    )
+    return min(price.amount.fen, job.charge.price_fen)

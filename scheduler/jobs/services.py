@@ -1,0 +1,233 @@
+"""Submit jobs and follow them to settlement; the only writer of jobs.
+
+Nothing outside is called inside a transaction: write the intent, commit, act, write the outcome. The row is the
+outbox; `tasks.py` sweeps what a killed worker left behind. How jobs reach the cluster is in ``dispatching.py``.
+"""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from portal.audit import services as audit
+from portal.kernel import idempotency
+from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import Invalid, Refused, noop
+from portal.kernel.money import Money
+from portal.kernel.states import next_state
+from portal.numbers.services import next_number
+from scheduler.jobs import ports, queries, rules
+from scheduler.jobs.models import Job
+from scheduler.resources import rules as resource_rules
+from scheduler.resources.models import Partition
+from scheduler.usage import services as usage
+from vouchers.charges import services as charges
+
+_ = noop
+
+SYSTEM = Actor.system("集群对账")
+
+
+class TitleMissing(Invalid):
+    code = "job.title"
+    message = _("请填写作业名称（120 字以内），仅贵单位可见。")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked for; `voucher` is a ``vouchers.Voucher`` reached through its access module, or None."""
+
+    partition: Partition
+    title: str
+    ask: rules.Ask
+    voucher: Any | None = None
+
+
+def new_marker() -> str:
+    """Return a fresh marker: lower-case, 28 characters, valid as a job name everywhere (compute.md trap 6, 8)."""
+    return "zj" + base64.b32encode(uuid.uuid4().bytes).decode().rstrip("=").lower()
+
+
+@transaction.atomic
+def submit(*, actor: Actor, wanted: Wanted, now: datetime, key: str, dispatch: Callable[[int], object]) -> Job:
+    """Accept a job: hold the price of its time limit, then hand it to `dispatch` once committed.
+
+    Idempotent on (organisation, `key`). Raises Refused with all reasons, KeyReused, NoRate, Forbidden.
+    """
+    actor.require(Permission.JOB_SUBMIT)
+    title = wanted.title.strip()
+    if not title or len(title) > 120:
+        raise TitleMissing(field="title")
+    script = rules.normalised(wanted.ask.script)
+    ask = wanted.ask
+    print_ = idempotency.fingerprint(
+        {
+            "partition": wanted.partition.pk,
+            "title": title,
+            "script": script,
+            "ask": [ask.cards, ask.cpus, ask.memory_mb, ask.time_limit_s],
+            "voucher": wanted.voucher.number if wanted.voucher else None,
+        }
+    )
+    if existing := Job.objects.filter(organisation_id=actor.organisation_id, key=key).first():
+        idempotency.check_replay(stored=existing.fingerprint, asked=print_)
+        return existing
+    quote = queries.quote(wanted.partition, ask=ask, voucher=wanted.voucher, now=now)
+    if quote.reasons:
+        raise Refused(quote.reasons)
+    assert actor.organisation_id is not None
+    job, created = Job.objects.get_or_create(
+        organisation_id=actor.organisation_id,
+        key=key,
+        defaults={
+            "number": next_number(prefix="J", now=now),
+            "marker": new_marker(),
+            "partition": wanted.partition,
+            "submitted_by_id": actor.user_id,
+            "title": title,
+            "script": script,
+            "cards": ask.cards,
+            "cpus": ask.cpus,
+            "memory_mb": ask.memory_mb,
+            "time_limit_s": ask.time_limit_s,
+            "fingerprint": print_,
+            "created_at": now,
+        },
+    )
+    if not created:
+        idempotency.check_replay(stored=job.fingerprint, asked=print_)
+        return job
+    job.charge = charges.hold(
+        bill=charges.Bill(
+            subject=f"job:{job.number}",
+            service=resource_rules.ServiceClass.COMPUTE.value,
+            payer_id=actor.organisation_id,
+            provider_id=wanted.partition.cluster.owner_id,
+            price=quote.price.amount,
+            quote=quote.price.as_json(),
+        ),
+        voucher=wanted.voucher,
+        actor=actor,
+        now=now,
+    )
+    job.save(update_fields=["charge"])
+    record(job, action="job.submitted", actor=actor, now=now)
+    transaction.on_commit(lambda: dispatch(job.pk))
+    return job
+
+
+def record(job: Job, *, action: str, actor: Actor, now: datetime, **data: Any) -> None:
+    """Write the audit record of one step. Only the submitting organisation may read it."""
+    audit.record(
+        action=action,
+        subject=f"job:{job.number}",
+        actor=actor,
+        now=now,
+        organisations=[job.organisation_id],
+        data={"state": job.state, **data},
+    )
+
+
+def lock(job_id: int) -> Job:
+    """Return the job under lock, with its cluster and charge."""
+    return (
+        Job.objects.select_for_update(no_key=True, of=("self",))
+        .select_related("partition__cluster", "charge")
+        .order_by("pk")
+        .get(pk=job_id)
+    )
+
+
+def move(job: Job, action: rules.JobAction) -> None:
+    """Take the transition. Raises InvalidTransition."""
+    job.state = next_state(rules.TRANSITIONS, rules.JobState(job.state), action).value
+
+
+@transaction.atomic
+def cancel(*, actor: Actor, job: Job, now: datetime, ask_cluster: Callable[[int], object]) -> Job:
+    """Cancel: at once while the job has not left the portal, else by asking the cluster. Idempotent.
+
+    Raises InvalidTransition for a finished job.
+    """
+    actor.require(Permission.JOB_SUBMIT)
+    locked = lock(job.pk)
+    if rules.JobState(locked.state) in rules.FINAL:
+        move(locked, rules.JobAction.WITHDRAW)
+    if locked.state == rules.JobState.PENDING.value:
+        move(locked, rules.JobAction.WITHDRAW)
+        locked.settled_at = now
+        locked.save()
+        charges.release(charge_id=locked.charge_id, reason="cancelled", actor=actor, now=now)
+        record(locked, action="job.cancelled", actor=actor, now=now)
+    elif locked.cancel_asked_at is None:
+        locked.cancel_asked_at = now
+        locked.save(update_fields=["cancel_asked_at"])
+        record(locked, action="job.cancel_asked", actor=actor, now=now)
+        transaction.on_commit(lambda: ask_cluster(locked.pk))
+    return locked
+
+
+@transaction.atomic
+def apply(*, job_id: int, seen: ports.Observation, now: datetime) -> Job:
+    """Write down what the cluster reported; settle when the job has ended.
+
+    Older observations never overwrite newer ones; a code nobody knows keeps the state.
+    """
+    job = lock(job_id)
+    if job.settled_at is not None or (job.observed_at is not None and seen.as_of <= job.observed_at):
+        return job
+    before = job.state
+    job.observed_at = seen.as_of
+    if seen.gone:
+        move(job, rules.JobAction.VANISH)
+    elif seen.state is not ports.ClusterState.UNKNOWN:
+        move(job, rules.JobAction(f"see_{seen.state.value}"))
+    job.reason = seen.reason[:120]
+    job.started_at = seen.started_at or job.started_at
+    job.ended_at = seen.ended_at or job.ended_at
+    job.exit_code = seen.exit_code if seen.exit_code is not None else job.exit_code
+    if rules.JobState(job.state) in rules.FINAL:
+        job.settled_at = now
+        _settle(job, seen=seen, now=now)
+    job.save()
+    if job.state != before:
+        record(job, action="job.seen", actor=SYSTEM, now=now, before=before, exit_code=job.exit_code)
+    return job
+
+
+NOT_BILLED = frozenset({rules.JobState.LOST, rules.JobState.INTERRUPTED, rules.JobState.LAUNCH_FAILED})
+"""The cluster's own failures are not the user's to pay (infrastructure refund rule, compute.md §3.7)."""
+
+
+def _settle(job: Job, *, seen: ports.Observation, now: datetime) -> None:
+    """Meter the run and capture its price, or release everything when nothing billable ran."""
+    assert job.charge is not None
+    if job.started_at is None or not seen.elapsed_s or rules.JobState(job.state) in NOT_BILLED:
+        charges.release(charge_id=job.charge.pk, reason=job.state, actor=SYSTEM, now=now)
+        return
+    unit = resource_rules.Unit(job.charge.quote["unit"])
+    cards = seen.cards if seen.cards is not None else job.cards
+    cpus = seen.cpus if seen.cpus is not None else job.cpus
+    count = cards if unit is resource_rules.Unit.CARD_HOUR else cpus
+    job.ended_at = job.ended_at or now
+    run = usage.record_run(
+        job_id=job.pk,
+        span=(job.started_at, max(job.ended_at, job.started_at)),
+        duration_s=seen.elapsed_s,
+        count=count,
+        detail={"raw_state": seen.raw_state, "cluster_job_id": job.cluster_job_id, "exit_code": seen.exit_code},
+        now=now,
+    )
+    actual = resource_rules.price(
+        unit=unit,
+        unit_price=Money(job.charge.quote["unit_price_fen"]),
+        duration_s=run.duration_s,
+        count=run.count,
+    )
+    charges.capture(charge_id=job.charge.pk, actual=actual.amount, measured=actual.as_json(), actor=SYSTEM, now=now)
