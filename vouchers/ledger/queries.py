@@ -1,0 +1,201 @@
+"""Read the ledger: balances, statements, the trial balance, and the check that nothing is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import connection
+
+from vouchers.ledger.chart import ACCOUNT_KINDS, AccountKind, JournalKind, Side
+from vouchers.ledger.models import Balance
+
+__all__ = [
+    "AccountBalance",
+    "StatementLine",
+    "StatementPage",
+    "TrialBalanceLine",
+    "balances",
+    "statement",
+    "trial_balance",
+    "unaccounted_fen",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountBalance:
+    """An account's amounts on its normal side, in fen.
+
+    `held_fen` is set aside to leave, `incoming_fen` is held elsewhere to arrive; `available_fen` is posted less held.
+    """
+
+    account_id: int
+    kind: AccountKind
+    posted_fen: int
+    held_fen: int
+    incoming_fen: int
+
+    @property
+    def available_fen(self) -> int:
+        return self.posted_fen - self.held_fen
+
+
+def balances(*, account_ids: Iterable[int]) -> dict[int, AccountBalance]:
+    """Return the balance of each account that exists, in one query."""
+    found = Balance.objects.filter(pk__in=list(account_ids)).values_list(
+        "pk", "account__kind", "posted_dr", "posted_cr", "held_dr", "held_cr"
+    )
+    return {pk: _balance(pk, AccountKind(kind), sums) for pk, kind, *sums in found}
+
+
+def _balance(pk: int, kind: AccountKind, sums: list[int]) -> AccountBalance:
+    posted_dr, posted_cr, held_dr, held_cr = sums
+    if ACCOUNT_KINDS[kind].normal is Side.CREDIT:
+        return AccountBalance(pk, kind, posted_cr - posted_dr, held_fen=held_dr, incoming_fen=held_cr)
+    return AccountBalance(pk, kind, posted_dr - posted_cr, held_fen=held_cr, incoming_fen=held_dr)
+
+
+@dataclass(frozen=True, slots=True)
+class StatementLine:
+    """One transfer seen from one account: `amount_fen` is positive when it raised the account's balance."""
+
+    transfer_id: int
+    journal_id: int
+    kind: JournalKind
+    effective_at: datetime
+    recorded_at: datetime
+    actor: str
+    reason: str
+    source_type: str
+    source_id: str
+    other_account_id: int
+    other_kind: AccountKind
+    other_owner: str
+    amount_fen: int
+    balance_fen: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatementPage:
+    """Newest first. `next_before` is the cursor of the following page, None on the last."""
+
+    lines: tuple[StatementLine, ...]
+    next_before: int | None
+
+
+STATEMENT = """
+    WITH own AS (
+        SELECT b.account_id, (%(sign)s * (b.posted_cr - b.posted_dr)) AS posted
+        FROM ledger_balance b WHERE b.account_id = %(account)s
+    ), newer AS (
+        SELECT coalesce(sum(amount), 0) AS amount FROM (
+            SELECT %(sign)s * amount AS amount FROM ledger_transfer
+            WHERE credit_account_id = %(account)s AND id >= %(before)s
+            UNION ALL
+            SELECT -%(sign)s * amount FROM ledger_transfer
+            WHERE debit_account_id = %(account)s AND id >= %(before)s
+        ) AS both_sides
+    ), page AS (
+        (SELECT id, journal_id, debit_account_id AS other, %(sign)s * amount AS amount FROM ledger_transfer
+         WHERE credit_account_id = %(account)s AND id < %(before)s ORDER BY id DESC LIMIT %(limit)s)
+        UNION ALL
+        (SELECT id, journal_id, credit_account_id, -%(sign)s * amount FROM ledger_transfer
+         WHERE debit_account_id = %(account)s AND id < %(before)s ORDER BY id DESC LIMIT %(limit)s)
+        ORDER BY id DESC LIMIT %(limit)s
+    )
+    SELECT page.id, j.id, j.kind, j.effective_at, j.recorded_at, j.actor, j.reason, j.source_type, j.source_id,
+           other.id, other.kind, other.owner, page.amount,
+           own.posted - newer.amount
+               - coalesce(sum(page.amount) OVER (ORDER BY page.id DESC ROWS UNBOUNDED PRECEDING), 0) + page.amount
+    FROM page
+    CROSS JOIN own CROSS JOIN newer
+    JOIN ledger_journal j ON j.id = page.journal_id
+    JOIN ledger_account other ON other.id = page.other
+    ORDER BY page.id DESC
+"""
+
+
+def statement(*, account_id: int, before: int | None = None, limit: int = 50) -> StatementPage:
+    """Return the account's transfers, newest first, each with the balance after it.
+
+    `before` is the `next_before` of the previous page. One query for the page and one for the account; transfers of
+    one account are numbered in the order they were committed, because each is written under the account's lock.
+    """
+    current = balances(account_ids=[account_id]).get(account_id)
+    if current is None:
+        return StatementPage((), None)
+    sign = 1 if ACCOUNT_KINDS[current.kind].normal is Side.CREDIT else -1
+    values = {"account": account_id, "before": before or 2**63 - 1, "limit": limit + 1, "sign": sign}
+    with connection.cursor() as cursor:
+        cursor.execute(STATEMENT, values)
+        rows = cursor.fetchall()
+    lines = tuple(
+        StatementLine(
+            *row[:2], JournalKind(row[2]), *row[3:10], AccountKind(row[10]), row[11], int(row[12]), int(row[13])
+        )
+        for row in rows[:limit]
+    )
+    return StatementPage(lines, lines[-1].transfer_id if len(rows) > limit else None)
+
+
+@dataclass(frozen=True, slots=True)
+class TrialBalanceLine:
+    """The sums of one kind of account in one programme and year; `balance_fen` on the kind's normal side."""
+
+    programme: str
+    fiscal_year: int | None
+    kind: AccountKind
+    accounts: int
+    debit_fen: int
+    credit_fen: int
+    held_debit_fen: int
+    held_credit_fen: int
+
+    @property
+    def balance_fen(self) -> int:
+        difference = self.credit_fen - self.debit_fen
+        return difference if ACCOUNT_KINDS[self.kind].normal is Side.CREDIT else -difference
+
+
+def trial_balance(*, programme: str | None = None) -> list[TrialBalanceLine]:
+    """Return the sums per programme, fiscal year and kind, of one programme ("" = own money) or of everything."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT a.programme, a.fiscal_year, a.kind, count(*), sum(b.posted_dr)::bigint, sum(b.posted_cr)::bigint,"
+            " sum(b.held_dr)::bigint, sum(b.held_cr)::bigint"
+            " FROM ledger_account a JOIN ledger_balance b ON b.account_id = a.id"
+            " WHERE %(programme)s::text IS NULL OR a.programme = %(programme)s"
+            " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+            {"programme": programme},
+        )
+        return [TrialBalanceLine(row[0], row[1], AccountKind(row[2]), *row[3:]) for row in cursor.fetchall()]
+
+
+UNACCOUNTED = """
+    WITH moved AS (
+        SELECT account_id, sum(dr) AS dr, sum(cr) AS cr FROM (
+            SELECT debit_account_id AS account_id, amount AS dr, 0 AS cr FROM ledger_transfer
+            UNION ALL SELECT credit_account_id, 0, amount FROM ledger_transfer
+        ) AS leg GROUP BY account_id
+    ), drift AS (
+        SELECT coalesce(sum(abs(b.posted_dr - coalesce(m.dr, 0)) + abs(b.posted_cr - coalesce(m.cr, 0))), 0) AS fen
+        FROM ledger_balance b FULL JOIN moved m USING (account_id)
+    ), programmes AS (
+        SELECT abs(sum(b.posted_dr - b.posted_cr)) AS fen
+        FROM ledger_balance b JOIN ledger_account a ON a.id = b.account_id
+        GROUP BY a.unit, a.programme, a.fiscal_year
+    )
+    SELECT (SELECT fen FROM drift) + coalesce((SELECT sum(fen) FROM programmes), 0)
+"""
+
+
+def unaccounted_fen() -> int:
+    """Return how many fen are not explained: 0 when all is well.
+
+    Adds, over every account, what its balance differs from the sum of its transfers, and over every programme and
+    year, what was appropriated but is not in a pool, a voucher, a payable, a batch, paid out, expired or taken back.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(UNACCOUNTED)
+        return int(cursor.fetchone()[0])
