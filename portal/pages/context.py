@@ -100,7 +100,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
             "demo": settings.DEMO,
             "lang": "zh-Hans" if language == "zh-hans" else "en",
             "other_lang": "en" if language == "zh-hans" else "zh-Hans",
-            "other_name": dict(settings.LANGUAGES)[other],
+            "other_name": "English" if other == "en" else "中文",
             "other_url": translate_url(here, other),
             "base": "parts/dialog.html" if in_dialog else "base.html",
             "actor": actor,

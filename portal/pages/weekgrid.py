@@ -251,7 +251,7 @@ def _cell(row: Row, day: date, pieces: Sequence[_Piece], span: tuple[int, int], 
         url = f"{row.book_url}{joint}{urlencode({'day': day.isoformat()})}"
     slot = now // SLOT_MIN
     line = [Mark(f"now s{slot - span[0]}", "")] if now >= 0 and span[0] <= slot < span[1] else []
-    return Cell(url, _words(row, day, pieces), (*free, *taken, *line), chosen)
+    return Cell(url, _words(row, day, pieces), (*free, *line, *taken), chosen)
 
 
 def _minute(now: datetime, zone: str, day: date) -> int:
@@ -270,6 +270,15 @@ def _head(day: date, today: date, chosen: date) -> Head:
         today=day == today,
         chosen=day == chosen,
     )
+
+
+def _span_text(first: date, last: date) -> str:
+    """Return ``2026年11月23日–29日`` or ``23–29 Nov 2026``, naming month and year twice only where they differ."""
+    if (first.year, first.month) != (last.year, last.month):
+        return f"{day_text(first, weekday=False)} – {day_text(last, weekday=False)}"
+    if is_english():
+        return f"{first.day}–{day_text(last, weekday=False)}"
+    return f"{day_text(first, weekday=False)}–{last.day}日"
 
 
 def shape(
@@ -318,5 +327,5 @@ def shape(
         previous=(picked - step).isoformat(),
         following=(picked + step).isoformat(),
         has_today=today in days,
-        title=f"{day_text(days[0], weekday=False)} – {day_text(days[-1], weekday=False)}",
+        title=_span_text(days[0], days[-1]),
     )

@@ -234,12 +234,12 @@ def count(value: int | Sequence[Any], noun: str) -> str:
 
 
 @register.inclusion_tag("parts/field.html")
-def field(bound: BoundField, unit: str = "", *, quiet: bool = False) -> dict[str, Any]:
+def field(bound: BoundField, unit: str = "", text: str = "", *, quiet: bool = False) -> dict[str, Any]:
     """Show a form field: label, hint, errors, control, tied together for assistive technology.
 
-    `unit` stands after the control; `quiet` leaves out “optional” (filter bars, where everything is).
+    `unit` stands after the control; `text` replaces the field's own label; `quiet` leaves out “optional” (filter bars, where everything is).
     """
-    return {"bound": bound, "unit": unit, "quiet": quiet}
+    return {"bound": bound, "unit": unit, "text": text or bound.label, "quiet": quiet}
 
 
 @register.inclusion_tag("parts/sort.html", takes_context=True)

@@ -97,7 +97,7 @@ class Week {
       if (at > anchor) while (to <= at && free[to]) to += 1;
       if (at === anchor && !pick.isConnected) return;
       pick.className = `b pick s${from} w${to - from}`;
-      pick.textContent = to - from > 5 ? `${this.clock(from)}–${this.clock(to)}` : "";
+      pick.dataset.span = `${this.clock(from)}–${this.clock(to)}`;
       if (!pick.isConnected) track.append(pick);
       document.documentElement.classList.add("dragging");
     };
