@@ -1,0 +1,278 @@
+"""What lowers an award: caps, the other award on the same contract, rounding, the pool, the least award. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Final
+
+from portal.kernel.money import Money, round_half_up
+from vouchers.programmes import names
+from vouchers.programmes.benefits import Paid, conditions, contract_missing, down, same_contract
+from vouchers.programmes.decisions import Outcome, Step, Test
+from vouchers.programmes.predicates import ABSENT, Truth, judge
+from vouchers.programmes.requests import PastAward, Request
+from vouchers.programmes.schemes import Cap, DoubleSubsidy, PoolShort, Programme, Rounding, RoundingMode, Window
+
+__all__ = ["Catalogue", "Settlement", "other_awards", "rounded", "settle", "split"]
+
+Catalogue = Mapping[str, Programme]
+EMPTY: Final[tuple[str, ...]] = ()
+
+
+@dataclass(slots=True)
+class Settlement:
+    """An award on its way through the ceilings: fen, exact until `rounded`; None once refused or unknown."""
+
+    amount: Fraction | None
+    steps: list[Step] = field(default_factory=list)
+    manual: str = ""
+    """The test that leaves the amount to people, "" if none."""
+    least_room: Fraction | None = None
+    """The lowest ceiling met: rounding up must not pass it."""
+
+    @property
+    def outcomes(self) -> set[Outcome]:
+        return {step.outcome for step in self.steps}
+
+    def bound(self, room: Fraction) -> bool:
+        """Lower the award to `room`. Return whether that changed it."""
+        self.least_room = room if self.least_room is None else min(self.least_room, room)
+        if self.amount is None or self.amount <= room:
+            return False
+        self.amount = room
+        return True
+
+    def shown(self) -> Money | None:
+        return None if self.amount is None else down(self.amount)
+
+
+def settle(programme: Programme, request: Request, catalogue: Catalogue, award: Fraction | None) -> Settlement:
+    """Take `award` through every ceiling in order. An unknown award still meets the ceilings that are used up."""
+    settlement = Settlement(award)
+    _check_payable(programme, settlement)
+    for cap in programme.caps:
+        _apply_cap(cap, programme, request, settlement)
+    _keep_highest(programme, request, catalogue, settlement)
+    _round(programme.rounding, settlement)
+    _draw_on_pool(programme, request, settlement)
+    _check_floor(programme, settlement)
+    return settlement
+
+
+def rounded(amount: Fraction, rounding: Rounding) -> Fraction:
+    """Return `amount` as a multiple of `rounding.to`."""
+    steps = amount / rounding.to.fen
+    if rounding.mode is RoundingMode.HALF_UP:
+        whole = round_half_up(steps)
+    elif rounding.mode is RoundingMode.UP:
+        whole = -(-steps.numerator // steps.denominator)
+    else:
+        whole = steps.numerator // steps.denominator
+    return Fraction(whole * rounding.to.fen)
+
+
+def _check_payable(programme: Programme, settlement: Settlement) -> None:
+    if settlement.amount is not None and not rounded(settlement.amount, programme.rounding):
+        settlement.steps.append(Step("nothing_payable", Test.BENEFIT, Outcome.FAIL, after=Money(0)))
+        settlement.amount = None
+
+
+def _used(cap: Cap, programme: Programme, request: Request) -> Paid:
+    """Return what earlier awards used of `cap`."""
+    total = Paid()
+    if cap.window is Window.APPLICATION:
+        return total
+    for award in request.history:
+        if award.programme != programme.code and award.programme not in cap.across:
+            continue
+        within, missing = Truth.TRUE, EMPTY
+        if cap.window is Window.YEAR:
+            within, missing = _same_year(award, request)
+        elif cap.window is Window.CONTRACT:
+            within, missing = same_contract(award, request), contract_missing(request)
+        if within is Truth.TRUE:
+            total += Paid(surely=Fraction(award.amount.fen))
+        elif within is Truth.UNKNOWN:
+            total += Paid(possibly=Fraction(award.amount.fen), missing=missing)
+    return total
+
+
+def _same_year(award: PastAward, request: Request) -> tuple[Truth, tuple[str, ...]]:
+    if request.award_year is None:
+        return Truth.UNKNOWN, ("year",)
+    if award.year is ABSENT:
+        return Truth.UNKNOWN, ("history.year",)
+    return (Truth.TRUE if award.year == request.award_year else Truth.FALSE), ()
+
+
+def _apply_cap(cap: Cap, programme: Programme, request: Request, settlement: Settlement) -> None:
+    """Apply one cap. Whether it applies being unknown, it does; an exception must be shown, or it is none."""
+    applies, lifted = judge(cap.when, request.facts), judge(cap.unless, request.facts)
+    before = settlement.shown()
+    params: dict[str, Any] = {"window": cap.window.value, "limit": names.money(cap.amount)}
+    if applies.truth is Truth.FALSE:
+        params["conditions"] = conditions(applies.because)
+        settlement.steps.append(Step("cap_not_for", Test.CAP, Outcome.SKIPPED, params))
+        return
+    if cap.unless is not None and lifted.truth is Truth.TRUE:
+        params["conditions"] = conditions(lifted.because)
+        settlement.manual = settlement.manual or Test.DISCRETION
+        settlement.steps.append(Step("cap_lifted", Test.DISCRETION, Outcome.NOTE, params, before=before, after=before))
+        return
+    if cap.unless is not None and lifted.truth is Truth.UNKNOWN:
+        params["exception"] = conditions(lifted.because)
+    limit = cap.amount
+    if cap.soft is not None:
+        waived = request.fact("approval.soft_cap_waived") is True
+        limit = cap.amount if waived else cap.soft
+        params |= {"limit": names.money(limit), "soft": names.money(cap.soft), "waived": waived}
+    used = _used(cap, programme, request)
+    params["used"] = names.money(down(used.surely + used.possibly))
+    surely, left = limit.fen - used.surely, limit.fen - used.surely - used.possibly
+    if not rounded(max(left, Fraction(0)), _downwards(programme.rounding)):
+        is_sure = applies.truth is Truth.TRUE and not rounded(max(surely, Fraction(0)), _downwards(programme.rounding))
+        missing = () if is_sure else (*applies.missing, *used.missing)
+        outcome = Outcome.FAIL if is_sure else Outcome.UNKNOWN
+        settlement.steps.append(Step("cap", Test.CAP, outcome, params, missing, before, Money(0)))
+        settlement.amount = None
+        return
+    lowered = settlement.bound(left)
+    params["lowered"] = lowered
+    settlement.steps.append(Step("cap", Test.CAP, Outcome.PASS, params, (), before, settlement.shown()))
+
+
+def _downwards(rounding: Rounding) -> Rounding:
+    return Rounding(rounding.to, RoundingMode.DOWN)
+
+
+def other_awards(programme: Programme, request: Request, catalogue: Catalogue) -> Paid:
+    """Return what other programmes of the levels that count paid on the same contract.
+
+    An award for the other side (to the builder of a service, not its buyer) is no double subsidy.
+    """
+    total = Paid()
+    for award in request.history:
+        if award.programme == programme.code or not award.amount or _other_side(award, programme, catalogue):
+            continue
+        same, level = same_contract(award, request), _level_counts(award, programme, catalogue)
+        counts = min(same, level)
+        if counts is Truth.TRUE:
+            total += Paid(surely=Fraction(award.amount.fen))
+        elif counts is Truth.UNKNOWN:
+            missing = contract_missing(request) if same is Truth.UNKNOWN else ()
+            total += Paid(
+                possibly=Fraction(award.amount.fen),
+                missing=(*missing, *(("history.level",) if level is Truth.UNKNOWN else ())),
+            )
+    return total
+
+
+def _other_side(award: PastAward, programme: Programme, catalogue: Catalogue) -> bool:
+    known = catalogue.get(award.programme)
+    side = award.side if award.side is not ABSENT else known.side if known else ABSENT
+    return side is not ABSENT and side != programme.side
+
+
+def _level_counts(award: PastAward, programme: Programme, catalogue: Catalogue) -> Truth:
+    if not programme.double_levels:
+        return Truth.TRUE
+    known = catalogue.get(award.programme)
+    level: Any = award.level
+    if level is ABSENT and known is not None and known.level is not None:
+        level = known.level
+    if level is ABSENT:
+        return Truth.UNKNOWN
+    return Truth.TRUE if level in programme.double_levels else Truth.FALSE
+
+
+def _keep_highest(programme: Programme, request: Request, catalogue: Catalogue, settlement: Settlement) -> None:
+    """Under *highest, not cumulative* an award only tops up to the higher of the two."""
+    if programme.double_subsidy is not DoubleSubsidy.HIGHEST:
+        return
+    others = other_awards(programme, request, catalogue)
+    params: dict[str, Any] = {"paid": names.money(down(others.surely + others.possibly))}
+    before = settlement.shown()
+    if settlement.amount is None:
+        return
+    if others.possibly:
+        settlement.steps.append(Step("highest", Test.DOUBLE_SUBSIDY, Outcome.UNKNOWN, params, others.missing, before))
+        settlement.amount = None
+    elif others.surely and settlement.amount <= others.surely:
+        settlement.steps.append(Step("highest", Test.DOUBLE_SUBSIDY, Outcome.FAIL, params, (), before, Money(0)))
+        settlement.amount = None
+    elif others.surely:
+        settlement.bound(settlement.amount - others.surely)
+        params |= {"lowered": True}
+        settlement.steps.append(
+            Step("highest", Test.DOUBLE_SUBSIDY, Outcome.PASS, params, (), before, settlement.shown())
+        )
+
+
+def _round(rounding: Rounding, settlement: Settlement) -> None:
+    if settlement.amount is None:
+        return
+    before, exact = settlement.shown(), settlement.amount
+    settlement.amount = rounded(exact, rounding)
+    if settlement.least_room is not None and settlement.amount > settlement.least_room:
+        settlement.amount = rounded(settlement.least_room, _downwards(rounding))
+    if settlement.amount != exact:
+        params = {"to": names.money(rounding.to), "mode": rounding.mode.value}
+        settlement.steps.append(Step("round", "", Outcome.NOTE, params, (), before, settlement.shown()))
+
+
+def _draw_on_pool(programme: Programme, request: Request, settlement: Settlement) -> None:
+    if request.pool is None:
+        return
+    before, pool, short = settlement.shown(), request.pool, programme.pool_short
+    params: dict[str, Any] = {"pool": names.money(pool), "policy": short.value}
+    waits = short in (PoolShort.QUEUE, PoolShort.PRORATE)
+    usable = rounded(Fraction(pool.fen), _downwards(programme.rounding))
+    if settlement.amount is None and (usable or waits):
+        return
+    if settlement.amount is not None and settlement.amount <= pool.fen:
+        settlement.steps.append(Step("pool", Test.POOL, Outcome.PASS, params, (), before, before))
+    elif waits:
+        settlement.manual = settlement.manual or Test.POOL
+        settlement.steps.append(Step("pool_waits", Test.POOL, Outcome.NOTE, params, (), before, before))
+    elif short is PoolShort.PARTIAL and usable:
+        settlement.amount = usable
+        params |= {"lowered": True}
+        settlement.steps.append(Step("pool", Test.POOL, Outcome.PASS, params, (), before, settlement.shown()))
+    else:
+        settlement.steps.append(Step("pool", Test.POOL, Outcome.FAIL, params, (), before, Money(0)))
+        settlement.amount = None
+
+
+def _check_floor(programme: Programme, settlement: Settlement) -> None:
+    if programme.floor is None or settlement.amount is None:
+        return
+    award = down(settlement.amount)
+    fails = award < programme.floor
+    params = {"amount": names.money(award), "floor": names.money(programme.floor)}
+    outcome = Outcome.FAIL if fails else Outcome.PASS
+    settlement.steps.append(Step("floor", Test.MINIMUM_AWARD, outcome, params, (), award, award))
+    if fails:
+        settlement.amount = None
+
+
+def split(programme: Programme, request: Request, amount: Money) -> tuple[tuple[str, Money], ...]:
+    """Share `amount` among the payers: half up for each in turn, the last takes the remainder.
+
+    A payer that is the path of a fact is replaced by the fact where it is stated.
+    """
+    parts: dict[str, Money] = {}
+    left = amount
+    for at, funder in enumerate(programme.funding):
+        is_last = at == len(programme.funding) - 1
+        part = left if is_last else min(left, amount.times(funder.share))
+        left -= part
+        payer = _payer(funder.payer, request)
+        parts[payer] = parts.get(payer, Money(0)) + part
+    return tuple(parts.items())
+
+
+def _payer(payer: str, request: Request) -> str:
+    fact = request.fact(payer) if "." in payer else ABSENT
+    return fact if isinstance(fact, str) and fact.strip() else payer

@@ -1,0 +1,202 @@
+"""The readers programme and request files are built from. See `parsing` for what a reader is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from portal.kernel.money import MAX_FEN, Money
+from vouchers.programmes.parsing import Problems, Reader, child, found, suggestion
+from vouchers.programmes.words import Words
+
+__all__ = [
+    "amount",
+    "choice",
+    "day",
+    "flag",
+    "listing",
+    "moment",
+    "nullable",
+    "number",
+    "rate",
+    "record",
+    "text",
+    "whole",
+]
+
+PLAIN_DECIMAL = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,12})?\Z")
+DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
+
+NOT_ALLOWED = Words("值 %(found)s 不可用。", "The value %(found)s will not do.")
+MISSING = Words("缺少这一项。", "This is missing.")
+UNKNOWN_KEY = Words("没有这个键。", "There is no such key.")
+MEANT = Words("没有这个键；是不是“%(meant)s”？", "There is no such key; did you mean “%(meant)s”?")
+
+
+def refuse(value: Any, path: str, problems: Problems, allowed: Words) -> None:
+    """Say that `value` will not do at `path`, and what would."""
+    problems.add(path, NOT_ALLOWED.fill(found=found(value)), allowed)
+
+
+def record(fields: Mapping[str, Reader], required: Collection[str] = ()) -> Reader:
+    """Read an object with only these keys; absent keys are absent from the result."""
+    names = ", ".join(fields)
+    keys = Words(f"这些键：{names}", f"these keys: {names}")
+
+    def read(value: Any, path: str, problems: Problems) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            refuse(value, path, problems, Words(f"一个对象，可用键：{names}", f"an object with the keys {names}"))
+            return {}
+        for key in value:
+            if key not in fields:
+                meant = suggestion(key, fields)
+                problems.add(child(path, key), MEANT.fill(meant=meant) if meant else UNKNOWN_KEY, keys)
+        for key in required:
+            if key not in value:
+                problems.add(child(path, key), MISSING, Words(f"必须填写 {key}", f"{key} is required"))
+        return {key: reader(value[key], child(path, key), problems) for key, reader in fields.items() if key in value}
+
+    return read
+
+
+def listing(item: Reader, *, least: int = 0, most: int = 500) -> Reader:
+    """Read a list of `least` to `most` items."""
+    allowed = Words(f"{least} 到 {most} 项的列表", f"a list of {least} to {most} items")
+
+    def read(value: Any, path: str, problems: Problems) -> tuple[Any, ...]:
+        if not isinstance(value, list) or not least <= len(value) <= most:
+            refuse(value, path, problems, allowed)
+            return ()
+        return tuple(item(part, child(path, at), problems) for at, part in enumerate(value))
+
+    return read
+
+
+def nullable(reader: Reader) -> Reader:
+    """Read null as None, anything else with `reader`."""
+    return lambda value, path, problems: None if value is None else reader(value, path, problems)
+
+
+def choice(*values: str) -> Reader:
+    """Read one of these words."""
+    allowed = Words(" / ".join(values), " / ".join(values))
+
+    def read(value: Any, path: str, problems: Problems) -> str | None:
+        if isinstance(value, str) and value in values:
+            return value
+        refuse(value, path, problems, allowed)
+        return None
+
+    return read
+
+
+def text(*, most: int = 300) -> Reader:
+    """Read a non-blank text of at most `most` characters."""
+    allowed = Words(f"1 到 {most} 个字符的文字", f"text of 1 to {most} characters")
+
+    def read(value: Any, path: str, problems: Problems) -> str | None:
+        if isinstance(value, str) and value.strip() and len(value) <= most:
+            return value
+        refuse(value, path, problems, allowed)
+        return None
+
+    return read
+
+
+def flag(value: Any, path: str, problems: Problems) -> bool | None:
+    """Read true or false."""
+    if isinstance(value, bool):
+        return value
+    refuse(value, path, problems, Words("true / false", "true / false"))
+    return None
+
+
+def whole(least: int, most: int) -> Reader:
+    """Read a whole number from `least` to `most`."""
+    allowed = Words(f"{least} 到 {most} 的整数", f"a whole number from {least} to {most}")
+
+    def read(value: Any, path: str, problems: Problems) -> int | None:
+        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+            return value
+        refuse(value, path, problems, allowed)
+        return None
+
+    return read
+
+
+def number(value: Any) -> int | Decimal | None:
+    """Return `value` as an exact number if it is one, or plain decimal text; else None. Booleans are no numbers."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | Decimal):
+        return value
+    return Decimal(value) if isinstance(value, str) and PLAIN_DECIMAL.match(value) else None
+
+
+def decimals(value: int | Decimal) -> int:
+    """Return how many decimals `value` was written with."""
+    exponent = value.as_tuple().exponent if isinstance(value, Decimal) else 0
+    return -exponent if isinstance(exponent, int) and exponent < 0 else 0
+
+
+def amount(*, least_fen: int = 0) -> Reader:
+    """Read CNY, a number or decimal text of at most two decimals, as `Money`."""
+    lowest, most = Money(least_fen).yuan(), Money(MAX_FEN).yuan()
+    allowed = Words(
+        f"人民币元，数字或十进制文本，{lowest} 到 {most}，最多两位小数",
+        f"yuan as a number or decimal text from {lowest} to {most}, at most two decimals",
+    )
+
+    def read(value: Any, path: str, problems: Problems) -> Money:
+        exact = number(value)
+        if exact is None or decimals(exact) > 2 or not least_fen <= exact * 100 <= MAX_FEN:
+            refuse(value, path, problems, allowed)
+            return Money(0)
+        return Money(int(exact * 100))
+
+    return read
+
+
+def rate(value: Any, path: str, problems: Problems) -> Fraction:
+    """Read a share from 0 to 1, decimal text or number of at most six decimals."""
+    exact = number(value)
+    if exact is None or decimals(exact) > 6 or not 0 <= exact <= 1:
+        allowed = Words(
+            '0 到 1 的十进制文本，最多六位小数，例如 "0.30"',
+            'decimal text from 0 to 1, at most six decimals, such as "0.30"',
+        )
+        refuse(value, path, problems, allowed)
+        return Fraction(0)
+    return Fraction(exact)
+
+
+def parsed_day(value: Any) -> date | None:
+    """Return the ISO date in `value` (exactly ``YYYY-MM-DD``), else None."""
+    if isinstance(value, str) and DAY.match(value):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            return None
+    return None
+
+
+def day(value: Any, path: str, problems: Problems) -> date | None:
+    """Read an ISO date."""
+    read = parsed_day(value)
+    if read is None:
+        refuse(value, path, problems, Words("日期 YYYY-MM-DD", "a date YYYY-MM-DD"))
+    return read
+
+
+def moment(value: Any, path: str, problems: Problems) -> str | None:
+    """Read an ISO date, or date and time, and keep its text."""
+    try:
+        datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        refuse(value, path, problems, Words("日期或日期时间，ISO 8601", "a date or a date and time, ISO 8601"))
+        return None
+    return str(value)
