@@ -70,7 +70,7 @@ def quote(partition: Partition, *, ask: rules.Ask, voucher: Any | None, now: dat
 
 def _longest_minutes(voucher: Any, unit_price_fen: int, count: int) -> int:
     """Return the longest limit, in whole minutes, whose voucher share the balance covers (compute A7)."""
-    available = balances.balances([voucher.account_id])[voucher.account_id].available_fen
+    available = balances.balances(account_ids=[voucher.account_id])[voucher.account_id].available_fen
     per_minute = Fraction(unit_price_fen * count, 60) * Fraction(voucher.share_num, voucher.share_den)
     return int(available / per_minute) if per_minute else 0
 

@@ -22,7 +22,7 @@ from vouchers.charges.models import Charge
 from vouchers.issuance.models import Voucher
 from vouchers.ledger import queries as balances
 from vouchers.ledger import services as ledger
-from vouchers.ledger.rules import AccountKey, AccountKind, HoldOp, JournalKind, Outcome, Posting, ResolveOp
+from vouchers.ledger.rules import AccountKey, AccountKind, AccountRef, HoldOp, JournalKind, Outcome, Posting, ResolveOp
 from vouchers.payments import services as payments
 
 
@@ -51,7 +51,7 @@ def refusals(*, voucher: Voucher | None, price: Money, service: str, now: dateti
     """Return every ground on which `voucher` cannot pay its share; a look, not a promise: `hold` decides."""
     if voucher is None:
         return []
-    available = Money(balances.balances([voucher.account_id])[voucher.account_id].available_fen)
+    available = Money(balances.balances(account_ids=[voucher.account_id])[voucher.account_id].available_fen)
     return rules.voucher_refusals(price, terms=terms_of(voucher), available=available, service=service, at=now)
 
 
@@ -60,19 +60,19 @@ def split_of(*, voucher: Voucher | None, price: Money) -> rules.Split:
     return rules.split(price, share=terms_of(voucher).share if voucher else Fraction(0))
 
 
-def _legs(charge: Charge) -> dict[str, tuple[AccountKey, AccountKey]]:
+def _legs(charge: Charge) -> dict[str, tuple[AccountRef, AccountKey]]:
     provider = f"organisation:{charge.provider_id}"
-    legs = {
+    legs: dict[str, tuple[AccountRef, AccountKey]] = {
         "own": (
             AccountKey(AccountKind.CASH_DUE, f"charge:{charge.number}"),
             AccountKey(AccountKind.CASH_PROVIDER_PAYABLE, provider),
         )
     }
     if charge.voucher is not None:
-        money = {"programme": charge.voucher.programme_code, "fiscal_year": charge.voucher.fiscal_year}
+        programme, year = charge.voucher.programme_code, charge.voucher.fiscal_year
         legs["voucher"] = (
-            AccountKey(AccountKind.VOUCHER, f"voucher:{charge.voucher.number}", **money),
-            AccountKey(AccountKind.PROVIDER_PAYABLE, provider, **money),
+            charge.voucher.account_id,
+            AccountKey(AccountKind.PROVIDER_PAYABLE, provider, programme, year),
         )
     return legs
 
@@ -104,7 +104,7 @@ def hold(*, bill: Bill, voucher: Voucher | None, actor: Actor, now: datetime) ->
     held = [(name, amount) for name, amount in (("voucher", parts.voucher.fen), ("own", parts.own.fen)) if amount]
     if held:
         result = ledger.post(
-            Posting(
+            posting=Posting(
                 kind=JournalKind.HOLD,
                 key=f"charge:{charge.number}/hold",
                 operations=[HoldOp(*legs[name], amount) for name, amount in held],
@@ -156,7 +156,7 @@ def capture(*, charge_id: int, actual: Money, measured: Mapping[str, Any], actor
     ]
     if operations:
         ledger.post(
-            Posting(
+            posting=Posting(
                 kind=JournalKind.CAPTURE if due else JournalKind.RELEASE,
                 key=f"charge:{charge.number}/resolve",
                 operations=operations,
@@ -202,7 +202,7 @@ def release(*, charge_id: int, reason: str, actor: Actor, now: datetime) -> Char
     ]
     if operations:
         ledger.post(
-            Posting(
+            posting=Posting(
                 kind=JournalKind.RELEASE,
                 key=f"charge:{charge.number}/resolve",
                 operations=operations,

@@ -39,7 +39,7 @@ class ApplicationState(StrEnum):
 
 class ApplicationAction(StrEnum):
     COMPLETE = "complete"
-    PASS_ON = "pass"
+    ENDORSE = "endorse"
     APPROVE = "approve"
     RETURN = "return"
     REFUSE = "refuse"
@@ -52,7 +52,7 @@ TRANSITIONS: Final[Mapping[tuple[ApplicationState, ApplicationAction], Applicati
     {
         (S.SUPPLEMENT, A.COMPLETE): S.SUBMITTED,
         (S.SUPPLEMENT, A.WITHDRAW): S.WITHDRAWN,
-        (S.SUBMITTED, A.PASS_ON): S.REVIEWED,
+        (S.SUBMITTED, A.ENDORSE): S.REVIEWED,
         (S.SUBMITTED, A.RETURN): S.SUPPLEMENT,
         (S.SUBMITTED, A.REFUSE): S.REFUSED,
         (S.SUBMITTED, A.WITHDRAW): S.WITHDRAWN,

@@ -97,7 +97,7 @@ def confirm(*, actor: Actor, payment: Payment, bank_reference: str, now: datetim
     except IntegrityError as error:
         raise BankReferenceTaken(field="bank_reference", value=value) from error
     ledger.post(
-        Posting(
+        posting=Posting(
             kind=JournalKind.CASH_IN,
             key=f"payment:{locked.number}/in",
             operations=[

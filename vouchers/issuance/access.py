@@ -1,0 +1,64 @@
+"""Reach applications and vouchers: the holder sees its own, the programme's department sees its cases."""
+
+from __future__ import annotations
+
+from django.db.models import Q, QuerySet
+
+from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import Forbidden, NotFound
+from vouchers.issuance.models import Application, Voucher
+
+RELATED = (
+    "version",
+    "version__programme",
+    "version__programme__department",
+    "organisation",
+    "submitted_by",
+    "reviewed_by",
+    "approved_by",
+    "voucher",
+)
+DECIDERS = (Permission.APPLICATION_REVIEW, Permission.APPLICATION_APPROVE)
+
+
+def own_applications(actor: Actor) -> QuerySet[Application]:
+    """Return the applications of the actor's organisation."""
+    if not (actor.may(Permission.APPLICATION_SUBMIT) or actor.may(Permission.VOUCHER_READ_OWN)):
+        raise Forbidden
+    return Application.objects.filter(organisation_id=actor.organisation_id).select_related(*RELATED)
+
+
+def cases(actor: Actor) -> QuerySet[Application]:
+    """Return the applications under the actor's department's programmes. Raises Forbidden unless a decider."""
+    if not any(actor.may(permission) for permission in DECIDERS):
+        raise Forbidden
+    return Application.objects.filter(version__programme__department_id=actor.organisation_id).select_related(*RELATED)
+
+
+def get_application(actor: Actor, number: str) -> Application:
+    """Return an application the actor may see. Raises NotFound."""
+    seen = Q(pk__in=[])
+    if actor.may(Permission.APPLICATION_SUBMIT) or actor.may(Permission.VOUCHER_READ_OWN):
+        seen |= Q(organisation_id=actor.organisation_id)
+    if any(actor.may(permission) for permission in DECIDERS):
+        seen |= Q(version__programme__department_id=actor.organisation_id)
+    application = Application.objects.filter(seen, number=number).select_related(*RELATED).first()
+    if application is None:
+        raise NotFound
+    return application
+
+
+def vouchers_of(actor: Actor) -> QuerySet[Voucher]:
+    """Return the vouchers of the actor's organisation, first to expire first."""
+    actor.require(Permission.VOUCHER_READ_OWN)
+    return Voucher.objects.filter(holder_id=actor.organisation_id).select_related(
+        "application", "application__version", "application__version__programme"
+    )
+
+
+def get_voucher(actor: Actor, number: str) -> Voucher:
+    """Return a voucher of the actor's organisation. Raises NotFound: a foreign voucher does not exist."""
+    voucher = vouchers_of(actor).filter(number=number).first()
+    if voucher is None:
+        raise NotFound(field="voucher")
+    return voucher

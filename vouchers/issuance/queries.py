@@ -1,0 +1,116 @@
+"""Read what the rule engine needs, and ask it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from fractions import Fraction
+from typing import Any
+
+from portal.kernel.money import Money
+from portal.organisations.models import Organisation
+from vouchers.issuance import facts
+from vouchers.issuance.models import Application
+from vouchers.issuance.rules import ApplicationState
+from vouchers.ledger import queries as ledger
+from vouchers.programmes import rules as engine
+from vouchers.programmes.access import catalogue, scheme_of
+from vouchers.programmes.decisions import Decision
+from vouchers.programmes.models import Budget, ProgrammeVersion
+from vouchers.programmes.requests import load_request
+from vouchers.programmes.schemes import Programme
+
+COUNTED = (ApplicationState.SUBMITTED.value, ApplicationState.REVIEWED.value, ApplicationState.ISSUED.value)
+"""Applications whose amount counts against caps: reserved or issued."""
+
+SERVICES = {"test": "instrument_use"}
+"""Cost kinds of a programme file that the portal sells under another service class."""
+
+
+def decide(version: ProgrammeVersion, request: Mapping[str, Any]) -> Decision:
+    """Ask the engine. Pure apart from reading the other programmes in force, which derived benefits refer to."""
+    return engine.evaluate(scheme_of(version), load_request(request), catalogue=catalogue())
+
+
+def registered_facts(organisation: Organisation) -> dict[str, Any]:
+    """Return what is registered of an applicant."""
+    return {"type": "enterprise", "legal_person": True, "region": organisation.city, **organisation.facts}
+
+
+def awards_of(organisation_id: int | None, *, besides: int | None = None) -> list[facts.Award]:
+    """Return the organisation's earlier awards that still count. One query."""
+    found = Application.objects.filter(organisation_id=organisation_id, state__in=COUNTED).exclude(pk=besides)
+    return [
+        facts.Award(
+            programme=row.version.programme.code,
+            year=row.version.fiscal_year,
+            amount=Money(row.amount_fen),
+            contract=row.contract_number,
+            level=row.version.document.get("level"),
+            side=row.version.document.get("side", "demand"),
+        )
+        for row in found.select_related("version", "version__programme").order_by("pk")
+    ]
+
+
+def pool_of(version: ProgrammeVersion) -> Money:
+    """Return what the version's pool of its fiscal year has left."""
+    account_id = Budget.objects.get(programme=version.programme, fiscal_year=version.fiscal_year).account_id
+    return Money(ledger.balances(account_ids=[account_id])[account_id].available_fen)
+
+
+def request_for(
+    *,
+    organisation_id: int | None,
+    version: ProgrammeVersion,
+    contract: facts.Contract,
+    stated: Mapping[str, Any],
+    today: date,
+) -> dict[str, Any]:
+    """Return the request of a new application as plain JSON."""
+    organisation = Organisation.objects.get(pk=organisation_id)
+    provider = Organisation.objects.filter(kind=Organisation.Kind.PROVIDER, name=contract.provider.strip()).first()
+    request = facts.build(
+        registered=registered_facts(organisation),
+        contract=contract,
+        stated=stated,
+        history=awards_of(organisation_id),
+        pool=pool_of(version),
+        today=today,
+    )
+    if provider is not None:
+        request["provider"].update({"region": provider.city, "recognised": True, **provider.facts})
+    return request
+
+
+def with_facts(application: Application, *, stated: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the application's request with further facts; what it already says is not overwritten."""
+    request: dict[str, Any] = {**application.request}
+    for path, value in stated.items():
+        section, _dot, name = path.partition(".")
+        if section in {"applicant", "provider", "contract", "instrument", "request", "usage"} and name:
+            request[section] = {name: value, **request.get(section, {})}
+    return request
+
+
+def with_pool(application: Application) -> dict[str, Any]:
+    """Return the application's request with the pool and the history as they are now."""
+    history = facts.history_json(awards_of(application.organisation_id, besides=application.pk))
+    return {**application.request, "pool": pool_of(application.version).yuan(), "history": history}
+
+
+def bill_share(scheme: Programme, decision: Decision) -> Fraction:
+    """Return which share of each bill the voucher pays: the programme's own ceiling, else the deciding rate, else all.
+
+    Source: settlement on the fee actually used (武汉市资金管理办法 2025, deduct at purchase; domain.md L3).
+    """
+    ceiling = scheme.terms.get("redeem", {}).get("max_share")
+    if ceiling is not None:
+        return Fraction(str(ceiling))
+    return decision.share or Fraction(1)
+
+
+def services_of(scheme: Programme) -> list[str]:
+    """Return the service classes a voucher of this programme may pay for; empty = any."""
+    kinds = scheme.terms.get("subject") or scheme.document.get("cost", {}).get("include") or []
+    return sorted({SERVICES.get(kind, kind) for kind in kinds})

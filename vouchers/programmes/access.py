@@ -1,0 +1,53 @@
+"""Reach programmes: published ones are public, drafts belong to their department."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django.db.models import Q, QuerySet
+
+from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import NotFound
+from vouchers.programmes import documents, schemes
+from vouchers.programmes.models import ProgrammeVersion
+from vouchers.programmes.states import VersionState
+
+PUBLIC = (VersionState.PUBLISHED.value, VersionState.SUSPENDED.value, VersionState.SUPERSEDED.value)
+
+
+def visible_to(actor: Actor | None) -> QuerySet[ProgrammeVersion]:
+    """Return published versions, and drafts of the actor's own department where it drafts or publishes."""
+    seen = Q(state__in=PUBLIC)
+    if actor is not None and (actor.may(Permission.PROGRAMME_DRAFT) or actor.may(Permission.PROGRAMME_PUBLISH)):
+        seen |= Q(programme__department_id=actor.organisation_id)
+    return ProgrammeVersion.objects.filter(seen).select_related(
+        "programme", "programme__department", "imported_by", "published_by"
+    )
+
+
+def in_force() -> QuerySet[ProgrammeVersion]:
+    """Return the versions that take applications now."""
+    return visible_to(None).filter(state=VersionState.PUBLISHED.value)
+
+
+def get_version(actor: Actor | None, code: str, number: int | None = None) -> ProgrammeVersion:
+    """Return a version the actor may see; without `number` the one in force, else the newest. Raises NotFound."""
+    versions = visible_to(actor).filter(programme__code=code)
+    if number is not None:
+        version = versions.filter(number=number).first()
+    else:
+        current = (VersionState.PUBLISHED.value, VersionState.SUSPENDED.value)
+        version = versions.filter(state__in=current).first() or versions.order_by("-number").first()
+    if version is None:
+        raise NotFound
+    return version
+
+
+def scheme_of(version: ProgrammeVersion) -> schemes.Programme:
+    """Return the version's rules as values."""
+    return documents.load(version.document)
+
+
+def catalogue() -> Mapping[str, schemes.Programme]:
+    """Return every programme in force by code: what derived and combined benefits refer to."""
+    return documents.catalogue(scheme_of(version) for version in in_force())

@@ -1,0 +1,164 @@
+"""Import, publish and suspend programmes; the only writer of their tables."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+
+from django.db import transaction
+
+from portal.audit import services as audit
+from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import Conflict, Forbidden, Invalid, noop
+from portal.kernel.money import Money
+from portal.kernel.states import next_state
+from vouchers.ledger import services as ledger
+from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Posting, TransferOp
+from vouchers.programmes import documents, states
+from vouchers.programmes.models import Budget, Programme, ProgrammeVersion
+
+_ = noop
+
+
+class SamePerson(Forbidden):
+    code = "programme.same_person"
+    message = _("导入人不能发布自己导入的政策。请由另一位同事复核并发布。")
+
+
+class OtherDepartment(Conflict):
+    code = "programme.other_department"
+    message = _("政策代码“%(code)s”已由其他部门使用。请更换代码。")
+
+
+class Unchanged(Conflict):
+    code = "programme.unchanged"
+    message = _("文件与现有第 %(number)s 版内容相同，无需再次导入。")
+
+
+class BadBudget(Invalid):
+    code = "programme.budget"
+    message = _("预算金额须大于零。")
+
+
+class BadYear(Invalid):
+    code = "programme.fiscal_year"
+    message = _("预算年度须在 2020 到 2100 之间。")
+
+
+@transaction.atomic
+def import_version(*, actor: Actor, raw: bytes, budget: Money, fiscal_year: int, now: datetime) -> ProgrammeVersion:
+    """Store a programme file as the next draft version of its code.
+
+    `budget` is what publishing adds to the pool of `fiscal_year`. Raises BadProgramme with every problem and its
+    path, OtherDepartment, Unchanged, BadBudget, Forbidden.
+    """
+    actor.require(Permission.PROGRAMME_DRAFT)
+    scheme = documents.load(raw)
+    if budget.fen < 0:
+        raise BadBudget(field="budget")
+    if not 2020 <= fiscal_year <= 2100:
+        raise BadYear(field="fiscal_year")
+    assert actor.organisation_id is not None
+    programme, _created = Programme.objects.select_for_update(no_key=True).get_or_create(
+        code=scheme.code, defaults={"department_id": actor.organisation_id, "created_at": now}
+    )
+    if programme.department_id != actor.organisation_id:
+        raise OtherDepartment(field="file", code=scheme.code)
+    canonical = json.dumps(scheme.document, ensure_ascii=False, sort_keys=True)
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    newest = programme.versions.order_by("-number").first()
+    if newest is not None and newest.digest == digest and newest.state != states.VersionState.SUPERSEDED.value:
+        raise Unchanged(field="file", number=newest.number)
+    version = ProgrammeVersion.objects.create(
+        programme=programme,
+        number=newest.number + 1 if newest else 1,
+        name=scheme.title("zh"),
+        name_en=scheme.title("en"),
+        document=scheme.document,
+        digest=digest,
+        budget_fen=budget.fen,
+        fiscal_year=fiscal_year,
+        imported_by_id=actor.user_id,
+        imported_at=now,
+    )
+    _record(version, action="programme.imported", actor=actor, now=now)
+    return version
+
+
+def _record(version: ProgrammeVersion, *, action: str, actor: Actor, now: datetime) -> None:
+    audit.record(
+        action=action,
+        subject=f"programme:{version.programme.code}",
+        actor=actor,
+        now=now,
+        organisations=[version.programme.department_id],
+        data={"version": version.number, "digest": version.digest, "budget_fen": version.budget_fen},
+    )
+
+
+def _lock(actor: Actor, version: ProgrammeVersion) -> ProgrammeVersion:
+    Programme.objects.select_for_update(no_key=True).order_by("pk").get(pk=version.programme_id)
+    locked = ProgrammeVersion.objects.select_related("programme", "imported_by").get(pk=version.pk)
+    if locked.programme.department_id != actor.organisation_id:
+        raise Forbidden
+    return locked
+
+
+@transaction.atomic
+def publish(*, actor: Actor, version: ProgrammeVersion, now: datetime) -> ProgrammeVersion:
+    """Put a draft in force as a second person, and its budget into the pool; the version before is superseded.
+
+    Raises SamePerson, InvalidTransition, Forbidden. Cases already submitted keep the version they were judged by.
+    """
+    actor.require(Permission.PROGRAMME_PUBLISH)
+    locked = _lock(actor, version)
+    if actor.user_id is None or actor.user_id == locked.imported_by_id:
+        raise SamePerson
+    locked.state = next_state(states.TRANSITIONS, states.VersionState(locked.state), states.VersionAction.PUBLISH).value
+    for old in locked.programme.versions.filter(state__in=["published", "suspended"]):
+        old.state = next_state(states.TRANSITIONS, states.VersionState(old.state), states.VersionAction.SUPERSEDE).value
+        old.save(update_fields=["state"])
+    locked.published_by_id = actor.user_id
+    locked.published_at = now
+    locked.save()
+    _fund(locked, actor=actor)
+    _record(locked, action="programme.published", actor=actor, now=now)
+    return locked
+
+
+def _fund(version: ProgrammeVersion, *, actor: Actor) -> None:
+    """Open the pool of the fiscal year and appropriate the version's budget to it."""
+    code, year = version.programme.code, version.fiscal_year
+    owner = f"programme:{code}/{year}"
+    pool = ledger.account(kind=AccountKind.BUDGET, owner=owner, programme=code, fiscal_year=year)
+    Budget.objects.get_or_create(programme=version.programme, fiscal_year=year, defaults={"account_id": pool})
+    if version.budget_fen:
+        ledger.post(
+            posting=Posting(
+                kind=JournalKind.APPROPRIATE,
+                key=f"programme:{code}/v{version.number}/appropriate",
+                operations=[
+                    TransferOp(AccountKey(AccountKind.APPROPRIATION, owner, code, year), pool, version.budget_fen)
+                ],
+                actor=f"{version.imported_by} #{version.imported_by_id}",
+                approved_by=actor.signature,
+                source_type="programme",
+                source_id=code,
+            )
+        )
+
+
+@transaction.atomic
+def change_state(
+    *, actor: Actor, version: ProgrammeVersion, action: states.VersionAction, now: datetime
+) -> ProgrammeVersion:
+    """Suspend or resume a published version, with effect at once. Raises InvalidTransition, Forbidden."""
+    actor.require(Permission.PROGRAMME_PUBLISH)
+    locked = _lock(actor, version)
+    if action not in {states.VersionAction.SUSPEND, states.VersionAction.RESUME}:
+        raise ValueError(action)
+    locked.state = next_state(states.TRANSITIONS, states.VersionState(locked.state), action).value
+    locked.save(update_fields=["state"])
+    _record(locked, action=f"programme.{locked.state}", actor=actor, now=now)
+    return locked
