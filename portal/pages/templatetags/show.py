@@ -81,7 +81,7 @@ def duration(value: timedelta | float | None) -> str:
     if value is None:
         return "—"
     left = max(0, round(_seconds(value)))
-    parts = []
+    parts: list[str] = []
     for size, text in (
         (86400, gettext("%d 天")),
         (3600, gettext("%d 小时")),
@@ -111,7 +111,9 @@ def filesize(value: int | None) -> str:
 
 def zone_of(name: str | tzinfo | None) -> tzinfo:
     """Return the zone meant: a name, a zone, or None for the one the page runs in."""
-    return ZoneInfo(name) if isinstance(name, str) and name else name or timezone.get_current_timezone()  # type: ignore[return-value]
+    if isinstance(name, str):
+        return ZoneInfo(name) if name else timezone.get_current_timezone()
+    return name or timezone.get_current_timezone()
 
 
 @register.filter
@@ -202,14 +204,14 @@ def period(value: Period | None, zone: str | None = None) -> SafeString | str:
 @register.filter
 def label(code: str, kind: str) -> str:
     """Say a code in words: ``{{ booking.state|label:"booking" }}``."""
-    return gettext(label_of(kind, code)[1])
+    return label_of(kind, code)[1]
 
 
 @register.inclusion_tag("parts/badge.html")
 def badge(kind: str, code: str) -> dict[str, str]:
     """Show a state as text + shape + colour: ``{% badge "booking" booking.state %}``."""
     tone, text = label_of(kind, code)
-    return {"tone": tone, "label": gettext(text)}
+    return {"tone": tone, "label": text}
 
 
 @register.filter

@@ -1,0 +1,54 @@
+import pytest
+
+from portal.organisations.rules import Kind, Role
+from portal.pages.labels import LABELS, Tone, label_of
+from scheduler.bookings.rules import BookingState
+from scheduler.jobs.rules import JobState
+from scheduler.resources.rules import Category, PublishState, ServiceClass, Unit
+from vouchers.charges.rules import ChargeState
+from vouchers.issuance.rules import ApplicationState, VoucherState
+from vouchers.ledger.chart import AccountKind, JournalKind
+from vouchers.payments.rules import PaymentState
+from vouchers.programmes.decisions import DecisionKind
+from vouchers.programmes.states import VersionState
+from vouchers.settlements.rules import BatchState, Leg
+
+ENUMS = {
+    "application": ApplicationState,
+    "voucher": VoucherState,
+    "programme": VersionState,
+    "charge": ChargeState,
+    "payment": PaymentState,
+    "settlement": BatchState,
+    "leg": Leg,
+    "resource": PublishState,
+    "booking": BookingState,
+    "job": JobState,
+    "category": Category,
+    "service": ServiceClass,
+    "unit": Unit,
+    "organisation": Kind,
+    "role": Role,
+    "decision": DecisionKind,
+    "account": AccountKind,
+    "journal": JournalKind,
+}
+
+
+@pytest.mark.parametrize("kind", ENUMS)
+def test_every_code_has_words(kind):
+    assert set(LABELS[kind]) == {member.value for member in ENUMS[kind]}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_no_words_are_empty_or_a_code(kind):
+    for code in LABELS[kind]:
+        tone, text = label_of(kind, code)
+        assert tone in Tone
+        assert text
+        assert not text.isascii()
+
+
+def test_a_code_without_words_is_an_error_not_a_raw_code():
+    with pytest.raises(KeyError):
+        label_of("booking", "no_such_state")
