@@ -177,7 +177,7 @@ def _payout(line: Line, number_: int, request: Request, base: Base) -> Payout:
         Outcome.UNKNOWN if unknown else outcome,
         params,
         unknown,
-        after=down(amount) if amount is not None and verdict.truth is not Truth.FALSE else None,
+        after=down(amount) if amount is not None and verdict.truth is Truth.TRUE else None,
     )
     return Payout(line, number_, verdict.truth, amount, verdict.missing or missing, step, rate)
 

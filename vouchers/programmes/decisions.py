@@ -247,7 +247,7 @@ REASONS: Final[Mapping[str, tuple[Words, Words]]] = {
     Test.DUPLICATE: (
         Words(
             _("同一合同已获支持 %(count)s 次，每份合同最多 %(limit)s 次。"),
-            "This contract was already supported %(count)s time(s); the limit is %(limit)s.",
+            "This contract was already supported (%(count)s of at most %(limit)s).",
         ),
         Words(_("请以另一份合同申报。"), "Apply with another contract."),
     ),
@@ -261,7 +261,7 @@ REASONS: Final[Mapping[str, tuple[Words, Words]]] = {
     Test.CYCLES: (
         Words(
             _("已享受 %(used)s 个支持周期，最多 %(limit)s 个。"),
-            "The applicant used %(used)s support cycle(s) of at most %(limit)s.",
+            "The applicant used %(used)s of at most %(limit)s support cycles.",
         ),
         Words(
             _("本项目的支持年限已满，请查看其他项目。"),
