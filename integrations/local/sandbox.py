@@ -1,0 +1,102 @@
+"""What a job's process gives up before it becomes the user's script. Called between fork and exec.
+
+Three fences, each as far as the host allows: as root a user id of its own per job; Landlock (Linux ≥ 5.13, needs no
+privilege), which leaves it the system's programs to read and its own directory to write; resource limits.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+
+__all__ = ["become_subreaper", "die_with_parent", "drop_user", "fence", "landlock_version", "limit"]
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _PR_SET_CHILD_SUBREAPER = 1, 38, 36
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+
+# linux/landlock.h: EXECUTE 0, WRITE_FILE 1, READ_FILE 2, READ_DIR 3, …, MAKE_SYM 12, REFER 13, TRUNCATE 14, IOCTL_DEV 15
+_READ = 1 << 0 | 1 << 2 | 1 << 3
+_DEVICE = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 14 | 1 << 15
+_FILE_ONLY = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15
+_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
+_SCOPES = 1 << 0 | 1 << 1
+"""From version 6: no abstract sockets of, and no signals to, processes outside the job."""
+
+READABLE = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc", "/opt", "/proc", "/sys")
+
+
+def become_subreaper() -> None:
+    """Inherit every orphan among this process's descendants (prctl(2)), so none can leave its sight."""
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to kill this process when its parent ends. After `drop_user`: a change of user clears it."""
+    _libc.prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0)
+
+
+def landlock_version() -> int:
+    """Return the host's Landlock ABI version, 0 where it has none."""
+    return max(0, int(_libc.syscall(_CREATE_RULESET, None, 0, 1)))
+
+
+def drop_user(uid: int | None) -> None:
+    """Become `uid` with no groups but its own, for good. None stays as it is (the runner is not root)."""
+    if uid is not None:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+
+
+def limit(*, memory_mb: int, alone: bool) -> None:
+    """Bound core files, open files, file size and data segment; processes too where the user id is the job's own."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 30, 2 << 30))
+    # The shim measures real use; this only stops what would outrun its one-second look.
+    ceiling = (2 * memory_mb + 1024) << 20
+    resource.setrlimit(resource.RLIMIT_DATA, (ceiling, ceiling))
+    if alone:
+        resource.setrlimit(resource.RLIMIT_NPROC, (512, 512))
+
+
+def fence(writable: Path, readable: Iterable[str] = READABLE) -> None:
+    """Confine this process and its children to `writable` and, for reading, `readable`. Nothing without Landlock."""
+    version = landlock_version()
+    if not version:
+        return
+    rights = (1 << _RIGHTS.get(version, 16)) - 1
+    attributes = struct.pack("QQQ", rights, 0, _SCOPES if version >= 6 else 0)[: 8 if version < 4 else 24]
+    if version in (4, 5):
+        attributes = attributes[:16]
+    ruleset = _libc.syscall(_CREATE_RULESET, attributes, len(attributes), 0)
+    if ruleset < 0:
+        raise OSError(ctypes.get_errno(), "landlock")
+    for path in readable:
+        _allow(ruleset, path, _READ & rights)
+    _allow(ruleset, "/dev", _DEVICE & rights)
+    _allow(ruleset, str(writable), rights)
+    # Scripts reopen their output as /dev/stdout; the magic link leads to the file without a look at its directories.
+    _allow(ruleset, "/proc/self/fd/1", rights)
+    _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if _libc.syscall(_RESTRICT_SELF, ruleset, 0) != 0:
+        raise OSError(ctypes.get_errno(), "landlock")
+    os.close(ruleset)
+
+
+def _allow(ruleset: int, path: str, rights: int) -> None:
+    try:
+        handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    if not Path(path).is_dir():
+        rights &= _FILE_ONLY
+    # struct landlock_path_beneath_attr is packed: u64 rights, s32 file descriptor
+    if _libc.syscall(_ADD_RULE, ruleset, 1, struct.pack("=Qi", rights, handle), 0) != 0:
+        raise OSError(ctypes.get_errno(), f"landlock {path}")
+    os.close(handle)

@@ -1,0 +1,156 @@
+"""What the contract suite needs to drive any cluster: a spec it accepts, its limits, and patience."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from scheduler.jobs.ports import FINAL, Accepted, Cluster, ClusterState, Observation, Ref, Spec
+
+ROOT = Path(__file__).resolve().parents[2]
+
+OVER_LIMIT = "#!/bin/sh\ntrap 'echo warned; exit 0' TERM\nsleep 600 & wait\n"
+
+
+@dataclass
+class Bench:
+    """One cluster under test."""
+
+    kind: str
+    cluster: Cluster
+    base: Spec
+    cards_partition: str
+    cards_most: int
+    card_type: str
+    limit_s: int
+    """The shortest wall limit it takes."""
+    patience_s: float
+    over_limit: Ref | None = None
+    """A job started long ago that is to end by its wall limit, where the limit is too long to wait for it alone."""
+    refs: list[Ref] = field(default_factory=list)
+
+    @property
+    def user(self) -> str:
+        return self.base.user
+
+    def spec(self, script: str, **changes: Any) -> Spec:
+        values = {name: getattr(self.base, name) for name in Spec.__slots__}
+        return Spec(**{**values, "script": script, **changes})
+
+    def submit(self, script: str, *, marker: str = "", **changes: Any) -> Ref:
+        answer = self.cluster.submit(self.spec(script, **changes), marker=marker or new_marker())
+        assert isinstance(answer, Accepted), answer
+        self.refs.append(answer.ref)
+        return answer.ref
+
+    def run(self, script: str, **changes: Any) -> Ref:
+        ref = self.submit(script, **changes)
+        self.cluster.release(ref, user=self.user)
+        return ref
+
+    def observe(self, ref: Ref) -> Observation:
+        (observation,) = self.cluster.observe([ref])
+        return observation
+
+    def wait(self, ref: Ref, *states: ClusterState, seconds: float | None = None) -> Observation:
+        """Watch until one of `states`; a final state that is not among them fails at once."""
+        wanted = frozenset(states) or FINAL
+        end = time.monotonic() + (seconds or self.patience_s)
+        while True:
+            observation = self.observe(ref)
+            if observation.state in wanted:
+                return observation
+            assert observation.state not in FINAL, f"ended as {observation}, log: {self.log(ref)!r}"
+            assert time.monotonic() < end, f"still {observation}"
+            time.sleep(0.1)
+
+    def log(self, ref: Ref) -> str:
+        data, offset = b"", 0
+        while True:
+            chunk = self.cluster.log(ref, offset=offset, limit=65_536)
+            data, offset = data + chunk.data, chunk.next_offset
+            if chunk.eof:
+                return data.decode()
+
+    def wait_log(self, ref: Ref, text: str) -> str:
+        end = time.monotonic() + self.patience_s
+        while text not in (log := self.log(ref)):
+            assert time.monotonic() < end, f"{text!r} not in {log!r}, {self.observe(ref)}"
+            time.sleep(0.05)
+        return log
+
+
+def new_marker() -> str:
+    return f"zj{secrets.token_hex(13)}"
+
+
+def past(seconds: float = 0) -> datetime:
+    return datetime.fromtimestamp(time.time() - seconds, UTC)
+
+
+@dataclass
+class LocalRunner:
+    """A real runner of a spool of its own."""
+
+    folder: Path
+    options: tuple[str, ...]
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        argv = [sys.executable, "-m", "integrations.local.runner", "--dir", str(self.folder), *self.options]
+        self.process = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until((self.folder / "heartbeat.json").exists, "the runner's heartbeat")
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        code = self.process.wait(20)
+        self.process = None
+        return code
+
+
+def until(test: Callable[[], object], what: str, seconds: float = 15) -> None:
+    end = time.monotonic() + seconds
+    while not test():
+        assert time.monotonic() < end, f"no {what} after {seconds} s"
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def local_runner(*options: str) -> Iterator[LocalRunner]:
+    # Not below pytest's directory, which only its owner may enter: the jobs run as other users.
+    folder = Path(tempfile.mkdtemp(prefix="gx-runner-"))
+    folder.chmod(0o711)
+    runner = LocalRunner(folder, ("--cpus", "4", "--cards", "4", "--kill-wait-s", "1", *options))
+    runner.start()
+    try:
+        yield runner
+    finally:
+        if runner.process is None:
+            runner.start()
+        runner.stop()
+        shutil.rmtree(folder)
+
+
+def processes_with(word: str) -> list[int]:
+    """Return live processes whose command line or environment holds `word`."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            text = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+            state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+            if word.encode() in text and state not in "ZX" and int(entry.name) != os.getpid():
+                found.append(int(entry.name))
+    return found

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from integrations.local.cluster import LocalCluster
+from integrations.slurm.cluster import SlurmCluster
+from scheduler.jobs.ports import Ref, Spec
+from tests.adapters.bench import OVER_LIMIT, Bench, LocalRunner, local_runner
+from tests.slurm import cluster as real
+
+
+@pytest.fixture(scope="session")
+def shared_runner() -> Iterator[LocalRunner]:
+    with local_runner("--partition", "main", "--card-type", "pretended") as runner:
+        yield runner
+
+
+def bench_of(runner: LocalRunner) -> Bench:
+    base = Spec(
+        script="",
+        partition="main",
+        cpus=1,
+        memory_mb=200,
+        cards=0,
+        card_type="",
+        time_limit_s=60,
+        account="e-optics",
+        user="optics",
+    )
+    return Bench(
+        kind="local",
+        cluster=LocalCluster({"dir": str(runner.folder)}),
+        base=base,
+        cards_partition="main",
+        cards_most=4,
+        card_type="pretended",
+        limit_s=1,
+        patience_s=15,
+    )
+
+
+@pytest.fixture
+def local(shared_runner: LocalRunner) -> Iterator[Bench]:
+    bench = bench_of(shared_runner)
+    yield bench
+    for ref in bench.refs:
+        bench.cluster.cancel(ref, user=bench.user)
+
+
+@pytest.fixture(scope="session")
+def real_slurm(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[real.Info]:
+    """The one cluster of this test run, whichever worker asks first."""
+    if lacking := real.missing():
+        pytest.skip(lacking)
+    base = tmp_path_factory.getbasetemp()
+    info = real.join(base if worker_id == "master" else base.parent)
+    yield info
+    real.leave(info)
+
+
+def slurm_config(info: real.Info) -> dict[str, str]:
+    return {
+        "url": info.url,
+        "reader": info.reader,
+        "job_root": str(info.job_root),
+        "jwks_private_key_file": str(info.private_key),
+        "key_id": real.KEY_ID,
+    }
+
+
+def slurm_bench(info: real.Info, config: dict[str, str]) -> Bench:
+    base = Spec(
+        script="",
+        partition="cpu",
+        cpus=1,
+        memory_mb=200,
+        cards=0,
+        card_type="",
+        time_limit_s=60,
+        account=info.accounts[0],
+        user=info.users[0],
+    )
+    return Bench(
+        kind="slurm",
+        cluster=SlurmCluster(config),
+        base=base,
+        cards_partition="gpu",
+        cards_most=4,
+        card_type="h20",
+        limit_s=60,
+        patience_s=40,
+    )
+
+
+@pytest.fixture(scope="session")
+def over_limit(real_slurm: real.Info) -> Ref:
+    """Start a job that will overrun its minute while other tests run."""
+    return slurm_bench(real_slurm, slurm_config(real_slurm)).run(OVER_LIMIT, partition="gpu")
+
+
+@pytest.fixture
+def slurm(real_slurm: real.Info, over_limit: Ref) -> Iterator[Bench]:
+    """A bench on the shared cluster, which stays whole for as long as the test runs."""
+    with real.locked(Path(real_slurm.dir) / "whole.lock", shared=True):
+        bench = slurm_bench(real_slurm, slurm_config(real_slurm))
+        bench.over_limit = over_limit
+        yield bench
+        for ref in bench.refs:
+            bench.cluster.cancel(ref, user=bench.user)
+        bench.cluster.close()
+
+
+@pytest.fixture(params=["local", pytest.param("slurm", marks=pytest.mark.slurm)])
+def bench(request: pytest.FixtureRequest) -> Bench:
+    return request.getfixturevalue(request.param)
