@@ -233,6 +233,12 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TIMEZONE = "UTC"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
+CELERY_BEAT_SCHEDULE = {
+    "jobs": {"task": "jobs.reconcile_all", "schedule": 2.0, "options": {"expires": 10}},
+    "clusters": {"task": "jobs.check_health", "schedule": 30.0, "options": {"expires": 30}},
+    "bookings": {"task": "bookings.lapse_overdue", "schedule": 60.0, "options": {"expires": 60}},
+    "vouchers": {"task": "vouchers.expire_overdue", "schedule": 300.0, "options": {"expires": 300}},
+}
 
 CLUSTER_ADAPTERS = {
     "local": "integrations.local.cluster.LocalCluster",
@@ -265,6 +271,7 @@ LOGGING = {
         }
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "loggers": {"httpx": {"level": "WARNING"}},
     "root": {"handlers": ["console"], "level": ENV.log_level},
 }
 structlog.configure(
