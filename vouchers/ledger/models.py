@@ -33,10 +33,6 @@ def append_only() -> list[pgtrigger.Trigger]:
     return [pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete)]
 
 
-def one_of(field: str, values: type[Outcome | JournalKind]) -> Q:
-    return Q(**{f"{field}__in": [value.value for value in values]})
-
-
 def kinds_in(scope: Scope) -> Q:
     return Q(kind__in=[kind.value for kind, rule in ACCOUNT_KINDS.items() if rule.scope is scope])
 
@@ -122,7 +118,7 @@ class Journal(models.Model):
     """
 
     kind = models.CharField(max_length=24)
-    key = models.CharField(max_length=200, unique=True)
+    key = models.CharField(max_length=200)
     fingerprint = models.BinaryField(max_length=32)
     actor = models.CharField(max_length=160)
     approved_by = models.CharField(max_length=160, blank=True)
@@ -131,12 +127,17 @@ class Journal(models.Model):
     source_id = models.CharField(max_length=80)
     effective_at = models.DateTimeField()
     recorded_at = models.DateTimeField()
-    reverses = models.OneToOneField("self", null=True, blank=True, on_delete=models.PROTECT, related_name="reversed_by")
+    reverses = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="reversals", db_index=False
+    )
 
     class Meta:
         db_table = "ledger_journal"
         constraints = [
-            models.CheckConstraint(name="ledger_journal_kind_known", condition=one_of("kind", JournalKind)),
+            models.UniqueConstraint(name="ledger_journal_key", fields=["key"]),
+            models.UniqueConstraint(
+                name="ledger_journal_reversed_once", fields=["reverses"], condition=Q(reverses__isnull=False)
+            ),
             models.CheckConstraint(
                 name="ledger_journal_two_persons",
                 condition=~Q(kind__in=sorted(kind.value for kind, rule in JOURNAL_KINDS.items() if rule.two_person))
@@ -159,7 +160,7 @@ class Hold(models.Model):
     """Value set aside on the debit account for the credit account, until `expires_at` (never, when null)."""
 
     journal = models.ForeignKey(Journal, on_delete=models.PROTECT, related_name="holds", db_index=False)
-    line_no = models.PositiveIntegerField()
+    line_no = models.IntegerField()
     unit = models.CharField(max_length=8)
     debit_account = models.ForeignKey(
         Account, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
@@ -191,7 +192,7 @@ class Transfer(models.Model):
     """`amount` moved from the debit to the credit account. `hold` is what it captured, or what a refund gives back."""
 
     journal = models.ForeignKey(Journal, on_delete=models.PROTECT, related_name="transfers", db_index=False)
-    line_no = models.PositiveIntegerField()
+    line_no = models.IntegerField()
     unit = models.CharField(max_length=8)
     debit_account = models.ForeignKey(
         Account, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
@@ -236,7 +237,9 @@ class HoldResolution(models.Model):
     class Meta:
         db_table = "ledger_hold_resolution"
         constraints = [
-            models.CheckConstraint(name="ledger_resolution_outcome_known", condition=one_of("outcome", Outcome)),
+            models.CheckConstraint(
+                name="ledger_resolution_outcome_known", condition=Q(outcome__in=[outcome.value for outcome in Outcome])
+            ),
             models.CheckConstraint(
                 name="ledger_resolution_amount",
                 condition=Q(outcome=Outcome.CAPTURED.value, captured_amount__gt=0)

@@ -37,7 +37,7 @@ class Migration(migrations.Migration):
             name='Hold',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('line_no', models.PositiveIntegerField()),
+                ('line_no', models.IntegerField()),
                 ('unit', models.CharField(max_length=8)),
                 ('amount', models.BigIntegerField()),
                 ('expires_at', models.DateTimeField(blank=True, null=True)),
@@ -51,7 +51,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('kind', models.CharField(max_length=24)),
-                ('key', models.CharField(max_length=200, unique=True)),
+                ('key', models.CharField(max_length=200)),
                 ('fingerprint', models.BinaryField(max_length=32)),
                 ('actor', models.CharField(max_length=160)),
                 ('approved_by', models.CharField(blank=True, max_length=160)),
@@ -69,7 +69,7 @@ class Migration(migrations.Migration):
             name='Transfer',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('line_no', models.PositiveIntegerField()),
+                ('line_no', models.IntegerField()),
                 ('unit', models.CharField(max_length=8)),
                 ('amount', models.BigIntegerField()),
                 ('txid', vouchers.ledger.models.Xid8Field(db_default=models.Func(function='pg_current_xact_id'), editable=False)),
@@ -150,7 +150,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='journal',
             name='reverses',
-            field=models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='reversed_by', to='vouchers.journal'),
+            field=models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='reversals', to='vouchers.journal'),
         ),
         migrations.AddField(
             model_name='hold',
@@ -200,7 +200,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='journal',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['appropriate', 'reserve', 'issue', 'hold', 'capture', 'release', 'refund', 'expire', 'claw_unused', 'claw_spent', 'charge_cash', 'cash_in', 'cash_out', 'batch_open', 'batch_paid', 'batch_rejected', 'write_off', 'reverse'])), name='ledger_journal_kind_known'),
+            constraint=models.UniqueConstraint(fields=('key',), name='ledger_journal_key'),
+        ),
+        migrations.AddConstraint(
+            model_name='journal',
+            constraint=models.UniqueConstraint(condition=models.Q(('reverses__isnull', False)), fields=('reverses',), name='ledger_journal_reversed_once'),
         ),
         migrations.AddConstraint(
             model_name='journal',

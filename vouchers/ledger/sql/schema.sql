@@ -23,6 +23,8 @@ CREATE TABLE ledger_flow (
 
 ALTER TABLE ledger_account
     ADD CONSTRAINT ledger_account_kind_known FOREIGN KEY (kind) REFERENCES ledger_account_kind;
+ALTER TABLE ledger_journal
+    ADD CONSTRAINT ledger_journal_kind_known FOREIGN KEY (kind) REFERENCES ledger_journal_kind;
 -- The unit is part of the reference: a posting that mixes units cannot be written.
 ALTER TABLE ledger_hold
     ADD CONSTRAINT ledger_hold_debit_unit
