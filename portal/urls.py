@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.conf.urls.i18n import i18n_patterns
+from django.urls import include, path
+from django.views.generic import TemplateView
 
 from portal import health
+from portal.api import api
 
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
+    path("api/v1/", api.urls),
+    path("", include("portal.pages.urls.feeds")),
+    path(
+        "robots.txt",
+        TemplateView.as_view(template_name="robots.txt", content_type="text/plain"),
+    ),
+    *i18n_patterns(
+        path("accounts/", include("allauth.urls")),
+        path("", include("portal.pages.urls.people")),
+        path("", include("portal.pages.urls.programmes")),
+        path("", include("portal.pages.urls.money")),
+        path("", include("portal.pages.urls.instruments")),
+        path("", include("portal.pages.urls.jobs")),
+        prefix_default_language=False,
+    ),
 ]

@@ -45,11 +45,19 @@ class LastOwner(Conflict):
 
 @transaction.atomic
 def register(
-    *, user: User, kind: rules.Kind, names: Mapping[str, str], credit_code: str, city: str, now: datetime, **facts: Any
+    *,
+    user: User,
+    kind: rules.Kind,
+    names: Mapping[str, str],
+    credit_code: str,
+    city: str,
+    now: datetime,
+    facts: Mapping[str, Any] | None = None,
 ) -> Organisation:
     """Register an organisation and make `user` its owner.
 
-    `names` holds ``zh`` and optionally ``en``. Raises BadCreditCode (GB 32100), CreditCodeTaken, NameMissing.
+    `names` holds ``zh`` and optionally ``en``; `facts` are verified ones only, never what an applicant says of
+    itself. Raises BadCreditCode (GB 32100), CreditCodeTaken, NameMissing.
     """
     code = rules.check_credit_code(credit_code)
     name = names.get("zh", "").strip()
@@ -63,7 +71,7 @@ def register(
                 name_en=names.get("en", "").strip(),
                 credit_code=code,
                 city=city.strip(),
-                facts=facts,
+                facts=dict(facts or {}),
             )
     except IntegrityError as error:
         raise rules.CreditCodeTaken(field="credit_code", value=code) from error

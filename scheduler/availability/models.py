@@ -13,7 +13,7 @@ BLOCKING = ("held", "confirmed", "in_use", "outage", "external")
 
 
 class OpeningHours(models.Model):
-    """A weekly pattern in the resource's local wall time. `weekdays` counts from Monday = 0."""
+    """A weekly pattern in the resource's local wall time. `weekdays` are ISO numbers, Monday = 1."""
 
     resource = models.ForeignKey("scheduler.Resource", on_delete=models.CASCADE, related_name="opening_hours")
     weekdays = ArrayField(models.PositiveSmallIntegerField(), size=7)

@@ -112,5 +112,5 @@ def bill_share(scheme: Programme, decision: Decision) -> Fraction:
 
 def services_of(scheme: Programme) -> list[str]:
     """Return the service classes a voucher of this programme may pay for; empty = any."""
-    kinds = scheme.terms.get("subject") or scheme.document.get("cost", {}).get("include") or []
+    kinds = scheme.document.get("cost", {}).get("include") or []
     return sorted({SERVICES.get(kind, kind) for kind in kinds})

@@ -1,0 +1,116 @@
+"""Register the demo province's organisations and the accounts a newcomer signs in with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.contrib.auth.hashers import make_password
+from stdnum.cn import uscc
+
+from portal.demo.catalogue import ENTERPRISES, LABS, OrganisationEntry
+from portal.kernel.actors import Actor
+from portal.organisations import access, services
+from portal.organisations.models import Member, Organisation, User
+from portal.organisations.rules import Kind, Role
+
+PASSWORD = "gongxiang-2026"  # noqa: S105  printed for everybody: demo data only
+DEPARTMENT = OrganisationEntry(
+    "kejiting", "省科技主管部门（演示）", "Provincial science and technology department (demo)", "杭州", {}
+)
+ACCOUNTS: tuple[tuple[str, str, str, str, tuple[Role, ...], str], ...] = (
+    (
+        "qiye",
+        "赵明远",
+        "xinghe",
+        "enterprise",
+        (Role.OWNER, Role.RESEARCHER),
+        "企业管理员：申请券、预约、提交作业、付款",
+    ),
+    ("yanfa", "林若溪", "xinghe", "enterprise", (Role.RESEARCHER,), "企业研发人员：预约仪器、提交作业"),
+    (
+        "shiyan",
+        "吴启航",
+        "qianjiang",
+        "provider",
+        (Role.LAB_MANAGER, Role.OWNER),
+        "实验室：发布仪器、确认预约、登记机时",
+    ),
+    ("jiqun", "冯立", "zhisuan", "provider", (Role.CLUSTER_OPERATOR, Role.OWNER), "集群运维：查看集群与作业"),
+    ("zhengce", "陈知行", "kejiting", "department", (Role.PROGRAMME_OFFICER,), "政策人员：导入政策"),
+    ("fabu", "沈嘉禾", "kejiting", "department", (Role.PROGRAMME_PUBLISHER,), "发布人员：复核并发布政策"),
+    ("chushen", "李思远", "kejiting", "department", (Role.REVIEWER,), "初审人员"),
+    ("shenpi", "王以宁", "kejiting", "department", (Role.APPROVER,), "审批人员"),
+    ("caiwu", "钱学章", "kejiting", "department", (Role.FINANCE_OFFICER,), "财务：确认到账、编制结算"),
+    ("fuhe", "孙怀谨", "kejiting", "department", (Role.FINANCE_APPROVER,), "财务复核：审批结算"),
+    ("shenji", "周鉴", "kejiting", "department", (Role.AUDITOR, Role.OWNER), "审计：查看审计记录与总账"),
+)
+"""User name, name, organisation, kind, roles, what the account is for."""
+
+
+@dataclass
+class People:
+    """The registered organisations by key, and an actor per account and organisation."""
+
+    organisations: dict[str, Organisation] = field(default_factory=dict)
+    actors: dict[str, Actor] = field(default_factory=dict)
+
+
+def _credit_code(serial: int, *, kind: str) -> str:
+    body = {"department": "11330000", "provider": "12330000", "enterprise": "91330100"}[kind] + f"MA{serial:07d}"
+    return str(body + uscc.calc_check_digit(body))
+
+
+def _user(username: str, name: str, password: str) -> User:
+    return User.objects.create(
+        username=username, display_name=name, email=f"{username}@demo.invalid", password=password
+    )
+
+
+def register(*, now: datetime) -> People:
+    """Register everybody. Each organisation has a clerk account of its own that made the registration."""
+    people = People()
+    hashed = make_password(PASSWORD)
+    entries: Iterable[tuple[OrganisationEntry, Kind]] = [
+        (DEPARTMENT, Kind.DEPARTMENT),
+        *((entry, Kind.PROVIDER) for entry in LABS),
+        *((entry, Kind.ENTERPRISE) for entry in ENTERPRISES),
+    ]
+    for serial, (entry, kind) in enumerate(entries, start=260001):
+        clerk = _user(f"clerk-{entry.key}", "登记员", hashed)
+        organisation = services.register(
+            user=clerk,
+            kind=kind,
+            names={"zh": entry.name, "en": entry.name_en},
+            credit_code=_credit_code(serial, kind=kind.value),
+            city=entry.city,
+            now=now,
+            facts=entry.facts,
+        )
+        people.organisations[entry.key] = organisation
+        member = Member.objects.select_related("user", "organisation").get(user=clerk)
+        member.roles = sorted(role.value for role in _clerk_roles(kind))
+        member.save(update_fields=["roles"])
+        people.actors[f"clerk-{entry.key}"] = access.actor_for(member)
+    for username, name, key, _kind, roles, _purpose in ACCOUNTS:
+        member = Member.objects.create(
+            user=_user(username, name, hashed),
+            organisation=people.organisations[key],
+            roles=sorted(role.value for role in roles),
+        )
+        people.actors[username] = access.actor_for(member)
+    return people
+
+
+def _clerk_roles(kind: Kind) -> tuple[Role, ...]:
+    if kind is Kind.PROVIDER:
+        return (Role.OWNER, Role.LAB_MANAGER, Role.CLUSTER_OPERATOR)
+    return (Role.OWNER, Role.RESEARCHER) if kind is Kind.ENTERPRISE else (Role.OWNER,)
+
+
+def accounts_text() -> str:
+    """Return the table of accounts that the launcher prints."""
+    lines = [f"演示账号（密码均为 {PASSWORD}）· demo accounts, one password for all:"]
+    lines += [f"  {username:<8} {purpose}" for username, _name, _key, _kind, _roles, purpose in ACCOUNTS]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,122 @@
+"""Publish the demo province's programmes, instruments and clusters."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from portal.demo.catalogue import CLUSTERS, INSTRUMENTS
+from portal.demo.people import People
+from portal.kernel.money import Money
+from scheduler.availability import rules as hours
+from scheduler.availability import services as availability
+from scheduler.resources import rules, services
+from scheduler.resources.models import Cluster, Partition, Rate, Resource
+from vouchers.programmes import services as programmes
+from vouchers.programmes.models import ProgrammeVersion
+
+FOLDER = Path(__file__).parent / "programmes"
+BUDGETS = {
+    "zj-share-2026": "12000000",
+    "zj-compute-2026": "25000000",
+    "zj-model-2026": "6000000",
+    "zj-corpus-2026": "4000000",
+}
+
+
+def publish_programmes(people: People, *, now: datetime) -> dict[str, ProgrammeVersion]:
+    """Import each programme file as one person and publish it as another."""
+    published = {}
+    for path in sorted(FOLDER.glob("*.json")):
+        version = programmes.import_version(
+            actor=people.actors["zhengce"],
+            raw=path.read_bytes(),
+            budget=Money.from_yuan(BUDGETS[path.stem]),
+            fiscal_year=now.astimezone(ZoneInfo("Asia/Shanghai")).year,
+            now=now,
+        )
+        published[path.stem] = programmes.publish(actor=people.actors["fabu"], version=version, now=now)
+    return published
+
+
+def publish_instruments(people: People, *, now: datetime) -> list[Resource]:
+    """Enter, open, price and publish every instrument as its own lab."""
+    made = []
+    for entry in INSTRUMENTS:
+        actor = people.actors[f"clerk-{entry.lab}"]
+        lab = people.organisations[entry.lab]
+        resource = services.create_instrument(
+            actor=actor,
+            values=services.InstrumentValues(
+                name=entry.name,
+                name_en=entry.name_en,
+                category=entry.category,
+                city=lab.city,
+                site=f"{lab.name}",
+                zone="Asia/Shanghai",
+                model=entry.model,
+                manufacturer=entry.maker,
+                functions=entry.functions,
+                functions_en=entry.functions_en,
+                original_value_fen=entry.value * 100,
+                contact="仪器管理员",
+                phone="0571-0000 0000",
+                granularity_s=1800,
+                min_duration_s=3600 if entry.longest_h <= 24 else 2 * 3600,
+                max_duration_s=entry.longest_h * 3600,
+                lead_s=0,
+                horizon_s=60 * 86400,
+                setup_s=entry.buffers_min[0] * 60,
+                cleanup_s=entry.buffers_min[1] * 60,
+            ),
+            now=now,
+        )
+        first, last, opens, closes = entry.hours
+        availability.set_opening_hours(
+            actor=actor,
+            resource=resource,
+            hours=[hours.WeeklyHours(frozenset(range(first, last + 1)), opens, closes)],
+            now=now,
+        )
+        services.set_hourly_rate(actor=actor, resource=resource, amount=Money.from_yuan(entry.rate), now=now)
+        made.append(services.change_state(actor=actor, resource=resource, action=rules.PublishAction.PUBLISH, now=now))
+    return made
+
+
+def register_clusters(people: People, *, now: datetime) -> list[Partition]:
+    """Register the clusters. Operators' inventories are entered at installation, so no service writes them."""
+    made = []
+    for entry in CLUSTERS:
+        cluster = Cluster.objects.create(
+            code=entry.code,
+            owner=people.organisations[entry.lab],
+            name=entry.name,
+            name_en=entry.name_en,
+            city=entry.city,
+            adapter=entry.adapter,
+            accepts_work=entry.accepts_work,
+            config={"url": "http://127.0.0.1:9"} if entry.adapter == "slurm" else {},
+            health_ok=None if entry.accepts_work else False,
+            health_detail="" if entry.accepts_work else "计划内维护",
+        )
+        for name, label, label_en, card, most, cpus, fen in entry.partitions:
+            partition = Partition.objects.create(
+                cluster=cluster,
+                name=name,
+                label=label,
+                label_en=label_en,
+                card_type=card,
+                max_cards=most,
+                max_cpus=most * cpus,
+                cpus_per_card=cpus,
+                max_time_s=24 * 3600,
+            )
+            Rate.objects.create(
+                partition=partition,
+                unit=rules.Unit.CARD_HOUR.value,
+                amount_fen=fen,
+                valid=(now - timedelta(days=1), None),
+            )
+            made.append(partition)
+    return made

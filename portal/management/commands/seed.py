@@ -1,0 +1,45 @@
+"""Fill an empty portal with the demo province."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
+from django.utils import timezone
+
+from portal.demo import activity, people, things
+from portal.organisations.models import Organisation
+
+
+class Command(BaseCommand):
+    help = "Fill an empty portal with a fictional province; --once does nothing when there is data already."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--once", action="store_true", help="do nothing when there is data already")
+
+    def handle(self, *args: Any, once: bool = False, **options: Any) -> None:
+        accounts = settings.STATE_DIR / "demo-accounts.txt"
+        if Organisation.objects.exists():
+            if not once:
+                raise CommandError("the portal is not empty: seeding would mix fiction with facts")
+            return
+        now = timezone.now().replace(microsecond=0)
+        with transaction.atomic():
+            registered = people.register(now=now - timedelta(days=60))
+            story = activity.Story(
+                people=registered,
+                programmes=things.publish_programmes(registered, now=now - timedelta(days=50)),
+                instruments=things.publish_instruments(registered, now=now - timedelta(days=50)),
+                partitions=things.register_clusters(registered, now=now - timedelta(days=50)),
+                now=now,
+            )
+            activity.issue_vouchers(story)
+            activity.book(story)
+            activity.pay_and_settle(story)
+            activity.submit_jobs(story)
+        settings.STATE_DIR.mkdir(parents=True, exist_ok=True)
+        accounts.write_text(people.accounts_text(), encoding="utf-8")
+        self.stdout.write(people.accounts_text())
