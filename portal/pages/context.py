@@ -64,7 +64,7 @@ NAVIGATION: tuple[Entry, ...] = (
     Entry(_("审计记录"), "audit", "work", frozenset({P.AUDIT_READ})),
     Entry(_("单位与成员"), "organisation", "self"),
     Entry(_("修改密码"), "account_change_password", "self"),
-    Entry(_("两步验证"), "mfa_index", "self"),
+    Entry(_("双因素认证"), "mfa_index", "self"),
 )
 """The whole navigation, in the order shown. Add a line to add a place."""
 
