@@ -1,0 +1,196 @@
+"""Zones and their names, and every reason to refuse a file."""
+
+import time as clock
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from integrations.ics.reader import read
+from integrations.ics.syntax import MAX_BYTES, MAX_COMPONENTS
+from scheduler.availability.ports import CalendarRefused
+from tests.integrations.ics.text import (
+    HORIZON,
+    MONDAY,
+    SHANGHAI,
+    TAKEN,
+    TWO_HOURS,
+    block,
+    busy,
+    calendar,
+    event,
+    skipped,
+)
+
+
+def refusal(raw):
+    with pytest.raises(CalendarRefused) as caught:
+        read(raw, zone=SHANGHAI, horizon=HORIZON)
+    error = caught.value
+    assert error.code == "calendar.refused"
+    assert error.field == "file"
+    return error.params["reason"], str(error.message % error.params)
+
+
+LAB_ZONE = block(
+    "VTIMEZONE",
+    "TZID:Lab time",
+    block(
+        "STANDARD",
+        "DTSTART:16010101T030000",
+        "RRULE:FREQ=YEARLY;BYDAY=-1SU;BYMONTH=10",
+        "TZOFFSETFROM:+0200",
+        "TZOFFSETTO:+0100",
+    ),
+    block(
+        "DAYLIGHT",
+        "DTSTART:16010101T020000",
+        "RRULE:FREQ=YEARLY;BYDAY=-1SU;BYMONTH=3",
+        "TZOFFSETFROM:+0100",
+        "TZOFFSETTO:+0200",
+    ),
+)
+
+
+class TestZones:
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "Asia/Shanghai",
+            "asia/shanghai",
+            "PRC",
+            "China Standard Time",
+            '"China Standard Time"',
+            "/Asia/Shanghai",
+            "/freeassociation.sourceforge.net/Asia/Shanghai",
+            "/mozilla.org/20070129_1/Asia/Shanghai",
+            "Asia/Beijing",
+        ],
+    )
+    def test_knows_the_names_software_uses(self, name):
+        assert busy(event(f"DTSTART;TZID={name}:20260302T090000", TWO_HOURS), zone="UTC") == [TAKEN]
+
+    def test_reads_a_zone_the_file_defines(self):
+        def at(local):
+            return busy(LAB_ZONE, event(f"DTSTART;TZID=Lab time:{local}", "DURATION:PT1H"))[0][:13]
+
+        assert at("20260302T090000") == "20260302T0800"
+        assert at("20260702T090000") == "20260702T0700"
+        assert at("20260329T023000") == "20260329T0130"
+        assert at("20261025T023000") == "20261025T0030"
+
+    @given(st.datetimes(datetime(2026, 1, 2), datetime(2027, 1, 30)))
+    def test_a_defined_zone_equals_the_real_one(self, moment):
+        local = moment.replace(second=0, microsecond=0)
+        found = busy(LAB_ZONE, event(f"DTSTART;TZID=Lab time:{local:%Y%m%dT%H%M%S}", "DURATION:PT1H"))
+        assert found[0][:13] == f"{local.replace(tzinfo=ZoneInfo('Europe/Zurich')).astimezone(UTC):%Y%m%dT%H%M}"
+
+    def test_an_outdated_copy_does_not_override_the_world(self):
+        copy = LAB_ZONE.replace("TZID:Lab time", "TZID:Asia/Shanghai")
+        assert busy(copy, event("DTSTART;TZID=Asia/Shanghai:20260302T090000", TWO_HOURS)) == [TAKEN]
+
+    def test_refuses_the_file_when_nobody_knows_the_zone(self):
+        unknown = event("DTSTART;TZID=Lab time:20260302T090000", TWO_HOURS, "SUMMARY:维护")
+        assert busy(LAB_ZONE, unknown)
+        reason, text = refusal(calendar(unknown))  # the definition of the file before is forgotten
+        assert reason == "unknown_zone"
+        assert "“维护”" in text
+        assert "“Lab time”" in text
+
+    @pytest.mark.parametrize("part", ["BEGIN:STANDARD\r\nEND:STANDARD", "", LAB_ZONE.replace("+0200", "+5744")])
+    def test_a_definition_that_cannot_be_read_is_none(self, part):
+        broken = part if "VTIMEZONE" in part else f"BEGIN:VTIMEZONE\r\nTZID:Lab time\r\n{part}\r\nEND:VTIMEZONE"
+        assert refusal(calendar(broken, event("DTSTART;TZID=Lab time:20260302T090000", TWO_HOURS)))[0] == "unknown_zone"
+
+    def test_a_zone_nobody_blocks_with_is_no_reason_to_refuse(self):
+        assert skipped(event("DTSTART;TZID=Nowhere:20260302T090000", TWO_HOURS, "STATUS:CANCELLED")) == ["cancelled"]
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("reason", "raw"),
+        [
+            ("empty", b""),
+            ("empty", b"\xef\xbb\xbf \r\n\r\n"),
+            ("html", b"<!DOCTYPE html><html><body>Sign in</body></html>"),
+            ("html", b"\n  <html>"),
+            ("not_calendar", b'{"events": []}'),
+            ("not_calendar", b"PK\x03\x04\x00\x00"),
+            ("not_calendar", b"BEGIN:VCARD\r\nEND:VCARD\r\n"),
+            ("not_calendar", b"BEGIN:VEVENT\r\nDTSTART:20260302T010000Z\r\nDURATION:PT1H\r\nEND:VEVENT\r\n"),
+            ("not_calendar", b"BEGIN:VCALENDAR\r\n\x00\r\nEND:VCALENDAR"),
+            ("broken", calendar(event(MONDAY, TWO_HOURS))[:-20]),
+            ("broken", calendar("BEGIN:VEVENT")),
+            ("broken", calendar("END:VEVENT")),
+            ("broken", calendar() + b"BEGIN:VEVENT\r\nEND:VEVENT\r\n"),
+            ("broken", b"BEGIN:VCALENDAR\r\n" + b"BEGIN:X\r\n" * 30),
+            ("broken", calendar(event("DTSTART:soon", TWO_HOURS))),
+            ("broken", calendar(event("DTSTART;;VALUE=DATE-TIME:20260302T010000", TWO_HOURS))),
+            ("broken", calendar(event("DTSTART:00010101T000000", TWO_HOURS))),
+            ("broken", calendar(event("DTSTART:20260231T000000", TWO_HOURS))),
+            ("broken", calendar(event(MONDAY, "DTSTART:20260303T010000Z", TWO_HOURS))),
+            ("broken", calendar(event(MONDAY, "DURATION:PT"))),
+            ("broken", calendar(event(MONDAY, "DURATION:P999999999999W"))),
+            ("broken", calendar(event(MONDAY, TWO_HOURS, "RRULE:FREQ=SOMETIMES"))),
+            ("broken", calendar(event(MONDAY, TWO_HOURS, "RRULE:FREQ=DAILY;UNTIL=never"))),
+            ("broken", calendar(event(MONDAY, TWO_HOURS, "RDATE:2026"))),
+            ("broken", calendar(event(MONDAY, TWO_HOURS, "RDATE;VALUE=DATE:20260310"))),
+            ("broken", calendar(event(MONDAY, TWO_HOURS, "EXDATE:2026"))),
+            ("broken", calendar(event(MONDAY, TWO_HOURS, "RECURRENCE-ID:x"))),
+            ("broken", calendar("BEGIN:VFREEBUSY\r\nFREEBUSY:20260302T010000Z\r\nEND:VFREEBUSY")),
+            ("too_large", b"BEGIN:VCALENDAR\r\n" + b"X" * MAX_BYTES),
+            ("too_many_components", calendar("BEGIN:VTODO\r\nEND:VTODO\r\n" * MAX_COMPONENTS)),
+            ("too_frequent", calendar(event(MONDAY, TWO_HOURS, "RRULE:FREQ=SECONDLY"))),
+            ("too_frequent", calendar(event(MONDAY, TWO_HOURS, "RRULE:FREQ=MINUTELY;COUNT=2"))),
+            ("too_frequent", calendar(event(MONDAY, TWO_HOURS, "RRULE:FREQ=HOURLY;BYMINUTE=0,20,40"))),
+            ("too_many_instances", calendar(event(MONDAY, TWO_HOURS, "RRULE:FREQ=HOURLY"))),
+        ],
+    )
+    def test_with_a_stable_code_and_words_for_people(self, reason, raw):
+        found, text = refusal(raw)
+        assert found == reason
+        assert text.startswith("日历文件无法导入：")
+        assert "{" not in text
+
+    def test_names_the_event_and_the_line(self):
+        reason, text = refusal(calendar(event("DTSTART:soon", TWO_HOURS, "SUMMARY:XRD 维护")))
+        assert reason == "broken"
+        assert "“XRD 维护”的 DTSTART 无法识别（soon）" in text
+
+    def test_names_the_rule_that_repeats_too_often(self):
+        _reason, text = refusal(calendar(event(MONDAY, TWO_HOURS, "SUMMARY:心跳", "RRULE:FREQ=SECONDLY;COUNT=10")))
+        assert "“心跳”" in text
+        assert "FREQ=SECONDLY;COUNT=10" in text
+
+    def test_user_text_is_never_a_template(self):
+        _reason, text = refusal(calendar(event("DTSTART:{0.__class__}%(detail)s", TWO_HOURS, "SUMMARY:{event} %s")))
+        assert "“{event} %s”" in text
+
+    def test_exactly_at_the_limits_is_read(self):
+        many = [event(MONDAY, TWO_HOURS, uid=str(number)) for number in range(2000)]
+        assert len(busy(*many)) == 2000
+        assert refusal(calendar(*many, event(MONDAY, TWO_HOURS, uid="last")))[0] == "too_many_instances"
+        todos = "BEGIN:VTODO\r\nEND:VTODO\r\n" * (MAX_COMPONENTS - 1)
+        assert len(skipped(todos)) == MAX_COMPONENTS - 1
+
+    @pytest.mark.parametrize(
+        "part",
+        [
+            event("DTSTART:19700101T000000Z", TWO_HOURS, "RRULE:FREQ=HOURLY;COUNT=999999999"),
+            event("DTSTART:16010101T000000Z", TWO_HOURS, "RRULE:FREQ=HOURLY;COUNT=3;BYMONTH=2;BYMONTHDAY=30"),
+            event("DTSTART:19000101T000000Z", "DTEND:20990101T000000Z", "RRULE:FREQ=DAILY"),
+            event(MONDAY, TWO_HOURS, "RDATE:" + ",".join(["20300101T000000Z"] * 250_000)),
+            event(MONDAY, TWO_HOURS, "RRULE:FREQ=DAILY", "EXDATE:" + ",".join(["20300101T000000Z"] * 250_000)),
+            "\r\n".join(
+                event("DTSTART:19700101T000000Z", TWO_HOURS, "RRULE:FREQ=YEARLY;BYWEEKNO=53;BYDAY=MO", uid=str(number))
+                for number in range(4900)
+            ),
+        ],
+        ids=["hours counted", "hours never", "overlapping", "dates", "exceptions", "weeks"],
+    )
+    def test_work_is_bounded(self, part):
+        started = clock.process_time()
+        assert refusal(calendar(part))[0] in {"too_frequent", "too_many_instances"}
+        assert clock.process_time() - started < 2
