@@ -2,12 +2,15 @@
 -- transaction. A refusal is an answer {"error": code, ...} without any effect, so the caller's transaction lives on;
 -- constraints and guards stand behind it as the second line. A later version replaces these functions by running this
 -- file again in a new migration.
+--
+-- Plans: every statement here finds a few rows by key, so one plan per session is right whatever the parameters, and
+-- must be the index even while the tables are young and their statistics say they are empty.
 
 -- The account of that identity, opened when there is none.
 CREATE OR REPLACE FUNCTION ledger_open(
     wanted_kind text, wanted_unit text, wanted_owner text, wanted_programme text, wanted_year integer
 ) RETURNS bigint LANGUAGE plpgsql
-SET plan_cache_mode = force_generic_plan AS $$
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     found_id bigint;
 BEGIN
@@ -35,7 +38,7 @@ END $$;
 
 -- The stored answer to a key; NULL when the key is new.
 CREATE OR REPLACE FUNCTION ledger_replay(wanted_key text, wanted_print bytea) RETURNS jsonb LANGUAGE plpgsql
-SET plan_cache_mode = force_generic_plan AS $$
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     stored ledger_journal%ROWTYPE;
 BEGIN
@@ -58,7 +61,7 @@ CREATE OR REPLACE FUNCTION ledger_refuse_resolutions(
     decided_at timestamptz, r_hold bigint[], r_outcome text[], r_captured bigint[], r_amount bigint[],
     r_deadline timestamptz[]
 ) RETURNS jsonb LANGUAGE plpgsql
-SET plan_cache_mode = force_generic_plan AS $$
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     answer jsonb;
 BEGIN
@@ -91,7 +94,7 @@ END $$;
 CREATE OR REPLACE FUNCTION ledger_refuse_refunds(
     t_debit bigint[], t_credit bigint[], t_amount bigint[], t_hold bigint[]
 ) RETURNS jsonb LANGUAGE plpgsql
-SET plan_cache_mode = force_generic_plan AS $$
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     answer jsonb;
 BEGIN
@@ -127,7 +130,7 @@ END $$;
 -- hold}], holds [{debit, credit, amount, ttl_s}], resolutions [{hold, outcome, captured}]. An account is its id, or
 -- -n for the nth of `open`. Answer: {journal_id, hold_ids, replayed} or {error, ...}.
 CREATE OR REPLACE FUNCTION ledger_post(request jsonb) RETURNS jsonb LANGUAGE plpgsql
-SET plan_cache_mode = force_generic_plan AS $$
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     wanted_kind  text := request->>'kind';
     wanted_key   text := request->>'key';

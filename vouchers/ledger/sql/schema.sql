@@ -80,7 +80,7 @@ CREATE TRIGGER ledger_account_guard BEFORE UPDATE ON ledger_account
 
 -- Second line behind ledger_post: every transfer and hold follows the allowed flows, stays within one programme
 -- and fiscal year, and touches no closed account.
-CREATE FUNCTION ledger_flow_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger_flow_guard() RETURNS trigger LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
     offender bigint;
 BEGIN
@@ -107,7 +107,7 @@ CREATE TRIGGER ledger_flow_guard AFTER INSERT ON ledger_hold
     REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION ledger_flow_guard();
 
 -- A capture stays within its hold and before its deadline; only an overdue hold expires.
-CREATE FUNCTION ledger_resolution_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger_resolution_guard() RETURNS trigger LANGUAGE plpgsql SET enable_seqscan = off AS $$
 BEGIN
     IF EXISTS (
         SELECT FROM fresh r
