@@ -1,0 +1,110 @@
+"""The API object at ``/api/v1``: mounts the capabilities' routers and gives every error one shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import OperationalError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from ninja import NinjaAPI
+from ninja.errors import AuthenticationError, HttpError, Throttled
+from ninja.errors import ValidationError as PayloadError
+
+from portal.http import Busy, explain, is_lock_timeout
+from portal.kernel.errors import NotFound, PortalError
+from portal.organisations.api import router as organisations
+from portal.organisations.auth import AUTH
+from portal.wire import body_of
+from scheduler.api import routers as scheduler_routers
+from vouchers.api import routers as voucher_routers
+
+api = NinjaAPI(
+    title="Gongxiang 共享",
+    version="1",
+    description="创新资源共享平台接口。写操作须带 Idempotency-Key；错误统一为 Problem。",
+    auth=AUTH,
+    urls_namespace="api",
+)
+api.add_router("/organisations", organisations)
+for prefix, router in (*voucher_routers, *scheduler_routers):
+    api.add_router(prefix, router)
+
+
+def _answer(request: HttpRequest, error: PortalError) -> HttpResponse:
+    problem = explain(error)
+    response = api.create_response(request, body_of(problem), status=problem.status)
+    if problem.status == 503:
+        response["Retry-After"] = "3"
+    return response
+
+
+@api.exception_handler(PortalError)
+def domain_error(request: HttpRequest, error: PortalError) -> HttpResponse:
+    return _answer(request, error)
+
+
+@api.exception_handler(OperationalError)
+def database_error(request: HttpRequest, error: OperationalError) -> HttpResponse:
+    """Answer a lost race for a lock with 503 and Retry-After; everything else is a defect and stays one."""
+    if is_lock_timeout(error):
+        return _answer(request, Busy())
+    raise error
+
+
+@api.exception_handler(Http404)
+def missing(request: HttpRequest, _error: Http404) -> HttpResponse:
+    return _answer(request, NotFound())
+
+
+@api.exception_handler(PayloadError)
+def malformed(request: HttpRequest, error: PayloadError) -> HttpResponse:
+    """Name every field of a malformed payload by its path."""
+    reasons = [_payload_reason(item) for item in error.errors]
+    body: dict[str, Any] = {
+        "code": "invalid.payload",
+        "detail": _("请求内容有 %(count)s 处不符合要求。") % {"count": len(reasons)},
+        "reasons": reasons,
+        "fields": {reason["field"]: reason["text"] for reason in reasons},
+        "data": {},
+    }
+    return api.create_response(request, body, status=422)
+
+
+def _payload_reason(item: dict[str, Any]) -> dict[str, str]:
+    path = [str(part) for part in item["loc"] if part not in {"body", "payload", "query", "path", "header"}]
+    return {"code": str(item["type"]), "text": str(item["msg"]), "remedy": "", "field": ".".join(path)}
+
+
+@api.exception_handler(AuthenticationError)
+def stranger(request: HttpRequest, _error: AuthenticationError) -> HttpResponse:
+    body = {
+        "code": "unauthenticated",
+        "detail": _("请先登录，或在请求头中提供有效的令牌：Authorization: Bearer gx_…"),
+        "reasons": [],
+        "fields": {},
+        "data": {},
+    }
+    response = api.create_response(request, body, status=401)
+    response["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+@api.exception_handler(Throttled)
+def too_many(request: HttpRequest, error: Throttled) -> HttpResponse:
+    body = {
+        "code": "throttled",
+        "detail": _("请求过于频繁，请稍后再试。"),
+        "reasons": [],
+        "fields": {},
+        "data": {},
+    }
+    response = api.create_response(request, body, status=429)
+    response["Retry-After"] = str(error.wait or 1)
+    return response
+
+
+@api.exception_handler(HttpError)
+def http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+    body = {"code": f"http.{error.status_code}", "detail": str(error), "reasons": [], "fields": {}, "data": {}}
+    return api.create_response(request, body, status=error.status_code)
