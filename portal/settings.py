@@ -46,6 +46,10 @@ class Environment(BaseSettings):
     department_zh: str = "省科技主管部门"
     department_en: str = "Provincial department of science and technology"
     contact_phone: str = "0571-0000 0000"
+    bank_payee: str = "浙江省创新资源共享服务中心（结算专户）"
+    bank_name: str = "中国工商银行杭州分行营业部"
+    bank_account: str = "0000 0000 0000 0000 000"
+    """Where enterprises transfer their own shares to; the number is a placeholder no bank uses."""
 
 
 ENV = Environment()
@@ -59,6 +63,7 @@ CSRF_TRUSTED_ORIGINS = [origin for origin in ENV.trusted_origins.split(",") if o
 SITE_NAME = {"zh-hans": ENV.site_name_zh, "en": ENV.site_name_en}
 DEPARTMENT = {"zh-hans": ENV.department_zh, "en": ENV.department_en}
 CONTACT_PHONE = ENV.contact_phone
+BANK_ACCOUNT = {"payee": ENV.bank_payee, "bank": ENV.bank_name, "number": ENV.bank_account}
 
 INSTALLED_APPS = [
     "django.contrib.auth",
