@@ -69,10 +69,9 @@ stop: ## End the running portal
 # One resolution for all: the others are held to the versions of runtime.txt. Nothing of this machine gets into a lock.
 UV = $(or $(shell command -v uv),$(error make lock needs uv: pip install uv))
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	--no-emit-index-url --no-emit-find-links pyproject.toml
+	--no-emit-index-url --no-emit-find-links $(UPGRADE)
 lock: ## Resolve pyproject.toml into the hash-pinned requirements/*.txt (make lock UPGRADE=--upgrade)
-	$(COMPILE) $(UPGRADE) -o requirements/runtime.txt
-	$(COMPILE) $(UPGRADE) -c requirements/runtime.txt --group test -o requirements/test.txt
-	$(COMPILE) $(UPGRADE) -c requirements/test.txt --group test --group check -o requirements/check.txt
-	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		--no-emit-index-url --no-emit-find-links --no-deps --group engines -o requirements/engines.txt
+	$(COMPILE) pyproject.toml -o requirements/runtime.txt
+	$(COMPILE) pyproject.toml -c requirements/runtime.txt --group test -o requirements/test.txt
+	$(COMPILE) pyproject.toml -c requirements/test.txt --group test --group check -o requirements/check.txt
+	$(COMPILE) -c requirements/check.txt --group engines -o requirements/engines.txt

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 import tempfile
@@ -93,20 +94,28 @@ def with_engines(mode: str, command: Sequence[str]) -> int:
         state = State(Path(directory))
         state.create()
         state.lock()
-        with Supervisor(Path.cwd()) as supervisor:
-            engines = Engines(state, mode=mode, fast=True)
-            engines.prepare(os.environ)
-            variables = portal_environment(state, engines.urls, demo=False, host="localhost")
-            engines.start(supervisor)
-            engines.wait(supervisor)
-            if not command:
-                for name in ("DATABASE_URL", "REDIS_URL", "GONGXIANG_STATE_DIR"):
-                    sys.stdout.write(f"export {name}='{variables[name]}'\n")
-                sys.stdout.flush()
-                supervisor.run_forever()
-            child = supervisor.start(Program("command", command, variables, log=None, service=False))
-            supervisor.finish(child, seconds=24 * 3600)
-            return (child.status or 0) if (child.status or 0) >= 0 else 128 - (child.status or 0)
+        try:
+            with Supervisor(Path.cwd()) as supervisor:
+                return beside_engines(supervisor, Engines(state, mode=mode, fast=True), command)
+        finally:
+            state.reset()
+
+
+def beside_engines(supervisor: Supervisor, engines: Engines, command: Sequence[str]) -> int:
+    """Start the engines and run `command` in the foreground; without one, print the URLs and wait for a signal."""
+    engines.prepare(os.environ)
+    variables = portal_environment(engines.state, engines.urls, demo=False, host="localhost")
+    engines.start(supervisor)
+    engines.wait(supervisor)
+    if not command:
+        for name in ("DATABASE_URL", "REDIS_URL", "GONGXIANG_STATE_DIR"):
+            sys.stdout.write(f"export {name}={shlex.quote(variables[name])}\n")
+        sys.stdout.flush()
+        supervisor.run_forever()
+    child = supervisor.start(Program("command", command, variables, log=None, service=False))
+    supervisor.finish(child, seconds=24 * 3600)
+    status = child.status or 0
+    return status if status >= 0 else 128 - status
 
 
 def run_in_environment(options: argparse.Namespace) -> int:

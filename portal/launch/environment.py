@@ -87,7 +87,7 @@ def _install(lock: Path) -> None:
     if uv := shutil.which("uv"):
         command = [uv, "pip", "install", "--quiet", "--python", python]
     else:
-        command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+        command = [python, "-m", "pip", "install", "--quiet", "--quiet", "--disable-pip-version-check", "--no-compile"]
     _run([*command, "--require-hashes", "--no-deps", "-r", str(lock)])
 
 

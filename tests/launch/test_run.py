@@ -1,0 +1,107 @@
+"""The running portal: it answers, repairs what is killed, and leaves nothing behind."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.launch.launching import Launch, belonging_to, eventually, state_directory
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture(scope="module")
+def portal() -> Iterator[Launch]:
+    with state_directory() as state:
+        launch = Launch(state)
+        try:
+            yield launch.ready()
+        finally:
+            launch.end()
+            assert belonging_to(state) == {}
+
+
+def test_it_answers_and_says_where(portal):
+    assert portal.get("/healthz") == (200, '{"status": "alive"}')
+    assert portal.get("/readyz") == (200, '{"status": "ready"}')
+    assert portal.get("/")[0] == 200
+    assert portal.published()["address"] in portal.said
+
+
+def test_what_it_keeps_is_private(portal):
+    engines = portal.state / "engines"
+    data = next(engines.glob("postgres-*"))
+    assert engines.stat().st_mode & 0o777 == 0o700
+    assert data.stat().st_mode & 0o777 == 0o700
+    assert data.stat().st_uid != 0
+    assert (portal.state / "secret-key").stat().st_mode & 0o777 == 0o600
+    assert (portal.state / "environment").stat().st_mode & 0o777 == 0o600
+    assert (portal.state / "log").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("portal.launch.serve",),
+        ("celery", "worker"),
+        ("celery", "beat"),
+        ("integrations.local.runner",),
+        ("redis.sock",),
+        ("postgres", "-D"),
+    ],
+    ids=["web", "worker", "beat", "runner", "redis", "postgres"],
+)
+def test_a_killed_child_is_noticed_said_and_replaced(portal, words):
+    killed = portal.pid(*words)
+    before = portal.said
+    os.kill(killed, signal.SIGKILL)
+    assert eventually(lambda: "signal 9" in portal.said[len(before) :], 5), portal.said
+    assert eventually(lambda: portal.pid(*words) not in {0, killed}, 40), portal.said
+    assert eventually(lambda: portal.get("/readyz")[0] == 200, 40), portal.get("/readyz")
+    assert eventually(lambda: portal.get("/")[0] == 200, 10), portal.get("/")
+    assert killed not in belonging_to(portal.state)
+
+
+def test_a_second_launcher_on_the_same_directory_says_so_and_ends(portal):
+    second = Launch(portal.state)
+    assert second.process.wait(10) == 1
+    assert f"{portal.process.pid}" in second.said
+    assert "STATE=" in second.said
+    assert portal.get("/healthz")[0] == 200
+
+
+def test_a_taken_port_is_one_line_that_names_the_option():
+    with state_directory() as state, socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        launch = Launch(state, "--port", str(taken.getsockname()[1]))
+        assert launch.process.wait(10) == 1
+        assert len(launch.said.splitlines()) == 1
+        assert "PORT=" in launch.said
+        assert belonging_to(state) == {}
+
+
+def test_killing_the_launcher_ends_everything_and_the_next_start_works(portal):
+    assert eventually(lambda: len([1 for line in belonging_to(portal.state).values() if "worker" in line]) == 3, 30)
+    portal.end(signal.SIGKILL)
+    assert eventually(lambda: belonging_to(portal.state) == {}, 10), belonging_to(portal.state)
+    second = Launch(portal.state)
+    try:
+        assert second.ready().get("/readyz")[0] == 200
+        print(f"second start: {second.said}")
+        assert "建立" not in second.said
+    finally:
+        assert second.end(signal.SIGTERM) == 128 + signal.SIGTERM
+    assert belonging_to(portal.state) == {}
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.4, 0.9, 1.8, 3.5])
+def test_an_interrupt_during_the_start_leaves_nothing(seconds):
+    with state_directory() as state:
+        launch = Launch(state)
+        time.sleep(seconds)
+        assert launch.end(signal.SIGINT) in {0, 1, 128 + signal.SIGINT, -signal.SIGINT}
+        assert belonging_to(state) == {}
