@@ -10,16 +10,19 @@ from django.db import connection
 
 from vouchers.ledger.chart import ACCOUNT_KINDS, AccountKind, JournalKind, Side
 from vouchers.ledger.models import Balance
+from vouchers.ledger.verification import Violation, verify
 
 __all__ = [
     "AccountBalance",
     "StatementLine",
     "StatementPage",
     "TrialBalanceLine",
+    "Violation",
     "balances",
     "statement",
     "trial_balance",
     "unaccounted_fen",
+    "verify",
 ]
 
 
