@@ -10,8 +10,8 @@ from portal.kernel.errors import noop
 from portal.kernel.money import Money
 from vouchers.programmes import rules
 from vouchers.programmes.decisions import Decision, DecisionKind
-from vouchers.programmes.parsing import BadDocument, Problem, Problems, child, decode
-from vouchers.programmes.readers import amount, choice, listing, record, refuse, text
+from vouchers.programmes.parsing import BadDocument, Problem, Problems, Reader, child, decode
+from vouchers.programmes.readers import MISSING, amount, choice, listing, record, refuse, text
 from vouchers.programmes.requests import Request, read_request
 from vouchers.programmes.schemes import Programme
 from vouchers.programmes.words import Words
@@ -108,26 +108,23 @@ _expect = record(
 )
 
 
+_fields: Mapping[str, Reader] = {
+    "id": text(most=80),
+    "programme": text(most=60),
+    "request": read_request,
+    "expect": _expect,
+}
+
+
 def _case(value: Any, path: str) -> Case:
     problems = Problems()
+    read: dict[str, Any] = {}
     if not isinstance(value, dict):
         refuse(value, path, problems, Words("一个案例对象", "an object, one case"))
-        value = {}
-    read: dict[str, Any] = {}
-    for key, reader in {
-        "id": text(most=80),
-        "programme": text(most=60),
-        "request": read_request,
-        "expect": _expect,
-    }.items():
-        if key in value:
-            read[key] = reader(value[key], child(path, key), problems)
-        elif not problems or value:
-            problems.add(
-                child(path, key),
-                Words("缺少这一项。", "This is missing."),
-                Words(f"必须填写 {key}", f"{key} is required"),
-            )
+    else:
+        for key in (key for key in _fields if key not in value):
+            problems.add(child(path, key), MISSING, Words(f"必须填写 {key}", f"{key} is required"))
+        read = {key: reader(value[key], child(path, key), problems) for key, reader in _fields.items() if key in value}
     expect = read.get("expect") or {}
     return Case(
         id=read.get("id") or path,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,7 +9,7 @@ from vouchers.programmes import names
 from vouchers.programmes.predicates import AllOf, AnyOf, Leaf, Not, Operator, Predicate
 from vouchers.programmes.words import Words
 
-__all__ = ["all_of", "condition", "has_raw_code", "join", "leaf", "sentence", "sentences", "stated", "where"]
+__all__ = ["all_of", "condition", "join", "leaf", "sentence", "sentences", "stated", "where"]
 
 COMPARISONS = {
     Operator.EQUAL: Words("%(name)s为%(value)s", "%(name)s is %(value)s"),
@@ -114,8 +113,3 @@ def stated(found: list[Any]) -> Words:
     return Words("%(asked)s（申请中为：%(said)s）", "%(asked)s (the request says: %(said)s)").fill(
         asked=asked, said=said
     )
-
-
-def has_raw_code(text: str) -> bool:
-    """Tell whether `text` still shows a path or a code to a person; no text of this package may."""
-    return bool(re.search(r"[a-z]\.[a-z]|[A-Za-z]_[A-Za-z]|[<>!]=|\bhas\b|\bNone\b|%\(", text))

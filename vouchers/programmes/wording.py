@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from vouchers.programmes import names
-from vouchers.programmes.conditions import condition, has_raw_code, join, sentence, sentences, where
+from vouchers.programmes.conditions import condition, join, sentence, sentences, where
 from vouchers.programmes.explanations import WINDOWS, Catalogue, explain, headline, payer, reasons, title
 from vouchers.programmes.schemes import (
     Brackets,
@@ -27,7 +27,7 @@ from vouchers.programmes.schemes import (
 )
 from vouchers.programmes.words import Words
 
-__all__ = ["Section", "describe", "explain", "has_raw_code", "headline", "reasons"]
+__all__ = ["Section", "describe", "explain", "headline", "reasons"]
 
 W = Words
 
