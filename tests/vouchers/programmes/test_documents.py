@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 
-from tests.vouchers.programmes.given import CASES, DATA, asked, scheme
+from tests.vouchers.programmes.given import CASES, DATA, asked, decide, outcome, scheme
 from vouchers.programmes import cases, documents
 from vouchers.programmes.parsing import MAX_BYTES, MAX_DEPTH
 
@@ -416,3 +416,14 @@ def test_a_case_that_comes_out_otherwise_says_what_was_expected():
             "(funding differs, missing facts differ; expected grant city=1.00 missing=today)"
         ),
     ]
+
+
+def test_the_worked_trace_of_the_documentation_is_true():
+    page = (DATA.parents[2] / "docs" / "programme-file.md").read_text(encoding="utf-8")
+    programme, request = (json.loads(block.split("```")[0]) for block in page.split("```json\n")[1:])
+    decision = decide(programme, request)
+
+    assert outcome(decision) == ("grant", "200000.00")
+    assert decision.rule_ids == ("R12",)
+    assert [(left.number, left.missing) for left in decision.left_out] == [(1, ("applicant.startup",))]
+    assert {payer: part.yuan() for payer, part in decision.funding} == {"province": "100000.00", "city": "100000.00"}
