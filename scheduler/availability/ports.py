@@ -55,7 +55,8 @@ class CalendarReport:
 
 class CalendarReader(Protocol):
     def __call__(self, raw: bytes, *, zone: str, horizon: Period) -> CalendarReport:
-        """Read an iCalendar file (RFC 5545). Floating and all-day times are read in `zone` (IANA name).
+        """Read an iCalendar file (RFC 5545). All-day times are read in `zone` (IANA name), floating ones too unless
+        the file names its own default (X-WR-TIMEZONE).
 
         Only instances that overlap `horizon` are returned. Never raises anything but CalendarRefused.
         """
