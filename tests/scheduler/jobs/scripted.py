@@ -1,0 +1,79 @@
+"""A cluster that answers exactly as a test says: for faults no real scheduler produces on demand.
+
+The real ones run in ``tests/adapters``; this one only decides which answer arrives and which is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from portal.kernel.errors import Unavailable
+from scheduler.jobs import ports
+
+TRUTH: dict[str, dict[str, Any]] = {}
+"""What is really on the cluster, by marker."""
+PLAN: list[str] = []
+"""How the next submissions end: ok, lost (placed, answer lost), dropped (never arrived), away, rejected."""
+DOUBT = {"find": False, "observe": False}
+
+
+def reset() -> None:
+    TRUTH.clear()
+    PLAN.clear()
+    DOUBT.update(find=False, observe=False)
+
+
+class ScriptedCluster:
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.config = config
+
+    def submit(self, spec: ports.Spec, *, marker: str):
+        step = PLAN.pop(0) if PLAN else "ok"
+        if step == "away":
+            return ports.NotSent("connection refused")
+        if step == "rejected":
+            return ports.RejectedBy("partition", "invalid partition")
+        if step in {"ok", "lost"}:
+            TRUTH.setdefault(marker, {"held": True, "spec": spec, "state": ports.ClusterState.QUEUED, "count": 0})
+            TRUTH[marker]["count"] += 1
+        if step in {"lost", "dropped"}:
+            return ports.Unknown("read timed out")
+        return ports.Accepted(self._ref(marker))
+
+    def _ref(self, marker: str) -> ports.Ref:
+        return ports.Ref(
+            job_id=f"7{len(marker)}", submitted_at=datetime.fromisoformat("2026-11-25T02:00:00+00:00"), marker=marker
+        )
+
+    def find(self, *, marker: str, since: datetime):
+        if DOUBT["find"]:
+            return ports.CannotTell("accounting does not answer")
+        return ports.Found([self._ref(marker)]) if marker in TRUTH else ports.Absent()
+
+    def release(self, ref: ports.Ref, *, user: str) -> None:
+        TRUTH[ref.marker]["held"] = False
+
+    def observe(self, refs: Sequence[ports.Ref]) -> list[ports.Observation]:
+        if DOUBT["observe"]:
+            raise Unavailable
+        return [TRUTH[ref.marker].get("seen") or self._queued(ref) for ref in refs]
+
+    def _queued(self, ref: ports.Ref) -> ports.Observation:
+        return ports.Observation(
+            ref=ref,
+            state=ports.ClusterState.QUEUED,
+            raw_state="PENDING",
+            as_of=datetime.now().astimezone(),
+            reason="Resources",
+        )
+
+    def cancel(self, ref: ports.Ref, *, user: str) -> None:
+        TRUTH[ref.marker]["cancelled"] = True
+
+    def log(self, ref: ports.Ref, *, offset: int, limit: int) -> ports.LogChunk:
+        return ports.LogChunk(b"", offset, True)
+
+    def health(self) -> ports.Health:
+        return ports.Health(True, "scripted", "", datetime.now().astimezone())
