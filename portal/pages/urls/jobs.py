@@ -1,0 +1,22 @@
+"""Addresses of clusters and jobs."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from portal.pages import clusters, jobs, jobstream
+
+urlpatterns = [
+    path("clusters/", clusters.clusters, name="clusters"),
+    path("clusters/<slug:code>/", clusters.cluster, name="cluster"),
+    path("jobs/", jobs.jobs, name="jobs"),
+    path("jobs/new/", jobs.job_new, name="job_new"),
+    path("jobs/quote/", jobs.job_quote, name="job_quote"),
+    path("jobs/<str:number>/", jobs.job, name="job"),
+    path("jobs/<str:number>/cancel/", jobs.job_cancel, name="job_cancel"),
+    path("jobs/<str:number>/status/", jobs.job_status, name="job_status"),
+    path("jobs/<str:number>/script/", jobs.job_script, name="job_script"),
+    path("jobs/<str:number>/stream/", jobstream.job_stream, name="job_stream"),
+    path("jobs/<str:number>/log/", jobstream.job_log, name="job_log"),
+    path("jobs/<str:number>/log/raw/", jobstream.job_log_raw, name="job_log_raw"),
+]
