@@ -145,6 +145,23 @@ def limit_refusals(wanted: Period, *, limits: Limits, now: datetime) -> Sequence
                 },
             )
         )
+    reasons += _duration_refusals(seconds, limits)
+    grid = timedelta(seconds=limits.granularity_s)
+    if not all(on_grid(moment, granularity=grid, zone=limits.zone) for moment in (wanted.start, wanted.end)):
+        reasons.append(
+            Reason(
+                "booking.grid",
+                _("起止时间须为 %(minutes)s 分钟的整数倍。"),
+                _("请按 %(minutes)s 分钟一格选择。"),
+                field="starts_at",
+                params={"minutes": limits.granularity_s // 60},
+            )
+        )
+    return reasons
+
+
+def _duration_refusals(seconds: int, limits: Limits) -> list[Reason]:
+    reasons: list[Reason] = []
     if seconds < limits.min_duration_s:
         reasons.append(
             Reason(
@@ -163,17 +180,6 @@ def limit_refusals(wanted: Period, *, limits: Limits, now: datetime) -> Sequence
                 _("请缩短时段，或分成几次预约。"),
                 field="ends_at",
                 params={"hours": _number(limits.max_duration_s / 3600), "asked": _number(seconds / 3600)},
-            )
-        )
-    grid = timedelta(seconds=limits.granularity_s)
-    if not all(on_grid(moment, granularity=grid, zone=limits.zone) for moment in (wanted.start, wanted.end)):
-        reasons.append(
-            Reason(
-                "booking.grid",
-                _("起止时间须为 %(minutes)s 分钟的整数倍。"),
-                _("请按 %(minutes)s 分钟一格选择。"),
-                field="starts_at",
-                params={"minutes": limits.granularity_s // 60},
             )
         )
     return reasons

@@ -87,30 +87,7 @@ def request_booking(*, actor: Actor, wanted: Wanted, now: datetime, key: str) ->
     if quote.reasons:
         raise _refused(list(quote.reasons), wanted=wanted, now=now)
     assert actor.organisation_id is not None
-    booking = Booking.objects.create(
-        number=next_number(prefix="B", now=now),
-        resource=wanted.resource,
-        organisation_id=actor.organisation_id,
-        booked_by_id=actor.user_id,
-        title=title,
-        starts_at=wanted.period.start,
-        ends_at=wanted.period.end,
-        key=key,
-        fingerprint=print_,
-        created_at=now,
-        updated_at=now,
-    )
-    try:
-        with transaction.atomic():
-            Claim.objects.create(
-                resource=wanted.resource,
-                during=(wanted.period.start, wanted.period.end),
-                blocked=(quote.blocked.start, quote.blocked.end),
-                state=Claim.State.HELD,
-                booking=booking,
-            )
-    except IntegrityError:
-        raise _refused([queries.TAKEN], wanted=wanted, now=now) from None
+    booking = _claim(actor=actor, wanted=wanted, blocked=quote.blocked, key=key, fingerprint=print_, now=now)
     booking.charge = charges.hold(
         bill=charges.Bill(
             subject=f"booking:{booking.number}",
@@ -127,6 +104,36 @@ def request_booking(*, actor: Actor, wanted: Wanted, now: datetime, key: str) ->
     booking.save(update_fields=["charge"])
     resources.touch_calendar(resource_id=wanted.resource.pk)
     _record(booking, action="booking.requested", actor=actor, now=now)
+    return booking
+
+
+def _claim(*, actor: Actor, wanted: Wanted, blocked: Period, key: str, fingerprint: str, now: datetime) -> Booking:
+    """Write the booking and its claim. Raises Refused where the exclusion constraint finds a rival's claim."""
+    assert actor.organisation_id is not None
+    booking = Booking.objects.create(
+        number=next_number(prefix="B", now=now),
+        resource=wanted.resource,
+        organisation_id=actor.organisation_id,
+        booked_by_id=actor.user_id,
+        title=wanted.title.strip(),
+        starts_at=wanted.period.start,
+        ends_at=wanted.period.end,
+        key=key,
+        fingerprint=fingerprint,
+        created_at=now,
+        updated_at=now,
+    )
+    try:
+        with transaction.atomic():
+            Claim.objects.create(
+                resource=wanted.resource,
+                during=(wanted.period.start, wanted.period.end),
+                blocked=(blocked.start, blocked.end),
+                state=Claim.State.HELD,
+                booking=booking,
+            )
+    except IntegrityError:
+        raise _refused([queries.TAKEN], wanted=wanted, now=now) from None
     return booking
 
 

@@ -82,24 +82,7 @@ def submit(*, actor: Actor, wanted: Wanted, now: datetime, key: str, dispatch: C
     if quote.reasons:
         raise Refused(quote.reasons)
     assert actor.organisation_id is not None
-    job, created = Job.objects.get_or_create(
-        organisation_id=actor.organisation_id,
-        key=key,
-        defaults={
-            "number": next_number(prefix="J", now=now),
-            "marker": new_marker(),
-            "partition": wanted.partition,
-            "submitted_by_id": actor.user_id,
-            "title": title,
-            "script": script,
-            "cards": ask.cards,
-            "cpus": ask.cpus,
-            "memory_mb": ask.memory_mb,
-            "time_limit_s": ask.time_limit_s,
-            "fingerprint": print_,
-            "created_at": now,
-        },
-    )
+    job, created = _enter(actor=actor, wanted=wanted, script=script, key=key, fingerprint=print_, now=now)
     if not created:
         idempotency.check_replay(stored=job.fingerprint, asked=print_)
         return job
@@ -120,6 +103,29 @@ def submit(*, actor: Actor, wanted: Wanted, now: datetime, key: str, dispatch: C
     record(job, action="job.submitted", actor=actor, now=now)
     transaction.on_commit(lambda: dispatch(job.pk))
     return job
+
+
+def _enter(*, actor: Actor, wanted: Wanted, script: str, key: str, fingerprint: str, now: datetime) -> tuple[Job, bool]:
+    """Write the row, or find the one a rival with the same key has just written."""
+    ask = wanted.ask
+    return Job.objects.get_or_create(
+        organisation_id=actor.organisation_id,
+        key=key,
+        defaults={
+            "number": next_number(prefix="J", now=now),
+            "marker": new_marker(),
+            "partition": wanted.partition,
+            "submitted_by_id": actor.user_id,
+            "title": wanted.title.strip(),
+            "script": script,
+            "cards": ask.cards,
+            "cpus": ask.cpus,
+            "memory_mb": ask.memory_mb,
+            "time_limit_s": ask.time_limit_s,
+            "fingerprint": fingerprint,
+            "created_at": now,
+        },
+    )
 
 
 def record(job: Job, *, action: str, actor: Actor, now: datetime, **data: Any) -> None:

@@ -14,417 +14,813 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('portal', '0001_initial'),
-        ('vouchers', '0002_money'),
+        ("portal", "0001_initial"),
+        ("vouchers", "0002_money"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         BtreeGistExtension(),
         migrations.CreateModel(
-            name='ExternalCalendar',
+            name="ExternalCalendar",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=80, verbose_name='名称')),
-                ('digest', models.CharField(max_length=64)),
-                ('imported_at', models.DateTimeField()),
-                ('imported_by', models.CharField(max_length=160)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=80, verbose_name="名称")),
+                ("digest", models.CharField(max_length=64)),
+                ("imported_at", models.DateTimeField()),
+                ("imported_by", models.CharField(max_length=160)),
             ],
             options={
-                'db_table': 'external_calendar',
+                "db_table": "external_calendar",
             },
         ),
         migrations.CreateModel(
-            name='Resource',
+            name="Resource",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(default='instrument', max_length=16)),
-                ('number', models.CharField(max_length=24, unique=True)),
-                ('name', models.CharField(max_length=120, verbose_name='名称')),
-                ('name_en', models.CharField(blank=True, max_length=160, verbose_name='英文名称')),
-                ('city', models.CharField(max_length=40, verbose_name='所在城市')),
-                ('site', models.CharField(blank=True, max_length=120, verbose_name='放置地点')),
-                ('zone', models.CharField(default='Asia/Shanghai', max_length=40, verbose_name='时区')),
-                ('state', models.CharField(choices=[('draft', '草稿'), ('published', '已发布'), ('suspended', '已暂停')], default='draft', max_length=12)),
-                ('granularity_s', models.PositiveIntegerField(default=1800)),
-                ('min_duration_s', models.PositiveIntegerField(default=3600)),
-                ('max_duration_s', models.PositiveIntegerField(default=28800)),
-                ('lead_s', models.PositiveIntegerField(default=0)),
-                ('horizon_s', models.PositiveIntegerField(default=5184000)),
-                ('setup_s', models.PositiveIntegerField(default=0)),
-                ('cleanup_s', models.PositiveIntegerField(default=0)),
-                ('calendar_version', models.BigIntegerField(default=1)),
-                ('feed_digest', models.CharField(blank=True, db_index=True, max_length=64)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='portal.organisation')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("kind", models.CharField(default="instrument", max_length=16)),
+                ("number", models.CharField(max_length=24, unique=True)),
+                ("name", models.CharField(max_length=120, verbose_name="名称")),
+                ("name_en", models.CharField(blank=True, max_length=160, verbose_name="英文名称")),
+                ("city", models.CharField(max_length=40, verbose_name="所在城市")),
+                ("site", models.CharField(blank=True, max_length=120, verbose_name="放置地点")),
+                ("zone", models.CharField(default="Asia/Shanghai", max_length=40, verbose_name="时区")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("draft", "草稿"), ("published", "已发布"), ("suspended", "已暂停")],
+                        default="draft",
+                        max_length=12,
+                    ),
+                ),
+                ("granularity_s", models.PositiveIntegerField(default=1800)),
+                ("min_duration_s", models.PositiveIntegerField(default=3600)),
+                ("max_duration_s", models.PositiveIntegerField(default=28800)),
+                ("lead_s", models.PositiveIntegerField(default=0)),
+                ("horizon_s", models.PositiveIntegerField(default=5184000)),
+                ("setup_s", models.PositiveIntegerField(default=0)),
+                ("cleanup_s", models.PositiveIntegerField(default=0)),
+                ("calendar_version", models.BigIntegerField(default=1)),
+                ("feed_digest", models.CharField(blank=True, db_index=True, max_length=64)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="portal.organisation"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'resource',
-                'ordering': ['name', 'pk'],
+                "db_table": "resource",
+                "ordering": ["name", "pk"],
             },
         ),
         migrations.CreateModel(
-            name='Booking',
+            name="Booking",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.CharField(max_length=24, unique=True)),
-                ('uid', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('sequence', models.PositiveIntegerField(default=0)),
-                ('title', models.CharField(max_length=120, verbose_name='用途')),
-                ('starts_at', models.DateTimeField()),
-                ('ends_at', models.DateTimeField()),
-                ('state', models.CharField(choices=[('requested', '待确认'), ('confirmed', '已确认'), ('in_use', '使用中'), ('completed', '已完成'), ('declined', '已婉拒'), ('cancelled', '已取消'), ('lapsed', '逾期未确认')], default='requested', max_length=12)),
-                ('decision_note', models.CharField(blank=True, max_length=200)),
-                ('key', models.CharField(max_length=80)),
-                ('fingerprint', models.CharField(max_length=64)),
-                ('created_at', models.DateTimeField()),
-                ('updated_at', models.DateTimeField()),
-                ('booked_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('charge', models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='vouchers.charge')),
-                ('organisation', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='portal.organisation')),
-                ('resource', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='bookings', to='scheduler.resource')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.CharField(max_length=24, unique=True)),
+                ("uid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("sequence", models.PositiveIntegerField(default=0)),
+                ("title", models.CharField(max_length=120, verbose_name="用途")),
+                ("starts_at", models.DateTimeField()),
+                ("ends_at", models.DateTimeField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("requested", "待确认"),
+                            ("confirmed", "已确认"),
+                            ("in_use", "使用中"),
+                            ("completed", "已完成"),
+                            ("declined", "已婉拒"),
+                            ("cancelled", "已取消"),
+                            ("lapsed", "逾期未确认"),
+                        ],
+                        default="requested",
+                        max_length=12,
+                    ),
+                ),
+                ("decision_note", models.CharField(blank=True, max_length=200)),
+                ("key", models.CharField(max_length=80)),
+                ("fingerprint", models.CharField(max_length=64)),
+                ("created_at", models.DateTimeField()),
+                ("updated_at", models.DateTimeField()),
+                (
+                    "booked_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "charge",
+                    models.OneToOneField(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="vouchers.charge"
+                    ),
+                ),
+                (
+                    "organisation",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="portal.organisation"
+                    ),
+                ),
+                (
+                    "resource",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="bookings", to="scheduler.resource"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'booking',
-                'ordering': ['-starts_at', '-pk'],
+                "db_table": "booking",
+                "ordering": ["-starts_at", "-pk"],
             },
         ),
         migrations.CreateModel(
-            name='Cluster',
+            name="Cluster",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('code', models.SlugField(max_length=24, unique=True)),
-                ('name', models.CharField(max_length=120)),
-                ('name_en', models.CharField(blank=True, max_length=160)),
-                ('city', models.CharField(max_length=40)),
-                ('adapter', models.CharField(max_length=16)),
-                ('config', models.JSONField(blank=True, default=dict)),
-                ('posix_user', models.CharField(default='nobody', max_length=32)),
-                ('accepts_work', models.BooleanField(default=True)),
-                ('health_ok', models.BooleanField(null=True)),
-                ('health_detail', models.CharField(blank=True, max_length=200)),
-                ('health_at', models.DateTimeField(blank=True, null=True)),
-                ('version', models.CharField(blank=True, max_length=60)),
-                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='portal.organisation')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("code", models.SlugField(max_length=24, unique=True)),
+                ("name", models.CharField(max_length=120)),
+                ("name_en", models.CharField(blank=True, max_length=160)),
+                ("city", models.CharField(max_length=40)),
+                ("adapter", models.CharField(max_length=16)),
+                ("config", models.JSONField(blank=True, default=dict)),
+                ("posix_user", models.CharField(default="nobody", max_length=32)),
+                ("accepts_work", models.BooleanField(default=True)),
+                ("health_ok", models.BooleanField(null=True)),
+                ("health_detail", models.CharField(blank=True, max_length=200)),
+                ("health_at", models.DateTimeField(blank=True, null=True)),
+                ("version", models.CharField(blank=True, max_length=60)),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="portal.organisation"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'cluster',
-                'ordering': ['name'],
+                "db_table": "cluster",
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='CalendarImport',
+            name="CalendarImport",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField()),
-                ('actor_label', models.CharField(max_length=160)),
-                ('digest', models.CharField(max_length=64)),
-                ('report', models.JSONField(default=dict)),
-                ('calendar', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='imports', to='scheduler.externalcalendar')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("at", models.DateTimeField()),
+                ("actor_label", models.CharField(max_length=160)),
+                ("digest", models.CharField(max_length=64)),
+                ("report", models.JSONField(default=dict)),
+                (
+                    "calendar",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="imports",
+                        to="scheduler.externalcalendar",
+                    ),
+                ),
             ],
             options={
-                'db_table': 'calendar_import',
-                'ordering': ['-pk'],
+                "db_table": "calendar_import",
+                "ordering": ["-pk"],
             },
         ),
         migrations.AddField(
-            model_name='externalcalendar',
-            name='resource',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='external_calendars', to='scheduler.resource'),
+            model_name="externalcalendar",
+            name="resource",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="external_calendars", to="scheduler.resource"
+            ),
         ),
         migrations.CreateModel(
-            name='Closure',
+            name="Closure",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('during', django.contrib.postgres.fields.ranges.DateTimeRangeField()),
-                ('reason', models.CharField(max_length=120, verbose_name='原因')),
-                ('resource', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='closures', to='scheduler.resource')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("during", django.contrib.postgres.fields.ranges.DateTimeRangeField()),
+                ("reason", models.CharField(max_length=120, verbose_name="原因")),
+                (
+                    "resource",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="closures", to="scheduler.resource"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'closure',
-                'ordering': ['during'],
+                "db_table": "closure",
+                "ordering": ["during"],
             },
         ),
         migrations.CreateModel(
-            name='Claim',
+            name="Claim",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('during', django.contrib.postgres.fields.ranges.DateTimeRangeField()),
-                ('blocked', django.contrib.postgres.fields.ranges.DateTimeRangeField()),
-                ('state', models.CharField(choices=[('held', '待确认'), ('confirmed', '已预约'), ('in_use', '使用中'), ('outage', '维护'), ('external', '单位自用'), ('done', '已结束'), ('released', '已释放')], max_length=12)),
-                ('note', models.CharField(blank=True, max_length=120)),
-                ('booking', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='claim', to='scheduler.booking')),
-                ('calendar', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='claims', to='scheduler.externalcalendar')),
-                ('resource', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='claims', to='scheduler.resource')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("during", django.contrib.postgres.fields.ranges.DateTimeRangeField()),
+                ("blocked", django.contrib.postgres.fields.ranges.DateTimeRangeField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("held", "待确认"),
+                            ("confirmed", "已预约"),
+                            ("in_use", "使用中"),
+                            ("outage", "维护"),
+                            ("external", "单位自用"),
+                            ("done", "已结束"),
+                            ("released", "已释放"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("note", models.CharField(blank=True, max_length=120)),
+                (
+                    "booking",
+                    models.OneToOneField(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="claim",
+                        to="scheduler.booking",
+                    ),
+                ),
+                (
+                    "calendar",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="claims",
+                        to="scheduler.externalcalendar",
+                    ),
+                ),
+                (
+                    "resource",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="claims", to="scheduler.resource"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'claim',
+                "db_table": "claim",
             },
         ),
         migrations.CreateModel(
-            name='OpeningHours',
+            name="OpeningHours",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('weekdays', django.contrib.postgres.fields.ArrayField(base_field=models.PositiveSmallIntegerField(), size=7)),
-                ('opens_min', models.PositiveSmallIntegerField()),
-                ('closes_min', models.PositiveSmallIntegerField()),
-                ('valid_from', models.DateField(blank=True, null=True)),
-                ('valid_until', models.DateField(blank=True, null=True)),
-                ('resource', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='opening_hours', to='scheduler.resource')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "weekdays",
+                    django.contrib.postgres.fields.ArrayField(base_field=models.PositiveSmallIntegerField(), size=7),
+                ),
+                ("opens_min", models.PositiveSmallIntegerField()),
+                ("closes_min", models.PositiveSmallIntegerField()),
+                ("valid_from", models.DateField(blank=True, null=True)),
+                ("valid_until", models.DateField(blank=True, null=True)),
+                (
+                    "resource",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="opening_hours",
+                        to="scheduler.resource",
+                    ),
+                ),
             ],
             options={
-                'db_table': 'opening_hours',
-                'ordering': ['resource', 'opens_min', 'pk'],
+                "db_table": "opening_hours",
+                "ordering": ["resource", "opens_min", "pk"],
             },
         ),
         migrations.CreateModel(
-            name='Partition',
+            name="Partition",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=40)),
-                ('label', models.CharField(max_length=80)),
-                ('label_en', models.CharField(blank=True, max_length=80)),
-                ('card_type', models.CharField(blank=True, max_length=24)),
-                ('max_cards', models.PositiveIntegerField(default=0)),
-                ('max_cpus', models.PositiveIntegerField(default=8)),
-                ('max_memory_mb', models.PositiveIntegerField(default=16000)),
-                ('max_time_s', models.PositiveIntegerField(default=86400)),
-                ('cpus_per_card', models.PositiveIntegerField(default=1)),
-                ('is_open', models.BooleanField(default=True)),
-                ('cluster', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='partitions', to='scheduler.cluster')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=40)),
+                ("label", models.CharField(max_length=80)),
+                ("label_en", models.CharField(blank=True, max_length=80)),
+                ("card_type", models.CharField(blank=True, max_length=24)),
+                ("max_cards", models.PositiveIntegerField(default=0)),
+                ("max_cpus", models.PositiveIntegerField(default=8)),
+                ("max_memory_mb", models.PositiveIntegerField(default=16000)),
+                ("max_time_s", models.PositiveIntegerField(default=86400)),
+                ("cpus_per_card", models.PositiveIntegerField(default=1)),
+                ("is_open", models.BooleanField(default=True)),
+                (
+                    "cluster",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="partitions", to="scheduler.cluster"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'partition',
-                'ordering': ['cluster', 'name'],
+                "db_table": "partition",
+                "ordering": ["cluster", "name"],
             },
         ),
         migrations.CreateModel(
-            name='Job',
+            name="Job",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.CharField(max_length=24, unique=True)),
-                ('uid', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('marker', models.CharField(max_length=40, unique=True)),
-                ('title', models.CharField(max_length=120, verbose_name='作业名称')),
-                ('script', models.TextField(verbose_name='脚本')),
-                ('cards', models.PositiveIntegerField(default=0)),
-                ('cpus', models.PositiveIntegerField(default=1)),
-                ('memory_mb', models.PositiveIntegerField(default=1000)),
-                ('time_limit_s', models.PositiveIntegerField()),
-                ('state', models.CharField(choices=[('pending', '待发送'), ('submitting', '发送中'), ('unknown', '核实中'), ('placed', '已送达'), ('rejected', '集群拒绝'), ('queued', '排队中'), ('starting', '启动中'), ('running', '运行中'), ('suspended', '已挂起'), ('finishing', '收尾中'), ('succeeded', '已完成'), ('failed', '运行失败'), ('timed_out', '超出时限'), ('cancelled', '已取消'), ('out_of_memory', '内存不足'), ('interrupted', '节点中断'), ('launch_failed', '启动失败'), ('lost', '已丢失')], default='pending', max_length=16)),
-                ('reason', models.CharField(blank=True, max_length=120)),
-                ('cluster_job_id', models.CharField(blank=True, max_length=40)),
-                ('cluster_submitted_at', models.DateTimeField(blank=True, null=True)),
-                ('cluster_data', models.JSONField(blank=True, default=dict)),
-                ('observed_at', models.DateTimeField(blank=True, null=True)),
-                ('started_at', models.DateTimeField(blank=True, null=True)),
-                ('ended_at', models.DateTimeField(blank=True, null=True)),
-                ('exit_code', models.IntegerField(blank=True, null=True)),
-                ('attempts', models.PositiveSmallIntegerField(default=0)),
-                ('attempted_at', models.DateTimeField(blank=True, null=True)),
-                ('released_at', models.DateTimeField(blank=True, null=True)),
-                ('cancel_asked_at', models.DateTimeField(blank=True, null=True)),
-                ('settled_at', models.DateTimeField(blank=True, null=True)),
-                ('key', models.CharField(max_length=80)),
-                ('fingerprint', models.CharField(max_length=64)),
-                ('created_at', models.DateTimeField()),
-                ('charge', models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='vouchers.charge')),
-                ('organisation', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='portal.organisation')),
-                ('submitted_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('partition', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='jobs', to='scheduler.partition')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.CharField(max_length=24, unique=True)),
+                ("uid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("marker", models.CharField(max_length=40, unique=True)),
+                ("title", models.CharField(max_length=120, verbose_name="作业名称")),
+                ("script", models.TextField(verbose_name="脚本")),
+                ("cards", models.PositiveIntegerField(default=0)),
+                ("cpus", models.PositiveIntegerField(default=1)),
+                ("memory_mb", models.PositiveIntegerField(default=1000)),
+                ("time_limit_s", models.PositiveIntegerField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("pending", "待发送"),
+                            ("submitting", "发送中"),
+                            ("unknown", "核实中"),
+                            ("placed", "已送达"),
+                            ("rejected", "集群拒绝"),
+                            ("queued", "排队中"),
+                            ("starting", "启动中"),
+                            ("running", "运行中"),
+                            ("suspended", "已挂起"),
+                            ("finishing", "收尾中"),
+                            ("succeeded", "已完成"),
+                            ("failed", "运行失败"),
+                            ("timed_out", "超出时限"),
+                            ("cancelled", "已取消"),
+                            ("out_of_memory", "内存不足"),
+                            ("interrupted", "节点中断"),
+                            ("launch_failed", "启动失败"),
+                            ("lost", "已丢失"),
+                        ],
+                        default="pending",
+                        max_length=16,
+                    ),
+                ),
+                ("reason", models.CharField(blank=True, max_length=120)),
+                ("cluster_job_id", models.CharField(blank=True, max_length=40)),
+                ("cluster_submitted_at", models.DateTimeField(blank=True, null=True)),
+                ("cluster_data", models.JSONField(blank=True, default=dict)),
+                ("observed_at", models.DateTimeField(blank=True, null=True)),
+                ("started_at", models.DateTimeField(blank=True, null=True)),
+                ("ended_at", models.DateTimeField(blank=True, null=True)),
+                ("exit_code", models.IntegerField(blank=True, null=True)),
+                ("attempts", models.PositiveSmallIntegerField(default=0)),
+                ("attempted_at", models.DateTimeField(blank=True, null=True)),
+                ("released_at", models.DateTimeField(blank=True, null=True)),
+                ("cancel_asked_at", models.DateTimeField(blank=True, null=True)),
+                ("settled_at", models.DateTimeField(blank=True, null=True)),
+                ("key", models.CharField(max_length=80)),
+                ("fingerprint", models.CharField(max_length=64)),
+                ("created_at", models.DateTimeField()),
+                (
+                    "charge",
+                    models.OneToOneField(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="vouchers.charge"
+                    ),
+                ),
+                (
+                    "organisation",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="portal.organisation"
+                    ),
+                ),
+                (
+                    "submitted_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "partition",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="jobs", to="scheduler.partition"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'job',
-                'ordering': ['-pk'],
+                "db_table": "job",
+                "ordering": ["-pk"],
             },
         ),
         migrations.CreateModel(
-            name='Rate',
+            name="Rate",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('unit', models.CharField(choices=[('hour', '小时'), ('card_hour', '卡时'), ('core_hour', '核时')], max_length=12)),
-                ('amount_fen', models.BigIntegerField()),
-                ('valid', django.contrib.postgres.fields.ranges.DateTimeRangeField()),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('partition', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='rates', to='scheduler.partition')),
-                ('resource', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='rates', to='scheduler.resource')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "unit",
+                    models.CharField(
+                        choices=[("hour", "小时"), ("card_hour", "卡时"), ("core_hour", "核时")], max_length=12
+                    ),
+                ),
+                ("amount_fen", models.BigIntegerField()),
+                ("valid", django.contrib.postgres.fields.ranges.DateTimeRangeField()),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "partition",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="rates",
+                        to="scheduler.partition",
+                    ),
+                ),
+                (
+                    "resource",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="rates",
+                        to="scheduler.resource",
+                    ),
+                ),
             ],
             options={
-                'db_table': 'rate',
+                "db_table": "rate",
             },
         ),
         migrations.CreateModel(
-            name='Session',
+            name="Session",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('started_at', models.DateTimeField()),
-                ('ended_at', models.DateTimeField(blank=True, null=True)),
-                ('booking', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='session', to='scheduler.booking')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("started_at", models.DateTimeField()),
+                ("ended_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "booking",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="session", to="scheduler.booking"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'session',
+                "db_table": "session",
             },
         ),
         migrations.CreateModel(
-            name='UsageRecord',
+            name="UsageRecord",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('run_no', models.PositiveSmallIntegerField(default=1)),
-                ('started_at', models.DateTimeField()),
-                ('ended_at', models.DateTimeField()),
-                ('duration_s', models.PositiveIntegerField()),
-                ('count', models.PositiveIntegerField(default=1)),
-                ('source', models.CharField(max_length=12)),
-                ('detail', models.JSONField(default=dict)),
-                ('recorded_at', models.DateTimeField()),
-                ('recorded_by', models.CharField(max_length=160)),
-                ('booking', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='usage', to='scheduler.booking')),
-                ('job', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='usage', to='scheduler.job')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("run_no", models.PositiveSmallIntegerField(default=1)),
+                ("started_at", models.DateTimeField()),
+                ("ended_at", models.DateTimeField()),
+                ("duration_s", models.PositiveIntegerField()),
+                ("count", models.PositiveIntegerField(default=1)),
+                ("source", models.CharField(max_length=12)),
+                ("detail", models.JSONField(default=dict)),
+                ("recorded_at", models.DateTimeField()),
+                ("recorded_by", models.CharField(max_length=160)),
+                (
+                    "booking",
+                    models.OneToOneField(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="usage",
+                        to="scheduler.booking",
+                    ),
+                ),
+                (
+                    "job",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="usage",
+                        to="scheduler.job",
+                    ),
+                ),
             ],
             options={
-                'db_table': 'usage_record',
+                "db_table": "usage_record",
             },
         ),
         migrations.CreateModel(
-            name='Instrument',
+            name="Instrument",
             fields=[
-                ('resource', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, primary_key=True, related_name='instrument', serialize=False, to='scheduler.resource')),
-                ('category', models.CharField(choices=[('analytical', '分析仪器'), ('physical', '物理性能测试仪器'), ('metrology', '计量仪器'), ('electronic', '电子测量仪器'), ('marine', '海洋仪器'), ('earth', '地球探测仪器'), ('atmosphere', '大气探测仪器'), ('special', '特种检测仪器'), ('laser', '激光器'), ('process', '工艺试验仪器'), ('computer', '计算机及其配套设备'), ('astronomy', '天文仪器'), ('medical', '医学科研仪器'), ('nuclear', '核仪器'), ('other', '其他仪器')], max_length=12, verbose_name='类别')),
-                ('model', models.CharField(blank=True, max_length=80, verbose_name='型号')),
-                ('manufacturer', models.CharField(blank=True, max_length=120, verbose_name='生产厂商')),
-                ('functions', models.TextField(blank=True, max_length=900, verbose_name='主要功能')),
-                ('functions_en', models.TextField(blank=True, max_length=1500, verbose_name='英文功能说明')),
-                ('original_value_fen', models.BigIntegerField(default=0, verbose_name='原值')),
-                ('contact', models.CharField(blank=True, max_length=60, verbose_name='联系人')),
-                ('phone', models.CharField(blank=True, max_length=40, verbose_name='联系电话')),
+                (
+                    "resource",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        primary_key=True,
+                        related_name="instrument",
+                        serialize=False,
+                        to="scheduler.resource",
+                    ),
+                ),
+                (
+                    "category",
+                    models.CharField(
+                        choices=[
+                            ("analytical", "分析仪器"),
+                            ("physical", "物理性能测试仪器"),
+                            ("metrology", "计量仪器"),
+                            ("electronic", "电子测量仪器"),
+                            ("marine", "海洋仪器"),
+                            ("earth", "地球探测仪器"),
+                            ("atmosphere", "大气探测仪器"),
+                            ("special", "特种检测仪器"),
+                            ("laser", "激光器"),
+                            ("process", "工艺试验仪器"),
+                            ("computer", "计算机及其配套设备"),
+                            ("astronomy", "天文仪器"),
+                            ("medical", "医学科研仪器"),
+                            ("nuclear", "核仪器"),
+                            ("other", "其他仪器"),
+                        ],
+                        max_length=12,
+                        verbose_name="类别",
+                    ),
+                ),
+                ("model", models.CharField(blank=True, max_length=80, verbose_name="型号")),
+                ("manufacturer", models.CharField(blank=True, max_length=120, verbose_name="生产厂商")),
+                ("functions", models.TextField(blank=True, max_length=900, verbose_name="主要功能")),
+                ("functions_en", models.TextField(blank=True, max_length=1500, verbose_name="英文功能说明")),
+                ("original_value_fen", models.BigIntegerField(default=0, verbose_name="原值")),
+                ("contact", models.CharField(blank=True, max_length=60, verbose_name="联系人")),
+                ("phone", models.CharField(blank=True, max_length=40, verbose_name="联系电话")),
             ],
             options={
-                'db_table': 'instrument',
-                'constraints': [models.CheckConstraint(condition=models.Q(('category__in', ['analytical', 'physical', 'metrology', 'electronic', 'marine', 'earth', 'atmosphere', 'special', 'laser', 'process', 'computer', 'astronomy', 'medical', 'nuclear', 'other'])), name='instrument_category_known'), models.CheckConstraint(condition=models.Q(('original_value_fen__gte', 0)), name='instrument_value_not_negative')],
+                "db_table": "instrument",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "category__in",
+                                [
+                                    "analytical",
+                                    "physical",
+                                    "metrology",
+                                    "electronic",
+                                    "marine",
+                                    "earth",
+                                    "atmosphere",
+                                    "special",
+                                    "laser",
+                                    "process",
+                                    "computer",
+                                    "astronomy",
+                                    "medical",
+                                    "nuclear",
+                                    "other",
+                                ],
+                            )
+                        ),
+                        name="instrument_category_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("original_value_fen__gte", 0)), name="instrument_value_not_negative"
+                    ),
+                ],
             },
         ),
         migrations.AddIndex(
-            model_name='resource',
-            index=models.Index(fields=['state', 'city', 'name', 'id'], name='resource_catalogue'),
+            model_name="resource",
+            index=models.Index(fields=["state", "city", "name", "id"], name="resource_catalogue"),
         ),
         migrations.AddConstraint(
-            model_name='resource',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['draft', 'published', 'suspended'])), name='resource_state_known'),
+            model_name="resource",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("state__in", ["draft", "published", "suspended"])), name="resource_state_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='resource',
-            constraint=models.CheckConstraint(condition=models.Q(('min_duration_s__gt', 0), ('max_duration_s__gte', models.F('min_duration_s')), ('granularity_s__gt', 0)), name='resource_durations_ordered'),
+            model_name="resource",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("min_duration_s__gt", 0),
+                    ("max_duration_s__gte", models.F("min_duration_s")),
+                    ("granularity_s__gt", 0),
+                ),
+                name="resource_durations_ordered",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='externalcalendar',
-            constraint=models.UniqueConstraint(fields=('resource', 'name'), name='external_calendar_once'),
+            model_name="externalcalendar",
+            constraint=models.UniqueConstraint(fields=("resource", "name"), name="external_calendar_once"),
         ),
         migrations.AddConstraint(
-            model_name='claim',
-            constraint=django.contrib.postgres.constraints.ExclusionConstraint(condition=models.Q(('state__in', ['held', 'confirmed', 'in_use', 'outage', 'external'])), expressions=[('resource', '='), ('blocked', '&&')], name='claim_no_overlap'),
+            model_name="claim",
+            constraint=django.contrib.postgres.constraints.ExclusionConstraint(
+                condition=models.Q(("state__in", ["held", "confirmed", "in_use", "outage", "external"])),
+                expressions=[("resource", "="), ("blocked", "&&")],
+                name="claim_no_overlap",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='claim',
-            constraint=models.CheckConstraint(condition=models.Q(('blocked__contains', models.F('during')), ('during__isempty', False), ('during__startswith__isnull', False), ('during__endswith__isnull', False)), name='claim_blocked_contains_during'),
+            model_name="claim",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("blocked__contains", models.F("during")),
+                    ("during__isempty", False),
+                    ("during__startswith__isnull", False),
+                    ("during__endswith__isnull", False),
+                ),
+                name="claim_blocked_contains_during",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='claim',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['held', 'confirmed', 'in_use', 'outage', 'external', 'done', 'released'])), name='claim_state_known'),
+            model_name="claim",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("state__in", ["held", "confirmed", "in_use", "outage", "external", "done", "released"])
+                ),
+                name="claim_state_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='claim',
-            constraint=models.CheckConstraint(condition=models.Q(('booking__isnull', True), ('calendar__isnull', True), _connector='OR'), name='claim_of_one_thing'),
+            model_name="claim",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("booking__isnull", True), ("calendar__isnull", True), _connector="OR"),
+                name="claim_of_one_thing",
+            ),
         ),
         migrations.AddIndex(
-            model_name='booking',
-            index=models.Index(fields=['organisation', '-starts_at', '-id'], name='booking_of_organisation'),
+            model_name="booking",
+            index=models.Index(fields=["organisation", "-starts_at", "-id"], name="booking_of_organisation"),
         ),
         migrations.AddIndex(
-            model_name='booking',
-            index=models.Index(fields=['resource', 'state', 'starts_at'], name='booking_of_resource'),
+            model_name="booking",
+            index=models.Index(fields=["resource", "state", "starts_at"], name="booking_of_resource"),
         ),
         migrations.AddConstraint(
-            model_name='booking',
-            constraint=models.UniqueConstraint(fields=('organisation', 'key'), name='booking_key_once'),
+            model_name="booking",
+            constraint=models.UniqueConstraint(fields=("organisation", "key"), name="booking_key_once"),
         ),
         migrations.AddConstraint(
-            model_name='booking',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['requested', 'confirmed', 'in_use', 'completed', 'declined', 'cancelled', 'lapsed'])), name='booking_state_known'),
+            model_name="booking",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("state__in", ["requested", "confirmed", "in_use", "completed", "declined", "cancelled", "lapsed"])
+                ),
+                name="booking_state_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='booking',
-            constraint=models.CheckConstraint(condition=models.Q(('ends_at__gt', models.F('starts_at'))), name='booking_ends_after_start'),
+            model_name="booking",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("ends_at__gt", models.F("starts_at"))), name="booking_ends_after_start"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='openinghours',
-            constraint=models.CheckConstraint(condition=models.Q(('opens_min__lt', 1440), ('closes_min__gt', models.F('opens_min')), ('closes_min__lte', django.db.models.expressions.CombinedExpression(models.F('opens_min'), '+', models.Value(1440)))), name='opening_hours_ordered'),
+            model_name="openinghours",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("opens_min__lt", 1440),
+                    ("closes_min__gt", models.F("opens_min")),
+                    (
+                        "closes_min__lte",
+                        django.db.models.expressions.CombinedExpression(models.F("opens_min"), "+", models.Value(1440)),
+                    ),
+                ),
+                name="opening_hours_ordered",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='partition',
-            constraint=models.UniqueConstraint(fields=('cluster', 'name'), name='partition_once'),
+            model_name="partition",
+            constraint=models.UniqueConstraint(fields=("cluster", "name"), name="partition_once"),
         ),
         migrations.AddIndex(
-            model_name='job',
-            index=models.Index(fields=['organisation', '-id'], name='job_of_organisation'),
+            model_name="job",
+            index=models.Index(fields=["organisation", "-id"], name="job_of_organisation"),
         ),
         migrations.AddIndex(
-            model_name='job',
-            index=models.Index(condition=models.Q(('settled_at__isnull', True)), fields=['partition', 'id'], name='job_active'),
+            model_name="job",
+            index=models.Index(
+                condition=models.Q(("settled_at__isnull", True)), fields=["partition", "id"], name="job_active"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='job',
-            constraint=models.UniqueConstraint(fields=('organisation', 'key'), name='job_key_once'),
+            model_name="job",
+            constraint=models.UniqueConstraint(fields=("organisation", "key"), name="job_key_once"),
         ),
         migrations.AddConstraint(
-            model_name='job',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'submitting', 'unknown', 'placed', 'rejected', 'queued', 'starting', 'running', 'suspended', 'finishing', 'succeeded', 'failed', 'timed_out', 'cancelled', 'out_of_memory', 'interrupted', 'launch_failed', 'lost'])), name='job_state_known'),
+            model_name="job",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "state__in",
+                        [
+                            "pending",
+                            "submitting",
+                            "unknown",
+                            "placed",
+                            "rejected",
+                            "queued",
+                            "starting",
+                            "running",
+                            "suspended",
+                            "finishing",
+                            "succeeded",
+                            "failed",
+                            "timed_out",
+                            "cancelled",
+                            "out_of_memory",
+                            "interrupted",
+                            "launch_failed",
+                            "lost",
+                        ],
+                    )
+                ),
+                name="job_state_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='job',
-            constraint=models.CheckConstraint(condition=models.Q(('time_limit_s__gte', 60)), name='job_time_limit_bounded'),
+            model_name="job",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("time_limit_s__gte", 60)), name="job_time_limit_bounded"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='rate',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_fen__gte', 0)), name='rate_amount_not_negative'),
+            model_name="rate",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("amount_fen__gte", 0)), name="rate_amount_not_negative"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='rate',
-            constraint=models.CheckConstraint(condition=models.Q(('unit__in', ['hour', 'card_hour', 'core_hour'])), name='rate_unit_known'),
+            model_name="rate",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("unit__in", ["hour", "card_hour", "core_hour"])), name="rate_unit_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='rate',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('partition__isnull', True), ('resource__isnull', False)), models.Q(('partition__isnull', False), ('resource__isnull', True)), _connector='OR'), name='rate_of_one_thing'),
+            model_name="rate",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("partition__isnull", True), ("resource__isnull", False)),
+                    models.Q(("partition__isnull", False), ("resource__isnull", True)),
+                    _connector="OR",
+                ),
+                name="rate_of_one_thing",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='rate',
-            constraint=django.contrib.postgres.constraints.ExclusionConstraint(condition=models.Q(('resource__isnull', False)), expressions=[('resource', '='), ('valid', '&&')], name='rate_no_overlap_resource'),
+            model_name="rate",
+            constraint=django.contrib.postgres.constraints.ExclusionConstraint(
+                condition=models.Q(("resource__isnull", False)),
+                expressions=[("resource", "="), ("valid", "&&")],
+                name="rate_no_overlap_resource",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='rate',
-            constraint=django.contrib.postgres.constraints.ExclusionConstraint(condition=models.Q(('partition__isnull', False)), expressions=[('partition', '='), ('valid', '&&')], name='rate_no_overlap_partition'),
+            model_name="rate",
+            constraint=django.contrib.postgres.constraints.ExclusionConstraint(
+                condition=models.Q(("partition__isnull", False)),
+                expressions=[("partition", "="), ("valid", "&&")],
+                name="rate_no_overlap_partition",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='session',
-            constraint=models.CheckConstraint(condition=models.Q(('ended_at__isnull', True), ('ended_at__gt', models.F('started_at')), _connector='OR'), name='session_ends_after_start'),
+            model_name="session",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("ended_at__isnull", True), ("ended_at__gt", models.F("started_at")), _connector="OR"
+                ),
+                name="session_ends_after_start",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='usagerecord',
-            constraint=models.UniqueConstraint(fields=('job', 'run_no'), name='usage_job_run_once'),
+            model_name="usagerecord",
+            constraint=models.UniqueConstraint(fields=("job", "run_no"), name="usage_job_run_once"),
         ),
         migrations.AddConstraint(
-            model_name='usagerecord',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('booking__isnull', False), ('job__isnull', True)), models.Q(('booking__isnull', True), ('job__isnull', False)), _connector='OR'), name='usage_of_one_thing'),
+            model_name="usagerecord",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("booking__isnull", False), ("job__isnull", True)),
+                    models.Q(("booking__isnull", True), ("job__isnull", False)),
+                    _connector="OR",
+                ),
+                name="usage_of_one_thing",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='usagerecord',
-            constraint=models.CheckConstraint(condition=models.Q(('ended_at__gte', models.F('started_at'))), name='usage_ends_after_start'),
+            model_name="usagerecord",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("ended_at__gte", models.F("started_at"))), name="usage_ends_after_start"
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='usagerecord',
-            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='ab97a7bf5f043ff6d8277e800132dd83eea7d198', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_5f5be', table='usage_record', when='BEFORE')),
+            model_name="usagerecord",
+            trigger=pgtrigger.compiler.Trigger(
+                name="append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;",
+                    hash="ab97a7bf5f043ff6d8277e800132dd83eea7d198",
+                    operation="UPDATE OR DELETE",
+                    pgid="pgtrigger_append_only_5f5be",
+                    table="usage_record",
+                    when="BEFORE",
+                ),
+            ),
         ),
     ]

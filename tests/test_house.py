@@ -1,0 +1,228 @@
+"""The house rules as checks on the source itself. What CONTRIBUTING.md says, this holds everybody to."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.apps import apps
+from django.db import models
+
+from portal.kernel.actors import Permission
+from portal.organisations.rules import PERMISSIONS
+from scheduler.bookings import rules as bookings
+from scheduler.jobs import rules as jobs
+from scheduler.resources import rules as resources
+from vouchers.charges import rules as charges
+from vouchers.issuance import rules as issuance
+from vouchers.payments import rules as payments
+from vouchers.programmes import states as programmes
+from vouchers.settlements import rules as settlements
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("portal", "vouchers", "scheduler", "integrations")
+SOURCES = sorted(
+    path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if "migrations" not in path.parts
+)
+CLOCK_READERS = {"api.py", "tasks.py", "middleware.py", "health.py"}
+CLOCK_FOLDERS = {"pages", "commands", "launch", "integrations", "demo"}
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_modules_have_at_most_400_lines():
+    long = {name_of(path): n for path in SOURCES if (n := len(path.read_text(encoding="utf-8").splitlines())) > 400}
+    assert long == {}
+
+
+def test_functions_have_at_most_60_lines():
+    long = {
+        f"{name_of(path)}:{node.name}": n
+        for path in SOURCES
+        for node in functions(path)
+        if (n := (node.end_lineno or 0) - node.lineno + 1) > 60
+    }
+    assert long == {}
+
+
+def services() -> list[tuple[Path, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    files = [path for path in SOURCES if path.name in {"services.py", "dispatching.py", "expiry.py"}]
+    return [
+        (path, node)
+        for path in files
+        for node in tree(path).body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_")
+    ]
+
+
+def test_public_services_are_keyword_only_typed_documented_and_take_few_parameters():
+    wrong = []
+    for path, node in services():
+        where = f"{name_of(path)}:{node.name}"
+        positional = [arg.arg for arg in node.args.args]
+        if positional and (path.name, node.name) not in POSITIONAL:
+            wrong.append(f"{where}: positional {positional}")
+        if len(node.args.kwonlyargs) + len(positional) > 7:
+            wrong.append(f"{where}: more than 7 parameters")
+        if ast.get_docstring(node) is None:
+            wrong.append(f"{where}: no docstring")
+        if node.returns is None:
+            wrong.append(f"{where}: no return type")
+    assert wrong == []
+
+
+POSITIONAL = {
+    ("services.py", "read_calendar"),
+    ("services.py", "lock"),
+    ("services.py", "move"),
+    ("services.py", "record"),
+    ("dispatching.py", "spec_of"),
+    ("dispatching.py", "observe"),
+    ("services.py", "terms_of"),
+}
+"""Small verbs on one thing, used beside their definition."""
+
+
+def test_the_clock_is_read_at_the_edge_only():
+    wrong = []
+    for path in SOURCES:
+        if path.name in CLOCK_READERS or CLOCK_FOLDERS & set(path.relative_to(ROOT).parts):
+            continue
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Attribute) and node.attr in {"now", "utcnow", "today"}:
+                owner = node.value
+                if isinstance(owner, ast.Name) and owner.id in {"timezone", "datetime", "date"}:
+                    wrong.append(f"{name_of(path)}:{node.lineno}")
+    assert wrong == []
+
+
+def test_every_row_lock_is_ordered_and_leaves_keys_free():
+    wrong = []
+    for path in SOURCES:
+        text = path.read_text(encoding="utf-8")
+        for found in re.finditer(r"select_for_update\(([^)]*)\)", text):
+            if "no_key=True" not in found.group(1):
+                wrong.append(f"{name_of(path)}: {found.group(0)}")
+    assert wrong == []
+
+
+def test_there_are_no_signals():
+    wrong = [
+        name_of(path)
+        for path in SOURCES
+        if re.search(
+            r"django\.(db\.models|dispatch|core)\.?(signals|dispatch)?\s+import\s+.*(post_save|pre_save|receiver)",
+            path.read_text(encoding="utf-8"),
+        )
+        or re.search(r"@receiver\b|\.connect\(\s*\w+_handler", path.read_text(encoding="utf-8"))
+    ]
+    assert wrong == []
+
+
+def test_nothing_is_left_to_do_and_nothing_is_skipped():
+    marks = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|pytest\.mark\.(skip|xfail)\b")
+    files = [*SOURCES, *(ROOT / "tests").rglob("*.py")]
+    wrong = [
+        name_of(path)
+        for path in files
+        if path.name != "test_house.py" and marks.search(path.read_text(encoding="utf-8"))
+    ]
+    assert wrong == []
+
+
+def test_every_function_that_looks_like_a_test_is_collected():
+    wrong = []
+    for path in (ROOT / "tests").rglob("*.py"):
+        has_tests = any(node.name.startswith("test_") for node in functions(path))
+        if has_tests and not path.name.startswith("test_"):
+            wrong.append(name_of(path))
+    assert wrong == []
+
+
+def test_every_table_says_what_it_is_for():
+    undocumented = [
+        model.__name__
+        for label in ("portal", "vouchers", "scheduler", "integrations")
+        for model in apps.get_app_config(label).get_models()
+        if not model.__doc__ or model.__doc__.startswith(f"{model.__name__}(")
+    ]
+    assert undocumented == []
+
+
+def test_money_columns_are_whole_fen():
+    wrong = [
+        f"{model.__name__}.{field.name}"
+        for label in ("portal", "vouchers", "scheduler")
+        for model in apps.get_app_config(label).get_models()
+        for field in model._meta.get_fields()
+        if (isinstance(field, models.DecimalField | models.FloatField))
+        or (field.name.endswith("_fen") and not isinstance(field, models.BigIntegerField))
+    ]
+    assert wrong == []
+
+
+def test_every_permission_is_held_by_some_role():
+    held = frozenset().union(*PERMISSIONS.values())
+    assert set(Permission) - held == set()
+
+
+MACHINES = [
+    (bookings.BookingState, bookings.BookingAction, bookings.TRANSITIONS, {"requested"}),
+    (jobs.JobState, jobs.JobAction, jobs.TRANSITIONS, {"pending"}),
+    (resources.PublishState, resources.PublishAction, resources.TRANSITIONS, {"draft"}),
+    (charges.ChargeState, charges.ChargeAction, charges.TRANSITIONS, {"held"}),
+    (issuance.ApplicationState, issuance.ApplicationAction, issuance.TRANSITIONS, {"supplement"}),
+    (payments.PaymentState, payments.PaymentAction, payments.TRANSITIONS, {"due"}),
+    (programmes.VersionState, programmes.VersionAction, programmes.TRANSITIONS, {"draft"}),
+    (settlements.BatchState, settlements.BatchAction, settlements.TRANSITIONS, {"draft"}),
+]
+ENDS = {
+    "BookingState": {"completed", "declined", "cancelled", "lapsed"},
+    "JobState": {state.value for state in jobs.FINAL},
+    "PublishState": set(),
+    "ChargeState": {"captured", "released"},
+    "ApplicationState": {"issued", "refused", "withdrawn"},
+    "PaymentState": {"confirmed"},
+    "VersionState": {"superseded"},
+    "BatchState": {"paid", "discarded"},
+}
+
+
+@pytest.mark.parametrize(
+    ("states", "actions", "table", "starts"), MACHINES, ids=lambda value: getattr(value, "__name__", "")
+)
+def test_every_state_is_reachable_and_every_dead_end_is_meant(states, actions, table, starts):
+    reachable, frontier = set(starts), set(starts)
+    while frontier:
+        frontier = {target.value for (state, _action), target in table.items() if state.value in frontier} - reachable
+        reachable |= frontier
+    assert reachable == {state.value for state in states}
+    assert {state.value for state in states} - {state.value for state, _ in table} == ENDS[states.__name__]
+    assert {action for _state, action in table} == set(actions)
+
+
+def test_every_endpoint_asks_who_calls_and_documents_its_errors():
+    from portal.api import api
+
+    schema = api.get_openapi_schema()
+    wrong = []
+    for address, methods in schema["paths"].items():
+        for method, operation in methods.items():
+            if not operation.get("security"):
+                wrong.append(f"{method} {address}: open to strangers")
+            if not {401, 403, 422} <= {int(code) for code in operation["responses"]}:
+                wrong.append(f"{method} {address}: errors not documented")
+    assert wrong == []
