@@ -11,7 +11,17 @@ from typing import Any, Final
 
 from vouchers.programmes import names
 from vouchers.programmes.conditions import condition, join, sentence, sentences, where
-from vouchers.programmes.explanations import WINDOWS, Catalogue, explain, headline, payer, reasons, title
+from vouchers.programmes.explanations import (
+    WINDOWS,
+    Catalogue,
+    Ground,
+    Told,
+    explain,
+    headline,
+    payer,
+    reasons,
+    title,
+)
 from vouchers.programmes.schemes import (
     Brackets,
     Cap,
@@ -27,7 +37,7 @@ from vouchers.programmes.schemes import (
 )
 from vouchers.programmes.words import Words
 
-__all__ = ["Section", "describe", "explain", "headline", "reasons"]
+__all__ = ["Ground", "Section", "Told", "describe", "explain", "headline", "reasons"]
 
 W = Words
 
