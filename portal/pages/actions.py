@@ -1,0 +1,195 @@
+"""Words for the audit trail: what was done, to what, with which particulars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Final
+
+from django.urls import NoReverseMatch, reverse
+from django.utils.translation import gettext
+
+from portal.audit.models import Record
+from portal.kernel.errors import noop
+from portal.kernel.money import Money
+from portal.pages.labels import LABELS, label_of
+
+__all__ = ["ACTIONS", "SUBJECTS", "Event", "action_words", "event", "subject_link"]
+
+_ = noop
+
+ACTIONS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "application.submitted": _("提交申请"),
+        "application.supplement_asked": _("提交申请，待补充信息"),
+        "application.reviewed": _("初审通过"),
+        "application.returned": _("退回补充"),
+        "application.refused": _("不予通过"),
+        "application.withdrawn": _("撤回申请"),
+        "voucher.issued": _("审批通过并发券"),
+        "voucher.expired": _("券到期"),
+        "programme.imported": _("导入项目文件"),
+        "programme.published": _("发布项目"),
+        "programme.suspended": _("暂停项目"),
+        "charge.held": _("冻结费用"),
+        "charge.captured": _("按实际用量结算"),
+        "charge.released": _("释放冻结"),
+        "payment.declared": _("登记已付款"),
+        "payment.confirmed": _("确认到账"),
+        "payment.returned": _("退回付款登记"),
+        "settlement.drafted": _("编制结算批次"),
+        "settlement.approved": _("审批结算批次"),
+        "settlement.paid": _("登记结算付款"),
+        "settlement.discarded": _("作废结算批次"),
+        "organisation.registered": _("登记单位"),
+        "member.added": _("加入成员"),
+        "member.changed": _("修改成员角色"),
+        "member.left": _("移出成员"),
+        "token.created": _("创建接口令牌"),
+        "token.revoked": _("停用接口令牌"),
+        "booking.requested": _("提交预约"),
+        "booking.confirmed": _("确认预约"),
+        "booking.declined": _("未接受预约"),
+        "booking.cancelled": _("取消预约"),
+        "booking.lapsed": _("预约逾期失效"),
+        "session.started": _("开始使用"),
+        "session.finished": _("结束使用"),
+        "instrument.entered": _("登记仪器"),
+        "instrument.changed": _("修改仪器信息"),
+        "instrument.published": _("开放仪器"),
+        "instrument.suspended": _("暂停开放仪器"),
+        "instrument.draft": _("仪器转为草稿"),
+        "rate.set": _("设定价格"),
+        "hours.set": _("设定开放时间"),
+        "outage.blocked": _("登记停用时间"),
+        "outage.lifted": _("取消停用时间"),
+        "calendar.imported": _("导入日历"),
+        "feed.published": _("生成日历订阅"),
+        "job.submitted": _("提交作业"),
+        "job.cancel_asked": _("请求取消作业"),
+        "job.cancelled": _("取消作业"),
+        "job.seen": _("作业状态更新"),
+        "job.unknown": _("作业下落待核实"),
+        "job.placed": _("作业送达集群"),
+        "job.submitting": _("作业发送中"),
+        "job.pending": _("作业等待重新发送"),
+        "job.rejected": _("集群未接受作业"),
+        "job.queued": _("作业排队"),
+        "job.launch_failed": _("作业启动失败"),
+    }
+)
+"""Every action the portal records. ``job.resolved_*`` is said by the state it names."""
+
+SUBJECTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "application": (_("申请"), "application"),
+        "voucher": (_("券"), "voucher"),
+        "programme": (_("政策项目"), "programme"),
+        "payment": (_("付款"), "payment"),
+        "settlement": (_("结算批次"), "settlement"),
+        "organisation": (_("单位"), ""),
+        "booking": (_("预约"), "booking"),
+        "job": (_("作业"), "job"),
+        "instrument": (_("仪器"), "instrument"),
+        "partition": (_("算力分区"), ""),
+        "cluster": (_("集群"), "cluster"),
+    }
+)
+"""What records are about: the word, and the page that shows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One record in words."""
+
+    at: datetime
+    what: str
+    who: str
+    details: list[str]
+    subject: str
+    url: str
+
+
+def action_words(action: str) -> str:
+    """Say what was done."""
+    if action.startswith("job.resolved_"):
+        return gettext("核实作业：%(state)s") % {"state": label_of("job", action.removeprefix("job.resolved_"))[1]}
+    if action in ACTIONS:
+        return gettext(ACTIONS[action])
+    kind, _dot, state = action.partition(".")
+    return label_of(kind, state)[1] if state in LABELS.get(kind, {}) else gettext("其他操作")
+
+
+def subject_link(subject: str) -> tuple[str, str]:
+    """Return a subject such as ``booking:B2611-000042`` in words, and its address or an empty text."""
+    kind, _colon, number = subject.partition(":")
+    word, url_name = SUBJECTS.get(kind, ("", ""))
+    label = f"{gettext(word)} {number}".strip() if word else number
+    if not url_name:
+        return label, ""
+    try:
+        return label, reverse(url_name, args=[number])
+    except NoReverseMatch:
+        return label, ""
+
+
+def _roles(value: Any) -> str:
+    return "、".join(label_of("role", role)[1] for role in value) or gettext("无")
+
+
+def _fen(value: Any) -> str:
+    return str(Money(int(value)))
+
+
+PARTICULARS: Final[Mapping[str, tuple[str, Callable[[Any], str]]]] = MappingProxyType(
+    {
+        "amount_fen": (_("金额"), _fen),
+        "total_fen": (_("合计"), _fen),
+        "budget_fen": (_("预算"), _fen),
+        "voucher_fen": (_("券抵扣"), _fen),
+        "own_fen": (_("企业自付"), _fen),
+        "released_fen": (_("释放"), _fen),
+        "waived_fen": (_("超出部分免收"), _fen),
+        "returned_fen": (_("收回"), _fen),
+        "voucher": (_("券"), str),
+        "version": (_("版本"), str),
+        "bank_reference": (_("银行流水号"), str),
+        "username": (_("用户名"), str),
+        "roles": (_("角色"), _roles),
+        "name": (_("名称"), str),
+        "prefix": (_("令牌前缀"), str),
+        "credit_code": (_("统一社会信用代码"), str),
+        "charge": (_("费用单"), str),
+        "reason": (_("原因"), str),
+        "note": (_("说明"), str),
+    }
+)
+"""The particulars a reader needs, in this order. An auditor's file carries the whole record."""
+
+
+def particulars(record: Record) -> Iterator[str]:
+    """Yield the particulars of a record in words; amounts of nothing are left out."""
+    data = record.data
+    kind = record.subject.partition(":")[0]
+    state = data.get("state")
+    if state and state in LABELS.get(kind, {}):
+        yield gettext("状态：%(state)s") % {"state": label_of(kind, state)[1]}
+    for key, (word, say) in PARTICULARS.items():
+        value = data.get(key)
+        if value not in (None, "", 0, []):
+            yield f"{gettext(word)}：{say(value)}"
+
+
+def event(record: Record) -> Event:
+    """Return a record in words."""
+    subject, url = subject_link(record.subject)
+    return Event(
+        at=record.at,
+        what=action_words(record.action),
+        who=record.actor_label,
+        details=list(particulars(record)),
+        subject=subject,
+        url=url,
+    )

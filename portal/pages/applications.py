@@ -1,0 +1,192 @@
+"""An enterprise's own applications: the list, one in full, what it still lacks, withdrawing it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST
+
+from portal.http import Explained
+from portal.kernel.actors import Permission
+from portal.kernel.money import Money
+from portal.pages import casework, questions
+from portal.pages.acts import attempt_on
+from portal.pages.labels import label_of
+from portal.pages.shell import EXPORT_LIMIT, actor_of, csv_response, listing, needs, page, wants_csv
+from portal.pages.templatetags.show import bilingual
+from vouchers.issuance import access, services
+from vouchers.issuance.models import Application
+from vouchers.issuance.rules import TRANSITIONS, ApplicationAction, ApplicationState
+from vouchers.programmes.access import scheme_of
+
+SORTS = {"number": ["pk"], "submitted": ["submitted_at"], "amount": ["amount_fen"], "state": ["state"]}
+READERS = (Permission.APPLICATION_SUBMIT, Permission.VOUCHER_READ_OWN)
+
+
+class Filters(forms.Form):
+    """What the list may be narrowed to."""
+
+    state = forms.ChoiceField(label=_("状态"), required=False, choices=[("", _("全部")), *Application.State.choices])
+    q = forms.CharField(label=_("申请号或合同编号"), required=False, max_length=60)
+
+
+@needs(*READERS)
+def own(request: HttpRequest) -> HttpResponse:
+    """List the organisation's applications."""
+    actor = actor_of(request)
+    rows = access.own_applications(actor)
+    filters = Filters(request.GET or None)
+    values = filters.cleaned_data if filters.is_valid() else {}
+    if values.get("state"):
+        rows = rows.filter(state=values["state"])
+    if values.get("q"):
+        rows = rows.filter(number__icontains=values["q"]) | rows.filter(contract_number__icontains=values["q"])
+    if wants_csv(request):
+        return _csv(rows.order_by("-pk")[:EXPORT_LIMIT])
+    found = listing(request, rows, sorts=SORTS, default="-submitted")
+    return page(
+        request, "applications/list.html", {"listing": found, "filters": filters, "filtered": any(values.values())}
+    )
+
+
+def _csv(rows: Any) -> HttpResponse:
+    header = (_("申请号"), _("政策项目"), _("合同编号"), _("状态"), _("金额（元）"), _("提交时间"), _("券号"))
+    return csv_response(
+        "applications",
+        header,
+        (
+            [
+                row.number,
+                bilingual(row.version),
+                row.contract_number,
+                label_of("application", row.state)[1],
+                Money(row.amount_fen).yuan(),
+                timezone.localtime(row.submitted_at).isoformat(timespec="minutes"),
+                row.voucher.number if hasattr(row, "voucher") else "",
+            ]
+            for row in rows
+        ),
+    )
+
+
+def allows(application: Application, action: ApplicationAction) -> bool:
+    """Say whether the application's state allows `action`."""
+    return (ApplicationState(application.state), action) in TRANSITIONS
+
+
+def _shown(
+    request: HttpRequest, application: Application, *, error: Explained | None = None, status: int = 200
+) -> HttpResponse:
+    actor = actor_of(request)
+    is_own = application.organisation_id == actor.organisation_id and actor.may(Permission.APPLICATION_SUBMIT)
+    return page(
+        request,
+        "applications/detail.html",
+        {
+            "application": application,
+            "told": casework.explained(casework.decision_of(application)),
+            "groups": casework.facts_of(application.request),
+            "purchases": casework.purchases_of(application.request),
+            "events": casework.timeline(application, actor),
+            "voucher": getattr(application, "voucher", None),
+            "steps": _steps(application),
+            "receipt": request.GET.get("receipt") == "1",
+            "may_complete": is_own and allows(application, ApplicationAction.COMPLETE),
+            "may_withdraw": is_own and allows(application, ApplicationAction.WITHDRAW),
+            "error": error,
+        },
+        status=status,
+    )
+
+
+def _steps(application: Application) -> list[tuple[str, str]]:
+    """Return the stages of an application with the class each is drawn in."""
+    names = [gettext("提交"), gettext("初审"), gettext("审批"), gettext("发券")]
+    state = ApplicationState(application.state)
+    reached = {
+        ApplicationState.SUPPLEMENT: 0,
+        ApplicationState.SUBMITTED: 1,
+        ApplicationState.REVIEWED: 2,
+        ApplicationState.ISSUED: 4,
+        ApplicationState.REFUSED: 2 if application.reviewed_by_id else 1,
+        ApplicationState.WITHDRAWN: 2 if application.reviewed_by_id else 1,
+    }[state]
+    ended = state in {ApplicationState.REFUSED, ApplicationState.WITHDRAWN}
+    marks = ["done" if at < reached else ("bad" if ended else "now") if at == reached else "" for at in range(4)]
+    return list(zip(names, marks, strict=True))
+
+
+@needs(*READERS)
+def detail(request: HttpRequest, number: str) -> HttpResponse:
+    """Show one application: the decision explained, what was done, and what can be done."""
+    return _shown(request, access.get_application(actor_of(request), number))
+
+
+@needs(Permission.APPLICATION_SUBMIT)
+def complete(request: HttpRequest, number: str) -> HttpResponse:
+    """Bring the facts an application lacks; the rules decide anew."""
+    actor = actor_of(request)
+    application = access.get_application(actor, number)
+    if not allows(application, ApplicationAction.COMPLETE):
+        return redirect("application", number=number)
+    decision = casework.decision_of(application)
+    vocabulary = questions.vocabulary(scheme_of(application.version))
+    known = {f"{section}.{key}" for section in questions.ASKED for key in application.request.get(section) or {}}
+    wanted = [fact.path for fact in decision.missing]
+    wanted += [path for path in vocabulary if path not in wanted and path not in known]
+    asked = [vocabulary[path] for path in wanted if path in vocabulary]
+    form = questions.FactsForm(asked, request.POST if request.method == "POST" else None)
+    error: Explained | None = None
+    if request.method == "POST" and form.is_valid():
+        done, error = attempt_on(
+            "application",
+            lambda: services.complete(actor=actor, application=application, stated=form.stated(), now=timezone.now()),
+        )
+        if error is None:
+            _say_completed(request, done)
+            return redirect("application", number=number)
+    return page(
+        request,
+        "applications/complete.html",
+        {
+            "application": application,
+            "form": form,
+            "required": [form[f"fact.{fact.path}"] for fact in decision.missing if f"fact.{fact.path}" in form.fields],
+            "optional": [form[q.field] for q in asked if q.path not in {fact.path for fact in decision.missing}],
+            "told": casework.explained(decision),
+            "error": error,
+        },
+        status=error.status if error else 422 if form.errors else 200,
+    )
+
+
+def _say_completed(request: HttpRequest, application: Application) -> None:
+    if application.state == ApplicationState.SUPPLEMENT.value:
+        messages.warning(request, gettext("已保存，但还缺信息。"))
+    else:
+        messages.success(
+            request,
+            gettext("信息已补齐，测算金额 %(amount)s，已进入审核。") % {"amount": Money(application.amount_fen)},
+        )
+
+
+@require_POST
+@needs(Permission.APPLICATION_SUBMIT)
+def withdraw(request: HttpRequest, number: str) -> HttpResponse:
+    """Withdraw an undecided application; what was reserved for it goes back to the pool."""
+    actor = actor_of(request)
+    application = access.get_application(actor, number)
+    _done, error = attempt_on(
+        "application", lambda: services.withdraw(actor=actor, application=application, now=timezone.now())
+    )
+    if error:
+        return _shown(request, access.get_application(actor, number), error=error, status=error.status)
+    messages.success(request, gettext("申请已撤回，预留的额度已退回资金池。"))
+    return redirect("application", number=number)

@@ -1,0 +1,156 @@
+"""An application as people read it: its facts, its decision and the way to it, and what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.utils.translation import get_language, gettext
+
+from portal.audit import queries as audit
+from portal.kernel.actors import Actor
+from portal.kernel.errors import noop
+from portal.kernel.money import Money
+from portal.pages.actions import Event, event
+from vouchers.issuance.models import Application
+from vouchers.programmes import access, names, wording
+from vouchers.programmes.decisions import Decision, DecisionKind, Outcome
+
+__all__ = ["Explanation", "Fact", "Group", "Step", "explained", "facts_of", "purchases_of", "timeline"]
+
+_ = noop
+
+SECTIONS: Final[Mapping[str, str]] = {
+    "applicant": _("申请单位"),
+    "contract": _("合同"),
+    "provider": _("服务单位"),
+    "instrument": _("仪器"),
+    "request": _("申报"),
+    "usage": _("用量"),
+    "approval": _("审批"),
+}
+TONES: Final[Mapping[Outcome, str]] = {
+    Outcome.PASS: "ok",
+    Outcome.FAIL: "bad",
+    Outcome.UNKNOWN: "wait",
+    Outcome.SKIPPED: "",
+    Outcome.NOTE: "",
+}
+WORDS: Final[Mapping[Outcome, str]] = {
+    Outcome.PASS: _("通过"),
+    Outcome.FAIL: _("未通过"),
+    Outcome.UNKNOWN: _("未明"),
+    Outcome.SKIPPED: _("不适用"),
+    Outcome.NOTE: _("计算"),
+}
+
+
+def language() -> str:
+    """Return the reader's language as the rule engine's words take it."""
+    return "en" if (get_language() or "").startswith("en") else "zh"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One fact in words."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The facts of one party or thing."""
+
+    title: str
+    facts: list[Fact]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of the decision in words; `tone` as of a rule, `outcome` its word."""
+
+    tone: str
+    outcome: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A decision in words: the answer, its grounds, what is missing, and every step."""
+
+    kind: str
+    headline: str
+    grounds: list[wording.Ground]
+    missing: list[str]
+    left_out: list[str]
+    steps: list[Step]
+    amount: Money | None
+
+    @property
+    def tone(self) -> str:
+        return {"grant": "ok", "reject": "bad"}.get(self.kind, "wait")
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def explained(decision: Decision) -> Explanation:
+    """Return `decision` in the reader's language. One query, for the names of other programmes."""
+    said = language()
+    return Explanation(
+        kind=decision.decision.value,
+        headline=wording.headline(decision, said),
+        grounds=wording.reasons(decision, said),
+        missing=[_capital(fact.name.say(said)) for fact in decision.missing],
+        left_out=[
+            gettext("第 %(number)s 档未计入：尚不清楚%(facts)s。")
+            % {"number": left.number, "facts": "、".join(names.fact(path).name.say(said) for path in left.missing)}
+            for left in decision.left_out
+        ],
+        steps=[
+            Step(TONES[told.outcome], gettext(WORDS[told.outcome]), told.text)
+            for told in wording.explain(decision, said, catalogue=access.catalogue())
+        ],
+        amount=decision.amount if decision.decision in {DecisionKind.GRANT, DecisionKind.MANUAL} else None,
+    )
+
+
+def decision_of(application: Application) -> Decision:
+    """Return the decision stored with an application."""
+    return Decision.from_json(application.decision)
+
+
+def facts_of(request: Mapping[str, Any]) -> list[Group]:
+    """Return what the rules were told, party by party, in words; a contract's amounts are `purchases_of`."""
+    said = language()
+    groups = []
+    for section, title in SECTIONS.items():
+        facts = [
+            _fact(f"{section}.{key}", value, said)
+            for key, value in (request.get(section) or {}).items()
+            if key not in {"items", "name_en"}
+        ]
+        if facts:
+            groups.append(Group(gettext(title), facts))
+    return groups
+
+
+def _fact(path: str, value: Any, said: str) -> Fact:
+    about = names.fact(path)
+    name = gettext("名称") if path == "provider.name" else _capital(about.name.say(said))
+    plain = isinstance(value, str) and path in {"provider.name", "contract.id"}
+    return Fact(name, value if plain else names.value(value, about).say(said))
+
+
+def purchases_of(request: Mapping[str, Any]) -> list[tuple[str, Money]]:
+    """Return what the contract buys: kind in words and amount."""
+    items = (request.get("contract") or {}).get("items") or {}
+    return [(names.kind(kind).say(language()), Money.from_yuan(str(yuan))) for kind, yuan in items.items()]
+
+
+def timeline(application: Application, actor: Actor) -> list[Event]:
+    """Return what was done with an application, oldest first, as far as `actor` may read it. One query."""
+    return [event(record) for record in audit.trail(f"application:{application.number}", actor=actor)]

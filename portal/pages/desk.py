@@ -1,0 +1,156 @@
+"""What waits for a person: one list over everything the roles allow, in deadline order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.urls import reverse
+from django.utils.translation import gettext
+
+from portal.kernel.actors import Actor, Permission
+from portal.kernel.money import Money
+from portal.organisations.models import Organisation
+from portal.pages.templatetags.show import bilingual
+from portal.pages.wallet import SOON, purses_of
+from scheduler.bookings import access as bookings
+from scheduler.bookings.rules import BookingState
+from vouchers.issuance import access as issuance
+from vouchers.issuance.rules import ApplicationState, VoucherState
+from vouchers.payments import access as payments
+from vouchers.payments.rules import PaymentState
+from vouchers.programmes import access as programmes
+from vouchers.programmes.states import VersionState
+from vouchers.settlements import access as settlements
+from vouchers.settlements import queries as due
+from vouchers.settlements.rules import BatchState
+
+__all__ = ["Task", "tasks_of"]
+
+SHOWN = 10
+"""How many of one kind are listed; the rest is behind the link to their list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One thing to do: what, which, where to do it; `by` is its deadline, `since` when it began to wait."""
+
+    what: str
+    which: str
+    url: str
+    since: datetime | None = None
+    by: datetime | None = None
+
+
+Source = Callable[[Actor, datetime], Iterable[Task]]
+
+
+def tasks_of(actor: Actor, *, now: datetime) -> list[Task]:
+    """Return what waits for `actor`: deadlines first, the nearest at the top, then the longest waiting.
+
+    At most two queries for each permission held, whatever waits.
+    """
+    found = [task for permission, source in SOURCES if actor.may(permission) for task in source(actor, now)]
+    return sorted(found, key=lambda task: (task.by is None, task.by or task.since or now))
+
+
+def _supplements(actor: Actor, _now: datetime) -> Iterator[Task]:
+    rows = issuance.own_applications(actor).filter(state=ApplicationState.SUPPLEMENT.value)
+    for row in rows.order_by("pk")[:SHOWN]:
+        url = reverse("application_complete", args=[row.number])
+        yield Task(gettext("补充申请信息"), f"{row.number} {bilingual(row.version)}", url, since=row.submitted_at)
+
+
+def _payments_due(actor: Actor, _now: datetime) -> Iterator[Task]:
+    rows = payments.visible_to(actor).filter(state=PaymentState.DUE.value, payer_id=actor.organisation_id)
+    for row in rows.order_by("pk")[:SHOWN]:
+        which = f"{row.number} {Money(row.amount_fen)}"
+        yield Task(gettext("支付自付部分"), which, reverse("payment", args=[row.number]), since=row.created_at)
+
+
+def _vouchers_ending(actor: Actor, now: datetime) -> Iterator[Task]:
+    rows = issuance.vouchers_of(actor).filter(
+        state=VoucherState.ACTIVE.value, valid_until__gt=now, valid_until__lte=now + SOON
+    )
+    for purse in purses_of(rows.order_by("valid_until")[:SHOWN], now=now):
+        if purse.left_fen:
+            which = f"{purse.voucher.number} {gettext('可用')} {Money(purse.left_fen)}"
+            url = reverse("voucher", args=[purse.voucher.number])
+            yield Task(gettext("券即将到期"), which, url, by=purse.voucher.valid_until - timedelta(seconds=1))
+
+
+def _bookings_to_decide(actor: Actor, _now: datetime) -> Iterator[Task]:
+    rows = bookings.served_bookings(actor).filter(state=BookingState.REQUESTED.value)
+    for row in rows.order_by("starts_at")[:SHOWN]:
+        which = f"{row.number} {bilingual(row.resource)}"
+        yield Task(gettext("确认预约"), which, reverse("booking_queue"), since=row.created_at, by=row.starts_at)
+
+
+def _cases(actor: Actor, state: ApplicationState, what: str) -> Iterator[Task]:
+    for row in issuance.cases(actor).filter(state=state.value).order_by("submitted_at")[:SHOWN]:
+        if actor.user_id not in {row.submitted_by_id, row.reviewed_by_id}:
+            which = f"{row.number} {bilingual(row.organisation)} {Money(row.amount_fen)}"
+            yield Task(what, which, reverse("case", args=[row.number]), since=row.submitted_at)
+
+
+def _cases_to_review(actor: Actor, _now: datetime) -> Iterator[Task]:
+    return _cases(actor, ApplicationState.SUBMITTED, gettext("初审申请"))
+
+
+def _cases_to_approve(actor: Actor, _now: datetime) -> Iterator[Task]:
+    return _cases(actor, ApplicationState.REVIEWED, gettext("审批申请"))
+
+
+def _drafts_to_publish(actor: Actor, _now: datetime) -> Iterator[Task]:
+    rows = programmes.visible_to(actor).filter(
+        state=VersionState.DRAFT.value, programme__department_id=actor.organisation_id
+    )
+    for row in rows.exclude(imported_by_id=actor.user_id).order_by("pk")[:SHOWN]:
+        url = reverse("programme_version", args=[row.programme.code, row.number])
+        yield Task(gettext("复核并发布项目"), bilingual(row), url, since=row.imported_at)
+
+
+def _payments_to_confirm(actor: Actor, _now: datetime) -> Iterator[Task]:
+    rows = payments.visible_to(actor).filter(state=PaymentState.DECLARED.value)
+    for row in rows.order_by("declared_at")[:SHOWN]:
+        which = f"{row.number} {bilingual(row.payer)} {Money(row.amount_fen)}"
+        yield Task(gettext("核对到账"), which, reverse("payment", args=[row.number]), since=row.declared_at)
+
+
+def _batches(actor: Actor, state: BatchState, what: str) -> Iterator[Task]:
+    for row in settlements.visible_to(actor).filter(state=state.value).order_by("pk")[:SHOWN]:
+        if state is not BatchState.DRAFT or row.created_by_id != actor.user_id:
+            which = f"{row.number} {bilingual(row.provider)} {Money(row.total_fen)}"
+            yield Task(what, which, reverse("settlement", args=[row.number]), since=row.created_at)
+
+
+def _batches_to_approve(actor: Actor, _now: datetime) -> Iterator[Task]:
+    return _batches(actor, BatchState.DRAFT, gettext("审批结算批次"))
+
+
+def _batches_to_pay(actor: Actor, _now: datetime) -> Iterator[Task]:
+    return _batches(actor, BatchState.APPROVED, gettext("支付结算批次"))
+
+
+def _providers_to_settle(_actor: Actor, now: datetime) -> Iterator[Task]:
+    totals = due.due_by_provider()
+    for provider in Organisation.objects.filter(pk__in=totals).order_by("pk")[:SHOWN]:
+        which = f"{bilingual(provider)} {Money(totals[provider.pk])}"
+        yield Task(gettext("编制结算批次"), which, reverse("settlements"), since=now)
+
+
+SOURCES: tuple[tuple[Permission, Source], ...] = (
+    (Permission.APPLICATION_SUBMIT, _supplements),
+    (Permission.PAYMENT_DECLARE, _payments_due),
+    (Permission.VOUCHER_READ_OWN, _vouchers_ending),
+    (Permission.BOOKING_DECIDE, _bookings_to_decide),
+    (Permission.APPLICATION_REVIEW, _cases_to_review),
+    (Permission.APPLICATION_APPROVE, _cases_to_approve),
+    (Permission.PROGRAMME_PUBLISH, _drafts_to_publish),
+    (Permission.PAYMENT_CONFIRM, _payments_to_confirm),
+    (Permission.SETTLEMENT_APPROVE, _batches_to_approve),
+    (Permission.SETTLEMENT_PAY, _batches_to_pay),
+    (Permission.SETTLEMENT_DRAFT, _providers_to_settle),
+)
+"""What each permission makes wait for its holder."""

@@ -1,0 +1,149 @@
+"""Files people take away: the settlement statement as a workbook."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import xlsxwriter
+from django.utils import timezone
+from django.utils.translation import gettext
+
+from portal.kernel.money import Money
+from portal.pages.actions import subject_link
+from portal.pages.labels import label_of
+from portal.pages.templatetags.show import bilingual
+from vouchers.settlements.models import SettlementBatch, SettlementLine
+from vouchers.settlements.rules import Leg
+
+__all__ = ["SHEET", "settlement_workbook"]
+
+SHEET = "settlement"
+WIDTHS = (6, 16, 18, 20, 30, 22, 16, 26, 14, 14, 14)
+FIRST_LINE = 9
+"""The row of the first line, counted from 0; above it stand the batch's facts and the heading."""
+
+
+def _text(at: datetime | None) -> str:
+    return timezone.localtime(at).strftime("%Y-%m-%d %H:%M") if at else ""
+
+
+def _yuan(fen: int) -> float:
+    """Return yuan as a spreadsheet holds numbers; exact to the fen below 10 trillion yuan."""
+    return float(Money(fen).yuan())
+
+
+def settlement_workbook(batch: SettlementBatch, lines: Sequence[SettlementLine]) -> bytes:
+    """Return the statement of a batch as xlsx: every line with both legs, totals, and a block to sign.
+
+    Numbers of records are text, nothing typed by people can become a formula or a link, and the same batch in the
+    same language gives the same bytes, for its creation date is that of the batch.
+    """
+    buffer = io.BytesIO()
+    book = xlsxwriter.Workbook(
+        buffer,
+        {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False},
+    )
+    book.set_properties(
+        {"title": batch.number, "created": timezone.localtime(batch.created_at).replace(tzinfo=None, microsecond=0)}
+    )
+    sheet = book.add_worksheet(SHEET)
+    sheet.set_landscape()
+    sheet.set_paper(9)
+    sheet.fit_to_pages(1, 0)
+    for column, width in enumerate(WIDTHS):
+        sheet.set_column(column, column, width)
+    formats = {
+        "title": book.add_format({"bold": True, "font_size": 16}),
+        "head": book.add_format({"bold": True, "border": 1, "text_wrap": True, "valign": "top"}),
+        "text": book.add_format({"border": 1, "text_wrap": True, "valign": "top", "num_format": "@"}),
+        "money": book.add_format({"border": 1, "num_format": "#,##0.00", "valign": "top"}),
+        "total": book.add_format({"bold": True, "border": 1, "num_format": "#,##0.00"}),
+        "bold": book.add_format({"bold": True, "border": 1}),
+        "label": book.add_format({"bold": True}),
+        "sign": book.add_format({"bottom": 1}),
+    }
+    _write_facts(sheet, batch, formats)
+    last = _write_lines(sheet, lines, formats)
+    _write_signatures(sheet, batch, last + 2, formats)
+    sheet.freeze_panes(FIRST_LINE, 0)
+    book.close()
+    return buffer.getvalue()
+
+
+def _write_facts(sheet: Any, batch: SettlementBatch, formats: dict[str, Any]) -> None:
+    sheet.write_string(0, 0, gettext("结算单 %(number)s") % {"number": batch.number}, formats["title"])
+    facts = (
+        (gettext("收款单位"), bilingual(batch.provider)),
+        (gettext("统一社会信用代码"), batch.provider.credit_code),
+        (gettext("状态"), label_of("settlement", batch.state)[1]),
+        (gettext("编制时间"), f"{_text(batch.created_at)} {gettext('北京时间')}"),
+        (gettext("付款凭证号"), batch.bank_reference),
+    )
+    for row, (name, value) in enumerate(facts, 2):
+        sheet.write_string(row, 0, name, formats["label"])
+        sheet.write_string(row, 3, value)
+
+
+def _write_lines(sheet: Any, lines: Sequence[SettlementLine], formats: dict[str, Any]) -> int:
+    """Write the heading, one row a line and the totals; return the row of the totals."""
+    heads = (
+        gettext("序号"),
+        gettext("费用单号"),
+        gettext("服务"),
+        gettext("服务完成时间"),
+        gettext("付款单位"),
+        gettext("付款单位信用代码"),
+        gettext("券号"),
+        gettext("付款号"),
+        gettext("券抵扣（元）"),
+        gettext("企业自付（元）"),
+        gettext("合计（元）"),
+    )
+    for column, text in enumerate(heads):
+        sheet.write_string(FIRST_LINE - 1, column, text, formats["head"])
+    sums = {Leg.VOUCHER: 0, Leg.OWN: 0}
+    for at, line in enumerate(lines):
+        row, leg = FIRST_LINE + at, Leg(line.leg)
+        sums[leg] += line.amount_fen
+        charge = line.charge
+        texts = (
+            str(at + 1),
+            charge.number,
+            subject_link(charge.subject)[0],
+            _text(charge.resolved_at),
+            bilingual(charge.payer),
+            charge.payer.credit_code,
+            charge.voucher.number if charge.voucher and leg is Leg.VOUCHER else "",
+            charge.payment.number if leg is Leg.OWN else "",
+        )
+        for column, text in enumerate(texts):
+            sheet.write_string(row, column, text, formats["text"])
+        for column, part in ((8, Leg.VOUCHER), (9, Leg.OWN)):
+            sheet.write_number(row, column, _yuan(line.amount_fen if leg is part else 0), formats["money"])
+        sheet.write_number(row, 10, _yuan(line.amount_fen), formats["money"])
+    last = FIRST_LINE + len(lines)
+    sheet.write_string(last, 0, gettext("合计"), formats["bold"])
+    for column in range(1, 8):
+        sheet.write_blank(last, column, None, formats["bold"])
+    totals = (sums[Leg.VOUCHER], sums[Leg.OWN], sum(sums.values()))
+    for column, fen in zip("IJK", totals, strict=True):
+        formula = f"=SUM({column}{FIRST_LINE + 1}:{column}{last})"
+        sheet.write_formula(f"{column}{last + 1}", formula, formats["total"], _yuan(fen))
+    return last
+
+
+def _write_signatures(sheet: Any, batch: SettlementBatch, row: int, formats: dict[str, Any]) -> None:
+    signed = (
+        (gettext("编制"), batch.created_by, batch.created_at),
+        (gettext("审批"), batch.approved_by, batch.approved_at),
+        (gettext("付款"), batch.paid_by, batch.paid_at),
+    )
+    for at, (role, person, when) in enumerate(signed):
+        sheet.write_string(row + at, 0, role, formats["label"])
+        sheet.write_string(row + at, 1, str(person) if person else "", formats["sign"])
+        sheet.write_string(row + at, 3, _text(when), formats["sign"])
+        sheet.write_string(row + at, 4, gettext("签章："), formats["label"])
+        sheet.write_blank(row + at, 5, None, formats["sign"])

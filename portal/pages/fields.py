@@ -1,0 +1,41 @@
+"""Form fields for values the domain knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext
+
+from portal.http import explain
+from portal.kernel.money import BadAmount, Money
+
+__all__ = ["YuanField"]
+
+
+class YuanField(forms.Field):
+    """Yuan with at most two decimals, cleaned to `Money`; None where it may be left empty and was.
+
+    `least_fen` is the smallest amount taken. Separators and a yuan sign, as people copy them, are read.
+    """
+
+    def __init__(self, *, least_fen: int = 1, **kwargs: Any) -> None:
+        widget = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"})
+        super().__init__(**{"widget": widget, **kwargs})
+        self.least_fen = least_fen
+
+    def to_python(self, value: Any) -> Money | None:
+        text = str(value or "").strip().lstrip("¥￥")
+        if not text:
+            return None
+        try:
+            amount = Money.from_yuan(text)
+        except BadAmount as error:
+            raise ValidationError(explain(error).text) from error
+        if amount.fen < self.least_fen:
+            raise ValidationError(gettext("金额不能小于 %(least)s。") % {"least": Money(self.least_fen)})
+        return amount
+
+    def prepare_value(self, value: Any) -> Any:
+        return value.yuan() if isinstance(value, Money) else value

@@ -1,0 +1,254 @@
+"""Settlement: what providers are owed, batches through four eyes to payment, statements, and the ledger's sums."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST
+
+from portal.audit import queries as audit
+from portal.http import Explained
+from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import NotFound
+from portal.kernel.money import Money
+from portal.organisations import access as people
+from portal.organisations.models import Organisation
+from portal.pages import exports
+from portal.pages.actions import event, subject_link
+from portal.pages.acts import attempt_on
+from portal.pages.labels import label_of
+from portal.pages.shell import EXPORT_LIMIT, actor_of, csv_response, listing, needs, page, wants_csv
+from vouchers.ledger import queries as ledger_queries
+from vouchers.programmes.models import ProgrammeVersion
+from vouchers.settlements import access, queries, services
+from vouchers.settlements.models import SettlementBatch
+from vouchers.settlements.rules import TRANSITIONS, BatchAction, BatchState, Leg
+
+SORTS = {"number": ["pk"], "total": ["total_fen"], "created": ["created_at"], "provider": ["provider__name"]}
+READERS = (*access.FINANCE, Permission.SETTLEMENT_READ_OWN)
+
+
+class Filters(forms.Form):
+    """What the list of batches may be narrowed to."""
+
+    state = forms.ChoiceField(
+        label=_("状态"), required=False, choices=[("", _("全部")), *SettlementBatch.State.choices]
+    )
+    q = forms.CharField(label=_("批次号或收款单位"), required=False, max_length=60)
+
+
+class PayForm(forms.Form):
+    """The treasury's voucher of a payment."""
+
+    bank_reference = forms.CharField(
+        label=_("付款凭证号"), max_length=60, required=False, widget=forms.TextInput(attrs={"autocomplete": "off"})
+    )
+
+
+@needs(*READERS)
+def settlements(request: HttpRequest) -> HttpResponse:
+    """List batches; finance also sees what is due to whom and may draft."""
+    return _overview(request)
+
+
+def _overview(request: HttpRequest, *, error: Explained | None = None, status: int = 200) -> HttpResponse:
+    actor = actor_of(request)
+    is_finance = any(actor.may(permission) for permission in access.FINANCE)
+    filters = Filters(request.GET or None)
+    values = filters.cleaned_data if filters.is_valid() else {}
+    rows = access.visible_to(actor)
+    if values.get("state"):
+        rows = rows.filter(state=values["state"])
+    if text := values.get("q"):
+        rows = rows.filter(Q(number__icontains=text) | Q(provider__name__icontains=text))
+    if wants_csv(request):
+        return _csv(rows.order_by("-pk")[:EXPORT_LIMIT])
+    due = _due() if is_finance else []
+    own_due = [] if is_finance or actor.organisation_id is None else queries.due_to(actor.organisation_id)
+    return page(
+        request,
+        "settlements/list.html",
+        {
+            "listing": listing(request, rows, sorts=SORTS, default="-created"),
+            "filters": filters,
+            "filtered": any(values.values()),
+            "due": due,
+            "due_fen": sum(fen for _provider, fen in due),
+            "own_due": own_due,
+            "own_due_fen": sum(row.amount_fen for row in own_due),
+            "is_finance": is_finance,
+            "may_draft": actor.may(Permission.SETTLEMENT_DRAFT),
+            "may_read_ledger": actor.may(Permission.LEDGER_READ),
+            "error": error,
+        },
+        status=status,
+    )
+
+
+def _due() -> list[tuple[Organisation, int]]:
+    """Return providers with what they are owed, the largest amount first. Three queries."""
+    totals = queries.due_by_provider()
+    providers = people.providers().filter(pk__in=totals)
+    return sorted(((provider, totals[provider.pk]) for provider in providers), key=lambda row: -row[1])
+
+
+def _csv(rows: Any) -> HttpResponse:
+    texts = (
+        _("批次号"),
+        _("收款单位"),
+        _("统一社会信用代码"),
+        _("状态"),
+        _("金额（元）"),
+        _("编制时间"),
+        _("付款时间"),
+        _("付款凭证号"),
+    )
+    return csv_response(
+        "settlements",
+        texts,
+        (
+            [
+                row.number,
+                row.provider.name,
+                row.provider.credit_code,
+                label_of("settlement", row.state)[1],
+                Money(row.total_fen).yuan(),
+                timezone.localtime(row.created_at).isoformat(timespec="minutes"),
+                timezone.localtime(row.paid_at).isoformat(timespec="minutes") if row.paid_at else "",
+                row.bank_reference,
+            ]
+            for row in rows
+        ),
+    )
+
+
+@require_POST
+@needs(Permission.SETTLEMENT_DRAFT)
+def draft(request: HttpRequest) -> HttpResponse:
+    """Put everything a provider is owed into a new batch."""
+    asked = request.POST.get("provider", "")
+    provider = people.providers().filter(pk=int(asked)).first() if asked.isdecimal() and len(asked) < 19 else None
+    if provider is None:
+        raise NotFound
+    batch, error = attempt_on(
+        "settlement", lambda: services.draft(actor=actor_of(request), provider=provider, now=timezone.now())
+    )
+    if error:
+        return _overview(request, error=error, status=error.status)
+    messages.success(request, gettext("批次已编制，等待另一位同事审批。"))
+    return redirect("settlement", number=batch.number)
+
+
+@needs(*READERS)
+def settlement(request: HttpRequest, number: str) -> HttpResponse:
+    """Show a batch line by line, and take it one step further."""
+    actor = actor_of(request)
+    batch = access.get_batch(actor, number)
+    form = PayForm()
+    if request.method != "POST":
+        return _shown(request, batch, form=form)
+    act = request.POST.get("act")
+    form = PayForm(request.POST) if act == "pay" else form
+    if form.is_bound and not form.is_valid():
+        return _shown(request, batch, form=form, status=422)
+    reference = form.cleaned_data["bank_reference"] if form.is_bound else ""
+    done, error = _do(actor, batch, str(act), reference)
+    if error:
+        return _shown(request, access.get_batch(actor, number), form=form, error=error, status=error.status)
+    messages.success(request, done)
+    return redirect("settlement", number=number)
+
+
+def _do(actor: Actor, batch: SettlementBatch, act: str, reference: str) -> tuple[str, Explained | None]:
+    now = timezone.now()
+    if act == "pay":
+        _done, error = attempt_on(
+            "settlement",
+            lambda: services.mark_paid(actor=actor, batch=batch, bank_reference=reference, now=now),
+        )
+        return gettext("已登记付款并记账。"), error
+    if act == "discard":
+        _done, error = attempt_on("settlement", lambda: services.discard(actor=actor, batch=batch, now=now))
+        return gettext("批次已作废，其中的明细可编入新的批次。"), error
+    _done, error = attempt_on("settlement", lambda: services.approve(actor=actor, batch=batch, now=now))
+    return gettext("批次已审批，可以付款。"), error
+
+
+def _shown(
+    request: HttpRequest,
+    batch: SettlementBatch,
+    *,
+    form: forms.Form,
+    error: Explained | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    actor = actor_of(request)
+    lines = list(queries.lines_of(batch.pk))
+    state = BatchState(batch.state)
+
+    def may(action: BatchAction, permission: Permission) -> bool:
+        return (state, action) in TRANSITIONS and actor.may(permission)
+
+    return page(
+        request,
+        "settlements/settlement.html",
+        {
+            "batch": batch,
+            "lines": [(line, *subject_link(line.charge.subject)) for line in lines],
+            "voucher_fen": sum(line.amount_fen for line in lines if line.leg == Leg.VOUCHER.value),
+            "own_fen": sum(line.amount_fen for line in lines if line.leg == Leg.OWN.value),
+            "events": [event(record) for record in audit.trail(f"settlement:{batch.number}", actor=actor)],
+            "form": form,
+            "error": error,
+            "may_approve": may(BatchAction.APPROVE, Permission.SETTLEMENT_APPROVE),
+            "is_author": actor.user_id == batch.created_by_id,
+            "may_pay": may(BatchAction.PAY, Permission.SETTLEMENT_PAY),
+            "may_discard": may(BatchAction.DISCARD, Permission.SETTLEMENT_DRAFT),
+        },
+        status=status,
+    )
+
+
+@needs(*READERS)
+def download(request: HttpRequest, number: str) -> HttpResponse:
+    """Send a batch as a workbook."""
+    batch = access.get_batch(actor_of(request), number)
+    content = exports.settlement_workbook(batch, list(queries.lines_of(batch.pk)))
+    kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+    response = HttpResponse(content, content_type=kind)
+    response["Content-Disposition"] = f'attachment; filename="{batch.number}.xlsx"'
+    return response
+
+
+@needs(Permission.LEDGER_READ)
+def ledger(request: HttpRequest) -> HttpResponse:
+    """Show the trial balance programme by programme, and whether every fen is explained."""
+    lines = ledger_queries.trial_balance()
+    titles = {
+        version.programme.code: version
+        for version in ProgrammeVersion.objects.select_related("programme").order_by("number")
+    }
+    parts = []
+    for (code, year), group in itertools.groupby(lines, key=lambda line: (line.programme, line.fiscal_year)):
+        rows = list(group)
+        parts.append(
+            {
+                "version": titles.get(code),
+                "year": year,
+                "rows": rows,
+                "debit_fen": sum(row.debit_fen for row in rows),
+                "credit_fen": sum(row.credit_fen for row in rows),
+            }
+        )
+    return page(
+        request, "settlements/ledger.html", {"parts": parts, "unaccounted_fen": ledger_queries.unaccounted_fen()}
+    )

@@ -1,0 +1,19 @@
+"""Addresses of vouchers, payments, settlements and the ledger."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from portal.pages import payments, settlements, wallet
+
+urlpatterns = [
+    path("wallet/", wallet.purses, name="wallet"),
+    path("wallet/<str:number>/", wallet.voucher, name="voucher"),
+    path("payments/", payments.payments, name="payments"),
+    path("payments/<str:number>/", payments.payment, name="payment"),
+    path("settlements/", settlements.settlements, name="settlements"),
+    path("settlements/draft/", settlements.draft, name="settlement_draft"),
+    path("settlements/<str:number>/", settlements.settlement, name="settlement"),
+    path("settlements/<str:number>/xlsx/", settlements.download, name="settlement_xlsx"),
+    path("ledger/", settlements.ledger, name="ledger_overview"),
+]

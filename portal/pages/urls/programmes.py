@@ -1,0 +1,24 @@
+"""Addresses of programmes, applications and their review."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from portal.pages import applications, applying, programme_versions, programmes, reviews
+
+urlpatterns = [
+    path("programmes/", programmes.catalogue, name="programmes"),
+    path("programmes/import/", programme_versions.import_file, name="programme_import"),
+    path("programmes/<path:code>/apply/", applying.apply, name="apply"),
+    path("programmes/<path:code>/file/", programmes.download, name="programme_download"),
+    path("programmes/<path:code>/state/", programme_versions.change_state, name="programme_state"),
+    path("programmes/<path:code>/versions/<int:number>/publish/", programme_versions.publish, name="programme_publish"),
+    path("programmes/<path:code>/versions/<int:number>/", programme_versions.version, name="programme_version"),
+    path("programmes/<path:code>/", programmes.programme, name="programme"),
+    path("applications/", applications.own, name="applications"),
+    path("applications/<str:number>/", applications.detail, name="application"),
+    path("applications/<str:number>/complete/", applications.complete, name="application_complete"),
+    path("applications/<str:number>/withdraw/", applications.withdraw, name="application_withdraw"),
+    path("review/", reviews.queue, name="review_queue"),
+    path("review/<str:number>/", reviews.case, name="case"),
+]
