@@ -226,3 +226,20 @@ def test_every_endpoint_asks_who_calls_and_documents_its_errors():
             if not {401, 403, 422} <= {int(code) for code in operation["responses"]}:
                 wrong.append(f"{method} {address}: errors not documented")
     assert wrong == []
+
+
+def test_the_printed_state_machines_are_those_of_the_code():
+    from portal.management.commands.states import document
+
+    assert (ROOT / "docs" / "states.md").read_text(encoding="utf-8") == document()
+
+
+def test_every_table_has_its_word_in_the_glossary():
+    glossary = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    missing = [
+        model.__name__
+        for label in ("portal", "vouchers", "scheduler", "integrations")
+        for model in apps.get_app_config(label).get_models()
+        if f"`{model.__name__}`" not in glossary
+    ]
+    assert missing == []

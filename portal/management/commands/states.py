@@ -1,0 +1,68 @@
+"""Print every state machine of the portal from its transition table, as ``docs/states.md`` shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils import translation
+
+from scheduler.bookings import rules as bookings
+from scheduler.bookings.models import Booking
+from scheduler.jobs import rules as jobs
+from scheduler.jobs.models import Job
+from scheduler.resources import rules as resources
+from scheduler.resources.models import Resource
+from vouchers.charges import rules as charges
+from vouchers.charges.models import Charge
+from vouchers.issuance import rules as issuance
+from vouchers.issuance.models import Application
+from vouchers.payments import rules as payments
+from vouchers.payments.models import Payment
+from vouchers.programmes import states as programmes
+from vouchers.programmes.models import ProgrammeVersion
+from vouchers.settlements import rules as settlements
+from vouchers.settlements.models import SettlementBatch
+
+MACHINES: tuple[tuple[str, Mapping[tuple[Any, Any], Any], Any], ...] = (
+    ("Programme version 政策版本", programmes.TRANSITIONS, ProgrammeVersion.State),
+    ("Application 申请", issuance.TRANSITIONS, Application.State),
+    ("Instrument 仪器发布", resources.TRANSITIONS, Resource.State),
+    ("Booking 预约", bookings.TRANSITIONS, Booking.State),
+    ("Job 作业", jobs.TRANSITIONS, Job.State),
+    ("Charge 费用", charges.TRANSITIONS, Charge.State),
+    ("Payment 付款", payments.TRANSITIONS, Payment.State),
+    ("Settlement batch 结算批次", settlements.TRANSITIONS, SettlementBatch.State),
+)
+
+
+def table(transitions: Mapping[tuple[StrEnum, StrEnum], StrEnum], labels: Any) -> str:
+    """Return the machine as a Markdown table: one row a state and action."""
+    lines = ["| from | action | to |", "|---|---|---|"]
+    for (state, action), target in transitions.items():
+        lines.append(
+            f"| `{state.value}` {labels(state.value).label} | `{action.value}` |"
+            f" `{target.value}` {labels(target.value).label} |"
+        )
+    return "\n".join(lines)
+
+
+def document() -> str:
+    """Return the whole of ``docs/states.md``."""
+    parts = [
+        "# State machines",
+        "Printed by `manage.py states` from the tables in each `rules.py`; a test compares this file with them.",
+    ]
+    with translation.override("zh-hans"):
+        parts += [f"## {title}\n\n{table(transitions, labels)}" for title, transitions, labels in MACHINES]
+    return "\n\n".join(parts) + "\n"
+
+
+class Command(BaseCommand):
+    help = "Print every state machine as docs/states.md shows it."
+    requires_system_checks: list[str] = []
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.stdout.write(document(), ending="")
