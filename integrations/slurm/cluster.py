@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 from integrations import logs, specs
 from integrations.slurm import codec
 from integrations.slurm.tokens import NoToken, check_user, source_from
-from integrations.slurm.wire import ALREADY_DONE, Answer, Kind, Lost, NotReached, Wire
+from integrations.slurm.wire import ALREADY_DONE, PERHAPS_TOKEN, Answer, Kind, Lost, NotReached, Wire
 from portal.kernel.errors import Rejected, Unavailable
 from scheduler.jobs.ports import (
     FINAL,
@@ -142,14 +142,16 @@ class SlurmCluster:
             case Kind.NO_ENDPOINT:
                 self._checked.pop(self.wire.url, None)
                 return NotSent(f"no {codec.VERSION} here: {answer.words}")
-        if answer.number == -1 and self._turned_away(spec.user):
+        if answer.number in PERHAPS_TOKEN and self._turned_away(spec.user):
             return NotSent("token refused")
         return Unknown(answer.words)
 
     def _turned_away(self, user: str) -> bool:
-        """Say whether -1 meant the token: 22.05's accounting names the fault (1007) where its controller does not."""
+        """Say whether the token was the fault: 22.05's accounting names the fault (1007) where its controller does not."""
+        params = {"job_name": "zjnobody", "submit_time": f"uts{int(time.time())}", "skip_steps": "true"}
         try:
-            return self.wire.glance(f"{SLURMDB}/diag", user=user).kind is Kind.UNAUTHENTICATED
+            answer = self.wire.glance(f"{SLURMDB}/jobs", user=user, params=params)
+            return answer.kind is Kind.UNAUTHENTICATED
         except (NotReached, NoToken, Lost):
             return False
 

@@ -31,6 +31,8 @@ NOTHING_FOUND = 9003
 HELD = 2042
 NO_SUCH_JOB = 2017
 ALREADY_DONE = frozenset({2021, 2084})
+PERHAPS_TOKEN = frozenset({-1, 5005})
+"""What 22.05's controller says to a bad token, and on other occasions too."""
 _AUTHENTICATION = frozenset({1007, 6000})
 _NO_ANSWER = frozenset({-1, 1001, 1002, 1003, 1800, 1801, 1802, 2027, 5004, 5005, 7000})
 _MALFORMED = frozenset({9000, 9001, 9002})
@@ -145,8 +147,7 @@ class Wire:
             answer = self._send("GET", path, user=user, params=params)
         except Lost:
             answer = self._send("GET", path, user=user, params=params)
-        # 22.05 says no more than -1 to a bad token; a fresh one tells it from a silent controller.
-        if answer.kind is Kind.UNAUTHENTICATED or answer.number == -1:
+        if answer.kind is Kind.UNAUTHENTICATED or answer.number in PERHAPS_TOKEN:
             answer = self._send("GET", path, user=user, params=params, fresh=True)
         return answer
 

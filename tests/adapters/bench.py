@@ -113,6 +113,21 @@ class LocalRunner:
         self.process = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         until((self.folder / "heartbeat.json").exists, "the runner's heartbeat")
 
+    def start_as(self, user: str) -> None:
+        """Start with another user's rights: on the spool it is given, a copy of the code, the system's interpreter."""
+        code = self.folder / "code"
+        shutil.copytree(ROOT / "integrations" / "local", code / "integrations" / "local")
+        (code / "integrations" / "__init__.py").touch()
+        self.give_to(user)
+        python = ["/usr/bin/python3", "-m", "integrations.local.runner", "--dir", str(self.folder), *self.options]
+        argv = ["setpriv", f"--reuid={user}", "--regid=nogroup", "--clear-groups", "--", *python]
+        self.process = subprocess.Popen(argv, cwd=code, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until((self.folder / "heartbeat.json").exists, "the runner's heartbeat")
+
+    def give_to(self, user: str) -> None:
+        for path in (self.folder, *self.folder.rglob("*")):
+            shutil.chown(path, user)
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         assert self.process is not None
         self.process.send_signal(number)

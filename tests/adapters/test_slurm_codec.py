@@ -1,0 +1,308 @@
+"""The translation to and from v0.0.38, and the reading of answers: pure, every case."""
+
+from __future__ import annotations
+
+import json
+from itertools import permutations, product
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from integrations.slurm import codec
+from integrations.slurm.wire import Answer, Kind
+from scheduler.jobs.ports import FINAL, ClusterState, Spec
+
+SPEC = Spec(
+    script="#!/bin/sh\n",
+    partition="gpu",
+    cpus=4,
+    memory_mb=1000,
+    cards=2,
+    card_type="a100",
+    time_limit_s=61,
+    account="e-optics",
+    user="optics",
+    environment={"MODE": "快"},
+)
+BASES = {
+    "PENDING": "queued",
+    "RUNNING": "running",
+    "SUSPENDED": "suspended",
+    "COMPLETED": "succeeded",
+    "CANCELLED": "cancelled",
+    "FAILED": "failed",
+    "TIMEOUT": "timed_out",
+    "NODE_FAIL": "interrupted",
+    "PREEMPTED": "interrupted",
+    "BOOT_FAIL": "launch_failed",
+    "DEADLINE": "timed_out",
+    "OUT_OF_MEMORY": "out_of_memory",
+}
+FLAGS = {
+    "COMPLETING": "finishing",
+    "STAGE_OUT": "finishing",
+    "CONFIGURING": "starting",
+    "POWER_UP_NODE": "starting",
+    "RESIZING": "running",
+    "SIGNALING": "running",
+    "STOPPED": "running",
+    "UPDATE_DB": "running",
+    "EXPEDITING": "running",
+    "REQUEUED": "queued",
+    "REQUEUE_FED": "queued",
+    "REQUEUE_HOLD": "queued",
+    "SPECIAL_EXIT": "queued",
+    "RESV_DEL_HOLD": "queued",
+}
+ENDINGS = {"REVOKED": "cancelled", "LAUNCH_FAILED": "launch_failed", "RECONFIG_FAIL": "launch_failed"}
+ENDED = set(BASES) - {"PENDING", "RUNNING", "SUSPENDED"}
+
+
+class TestStates:
+    @pytest.mark.parametrize(("word", "state"), [*BASES.items(), *FLAGS.items()])
+    def test_one_word_alone_or_in_a_list(self, word: str, state: str) -> None:
+        assert codec.state(word) == codec.state([word]) == state
+
+    @pytest.mark.parametrize("word", [*FLAGS, *ENDINGS])
+    def test_no_flag_alone_ends_a_job(self, word: str) -> None:
+        assert codec.state(word) not in FINAL
+
+    @pytest.mark.parametrize(("base", "flag"), list(product(BASES, [*FLAGS, *ENDINGS])))
+    def test_a_flag_beside_a_base_in_any_order(self, base: str, flag: str) -> None:
+        wanted = FLAGS.get(flag) or (ENDINGS[flag] if base in ENDED else "unknown")
+        for words in permutations([base, flag]):
+            assert codec.state(list(words)) == wanted
+
+    @pytest.mark.parametrize(
+        "raw", ["FUTURE_STATE", "", None, [], 3, {}, [None], ["RUNNING", "FUTURE"], ["RUNNING", "FAILED"], "running"]
+    )
+    def test_anything_else_is_unknown(self, raw: object) -> None:
+        assert codec.state(raw) is ClusterState.UNKNOWN
+
+    @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
+    def test_nothing_raises(self, raw: object) -> None:
+        assert codec.state(raw) in ClusterState
+
+
+class TestSubmission:
+    def body(self, **changes: Any) -> dict[str, Any]:
+        values = {name: getattr(SPEC, name) for name in Spec.__slots__}
+        spec = Spec(**{**values, **changes})
+        return codec.submission(spec, marker="zjabcdefgh", directory="/jobs/optics", output="/jobs/optics/x.log")
+
+    def test_it_says_exactly_this(self) -> None:
+        body = self.body()
+        asked = json.loads(body["job"].pop("comment"))
+        assert asked == {
+            "cpus": 4,
+            "cards": 2,
+            "card_type": "a100",
+            "memory_mb": 1000,
+            "time_limit_s": 120,
+            "account": "e-optics",
+            "user": "optics",
+        }
+        assert body == {
+            "script": "#!/bin/sh\n",
+            "job": {
+                "name": "zjabcdefgh",
+                "account": "e-optics",
+                "partition": "gpu",
+                "nodes": "1",
+                "tasks": 1,
+                "cpus_per_task": 4,
+                "memory_per_node": 1000,
+                "gres": "gpu:a100:2",
+                "time_limit": 2,
+                "hold": True,
+                "no_requeue": True,
+                "dependency": "singleton",
+                "current_working_directory": "/jobs/optics",
+                "standard_output": "/jobs/optics/x.log",
+                "standard_error": "/jobs/optics/x.log",
+                "open_mode": "append",
+                "environment": {
+                    "PATH": "/usr/local/bin:/usr/bin:/bin",
+                    "LANG": "C.UTF-8",
+                    "HOME": "/jobs/optics",
+                    "USER": "optics",
+                    "LOGNAME": "optics",
+                    "SHELL": "/bin/sh",
+                    "OMP_NUM_THREADS": "4",
+                    "JOB_MARKER": "zjabcdefgh",
+                    "MODE": "快",
+                },
+            },
+        }
+
+    @given(st.integers(min_value=1, max_value=10**8))
+    def test_the_limit_is_never_zero_and_never_short(self, seconds: int) -> None:
+        minutes = self.body(time_limit_s=seconds)["job"]["time_limit"]
+        assert minutes >= 1
+        assert 0 <= minutes * 60 - seconds < 60
+
+    def test_what_would_crash_or_mislead_slurmrestd_is_not_among_the_keys(self) -> None:
+        keys = set(self.body()["job"]) | set(self.body())
+        assert not keys & {"argv", "batch_features", "test_only", "requeue", "priority"}
+
+    def test_the_comment_stays_within_slurms_1024_bytes(self) -> None:
+        comment = self.body(account="a" * 64, user="u" * 32, card_type="c" * 32)["job"]["comment"]
+        assert len(comment.encode()) <= 1024
+
+
+class TestReading:
+    ROW: dict[str, Any] = {
+        "job_id": 7,
+        "name": "zjabcdefgh",
+        "submit_time": 1000,
+        "job_state": "PENDING",
+        "state_reason": "JobHeldUser",
+        "user_name": "optics",
+        "account": "e-optics",
+        "time_limit": 2,
+        "tres_req_str": "cpu=4,mem=1000M,node=1,billing=4,gres/gpu=2,gres/gpu:a100=2",
+        "tres_alloc_str": "",
+        "start_time": 0,
+        "end_time": 0,
+        "suspend_time": 0,
+        "pre_sus_time": 0,
+        "exit_code": 0,
+        "priority": 0,
+        "comment": TestSubmission().body()["job"]["comment"],
+    }
+
+    def job(self, **changes: Any) -> codec.Job:
+        return codec.from_controller({**self.ROW, **changes})
+
+    def test_a_held_job_as_asked(self) -> None:
+        job = self.job()
+        assert (job.job_id, job.state, job.held, job.exit_code) == (7, ClusterState.QUEUED, True, None)
+        assert codec.differences(job) == []
+
+    @pytest.mark.parametrize(
+        ("changes", "name"),
+        [
+            ({"tres_req_str": "cpu=4,mem=1000M,node=1"}, "cards"),
+            ({"tres_req_str": "cpu=4,mem=1000M,gres/gpu=2,gres/gpu:h20=2"}, "card_type"),
+            ({"tres_req_str": "cpu=8,mem=1000M,gres/gpu=2,gres/gpu:a100=2"}, "cpus"),
+            ({"tres_req_str": "cpu=4,mem=1G,gres/gpu=2,gres/gpu:a100=2"}, "memory_mb"),
+            ({"time_limit": 3}, "time_limit_s"),
+            ({"time_limit": 4_294_967_295}, "time_limit_s"),
+            ({"account": "e-pharma"}, "account"),
+            ({"user_name": "pharma"}, "user"),
+            ({"comment": "by hand"}, "no record"),
+            ({"comment": None}, "no record"),
+        ],
+    )
+    def test_every_difference_is_seen(self, changes: dict[str, Any], name: str) -> None:
+        found = codec.differences(self.job(**changes))
+        assert found
+        assert found[0].startswith(name)
+
+    @pytest.mark.parametrize(
+        ("state", "status", "code"),
+        [
+            ("COMPLETED", 0, 0),
+            ("FAILED", 768, 3),
+            ("FAILED", 32_512, 127),
+            ("FAILED", 9, 137),
+            ("FAILED", 139, 139),
+            ("FAILED", None, None),
+            ("TIMEOUT", 15, None),
+            ("CANCELLED", 15, None),
+            ("RUNNING", 0, None),
+        ],
+    )
+    def test_exit_codes_are_wait_statuses(self, state: str, status: int | None, code: int | None) -> None:
+        assert self.job(job_state=state, exit_code=status).exit_code == code
+
+    @pytest.mark.parametrize(("status", "state"), [(53, "launch_failed"), (9, "failed")])
+    def test_a_failed_launch_is_told_from_a_script_ended_by_a_signal(self, status: int, state: str) -> None:
+        row = {"job_state": "FAILED", "state_reason": "JobLaunchFailure", "exit_code": status}
+        assert self.job(**row).state == state
+
+    @pytest.mark.parametrize(
+        ("row", "until", "seconds"),
+        [
+            ({"job_state": "RUNNING", "start_time": 1010}, 1070, 60),
+            ({"job_state": "SUSPENDED", "start_time": 1010, "suspend_time": 1040, "pre_sus_time": 30}, 1500, 30),
+            ({"job_state": "RUNNING", "start_time": 1010, "suspend_time": 1400, "pre_sus_time": 30}, 1420, 50),
+            ({"job_state": "COMPLETED", "start_time": 1010, "end_time": 1020}, 1020, 10),
+        ],
+    )
+    def test_suspension_is_not_running_time(self, row: dict[str, Any], until: int, seconds: int) -> None:
+        assert self.job(**row).elapsed_s(until) == seconds
+
+    def test_cancelled_while_waiting_is_never_started(self) -> None:
+        assert self.job(job_state="CANCELLED", start_time=1500, end_time=1500).never_started
+        assert not self.job(job_state="CANCELLED", tres_alloc_str="cpu=1").never_started
+
+    @pytest.mark.parametrize(
+        ("text", "found"),
+        [
+            ("cpu=1,mem=1.50G,gres/gpu:a100=2", {"cpu": 1, "mem": 1536, "gres/gpu:a100": 2}),
+            ("mem=2T", {"mem": 2 * 1024**2}),
+            ("mem=512K", {"mem": 0}),
+            ("", {}),
+            (None, {}),
+            ("nonsense,x=y", {}),
+        ],
+    )
+    def test_tres(self, text: str | None, found: dict[str, int]) -> None:
+        assert codec.tres(text) == found
+
+    @given(
+        st.dictionaries(
+            st.sampled_from(sorted(ROW)), st.none() | st.integers() | st.text() | st.lists(st.text()), max_size=8
+        )
+    )
+    def test_a_strange_row_never_raises(self, row: dict[str, Any]) -> None:
+        codec.differences(codec.from_controller(row))
+        codec.from_accounting(row)
+
+
+def answer(status: int, *errors: dict[str, Any], text: str = "") -> Answer:
+    return Answer(status, {"errors": list(errors)} if errors else {}, text)
+
+
+class TestAnswers:
+    @pytest.mark.parametrize(
+        ("given", "kind"),
+        [
+            (Answer(200, {"errors": [], "jobs": []}, ""), "fine"),
+            (answer(200, {"error_number": 9003}), "fine"),
+            (answer(304), "fine"),
+            (answer(401, text="Authentication failure"), "unauthenticated"),
+            (answer(200, {"error_number": 1007}), "unauthenticated"),
+            (answer(511, {"error_number": 6000}), "unauthenticated"),
+            (answer(500, {"error_number": 2017}), "no_job"),
+            (answer(500, {"error_code": 2000}), "refused"),
+            (answer(500, {"errno": 2045}), "refused"),
+            (answer(422, {"error_number": 2050}), "refused"),
+            (answer(400, {"description": 'Unknown key "x"'}, {"error_code": 9001}), "refused"),
+            (answer(400, text="Unable to parse query."), "refused"),
+            (answer(406), "refused"),
+            (answer(413, text="too large"), "refused"),
+            (answer(404, text="not found"), "no_endpoint"),
+            (answer(405, text="no"), "no_endpoint"),
+            (answer(500, {"error_number": -1}), "uncertain"),
+            (answer(500, {"error_number": 1800}), "uncertain"),
+            (answer(200, {"error_number": 7000}), "uncertain"),
+            (answer(500, {"error_number": 2027}), "uncertain"),
+            (answer(500, {"error_number": 5004}), "uncertain"),
+            (answer(200, {"description": "who knows"}), "uncertain"),
+            (answer(502, text="<html>"), "uncertain"),
+            (answer(503), "uncertain"),
+            (answer(500), "uncertain"),
+            (answer(418, {"error_number": 77}), "uncertain"),
+        ],
+    )
+    def test_the_body_decides(self, given: Answer, kind: str) -> None:
+        assert given.kind is Kind(kind)
+
+    def test_slurms_words_are_kept_short(self) -> None:
+        assert answer(500, {"error_code": 2000, "error": "Invalid partition"}).words == "2000 Invalid partition"
+        assert len(answer(500, {"error_code": 2000, "error": "x" * 9999}).words) == 500
+        assert answer(400, text=" Unable to parse query.\n").words == "HTTP 400 Unable to parse query."
