@@ -102,9 +102,9 @@ def _seen() -> dict[tuple[JobState, JobAction], JobState]:
     """A live job may be reported in any state: requeued jobs go back, fast ones skip steps."""
     return {
         (state, JobAction(f"see_{seen.value}")): JobState(seen.value)
-        for state in ON_CLUSTER
+        for state in JobState
         for seen in ClusterState
-        if seen is not ClusterState.UNKNOWN
+        if state in ON_CLUSTER and seen is not ClusterState.UNKNOWN
     }
 
 
@@ -119,7 +119,7 @@ TRANSITIONS: Final[Mapping[tuple[JobState, JobAction], JobState]] = MappingProxy
         (S.UNKNOWN, A.PLACE): S.PLACED,
         (S.UNKNOWN, A.RETRY): S.PENDING,
         **_seen(),
-        **{(state, A.VANISH): S.LOST for state in ON_CLUSTER},
+        **{(state, A.VANISH): S.LOST for state in JobState if state in ON_CLUSTER},
     }
 )
 
