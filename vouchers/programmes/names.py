@@ -237,7 +237,10 @@ def _spaced(code: str) -> str:
 
 
 def quoted(code: str) -> Words:
-    return W(f"“{_spaced(code)}”", f"“{_spaced(code)}”")
+    """Return a word nobody named in quotes, cut to a length that can be read."""
+    said = _spaced(code)
+    said = said if len(said) <= 60 else f"{said[:57]}…"
+    return W(f"“{said}”", f"“{said}”")
 
 
 def fact(path: str) -> Fact:

@@ -347,3 +347,47 @@ def test_a_decision_survives_json():
     for result in cases.run(LOADED, CATALOGUE):
         stored = json.loads(json.dumps(result.decision.as_json()))
         assert Decision.from_json(stored) == result.decision
+
+
+@pytest.mark.parametrize(
+    ("programme", "request_", "missing"),
+    [
+        (NO_CITY_TWICE, asked(history=[past(1, "q", contract="C1")]), ["history.level"]),
+        (
+            NO_CITY_TWICE,
+            asked(contract={"items": {"x": 1000}}, history=[past(1, "q", level="city")]),
+            ["contract.id"],
+        ),
+        (NO_CITY_TWICE, asked(history=[{"programme": "q", "amount": 1, "level": "city"}]), ["history.contract"]),
+        (ONCE, asked(contract={"items": {"x": 1000}}, history=[past(1)]), ["contract.id"]),
+        (CAPPED, asked(history=[{"programme": "p", "amount": 100}]), ["history.year"]),
+        (CAPPED, asked(year=None, history=[past(100)]), ["year"]),
+        (TEAMS, asked(history=[past(100)]), ["applicant.type"]),
+        (METERED, asked(usage={"price": "x"}), ["usage.card_hours", "usage.price"]),
+        (TAGGED, asked(), ["applicant.tags"]),
+        (TAGGED, asked(contract={}, applicant={"tags": ["x"]}), ["contract.items"]),
+        (
+            scheme(eligibility=["applicant.x", "=", 1], related_party="forbidden"),
+            asked(contract={"id": "C1"}),
+            [
+                "applicant.x",
+                "contract.related",
+                "contract.items",
+            ],
+        ),
+    ],
+)
+def test_what_is_asked_for(programme, request_, missing):
+    assert [fact.path for fact in decide(programme, request_).missing] == missing
+
+
+def test_the_step_of_a_line_says_how_it_came_out():
+    kinds = {step.params.get("number"): (step.outcome.value, step.missing) for step in decide(BETTER, asked()).trace}
+
+    assert kinds[1] == ("unknown", ("applicant.tags",))
+    assert kinds[2] == ("pass", ())
+    no_items = decide(BETTER, asked(contract={}, applicant={"tags": []})).trace
+    assert [(step.outcome.value, step.missing) for step in no_items if step.kind == "line"] == [
+        ("skipped", ()),
+        ("unknown", ("contract.items",)),
+    ]

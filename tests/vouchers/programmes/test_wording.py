@@ -269,3 +269,10 @@ def test_every_kind_of_step_is_told(programme, request_, language):
     assert not [text for text in told if has_raw_code(text)]
     if language == "en":
         assert not [text for text in told if re.search(r"[\u4e00-\u9fff]", text)]
+
+
+def test_a_long_word_from_a_request_is_cut():
+    programme = scheme(eligibility=["applicant.type", "=", "enterprise"])
+    decision = decide(programme, asked(applicant={"type": "长" * 5000}))
+
+    assert max(len(step.text) for step in wording.explain(decision, "zh")) < 200
