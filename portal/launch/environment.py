@@ -1,5 +1,6 @@
 """Make the virtual environment from the hash-pinned locks, with uv where it is present, else with venv and pip."""
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -7,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from portal.launch.console import LaunchError, say
@@ -25,9 +26,7 @@ def setup(locks: Iterable[str]) -> None:
 
     Idempotent: what is installed is remembered by the digest of its lock. ``test`` and ``check`` contain ``runtime``.
     """
-    VENV.mkdir(exist_ok=True)
-    with (VENV / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _alone():
         note = VENV / ".installed.json"
         installed = _installed(note)
         for name in locks:
@@ -47,6 +46,17 @@ def needs_wheels(mode: str) -> bool:
     """Tell whether servers have to come from wheels: no URL is given for one, and none fit for `mode` is installed."""
     finders = {"DATABASE_URL": find_postgres, "REDIS_URL": find_redis}
     return any(choose(mode, (find()[0], [])) is None for url, find in finders.items() if not os.environ.get(url))
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Keep a second setup of this project waiting. The lock is on the locks' directory: uv has one inside .venv."""
+    directory = os.open(LOCKS, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(directory)
 
 
 def _installed(note: Path) -> dict[str, str]:
@@ -79,7 +89,6 @@ def _create() -> None:
         _run([uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(VENV)])
     else:
         _run([sys.executable, "-m", "venv", "--clear", str(VENV)], hint="apt-get install python3-venv")
-        (VENV / ".lock").touch()
 
 
 def _install(lock: Path) -> None:

@@ -82,7 +82,9 @@ def portal_environment(state: State, urls: Mapping[str, str], *, demo: bool, hos
     }
     chosen = {name: os.environ[name] for name in defaults if os.environ.get(name) and name != "GONGXIANG_STATE_DIR"}
     fixed = {"DJANGO_SETTINGS_MODULE": "portal.settings", "PYTHONUNBUFFERED": "1"}
-    return {**os.environ, **defaults, **chosen, **urls, **fixed}
+    # Modules are compiled at their first import (the installation leaves that out), so they must be kept.
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**inherited, **defaults, **chosen, **urls, **fixed}
 
 
 def web_process(
