@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 from typing import Any
+
+from django.db.models import Count, Q, Sum
+from django.db.models.functions import Coalesce
 
 from portal.kernel.errors import Reason, noop
 from scheduler.jobs import access, ports, rules
@@ -28,6 +31,17 @@ class Quote:
     price: resource_rules.Price
     split: charge_rules.Split
     reasons: Sequence[Reason]
+    longest_minutes: int | None = None
+    """The longest time limit the voucher can carry with these resources; None without a voucher or a price."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy a partition is by the portal's own records: jobs on cards, and jobs waiting."""
+
+    running: int = 0
+    waiting: int = 0
+    cards_in_use: int = 0
 
 
 def limits_of(partition: Partition) -> rules.PartitionLimits:
@@ -53,10 +67,10 @@ def quote(partition: Partition, *, ask: rules.Ask, voucher: Any | None, now: dat
     count = ask.cards if rate.unit == resource_rules.Unit.CARD_HOUR.value else ask.cpus
     price = rates.priced(rate, duration_s=max(ask.time_limit_s, 0), count=max(count, 0))
     reasons = list(rules.refusals(ask, limits_of(partition)))
+    longest = _longest_minutes(voucher, rate.amount_fen, count) if voucher is not None else None
     service = resource_rules.ServiceClass.COMPUTE.value
     for reason in charges.refusals(voucher=voucher, price=price.amount, service=service, now=now):
-        longest = _longest_minutes(voucher, rate.amount_fen, count) if reason.code == "voucher.too_small" else None
-        if longest:
+        if longest and reason.code == "voucher.too_small":
             reason = Reason(  # noqa: PLW2901  the same reason with a better remedy
                 reason.code,
                 reason.message,
@@ -65,14 +79,39 @@ def quote(partition: Partition, *, ask: rules.Ask, voucher: Any | None, now: dat
                 params={**reason.params, "minutes": longest},
             )
         reasons.append(reason)
-    return Quote(price=price, split=charges.split_of(voucher=voucher, price=price.amount), reasons=tuple(reasons))
+    split = charges.split_of(voucher=voucher, price=price.amount)
+    return Quote(price=price, split=split, reasons=tuple(reasons), longest_minutes=longest)
 
 
-def _longest_minutes(voucher: Any, unit_price_fen: int, count: int) -> int:
-    """Return the longest limit, in whole minutes, whose voucher share the balance covers (compute A7)."""
+def _longest_minutes(voucher: Any, unit_price_fen: int, count: int) -> int | None:
+    """Return the longest limit, in whole minutes, whose voucher share the balance covers; None where it is free."""
     available = balances.balances(account_ids=[voucher.account_id])[voucher.account_id].available_fen
     per_minute = Fraction(unit_price_fen * count, 60) * Fraction(voucher.share_num, voucher.share_den)
-    return int(available / per_minute) if per_minute else 0
+    return int(available / per_minute) if per_minute > 0 else None
+
+
+def loads_of(partition_ids: Iterable[int]) -> dict[int, Load]:
+    """Return how busy partitions are, whoever's jobs they are, in one query."""
+    on_cards = Q(state__in=[state.value for state in rules.OCCUPYING])
+    found = (
+        Job.objects.filter(partition_id__in=list(partition_ids), settled_at__isnull=True)
+        .order_by()
+        .values("partition_id")
+        .annotate(
+            running=Count("pk", filter=on_cards),
+            waiting=Count("pk", filter=~on_cards),
+            cards_in_use=Coalesce(Sum("cards", filter=on_cards), 0),
+        )
+    )
+    return {row.pop("partition_id"): Load(**row) for row in found}
+
+
+def ahead_of(job: Job) -> int:
+    """Return how many jobs of the portal wait before this one in its partition."""
+    waiting = [state.value for state in rules.ACTIVE - rules.OCCUPYING]
+    return Job.objects.filter(
+        partition_id=job.partition_id, settled_at__isnull=True, state__in=waiting, pk__lt=job.pk
+    ).count()
 
 
 def log(job: Job, *, offset: int, limit: int = 65536) -> ports.LogChunk:

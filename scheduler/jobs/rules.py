@@ -17,6 +17,7 @@ __all__ = [
     "ACTIVE",
     "FINAL",
     "MAX_SCRIPT_BYTES",
+    "OCCUPYING",
     "TRANSITIONS",
     "Ask",
     "JobAction",
@@ -93,6 +94,8 @@ S, A = JobState, JobAction
 
 ON_CLUSTER: Final = frozenset({S.PLACED, S.QUEUED, S.STARTING, S.RUNNING, S.SUSPENDED, S.FINISHING})
 """States in which the cluster is asked about the job."""
+OCCUPYING: Final = frozenset({S.STARTING, S.RUNNING, S.SUSPENDED, S.FINISHING})
+"""States in which a job holds cards; the other active ones wait."""
 ACTIVE: Final = ON_CLUSTER | {S.PENDING, S.SUBMITTING, S.UNKNOWN}
 """Everything not final: money is held."""
 FINAL: Final = frozenset(JobState) - ACTIVE
