@@ -1,0 +1,61 @@
+"""An own share: due after measuring, declared by the payer, confirmed by somebody else."""
+
+from __future__ import annotations
+
+import pytest
+
+from portal.kernel.errors import Forbidden, InvalidTransition
+from tests import make
+from vouchers.ledger import queries as ledger
+from vouchers.payments import rules, services
+from vouchers.payments.models import Payment
+
+
+@pytest.fixture
+def payment(w) -> Payment:
+    make.measured(w, make.booking(w, make.instrument(w)))
+    return Payment.objects.get()
+
+
+def test_is_due_with_a_reference_a_bank_clerk_cannot_misread(payment):
+    assert (payment.state, payment.amount_fen) == ("due", 96000)
+    assert rules.reference_is_valid(payment.reference)
+    wrong = payment.reference[:3] + ("2" if payment.reference[3] != "2" else "3") + payment.reference[4:]
+    assert not rules.reference_is_valid(wrong)
+
+
+def test_moves_from_declared_to_confirmed_and_into_the_ledger(w, payment):
+    services.declare(actor=w.owner, payment=payment, bank_reference="ICBC-20261126-7", now=make.NOW)
+    done = services.confirm(actor=w.finance, payment=payment, bank_reference="", now=make.NOW)
+
+    assert (done.state, done.bank_reference) == ("confirmed", "ICBC-20261126-7")
+    due = [line for line in ledger.trial_balance() if line.kind.value == "cash_due"]
+    assert sum(line.balance_fen for line in due) == 0
+
+
+def test_goes_back_with_a_note_when_no_money_came(w, payment):
+    services.declare(actor=w.owner, payment=payment, bank_reference="X-1", now=make.NOW)
+    back = services.return_declared(actor=w.finance, payment=payment, note="未查到该笔流水", now=make.NOW)
+    assert (back.state, back.note) == ("due", "未查到该笔流水")
+
+
+def test_is_confirmed_once(w, payment):
+    services.confirm(actor=w.finance, payment=payment, bank_reference="A-1", now=make.NOW)
+    with pytest.raises(InvalidTransition):
+        services.confirm(actor=w.finance, payment=payment, bank_reference="A-1", now=make.NOW)
+
+
+def test_refuses_a_statement_line_that_already_paid_something_else(w, payment):
+    services.confirm(actor=w.finance, payment=payment, bank_reference="A-1", now=make.NOW)
+    make.measured(w, make.booking(w, make.instrument(w)))
+    other = Payment.objects.exclude(pk=payment.pk).get()
+    with pytest.raises(services.BankReferenceTaken):
+        services.confirm(actor=w.finance, payment=other, bank_reference="A-1", now=make.NOW)
+    other.refresh_from_db()
+    assert other.state == "due"
+
+
+@pytest.mark.parametrize("who", ["owner", "keeper", "reviewer", "finance_approver"])
+def test_is_confirmed_by_finance_alone(w, payment, who):
+    with pytest.raises(Forbidden):
+        services.confirm(actor=getattr(w, who), payment=payment, bank_reference="A-1", now=make.NOW)

@@ -1,0 +1,81 @@
+"""Settlement: everything captured, once; four eyes; the totals are the ledger's."""
+
+from __future__ import annotations
+
+import pytest
+
+from portal.kernel.errors import Forbidden, InvalidTransition
+from tests import make
+from vouchers.ledger import queries as ledger
+from vouchers.payments import services as payments
+from vouchers.payments.models import Payment
+from vouchers.settlements import queries, rules, services
+
+
+@pytest.fixture
+def served(w):
+    voucher = make.voucher(w)
+    resource = make.instrument(w)
+    for start, end in (("09:00", "11:00"), ("13:00", "16:00")):
+        make.measured(w, make.booking(w, resource, period=make.slot(start=start, end=end), pay_with=voucher))
+    return w
+
+
+def balance(kind: str) -> int:
+    return sum(line.balance_fen for line in ledger.trial_balance() if line.kind.value == kind)
+
+
+def test_takes_voucher_shares_at_once_and_own_shares_when_they_have_arrived(served):
+    w = served
+    first = services.draft(actor=w.finance, provider=w.lab, now=make.NOW)
+    assert first.total_fen == (96000 + 144000) // 2
+
+    for number, payment in enumerate(Payment.objects.all()):
+        payments.confirm(actor=w.finance, payment=payment, bank_reference=f"B-{number}", now=make.NOW)
+    second = services.draft(actor=w.finance, provider=w.lab, now=make.NOW)
+    assert second.total_fen == (96000 + 144000) // 2
+    assert {line.leg for line in queries.lines_of(second.pk)} == {"own"}
+
+
+def test_ties_to_the_ledger_at_every_step(served):
+    w = served
+    batch = services.draft(actor=w.finance, provider=w.lab, now=make.NOW)
+    assert balance("provider_payable") == batch.total_fen
+    services.approve(actor=w.finance_approver, batch=batch, now=make.NOW)
+    assert (balance("provider_payable"), balance("settlement_clearing")) == (0, batch.total_fen)
+    services.mark_paid(actor=w.finance, batch=batch, bank_reference="TR-1", now=make.NOW)
+    assert (balance("settlement_clearing"), balance("settled")) == (0, batch.total_fen)
+    assert ledger.unaccounted_fen() == 0
+
+
+def test_settles_nothing_twice(served):
+    w = served
+    services.draft(actor=w.finance, provider=w.lab, now=make.NOW)
+    with pytest.raises(rules.NothingToSettle):
+        services.draft(actor=w.finance, provider=w.lab, now=make.NOW)
+
+
+def test_gives_the_lines_of_a_discarded_batch_to_the_next(served):
+    w = served
+    batch = services.draft(actor=w.finance, provider=w.lab, now=make.NOW)
+    services.approve(actor=w.finance_approver, batch=batch, now=make.NOW)
+    services.discard(actor=w.finance, batch=batch, now=make.NOW)
+    assert balance("provider_payable") == batch.total_fen
+    assert services.draft(actor=w.finance, provider=w.lab, now=make.NOW).total_fen == batch.total_fen
+
+
+def test_is_not_approved_by_the_one_who_drafted_it(served):
+    w = served
+    both = make.actor(w.department, make.roles.Role.FINANCE_OFFICER, make.roles.Role.FINANCE_APPROVER)
+    batch = services.draft(actor=both, provider=w.lab, now=make.NOW)
+    with pytest.raises(rules.SamePerson):
+        services.approve(actor=both, batch=batch, now=make.NOW)
+    with pytest.raises(Forbidden):
+        services.approve(actor=w.finance, batch=batch, now=make.NOW)
+
+
+def test_is_not_paid_before_it_is_approved(served):
+    w = served
+    batch = services.draft(actor=w.finance, provider=w.lab, now=make.NOW)
+    with pytest.raises(InvalidTransition):
+        services.mark_paid(actor=w.finance, batch=batch, bank_reference="TR-1", now=make.NOW)
