@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Generic, TypeVar
+from datetime import date, datetime
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import get_language, gettext
 from ninja import Header, Schema
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
 from portal.http import Explained
 from portal.kernel.actors import Actor
@@ -18,16 +21,32 @@ from portal.kernel.period import Period
 
 __all__ = [
     "ActorRequest",
+    "Block",
     "Cursor",
+    "Day",
+    "Document",
+    "Facts",
+    "Flag",
     "IdempotencyKey",
+    "Line",
+    "Moment",
     "MoneyIn",
+    "MoneyOut",
+    "Number",
     "PageOut",
     "PeriodIn",
+    "PeriodOut",
     "Problem",
+    "ReasonOut",
+    "StrictIn",
+    "Whole",
     "body_of",
     "key_from",
+    "language",
+    "money",
     "paged",
     "problems",
+    "span",
 ]
 
 Row = TypeVar("Row")
@@ -101,27 +120,163 @@ def key_from(value: str) -> str:
     return check_key(value)
 
 
-class PeriodIn(Schema):
+class StrictIn(Schema):
+    """A request body: a field nobody asked for is an error, so that a typing error is never silently ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def _one_line(text: str) -> str:
+    if any(character < " " or character == "\x7f" for character in text):
+        raise PydanticCustomError("text_control", gettext("不能含有换行或控制字符。"))
+    return text
+
+
+def _lines(text: str) -> str:
+    if "\0" in text:
+        raise PydanticCustomError("text_nul", gettext("不能含有空字符（NUL）。"))
+    return text
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
+"""Text on one line, without control characters. Lone surrogates are refused by the parser itself."""
+Block = Annotated[str, AfterValidator(_lines)]
+"""Text of many lines, without NUL, which the database cannot store."""
+Number = Annotated[Line, Field(min_length=1, max_length=60)]
+"""The number or code a thing is known by, such as ``B2611-000042``."""
+Whole = Annotated[int, Field(strict=True)]
+"""A JSON integer: no text, no ``1.0``, no ``true``."""
+Flag = Annotated[bool, Field(strict=True)]
+
+
+def _text_only(value: object) -> object:
+    """Refuse numbers, which would be read as seconds since 1970."""
+    if not isinstance(value, str | date):
+        raise PydanticCustomError("time_text", gettext("时间和日期须为文本，例如 2026-11-26T09:00:00+08:00。"))
+    return value
+
+
+FIRST_YEAR: Final = 2000
+LAST_YEAR: Final = 2099
+
+
+def _near(value: datetime) -> datetime:
+    return _in_reach(value, value.year)
+
+
+def _near_day(value: date) -> date:
+    return _in_reach(value, value.year)
+
+
+Reached = TypeVar("Reached")
+
+
+def _in_reach(value: Reached, year: int) -> Reached:
+    if not FIRST_YEAR <= year <= LAST_YEAR:
+        message = gettext("年份须在 {first} 到 {last} 之间。").format(first=FIRST_YEAR, last=LAST_YEAR)
+        raise PydanticCustomError("year", "{message}", {"message": message})
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_text_only), AfterValidator(_near)]
+"""A time with its offset, in the years 2000 to 2099 (beyond, arithmetic with offsets leaves the calendar)."""
+Day = Annotated[date, BeforeValidator(_text_only), AfterValidator(_near_day)]
+
+
+class PeriodIn(StrictIn):
     """Half-open, with zone offsets: ``2026-11-26T09:00:00+08:00``. A time without an offset is refused."""
 
-    starts_at: AwareDatetime
-    ends_at: AwareDatetime
+    starts_at: Moment
+    ends_at: Moment
 
     def value(self) -> Period:
         """Raises BadPeriod unless start < end."""
         return Period(self.starts_at, self.ends_at)
 
 
-YuanText = Annotated[str, StringConstraints(pattern=r"^-?\d{1,13}(\.\d{1,2})?$")]
+class PeriodOut(Schema):
+    """Half-open, in UTC."""
+
+    starts_at: datetime
+    ends_at: datetime
 
 
-class MoneyIn(Schema):
+def span(period: Period) -> dict[str, datetime]:
+    """Return a period as `PeriodOut`."""
+    return {"starts_at": period.start, "ends_at": period.end}
+
+
+YuanText = Annotated[str, StringConstraints(pattern=r"^-?\d{1,13}(\.\d{1,2})?$", max_length=17)]
+
+
+class MoneyIn(StrictIn):
     """An amount in yuan as text, ``"1234.50"``; JSON floats are refused, they are not exact."""
 
     yuan: YuanText
 
     def value(self) -> Money:
         return Money.from_yuan(self.yuan)
+
+
+class MoneyOut(Schema):
+    """An amount twice: whole fen to calculate with, yuan to read."""
+
+    fen: int
+    yuan: str
+
+
+def money(amount: Money | int) -> dict[str, Any]:
+    """Return an amount, or fen, as `MoneyOut`."""
+    amount = Money(amount) if isinstance(amount, int) else amount
+    return {"fen": amount.fen, "yuan": amount.yuan()}
+
+
+MAX_DEPTH: Final = 32
+MAX_FACTS: Final = 200
+LARGEST: Final = 10**18
+
+
+def _storable(value: Any, *, floats: bool, depth: int = 0) -> None:
+    """Raises for anything PostgreSQL or the engine could not keep exactly as stated."""
+    if depth > MAX_DEPTH:
+        raise PydanticCustomError("json_depth", gettext("嵌套过深。"))
+    if isinstance(value, str):
+        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+            raise PydanticCustomError("text_nul", gettext("不能含有空字符（NUL）。"))
+    elif isinstance(value, float):
+        if not floats:
+            raise PydanticCustomError("float", gettext('小数请写成文本，例如 "0.05"，以保持精确。'))
+    elif isinstance(value, int):
+        if abs(value) > LARGEST:
+            raise PydanticCustomError("int_size", gettext("数值过大。"))
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            _storable(key, floats=floats, depth=depth + 1)
+            _storable(item, floats=floats, depth=depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            _storable(item, floats=floats, depth=depth + 1)
+
+
+def _exact(value: dict[str, Any]) -> dict[str, Any]:
+    _storable(value, floats=False)
+    return value
+
+
+def _document(value: dict[str, Any]) -> dict[str, Any]:
+    _storable(value, floats=True)
+    return value
+
+
+Facts = Annotated[dict[str, Any], Field(max_length=MAX_FACTS), AfterValidator(_exact)]
+"""Facts by path, such as ``{"contract.purpose": "training"}``: plain JSON without floats."""
+Document = Annotated[dict[str, Any], AfterValidator(_document)]
+"""A JSON object whose own reader says what is wrong with it."""
+
+
+def language() -> str:
+    """Return ``zh`` or ``en``, whichever the caller reads."""
+    return "en" if (get_language() or "").startswith("en") else "zh"
 
 
 class Cursor(Schema):

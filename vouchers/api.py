@@ -2,4 +2,18 @@
 
 from ninja import Router
 
-routers: tuple[tuple[str, Router], ...] = ()
+from vouchers.issuance.api import applications, assessments, vouchers
+from vouchers.ledger.api import router as ledger
+from vouchers.payments.api import router as payments
+from vouchers.programmes.api import router as programmes
+from vouchers.settlements.api import router as settlements
+
+routers: tuple[tuple[str, Router], ...] = (
+    ("/programmes", programmes),
+    ("/programmes", assessments),
+    ("/applications", applications),
+    ("/vouchers", vouchers),
+    ("/payments", payments),
+    ("/settlements", settlements),
+    ("/ledger", ledger),
+)

@@ -24,6 +24,13 @@ class TokenAuth(HttpBearer):
 class MemberAuth(SessionAuth):
     """The browser session of a signed-in member, with Django's CSRF token on writes."""
 
+    def __call__(self, request: HttpRequest) -> Actor | None:
+        """Judge a call that brings a token by its token alone, and ask strangers to sign in before asking for CSRF."""
+        if "Authorization" in request.headers or getattr(request, "actor", None) is None:
+            return None
+        actor: Actor | None = super().__call__(request)
+        return actor
+
     def authenticate(self, request: HttpRequest, key: str | None) -> Actor | None:  # noqa: ARG002  the session was read by the middleware
         actor: Actor | None = getattr(request, "actor", None)
         return actor

@@ -1,0 +1,291 @@
+"""Endpoints of bookings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any
+
+from django.utils import timezone
+from ninja import Query, Router, Schema
+from pydantic import Field
+
+from portal.http import explain_reason
+from portal.kernel.actors import Permission
+from portal.wire import (
+    ActorRequest,
+    Block,
+    Cursor,
+    IdempotencyKey,
+    Line,
+    Moment,
+    MoneyOut,
+    Number,
+    PageOut,
+    PeriodIn,
+    PeriodOut,
+    ReasonOut,
+    StrictIn,
+    key_from,
+    money,
+    paged,
+    problems,
+    span,
+)
+from scheduler.bookings import access, queries, services
+from scheduler.bookings.models import Booking
+from scheduler.bookings.rules import BookingState
+from scheduler.resources import access as resources
+from scheduler.resources.rules import Unit
+from vouchers.charges.api import ChargeOut, charged
+from vouchers.issuance import access as wallet
+
+router = Router(tags=["bookings"])
+
+
+class QuoteIn(PeriodIn):
+    """Time on an instrument, and the voucher to pay with; null pays everything oneself."""
+
+    instrument: Number
+    voucher: Number | None = None
+
+
+class BookingIn(QuoteIn):
+    """`title` says what for; only the booking organisation and the lab read it."""
+
+    title: Annotated[Line, Field(max_length=120)]
+
+
+class QuoteOut(Schema):
+    """What a booking would cost and who would pay. Nothing is held; with `reasons`, it cannot be.
+
+    `blocked` includes set-up and clean-up. `alternatives` are free, as long, and near what was asked.
+    """
+
+    bookable: bool
+    price: MoneyOut
+    unit: Unit
+    unit_price: MoneyOut
+    voucher_share: MoneyOut
+    own_share: MoneyOut
+    blocked: PeriodOut
+    reasons: list[ReasonOut]
+    alternatives: list[PeriodOut]
+
+
+class BookedInstrumentOut(Schema):
+    """The instrument of a booking."""
+
+    number: str
+    name: str
+    name_en: str
+    zone: str
+    owner: str
+
+
+class SessionOut(Schema):
+    """The actual use."""
+
+    started_at: datetime
+    ended_at: datetime | None
+
+
+class BookingOut(Schema):
+    """One booking, its money and its use."""
+
+    number: str
+    instrument: BookedInstrumentOut
+    organisation: str
+    title: str
+    starts_at: datetime
+    ends_at: datetime
+    state: BookingState
+    state_label: str
+    note: str
+    charge: ChargeOut | None
+    session: SessionOut | None
+    created_at: datetime
+
+
+class NoteIn(StrictIn):
+    """Why; the booking organisation reads it."""
+
+    note: Annotated[Block, Field(max_length=200)]
+
+
+class StartIn(StrictIn):
+    """When use began; now, if not said."""
+
+    started_at: Moment | None = None
+
+
+class FinishIn(StrictIn):
+    """When use ended; now, if not said."""
+
+    ended_at: Moment | None = None
+
+
+class BookingFilter(Cursor):
+    """``?state=requested`` is the lab's queue; `instrument` is a number."""
+
+    state: BookingState | None = None
+    instrument: Annotated[Line, Field(max_length=60)] = ""
+
+
+def _shown(request: ActorRequest, booking: Booking) -> dict[str, Any]:
+    resource, session = booking.resource, getattr(booking, "session", None)
+    return {
+        "number": booking.number,
+        "instrument": {
+            "number": resource.number,
+            "name": resource.name,
+            "name_en": resource.name_en,
+            "zone": resource.zone,
+            "owner": resource.owner.name,
+        },
+        "organisation": booking.organisation.name,
+        "title": booking.title,
+        "starts_at": booking.starts_at,
+        "ends_at": booking.ends_at,
+        "state": booking.state,
+        "state_label": booking.get_state_display(),
+        "note": booking.decision_note,
+        "charge": charged(booking.charge, actor=request.actor),
+        "session": {"started_at": session.started_at, "ended_at": session.ended_at} if session else None,
+        "created_at": booking.created_at,
+    }
+
+
+def _again(request: ActorRequest, number: str) -> dict[str, Any]:
+    return _shown(request, access.get_booking(request.actor, number))
+
+
+@router.post("/quote", response={200: QuoteOut, **problems(404, 409)})
+def quote(request: ActorRequest, payload: QuoteIn) -> dict[str, Any]:
+    """Price a booking and say every reason against it. A look, not a promise: nothing is held."""
+    actor, now = request.actor, timezone.now()
+    actor.require(Permission.BOOKING_REQUEST)
+    resource = resources.get_instrument(actor, payload.instrument)
+    period = payload.value()
+    found = queries.quote(
+        resource,
+        period=period,
+        voucher=wallet.get_voucher(actor, payload.voucher) if payload.voucher else None,
+        organisation_id=actor.organisation_id,
+        now=now,
+    )
+    near = queries.alternatives(resource, wanted=period, now=now) if found.reasons else []
+    return {
+        "bookable": not found.reasons,
+        "price": money(found.price.amount),
+        "unit": found.price.unit,
+        "unit_price": money(found.price.unit_price),
+        "voucher_share": money(found.split.voucher),
+        "own_share": money(found.split.own),
+        "blocked": span(found.blocked),
+        "reasons": [explain_reason(reason) for reason in found.reasons],
+        "alternatives": [span(free) for free in near],
+    }
+
+
+@router.post("", response={201: BookingOut, **problems(404, 409)})
+def request_booking(request: ActorRequest, payload: BookingIn, key: IdempotencyKey) -> tuple[int, dict[str, Any]]:
+    """Request time on an instrument; time and price are held until the lab decides.
+
+    409 carries every reason and, in ``data.alternatives``, up to three periods that are free.
+    """
+    actor = request.actor
+    wanted = services.Wanted(
+        resource=resources.get_instrument(actor, payload.instrument),
+        period=payload.value(),
+        title=payload.title,
+        voucher=wallet.get_voucher(actor, payload.voucher) if payload.voucher else None,
+    )
+    made = services.request_booking(actor=actor, wanted=wanted, now=timezone.now(), key=key_from(key))
+    return 201, _again(request, made.number)
+
+
+@router.get("", response={200: PageOut[BookingOut], **problems()})
+def list_bookings(request: ActorRequest, wanted: Query[BookingFilter]) -> dict[str, Any]:
+    """List the caller's own bookings and those on its instruments."""
+    rows = access.visible_to(request.actor).select_related("session")
+    if wanted.state is not None:
+        rows = rows.filter(state=wanted.state.value)
+    if wanted.instrument:
+        rows = rows.filter(resource__number=wanted.instrument)
+    return paged(rows, wanted, lambda booking: _shown(request, booking))
+
+
+@router.get("/{number}", response={200: BookingOut, **problems(404)})
+def get_booking(request: ActorRequest, number: Number) -> dict[str, Any]:
+    """Return one booking."""
+    return _again(request, number)
+
+
+def _act(
+    request: ActorRequest,
+    number: str,
+    reach: Callable[..., Booking],
+    act: Callable[[Booking, datetime], object],
+) -> dict[str, Any]:
+    act(reach(request.actor, number), timezone.now())
+    return _again(request, number)
+
+
+@router.post("/{number}/cancel", response={200: BookingOut, **problems(404, 409)})
+def cancel(request: ActorRequest, number: Number) -> dict[str, Any]:
+    """Cancel before use begins; time and money are free again at once."""
+    return _act(
+        request,
+        number,
+        access.get_own,
+        lambda booking, now: services.cancel(actor=request.actor, booking=booking, now=now),
+    )
+
+
+@router.post("/{number}/confirm", response={200: BookingOut, **problems(404, 409)})
+def confirm(request: ActorRequest, number: Number) -> dict[str, Any]:
+    """Accept a request, as the lab."""
+    return _act(
+        request,
+        number,
+        access.get_served,
+        lambda booking, now: services.confirm(actor=request.actor, booking=booking, now=now),
+    )
+
+
+@router.post("/{number}/decline", response={200: BookingOut, **problems(404, 409)})
+def decline(request: ActorRequest, number: Number, payload: NoteIn) -> dict[str, Any]:
+    """Turn a request down, as the lab, with a reason; time and money are free again at once."""
+    return _act(
+        request,
+        number,
+        access.get_served,
+        lambda booking, now: services.decline(actor=request.actor, booking=booking, note=payload.note, now=now),
+    )
+
+
+@router.post("/{number}/session/start", response={200: BookingOut, **problems(404, 409)})
+def start_session(request: ActorRequest, number: Number, payload: StartIn) -> dict[str, Any]:
+    """Record that use began: at most two hours early, never in the future."""
+    return _act(
+        request,
+        number,
+        access.get_served,
+        lambda booking, now: services.start_session(
+            actor=request.actor, booking=booking, started_at=payload.started_at or now, now=now
+        ),
+    )
+
+
+@router.post("/{number}/session/finish", response={200: BookingOut, **problems(404, 409)})
+def finish_session(request: ActorRequest, number: Number, payload: FinishIn) -> dict[str, Any]:
+    """Record that use ended: the actual price is captured, the rest of what was held is free again."""
+    return _act(
+        request,
+        number,
+        access.get_served,
+        lambda booking, now: services.finish_session(
+            actor=request.actor, booking=booking, ended_at=payload.ended_at or now, now=now
+        ),
+    )

@@ -1,0 +1,262 @@
+"""Endpoints of jobs."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any
+
+import structlog
+from celery import Task
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+from ninja import Query, Router, Schema
+from pydantic import Field
+
+from portal.http import explain_reason
+from portal.kernel.actors import Permission
+from portal.wire import (
+    ActorRequest,
+    Cursor,
+    IdempotencyKey,
+    Line,
+    MoneyOut,
+    Number,
+    PageOut,
+    ReasonOut,
+    StrictIn,
+    Whole,
+    key_from,
+    money,
+    paged,
+    problems,
+)
+from scheduler.jobs import access, queries, services, tasks
+from scheduler.jobs.models import Job
+from scheduler.jobs.ports import LogChunk
+from scheduler.jobs.rules import MAX_SCRIPT_BYTES, Ask, JobState
+from scheduler.resources import access as resources
+from scheduler.resources.rules import Unit
+from vouchers.charges.api import ChargeOut, charged
+from vouchers.issuance import access as wallet
+
+logger = structlog.get_logger(__name__)
+router = Router(tags=["jobs"])
+
+Count = Annotated[Whole, Field(ge=0, le=10**7)]
+
+
+class JobQuoteIn(StrictIn):
+    """What a job asks for. `time_limit_s` is whole minutes; `voucher` null pays everything oneself."""
+
+    cluster: Number
+    partition: Number
+    cards: Count = 0
+    cpus: Count = 1
+    memory_mb: Count = 1000
+    time_limit_s: Annotated[Whole, Field(ge=0, le=10**8)]
+    script: Annotated[str, Field(max_length=MAX_SCRIPT_BYTES)]
+    voucher: Number | None = None
+
+    def ask(self) -> Ask:
+        return Ask(
+            cards=self.cards,
+            cpus=self.cpus,
+            memory_mb=self.memory_mb,
+            time_limit_s=self.time_limit_s,
+            script=self.script,
+        )
+
+
+class JobIn(JobQuoteIn):
+    """`title` and `script` are read by the submitting organisation only."""
+
+    title: Annotated[Line, Field(max_length=120)]
+
+
+class JobQuoteOut(Schema):
+    """What the time limit would cost at most and who would pay. With `reasons`, the job cannot be submitted."""
+
+    acceptable: bool
+    price: MoneyOut
+    unit: Unit
+    unit_price: MoneyOut
+    voucher_share: MoneyOut
+    own_share: MoneyOut
+    reasons: list[ReasonOut]
+
+
+class JobOut(Schema):
+    """One job. `cost_so_far` is derived from the time run; money moves once, at the end."""
+
+    number: str
+    cluster: str
+    partition: str
+    title: str
+    cards: int
+    cpus: int
+    memory_mb: int
+    time_limit_s: int
+    state: JobState
+    state_label: str
+    reason: str
+    exit_code: int | None
+    cluster_job_id: str
+    cost_so_far: MoneyOut
+    charge: ChargeOut | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    cancel_asked_at: datetime | None
+    settled_at: datetime | None
+
+
+class JobDetailOut(JobOut):
+    """A job with its script."""
+
+    script: str
+
+
+class LogIn(Schema):
+    """Bytes of output to read; ask again from `next_offset`."""
+
+    offset: Annotated[int, Field(ge=0, le=2**53)] = 0
+    limit: Annotated[int, Field(ge=16, le=65536)] = 65536
+
+
+class LogOut(Schema):
+    """Output as text. No character is ever cut in two: `next_offset` stays before one not written in full yet."""
+
+    text: str
+    next_offset: int
+    eof: bool
+
+
+class JobFilter(Cursor):
+    """``?state=running``."""
+
+    state: JobState | None = None
+
+
+def _hint(task: Task) -> Callable[[int], None]:
+    """Return what wakes a worker for a job. The row is the outbox: without a broker, the next sweep takes it up."""
+
+    def send(job_id: int) -> None:
+        try:
+            task.delay(job_id=job_id)
+        except OperationalError as error:
+            logger.warning("jobs.broker_away", task=task.name, job_id=job_id, error=str(error))
+
+    return send
+
+
+def _shown(request: ActorRequest, job: Job, now: datetime) -> dict[str, Any]:
+    return {
+        "number": job.number,
+        "cluster": job.partition.cluster.code,
+        "partition": job.partition.name,
+        "title": job.title,
+        "cards": job.cards,
+        "cpus": job.cpus,
+        "memory_mb": job.memory_mb,
+        "time_limit_s": job.time_limit_s,
+        "state": job.state,
+        "state_label": job.get_state_display(),
+        "reason": job.reason,
+        "exit_code": job.exit_code,
+        "cluster_job_id": job.cluster_job_id,
+        "cost_so_far": money(queries.cost_so_far_fen(job, now=now)),
+        "charge": charged(job.charge, actor=request.actor),
+        "created_at": job.created_at,
+        "started_at": job.started_at,
+        "ended_at": job.ended_at,
+        "cancel_asked_at": job.cancel_asked_at,
+        "settled_at": job.settled_at,
+    }
+
+
+def _detail(request: ActorRequest, number: str) -> dict[str, Any]:
+    job = access.get_job(request.actor, number)
+    return {**_shown(request, job, timezone.now()), "script": job.script}
+
+
+@router.post("/quote", response={200: JobQuoteOut, **problems(404, 409)})
+def quote(request: ActorRequest, payload: JobQuoteIn) -> dict[str, Any]:
+    """Price a job's time limit and say every reason against it. Nothing is held."""
+    actor = request.actor
+    actor.require(Permission.JOB_SUBMIT)
+    found = queries.quote(
+        resources.get_partition(payload.cluster, payload.partition),
+        ask=payload.ask(),
+        voucher=wallet.get_voucher(actor, payload.voucher) if payload.voucher else None,
+        now=timezone.now(),
+    )
+    return {
+        "acceptable": not found.reasons,
+        "price": money(found.price.amount),
+        "unit": found.price.unit,
+        "unit_price": money(found.price.unit_price),
+        "voucher_share": money(found.split.voucher),
+        "own_share": money(found.split.own),
+        "reasons": [explain_reason(reason) for reason in found.reasons],
+    }
+
+
+@router.post("", response={201: JobDetailOut, **problems(404, 409)})
+def submit(request: ActorRequest, payload: JobIn, key: IdempotencyKey) -> tuple[int, dict[str, Any]]:
+    """Submit a job: the price of its time limit is held, then a worker places it on the cluster."""
+    actor = request.actor
+    wanted = services.Wanted(
+        partition=resources.get_partition(payload.cluster, payload.partition),
+        title=payload.title,
+        ask=payload.ask(),
+        voucher=wallet.get_voucher(actor, payload.voucher) if payload.voucher else None,
+    )
+    job = services.submit(
+        actor=actor, wanted=wanted, now=timezone.now(), key=key_from(key), dispatch=_hint(tasks.dispatch)
+    )
+    return 201, _detail(request, job.number)
+
+
+@router.get("", response={200: PageOut[JobOut], **problems()})
+def list_jobs(request: ActorRequest, wanted: Query[JobFilter]) -> dict[str, Any]:
+    """List the caller's jobs, without their scripts."""
+    rows, now = access.visible_to(request.actor).defer("script"), timezone.now()
+    if wanted.state is not None:
+        rows = rows.filter(state=wanted.state.value)
+    return paged(rows, wanted, lambda job: _shown(request, job, now))
+
+
+@router.get("/{number}", response={200: JobDetailOut, **problems(404)})
+def get_job(request: ActorRequest, number: Number) -> dict[str, Any]:
+    """Return one job."""
+    return _detail(request, number)
+
+
+@router.post("/{number}/cancel", response={200: JobDetailOut, **problems(404, 409)})
+def cancel(request: ActorRequest, number: Number) -> dict[str, Any]:
+    """Cancel: at once before the job has left the portal, else by asking the cluster."""
+    services.cancel(
+        actor=request.actor,
+        job=access.get_job(request.actor, number),
+        now=timezone.now(),
+        ask_cluster=_hint(tasks.ask_cancel),
+    )
+    return _detail(request, number)
+
+
+@router.get("/{number}/log", response={200: LogOut, **problems(404, 502)})
+def read_log(request: ActorRequest, number: Number, wanted: Query[LogIn]) -> dict[str, Any]:
+    """Read the job's output from a byte offset. What is not UTF-8 shows as U+FFFD."""
+    job = access.get_job(request.actor, number)
+    chunk = queries.log(job, offset=wanted.offset, limit=wanted.limit)
+    return as_text(chunk, complete=chunk.eof and job.settled_at is not None)
+
+
+def as_text(chunk: LogChunk, *, complete: bool) -> dict[str, Any]:
+    """Return a chunk as `LogOut`; a character whose rest may still come is left for the next call."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    text = decoder.decode(chunk.data, final=complete)
+    waiting, _state = decoder.getstate()
+    return {"text": text, "next_offset": chunk.next_offset - len(waiting), "eof": chunk.eof and not waiting}

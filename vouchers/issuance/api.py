@@ -1,0 +1,446 @@
+"""Endpoints of applications and vouchers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+from django.db.models import QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext
+from ninja import Query, Router, Schema
+from pydantic import Field
+
+from portal.kernel.actors import Permission
+from portal.wire import (
+    ActorRequest,
+    Block,
+    Cursor,
+    Day,
+    Facts,
+    Flag,
+    IdempotencyKey,
+    Line,
+    MoneyIn,
+    MoneyOut,
+    Number,
+    PageOut,
+    StrictIn,
+    Whole,
+    key_from,
+    language,
+    money,
+    paged,
+    problems,
+)
+from vouchers.issuance import access, facts, services
+from vouchers.issuance.models import Application, Voucher
+from vouchers.issuance.rules import ApplicationState, VoucherState
+from vouchers.ledger import queries as ledger
+from vouchers.ledger.chart import ACCOUNT_KINDS, JOURNAL_KINDS, AccountKind, JournalKind
+from vouchers.programmes import access as programmes
+from vouchers.programmes import explanations
+from vouchers.programmes.decisions import Decision, DecisionKind, Outcome
+
+assessments = Router(tags=["programmes"])
+applications = Router(tags=["applications"])
+vouchers = Router(tags=["vouchers"])
+
+
+class ContractIn(StrictIn):
+    """A contract; `items` are its amounts by kind of cost, such as ``{"compute": {"yuan": "100000"}}``."""
+
+    number: Annotated[Line, Field(max_length=60)]
+    provider: Annotated[Line, Field(max_length=120)]
+    signed: Day
+    months: Annotated[Whole, Field(ge=-1, le=10_000)]
+    items: Annotated[dict[Number, MoneyIn], Field(max_length=50)]
+    related: Flag = False
+
+    def value(self) -> facts.Contract:
+        return facts.Contract(
+            number=self.number,
+            provider=self.provider,
+            signed=self.signed,
+            months=self.months,
+            items={kind: amount.value() for kind, amount in self.items.items()},
+            related=self.related,
+        )
+
+
+class AssessIn(StrictIn):
+    """A contract, and further facts by path."""
+
+    contract: ContractIn
+    stated: Facts = {}
+
+
+class ApplicationIn(AssessIn):
+    """What an application says. `programme` is the programme's code."""
+
+    programme: Number
+
+
+class CompleteIn(StrictIn):
+    """The facts asked for, by path."""
+
+    stated: Facts
+
+
+class EndorseIn(StrictIn):
+    """`amount` only to lower the computed one."""
+
+    amount: MoneyIn | None = None
+    note: Annotated[Block, Field(max_length=300)] = ""
+
+
+class NoteIn(StrictIn):
+    """Why; the applicant reads it."""
+
+    note: Annotated[Block, Field(max_length=300)]
+
+
+class GroundOut(Schema):
+    """One ground of a refusal, with what would fix it."""
+
+    rule: str
+    message: str
+    remedy: str
+    details: list[str]
+
+
+class FactOut(Schema):
+    """A fact to bring."""
+
+    path: str
+    name: str
+
+
+class ToldOut(Schema):
+    """One step of the evaluation in words."""
+
+    outcome: Outcome
+    test: str
+    text: str
+
+
+class DecisionOut(Schema):
+    """What the rules decide, why, and how they came to it. Texts in the caller's language, `trace` as data."""
+
+    decision: DecisionKind
+    headline: str
+    amount: MoneyOut | None
+    rule: str
+    rule_ids: list[str]
+    lines: list[str]
+    share: str | None
+    funding: dict[str, MoneyOut]
+    reasons: list[GroundOut]
+    missing: list[FactOut]
+    explanation: list[ToldOut]
+    trace: list[dict[str, Any]]
+
+
+class ApplicationOut(Schema):
+    """One case."""
+
+    number: str
+    programme: str
+    programme_name: str
+    version: int
+    organisation: str
+    contract_number: str
+    state: ApplicationState
+    state_label: str
+    computed: MoneyOut
+    amount: MoneyOut
+    note: str
+    voucher: str | None
+    submitted_at: datetime
+    decided_at: datetime | None
+
+
+class ApplicationDetailOut(ApplicationOut):
+    """A case with every fact the rules saw and all they answered."""
+
+    request: dict[str, Any]
+    decision: DecisionOut | None
+
+
+class VoucherOut(Schema):
+    """A voucher and its balance: `face` = spent + `held` + `available`. It pays `share` of each bill."""
+
+    number: str
+    application: str
+    programme: str
+    programme_name: str
+    fiscal_year: int
+    state: VoucherState
+    state_label: str
+    face: MoneyOut
+    available: MoneyOut
+    held: MoneyOut
+    share: str
+    services: list[str]
+    valid_from: datetime
+    valid_until: datetime
+
+
+class MovementOut(Schema):
+    """One line of a voucher's statement: `amount` is negative when value left it, `balance` what it came to."""
+
+    id: int
+    kind: JournalKind
+    kind_label: str
+    other: AccountKind
+    other_label: str
+    subject: str
+    amount: MoneyOut
+    balance: MoneyOut
+    at: datetime
+
+
+class ApplicationFilter(Cursor):
+    """``?state=submitted`` is the reviewer's queue."""
+
+    state: ApplicationState | None = None
+
+
+class VoucherFilter(Cursor):
+    """``?state=active`` lists what can be spent."""
+
+    state: VoucherState | None = None
+
+
+def decided(decision: Decision) -> dict[str, Any]:
+    """Return a decision as `DecisionOut`, in the caller's language."""
+    tongue = language()
+    grounds = explanations.reasons(decision, tongue)
+    return {
+        "decision": decision.decision,
+        "headline": explanations.headline(decision, tongue),
+        "amount": None if decision.amount is None else money(decision.amount),
+        "rule": decision.rule,
+        "rule_ids": list(decision.rule_ids),
+        "lines": list(decision.lines),
+        "share": None if decision.share is None else str(decision.share),
+        "funding": {payer: money(part) for payer, part in decision.funding},
+        "reasons": [
+            {
+                "rule": failure.code,
+                "message": ground.message,
+                "remedy": ground.remedy,
+                "details": list(ground.details),
+            }
+            for failure, ground in zip(decision.failures, grounds, strict=True)
+        ],
+        "missing": [{"path": fact.path, "name": fact.name.say(tongue)} for fact in decision.missing],
+        "explanation": [
+            {"outcome": told.outcome, "test": told.test, "text": told.text}
+            for told in explanations.explain(decision, tongue, catalogue=programmes.catalogue())
+        ],
+        "trace": decision.as_json()["trace"],
+    }
+
+
+def _shown(application: Application) -> dict[str, Any]:
+    voucher = getattr(application, "voucher", None)
+    return {
+        "number": application.number,
+        "programme": application.version.programme.code,
+        "programme_name": application.version.name,
+        "version": application.version.number,
+        "organisation": application.organisation.name,
+        "contract_number": application.contract_number,
+        "state": application.state,
+        "state_label": application.get_state_display(),
+        "computed": money(application.computed_fen),
+        "amount": money(application.amount_fen),
+        "note": application.note,
+        "voucher": voucher.number if voucher else None,
+        "submitted_at": application.submitted_at,
+        "decided_at": application.decided_at,
+    }
+
+
+def _detail(application: Application) -> dict[str, Any]:
+    return {
+        **_shown(application),
+        "request": application.request,
+        "decision": decided(Decision.from_json(application.decision)) if application.decision else None,
+    }
+
+
+@assessments.post("/{code}/assess", response={200: DecisionOut, **problems(404, 409)})
+def assess(request: ActorRequest, code: Number, payload: AssessIn) -> dict[str, Any]:
+    """Say what the rules would decide now about the caller's contract. Nothing changes, nothing is reserved."""
+    wanted = services.Wanted(
+        version=programmes.get_version(request.actor, code),
+        contract=payload.contract.value(),
+        stated=payload.stated,
+    )
+    return decided(services.assess(actor=request.actor, wanted=wanted, now=timezone.now()))
+
+
+def _listed(request: ActorRequest) -> QuerySet[Application]:
+    """Return the caller's own applications, or its department's cases. Raises Forbidden for all others."""
+    actor = request.actor
+    if actor.may(Permission.APPLICATION_SUBMIT) or actor.may(Permission.VOUCHER_READ_OWN):
+        return access.own_applications(actor)
+    return access.cases(actor)
+
+
+@applications.get("", response={200: PageOut[ApplicationOut], **problems()})
+def list_applications(request: ActorRequest, wanted: Query[ApplicationFilter]) -> dict[str, Any]:
+    """List an enterprise's own applications, or the cases of a reviewer's or approver's department."""
+    rows = _listed(request)
+    if wanted.state is not None:
+        rows = rows.filter(state=wanted.state.value)
+    return paged(rows, wanted, _shown)
+
+
+@applications.get("/{number}", response={200: ApplicationDetailOut, **problems(404)})
+def get_application(request: ActorRequest, number: Number) -> dict[str, Any]:
+    """Return a case with the facts and the whole decision."""
+    return _detail(access.get_application(request.actor, number))
+
+
+@applications.post("", response={201: ApplicationDetailOut, **problems(404, 409)})
+def submit(request: ActorRequest, payload: ApplicationIn, key: IdempotencyKey) -> tuple[int, dict[str, Any]]:
+    """Apply: the rules decide at once, and what they grant is reserved in the pool.
+
+    State ``supplement`` when facts are missing; 409 with every failing test when the rules refuse.
+    """
+    wanted = services.Wanted(
+        version=programmes.get_version(request.actor, payload.programme),
+        contract=payload.contract.value(),
+        stated=payload.stated,
+    )
+    made = services.submit(actor=request.actor, wanted=wanted, now=timezone.now(), key=key_from(key))
+    return 201, _detail(access.get_application(request.actor, made.number))
+
+
+def _act(request: ActorRequest, number: str, act: Callable[[Application, datetime], object]) -> dict[str, Any]:
+    act(access.get_application(request.actor, number), timezone.now())
+    return _detail(access.get_application(request.actor, number))
+
+
+@applications.post("/{number}/complete", response={200: ApplicationDetailOut, **problems(404, 409)})
+def complete(request: ActorRequest, number: Number, payload: CompleteIn) -> dict[str, Any]:
+    """Bring the missing facts; the rules decide anew."""
+    return _act(
+        request,
+        number,
+        lambda case, now: services.complete(actor=request.actor, application=case, stated=payload.stated, now=now),
+    )
+
+
+@applications.post("/{number}/withdraw", response={200: ApplicationDetailOut, **problems(404, 409)})
+def withdraw(request: ActorRequest, number: Number) -> dict[str, Any]:
+    """Withdraw before it is decided; what was reserved goes back to the pool."""
+    return _act(request, number, lambda case, now: services.withdraw(actor=request.actor, application=case, now=now))
+
+
+@applications.post("/{number}/endorse", response={200: ApplicationDetailOut, **problems(404, 409)})
+def endorse(request: ActorRequest, number: Number, payload: EndorseIn) -> dict[str, Any]:
+    """Pass the first check, with the computed amount or less."""
+    amount = payload.amount.value() if payload.amount else None
+    return _act(
+        request,
+        number,
+        lambda case, now: services.endorse(
+            actor=request.actor, application=case, amount=amount, note=payload.note, now=now
+        ),
+    )
+
+
+@applications.post("/{number}/return", response={200: ApplicationDetailOut, **problems(404, 409)})
+def return_to_applicant(request: ActorRequest, number: Number, payload: NoteIn) -> dict[str, Any]:
+    """Send a case back for more facts; its reservation is released."""
+    return _act(
+        request,
+        number,
+        lambda case, now: services.return_to_applicant(
+            actor=request.actor, application=case, note=payload.note, now=now
+        ),
+    )
+
+
+@applications.post("/{number}/refuse", response={200: ApplicationDetailOut, **problems(404, 409)})
+def refuse(request: ActorRequest, number: Number, payload: NoteIn) -> dict[str, Any]:
+    """Refuse at either stage, with a reason; its reservation is released."""
+    return _act(
+        request,
+        number,
+        lambda case, now: services.refuse(actor=request.actor, application=case, note=payload.note, now=now),
+    )
+
+
+@applications.post("/{number}/approve", response={200: ApplicationDetailOut, **problems(404, 409)})
+def approve(request: ActorRequest, number: Number) -> dict[str, Any]:
+    """Approve as a second person: the voucher is issued, its number is in the answer."""
+    return _act(request, number, lambda case, now: services.approve(actor=request.actor, application=case, now=now))
+
+
+def _voucher(voucher: Voucher, balances: Mapping[int, ledger.AccountBalance]) -> dict[str, Any]:
+    balance = balances[voucher.account_id]
+    return {
+        "number": voucher.number,
+        "application": voucher.application.number,
+        "programme": voucher.programme_code,
+        "programme_name": voucher.application.version.name,
+        "fiscal_year": voucher.fiscal_year,
+        "state": voucher.state,
+        "state_label": voucher.get_state_display(),
+        "face": money(voucher.face_fen),
+        "available": money(balance.available_fen),
+        "held": money(balance.held_fen),
+        "share": f"{voucher.share_num}/{voucher.share_den}",
+        "services": voucher.services,
+        "valid_from": voucher.valid_from,
+        "valid_until": voucher.valid_until,
+    }
+
+
+@vouchers.get("", response={200: PageOut[VoucherOut], **problems()})
+def list_vouchers(request: ActorRequest, wanted: Query[VoucherFilter]) -> dict[str, Any]:
+    """List the vouchers of the caller's organisation with their balances."""
+    rows = access.vouchers_of(request.actor)
+    if wanted.state is not None:
+        rows = rows.filter(state=wanted.state.value)
+    page = paged(rows, wanted, lambda voucher: voucher)
+    balances = ledger.balances(account_ids=[voucher.account_id for voucher in page["items"]])
+    return {**page, "items": [_voucher(voucher, balances) for voucher in page["items"]]}
+
+
+@vouchers.get("/{number}", response={200: VoucherOut, **problems(404)})
+def get_voucher(request: ActorRequest, number: Number) -> dict[str, Any]:
+    """Return a voucher with its balance."""
+    voucher = access.get_voucher(request.actor, number)
+    return _voucher(voucher, ledger.balances(account_ids=[voucher.account_id]))
+
+
+@vouchers.get("/{number}/movements", response={200: PageOut[MovementOut], **problems(404)})
+def movements(request: ActorRequest, number: Number, wanted: Query[Cursor]) -> dict[str, Any]:
+    """Return a voucher's statement from the ledger, newest first, each line with the balance after it.
+
+    What is only held is not on it: see the voucher's `held`.
+    """
+    voucher = access.get_voucher(request.actor, number)
+    page = ledger.statement(account_id=voucher.account_id, before=wanted.before, limit=wanted.limit)
+    return {"items": [_movement(line) for line in page.lines], "next_before": page.next_before}
+
+
+def _movement(line: ledger.StatementLine) -> dict[str, Any]:
+    return {
+        "id": line.transfer_id,
+        "kind": line.kind,
+        "kind_label": gettext(JOURNAL_KINDS[line.kind].label),
+        "other": line.other_kind,
+        "other_label": gettext(ACCOUNT_KINDS[line.other_kind].label),
+        "subject": f"{line.source_type}:{line.source_id}",
+        "amount": money(line.amount_fen),
+        "balance": money(line.balance_fen),
+        "at": line.effective_at,
+    }

@@ -1,0 +1,196 @@
+"""Endpoints of programmes: read them in words, import, publish and suspend versions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Annotated, Any
+
+from django.utils import timezone
+from ninja import Query, Router, Schema
+from pydantic import Field
+
+from portal.wire import (
+    ActorRequest,
+    Cursor,
+    Document,
+    MoneyIn,
+    MoneyOut,
+    Number,
+    PageOut,
+    StrictIn,
+    Whole,
+    money,
+    paged,
+    problems,
+)
+from vouchers.programmes import access, queries, services, wording
+from vouchers.programmes.models import ProgrammeVersion
+from vouchers.programmes.states import VersionAction, VersionState
+
+router = Router(tags=["programmes"])
+
+VersionNumber = Annotated[int, Field(ge=1, le=10**6)]
+
+
+class PoolOut(Schema):
+    """What a programme's pool of one fiscal year has left, and what undecided applications have reserved of it."""
+
+    fiscal_year: int
+    available: MoneyOut
+    reserved: MoneyOut
+
+
+class ProgrammeOut(Schema):
+    """One version of a programme."""
+
+    code: str
+    version: int
+    name: str
+    name_en: str
+    state: VersionState
+    state_label: str
+    department: str
+    fiscal_year: int
+    budget: MoneyOut
+    imported_at: datetime
+    published_at: datetime | None
+    pools: list[PoolOut]
+
+
+class SectionOut(Schema):
+    """A heading and its sentences."""
+
+    title: str
+    sentences: list[str]
+
+
+class ProgrammeDetailOut(ProgrammeOut):
+    """A version with its document and the same rules in words, in both languages."""
+
+    digest: str
+    document: dict[str, Any]
+    words: dict[str, list[SectionOut]]
+
+
+class ProgrammeIn(StrictIn):
+    """A programme file, and the budget that publishing it adds to the pool of `fiscal_year`."""
+
+    document: Document
+    budget: MoneyIn
+    fiscal_year: Whole
+
+
+class ProgrammeFilter(Cursor):
+    """``?state=published`` lists what takes applications now."""
+
+    state: VersionState | None = None
+
+
+def shown(version: ProgrammeVersion, pools: Iterable[queries.Pool]) -> dict[str, Any]:
+    """Return a version as `ProgrammeOut`."""
+    return {
+        "code": version.programme.code,
+        "version": version.number,
+        "name": version.name,
+        "name_en": version.name_en,
+        "state": version.state,
+        "state_label": version.get_state_display(),
+        "department": version.programme.department.name,
+        "fiscal_year": version.fiscal_year,
+        "budget": money(version.budget_fen),
+        "imported_at": version.imported_at,
+        "published_at": version.published_at,
+        "pools": [
+            {
+                "fiscal_year": pool.fiscal_year,
+                "available": money(pool.available_fen),
+                "reserved": money(pool.reserved_fen),
+            }
+            for pool in pools
+        ],
+    }
+
+
+def _detail(version: ProgrammeVersion) -> dict[str, Any]:
+    scheme, known = access.scheme_of(version), access.catalogue()
+    pools = queries.pools([version.programme_id]).get(version.programme_id, [])
+    return {
+        **shown(version, pools),
+        "digest": version.digest,
+        "document": version.document,
+        "words": {
+            language: [
+                {"title": section.title, "sentences": list(section.sentences)}
+                for section in wording.describe(scheme, language, catalogue=known)
+            ]
+            for language in ("zh", "en")
+        },
+    }
+
+
+@router.get("", response={200: PageOut[ProgrammeOut], **problems()})
+def list_programmes(request: ActorRequest, wanted: Query[ProgrammeFilter]) -> dict[str, Any]:
+    """List the versions the caller may see: published ones, and drafts of its own department."""
+    versions = access.visible_to(request.actor)
+    if wanted.state is not None:
+        versions = versions.filter(state=wanted.state.value)
+    page = paged(versions, wanted, lambda version: version)
+    pools = queries.pools({version.programme_id for version in page["items"]})
+    return {**page, "items": [shown(version, pools.get(version.programme_id, [])) for version in page["items"]]}
+
+
+@router.get("/{code}", response={200: ProgrammeDetailOut, **problems(404)})
+def get_programme(request: ActorRequest, code: Number, version: VersionNumber | None = None) -> dict[str, Any]:
+    """Return a programme with its rules in words; without `version` the one in force, else the newest."""
+    return _detail(access.get_version(request.actor, code, version))
+
+
+@router.post("", response={201: ProgrammeDetailOut, **problems(409)})
+def import_programme(request: ActorRequest, payload: ProgrammeIn) -> tuple[int, dict[str, Any]]:
+    """Store a programme file as the next draft of its code. 422 names every problem of the file by its path."""
+    version = services.import_version(
+        actor=request.actor,
+        raw=json.dumps(payload.document, ensure_ascii=False).encode(),
+        budget=payload.budget.value(),
+        fiscal_year=payload.fiscal_year,
+        now=timezone.now(),
+    )
+    return 201, _detail(access.get_version(request.actor, version.programme.code, version.number))
+
+
+def _act(
+    request: ActorRequest, code: str, number: int, act: Callable[[ProgrammeVersion, datetime], object]
+) -> dict[str, Any]:
+    act(access.get_version(request.actor, code, number), timezone.now())
+    return _detail(access.get_version(request.actor, code, number))
+
+
+@router.post("/{code}/versions/{number}/publish", response={200: ProgrammeDetailOut, **problems(404, 409)})
+def publish(request: ActorRequest, code: Number, number: VersionNumber) -> dict[str, Any]:
+    """Put a draft in force, as another person than the one who imported it; its budget goes into the pool."""
+    return _act(
+        request, code, number, lambda version, now: services.publish(actor=request.actor, version=version, now=now)
+    )
+
+
+def _change(request: ActorRequest, code: str, number: int, action: VersionAction) -> dict[str, Any]:
+    return _act(
+        request,
+        code,
+        number,
+        lambda version, now: services.change_state(actor=request.actor, version=version, action=action, now=now),
+    )
+
+
+@router.post("/{code}/versions/{number}/suspend", response={200: ProgrammeDetailOut, **problems(404, 409)})
+def suspend(request: ActorRequest, code: Number, number: VersionNumber) -> dict[str, Any]:
+    """Take no more applications, with effect at once; vouchers already issued stay good."""
+    return _change(request, code, number, VersionAction.SUSPEND)
+
+
+@router.post("/{code}/versions/{number}/resume", response={200: ProgrammeDetailOut, **problems(404, 409)})
+def resume(request: ActorRequest, code: Number, number: VersionNumber) -> dict[str, Any]:
+    """Take applications again."""
+    return _change(request, code, number, VersionAction.RESUME)
