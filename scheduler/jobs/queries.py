@@ -12,6 +12,7 @@ from django.db.models import Count, Q, Sum
 from django.db.models.functions import Coalesce
 
 from portal.kernel.errors import Reason, noop
+from portal.kernel.money import Money
 from scheduler.jobs import access, ports, rules
 from scheduler.jobs.models import Job
 from scheduler.resources import queries as rates
@@ -103,7 +104,7 @@ def loads_of(partition_ids: Iterable[int]) -> dict[int, Load]:
             cards_in_use=Coalesce(Sum("cards", filter=on_cards), 0),
         )
     )
-    return {row.pop("partition_id"): Load(**row) for row in found}
+    return {row["partition_id"]: Load(row["running"], row["waiting"], row["cards_in_use"]) for row in found}
 
 
 def ahead_of(job: Job) -> int:
@@ -131,7 +132,7 @@ def cost_so_far_fen(job: Job, *, now: datetime) -> int:
     elapsed = int(((job.ended_at or now) - job.started_at).total_seconds())
     price = resource_rules.price(
         unit=unit,
-        unit_price=resource_rules.Money(job.charge.quote["unit_price_fen"]),
+        unit_price=Money(job.charge.quote["unit_price_fen"]),
         duration_s=max(0, elapsed),
         count=job.cards if unit is resource_rules.Unit.CARD_HOUR else job.cpus,
     )
