@@ -92,6 +92,7 @@ POSITIONAL = {
     ("dispatching.py", "spec_of"),
     ("dispatching.py", "observe"),
     ("services.py", "terms_of"),
+    ("services.py", "charge_of"),
 }
 """Small verbs on one thing, used beside their definition."""
 

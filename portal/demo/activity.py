@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from portal.demo.people import People
+from portal.kernel.actors import Actor
 from portal.kernel.errors import Refused
 from portal.kernel.money import Money
 from portal.kernel.period import Period
@@ -159,7 +160,7 @@ def _lab_of(story: Story, resource: Resource) -> str:
     return next(key for key, org in story.people.organisations.items() if org.pk == resource.owner_id)
 
 
-def _one(story: Story, resource: Resource, keeper: object, firm: str, period: Period) -> None:
+def _one(story: Story, resource: Resource, keeper: Actor, firm: str, period: Period) -> None:
     asked = min(story.now, period.start) - timedelta(days=story.dice.choice([1, 2, 3]), hours=story.dice.randrange(5))
     booking = bookings.request_booking(
         actor=story.people.actors[f"clerk-{firm}"],
@@ -174,17 +175,17 @@ def _one(story: Story, resource: Resource, keeper: object, firm: str, period: Pe
     )
     if period.start > story.now and story.dice.random() < 0.3:
         return
-    bookings.confirm(actor=keeper, booking=booking, now=asked + timedelta(minutes=40))  # type: ignore[arg-type]
+    bookings.confirm(actor=keeper, booking=booking, now=asked + timedelta(minutes=40))
     if period.start > story.now:
         return
-    bookings.start_session(actor=keeper, booking=booking, started_at=period.start, now=period.start)  # type: ignore[arg-type]
+    bookings.start_session(actor=keeper, booking=booking, started_at=period.start, now=period.start)
     if period.end <= story.now:
         early = timedelta(minutes=story.dice.choice([0, 0, 7, 15, 23]))
         bookings.finish_session(
             actor=keeper,
             booking=booking,
             ended_at=period.end - early,
-            now=story.now,  # type: ignore[arg-type]
+            now=story.now,
         )
 
 

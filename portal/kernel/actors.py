@@ -60,6 +60,20 @@ class Actor:
         """Who signs a ledger journal: unlike the label, never the same for two persons."""
         return f"{self.label} #{self.user_id}" if self.user_id is not None else self.label
 
+    @property
+    def acting_for(self) -> int:
+        """The organisation acted for. Raises Forbidden where there is none: nothing can be done for nobody."""
+        if self.organisation_id is None:
+            raise Forbidden
+        return self.organisation_id
+
+    @property
+    def person(self) -> int:
+        """The user who answers for the act. Raises Forbidden where there is none: some acts are a person's alone."""
+        if self.user_id is None:
+            raise Forbidden
+        return self.user_id
+
     def may(self, permission: Permission) -> bool:
         return permission in self.permissions
 

@@ -54,7 +54,7 @@ def actor_for_token(secret: str) -> Actor | None:
 
 def get_own(actor: Actor) -> Organisation:
     """Return the organisation the actor acts for. Raises NotFound."""
-    organisation = Organisation.objects.filter(pk=actor.organisation_id).first()
+    organisation = Organisation.objects.filter(pk=actor.acting_for).first()
     if organisation is None:
         raise NotFound
     return organisation
@@ -65,7 +65,7 @@ def get_member(actor: Actor, member_id: int) -> Member:
     actor.require(Permission.MEMBERS_MANAGE)
     member = (
         Member.objects.select_related("user", "organisation")
-        .filter(pk=member_id, organisation_id=actor.organisation_id, left_at__isnull=True)
+        .filter(pk=member_id, organisation_id=actor.acting_for, left_at__isnull=True)
         .first()
     )
     if member is None:
@@ -76,7 +76,7 @@ def get_member(actor: Actor, member_id: int) -> Member:
 def get_token(actor: Actor, token_id: int) -> ApiToken:
     """Return a token of the actor's own organisation. Raises NotFound."""
     actor.require(Permission.MEMBERS_MANAGE)
-    token = ApiToken.objects.filter(pk=token_id, organisation_id=actor.organisation_id).first()
+    token = ApiToken.objects.filter(pk=token_id, organisation_id=actor.acting_for).first()
     if token is None:
         raise NotFound
     return token

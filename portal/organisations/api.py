@@ -11,7 +11,7 @@ from pydantic import Field
 
 from portal.organisations import access, rules, services
 from portal.organisations.auth import MemberAuth
-from portal.organisations.models import Organisation
+from portal.organisations.models import Organisation, User
 from portal.wire import ActorRequest, Line, StrictIn, problems
 
 router = Router(tags=["organisations"])
@@ -63,8 +63,9 @@ def register(request: HttpRequest, payload: OrganisationIn) -> tuple[int, dict[s
 
     Providers and departments are entered by the portal's operator.
     """
+    assert isinstance(request.user, User), "MemberAuth lets nobody else in"
     organisation = services.register(
-        user=request.user,  # type: ignore[arg-type]  MemberAuth lets nobody else in
+        user=request.user,
         kind=rules.Kind.ENTERPRISE,
         names={"zh": payload.name, "en": payload.name_en},
         credit_code=payload.credit_code,

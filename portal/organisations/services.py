@@ -168,7 +168,7 @@ def create_token(*, actor: Actor, name: str, roles: Sequence[str], now: datetime
         prefix=secret[:9],
         digest=access.digest(secret),
         roles=checked,
-        created_by_id=actor.user_id,
+        created_by_id=actor.person,
         created_at=now,
     )
     audit.record(

@@ -169,7 +169,7 @@ def wants_csv(request: HttpRequest) -> bool:
     return request.GET.get("format") == "csv"
 
 
-def csv_response(name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> HttpResponse:
+def csv_response(name: str, header: Sequence[object], rows: Iterable[Sequence[Any]]) -> HttpResponse:
     """Return a CSV file that a spreadsheet opens as text: UTF-8 with BOM, and no cell that starts a formula."""
     buffer = io.StringIO()
     writer = csv.writer(buffer)

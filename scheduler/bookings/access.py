@@ -14,7 +14,7 @@ RELATED = ("resource", "resource__owner", "organisation", "booked_by", "charge",
 def own_bookings(actor: Actor) -> QuerySet[Booking]:
     """Return the bookings the actor's organisation made. Raises Forbidden without the permission."""
     actor.require(Permission.BOOKING_REQUEST)
-    return Booking.objects.filter(organisation_id=actor.organisation_id).select_related(*RELATED)
+    return Booking.objects.filter(organisation_id=actor.acting_for).select_related(*RELATED)
 
 
 def served_bookings(actor: Actor) -> QuerySet[Booking]:

@@ -78,21 +78,20 @@ def request_booking(*, actor: Actor, wanted: Wanted, now: datetime, key: str) ->
         }
     )
     resources.lock(resource_ids=[wanted.resource.pk])
-    if existing := Booking.objects.filter(organisation_id=actor.organisation_id, key=key).first():
+    if existing := Booking.objects.filter(organisation_id=actor.acting_for, key=key).first():
         idempotency.check_replay(stored=existing.fingerprint, asked=print_)
         return existing
     quote = queries.quote(
-        wanted.resource, period=wanted.period, voucher=wanted.voucher, organisation_id=actor.organisation_id, now=now
+        wanted.resource, period=wanted.period, voucher=wanted.voucher, organisation_id=actor.acting_for, now=now
     )
     if quote.reasons:
         raise _refused(list(quote.reasons), wanted=wanted, now=now)
-    assert actor.organisation_id is not None
     booking = _claim(actor=actor, wanted=wanted, blocked=quote.blocked, key=key, fingerprint=print_, now=now)
     booking.charge = charges.hold(
         bill=charges.Bill(
             subject=f"booking:{booking.number}",
             service=resource_rules.ServiceClass.INSTRUMENT_USE.value,
-            payer_id=actor.organisation_id,
+            payer_id=actor.acting_for,
             provider_id=wanted.resource.owner_id,
             price=quote.price.amount,
             quote=quote.price.as_json(),
@@ -109,11 +108,10 @@ def request_booking(*, actor: Actor, wanted: Wanted, now: datetime, key: str) ->
 
 def _claim(*, actor: Actor, wanted: Wanted, blocked: Period, key: str, fingerprint: str, now: datetime) -> Booking:
     """Write the booking and its claim. Raises Refused where the exclusion constraint finds a rival's claim."""
-    assert actor.organisation_id is not None
     booking = Booking.objects.create(
         number=next_number(prefix="B", now=now),
         resource=wanted.resource,
-        organisation_id=actor.organisation_id,
+        organisation_id=actor.acting_for,
         booked_by_id=actor.user_id,
         title=wanted.title.strip(),
         starts_at=wanted.period.start,
@@ -164,11 +162,17 @@ def _move(booking: Booking, action: rules.BookingAction, *, now: datetime, note:
     booking.state = state.value
     booking.updated_at = now
     booking.decision_note = note or booking.decision_note
-    booking.sequence = F("sequence") + 1  # type: ignore[assignment]
+    booking.sequence = F("sequence") + 1
     booking.save(update_fields=["state", "updated_at", "decision_note", "sequence"])
     booking.refresh_from_db(fields=["sequence"])
     Claim.objects.filter(booking=booking).update(state=rules.CLAIM_STATE[state])
     resources.touch_calendar(resource_id=booking.resource_id)
+
+
+def charge_of(booking: Booking) -> int:
+    """Return the id of a booking's charge: every booking has one from the moment it is committed."""
+    assert booking.charge_id is not None
+    return booking.charge_id
 
 
 def _serve(actor: Actor, booking: Booking, permission: Permission) -> Booking:
@@ -195,7 +199,7 @@ def decline(*, actor: Actor, booking: Booking, note: str, now: datetime) -> Book
     if not note.strip():
         raise NoteMissing(field="note")
     _move(locked, rules.BookingAction.DECLINE, now=now, note=note.strip()[:200])
-    charges.release(charge_id=locked.charge_id, reason="declined", actor=actor, now=now)
+    charges.release(charge_id=charge_of(locked), reason="declined", actor=actor, now=now)
     _record(locked, action="booking.declined", actor=actor, now=now)
     return locked
 
@@ -208,7 +212,7 @@ def cancel(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
     if locked.organisation_id != actor.organisation_id:
         raise Forbidden
     _move(locked, rules.BookingAction.CANCEL, now=now)
-    charges.release(charge_id=locked.charge_id, reason="cancelled", actor=actor, now=now)
+    charges.release(charge_id=charge_of(locked), reason="cancelled", actor=actor, now=now)
     _record(locked, action="booking.cancelled", actor=actor, now=now)
     return locked
 
@@ -251,7 +255,7 @@ def finish_session(*, actor: Actor, booking: Booking, ended_at: datetime, now: d
         unit_price=Money(locked.charge.quote["unit_price_fen"]),
         duration_s=record.duration_s,
     )
-    charges.capture(charge_id=locked.charge_id, actual=actual.amount, measured=actual.as_json(), actor=actor, now=now)
+    charges.capture(charge_id=charge_of(locked), actual=actual.amount, measured=actual.as_json(), actor=actor, now=now)
     _record(locked, action="session.finished", actor=actor, now=now, duration_s=record.duration_s)
     return locked
 
@@ -270,7 +274,7 @@ def lapse_overdue(*, now: datetime) -> int:
         if locked.state != rules.BookingState.REQUESTED.value:
             continue
         _move(locked, rules.BookingAction.LAPSE, now=now)
-        charges.release(charge_id=locked.charge_id, reason="lapsed", actor=actor, now=now)
+        charges.release(charge_id=charge_of(locked), reason="lapsed", actor=actor, now=now)
         _record(locked, action="booking.lapsed", actor=actor, now=now)
         lapsed += 1
     return lapsed

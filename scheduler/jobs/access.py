@@ -18,9 +18,7 @@ RELATED = ("partition", "partition__cluster", "partition__cluster__owner", "orga
 def visible_to(actor: Actor) -> QuerySet[Job]:
     """Return the jobs of the actor's organisation. Raises Forbidden without the permission."""
     actor.require(Permission.JOB_SUBMIT)
-    return Job.objects.filter(organisation_id=actor.organisation_id).select_related(
-        *RELATED, "charge", "charge__voucher"
-    )
+    return Job.objects.filter(organisation_id=actor.acting_for).select_related(*RELATED, "charge", "charge__voucher")
 
 
 def get_job(actor: Actor, number: str) -> Job:

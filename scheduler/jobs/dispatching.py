@@ -67,7 +67,7 @@ def _conclude(
             services.move(job, rules.JobAction.REFUSE)
             job.reason = code
             job.settled_at = now
-            charges.release(charge_id=job.charge_id, reason="rejected", actor=services.SYSTEM, now=now)
+            charges.release(charge_id=services.charge_of(job), reason="rejected", actor=services.SYSTEM, now=now)
             logger.warning("job.rejected", job=job.number, code=code, detail=detail)
         case ports.NotSent(detail=detail):
             services.move(job, rules.JobAction.RETRY)

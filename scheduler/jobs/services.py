@@ -75,13 +75,12 @@ def submit(*, actor: Actor, wanted: Wanted, now: datetime, key: str, dispatch: C
             "voucher": wanted.voucher.number if wanted.voucher else None,
         }
     )
-    if existing := Job.objects.filter(organisation_id=actor.organisation_id, key=key).first():
+    if existing := Job.objects.filter(organisation_id=actor.acting_for, key=key).first():
         idempotency.check_replay(stored=existing.fingerprint, asked=print_)
         return existing
     quote = queries.quote(wanted.partition, ask=ask, voucher=wanted.voucher, now=now)
     if quote.reasons:
         raise Refused(quote.reasons)
-    assert actor.organisation_id is not None
     job, created = _enter(actor=actor, wanted=wanted, script=script, key=key, fingerprint=print_, now=now)
     if not created:
         idempotency.check_replay(stored=job.fingerprint, asked=print_)
@@ -90,7 +89,7 @@ def submit(*, actor: Actor, wanted: Wanted, now: datetime, key: str, dispatch: C
         bill=charges.Bill(
             subject=f"job:{job.number}",
             service=resource_rules.ServiceClass.COMPUTE.value,
-            payer_id=actor.organisation_id,
+            payer_id=actor.acting_for,
             provider_id=wanted.partition.cluster.owner_id,
             price=quote.price.amount,
             quote=quote.price.as_json(),
@@ -109,7 +108,7 @@ def _enter(*, actor: Actor, wanted: Wanted, script: str, key: str, fingerprint: 
     """Write the row, or find the one a rival with the same key has just written."""
     ask = wanted.ask
     return Job.objects.get_or_create(
-        organisation_id=actor.organisation_id,
+        organisation_id=actor.acting_for,
         key=key,
         defaults={
             "number": next_number(prefix="J", now=now),
@@ -138,6 +137,12 @@ def record(job: Job, *, action: str, actor: Actor, now: datetime, **data: Any) -
         organisations=[job.organisation_id],
         data={"state": job.state, **data},
     )
+
+
+def charge_of(job: Job) -> int:
+    """Return the id of a job's charge: every job has one from the moment it is committed."""
+    assert job.charge_id is not None
+    return job.charge_id
 
 
 def lock(job_id: int) -> Job:
@@ -169,7 +174,7 @@ def cancel(*, actor: Actor, job: Job, now: datetime, ask_cluster: Callable[[int]
         move(locked, rules.JobAction.WITHDRAW)
         locked.settled_at = now
         locked.save()
-        charges.release(charge_id=locked.charge_id, reason="cancelled", actor=actor, now=now)
+        charges.release(charge_id=charge_of(locked), reason="cancelled", actor=actor, now=now)
         record(locked, action="job.cancelled", actor=actor, now=now)
     elif locked.cancel_asked_at is None:
         locked.cancel_asked_at = now

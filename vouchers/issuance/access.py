@@ -25,7 +25,7 @@ def own_applications(actor: Actor) -> QuerySet[Application]:
     """Return the applications of the actor's organisation."""
     if not (actor.may(Permission.APPLICATION_SUBMIT) or actor.may(Permission.VOUCHER_READ_OWN)):
         raise Forbidden
-    return Application.objects.filter(organisation_id=actor.organisation_id).select_related(*RELATED)
+    return Application.objects.filter(organisation_id=actor.acting_for).select_related(*RELATED)
 
 
 def cases(actor: Actor) -> QuerySet[Application]:

@@ -37,7 +37,7 @@ def registered_facts(organisation: Organisation) -> dict[str, Any]:
     return {"type": "enterprise", "legal_person": True, "region": organisation.city, **organisation.facts}
 
 
-def awards_of(organisation_id: int | None, *, besides: int | None = None) -> list[facts.Award]:
+def awards_of(organisation_id: int, *, besides: int = 0) -> list[facts.Award]:
     """Return the organisation's earlier awards that still count. One query."""
     found = Application.objects.filter(organisation_id=organisation_id, state__in=COUNTED).exclude(pk=besides)
     return [
@@ -61,7 +61,7 @@ def pool_of(version: ProgrammeVersion) -> Money:
 
 def request_for(
     *,
-    organisation_id: int | None,
+    organisation_id: int,
     version: ProgrammeVersion,
     contract: facts.Contract,
     stated: Mapping[str, Any],

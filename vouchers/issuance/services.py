@@ -66,7 +66,7 @@ def _request(actor: Actor, wanted: Wanted, now: datetime) -> dict[str, Any]:
     if reasons := facts.contract_reasons(wanted.contract, today=today):
         raise Refused(reasons)
     return queries.request_for(
-        organisation_id=actor.organisation_id,
+        organisation_id=actor.acting_for,
         version=wanted.version,
         contract=wanted.contract,
         stated=wanted.stated,
@@ -86,15 +86,14 @@ def submit(*, actor: Actor, wanted: Wanted, now: datetime, key: str) -> Applicat
     print_ = idempotency.fingerprint(
         {"version": wanted.version.pk, "contract": request["contract"], "stated": dict(wanted.stated)}
     )
-    if existing := Application.objects.filter(organisation_id=actor.organisation_id, key=key).first():
+    if existing := Application.objects.filter(organisation_id=actor.acting_for, key=key).first():
         idempotency.check_replay(stored=existing.fingerprint, asked=print_)
         return existing
     version = ProgrammeVersion.objects.select_related("programme").get(pk=wanted.version.pk)
     if version.state != VersionState.PUBLISHED.value:
         raise rules.NotOpen
-    assert actor.organisation_id is not None
     application, created = Application.objects.get_or_create(
-        organisation_id=actor.organisation_id,
+        organisation_id=actor.acting_for,
         key=key,
         defaults={
             "number": next_number(prefix="A", now=now),
@@ -211,9 +210,7 @@ def _move(application: Application, action: rules.ApplicationAction) -> None:
 
 
 @transaction.atomic
-def endorse(
-    *, actor: Actor, application: Application, amount: Money | None, note: str, now: datetime
-) -> Application:
+def endorse(*, actor: Actor, application: Application, amount: Money | None, note: str, now: datetime) -> Application:
     """Pass the first check, with the computed amount or less. Raises AmountRaised, SamePerson, InvalidTransition."""
     locked = _case(actor, application, Permission.APPLICATION_REVIEW)
     _move(locked, rules.ApplicationAction.ENDORSE)

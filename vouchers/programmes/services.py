@@ -79,7 +79,7 @@ def import_version(*, actor: Actor, raw: bytes, budget: Money, fiscal_year: int,
         digest=digest,
         budget_fen=budget.fen,
         fiscal_year=fiscal_year,
-        imported_by_id=actor.user_id,
+        imported_by_id=actor.person,
         imported_at=now,
     )
     _record(version, action="programme.imported", actor=actor, now=now)

@@ -41,7 +41,7 @@ def draft(*, actor: Actor, provider: Organisation, now: datetime) -> SettlementB
         number=next_number(prefix="S", now=now),
         provider=provider,
         total_fen=sum(row.amount_fen for row in due),
-        created_by_id=actor.user_id,
+        created_by_id=actor.person,
         created_at=now,
     )
     SettlementLine.objects.bulk_create(
