@@ -1,0 +1,276 @@
+"""Ask for time on an instrument: the form, its price while it changes, and the request itself."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from fractions import Fraction
+from typing import Any, Concatenate, ParamSpec
+
+from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext
+
+from portal.http import Explained, explain_reason
+from portal.kernel.actors import Permission
+from portal.kernel.errors import PortalError, Reason
+from portal.kernel.idempotency import KeyReused
+from portal.kernel.period import Period
+from portal.pages import purses, shell, slots, weeks
+from scheduler.availability.models import OpeningHours
+from scheduler.bookings import access, queries, services
+from scheduler.bookings.models import Booking
+from scheduler.resources import access as resources
+from scheduler.resources import queries as rates
+from scheduler.resources.rules import NoRate, Price
+from vouchers.charges import services as charges
+from vouchers.charges.rules import Split
+from vouchers.issuance import access as vouchers
+
+__all__ = ["arrived", "instrument_book", "instrument_quote", "signing_in_first"]
+
+P = ParamSpec("P")
+AHEAD = timedelta(days=14)
+
+
+def signing_in_first(
+    view: Callable[Concatenate[HttpRequest, P], HttpResponse],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    """Send a stranger whose script asked for a dialog to the sign-in *page*, and from there back to the form."""
+
+    @functools.wraps(view)
+    def wrapped(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        if shell.stranger_or_actor(request) is None and request.headers.get("HX-Request"):
+            target = redirect_to_login(request.get_full_path())["Location"]
+            return HttpResponse(status=204, headers={"HX-Redirect": target})
+        return view(request, *args, **kwargs)
+
+    return wrapped
+
+
+def arrived(request: HttpRequest, url: str) -> HttpResponse:
+    """Go on after an act: a redirect, or for a dialog the order to leave the page."""
+    if request.headers.get("HX-Request"):
+        return HttpResponse(status=204, headers={"HX-Redirect": url})
+    return redirect(url)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a booking form shows below its fields: the price and who pays it, or why it cannot be."""
+
+    price: Price | None = None
+    split: Split | None = None
+    share: Fraction | None = None
+    reasons: Sequence[Mapping[str, str]] = ()
+    alternatives: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def seconds(self) -> Fraction:
+        """Return how long is paid for."""
+        return self.price.quantity * 3600 if self.price else Fraction(0)
+
+    @property
+    def seen(self) -> str:
+        """Return what the person saw when pressing the button: price and voucher's part, in fen."""
+        return f"{self.price.amount.fen}/{self.split.voucher.fen}" if self.price and self.split else ""
+
+
+class Desk:
+    """One visit to an instrument's booking form: who asks, for which instrument, when, with which vouchers."""
+
+    def __init__(self, request: HttpRequest, number: str) -> None:
+        self.request = request
+        self.now = timezone.now()
+        self.actor = shell.actor_of(request)
+        self.resource = resources.get_instrument(self.actor, number)
+        self.hours = list(OpeningHours.objects.filter(resource=self.resource))
+        self.purses = purses.purses_of(self.actor, now=self.now)
+
+    def form(self, data: Mapping[str, Any] | None, **more: Any) -> slots.BookingForm:
+        return slots.BookingForm(
+            data,
+            resource=self.resource,
+            options=slots.options_of(self.resource, self.hours),
+            purses=[(purse.voucher.number, purse.label) for purse in self.purses],
+            **more,
+        )
+
+    def unjudged(self, form: slots.BookingForm) -> slots.BookingForm:
+        """Return the form with the same values and no verdict on what nobody has had the time to type."""
+        return self.form(None, initial={name: form[name].value() for name in form.fields})
+
+    def proposal(self) -> slots.BookingForm:
+        """Return the form filled in from the address, paying with the first voucher that can pay its share."""
+        query = self.request.GET
+        free: Sequence[Period] = ()
+        if not (query.get("day") and query.get("start")):
+            day = slots.day_of(query.get("day", ""))
+            window = weeks.week_window([day]) if day else Period(self.now, self.now + AHEAD)
+            free = weeks.look([self.resource], window=window, now=self.now)[self.resource.pk].free
+        values = slots.propose(query, resource=self.resource, free=free)
+        form = self.form({**values, "voucher": query.get("voucher", "")})
+        if "voucher" in query or not form.timed or not self.purses:
+            return form
+        try:
+            price = self.price(form.period())
+        except PortalError:
+            return form
+        return self.form({**values, "voucher": purses.first_that_pays(self.purses, price.amount, now=self.now)})
+
+    def price(self, period: Period) -> Price:
+        """Price a period. Raises NoRate."""
+        rate = rates.rate_of_resource(self.resource.pk, at=self.now)
+        if rate is None:
+            raise NoRate(field="instrument")
+        return rates.priced(rate, duration_s=int(period.duration.total_seconds()))
+
+    def voucher(self, form: slots.BookingForm) -> Any | None:
+        """Return the chosen voucher, None to pay all oneself. Raises NotFound at the field for a foreign one."""
+        number = form.cleaned_data.get("voucher") or ""
+        if not number:
+            return None
+        known = {purse.voucher.number: purse.voucher for purse in self.purses}
+        return known.get(number) or vouchers.get_voucher(self.actor, number)
+
+    def wanted(self, form: slots.BookingForm) -> services.Wanted:
+        """Return what a valid form asks for. Raises LocalTimeMissing, BadPeriod, NotFound."""
+        return services.Wanted(
+            resource=self.resource,
+            period=form.period(),
+            title=form.cleaned_data["title"],
+            voucher=self.voucher(form),
+        )
+
+    def seen(self, wanted: services.Wanted) -> str:
+        """Return what the form must have shown for this request. Raises NoRate."""
+        price = self.price(wanted.period)
+        return Offer(price, charges.split_of(voucher=wanted.voucher, price=price.amount)).seen
+
+    def offer(self, form: slots.BookingForm) -> Offer:
+        """Price what the form asks for and collect everything against it."""
+        if not form.timed:
+            return Offer()
+        made, error = shell.attempt(lambda: self._offer(form))
+        if error is not None:
+            return Offer(reasons=slots.renamed(error, slots.NAMES).reasons)
+        assert isinstance(made, Offer)
+        return made
+
+    def _offer(self, form: slots.BookingForm) -> Offer:
+        period, voucher = form.period(), self.voucher(form)
+        quote = queries.quote(
+            self.resource, period=period, voucher=voucher, organisation_id=self.actor.organisation_id, now=self.now
+        )
+        elsewhere: Sequence[Period] = ()
+        if any(reason.field in {"starts_at", "ends_at"} for reason in quote.reasons):
+            elsewhere = queries.alternatives(self.resource, wanted=period, now=self.now)
+        return Offer(
+            price=quote.price,
+            split=quote.split,
+            share=charges.terms_of(voucher).share if voucher else None,
+            reasons=[_told(reason) for reason in quote.reasons],
+            alternatives=self.links(form, elsewhere),
+        )
+
+    def links(self, form: slots.BookingForm, periods: Sequence[Period]) -> list[Mapping[str, Any]]:
+        """Return free periods as addresses of this form, paid the same way."""
+        voucher = form.cleaned_data.get("voucher") or ""
+        return [
+            {"period": period, "url": slots.book_link(self.resource, period, voucher=voucher)} for period in periods
+        ]
+
+    def show(
+        self, form: slots.BookingForm, offer: Offer, *, error: Explained | None = None, key: str = ""
+    ) -> HttpResponse:
+        """Render the form. `error` is why a request was not taken; its status is the answer's."""
+        context = {
+            "resource": self.resource,
+            "hours": weeks.hours_in_words(self.hours),
+            "form": form,
+            "offer": offer,
+            "error": error,
+            "key": key or shell.new_key(),
+            "path": reverse("instrument_book", args=[self.resource.number]),
+        }
+        status = error.status if error else 422 if form.errors else 200
+        return shell.page(self.request, "instruments/book.html", context, status=status)
+
+
+def _told(reason: Reason) -> Mapping[str, str]:
+    told = explain_reason(reason)
+    return {**told, "field": slots.NAMES.get(told["field"], told["field"])}
+
+
+@signing_in_first
+@shell.needs(Permission.BOOKING_REQUEST)
+def instrument_book(request: HttpRequest, number: str) -> HttpResponse:
+    """Show the booking form with its price, and take the request."""
+    desk = Desk(request, number)
+    key = request.POST.get("idempotency_key", "")
+    form = desk.form(request.POST) if request.method == "POST" else desk.proposal()
+    if request.method != "POST" or request.POST.get("act") == "quote":
+        return desk.show(desk.unjudged(form), desk.offer(form), key=key)
+    if not form.is_valid():
+        return desk.show(form, desk.offer(form), key=key)
+    wanted, error = shell.attempt(lambda: desk.wanted(form))
+    if error is None:
+        seen, error = shell.attempt(lambda: desk.seen(wanted))
+    if error is not None:
+        return desk.show(form, desk.offer(form), error=slots.put_back(form, error, slots.NAMES), key=key)
+    if request.POST.get("seen") != seen and not _made_before(desk, key):
+        # The time or the means of payment changed after the price was shown: show it, then ask again.
+        return desk.show(form, desk.offer(form), error=_price_changed(), key=key)
+    return _request(desk, form, wanted)
+
+
+def _made_before(desk: Desk, key: str) -> Booking | None:
+    return access.own_bookings(desk.actor).filter(key=key).first()
+
+
+def _request(desk: Desk, form: slots.BookingForm, wanted: services.Wanted) -> HttpResponse:
+    """Make the request; on refusal show the form again with all reasons and what is free instead."""
+    request = desk.request
+    key = request.POST.get("idempotency_key", "")
+    made, error = shell.attempt(
+        lambda: services.request_booking(actor=desk.actor, wanted=wanted, now=desk.now, key=shell.key_of(request))
+    )
+    if error is not None:
+        before = _made_before(desk, key) if error.code == KeyReused.code else None
+        if before is not None:
+            return desk.show(form, desk.offer(form), error=_asked_before(before.number))
+        error = slots.put_back(form, error, slots.NAMES)
+        offer = desk.offer(form)
+        if elsewhere := error.data.get("alternatives"):
+            offer = replace(offer, alternatives=desk.links(form, elsewhere))
+        return desk.show(form, offer, error=error, key=key)
+    messages.success(request, gettext("已提交预约 %(number)s，等待实验室确认。") % {"number": made.number})
+    return arrived(request, reverse("booking", args=[made.number]))
+
+
+def _notice(code: str, text: str) -> Explained:
+    return Explained(409, code, text, ())
+
+
+def _price_changed() -> Explained:
+    return _notice("price.changed", gettext("时间或付款方式有变，价格已更新。请核对下方价格，再次提交即可预约。"))
+
+
+def _asked_before(number: str) -> Explained:
+    text = gettext("这张表单已提交过，预约号为 %(number)s。如需另外再约一次，请核对后再次提交。")
+    return _notice("booking.asked_before", text % {"number": number})
+
+
+@signing_in_first
+@shell.needs(Permission.BOOKING_REQUEST)
+def instrument_quote(request: HttpRequest, number: str) -> HttpResponse:
+    """Show the price and everything against it while the form changes. Holds nothing."""
+    desk = Desk(request, number)
+    form = desk.form(request.GET)
+    return shell.page(request, "instruments/quote.html", {"resource": desk.resource, "offer": desk.offer(form)})

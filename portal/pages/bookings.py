@@ -1,0 +1,270 @@
+"""One's bookings: the list, one booking with its money and its story, cancelling, the calendar file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from integrations.ics import feed
+from portal.audit import queries as audit
+from portal.http import Explained
+from portal.kernel.actors import Actor, Permission
+from portal.kernel.money import Money
+from portal.kernel.period import Period
+from portal.pages import actions, acts, shell
+from portal.pages.booking_requests import arrived
+from portal.pages.templatetags.show import bilingual, label, period_text, zone_label, zone_of
+from scheduler.bookings import access, rules, services
+from scheduler.bookings.models import Booking, Session
+from scheduler.resources import rules as resource_rules
+
+__all__ = ["BookingFilter", "booking", "booking_cancel", "booking_ics", "booking_page", "bookings", "due"]
+
+SORTS = {
+    "number": ["number"],
+    "start": ["starts_at"],
+    "instrument": ["resource__name"],
+    "price": ["charge__price_fen"],
+    "state": ["state"],
+}
+ICS_STATUS = {
+    rules.BookingState.REQUESTED: feed.Status.TENTATIVE,
+    rules.BookingState.CONFIRMED: feed.Status.CONFIRMED,
+    rules.BookingState.IN_USE: feed.Status.CONFIRMED,
+    rules.BookingState.COMPLETED: feed.Status.CONFIRMED,
+}
+"""What a booking's state is in a calendar; every other state is CANCELLED."""
+
+
+class BookingFilter(forms.Form):
+    """What a list of bookings may be narrowed to."""
+
+    q = forms.CharField(label=_("关键词"), max_length=80)
+    state = forms.ChoiceField(label=_("状态"))
+
+    def __init__(self, data: Any, *, placeholder: str) -> None:
+        super().__init__(data, auto_id="filter_%s")
+        for field in self.fields.values():
+            field.required = False
+        self.fields["q"].widget.attrs.update({"type": "search", "placeholder": placeholder})
+        states = self.fields["state"]
+        assert isinstance(states, forms.ChoiceField)
+        states.choices = [("", gettext("全部")), *Booking.State.choices]
+        self.full_clean()
+
+    def narrow(self, found: QuerySet[Booking]) -> QuerySet[Booking]:
+        """Return what the filter leaves; a value not on offer narrows nothing."""
+        if state := self.cleaned_data.get("state"):
+            found = found.filter(state=state)
+        for word in (self.cleaned_data.get("q") or "").split():
+            matches = Q(number__iexact=word)
+            for column in ("title", "resource__name", "resource__name_en", "organisation__name", "number"):
+                matches |= Q(**{f"{column}__icontains": word})
+            found = found.filter(matches)
+        return found
+
+
+@shell.needs(Permission.BOOKING_REQUEST)
+def bookings(request: HttpRequest) -> HttpResponse:
+    """List the organisation's bookings."""
+    actor = shell.actor_of(request)
+    filters = BookingFilter(request.GET, placeholder=gettext("预约号、仪器或用途"))
+    found = filters.narrow(access.own_bookings(actor))
+    if shell.wants_csv(request):
+        return bookings_csv(found)
+    listing = shell.listing(request, found, sorts=SORTS, default="-start")
+    lines = [{"booking": row, "period": Period(row.starts_at, row.ends_at)} for row in listing.rows]
+    return shell.page(request, "bookings/list.html", {"filters": filters, "listing": listing, "lines": lines})
+
+
+def bookings_csv(found: QuerySet[Booking]) -> HttpResponse:
+    """Return bookings as a file: times in the instrument's zone, money in yuan."""
+    head = (
+        *("预约号", "仪器编号", "仪器", "预约单位", "用途", "开始", "结束", "时区", "状态"),
+        *("冻结（元）", "其中券（元）", "实际（元）", "其中券抵扣（元）", "自付（元）"),
+    )
+    rows = found.order_by("-starts_at", "-pk")[: shell.EXPORT_LIMIT]
+    return shell.csv_response("bookings", [gettext(text) for text in head], map(_csv_row, rows))
+
+
+def _csv_row(row: Booking) -> tuple[object, ...]:
+    zone = zone_of(row.resource.zone)
+    charge = row.charge
+    assert charge is not None
+    captured = charge.actual_fen is not None
+    return (
+        row.number,
+        row.resource.number,
+        bilingual(row.resource),
+        bilingual(row.organisation),
+        row.title,
+        f"{row.starts_at.astimezone(zone):%Y-%m-%d %H:%M}",
+        f"{row.ends_at.astimezone(zone):%Y-%m-%d %H:%M}",
+        zone_label(zone),
+        label(row.state, "booking"),
+        Money(charge.price_fen).yuan(),
+        Money(charge.voucher_held_fen).yuan(),
+        Money(charge.actual_fen).yuan() if charge.actual_fen is not None else "",
+        Money(charge.voucher_captured_fen).yuan() if captured else "",
+        Money(charge.own_captured_fen).yuan() if captured else "",
+    )
+
+
+def due(made: Booking, used: Period | None) -> Money:
+    """Return what would be captured for `used`, never more than is held; without use, what is held."""
+    charge = made.charge
+    assert charge is not None
+    held = Money(charge.price_fen)
+    if used is None:
+        return held
+    actual = resource_rules.price(
+        unit=resource_rules.Unit(charge.quote["unit"]),
+        unit_price=Money(charge.quote["unit_price_fen"]),
+        duration_s=int(used.duration.total_seconds()),
+    )
+    return min(actual.amount, held)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a booking's way: ``done``, ``now``, ``bad`` or still to come, with when or what next."""
+
+    css: str
+    name: str
+    note: str = ""
+
+
+def _steps(made: Booking) -> list[Step]:
+    state = rules.BookingState(made.state)
+    ended = {
+        rules.BookingState.DECLINED: gettext("实验室未接受"),
+        rules.BookingState.CANCELLED: gettext("已取消"),
+        rules.BookingState.LAPSED: gettext("逾期未确认"),
+    }
+    if state in ended:
+        return [Step("done", gettext("提交")), Step("bad", ended[state], gettext("冻结的费用已全部退回"))]
+    at = [
+        rules.BookingState.REQUESTED,
+        rules.BookingState.CONFIRMED,
+        rules.BookingState.IN_USE,
+        rules.BookingState.COMPLETED,
+    ].index(state)
+    names = (gettext("提交"), gettext("实验室确认"), gettext("到场使用"), gettext("计量结算"))
+    notes = (gettext("等待实验室确认"), gettext("请按时到场"), gettext("正在使用"), "")
+    steps = []
+    for place, name in enumerate(names):
+        css = "done" if place <= at else "now" if place == at + 1 else ""
+        steps.append(Step(css, name, notes[at] if place == at + 1 else ""))
+    return steps
+
+
+def _can(actor: Actor, made: Booking) -> Mapping[str, bool]:
+    """Return which acts the booking's state and the actor's part in it allow."""
+    state = rules.BookingState(made.state)
+    mine = made.organisation_id == actor.organisation_id and actor.may(Permission.BOOKING_REQUEST)
+    served = made.resource.owner_id == actor.organisation_id
+    decides = served and actor.may(Permission.BOOKING_DECIDE)
+    records = served and actor.may(Permission.SESSION_RECORD)
+    part = {"cancel": mine, "confirm": decides, "decline": decides, "start": records, "finish": records}
+    allowed = {name: part[name] and (state, rules.BookingAction(name)) in rules.TRANSITIONS for name in part}
+    return {**allowed, "mine": mine, "serves": served, "pays": mine and actor.may(Permission.PAYMENT_DECLARE)}
+
+
+@shell.needs(Permission.BOOKING_REQUEST, Permission.BOOKING_DECIDE)
+def booking(request: HttpRequest, number: str) -> HttpResponse:
+    """Show one booking to the organisation that made it or the lab that serves it."""
+    return booking_page(request, access.get_booking(shell.actor_of(request), number))
+
+
+def booking_page(request: HttpRequest, made: Booking, *, error: Explained | None = None) -> HttpResponse:
+    """Render a booking's page, with what went wrong when an act on it was refused."""
+    actor = shell.actor_of(request)
+    charge = made.charge
+    assert charge is not None
+    trail = audit.trail(f"booking:{made.number}", actor=actor)
+    context = {
+        "booking": made,
+        "period": Period(made.starts_at, made.ends_at),
+        "session": Session.objects.filter(booking=made).first(),
+        "charge": charge,
+        "split": _split(made),
+        "steps": _steps(made),
+        "can": _can(actor, made),
+        "trail": [actions.event(record) for record in trail],
+        "error": error,
+    }
+    return shell.page(request, "bookings/booking.html", context, status=error.status if error else 200)
+
+
+def _split(made: Booking) -> list[dict[str, Any]]:
+    """Return the rows of the money table: held, captured, given back; each for voucher, own and both."""
+    charge = made.charge
+    assert charge is not None
+    held = (charge.voucher_held_fen, charge.own_held_fen)
+    taken = (charge.voucher_captured_fen, charge.own_captured_fen)
+    rows = [(gettext("预约时冻结"), held)]
+    if charge.state != charge.State.HELD.value:
+        rows.append((gettext("实际结算"), taken))
+        rows.append((gettext("已退回"), (held[0] - taken[0], held[1] - taken[1])))
+    return [{"name": name, "voucher": part[0], "own": part[1], "total": sum(part)} for name, part in rows]
+
+
+@shell.needs(Permission.BOOKING_REQUEST)
+def booking_cancel(request: HttpRequest, number: str) -> HttpResponse:
+    """Ask, saying what follows; then cancel: time and money are free again at once."""
+    actor = shell.actor_of(request)
+    made = access.get_own(actor, number)
+    if request.method != "POST":
+        context = {"booking": made, "period": Period(made.starts_at, made.ends_at), "path": request.path}
+        return shell.page(request, "bookings/cancel.html", context)
+    now = timezone.now()
+    _made, error = acts.attempt_on("booking", lambda: services.cancel(actor=actor, booking=made, now=now))
+    return acted(request, number, error)
+
+
+def acted(request: HttpRequest, number: str, error: Explained | None) -> HttpResponse:
+    """Go back to the booking after an act on it; a refused act shows the booking as it is now, and why."""
+    if error is None:
+        return arrived(request, reverse("booking", args=[number]))
+    return booking_page(request, access.get_booking(shell.actor_of(request), number), error=error)
+
+
+def ics_event(made: Booking, *, url: str) -> feed.FeedEvent:
+    """Return a booking as its own organisation's calendar shows it."""
+    resource = made.resource
+    zone = zone_of(resource.zone)
+    told = Period(made.starts_at, made.ends_at)
+    return feed.FeedEvent(
+        uid=str(made.uid),
+        sequence=made.sequence,
+        period=told,
+        summary=f"{bilingual(resource)} · {made.title}",
+        status=ICS_STATUS.get(rules.BookingState(made.state), feed.Status.CANCELLED),
+        last_modified=made.updated_at,
+        location=" ".join(part for part in (resource.city, resource.owner.name, resource.site) if part),
+        description=gettext("预约 %(number)s，%(when)s（%(zone)s）")
+        % {"number": made.number, "when": period_text(told, zone), "zone": zone_label(zone)},
+        url=url,
+    )
+
+
+@shell.needs(Permission.BOOKING_REQUEST)
+def booking_ics(request: HttpRequest, number: str) -> HttpResponse:
+    """Give the organisation one of its bookings as a calendar file."""
+    made = access.get_own(shell.actor_of(request), number)
+    url = request.build_absolute_uri(reverse("booking", args=[made.number]))
+    body = feed.events(
+        [ics_event(made, url=url)], name=bilingual(made.resource), zone=made.resource.zone, privacy=feed.Privacy.FULL
+    )
+    response = HttpResponse(body, content_type="text/calendar; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{made.number}.ics"'
+    return response

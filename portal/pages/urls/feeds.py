@@ -1,0 +1,11 @@
+"""Addresses of calendar feeds: outside the languages, because what is subscribed to must never move."""
+
+from __future__ import annotations
+
+from django.urls import re_path
+
+from portal.pages import feeds
+
+urlpatterns = [
+    re_path(r"^calendar/(?P<secret>[A-Za-z0-9_-]{16,64})/(?P<kind>events|freebusy)\.ics$", feeds.feed, name="feed"),
+]

@@ -1,0 +1,32 @@
+"""Addresses of instruments and bookings."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from portal.pages import booking_requests, bookings, calendars, instruments, lab, opening, queues
+
+urlpatterns = [
+    path("instruments/", instruments.instruments, name="instruments"),
+    path("instruments/<str:number>/", instruments.instrument, name="instrument"),
+    path("instruments/<str:number>/book/", booking_requests.instrument_book, name="instrument_book"),
+    path("instruments/<str:number>/quote/", booking_requests.instrument_quote, name="instrument_quote"),
+    path("bookings/", bookings.bookings, name="bookings"),
+    path("bookings/<str:number>/", bookings.booking, name="booking"),
+    path("bookings/<str:number>/cancel/", bookings.booking_cancel, name="booking_cancel"),
+    path("bookings/<str:number>/calendar.ics", bookings.booking_ics, name="booking_ics"),
+    path("bookings/<str:number>/confirm/", queues.booking_confirm, name="booking_confirm"),
+    path("bookings/<str:number>/decline/", queues.booking_decline, name="booking_decline"),
+    path("bookings/<str:number>/start/", queues.session_start, name="session_start"),
+    path("bookings/<str:number>/finish/", queues.session_finish, name="session_finish"),
+    path("lab/bookings/", queues.booking_queue, name="booking_queue"),
+    path("lab/instruments/", lab.my_instruments, name="my_instruments"),
+    path("lab/instruments/new/", lab.instrument_new, name="instrument_new"),
+    path("lab/instruments/<str:number>/edit/", lab.instrument_edit, name="instrument_edit"),
+    path("lab/instruments/<str:number>/hours/", opening.instrument_hours, name="instrument_hours"),
+    path("lab/instruments/<str:number>/rate/", lab.instrument_rate, name="instrument_rate"),
+    path("lab/instruments/<str:number>/state/", lab.instrument_state, name="instrument_state"),
+    path("lab/instruments/<str:number>/calendar/", calendars.instrument_calendar, name="instrument_calendar"),
+    path("lab/instruments/<str:number>/maintenance/", calendars.instrument_maintenance, name="instrument_maintenance"),
+    path("lab/instruments/<str:number>/feed/", calendars.instrument_feed, name="instrument_feed"),
+]
