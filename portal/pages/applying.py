@@ -22,8 +22,8 @@ from portal.kernel.money import Money
 from portal.organisations import access as people
 from portal.pages import casework, questions
 from portal.pages.acts import attempt_on
+from portal.pages.casework import language
 from portal.pages.fields import YuanField
-from portal.pages.programmes import language
 from portal.pages.shell import actor_of, key_of, needs, new_key, page
 from vouchers.issuance import services
 from vouchers.issuance.facts import Contract
@@ -57,8 +57,8 @@ class ContractForm(forms.Form):
         super().__init__(data)
         self.kinds = {f"item.{kind}": kind for kind in (scheme.cost.include or names.KINDS)}
         for name, kind in self.kinds.items():
-            label = names.kind(kind).say(language())
-            self.fields[name] = YuanField(label=label[:1].upper() + label[1:], required=False, least_fen=0)
+            label = casework.capital(names.kind(kind).say(language()))
+            self.fields[name] = YuanField(label=label, required=False, least_fen=0)
 
     def amounts(self) -> Iterator[BoundField]:
         """Yield the fields of amounts."""

@@ -17,13 +17,26 @@ from vouchers.issuance.models import Application
 from vouchers.programmes import access, names, wording
 from vouchers.programmes.decisions import Decision, DecisionKind, Outcome
 
-__all__ = ["Explanation", "Fact", "Group", "Step", "explained", "facts_of", "purchases_of", "timeline"]
+__all__ = [
+    "Explanation",
+    "Fact",
+    "Group",
+    "Step",
+    "awards_of",
+    "capital",
+    "decision_of",
+    "explained",
+    "facts_of",
+    "language",
+    "purchases_of",
+    "timeline",
+]
 
 _ = noop
 
 SECTIONS: Final[Mapping[str, str]] = {
-    "applicant": _("申请单位"),
     "contract": _("合同"),
+    "applicant": _("申请单位"),
     "provider": _("服务单位"),
     "instrument": _("仪器"),
     "request": _("申报"),
@@ -93,7 +106,8 @@ class Explanation:
         return {"grant": "ok", "reject": "bad"}.get(self.kind, "wait")
 
 
-def _capital(text: str) -> str:
+def capital(text: str) -> str:
+    """Return `text` with its first letter raised, as a label has it."""
     return text[:1].upper() + text[1:]
 
 
@@ -104,7 +118,7 @@ def explained(decision: Decision) -> Explanation:
         kind=decision.decision.value,
         headline=wording.headline(decision, said),
         grounds=wording.reasons(decision, said),
-        missing=[_capital(fact.name.say(said)) for fact in decision.missing],
+        missing=[capital(fact.name.say(said)) for fact in decision.missing],
         left_out=[
             gettext("第 %(number)s 档未计入：尚不清楚%(facts)s。")
             % {"number": left.number, "facts": "、".join(names.fact(path).name.say(said) for path in left.missing)}
@@ -140,15 +154,22 @@ def facts_of(request: Mapping[str, Any]) -> list[Group]:
 
 def _fact(path: str, value: Any, said: str) -> Fact:
     about = names.fact(path)
-    name = gettext("名称") if path == "provider.name" else _capital(about.name.say(said))
-    plain = isinstance(value, str) and path in {"provider.name", "contract.id"}
-    return Fact(name, value if plain else names.value(value, about).say(said))
+    name = gettext("名称") if path == "provider.name" else capital(about.name.say(said))
+    if isinstance(value, str) and path in {"provider.name", "contract.id"}:
+        return Fact(name, value)
+    return Fact(name, names.value(value, about).say(said).replace("“", "").replace("”", ""))
 
 
 def purchases_of(request: Mapping[str, Any]) -> list[tuple[str, Money]]:
     """Return what the contract buys: kind in words and amount."""
     items = (request.get("contract") or {}).get("items") or {}
     return [(names.kind(kind).say(language()), Money.from_yuan(str(yuan))) for kind, yuan in items.items()]
+
+
+def awards_of(request: Mapping[str, Any]) -> list[tuple[int, str, Money]]:
+    """Return earlier awards the rules counted: year, contract and amount."""
+    awards = request.get("history") or []
+    return [(award["year"], award.get("contract") or "", Money.from_yuan(str(award["amount"]))) for award in awards]
 
 
 def timeline(application: Application, actor: Actor) -> list[Event]:

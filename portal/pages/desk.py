@@ -133,11 +133,11 @@ def _batches_to_pay(actor: Actor, _now: datetime) -> Iterator[Task]:
     return _batches(actor, BatchState.APPROVED, gettext("支付结算批次"))
 
 
-def _providers_to_settle(_actor: Actor, now: datetime) -> Iterator[Task]:
+def _providers_to_settle(_actor: Actor, _now: datetime) -> Iterator[Task]:
     totals = due.due_by_provider()
     for provider in Organisation.objects.filter(pk__in=totals).order_by("pk")[:SHOWN]:
         which = f"{bilingual(provider)} {Money(totals[provider.pk])}"
-        yield Task(gettext("编制结算批次"), which, reverse("settlements"), since=now)
+        yield Task(gettext("编制结算批次"), which, reverse("settlements"))
 
 
 SOURCES: tuple[tuple[Permission, Source], ...] = (

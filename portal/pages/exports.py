@@ -129,9 +129,9 @@ def _write_lines(sheet: Any, lines: Sequence[SettlementLine], formats: dict[str,
     for column in range(1, 8):
         sheet.write_blank(last, column, None, formats["bold"])
     totals = (sums[Leg.VOUCHER], sums[Leg.OWN], sum(sums.values()))
-    for column, fen in zip("IJK", totals, strict=True):
-        formula = f"=SUM({column}{FIRST_LINE + 1}:{column}{last})"
-        sheet.write_formula(f"{column}{last + 1}", formula, formats["total"], _yuan(fen))
+    for letter, fen in zip("IJK", totals, strict=True):
+        formula = f"=SUM({letter}{FIRST_LINE + 1}:{letter}{last})"
+        sheet.write_formula(f"{letter}{last + 1}", formula, formats["total"], _yuan(fen))
     return last
 
 

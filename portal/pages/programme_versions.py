@@ -18,8 +18,9 @@ from portal.http import Explained
 from portal.kernel.actors import Permission
 from portal.pages import pools
 from portal.pages.acts import attempt_on
+from portal.pages.casework import language
 from portal.pages.fields import YuanField
-from portal.pages.programmes import address, grade_words, language, preparations
+from portal.pages.programmes import address, grade_words, preparations
 from portal.pages.shell import actor_of, needs, page
 from vouchers.programmes import access, services, wording
 from vouchers.programmes.models import ProgrammeVersion
@@ -52,7 +53,7 @@ class ImportForm(forms.Form):
         file = self.cleaned_data.get("file")
         if isinstance(file, UploadedFile):
             file.seek(0)
-            return file.read(MAX_BYTES + 1)
+            return bytes(file.read(MAX_BYTES + 1))
         return str(self.cleaned_data.get("text", "")).encode()
 
     def clean(self) -> None:
@@ -92,7 +93,7 @@ def import_file(request: HttpRequest) -> HttpResponse:
 
 def _with_text(form: ImportForm) -> ImportForm:
     """Return the form with an uploaded file's content in the text box: a browser never sends a file twice."""
-    data = form.data.copy()
+    data = {name: form.data.get(name, "") for name in form.fields if name != "file"}
     if isinstance(form.cleaned_data.get("file"), UploadedFile):
         data["text"] = form.raw()[:MAX_BYTES].decode("utf-8", errors="replace").lstrip("\ufeff")
     kept = ImportForm(data)

@@ -11,11 +11,12 @@ from django import forms
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils.translation import get_language, gettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from portal.kernel.actors import Actor, Permission
-from portal.pages import pools, questions
+from portal.pages import casework, pools, questions
+from portal.pages.casework import language
 from portal.pages.shell import guarded, listing, page, stranger_or_actor
 from vouchers.programmes import access, schemes, wording
 from vouchers.programmes.models import ProgrammeVersion
@@ -34,11 +35,6 @@ class Filters(forms.Form):
         required=False,
         choices=[("", _("全部")), ("published", _("正在接受申请")), ("suspended", _("已暂停"))],
     )
-
-
-def language() -> str:
-    """Return the reader's language as the rule engine's words take it."""
-    return "en" if (get_language() or "").startswith("en") else "zh"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +128,7 @@ def preparations(scheme: schemes.Programme) -> list[str]:
         gettext("合同双方是否为关联方"),
     ]
     asked = questions.vocabulary(scheme).values()
-    have += [question.name.say(language()) for question in asked if question.path not in questions.STANDARD]
+    have += [casework.capital(question.name.say(language())) for question in asked]
     have += [str(item["doc"]) for item in scheme.terms.get("evidence", ())]
     return list(dict.fromkeys(have))
 

@@ -13,9 +13,10 @@ from enum import StrEnum
 from typing import Any, Final
 
 from django import forms
-from django.utils.translation import get_language, gettext
+from django.utils.translation import gettext
 
 from portal.kernel.money import Money
+from portal.pages.casework import capital, language
 from portal.pages.fields import YuanField
 from vouchers.programmes import names
 from vouchers.programmes.predicates import ORDERED, Leaf, Operator, Predicate, Scalar, leaves
@@ -120,9 +121,9 @@ class FactsForm(forms.Form):
     def __init__(self, questions: Iterable[Question], data: Mapping[str, Any] | None = None) -> None:
         super().__init__(data)
         self.questions = {question.field: question for question in questions}
-        language = "en" if (get_language() or "").startswith("en") else "zh"
+        said = language()
         for name, question in self.questions.items():
-            self.fields[name] = _field(question, language)
+            self.fields[name] = _field(question, said)
 
     def stated(self) -> dict[str, Any]:
         """Return what was answered, by path; *none of these* is a fact known to be absent. Only after `is_valid`."""
@@ -134,11 +135,10 @@ class FactsForm(forms.Form):
         return found
 
 
-def _field(question: Question, language: str) -> forms.Field:
-    label = question.name.say(language)
-    label = label[:1].upper() + label[1:]
+def _field(question: Question, said: str) -> forms.Field:
+    label = capital(question.name.say(said))
     about = names.fact(question.path)
-    options = [(str(at), names.value(_json(v), about).say(language)) for at, v in enumerate(question.values)]
+    options = [(str(at), names.value(_json(v), about).say(said)) for at, v in enumerate(question.values)]
     match question.answer:
         case Answer.YES_NO:
             choices = [("", gettext("请选择")), ("yes", gettext("是")), ("no", gettext("否"))]
@@ -156,9 +156,9 @@ def _field(question: Question, language: str) -> forms.Field:
         case Answer.MONEY:
             return YuanField(label=gettext("%(name)s（元）") % {"name": label}, required=False, least_fen=0)
         case Answer.NUMBER:
-            unit = about.unit.say(language).strip() if about.unit else ""
+            unit = about.unit.say(said).strip() if about.unit else ""
             return forms.DecimalField(
-                label=f"{label}（{unit}）" if unit and language == "zh" else f"{label} ({unit})" if unit else label,
+                label=f"{label}（{unit}）" if unit and said == "zh" else f"{label} ({unit})" if unit else label,
                 required=False,
                 min_value=0,
                 max_digits=15,

@@ -163,7 +163,7 @@ def _case_page(
             "told": casework.explained(casework.decision_of(application)),
             "groups": casework.facts_of(application.request),
             "purchases": casework.purchases_of(application.request),
-            "history": application.request.get("history") or [],
+            "history": casework.awards_of(application.request),
             "events": casework.timeline(application, actor),
             "form": form,
             "error": error,

@@ -18,8 +18,8 @@ from django.utils.translation import gettext_lazy as _
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.money import Money
 from portal.pages.actions import subject_link
+from portal.pages.casework import language
 from portal.pages.labels import label_of
-from portal.pages.programmes import language
 from portal.pages.shell import EXPORT_LIMIT, actor_of, csv_response, needs, page, wants_csv
 from portal.pages.templatetags.show import bilingual, percent
 from vouchers.charges import access as charges
@@ -31,6 +31,7 @@ from vouchers.issuance.rules import VoucherState
 from vouchers.ledger import queries as ledger
 from vouchers.programmes import names
 
+HOLDS_SHOWN = 100
 SOON = timedelta(days=60)
 """How long before the end a voucher is said to end soon."""
 
@@ -224,7 +225,10 @@ def voucher(request: HttpRequest, number: str) -> HttpResponse:
             "voucher": purse.voucher,
             "movements": movements,
             "next_before": statement.next_before,
-            "holds": [_hold(charge) for charge in seen.filter(state=ChargeState.HELD.value, voucher_held_fen__gt=0)],
+            "holds": [
+                _hold(charge)
+                for charge in seen.filter(state=ChargeState.HELD.value, voucher_held_fen__gt=0)[:HOLDS_SHOWN]
+            ],
         },
     )
 
