@@ -379,3 +379,20 @@ def test_a_stored_document_reads_back_as_the_same_programme(code):
 
     assert documents.load(json.dumps(programme.document)) == programme
     assert Fraction(1) >= max((line.rate or Fraction(0)) for line in programme.lines)
+
+
+@unhurried
+@given(weights=st.lists(st.integers(0, 1000), min_size=1, max_size=6).filter(any), fen=st.integers(1, 10**8))
+def test_funding_is_half_up_in_turn_and_sums_to_the_award(weights, fen):
+    shares = [Fraction(weight * 10**6 // sum(weights), 10**6) for weight in weights[:-1]]
+    shares.append(1 - sum(shares))
+    funding = [{"payer": str(at), "share": f"{float(share):.6f}"} for at, share in enumerate(shares)]
+    amount = f"{fen // 100}.{fen % 100:02d}"
+    decision = decide(scheme(lines=[{"id": "a", "rate": "1"}], funding=funding), {"contract": {"items": {"x": amount}}})
+    parts = [part.fen for _payer, part in decision.funding]
+
+    assert sum(parts) == decision.amount.fen == fen
+    left = fen
+    for part, share in zip(parts[:-1], shares, strict=False):
+        assert part == min(left, int(fen * share + Fraction(1, 2)))
+        left -= part

@@ -107,6 +107,11 @@ def contract(**changes):
         (ONCE, asked(history=[{"programme": "p", "amount": 1}]), ("supplement", "R09")),
         (ONCE, asked(contract={"items": {"compute": 1000}}, history=[past(1)]), ("supplement", "R09")),
         (ONCE, asked(contract={"items": {"compute": 1000}}), ("grant", "300.00")),
+        (
+            ONCE,
+            asked(contract={"id": None, "items": {"compute": 1000}}, history=[{"programme": "p", "amount": 1}]),
+            ("grant", "300.00"),
+        ),
         # double subsidy
         (NO_CITY_TWICE, asked(history=[past(1, "q", contract="C1", level="city")]), ("reject", "R10")),
         (NO_CITY_TWICE, asked(history=[past(1, "q", contract="C1", level="nation")]), ("grant", "300.00")),
@@ -391,3 +396,19 @@ def test_the_step_of_a_line_says_how_it_came_out():
         ("skipped", ()),
         ("unknown", ("contract.items",)),
     ]
+
+
+def test_the_last_funder_takes_what_rounding_left():
+    funding = [{"payer": payer, "share": share} for payer, share in (("a", "0.333"), ("b", "0.333"), ("c", "0.334"))]
+    decision = decide(scheme(funding=funding), asked("0.34"))
+
+    assert decision.amount == Money(10)
+    assert [part.fen for _payer, part in decision.funding] == [3, 3, 4]
+
+
+def test_an_exception_nobody_showed_is_told():
+    [step] = [step for step in decide(LIFTED, asked()).trace if step.kind == "cap"]
+    [known] = [step for step in decide(LIFTED, asked(applicant={"tags": []})).trace if step.kind == "cap"]
+
+    assert step.params["exception"] == [["applicant.tags", "has", "x", None, False, False]]
+    assert "exception" not in known.params
