@@ -19,7 +19,7 @@ from vouchers.ledger.rules import Outcome
 __all__ = ["Account", "Balance", "Hold", "HoldOpen", "HoldResolution", "Journal", "Transfer"]
 
 
-class Xid8Field(models.BigIntegerField):
+class Xid8Field(models.BigIntegerField):  # type: ignore[type-arg]  # Django's class takes none when it runs
     """A 64-bit transaction id: rows below ``pg_snapshot_xmin`` are final, whatever order their ids have."""
 
     def db_type(self, connection: object) -> str:  # noqa: ARG002  Django names the argument

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import connection
 
@@ -133,13 +134,16 @@ def statement(*, account_id: int, before: int | None = None, limit: int = 50) ->
     with connection.cursor() as cursor:
         cursor.execute(STATEMENT, values)
         rows = cursor.fetchall()
-    lines = tuple(
-        StatementLine(
-            *row[:2], JournalKind(row[2]), *row[3:10], AccountKind(row[10]), row[11], int(row[12]), int(row[13])
-        )
-        for row in rows[:limit]
-    )
+    lines = tuple(_statement_line(row) for row in rows[:limit])
     return StatementPage(lines, lines[-1].transfer_id if len(rows) > limit else None)
+
+
+def _statement_line(row: tuple[Any, ...]) -> StatementLine:
+    values: dict[str, Any] = dict(zip(StatementLine.__slots__, row, strict=True))
+    values["kind"] = JournalKind(values["kind"])
+    values["other_kind"] = AccountKind(values["other_kind"])
+    values["balance_fen"] = int(values["balance_fen"])
+    return StatementLine(**values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
-from psycopg.types.json import Jsonb
 
 from vouchers.ledger import rules
 from vouchers.ledger.chart import CNY, AccountKind, JournalKind
@@ -60,7 +59,7 @@ def post(*, posting: Posting, now: datetime | None = None) -> PostingResult:
     not remembered: the same key may succeed later. Whoever promises sticky failures stores the answer beside the key.
     """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT ledger_post(%s)", [Jsonb(_request(posting, now))])
+        cursor.execute("SELECT ledger_post(%s::jsonb)", [json.dumps(_request(posting, now))])
         answer = json.loads(cursor.fetchone()[0])
     if "error" in answer:
         raise rules.error_for(answer)
