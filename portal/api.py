@@ -7,7 +7,7 @@ from typing import Any
 from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
-from ninja import NinjaAPI
+from ninja import NinjaAPI, Router
 from ninja.errors import AuthenticationError, HttpError, Throttled
 from ninja.errors import ValidationError as PayloadError
 
@@ -15,6 +15,8 @@ from portal.http import Busy, explain, is_lock_timeout
 from portal.kernel.errors import NotFound, PortalError
 from portal.organisations.api import router as organisations
 from portal.organisations.auth import AUTH
+from portal.payloads import payload_reason
+from portal.throttling import WriteThrottle
 from portal.wire import body_of
 from scheduler.api import routers as scheduler_routers
 from vouchers.api import routers as voucher_routers
@@ -24,6 +26,7 @@ api = NinjaAPI(
     version="1",
     description="创新资源共享平台接口。写操作须带 Idempotency-Key；错误统一为 Problem。",
     auth=AUTH,
+    throttle=WriteThrottle(),
     urls_namespace="api",
 )
 api.add_router("/organisations", organisations)
@@ -60,7 +63,7 @@ def missing(request: HttpRequest, _error: Http404) -> HttpResponse:
 @api.exception_handler(PayloadError)
 def malformed(request: HttpRequest, error: PayloadError) -> HttpResponse:
     """Name every field of a malformed payload by its path."""
-    reasons = [_payload_reason(item) for item in error.errors]
+    reasons = [payload_reason(item) for item in error.errors]
     body: dict[str, Any] = {
         "code": "invalid.payload",
         "detail": _("请求内容有 %(count)s 处不符合要求。") % {"count": len(reasons)},
@@ -69,11 +72,6 @@ def malformed(request: HttpRequest, error: PayloadError) -> HttpResponse:
         "data": {},
     }
     return api.create_response(request, body, status=422)
-
-
-def _payload_reason(item: dict[str, Any]) -> dict[str, str]:
-    path = [str(part) for part in item["loc"] if part not in {"body", "payload", "query", "path", "header"}]
-    return {"code": str(item["type"]), "text": str(item["msg"]), "remedy": "", "field": ".".join(path)}
 
 
 @api.exception_handler(AuthenticationError)
@@ -106,5 +104,29 @@ def too_many(request: HttpRequest, error: Throttled) -> HttpResponse:
 
 @api.exception_handler(HttpError)
 def http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
-    body = {"code": f"http.{error.status_code}", "detail": str(error), "reasons": [], "fields": {}, "data": {}}
+    """Answer what the framework itself refuses: a body that is no JSON, a browser's call without its CSRF token."""
+    texts = {
+        400: _("请求内容不是有效的 JSON（UTF-8）。"),
+        403: _("缺少有效的 CSRF 令牌：在浏览器会话中调用时，请带上请求头 X-CSRFToken。"),
+    }
+    body = {
+        "code": f"http.{error.status_code}",
+        "detail": texts.get(error.status_code, str(error)),
+        "reasons": [],
+        "fields": {},
+        "data": {},
+    }
     return api.create_response(request, body, status=error.status_code)
+
+
+fallback = Router()
+
+
+@fallback.api_operation(["GET", "POST", "PUT", "PATCH", "DELETE"], "/{path:address}", include_in_schema=False)
+def nowhere(request: HttpRequest, address: str) -> HttpResponse:  # noqa: ARG001  any address nothing else answers
+    """Answer an address that does not exist in the API's own shape."""
+    raise NotFound
+
+
+# Last: addresses are tried in the order they were added.
+api.add_router("", fallback)

@@ -27,3 +27,9 @@ DatabaseOperations.execute_sql_flush = _flush  # type: ignore[method-assign]
 def w(db: None) -> make.World:
     """A department, a lab and an enterprise with their people."""
     return make.world()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop the clock at `make.NOW` for callers from outside, who cannot say what time it is."""
+    monkeypatch.setattr("django.utils.timezone.now", lambda: make.NOW)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from django.http import HttpRequest
 from django.utils import timezone
-from ninja import Router, Schema
+from ninja import Router, Schema, Status
 from pydantic import Field
 
 from portal.organisations import access, rules, services
@@ -58,7 +58,7 @@ def me(request: ActorRequest) -> dict[str, Any]:
 
 
 @router.post("", auth=MemberAuth(), response={201: OrganisationOut, **problems(409)})
-def register(request: HttpRequest, payload: OrganisationIn) -> tuple[int, dict[str, Any]]:
+def register(request: HttpRequest, payload: OrganisationIn) -> Status[dict[str, Any]]:
     """Register an enterprise and become its owner. Only for a signed-in person: a token already has an organisation.
 
     Providers and departments are entered by the portal's operator.
@@ -73,4 +73,4 @@ def register(request: HttpRequest, payload: OrganisationIn) -> tuple[int, dict[s
         now=timezone.now(),
     )
     held = rules.permissions_of(rules.Kind.ENTERPRISE, frozenset({rules.Role.OWNER}))
-    return 201, _shown(organisation, sorted(permission.value for permission in held))
+    return Status(201, _shown(organisation, sorted(permission.value for permission in held)))

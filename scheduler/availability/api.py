@@ -6,7 +6,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any, Final
 
 from django.utils import timezone
-from ninja import File, Form, Query, Router, Schema, UploadedFile
+from ninja import File, Form, Query, Router, Schema, Status, UploadedFile
 from pydantic import Field, StringConstraints
 
 from portal.kernel.errors import Invalid, noop
@@ -176,7 +176,7 @@ def import_calendar(
     number: Number,
     name: Annotated[Form[Line], Field(max_length=80)],
     file: File[UploadedFile],
-) -> tuple[int, dict[str, Any]]:
+) -> Status[dict[str, Any]]:
     """Let a lab's own calendar (.ics, at most 5 MiB) block the instrument; the same name again replaces it.
 
     A refused file changes nothing.
@@ -188,7 +188,7 @@ def import_calendar(
         raw=file.read(MAX_CALENDAR_BYTES + 1),
         now=timezone.now(),
     )
-    return 201, _imported(made)
+    return Status(201, _imported(made))
 
 
 def _imported(made: CalendarImport) -> dict[str, Any]:
@@ -208,7 +208,7 @@ def _imported(made: CalendarImport) -> dict[str, Any]:
 
 
 @router.post("/{number}/maintenance", response={201: MaintenanceOut, **problems(404, 409)})
-def block(request: ActorRequest, number: Number, payload: MaintenanceIn) -> tuple[int, dict[str, Any]]:
+def block(request: ActorRequest, number: Number, payload: MaintenanceIn) -> Status[dict[str, Any]]:
     """Block time for maintenance. 409 where something already occupies part of it."""
     claim = services.block_for_maintenance(
         actor=request.actor,
@@ -218,14 +218,12 @@ def block(request: ActorRequest, number: Number, payload: MaintenanceIn) -> tupl
         now=timezone.now(),
     )
     period = Period(payload.starts_at, payload.ends_at)
-    return 201, {**span(period), "id": claim.pk, "note": claim.note}
+    return Status(201, {**span(period), "id": claim.pk, "note": claim.note})
 
 
 @router.delete("/{number}/maintenance/{claim_id}", response={204: None, **problems(404)})
-def lift(
-    request: ActorRequest, number: Number, claim_id: Annotated[int, Field(ge=1, le=2**63 - 1)]
-) -> tuple[int, None]:
+def lift(request: ActorRequest, number: Number, claim_id: Annotated[int, Field(ge=1, le=2**63 - 1)]) -> Status[None]:
     """End a maintenance block. Idempotent."""
     resource = access.get_own_instrument(request.actor, number)
     services.lift_maintenance(actor=request.actor, resource=resource, claim_id=claim_id, now=timezone.now())
-    return 204, None
+    return Status(204, None)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from django.utils import timezone
-from ninja import Query, Router, Schema
+from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from portal.http import explain_reason
@@ -189,7 +189,7 @@ def quote(request: ActorRequest, payload: QuoteIn) -> dict[str, Any]:
 
 
 @router.post("", response={201: BookingOut, **problems(404, 409)})
-def request_booking(request: ActorRequest, payload: BookingIn, key: IdempotencyKey) -> tuple[int, dict[str, Any]]:
+def request_booking(request: ActorRequest, payload: BookingIn, key: IdempotencyKey) -> Status[dict[str, Any]]:
     """Request time on an instrument; time and price are held until the lab decides.
 
     409 carries every reason and, in ``data.alternatives``, up to three periods that are free.
@@ -202,7 +202,7 @@ def request_booking(request: ActorRequest, payload: BookingIn, key: IdempotencyK
         voucher=wallet.get_voucher(actor, payload.voucher) if payload.voucher else None,
     )
     made = services.request_booking(actor=actor, wanted=wanted, now=timezone.now(), key=key_from(key))
-    return 201, _again(request, made.number)
+    return Status(201, _again(request, made.number))
 
 
 @router.get("", response={200: PageOut[BookingOut], **problems()})

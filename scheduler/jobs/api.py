@@ -11,7 +11,7 @@ import structlog
 from celery import Task
 from django.utils import timezone
 from kombu.exceptions import OperationalError
-from ninja import Query, Router, Schema
+from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from portal.http import explain_reason
@@ -204,7 +204,7 @@ def quote(request: ActorRequest, payload: JobQuoteIn) -> dict[str, Any]:
 
 
 @router.post("", response={201: JobDetailOut, **problems(404, 409)})
-def submit(request: ActorRequest, payload: JobIn, key: IdempotencyKey) -> tuple[int, dict[str, Any]]:
+def submit(request: ActorRequest, payload: JobIn, key: IdempotencyKey) -> Status[dict[str, Any]]:
     """Submit a job: the price of its time limit is held, then a worker places it on the cluster."""
     actor = request.actor
     wanted = services.Wanted(
@@ -216,7 +216,7 @@ def submit(request: ActorRequest, payload: JobIn, key: IdempotencyKey) -> tuple[
     job = services.submit(
         actor=actor, wanted=wanted, now=timezone.now(), key=key_from(key), dispatch=_hint(tasks.dispatch)
     )
-    return 201, _detail(request, job.number)
+    return Status(201, _detail(request, job.number))
 
 
 @router.get("", response={200: PageOut[JobOut], **problems()})

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from django.db.models import Q
 from django.utils import timezone
-from ninja import Query, Router, Schema
+from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from portal.wire import (
@@ -233,10 +233,10 @@ def get_instrument(request: ActorRequest, number: Number) -> dict[str, Any]:
 
 
 @instruments.post("", response={201: InstrumentDetailOut, **problems(409)})
-def create(request: ActorRequest, payload: InstrumentIn) -> tuple[int, dict[str, Any]]:
+def create(request: ActorRequest, payload: InstrumentIn) -> Status[dict[str, Any]]:
     """Enter an instrument as a draft. It needs opening hours and a rate before it can be published."""
     made = services.create_instrument(actor=request.actor, values=payload.value(), now=timezone.now())
-    return 201, _detail(request, made.number)
+    return Status(201, _detail(request, made.number))
 
 
 @instruments.put("/{number}", response={200: InstrumentDetailOut, **problems(404, 409)})
@@ -286,11 +286,11 @@ def suspend(request: ActorRequest, number: Number) -> dict[str, Any]:
 
 
 @instruments.post("/{number}/feed", response={201: FeedOut, **problems(404)})
-def publish_feed(request: ActorRequest, number: Number) -> tuple[int, dict[str, str]]:
+def publish_feed(request: ActorRequest, number: Number) -> Status[dict[str, str]]:
     """Make a new secret address for the calendar feed; the old one ends at once. It is told this once."""
     resource = access.get_own_instrument(request.actor, number)
     secret = services.publish_feed(actor=request.actor, resource=resource, now=timezone.now())
-    return 201, {kind: f"/calendar/{secret}/{kind}.ics" for kind in ("events", "freebusy")}
+    return Status(201, {kind: f"/calendar/{secret}/{kind}.ics" for kind in ("events", "freebusy")})
 
 
 def _partition(partition: Partition, rate: Rate | None) -> dict[str, Any]:

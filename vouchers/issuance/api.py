@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext
-from ninja import Query, Router, Schema
+from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from portal.kernel.actors import Permission
@@ -307,7 +307,7 @@ def get_application(request: ActorRequest, number: Number) -> dict[str, Any]:
 
 
 @applications.post("", response={201: ApplicationDetailOut, **problems(404, 409)})
-def submit(request: ActorRequest, payload: ApplicationIn, key: IdempotencyKey) -> tuple[int, dict[str, Any]]:
+def submit(request: ActorRequest, payload: ApplicationIn, key: IdempotencyKey) -> Status[dict[str, Any]]:
     """Apply: the rules decide at once, and what they grant is reserved in the pool.
 
     State ``supplement`` when facts are missing; 409 with every failing test when the rules refuse.
@@ -318,7 +318,7 @@ def submit(request: ActorRequest, payload: ApplicationIn, key: IdempotencyKey) -
         stated=payload.stated,
     )
     made = services.submit(actor=request.actor, wanted=wanted, now=timezone.now(), key=key_from(key))
-    return 201, _detail(access.get_application(request.actor, made.number))
+    return Status(201, _detail(access.get_application(request.actor, made.number)))
 
 
 def _act(request: ActorRequest, number: str, act: Callable[[Application, datetime], object]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from django.utils import timezone
-from ninja import Query, Router, Schema
+from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from portal.wire import (
@@ -148,7 +148,7 @@ def get_programme(request: ActorRequest, code: Number, version: VersionNumber | 
 
 
 @router.post("", response={201: ProgrammeDetailOut, **problems(409)})
-def import_programme(request: ActorRequest, payload: ProgrammeIn) -> tuple[int, dict[str, Any]]:
+def import_programme(request: ActorRequest, payload: ProgrammeIn) -> Status[dict[str, Any]]:
     """Store a programme file as the next draft of its code. 422 names every problem of the file by its path."""
     version = services.import_version(
         actor=request.actor,
@@ -157,7 +157,7 @@ def import_programme(request: ActorRequest, payload: ProgrammeIn) -> tuple[int, 
         fiscal_year=payload.fiscal_year,
         now=timezone.now(),
     )
-    return 201, _detail(access.get_version(request.actor, version.programme.code, version.number))
+    return Status(201, _detail(access.get_version(request.actor, version.programme.code, version.number)))
 
 
 def _act(

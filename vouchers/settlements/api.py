@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from django.utils import timezone
-from ninja import Query, Router, Schema
+from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from portal.kernel.actors import Permission
@@ -152,7 +152,7 @@ def due(request: ActorRequest) -> list[dict[str, Any]]:
     providers = people.providers()
     if not any(request.actor.may(permission) for permission in access.FINANCE):
         request.actor.require(Permission.SETTLEMENT_READ_OWN)
-        providers = providers.filter(pk=request.actor.organisation_id)
+        providers = providers.filter(pk=people.get_own(request.actor).pk)
     sums = queries.due_by_provider()
     return [
         {"provider": _provider(provider), "amount": money(sums[provider.pk])}
@@ -167,14 +167,14 @@ def get_batch(request: ActorRequest, number: Number) -> dict[str, Any]:
 
 
 @router.post("", response={201: BatchDetailOut, **problems(404, 409)})
-def draft(request: ActorRequest, payload: BatchIn) -> tuple[int, dict[str, Any]]:
+def draft(request: ActorRequest, payload: BatchIn) -> Status[dict[str, Any]]:
     """Put everything a provider is owed into a new batch. No money moves yet; a second call finds nothing (409)."""
     request.actor.require(Permission.SETTLEMENT_DRAFT)
     provider = people.providers().filter(credit_code=payload.provider).first()
     if provider is None:
         raise NotFound(field="provider")
     batch = services.draft(actor=request.actor, provider=provider, now=timezone.now())
-    return 201, _detail(request, batch.number)
+    return Status(201, _detail(request, batch.number))
 
 
 @router.post("/{number}/approve", response={200: BatchDetailOut, **problems(404, 409)})
