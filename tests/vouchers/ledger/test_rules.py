@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -159,3 +160,20 @@ def test_refunds_in_parts_add_up_to_the_original_split(fen: int, den: int, num: 
         assert 0 <= due <= part
         given_back += due
     assert given_back == voucher
+
+
+def test_the_document_lists_exactly_the_accounts_and_flows_there_are() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "ledger.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("| `")]
+    kinds = {row[0].strip(" `"): row for row in rows if len(row) == 6}
+    assert kinds.keys() == set(AccountKind)
+    for kind, rule in ACCOUNT_KINDS.items():
+        assert [cell.strip() for cell in kinds[kind][1:5]] == [rule.label, rule.normal, rule.bound, rule.scope]
+    listed = {
+        (row[0].strip(" `"), *flow.split(" → "))
+        for row in rows
+        if len(row) == 3
+        for flow in row[1].strip().split("<br>")
+        if " → " in flow
+    }
+    assert listed == {flow for flow in FLOWS if flow[0] is not JournalKind.REVERSE}
