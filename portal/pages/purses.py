@@ -52,11 +52,14 @@ def purses_of(actor: Actor, *, now: datetime, service: ServiceClass = ServiceCla
     return [purse for purse in purses if purse.available.fen > 0]
 
 
-def first_that_pays(purses: Sequence[Purse], price: Money, *, now: datetime) -> str:
+def first_that_pays(
+    purses: Sequence[Purse], price: Money, *, now: datetime, service: ServiceClass = ServiceClass.INSTRUMENT_USE
+) -> str:
     """Return the number of the first voucher (first to expire) that can pay its share of `price`, or ""."""
     for purse in purses:
         terms = charges.terms_of(purse.voucher)
-        service = ServiceClass.INSTRUMENT_USE.value
-        if not charge_rules.voucher_refusals(price, terms=terms, available=purse.available, service=service, at=now):
+        if not charge_rules.voucher_refusals(
+            price, terms=terms, available=purse.available, service=service.value, at=now
+        ):
             return purse.voucher.number
     return ""
