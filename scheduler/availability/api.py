@@ -174,7 +174,7 @@ def free(request: ActorRequest, number: Number, window: Query[PeriodIn]) -> dict
 def import_calendar(
     request: ActorRequest,
     number: Number,
-    name: Annotated[Form[Line], Field(max_length=80)],
+    name: Form[Annotated[Line, Field(max_length=80)]],
     file: File[UploadedFile],
 ) -> Status[dict[str, Any]]:
     """Let a lab's own calendar (.ics, at most 5 MiB) block the instrument; the same name again replaces it.
