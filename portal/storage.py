@@ -18,7 +18,7 @@ class ManifestStorage(ManifestStaticFilesStorage):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        _, rewrites = self._js_module_import_aggregation_patterns
+        _, rewrites = self._js_module_import_aggregation_patterns  # type: ignore[attr-defined]  # the stubs lack it
         self.patterns = (*type(self).patterns, *((path, rewrites) for path in own_scripts()))
         super().__init__(*args, **kwargs)
 

@@ -14,7 +14,7 @@ from portal.launch import environment, machine
 from portal.launch.console import LaunchError, say, tail
 from portal.launch.engines import Engines
 from portal.launch.processes import Program, Stopped, Supervisor
-from portal.launch.run import ROOT, Options, portal_environment, run
+from portal.launch.run import ROOT, Options, portal_environment, run, step
 from portal.launch.state import State
 
 
@@ -88,25 +88,32 @@ def run_with_engines(options: argparse.Namespace) -> int:
     return with_engines(options.engines, options.exec)
 
 
-def with_engines(mode: str, command: Sequence[str]) -> int:
-    """Bring PostgreSQL and Redis up in a temporary directory, run `command`, take all down; return its status."""
+def with_engines(mode: str, command: Sequence[str], *, assets: bool = False) -> int:
+    """Bring PostgreSQL and Redis up in a temporary directory, run `command`, take all down; return its status.
+
+    With `assets` the static files and the English catalogue are made there first.
+    """
     with tempfile.TemporaryDirectory(prefix="gx-", ignore_cleanup_errors=True) as directory:
         state = State(Path(directory))
         state.create()
         state.lock()
         try:
             with Supervisor(Path.cwd()) as supervisor:
-                return beside_engines(supervisor, Engines(state, mode=mode, fast=True), command)
+                engines = Engines(state, mode=mode, fast=True)
+                return beside_engines(supervisor, engines, command, assets=assets)
         finally:
             state.reset()
 
 
-def beside_engines(supervisor: Supervisor, engines: Engines, command: Sequence[str]) -> int:
+def beside_engines(supervisor: Supervisor, engines: Engines, command: Sequence[str], *, assets: bool) -> int:
     """Start the engines and run `command` in the foreground; without one, print the URLs and wait for a signal."""
     engines.prepare(os.environ)
     variables = portal_environment(engines.state, engines.urls, demo=False, host="localhost")
+    laid_out = supervisor.start(step("assets", engines.state, variables)) if assets else None
     engines.start(supervisor)
     engines.wait(supervisor)
+    if laid_out:
+        supervisor.finish(laid_out, seconds=120)
     if not command:
         for name in ("DATABASE_URL", "REDIS_URL", "GONGXIANG_STATE_DIR"):
             sys.stdout.write(f"export {name}={shlex.quote(variables[name])}\n")
@@ -178,7 +185,7 @@ def run_tests(options: argparse.Namespace) -> int:
     """Install what is missing where that is possible, and run pytest beside private engines."""
     words = options.words[1:] if options.words[:1] == ["--"] else options.words
     left_out = machine.provide()
-    return with_engines("auto", machine.pytest_command(left_out, words))
+    return with_engines("auto", machine.pytest_command(left_out, words), assets=True)
 
 
 if __name__ == "__main__":

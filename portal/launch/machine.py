@@ -94,7 +94,7 @@ def provide() -> list[Need]:
 def pytest_command(left_out: Sequence[Need], words: Sequence[str]) -> list[str]:
     """Return the pytest command without the tests that cannot run here; `words` are the caller's own arguments."""
     marks = " and ".join(f"not {need.mark}" for need in left_out)
-    return [sys.executable, "-m", "pytest", "-n", "2", *(["-m", marks] if marks else []), *words]
+    return [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", *(["-m", marks] if marks else []), *words]
 
 
 @contextmanager

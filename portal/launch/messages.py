@@ -13,16 +13,15 @@ from django.utils.translation.template import templatize
 
 __all__ = ["extract_template"]
 
-Found = tuple[int, str, Any, list[str]]
-
 
 def extract_template(
-    stream: BinaryIO, keywords: Mapping[str, Any], comment_tags: Collection[str], options: Mapping[str, Any]
-) -> Iterator[Found]:
+    stream: BinaryIO,
+    keywords: Mapping[str, Any],
+    comment_tags: Collection[str],
+    options: Mapping[str, Any],  # noqa: ARG001 - Babel passes them; a template needs none
+) -> Iterator[Any]:
     """Yield (line, function, texts, comments) of each translation tag and filter; a Babel extraction method."""
     program = templatize(stream.read().decode("utf-8"))
     # What templatize leaves of the markup is no indentation Python would accept.
     flat = "\n".join(line.lstrip() for line in program.splitlines())
-    yield from extract_python(
-        io.BytesIO(flat.encode("utf-8")), keywords, comment_tags, {"encoding": "utf-8", **options}
-    )
+    yield from extract_python(io.BytesIO(flat.encode("utf-8")), keywords, comment_tags, {"encoding": "utf-8"})

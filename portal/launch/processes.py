@@ -182,7 +182,7 @@ class Supervisor:
 
     def _reap(self) -> list[Child]:
         """Collect the status of every ended child, adopted orphans included."""
-        ended = []
+        ended: list[Child] = []
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)

@@ -16,7 +16,7 @@ from portal.launch.engines import Engines
 from portal.launch.processes import Program, Supervisor
 from portal.launch.state import State
 
-__all__ = ["Options", "portal_environment", "run"]
+__all__ = ["Options", "portal_environment", "run", "step"]
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,10 +47,10 @@ def run(options: Options) -> None:
         environment = portal_environment(state, engines.urls, demo=options.demo, host=options.host)
         gate, opener = os.pipe()
         web = [web_process(state, environment, number + 1, listening, gate) for number in range(options.web)]
-        assets = _step("assets", state, environment) if assets_key() != _read(state.path / "assets-key") else None
+        assets = step("assets", state, environment) if assets_key() != _read(state.path / "assets-key") else None
         laid_out = supervisor.start(assets) if assets else None
         engines.start(supervisor)
-        database = supervisor.start(_step("database", state, environment))
+        database = supervisor.start(step("database", state, environment))
         if laid_out:
             supervisor.finish(laid_out, seconds=120)
             (state.path / "assets-key").write_text(assets_key())
@@ -108,7 +108,15 @@ def background(state: State, environment: Mapping[str, str]) -> list[Program]:
     commands = {
         "worker": [*celery, "worker", "--concurrency", "2", "--loglevel", "INFO", *quiet],
         "beat": [*celery, "beat", "--loglevel", "INFO", "--schedule", str(state.path / "beat-schedule"), "--pidfile="],
-        "runner": [sys.executable, "-m", "integrations.local.runner", "--dir", str(state.path / "runner")],
+        "runner": [
+            sys.executable,
+            "-m",
+            "integrations.local.runner",
+            "--dir",
+            str(state.path / "runner"),
+            "--kill-wait-s",
+            "5",
+        ],
     }
     # When the launcher itself is killed nobody is left to wait for a running task: the worker ends at once (SIGQUIT).
     death = {"worker": signal.SIGQUIT}
@@ -177,7 +185,8 @@ def assets_key() -> str:
     return digest.hexdigest()
 
 
-def _step(name: str, state: State, environment: Mapping[str, str]) -> Program:
+def step(name: str, state: State, environment: Mapping[str, str]) -> Program:
+    """Return a step of `prepare`, ``assets`` or ``database``."""
     return Program(
         name,
         [sys.executable, "-m", "portal.launch.prepare", name],

@@ -5,6 +5,7 @@ Chinese is the source language: message ids are Chinese, and the only catalogue 
 
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from babel.messages.catalog import Catalog, Message
@@ -12,13 +13,13 @@ from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-from portal.launch.messages import extract_template
-
 __all__ = ["check", "compile_catalogue", "extract", "faults", "update"]
 
 ROOT = Path(__file__).resolve().parents[2]
 CATALOGUE = ROOT / "portal" / "locale" / "en" / "LC_MESSAGES" / "django.po"
 SOURCES = ("portal", "vouchers", "scheduler", "integrations")
+TEMPLATE = "portal.launch.messages:extract_template"
+METHODS = [("**/migrations/**", "ignore"), ("**.py", "python"), ("**.html", TEMPLATE), ("**.txt", TEMPLATE)]
 KEYWORDS = {
     **DEFAULT_KEYWORDS,
     "noop": None,
@@ -28,6 +29,7 @@ KEYWORDS = {
     "pgettext_lazy": ((1, "c"), 2),
     "npgettext_lazy": ((1, "c"), 2, 3),
 }
+Texts = str | Sequence[str] | None
 HAN = re.compile(r"[\u3400-\u9fff]")
 
 
@@ -42,12 +44,7 @@ def extract() -> Catalog:
     for package in SOURCES:
         found = extract_from_dir(
             ROOT / package,
-            method_map=[
-                ("**/migrations/**", "ignore"),
-                ("**.py", "python"),
-                ("**.html", extract_template),
-                ("**.txt", extract_template),
-            ],  # type: ignore[list-item]
+            method_map=METHODS,
             keywords=KEYWORDS,
         )
         for path, line, text, comments, context in found:
@@ -100,7 +97,7 @@ def faults(catalogue: Catalog, sources: Catalog) -> list[str]:
     return found
 
 
-def placeholders(texts: str | tuple[str, ...] | list[str]) -> set[str]:
+def placeholders(texts: Texts) -> set[str]:
     """Collect the ``%(name)s`` and ``{name}`` placeholders of a text, of all forms of a plural together."""
     return {found for text in _texts(texts) for found in re.findall(r"%\(\w+\)[sd]|\{\w*(?:[.!:][^{}]*)?\}", text)}
 
@@ -122,8 +119,8 @@ def _read() -> Catalog:
         return read_po(stream, locale="en")
 
 
-def _texts(texts: str | tuple[str, ...] | list[str]) -> list[str]:
-    return [texts] if isinstance(texts, str) else list(texts)
+def _texts(texts: Texts) -> list[str]:
+    return [texts] if isinstance(texts, str) else list(texts or ())
 
 
 def _translated(message: Message) -> bool:

@@ -18,7 +18,12 @@ def steps(monkeypatch, tmp_path):
     (tmp_path / "requirements" / "runtime.txt").write_text("django==5.2\n")
     monkeypatch.setattr(environment, "VENV", tmp_path / ".venv")
     monkeypatch.setattr(environment, "LOCKS", tmp_path / "requirements")
-    monkeypatch.setattr(environment, "_run", lambda command, **_: done.append(command))
+
+    def run(command: list[str], **_: str) -> None:
+        environment.VENV.mkdir(exist_ok=True)
+        done.append(command)
+
+    monkeypatch.setattr(environment, "_run", run)
     monkeypatch.setattr("shutil.which", lambda *_, **__: None)
     return done
 
