@@ -30,24 +30,31 @@ test: ## Install what the tests need, run them all (one part: make test ARGS="te
 	@$(LAUNCH) setup runtime engines test
 	@exec $(VENV)/python -m portal.launch test -- $(ARGS)
 
-check: ## Format, lint, types, import contracts, templates, deployment, migrations, translations
-	@$(LAUNCH) setup runtime test check
-	$(VENV)/ruff format --check --quiet .
-	$(VENV)/ruff check --quiet .
-	$(VENV)/mypy
-	$(VENV)/lint-imports
-	$(VENV)/djlint --quiet --lint portal/templates
-	@$(VENV)/python -m portal.launch engines --exec $(MAKE) --no-print-directory check-django
-	$(VENV)/python -m portal.launch.translations check
+check: check-format check-lint check-types check-contracts check-templates check-django check-translations ## The same gate as CI: format, lint, types, import contracts, templates, deployment, migrations, translations
 
-.PHONY: check-django
-check-django:
-	GONGXIANG_HTTPS=1 GONGXIANG_ALLOWED_HOSTS=portal.example $(VENV)/python manage.py check --deploy --fail-level WARNING
-	$(VENV)/python manage.py makemigrations --check --dry-run
+.PHONY: tools check-format check-lint check-types check-contracts check-templates check-django check-translations
+tools:
+	@$(LAUNCH) setup runtime test check
+check-format: tools
+	$(VENV)/ruff format --check --quiet --output-format concise .
+check-lint: tools
+	$(VENV)/ruff check --quiet --output-format concise .
+check-types: tools
+	$(VENV)/mypy
+check-contracts: tools
+	$(VENV)/lint-imports
+check-templates: tools
+	$(VENV)/djlint --quiet --lint portal/templates
+# Settings as production has them: only so can the deployment checks be warnings of nothing.
+check-django: tools
+	GONGXIANG_HTTPS=1 GONGXIANG_ALLOWED_HOSTS=portal.example $(VENV)/python -m portal.launch engines --exec sh -ec \
+		"$(VENV)/python manage.py check --deploy --fail-level WARNING; $(VENV)/python manage.py makemigrations --check --dry-run"
+check-translations: tools
+	$(VENV)/python -m portal.launch.translations check
 
 fix: ## Format, and repair what the linter can
 	@$(LAUNCH) setup runtime test check
-	$(VENV)/ruff format .
+	$(VENV)/ruff format --quiet .
 	$(VENV)/ruff check --fix .
 
 messages: ## Bring new texts into the English catalogue
