@@ -1,19 +1,299 @@
-"""A job's log: live, polled, raw."""
+"""A job's log as it grows: an event stream, the same by asking again, and the whole file.
+
+The stream is ``text/event-stream`` (WHATWG HTML §9.2). ``log`` carries a JSON string and, as its id, the byte offset
+after it; ``state`` says that the status page has changed; ``end`` says that nothing more will come. A broken
+connection resumes from ``Last-Event-ID``. No database connection is held while a stream waits.
+"""
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+import asyncio
+import json
+import threading
+import time
+import weakref
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Final
 
-from portal.kernel.actors import Permission
-from portal.pages import shell
-from scheduler.jobs import access, queries
+from asgiref.sync import sync_to_async
+from django.db import connections
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.utils.translation import gettext
+from django.views.decorators.http import require_GET
+
+from portal.http import explain
+from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import Forbidden, PortalError
+from portal.pages import logtext, shell
+from scheduler.jobs import access, queries, rules
+from scheduler.jobs.models import Job
+
+__all__ = ["Opening", "job_log", "job_log_raw", "job_stream", "mark", "opening"]
+
+CHUNK: Final = 65_536
+TICK_S: Final = 1.0
+STATE_S: Final = 2.0
+HEARTBEAT_S: Final = 15.0
+LIFE_S: Final = 600.0
+QUIET_S: Final = 3.0
+"""A finished job's log is complete when nothing came for this long: a shared file system shows the end late."""
+RETRY_MS: Final = 2000
+MAX_STREAMS: Final = 6
+"""Streams one person may hold open in one web process; pages beyond that ask every few seconds instead."""
+POLL_CHUNKS: Final = 8
+SHOWN: Final = 32_768
+"""How much of a log's end the page itself carries."""
+
+
+def mark(job: Job) -> str:
+    """Return a text that changes whenever what the status page says changes, the running clock aside."""
+    seen = (
+        job.state,
+        job.reason,
+        job.exit_code,
+        *(str(at or "") for at in (job.cancel_asked_at, job.started_at, job.ended_at, job.settled_at)),
+    )
+    return "|".join(map(str, seen))
+
+
+def is_over(job: Job) -> bool:
+    """Say whether the job has ended, so that its log will."""
+    return rules.JobState(job.state) in rules.FINAL
+
+
+def offset_of(value: str | None) -> int:
+    """Return the byte offset a reader names; anything else means the beginning."""
+    return int(value) if value and value.isascii() and value.isdecimal() and len(value) <= 18 else 0
+
+
+# ---- the page's own part of the log
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The log as a page first shows it: the text so far (or its end, `cut`), the offset after it, and why not."""
+
+    text: str
+    after: int
+    cut: bool = False
+    problem: str = ""
+
+
+def opening(job: Job) -> Opening:
+    """Read the end of a job's log for its page. A cluster that does not answer is said, never raised."""
+    try:
+        start = _start_of_tail(job)
+        data = _read_on(job, start)
+    except PortalError:
+        return Opening("", 0, problem=gettext("暂时读不到日志，集群恢复后会自动出现。"))
+    kept = logtext.tail(data) if start else data
+    text, used = logtext.readable(kept, final=is_over(job))
+    return Opening(text, start + len(data) - len(kept) + used, cut=start > 0)
+
+
+def _read_on(job: Job, offset: int) -> bytes:
+    data = b""
+    while len(data) < 2 * SHOWN:
+        chunk = queries.log(job, offset=offset + len(data), limit=CHUNK)
+        data += chunk.data
+        if chunk.eof or not chunk.data:
+            break
+    return data
+
+
+def _start_of_tail(job: Job) -> int:
+    """Return where the last `SHOWN` bytes or so begin: the port knows no size, so gallop and halve (about 2 log₂ n)."""
+
+    def reaches(offset: int) -> bool:
+        return bool(queries.log(job, offset=offset, limit=4).data)
+
+    if not reaches(2 * SHOWN):
+        return 0
+    low, high = 2 * SHOWN, 4 * SHOWN
+    while reaches(high):
+        low, high = high, 2 * high
+    while high - low > SHOWN:
+        middle = (low + high) // 2
+        low, high = (middle, high) if reaches(middle) else (low, middle)
+    return low - SHOWN
+
+
+# ---- the stream
+
+
+class Streams:
+    """Who holds how many streams in this process. A stream nobody refers to any more counts no longer."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[int, weakref.WeakSet[Live]] = {}
+
+    def admit(self, user_id: int, live: Live) -> bool:
+        """Take `live` in, or say that this person has enough."""
+        with self._lock:
+            mine = self._open.setdefault(user_id, weakref.WeakSet())
+            if len(mine) >= MAX_STREAMS:
+                return False
+            mine.add(live)
+            return True
+
+    def leave(self, user_id: int, live: Live) -> None:
+        """Forget `live`. Idempotent."""
+        with self._lock:
+            mine = self._open.get(user_id)
+            if mine is not None:
+                mine.discard(live)
+                if not mine:
+                    del self._open[user_id]
+
+
+STREAMS: Final = Streams()
+
+
+class Live:
+    """The body of one stream. Django closes it with the response, whether or not it was ever read."""
+
+    def __init__(self, *, actor: Actor, job: Job, after: int) -> None:
+        self.actor, self.job, self.after = actor, job, after
+        self.mark = mark(job)
+
+    def close(self) -> None:
+        STREAMS.leave(self.actor.user_id or 0, self)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield events until the log has ended, the stream is old, or the reader goes away."""
+        born = spoke = grew = looked = time.monotonic()
+        # The connection the request came in with would stay checked out for as long as the stream lives.
+        await sync_to_async(connections.close_all)()
+        yield b"retry: %d\n\n" % RETRY_MS
+        while (now := time.monotonic()) - born < LIFE_S:
+            news: list[bytes] = []
+            if now - looked >= STATE_S:
+                looked = now
+                news += await sync_to_async(self._look)()
+            text, more = await sync_to_async(self._read)(final=is_over(self.job) and now - grew >= QUIET_S)
+            if text:
+                news.append(event("log", json.dumps(text, ensure_ascii=False), id_=self.after))
+                grew = now
+            elif is_over(self.job) and now - grew >= QUIET_S:
+                yield event("end", "")
+                return
+            if news:
+                spoke = now
+                yield b"".join(news)
+            elif now - spoke >= HEARTBEAT_S:
+                spoke = now
+                yield b": waiting\n\n"
+            if not more:
+                await asyncio.sleep(TICK_S)
+
+    def _look(self) -> list[bytes]:
+        """Read the job again, as the same actor; return what changed."""
+        try:
+            self.job = access.get_job(self.actor, self.job.number)
+        finally:
+            connections.close_all()
+        before, self.mark = self.mark, mark(self.job)
+        return [] if before == self.mark else [event("state", self.job.state)]
+
+    def _read(self, *, final: bool) -> tuple[str, bool]:
+        """Read on; return the new text and whether more is there already. An absent cluster is waited for."""
+        try:
+            text, self.after, more = read_text(self.job, self.after, final=final)
+        except PortalError:
+            return "", False
+        return text, more
+
+
+def read_text(job: Job, after: int, *, final: bool) -> tuple[str, int, bool]:
+    """Read one piece: its text, the offset after it, and whether more can be had at once. Raises as the port does."""
+    chunk = queries.log(job, offset=after, limit=CHUNK)
+    text, used = logtext.readable(chunk.data, final=final and chunk.eof)
+    return text, after + used, bool(used) and not chunk.eof
+
+
+def event(name: str, data: str, *, id_: int | None = None) -> bytes:
+    """Return one event; `data` holds no line break."""
+    lines = [f"event: {name}", *([f"id: {id_}"] if id_ is not None else []), f"data: {data}"]
+    return ("\n".join(lines) + "\n\n").encode()
+
+
+def refused(error: PortalError) -> HttpResponse:
+    """Say in one plain line why there is no stream: nobody reads a page here."""
+    problem = explain(error)
+    return HttpResponse(problem.text, status=problem.status, content_type="text/plain; charset=utf-8")
+
+
+def found(request: HttpRequest, number: str) -> tuple[Actor, Job]:
+    """Return who asks and the job. Raises Forbidden for strangers and the wrong role, NotFound for foreign jobs."""
+    actor = shell.stranger_or_actor(request)
+    if actor is None:
+        raise Forbidden
+    actor.require(Permission.JOB_SUBMIT)
+    return actor, access.get_job(actor, number)
+
+
+@require_GET
+def job_stream(request: HttpRequest, number: str) -> HttpResponseBase:
+    """Stream a job's log and say when its state changes. 403, 404, and 429 beyond `MAX_STREAMS`."""
+    try:
+        actor, job = found(request, number)
+    except PortalError as error:
+        return refused(error)
+    after = request.headers.get("Last-Event-ID") or request.GET.get("after")
+    live = Live(actor=actor, job=job, after=offset_of(after))
+    if not STREAMS.admit(actor.user_id or 0, live):
+        text = gettext("同时打开的实时日志太多，请关闭几个页面。")
+        return HttpResponse(text, status=429, content_type="text/plain; charset=utf-8")
+    response = StreamingHttpResponse(live, content_type="text/event-stream; charset=utf-8")
+    # A compressing middleware or proxy would hold events back until its block is full.
+    response["Content-Encoding"] = "identity"
+    response["X-Accel-Buffering"] = "no"
+    response["Cache-Control"] = "no-cache, no-transform"
+    return response
+
+
+# ---- without a stream
+
+
+@require_GET
+def job_log(request: HttpRequest, number: str) -> HttpResponse:
+    """Answer ``?after=N`` with what came since: ``{"text", "after", "state", "ended"}``."""
+    try:
+        _actor, job = found(request, number)
+    except PortalError as error:
+        problem = explain(error)
+        return JsonResponse({"code": problem.code, "message": problem.text}, status=problem.status)
+    after, more = offset_of(request.GET.get("after")), True
+    parts: list[str] = []
+    try:
+        while more and len(parts) < POLL_CHUNKS:
+            text, after, more = read_text(job, after, final=is_over(job))
+            parts.append(text)
+    except PortalError:
+        more = True
+    text = "".join(parts)
+    answer: dict[str, Any] = {"text": text, "after": after, "state": mark(job)}
+    return JsonResponse({**answer, "ended": is_over(job) and not text and not more})
 
 
 @shell.needs(Permission.JOB_SUBMIT)
 def job_log_raw(request: HttpRequest, number: str) -> HttpResponse:
-    """Return the log as a file."""
-    chunk = queries.log(access.get_job(shell.actor_of(request), number), offset=0)
-    return HttpResponse(chunk.data, content_type="text/plain")
+    """Hand over the log as it is, byte for byte, up to its present end."""
+    job = access.get_job(shell.actor_of(request), number)
+    first = queries.log(job, offset=0, limit=CHUNK)
+    response = StreamingHttpResponse(_file(job, first.data, ended=first.eof), content_type="text/plain; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{job.number}.log"'
+    return response  # type: ignore[return-value]
 
 
-job_log = job_stream = job_log_raw
+async def _file(job: Job, data: bytes, *, ended: bool) -> AsyncIterator[bytes]:
+    await sync_to_async(connections.close_all)()
+    offset = len(data)
+    yield data
+    while not ended:
+        chunk = await sync_to_async(queries.log)(job, offset=offset, limit=CHUNK)
+        ended = chunk.eof or not chunk.data
+        offset += len(chunk.data)
+        yield chunk.data

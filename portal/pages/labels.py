@@ -94,6 +94,13 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
             "supplement": (Tone.WAIT, _("需补充材料")),
             "manual": (Tone.WAIT, _("需人工判断")),
         },
+        "health": {
+            "well": (Tone.OK, _("运行正常")),
+            "away": (Tone.BAD, _("暂时连不上")),
+            "stale": (Tone.WAIT, _("状态待更新")),
+            "unknown": (Tone.REST, _("尚未检查")),
+            "maintenance": (Tone.WAIT, _("维护中，暂停接收")),
+        },
         "leg": _plain({"voucher": _("券抵扣"), "own": _("企业自付")}),
         "service": _plain({"instrument_use": _("仪器使用"), "compute": _("算力")}),
         "role": _plain(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal.pages import clusters, jobs, jobstream
+from portal.pages import clusters, job_requests, jobs, jobstream
 
 urlpatterns = [
     path("clusters/", clusters.clusters, name="clusters"),
     path("clusters/<slug:code>/", clusters.cluster, name="cluster"),
     path("jobs/", jobs.jobs, name="jobs"),
-    path("jobs/new/", jobs.job_new, name="job_new"),
-    path("jobs/quote/", jobs.job_quote, name="job_quote"),
+    path("jobs/new/", job_requests.job_new, name="job_new"),
+    path("jobs/quote/", job_requests.job_quote, name="job_quote"),
     path("jobs/<str:number>/", jobs.job, name="job"),
     path("jobs/<str:number>/cancel/", jobs.job_cancel, name="job_cancel"),
     path("jobs/<str:number>/status/", jobs.job_status, name="job_status"),

@@ -1,0 +1,353 @@
+"""Submit a job: the form, its price while it changes, and the submission itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import structlog
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from kombu.exceptions import OperationalError as NoBroker
+
+from portal.http import Explained, explain_reason
+from portal.kernel.actors import Permission
+from portal.kernel.idempotency import KeyReused
+from portal.kernel.money import Money
+from portal.pages import purses, shell
+from portal.pages.jobsamples import SAMPLES
+from portal.pages.slots import put_back
+from portal.pages.templatetags.show import bilingual, label
+from scheduler.jobs import access, queries, rules, services, tasks
+from scheduler.jobs.models import Job
+from scheduler.resources import access as resources
+from scheduler.resources import queries as rates
+from scheduler.resources.models import Partition, Rate
+from scheduler.resources.rules import ServiceClass, Unit
+from vouchers.charges import services as charges
+from vouchers.issuance import access as vouchers
+
+__all__ = ["JobForm", "job_new", "job_quote", "later"]
+
+logger = structlog.get_logger("jobs")
+
+ANY_SCRIPT = "#!/bin/sh\n:\n"
+"""Stands for the script where only the price is asked for."""
+RENAMED = {"Idempotency-Key": ""}
+
+
+def later(task: Any) -> Callable[[int], None]:
+    """Return how to hand a job to a worker's task. Without a broker nothing is lost: the sweep finds the row."""
+
+    def send(job_id: int) -> None:
+        try:
+            task.delay(job_id=job_id)
+        except NoBroker as error:
+            logger.warning("job.no_broker", task=task.name, job=job_id, error=str(error))
+
+    return send
+
+
+class JobForm(forms.Form):
+    """What a job asks for, as people type it. Whether it suits is the domain's to say, with its reasons."""
+
+    partition = forms.ChoiceField(
+        label=_("分区"), error_messages={"invalid_choice": _("没有分区“%(value)s”，请从列表中选择。")}
+    )
+    title = forms.CharField(
+        label=_("作业名称"),
+        max_length=120,
+        help_text=_("仅贵单位可见，集群管理员看不到名称和脚本。"),
+        error_messages=dict.fromkeys(("required", "max_length"), _("请填写作业名称（120 字以内），仅贵单位可见。")),
+    )
+    cards = forms.IntegerField(label=_("加速卡"))
+    cpus = forms.IntegerField(label=_("CPU 核数"), required=False, help_text=_("留空按每卡的标准核数。"))
+    memory_mb = forms.IntegerField(label=_("内存"))
+    time_limit_min = forms.IntegerField(label=_("时限"), help_text=_("到时限仍未结束会被停止；提前结束只收实际用量。"))
+    voucher = forms.CharField(label=_("付款方式"), required=False, widget=forms.Select)
+    script = forms.Field(
+        label=_("脚本"),
+        required=False,
+        widget=forms.Textarea(
+            attrs={"rows": 16, "class": "code", "spellcheck": "false", "autocapitalize": "off", "autocomplete": "off"}
+        ),
+        help_text=_("第一行写解释器，如 #!/bin/bash；资源和时限以上面的表单为准，不读取 #SBATCH 行。"),
+    )
+    script_file = forms.FileField(
+        label=_("或上传脚本文件"),
+        required=False,
+        allow_empty_file=True,
+        help_text=_("UTF-8 文本，不超过 1 MB；上传后替换上面的内容。"),
+        widget=forms.FileInput(attrs={"accept": ".sh,.bash,.py,text/plain"}),
+    )
+
+    def __init__(self, *args: Any, desk: Desk, **more: Any) -> None:
+        super().__init__(*args, **more)
+        field = self.fields["partition"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = desk.options()
+        own = gettext("全部自付")
+        self.fields["voucher"].widget.choices = [(p.voucher.number, p.label) for p in desk.purses] + [("", own)]
+
+    @property
+    def sized(self) -> bool:
+        """Say whether enough is known to price the job."""
+        return all(name in self.cleaned_data for name in ("partition", "cards", "cpus", "memory_mb", "time_limit_min"))
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What the form shows beside its fields: the price of the whole limit and who pays it, or why it cannot be."""
+
+    partition: Partition | None = None
+    rate: Rate | None = None
+    ask: rules.Ask | None = None
+    quote: queries.Quote | None = None
+    share: Fraction | None = None
+    reasons: Sequence[Mapping[str, str]] = ()
+
+    @property
+    def seen(self) -> str:
+        """Return what the person saw when pressing the button: price and voucher's part, in fen."""
+        return f"{self.quote.price.amount.fen}/{self.quote.split.voucher.fen}" if self.quote else ""
+
+    @property
+    def count(self) -> int:
+        """Return what is multiplied by time: cards or cores."""
+        assert self.ask is not None
+        assert self.quote is not None
+        return max(0, self.ask.cards if self.quote.price.unit is Unit.CARD_HOUR else self.ask.cpus)
+
+
+class Desk:
+    """One visit to the form: who asks, which partitions there are and what they cost, which vouchers there are."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self.request = request
+        self.now = timezone.now()
+        self.actor = shell.actor_of(request)
+        self.clusters = list(resources.clusters())
+        self.partitions = {f"{c.code}/{p.name}": p for c in self.clusters for p in c.partitions.all()}
+        for cluster in self.clusters:
+            for partition in cluster.partitions.all():
+                partition.cluster = cluster
+        self.rates = rates.rates_of_partitions([p.pk for p in self.partitions.values()], at=self.now)
+        self.purses = purses.purses_of(self.actor, now=self.now, service=ServiceClass.COMPUTE)
+
+    def options(self) -> list[tuple[str, list[tuple[str, str]]]]:
+        """Return the partitions as choices, by cluster."""
+        return [
+            (bilingual(cluster), [(f"{cluster.code}/{p.name}", self._option(p)) for p in cluster.partitions.all()])
+            for cluster in self.clusters
+        ]
+
+    def _option(self, partition: Partition) -> str:
+        text = bilingual(partition, "label")
+        if rate := self.rates.get(partition.pk):
+            text = f"{text} · {Money(rate.amount_fen)}/{label(rate.unit, 'unit')}"
+        return text if is_open(partition) else gettext("%(text)s（暂停接收）") % {"text": text}
+
+    def first_open(self) -> str:
+        """Return the first partition that takes work, or the first one, or nothing."""
+        open_ones = [key for key, partition in self.partitions.items() if is_open(partition)]
+        return next(iter([*open_ones, *self.partitions]), "")
+
+    def start(self) -> dict[str, Any]:
+        """Return what a fresh form holds: defaults of the partition asked for, or an earlier job's values."""
+        query = self.request.GET
+        if number := query.get("again"):
+            return self._again(access.get_job(self.actor, number))
+        key = query.get("partition", "")
+        key = key if key in self.partitions else self.first_open()
+        partition = self.partitions.get(key)
+        values = {
+            "partition": key,
+            "cards": 1 if partition and partition.max_cards else 0,
+            "cpus": "",
+            "memory_mb": min(4000, partition.max_memory_mb) if partition else 4000,
+            "time_limit_min": 60,
+            "script": SAMPLES["hello"].script,
+        }
+        return {**values, "voucher": query.get("voucher", self.first_that_pays(values))}
+
+    def _again(self, job: Job) -> dict[str, Any]:
+        voucher = job.charge.voucher.number if job.charge and job.charge.voucher else ""
+        return {
+            "partition": f"{job.partition.cluster.code}/{job.partition.name}",
+            "title": job.title,
+            "cards": job.cards,
+            "cpus": job.cpus,
+            "memory_mb": job.memory_mb,
+            "time_limit_min": job.time_limit_s // 60,
+            "script": job.script,
+            "voucher": voucher if voucher in {purse.voucher.number for purse in self.purses} else "",
+        }
+
+    def first_that_pays(self, values: Mapping[str, Any]) -> str:
+        """Return the voucher, first to expire first, that can pay its share of these values, or ""."""
+        partition = self.partitions.get(values["partition"])
+        rate = self.rates.get(partition.pk) if partition else None
+        if rate is None:
+            return ""
+        price = rates.priced(rate, duration_s=values["time_limit_min"] * 60, count=max(1, values["cards"]))
+        return purses.first_that_pays(self.purses, price.amount, now=self.now, service=ServiceClass.COMPUTE)
+
+    def form(self, data: Mapping[str, Any] | None, **more: Any) -> JobForm:
+        form = JobForm(data, desk=self, **more)
+        form.full_clean()
+        return form
+
+    def unjudged(self, form: JobForm) -> JobForm:
+        """Return the form with the same values and no verdict on what nobody has had the time to type."""
+        return self.form(None, initial={name: form[name].value() for name in form.fields if name != "script_file"})
+
+    def wanted(self, form: JobForm) -> services.Wanted:
+        """Return what a form asks for. Raises NotFound at the field for a foreign voucher."""
+        values = form.cleaned_data
+        partition = self.partitions[values["partition"]]
+        number = values.get("voucher") or ""
+        known = {purse.voucher.number: purse.voucher for purse in self.purses}
+        voucher = (known.get(number) or vouchers.get_voucher(self.actor, number)) if number else None
+        cpus = values["cpus"]
+        ask = rules.Ask(
+            cards=values["cards"],
+            cpus=max(1, values["cards"] * partition.cpus_per_card) if cpus is None else cpus,
+            memory_mb=values["memory_mb"],
+            time_limit_s=values["time_limit_min"] * 60,
+            script=values.get("script") or "",
+        )
+        return services.Wanted(partition=partition, title=values.get("title") or "", ask=ask, voucher=voucher)
+
+    def offer(self, form: JobForm, *, judge_script: bool = False) -> Offer:
+        """Price what the form asks for and collect everything against it."""
+        partition = self.partitions.get(form.cleaned_data.get("partition", ""))
+        rate = self.rates.get(partition.pk) if partition else None
+        if not form.sized:
+            return Offer(partition, rate)
+        made, error = shell.attempt(lambda: self._offer(form, judge_script=judge_script))
+        if error is not None:
+            return Offer(partition, rate, reasons=error.reasons)
+        assert isinstance(made, Offer)
+        return made
+
+    def _offer(self, form: JobForm, *, judge_script: bool) -> Offer:
+        wanted = self.wanted(form)
+        quote = queries.quote(wanted.partition, ask=wanted.ask, voucher=wanted.voucher, now=self.now)
+        reasons = [explain_reason(reason) for reason in quote.reasons if judge_script or reason.field != "script"]
+        return Offer(
+            partition=wanted.partition,
+            rate=self.rates.get(wanted.partition.pk),
+            ask=wanted.ask,
+            quote=quote,
+            share=charges.terms_of(wanted.voucher).share if wanted.voucher else None,
+            reasons=reasons,
+        )
+
+    def show(
+        self, form: JobForm, *, offer: Offer | None = None, error: Explained | None = None, key: str = ""
+    ) -> HttpResponse:
+        """Render the form. `error` is why a submission was not taken; its status is the answer's."""
+        context = {
+            "form": form,
+            "offer": offer or self.offer(form if form.is_bound else self.form(form.initial)),
+            "error": error,
+            "key": key or shell.new_key(),
+            "samples": [(code, sample.name) for code, sample in SAMPLES.items()],
+        }
+        status = error.status if error else 422 if form.errors else 200
+        return shell.page(self.request, "jobs/new.html", context, status=status)
+
+
+def is_open(partition: Partition) -> bool:
+    """Say whether a partition takes jobs now."""
+    return partition.is_open and partition.cluster.accepts_work
+
+
+def posted(request: HttpRequest) -> tuple[dict[str, Any], str]:
+    """Return the form's values with an uploaded script in place of the typed one, and what is wrong with the file."""
+    data: dict[str, Any] = request.POST.dict()
+    upload = request.FILES.get("script_file")
+    if upload is None:
+        return data, ""
+    raw = upload.read(rules.MAX_SCRIPT_BYTES + 1)
+    if len(raw) > rules.MAX_SCRIPT_BYTES:
+        return data, gettext("脚本超过 1 MB。请把数据放进文件，脚本只保留命令。")
+    try:
+        data["script"] = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data, gettext("文件不是 UTF-8 文本。请用编辑器另存为 UTF-8 编码后再上传。")
+    return data, ""
+
+
+@shell.needs(Permission.JOB_SUBMIT)
+def job_new(request: HttpRequest) -> HttpResponse:
+    """Show the form with its price, and take the job."""
+    desk = Desk(request)
+    if request.method != "POST":
+        return desk.show(desk.form(None, initial=desk.start()))
+    key = request.POST.get("idempotency_key", "")
+    data, problem = posted(request)
+    if sample := SAMPLES.get(data.get("sample", "")):
+        filled = {**data, "script": sample.script, "title": data.get("title") or gettext(sample.title)}
+        return desk.show(desk.unjudged(desk.form(filled)), key=key)
+    form = desk.form(data)
+    if problem:
+        form.add_error("script_file", problem)
+    if data.get("act") == "quote":
+        return desk.show(desk.unjudged(form), key=key)
+    if form.errors:
+        return desk.show(form, key=key)
+    wanted, error = shell.attempt(lambda: desk.wanted(form))
+    if error is not None:
+        return desk.show(form, error=put_back(form, error), key=key)
+    return _submit(desk, form, wanted, key=key)
+
+
+def _submit(desk: Desk, form: JobForm, wanted: services.Wanted, *, key: str) -> HttpResponse:
+    """Submit; on refusal show the form again with every reason, the script and all input kept."""
+    before = access.visible_to(desk.actor).filter(key=key).first()
+    offer = desk.offer(form, judge_script=True)
+    if before is None and not offer.reasons and desk.request.POST.get("seen") != offer.seen:
+        # Something changed after the price was shown: show it, then ask again.
+        return desk.show(form, offer=offer, error=_price_changed(), key=key)
+    made, error = shell.attempt(
+        lambda: services.submit(
+            actor=desk.actor,
+            wanted=wanted,
+            now=desk.now,
+            key=shell.key_of(desk.request),
+            dispatch=later(tasks.dispatch),
+        )
+    )
+    if error is not None:
+        if error.code == KeyReused.code and before is not None:
+            return desk.show(form, offer=offer, error=_asked_before(before.number))
+        return desk.show(form, offer=offer, error=put_back(form, error, RENAMED), key=key)
+    if before is None:
+        text = gettext("已提交作业 %(number)s，为它冻结 %(amount)s。")
+        messages.success(desk.request, text % {"number": made.number, "amount": Money(made.charge.price_fen)})
+    return redirect("job", number=made.number)
+
+
+def _price_changed() -> Explained:
+    text = gettext("资源、时限或付款方式有变，价格已更新。请核对价格，再次提交即可。")
+    return Explained(409, "price.changed", text, ())
+
+
+def _asked_before(number: str) -> Explained:
+    text = gettext("这张表单已提交过，作业号为 %(number)s。如需另外提交一个作业，请核对后再次提交。")
+    return Explained(409, "job.asked_before", text % {"number": number}, ())
+
+
+@shell.needs(Permission.JOB_SUBMIT)
+def job_quote(request: HttpRequest) -> HttpResponse:
+    """Show the price and everything against the job while the form changes. Holds nothing."""
+    desk = Desk(request)
+    return shell.page(request, "jobs/quote.html", {"offer": desk.offer(desk.form(request.GET.dict()))})
