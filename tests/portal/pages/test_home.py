@@ -1,0 +1,120 @@
+"""The front door, the desk, the audit trail, and the words for everything that is recorded."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.urls import reverse
+
+from portal.audit.models import Record
+from portal.pages.actions import ACTIONS, action_words
+from scheduler.jobs.rules import JobState
+from scheduler.resources.rules import PublishState
+from tests import make
+from tests.portal.pages.reading import LONG, enter, raw_codes, text_of
+from vouchers.programmes.states import VersionState
+
+
+def test_the_front_door_says_what_is_open_and_how_much_is_left(w, client, django_assert_num_queries):
+    make.voucher(w, make.programme(w, in_force=LONG))
+    with django_assert_num_queries(8):
+        text = text_of(client.get(reverse("home")))
+    for words in ("申请券", "预约仪器", "提交算力作业", "创新资源共享券", "剩余 ¥900,000.00", "累计发券 ¥100,000.00"):
+        assert words in text
+    assert raw_codes(text) == []
+
+
+def test_the_statement_on_accessibility_is_public(db, client):
+    assert "无障碍声明" in text_of(client.get(reverse("accessibility")))
+
+
+def tasks(client, actor):
+    response = enter(client, actor).get(reverse("dashboard"))
+    assert raw_codes(text_of(response)) == []
+    return [task.what for task in response.context["tasks"]]
+
+
+def test_each_person_sees_what_waits_for_them(w, client):
+    version = make.programme(w, in_force=LONG)
+    application = make.application(w, version)
+    assert tasks(client, w.reviewer) == ["初审申请"]
+    assert tasks(client, w.approver) == []
+    application = make.issuance.endorse(actor=w.reviewer, application=application, amount=None, note="", now=make.NOW)
+    assert tasks(client, w.reviewer) == []
+    assert tasks(client, w.approver) == ["审批申请"]
+    voucher = make.issuance.approve(actor=w.approver, application=application, now=make.NOW)
+    made = make.booking(w, make.instrument(w), pay_with=voucher)
+    assert tasks(client, w.keeper) == ["确认预约"]
+    make.measured(w, made)
+    assert tasks(client, w.owner) == ["支付自付部分"]
+    assert tasks(client, w.finance) == ["编制结算批次"]
+    make.programmes.import_version(
+        actor=w.officer, raw=make.programme_file(code="new"), budget=make.Money(1), fiscal_year=2026, now=make.NOW
+    )
+    assert tasks(client, w.publisher) == ["复核并发布项目"]
+    assert tasks(client, w.officer) == []
+
+
+def test_the_desks_queries_do_not_grow(w, client, django_assert_num_queries):
+    version = make.programme(w, in_force=LONG)
+    make.application(w, version, number="HT-0")
+    enter(client, w.reviewer)
+    with django_assert_num_queries(5):
+        client.get(reverse("dashboard"))
+    for number in range(1, 5):
+        make.application(w, version, number=f"HT-{number}", items={"compute": make.Money.from_yuan("20000")})
+    with django_assert_num_queries(5):
+        assert len(client.get(reverse("dashboard")).context["tasks"]) == 5
+
+
+# ---- audit
+
+
+def test_an_auditor_searches_and_takes_the_whole_record_away(w, client):
+    version = make.programme(w, in_force=LONG)
+    application = make.application(w, version)
+    enter(client, w.auditor)
+    found = client.get(reverse("audit"), {"action": "application.submitted", "subject": application.number})
+    assert [event.what for event in found.context["events"]] == ["提交申请"]
+    assert f"申请 {application.number}" in text_of(found)
+    assert raw_codes(text_of(found).replace("application.submitted", "")) == []
+    assert client.get(reverse("audit"), {"actor": "没有这个人"}).context["listing"].total == 0
+    assert client.get(reverse("audit"), {"until": "2020-01-01"}).context["listing"].total == 0
+    assert client.get(reverse("audit"), {"since": "nonsense"}).status_code == 422
+    file = client.get(reverse("audit"), {"format": "csv"}).content.decode()
+    assert len(file.splitlines()) == Record.objects.count() + 1
+
+
+@pytest.mark.parametrize("who", ["owner", "reviewer", "finance", "lab_owner", "officer"])
+def test_the_trail_is_for_auditors(w, client, who):
+    assert enter(client, getattr(w, who)).get(reverse("audit")).status_code == 403
+
+
+def recorded_actions():
+    """Yield every action the sources record, patterns filled with the states they may name."""
+    fillings = {
+        "programme.": [VersionState.PUBLISHED, VersionState.SUSPENDED],
+        "instrument.": list(PublishState),
+        "job.": list(JobState),
+        "job.resolved_": list(JobState),
+    }
+    for package in ("portal", "vouchers", "scheduler"):
+        for path in (Path(settings.BASE_DIR) / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if not (isinstance(node, ast.keyword) and node.arg == "action"):
+                    continue
+                parts = [node.value.body, node.value.orelse] if isinstance(node.value, ast.IfExp) else [node.value]
+                for part in parts:
+                    if isinstance(part, ast.Constant) and "." in str(part.value):
+                        yield part.value
+                    elif isinstance(part, ast.JoinedStr):
+                        head = part.values[0].value
+                        yield from (f"{head}{state.value}" for state in fillings[head])
+
+
+def test_every_recorded_action_has_words():
+    actions = set(recorded_actions())
+    assert len(actions) > 40
+    assert {action for action in actions if action_words(action) == "其他操作"} == set()
+    assert set(ACTIONS) <= actions

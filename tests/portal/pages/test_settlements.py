@@ -1,0 +1,169 @@
+"""Settlement: drafted, approved by a second person, paid; the workbook; the ledger's sums."""
+
+import io
+from datetime import timedelta
+
+import openpyxl
+import pytest
+from django.urls import reverse
+
+from portal.pages import exports
+from tests import make
+from tests.portal.pages.reading import LONG, enter, raw_codes, text_of
+from vouchers.payments import services as payments
+from vouchers.payments.models import Payment
+from vouchers.settlements import queries
+from vouchers.settlements.models import SettlementBatch
+
+
+@pytest.fixture
+def earned(w):
+    """Let the lab earn 960 yuan: 480 by voucher and 480 that have arrived."""
+    voucher = make.voucher(w, make.programme(w, in_force=LONG))
+    make.measured(w, make.booking(w, make.instrument(w), pay_with=voucher))
+    payments.confirm(actor=w.finance, payment=Payment.objects.get(), bank_reference="ICBC-1", now=make.NOW)
+    return w.lab
+
+
+def draft(client, provider):
+    return client.post(reverse("settlement_draft"), {"provider": provider.pk})
+
+
+def act(client, batch, act, **values):
+    return client.post(reverse("settlement", args=[batch.number]), {"act": act, **values})
+
+
+def test_from_draft_to_payment(w, client, earned):
+    enter(client, w.finance)
+    assert "¥960.00" in text_of(client.get(reverse("settlements")))
+    assert draft(client, earned).status_code == 302
+    batch = SettlementBatch.objects.get()
+    shown = text_of(client.get(reverse("settlement", args=[batch.number])))
+    assert "券抵扣 ¥480.00" in shown
+    assert "企业自付（已到账） ¥480.00" in shown
+    assert raw_codes(shown) == []
+    enter(client, w.finance_approver)
+    assert act(client, batch, "approve").status_code == 302
+    enter(client, w.finance)
+    unproved = act(client, batch, "pay", bank_reference=" ")
+    assert unproved.status_code == 422
+    assert "请填写付款凭证号。" in text_of(unproved)
+    assert act(client, batch, "pay", bank_reference="TR-1").status_code == 302
+    again = act(client, batch, "pay", bank_reference="TR-1")
+    assert again.status_code == 409
+    assert "该记录现在是“已付款”" in text_of(again)
+    ledger = text_of(client.get(reverse("ledger_overview")))
+    assert "账实相符：0 分不明。" in ledger
+    assert raw_codes(ledger) == []
+
+
+def test_a_second_click_drafts_nothing(w, client, earned):
+    enter(client, w.finance)
+    draft(client, earned)
+    again = draft(client, earned)
+    assert again.status_code == 409
+    assert "该单位目前没有可结算的金额" in text_of(again)
+    assert SettlementBatch.objects.count() == 1
+
+
+def test_the_author_does_not_approve(w, client, earned):
+    both = make.actor(w.department, make.roles.Role.FINANCE_OFFICER, make.roles.Role.FINANCE_APPROVER)
+    draft(enter(client, both), earned)
+    batch = SettlementBatch.objects.get()
+    assert "您是编制人。请由另一位同事审批。" in text_of(client.get(reverse("settlement", args=[batch.number])))
+    refused = act(client, batch, "approve")
+    assert refused.status_code == 403
+    assert "编制人不能审批自己编制的结算批次。" in text_of(refused)
+    batch.refresh_from_db()
+    assert batch.state == "draft"
+
+
+def test_a_discarded_batch_frees_its_lines(w, client, earned):
+    enter(client, w.finance)
+    draft(client, earned)
+    assert act(client, SettlementBatch.objects.get(), "discard").status_code == 302
+    assert draft(client, earned).status_code == 302
+    assert SettlementBatch.objects.count() == 2
+
+
+@pytest.mark.parametrize("who", ["finance_approver", "auditor", "owner", "lab_owner"])
+def test_only_finance_drafts(w, client, earned, who):
+    assert draft(enter(client, getattr(w, who)), earned).status_code == 403
+    assert SettlementBatch.objects.count() == 0
+
+
+@pytest.mark.parametrize("provider", ["", "x", "9" * 30])
+def test_an_unknown_provider_is_not_found(w, client, earned, provider):
+    enter(client, w.finance)
+    assert client.post(reverse("settlement_draft"), {"provider": provider}).status_code == 404
+
+
+def test_a_provider_sees_its_statement_once_approved_and_nothing_to_do(w, client, earned):
+    draft(enter(client, w.finance), earned)
+    batch = SettlementBatch.objects.get()
+    enter(client, w.lab_owner)
+    assert client.get(reverse("settlement", args=[batch.number])).status_code == 404
+    act(enter(client, w.finance_approver), batch, "approve")
+    enter(client, w.lab_owner)
+    page = client.get(reverse("settlement", args=[batch.number]))
+    assert page.status_code == 200
+    assert "办理" not in text_of(page)
+    assert act(client, batch, "pay", bank_reference="X").status_code == 403
+    assert client.get(reverse("ledger_overview")).status_code == 403
+
+
+def test_the_workbook_holds_both_legs_totals_and_a_block_to_sign(w, client, earned):
+    draft(enter(client, w.finance), earned)
+    batch = SettlementBatch.objects.get()
+    response = client.get(reverse("settlement_xlsx", args=[batch.number]))
+    assert response["Content-Disposition"] == f'attachment; filename="{batch.number}.xlsx"'
+    sheet = openpyxl.load_workbook(io.BytesIO(response.content), data_only=True)[exports.SHEET]
+    rows = [[cell.value for cell in row] for row in sheet.iter_rows()]
+    heading = exports.FIRST_LINE - 1
+    assert rows[heading][:2] == ["序号", "费用单号"]
+    assert [row[8:11] for row in rows[heading + 1 : heading + 4]] == [[480, 0, 480], [0, 480, 480], [480, 480, 960]]
+    assert isinstance(rows[heading + 1][5], str), "a credit code is text"
+    assert [row[0] for row in rows[-3:]] == ["编制", "审批", "付款"]
+    formulas = openpyxl.load_workbook(io.BytesIO(response.content))[exports.SHEET]
+    assert (
+        formulas.cell(exports.FIRST_LINE + 3, 11).value == f"=SUM(K{exports.FIRST_LINE + 1}:K{exports.FIRST_LINE + 2})"
+    )
+
+
+def test_exporting_twice_gives_the_same_bytes(w, earned, client):
+    draft(enter(client, w.finance), earned)
+    batch = SettlementBatch.objects.select_related("provider", "created_by").get()
+    lines = list(queries.lines_of(batch.pk))
+    assert exports.settlement_workbook(batch, lines) == exports.settlement_workbook(batch, lines)
+    batch.created_at += timedelta(days=1)
+    assert exports.settlement_workbook(batch, lines)
+
+
+def test_no_name_becomes_a_formula(w, earned, client):
+    w.enterprise.name = '=HYPERLINK("http://x")'
+    w.enterprise.save()
+    draft(enter(client, w.finance), earned)
+    content = client.get(reverse("settlement_xlsx", args=[SettlementBatch.objects.get().number])).content
+    sheet = openpyxl.load_workbook(io.BytesIO(content))[exports.SHEET]
+    cell = sheet.cell(exports.FIRST_LINE + 1, 5)
+    assert (cell.value, cell.data_type) == ('=HYPERLINK("http://x")', "s")
+
+
+def test_the_number_of_queries_does_not_grow(w, client, earned, django_assert_num_queries):
+    enter(client, w.finance)
+    draft(client, earned)
+    with django_assert_num_queries(7):
+        client.get(reverse("settlements"))
+    address = reverse("settlement", args=[SettlementBatch.objects.get().number])
+    with django_assert_num_queries(6):
+        client.get(address)
+    voucher = make.voucher(w, make.programme(w, in_force=LONG, code="more"))
+    resource = make.instrument(w)
+    for day in range(3, 6):
+        make.measured(w, make.booking(w, resource, period=make.slot(day), pay_with=voucher))
+    draft(client, earned)
+    with django_assert_num_queries(7):
+        assert client.get(reverse("settlements")).context["listing"].total == 2
+    newest = SettlementBatch.objects.order_by("-pk").first()
+    with django_assert_num_queries(6):
+        assert len(client.get(reverse("settlement", args=[newest.number])).context["lines"]) == 3
