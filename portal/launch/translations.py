@@ -29,6 +29,7 @@ KEYWORDS = {
     "pgettext_lazy": ((1, "c"), 2),
     "npgettext_lazy": ((1, "c"), 2, 3),
 }
+SHOWN = 30
 Texts = str | Sequence[str] | None
 HAN = re.compile(r"[\u3400-\u9fff]")
 
