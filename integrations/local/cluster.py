@@ -102,7 +102,7 @@ class LocalCluster:
             return
         try:
             if spool.create(job / "claim.json", {"by": "cancel", "who": ""}):
-                end = {"state": "cancelled", "exit_code": None, "reason": "cancelled", "elapsed_s": 0}
+                end = {"state": "cancelled", "exit_code": None, "reason": "", "elapsed_s": 0}
                 spool.create(job / "exit.json", {**end, "at": time.time()})
             else:
                 (job / "cancel").touch()
@@ -199,7 +199,7 @@ class LocalCluster:
             )
         if claim is not None or grant is not None:
             return Observation(ref, ClusterState.STARTING, "STARTING", as_of, **share)
-        reason = "Resources" if (job / "released").exists() else "Held"
+        reason = "Resources" if (job / "released").exists() else "JobHeldUser"
         return Observation(ref, ClusterState.QUEUED, "QUEUED", as_of, reason=reason)
 
 

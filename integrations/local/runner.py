@@ -216,9 +216,9 @@ class Runner:
             return
         started = spool.read(job / "started.json")
         if claim["by"] == "cancel":
-            end = {"state": "cancelled", "reason": "cancelled"}
+            end = {"state": "cancelled", "reason": ""}
         elif started is None:
-            end = {"state": "launch_failed", "reason": "shim"}
+            end = {"state": "launch_failed", "reason": "JobLaunchFailure: shim"}
         else:
             orphans = session_of(started["session"], job.name)
             for pid in orphans:
@@ -226,7 +226,7 @@ class Runner:
                     os.kill(pid, signal.SIGKILL)
             if orphans:
                 return  # look again when they are gone
-            end = {"state": "interrupted", "reason": "shim"}
+            end = {"state": "interrupted", "reason": "NodeDown"}
         spec = spool.read(job / "spec.json") or {}
         elapsed = min(int(time.time() - started["at"]), spec["time_limit_s"]) if started else 0
         spool.create(job / "exit.json", {**end, "exit_code": None, "elapsed_s": elapsed, "at": time.time()})

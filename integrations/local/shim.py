@@ -23,6 +23,8 @@ __all__ = ["main"]
 TICK_S = 0.2
 MEASURE_S = 1.0
 PAGE = os.sysconf("SC_PAGE_SIZE")
+REASONS = {"interrupted": "NodeDown", "cancelled": "", "timed_out": "TimeLimit", "out_of_memory": "OutOfMemory"}
+"""Why a job was stopped, in the words Slurm has for it (job_reason_string, slurm_protocol_defs.c)."""
 
 
 class Shim:
@@ -43,16 +45,22 @@ class Shim:
         sandbox.become_subreaper()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
         script = self._place_script()
-        read_end, write_end = os.pipe2(os.O_CLOEXEC)
+        failures, failed = os.pipe2(os.O_CLOEXEC)
+        gate, opened = os.pipe2(os.O_CLOEXEC)
         output = self._open_output()
         self.child = os.fork()
         if self.child == 0:
-            self._become(script, output, write_end)
-        began, self.began_at = time.monotonic(), time.time()
-        os.close(write_end)
-        os.close(output)
-        spool.create(self.job / "started.json", {"session": self.child, "at": self.began_at})
-        with os.fdopen(read_end, "rb") as pipe:
+            os.close(opened)
+            self._become(script, output, gate, failed)
+        for handle in (failed, gate, output):
+            os.close(handle)
+        began = time.monotonic()
+        # The child waits at the gate until this is written: no started.json, then the script has not run.
+        spool.create(self.job / "started.json", {"session": self.child, "at": time.time()})
+        with contextlib.suppress(BrokenPipeError):  # it failed before the gate, and says why below
+            os.write(opened, b"!")
+        os.close(opened)
+        with os.fdopen(failures, "rb") as pipe:
             failure = pipe.read().decode()
         self._watch(began)
         elapsed = time.monotonic() - began
@@ -76,12 +84,13 @@ class Shim:
     def _open_output(self) -> int:
         """Create the output file; owned by the job's user, who may reopen /dev/stdout, readable to the portal's group."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-        output = os.open(self.job / "output", flags, 0o640)
+        output = os.open(self.job / "output", flags, 0o600)
+        os.fchmod(output, 0o640)
         if self.grant.get("uid") is not None:
             os.fchown(output, self.grant["uid"], self.job.stat().st_gid)
         return output
 
-    def _become(self, script: str, output: int, failures: int) -> None:
+    def _become(self, script: str, output: int, gate: int, failed: int) -> None:
         """Turn the forked child into the script, through its own interpreter line; report errno when that fails."""
         try:
             os.setsid()
@@ -96,14 +105,16 @@ class Shim:
             sandbox.drop_user(uid)
             sandbox.die_with_parent()
             sandbox.fence(self.work)
+            if os.read(gate, 1) != b"!":
+                return
             signal.pthread_sigmask(signal.SIG_SETMASK, set())
             for number in (signal.SIGPIPE, signal.SIGXFSZ):
                 signal.signal(number, signal.SIG_DFL)
             os.execve(script, [script], self._environment())  # noqa: S606 - no shell is the point
         except OSError as error:
-            os.write(failures, os.strerror(error.errno or 0).encode())
+            os.write(failed, os.strerror(error.errno or 0).encode())
         except Exception as error:
-            os.write(failures, repr(error).encode())
+            os.write(failed, repr(error).encode())
         finally:
             os._exit(127)
 
@@ -184,14 +195,14 @@ class Shim:
 
     def _outcome(self, failure: str) -> dict[str, Any]:
         if failure:
-            return {"state": "launch_failed", "exit_code": None, "reason": failure}
+            return {"state": "launch_failed", "exit_code": None, "reason": f"JobLaunchFailure: {failure}"}
         if self.stopped_for:
-            return {"state": self.stopped_for, "exit_code": None, "reason": self.stopped_for}
+            return {"state": self.stopped_for, "exit_code": None, "reason": REASONS[self.stopped_for]}
         code = os.waitstatus_to_exitcode(self.status or 0)
         if code == 0:
             return {"state": "succeeded", "exit_code": 0, "reason": ""}
         # As a shell says it: 128 + the signal that ended the script.
-        return {"state": "failed", "exit_code": code if code > 0 else 128 - code, "reason": "exit"}
+        return {"state": "failed", "exit_code": code if code > 0 else 128 - code, "reason": "NonZeroExitCode"}
 
 
 def _family() -> Iterator[int]:

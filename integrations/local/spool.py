@@ -58,6 +58,8 @@ def create(path: Path, value: Mapping[str, Any]) -> bool:
 def _written(path: Path, value: Mapping[str, Any]) -> Path:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     with temporary.open("x") as handle:
+        # Portal and runner may be different users; who else may look in here, the directories say.
+        os.fchmod(handle.fileno(), 0o644)
         json.dump(value, handle)
         handle.flush()
         os.fsync(handle.fileno())

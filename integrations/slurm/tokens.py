@@ -7,11 +7,14 @@ cluster holds only the public half (``AuthAltParameters=jwks=…``), or, for dev
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -41,8 +44,6 @@ class TokenSource(Protocol):
 
 def check_user(user: str) -> None:
     """Refuse names no job may run as. Raises NoToken. A local account below uid 1000 is refused, whatever its name."""
-    import pwd
-
     if not _USER.fullmatch(user) or user in _PRIVILEGED:
         raise NoToken(f"not a user to act for: {user!r}")
     try:
@@ -120,20 +121,27 @@ def source_from(config: Mapping[str, Any], *, default_command: Sequence[str] = (
     """Choose by what `config` names; exactly one of the three. Raises ValueError otherwise.
 
     `token_command` (list), or `jwks_private_key_file` with `key_id`, or, only beside ``"development": true``,
-    `jwt_key_file`. Without any of them, `default_command`.
+    `jwt_key_file`. Without any of them, `default_command`. The same choice is the same source, with the tokens it
+    keeps, for the life of the process.
     """
-    named = [name for name in ("token_command", "jwks_private_key_file", "jwt_key_file") if config.get(name)]
-    if not named and default_command:
-        return Command(default_command)
-    if len(named) != 1:
+    argv = config.get("token_command") or []
+    if isinstance(argv, str) or not all(isinstance(word, str) for word in argv):
+        raise ValueError("token_command is a list of words")
+    names = ("jwks_private_key_file", "key_id", "jwt_key_file")
+    private_key, key_id, shared_key = (str(config.get(name) or "") for name in names)
+    if not (argv or private_key or shared_key):
+        argv = default_command
+    if sum(map(bool, (argv, private_key, shared_key))) != 1:
         raise ValueError("name one of token_command, jwks_private_key_file, jwt_key_file")
-    if named == ["token_command"]:
-        argv = config["token_command"]
-        if isinstance(argv, str) or not all(isinstance(word, str) for word in argv):
-            raise ValueError("token_command is a list of words")
-        return Command(argv)
-    if named == ["jwks_private_key_file"]:
-        return KeyFile(Path(config["jwks_private_key_file"]), algorithm="RS256", key_id=str(config["key_id"]))
-    if config.get("development") is not True:
+    if shared_key and config.get("development") is not True:
         raise ValueError("jwt_key_file signs with the cluster's shared secret: for development only")
-    return KeyFile(Path(config["jwt_key_file"]), algorithm="HS256")
+    return _source(os.getpid(), tuple(argv), private_key, key_id, shared_key)
+
+
+@lru_cache(maxsize=64)
+def _source(_process: int, argv: tuple[str, ...], private_key: str, key_id: str, shared_key: str) -> TokenSource:
+    if argv:
+        return Command(argv)
+    if private_key:
+        return KeyFile(Path(private_key), algorithm="RS256", key_id=key_id)
+    return KeyFile(Path(shared_key), algorithm="HS256")

@@ -36,6 +36,8 @@ class Bench:
     card_type: str
     limit_s: int
     """The shortest wall limit it takes."""
+    overrun_s: int
+    """How far over it a job may get before it has ended: what a hold must leave room for."""
     patience_s: float
     over_limit: Ref | None = None
     """A job started long ago that is to end by its wall limit, where the limit is too long to wait for it alone."""

@@ -51,6 +51,7 @@ def bench_of(runner: LocalRunner) -> Bench:
         cards_most=4,
         card_type="pretended",
         limit_s=1,
+        overrun_s=4,
         patience_s=15,
     )
 
@@ -104,6 +105,7 @@ def slurm_bench(info: real.Info, config: dict[str, str]) -> Bench:
         cards_most=4,
         card_type="h20",
         limit_s=60,
+        overrun_s=120,
         patience_s=40,
     )
 

@@ -119,6 +119,10 @@ class TestChoosing:
         with pytest.raises(ValueError, match=r"token_command|development"):
             source_from(config)
 
+    def test_the_same_choice_is_the_same_source(self) -> None:
+        assert source_from({"token_command": ["sign"]}) is source_from({"token_command": ["sign"], "url": "http://x"})
+        assert source_from({"token_command": ["sign"]}) is not source_from({"token_command": ["sign", "2"]})
+
     def test_each_way(self) -> None:
         assert isinstance(source_from({"token_command": ["sign"]}), Command)
         assert isinstance(source_from({}, default_command=["sign"]), Command)

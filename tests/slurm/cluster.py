@@ -174,7 +174,12 @@ def leave(info: Info) -> None:
     folder = Path(info.dir)
     (folder / "members" / str(identity(os.getpid()))).unlink(missing_ok=True)
     if not any((folder / "members").iterdir()):
-        wait_until(lambda: not folder.exists(), seconds=60, what="Slurm to stop")
+        guard = (folder / "guard").read_text()
+        wait_until(
+            lambda: not folder.exists() or identity(int(guard.partition("-")[0])) != guard,
+            seconds=60,
+            what="Slurm to stop",
+        )
 
 
 def _register(folder: Path) -> Info:
@@ -456,6 +461,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         began = time.monotonic()
+        (arguments.dir / "guard").write_text(str(identity(os.getpid())))
         guard.prepare()
         guard.start()
         print(f"up in {time.monotonic() - began:.1f} s", flush=True)
