@@ -148,7 +148,8 @@ class Observation:
     """What the cluster said about one job at `as_of`. Older observations never overwrite newer ones.
 
     `cards`, `cpus` and `memory_mb` are *allocated*, not requested; None while unknown. `elapsed_s` excludes
-    suspension; None while the job has not started.
+    suspension; None while the job has not started. `exit_code` is the script's own, 128 + n if signal n ended it;
+    None unless the script ended by itself.
     """
 
     ref: Ref
