@@ -228,7 +228,7 @@ class Journey:
         charge = done["charge"]
         self.say(
             f"4. 预约 {booking['number']}：冻结 ¥{charge['price']['yuan']}，实际 73 分钟 ¥{charge['actual']['yuan']}"
-            f" = 券 ¥{charge['voucher_share']['yuan']} + 自付 ¥{charge['own_share']['yuan']}，其余释放"
+            f" = 券 ¥{charge['voucher_captured']['yuan']} + 自付 ¥{charge['own_captured']['yuan']}，其余释放"
         )
         self._pay(f"booking:{booking['number']}")
 
@@ -279,9 +279,9 @@ class Journey:
         charge = job["charge"]
         self.say(
             f"5. 作业 {job['number']}：{' → '.join(states)}，日志 {len(log.splitlines())} 行；冻结 ¥{charge['price']['yuan']}，"
-            f"实际 ¥{charge['actual']['yuan']} = 券 ¥{charge['voucher_share']['yuan']} + 自付 ¥{charge['own_share']['yuan']}"
+            f"实际 ¥{charge['actual']['yuan']} = 券 ¥{charge['voucher_captured']['yuan']} + 自付 ¥{charge['own_captured']['yuan']}"
         )
-        if charge["own_share"]["fen"]:
+        if charge["own_captured"]["fen"]:
             self._pay(f"job:{job['number']}")
 
     def _settle(self) -> None:
