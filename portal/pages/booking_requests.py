@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any, Concatenate, ParamSpec
 
@@ -109,12 +109,7 @@ class Desk:
     def proposal(self) -> slots.BookingForm:
         """Return the form filled in from the address, paying with the first voucher that can pay its share."""
         query = self.request.GET
-        free: Sequence[Period] = ()
-        if not (query.get("day") and query.get("start")):
-            day = slots.day_of(query.get("day", ""))
-            window = weeks.week_window([day]) if day else Period(self.now, self.now + AHEAD)
-            free = weeks.look([self.resource], window=window, now=self.now)[self.resource.pk].free
-        values = slots.propose(query, resource=self.resource, free=free)
+        values = slots.propose(query, resource=self.resource, free=self.free)
         form = self.form({**values, "voucher": query.get("voucher", "")})
         if "voucher" in query or not form.timed or not self.purses:
             return form
@@ -123,6 +118,11 @@ class Desk:
         except PortalError:
             return form
         return self.form({**values, "voucher": purses.first_that_pays(self.purses, price.amount, now=self.now)})
+
+    def free(self, day: date | None) -> Sequence[Period]:
+        """Return what may be booked around a day, or in the next fortnight."""
+        window = weeks.week_window([day]) if day else Period(self.now, self.now + AHEAD)
+        return weeks.look([self.resource], window=window, now=self.now)[self.resource.pk].free
 
     def price(self, period: Period) -> Price:
         """Price a period. Raises NoRate."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 
 from django import forms
@@ -17,8 +17,9 @@ from portal.http import Explained
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.period import Period
 from portal.pages import shell, slots, weekgrid, weeks
-from portal.pages.templatetags.show import bilingual, label
+from portal.pages.templatetags.show import bilingual, label, zone_of
 from scheduler.availability.models import OpeningHours
+from scheduler.bookings import access as bookings
 from scheduler.resources import access
 from scheduler.resources import queries as rates
 from scheduler.resources.models import Instrument, Resource
@@ -26,6 +27,9 @@ from scheduler.resources.models import Instrument, Resource
 PAGE_SIZE = 20
 NEXT_FREE = 6
 LOOK_AHEAD = timedelta(days=14)
+DAY = timedelta(days=1)
+TOLD = ("held", "confirmed", "in_use", "done")
+"""Claims that take time or took it."""
 
 
 class CatalogueFilter(forms.Form):
@@ -147,6 +151,7 @@ def instrument_page(
     free = times[resource.pk].free if near else weeks.look([resource], window=ahead, now=now)[resource.pk].free
     rows = weeks.rows([resource], times, actor=actor, now=now)
     owned = actor is not None and actor.organisation_id == resource.owner_id
+    local_days = Period(*(datetime.combine(day, time.min, zone_of(resource.zone)) for day in (days[0], days[-1] + DAY)))
     context = {
         "resource": resource,
         "rate": rates.rate_of_resource(resource.pk, at=now),
@@ -158,10 +163,21 @@ def instrument_page(
             if span.start < ahead.end
         ][:NEXT_FREE],
         "bookable": weeks.may_book(actor, resource) and resource.state == Resource.State.PUBLISHED.value,
+        "served": _served(actor, resource, local_days) if owned and actor is not None else [],
         "manages": owned and actor is not None and actor.may(Permission.INSTRUMENT_MANAGE),
         "error": error,
     }
     return shell.page(request, "instruments/instrument.html", context, status=error.status if error else 200)
+
+
+def _served(actor: Actor, resource: Resource, week: Period) -> list[dict[str, Any]]:
+    """Return the bookings of a week on the lab's own instrument, with whose they are and what for."""
+    if not actor.may(Permission.BOOKING_DECIDE):
+        return []
+    found = bookings.served_bookings(actor).filter(
+        resource=resource, starts_at__lt=week.end, ends_at__gt=week.start, claim__state__in=TOLD
+    )
+    return [{"booking": row, "period": Period(row.starts_at, row.ends_at)} for row in found.order_by("starts_at")]
 
 
 def _start_of(span: Period, resource: Resource) -> Period:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -46,6 +46,8 @@ MAX_NIGHTS = 31
 
 class DayField(forms.DateField):
     """A native date input: ISO dates between 2000 and 2100."""
+
+    default_error_messages = {"invalid": _("请填写有效的日期。")}
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
@@ -244,17 +246,19 @@ def day_of(text: str) -> date | None:
     return day if FIRST_DAY <= day < LAST_DAY else None
 
 
-def propose(query: Mapping[str, str], *, resource: Resource, free: Sequence[Period]) -> dict[str, Any]:
+def propose(
+    query: Mapping[str, str], *, resource: Resource, free: Callable[[date | None], Sequence[Period]]
+) -> dict[str, Any]:
     """Return what the form starts with: what the address asks for, fitted to the grid and the shortest use.
 
-    Without a start, the first of `free` (bookable spans, sorted) on that day, or at all. A proposal, not a choice:
-    what a person then chooses is never changed silently.
+    Without a start, the first of `free` (asked for the bookable spans around a day, sorted) on that day, or at all. A
+    proposal, not a choice: what a person then chooses is never changed silently.
     """
     shortest = timedelta(seconds=max(resource.min_duration_s, min(3600, resource.max_duration_s)))
     day = day_of(query.get("day", ""))
     asked = _asked(query, day, resource)
     if asked is None:
-        asked = _first(free, day, shortest, resource)
+        asked = _first(free(day), day, shortest, resource)
     if asked is None:
         return {"day": day}
     slot = slot_of(asked, resource.zone)
