@@ -127,3 +127,14 @@ def test_exists_may_stand_alone():
     assert predicate(["applicant.x", "exists"], "", Problems()) == predicate(
         ["applicant.x", "exists", True], "", Problems()
     )
+
+
+def test_what_stood_under_a_not_is_told_as_such():
+    condition = predicate({"not": {"all": [["applicant.a", "=", 1], {"not": ["applicant.b", "=", 1]}]}}, "", Problems())
+    verdict = judge(condition, {"applicant": {"a": 1, "b": 0}})
+
+    assert verdict.truth is F
+    assert [(seen.leaf.path, seen.actual, seen.negated) for seen in verdict.because] == [
+        ("applicant.a", 1, True),
+        ("applicant.b", 0, False),
+    ]

@@ -412,3 +412,23 @@ def test_an_exception_nobody_showed_is_told():
 
     assert step.params["exception"] == [["applicant.tags", "has", "x", None, False, False]]
     assert "exception" not in known.params
+
+
+def test_a_ceiling_that_is_just_reached_lowered_nothing():
+    programme = scheme(caps=[{"window": "year", "amount": 300}])
+
+    assert outcome(decide(programme, asked())) == ("grant", "300.00")
+    assert decide(programme, asked()).rule_ids == ()
+
+
+def test_what_may_count_against_a_cap_is_shown_as_used():
+    decision = decide(CAPPED, asked(history=[past(30), {"programme": "p", "amount": 40}]))
+
+    assert outcome(decision) == ("grant", "30.00")
+    assert [step.params["used"] for step in decision.trace if step.kind == "cap"] == ["¥70"]
+
+
+def test_no_use_is_no_benefit_not_an_open_question():
+    assert outcome(decide(METERED, asked(usage={"card_hours": 0, "price": 3}))) == ("reject", "R16")
+    assert outcome(decide(METERED, asked(usage={"card_hours": None, "price": 3}))) == ("reject", "R16")
+    assert outcome(decide(METERED, asked(usage={"card_hours": -1, "price": 3}))) == ("supplement", "R16")
