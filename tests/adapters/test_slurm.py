@@ -203,6 +203,16 @@ class TestRefusals:
         assert faulty.observe(found.refs[0]).state is ClusterState.QUEUED
 
 
+class TestSocket:
+    def test_a_unix_socket_is_as_good_as_a_port(self, slurm: Bench, real_slurm: real.Info) -> None:
+        config = {**slurm_config(real_slurm), "url": "http://slurmrestd", "socket": str(real_slurm.socket)}
+        cluster = SlurmCluster(config)
+        assert cluster.health().ok
+        ref = slurm.submit(QUICK)
+        assert cluster.observe([ref])[0].state is ClusterState.QUEUED
+        cluster.close()
+
+
 class TestTokens:
     def test_a_token_turned_away_is_not_sent(self, slurm: Bench, real_slurm: real.Info, tmp_path: Path) -> None:
         key = tmp_path / "other.pem"

@@ -67,6 +67,10 @@ class Info:
     def job_root(self) -> Path:
         return Path(self.dir) / "jobs"
 
+    @property
+    def socket(self) -> Path:
+        return Path(self.dir) / "rest" / "socket"
+
     def environment(self) -> dict[str, str]:
         """Return the environment in which Slurm's own commands talk to this cluster as root."""
         return {"PATH": PATH, "LC_ALL": "C", "SLURM_CONF": f"{self.dir}/conf/slurm.conf"}
@@ -226,6 +230,8 @@ class Guard:
         for name in ("state", "log"):
             shutil.chown(self.folder / name, "slurm", "slurm")
         shutil.chown(self.folder / "mysql", "mysql", "mysql")
+        (self.folder / "rest").mkdir()
+        shutil.chown(self.folder / "rest", "nobody", "nogroup")
 
     def make_keys(self) -> None:
         munge = self.folder / "munge" / "munge.key"
@@ -299,13 +305,14 @@ class Guard:
             "slurmctld": [*_as("slurm"), "slurmctld", "-D", "-i"],
             "slurmrestd": [
                 *_as("nobody", "nogroup"), "slurmrestd", "-a", "rest_auth/jwt", "-t", "8",
-                f"127.0.0.1:{self.ports['rest']}",
+                f"127.0.0.1:{self.ports['rest']}", f"unix:{self.info.socket}",
             ],
         }[name]  # fmt: skip
 
     def launch(self, name: str) -> None:
         environment = self.info.environment()
         if name == "slurmrestd":
+            self.info.socket.unlink(missing_ok=True)
             environment["SLURM_JWT"] = "daemon"
         with (self.folder / "log" / f"{name}.err").open("ab") as log:
             process = subprocess.Popen(
