@@ -136,7 +136,7 @@ def subject_link(subject: str) -> tuple[str, str]:
 
 
 def _roles(value: Any) -> str:
-    return "、".join(label_of("role", role)[1] for role in value) or gettext("无")
+    return gettext("、").join(label_of("role", role)[1] for role in value) or gettext("无")
 
 
 def _fen(value: Any) -> str:
@@ -179,7 +179,7 @@ def particulars(record: Record) -> Iterator[str]:
     for key, (word, say) in PARTICULARS.items():
         value = data.get(key)
         if value not in (None, "", 0, []):
-            yield f"{gettext(word)}：{say(value)}"
+            yield gettext("%(name)s：%(value)s") % {"name": gettext(word), "value": say(value)}
 
 
 def event(record: Record) -> Event:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ __all__ = [
     "explained",
     "facts_of",
     "language",
+    "listed",
     "purchases_of",
     "timeline",
 ]
@@ -106,6 +107,11 @@ class Explanation:
         return {"grant": "ok", "reject": "bad"}.get(self.kind, "wait")
 
 
+def listed(parts: Iterable[str]) -> str:
+    """Return several words as a list in the reader's language."""
+    return ("、" if language() == "zh" else ", ").join(parts)
+
+
 def capital(text: str) -> str:
     """Return `text` with its first letter raised, as a label has it."""
     return text[:1].upper() + text[1:]
@@ -121,7 +127,7 @@ def explained(decision: Decision) -> Explanation:
         missing=[capital(fact.name.say(said)) for fact in decision.missing],
         left_out=[
             gettext("第 %(number)s 档未计入：尚不清楚%(facts)s。")
-            % {"number": left.number, "facts": "、".join(names.fact(path).name.say(said) for path in left.missing)}
+            % {"number": left.number, "facts": listed(names.fact(path).name.say(said) for path in left.missing)}
             for left in decision.left_out
         ],
         steps=[

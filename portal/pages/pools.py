@@ -36,7 +36,7 @@ class Meter:
         drawn = budget(used=self.issued_fen, held=self.reserved_fen, free=self.left_fen)
         for bar in drawn["bars"]:
             bar["label"] = words[bar["code"]]
-        sentence = "，".join(f"{bar['label']} {Money(bar['fen'])}" for bar in drawn["bars"])
+        sentence = gettext("，").join(f"{bar['label']} {Money(bar['fen'])}" for bar in drawn["bars"])
         return {"bars": drawn["bars"], "sentence": sentence or drawn["sentence"]}
 
 

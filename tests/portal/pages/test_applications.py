@@ -68,7 +68,7 @@ def test_a_refusal_names_the_ground_and_the_remedy_and_offers_no_submission(w, c
         ({"item.compute": "12.345"}, "金额“12.345”无效：请填写人民币元，最多两位小数。"),
         ({"item.compute": ""}, "请至少填写一项合同金额，金额须大于零。"),
         ({"signed": "2199-01-01"}, "签订日期在将来。"),
-        ({"months": "0"}, "确保该值大于或者等于 1。"),
+        ({"months": "0"}, "确保该值大于或等于1。"),
         ({"related": ""}, "这个字段是必填项。"),
         ({"contract_number": " "}, "这个字段是必填项。"),
     ],
@@ -108,12 +108,15 @@ def test_submitting_twice_makes_one_application(w, client, version):
     assert "已为您预留 ¥50,000.00" in receipt
     other = apply(client, step="submit", idempotency_key=key, months="6")
     assert other.status_code == 409
+    assert "这一页之前已经提交过，内容与现在不同。" in text_of(other)
+    assert other.context["key"] != key
     assert Application.objects.count() == 1
 
 
 def test_a_form_without_a_key_is_refused(w, client, version):
     response = apply(enter(client, w.owner), step="submit", idempotency_key="")
     assert response.status_code == 422
+    assert "页面已过期，什么都没有提交。" in text_of(response)
     assert Application.objects.count() == 0
 
 

@@ -130,6 +130,10 @@ def test_a_token_cannot_do_more_than_its_maker(w, client):
     assert response.status_code == 422
     assert ApiToken.objects.count() == 0
     assert enter(client, w.researcher).post(reverse("token_create"), values).status_code == 403
+    old = enter(client, w.owner).post(reverse("token_create"), {"name": "x", "roles": ["owner"]})
+    assert old.status_code == 422
+    assert "页面已过期" in text_of(old)
+    assert ApiToken.objects.count() == 0
 
 
 def test_one_changes_between_ones_own_organisations_only(w, client):
