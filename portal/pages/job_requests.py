@@ -67,10 +67,10 @@ class JobForm(forms.Form):
         help_text=_("仅贵单位可见，集群管理员看不到名称和脚本。"),
         error_messages=dict.fromkeys(("required", "max_length"), _("请填写作业名称（120 字以内），仅贵单位可见。")),
     )
-    cards = forms.IntegerField(label=_("加速卡"))
+    cards = forms.IntegerField(label=_("加速卡"), help_text=_("作业在一个节点上运行。"))
     cpus = forms.IntegerField(label=_("CPU 核数"), required=False, help_text=_("留空按每卡的标准核数。"))
-    memory_mb = forms.IntegerField(label=_("内存"))
-    time_limit_min = forms.IntegerField(label=_("时限"), help_text=_("到时限仍未结束会被停止；提前结束只收实际用量。"))
+    memory_mb = forms.IntegerField(label=_("内存"), help_text=_("整个作业的内存，不按卡计。"))
+    time_limit_min = forms.IntegerField(label=_("时限"), help_text=_("到时限会被停止；提前结束只收实际用量。"))
     voucher = forms.CharField(label=_("付款方式"), required=False, widget=forms.Select)
     script = forms.Field(
         label=_("脚本"),
@@ -119,6 +119,13 @@ class Offer:
         return f"{self.quote.price.amount.fen}/{self.quote.split.voucher.fen}" if self.quote else ""
 
     @property
+    def longest(self) -> int | None:
+        """Return the longest limit the voucher carries, in minutes, where the partition would allow more."""
+        longest = self.quote.longest_minutes if self.quote else None
+        assert self.partition is not None
+        return longest if longest is not None and longest < self.partition.max_time_s // 60 else None
+
+    @property
     def count(self) -> int:
         """Return what is multiplied by time: cards or cores."""
         assert self.ask is not None
@@ -133,23 +140,16 @@ class Desk:
         self.request = request
         self.now = timezone.now()
         self.actor = shell.actor_of(request)
-        self.clusters = list(resources.clusters())
-        self.partitions = {f"{c.code}/{p.name}": p for c in self.clusters for p in c.partitions.all()}
-        for cluster in self.clusters:
-            for partition in cluster.partitions.all():
-                partition.cluster = cluster
+        self.partitions = {f"{c.code}/{p.name}": p for c in resources.clusters() for p in c.partitions.all()}
         self.rates = rates.rates_of_partitions([p.pk for p in self.partitions.values()], at=self.now)
         self.purses = purses.purses_of(self.actor, now=self.now, service=ServiceClass.COMPUTE)
 
-    def options(self) -> list[tuple[str, list[tuple[str, str]]]]:
-        """Return the partitions as choices, by cluster."""
-        return [
-            (bilingual(cluster), [(f"{cluster.code}/{p.name}", self._option(p)) for p in cluster.partitions.all()])
-            for cluster in self.clusters
-        ]
+    def options(self) -> list[tuple[str, str]]:
+        """Return the partitions as choices: where, which, at what price."""
+        return [(key, self._option(partition)) for key, partition in self.partitions.items()]
 
     def _option(self, partition: Partition) -> str:
-        text = bilingual(partition, "label")
+        text = f"{bilingual(partition.cluster)} · {bilingual(partition, 'label')}"
         if rate := self.rates.get(partition.pk):
             text = f"{text} · {Money(rate.amount_fen)}/{label(rate.unit, 'unit')}"
         return text if is_open(partition) else gettext("%(text)s（暂停接收）") % {"text": text}

@@ -155,7 +155,6 @@ def facts_of(found: Job, *, actor: Actor, now: datetime) -> dict[str, Any]:
         "job": found,
         "words": jobwords.reason_words(found),
         "steps": jobwords.steps_of(found),
-        "exit": jobwords.exit_words(found.exit_code) if found.exit_code is not None else "",
         "over": state in rules.FINAL,
         "waits": state in rules.ACTIVE - rules.OCCUPYING,
         "can_cancel": state in rules.ACTIVE and found.cancel_asked_at is None,

@@ -37,7 +37,7 @@ STATES: Final[Mapping[JobState, str]] = MappingProxyType(
         S.RUNNING: _("作业正在运行。"),
         S.SUSPENDED: _("集群暂停了作业，暂停期间不计费，恢复后继续运行。"),
         S.FINISHING: _("作业已运行完毕，集群正在收尾。"),
-        S.SUCCEEDED: _("脚本正常结束。"),
+        S.SUCCEEDED: _("脚本正常结束（退出码 0）。"),
         S.FAILED: _("脚本没有正常结束，请查看日志末尾。"),
         S.TIMED_OUT: _("运行到时限 %(limit)s 仍未结束，被集群停止。需要更长时间时，请加大时限后重新提交。"),
         S.CANCELLED: _("作业已取消。"),
