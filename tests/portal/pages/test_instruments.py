@@ -28,10 +28,7 @@ from tests import make
 TOMORROW = date(2026, 11, 26)
 
 
-@pytest.fixture(autouse=True)
-def clock(monkeypatch):
-    """It is Wednesday 25 November 2026, 10:00 in Beijing."""
-    monkeypatch.setattr("django.utils.timezone.now", lambda: make.NOW)
+pytestmark = pytest.mark.usefixtures("clock")
 
 
 def client_of(someone):

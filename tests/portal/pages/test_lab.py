@@ -31,10 +31,7 @@ PAGES = (
 )
 
 
-@pytest.fixture(autouse=True)
-def clock(monkeypatch):
-    """It is Wednesday 25 November 2026, 10:00 in Beijing."""
-    monkeypatch.setattr("django.utils.timezone.now", lambda: make.NOW)
+pytestmark = pytest.mark.usefixtures("clock")
 
 
 def client_of(someone):
