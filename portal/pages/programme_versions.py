@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from django import forms
 from django.contrib import messages
@@ -22,7 +23,7 @@ from portal.pages.casework import language
 from portal.pages.fields import YuanField
 from portal.pages.programmes import address, grade_words, preparations
 from portal.pages.shell import actor_of, needs, page
-from vouchers.programmes import access, services, wording
+from vouchers.programmes import access, documents, services, wording
 from vouchers.programmes.models import ProgrammeVersion
 from vouchers.programmes.states import VersionAction, VersionState
 
@@ -85,10 +86,16 @@ def import_file(request: HttpRequest) -> HttpResponse:
         if error is None:
             messages.success(request, gettext("已导入为第 %(number)s 版草稿。") % {"number": version.number})
             return redirect(address(version))
-    form = _with_text(form)
-    return page(
-        request, "programmes/import.html", {"form": form, "error": error}, status=error.status if error else 422
-    )
+    context = {"form": _with_text(form), "error": _counted(error) if error else None}
+    return page(request, "programmes/import.html", context, status=error.status if error else 422)
+
+
+def _counted(error: Explained) -> Explained:
+    """Say of a bad file how many problems it has, above the list that names them; each leads to the text to mend."""
+    if error.code != documents.BadProgramme.code:
+        return error
+    text = gettext("项目文件有 %(count)s 处问题，没有导入。") % {"count": len(error.reasons)}
+    return replace(error, text=text, reasons=tuple({**reason, "field": "text"} for reason in error.reasons))
 
 
 def _with_text(form: ImportForm) -> ImportForm:

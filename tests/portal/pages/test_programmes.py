@@ -69,6 +69,7 @@ def test_every_problem_of_a_file_is_told_with_its_place_and_the_input_is_kept(w,
     response = posted(w, client, text=bad)
     text = text_of(response)
     assert response.status_code == 422
+    assert "项目文件有 2 处问题，没有导入。" in text
     assert "lines[0].rate" in text
     assert "colour" in text
     assert "允许：" in text
