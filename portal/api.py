@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.db import OperationalError
@@ -10,6 +11,7 @@ from django.utils.translation import gettext as _
 from ninja import NinjaAPI, Router
 from ninja.errors import AuthenticationError, HttpError, Throttled
 from ninja.errors import ValidationError as PayloadError
+from ninja.renderers import JSONRenderer
 
 from portal.http import Busy, explain, is_lock_timeout
 from portal.kernel.errors import NotFound, PortalError
@@ -21,12 +23,21 @@ from portal.wire import body_of
 from scheduler.api import routers as scheduler_routers
 from vouchers.api import routers as voucher_routers
 
+
+class ReadableJSON(JSONRenderer):
+    """JSON as people read it: Chinese as it is, and only what UTF-8 cannot say (lone surrogates) escaped."""
+
+    def render(self, request: HttpRequest, data: Any, *, response_status: int) -> bytes:  # noqa: ARG002  one form for all
+        return json.dumps(data, cls=self.encoder_class, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
 api = NinjaAPI(
     title="Gongxiang 共享",
     version="1",
     description="创新资源共享平台接口。写操作须带 Idempotency-Key；错误统一为 Problem。",
     auth=AUTH,
     throttle=WriteThrottle(),
+    renderer=ReadableJSON(),
     urls_namespace="api",
 )
 api.add_router("/organisations", organisations)
@@ -68,7 +79,7 @@ def malformed(request: HttpRequest, error: PayloadError) -> HttpResponse:
         "code": "invalid.payload",
         "detail": _("请求内容有 %(count)s 处不符合要求。") % {"count": len(reasons)},
         "reasons": reasons,
-        "fields": {reason["field"]: reason["text"] for reason in reasons},
+        "fields": {reason["field"]: reason["text"] for reason in reasons if reason["field"]},
         "data": {},
     }
     return api.create_response(request, body, status=422)

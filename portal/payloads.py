@@ -17,6 +17,8 @@ OBJECT = _("须为对象。")
 TIME = _("不是有效的时间。请按 2026-11-26T09:00:00+08:00 的格式填写。")
 DAY = _("不是有效的日期。请按 2026-11-26 的格式填写。")
 WHOLE = _("须为整数。")
+TOO_SHORT = _("过短：长度至少为 %(min_length)s。")
+TOO_LONG = _("过长：长度不能超过 %(max_length)s。")
 FLAG = _("须为 true 或 false。")
 
 TEXTS: Final[Mapping[str, str]] = {
@@ -24,8 +26,8 @@ TEXTS: Final[Mapping[str, str]] = {
     "extra_forbidden": _("没有这个字段，请检查拼写。"),
     "string_type": _("须为文本。"),
     "string_unicode": _("含有无法识别的字符。"),
-    "string_too_short": _("至少 %(min_length)s 个字符。"),
-    "string_too_long": _("不能超过 %(max_length)s 个字符。"),
+    "string_too_short": TOO_SHORT,
+    "string_too_long": TOO_LONG,
     "string_pattern_mismatch": _("格式不符，应匹配 %(pattern)s。"),
     "int_type": WHOLE,
     "int_parsing": WHOLE,
@@ -49,13 +51,13 @@ TEXTS: Final[Mapping[str, str]] = {
     "dict_type": OBJECT,
     "model_type": OBJECT,
     "model_attributes_type": OBJECT,
-    "too_short": _("至少 %(min_length)s 项。"),
-    "too_long": _("不能超过 %(max_length)s 项。"),
+    "too_short": TOO_SHORT,
+    "too_long": TOO_LONG,
 }
 """By the parser's own code of the error; our own checks already speak the reader's language."""
 
-PLACES = frozenset({"body", "payload", "query", "path", "header", "form", "file", "wanted", "window"})
-"""Where in the request a value stood, and the names endpoints give to whole bodies: no part of a field's path."""
+WHOLE_THINGS = frozenset({"payload", "wanted", "window"})
+"""How endpoints call a whole body or a whole query: no part of a field's path."""
 
 
 def payload_reason(error: Mapping[str, Any]) -> dict[str, str]:
@@ -63,7 +65,7 @@ def payload_reason(error: Mapping[str, Any]) -> dict[str, str]:
     kind = str(error["type"])
     template = TEXTS.get(kind)
     text = gettext(template) % error.get("ctx", {}) if template else str(error["msg"])
-    path = [str(part) for part in error["loc"]]
-    while path and path[0] in PLACES:
-        path.pop(0)
+    _where, *path = [str(part) for part in error["loc"]]
+    if path and path[0] in WHOLE_THINGS:
+        path = path[1:]
     return {"code": kind, "text": text, "remedy": "", "field": ".".join(path)}

@@ -39,6 +39,7 @@ __all__ = [
     "Problem",
     "ReasonOut",
     "StrictIn",
+    "Text",
     "Whole",
     "body_of",
     "key_from",
@@ -126,20 +127,28 @@ class StrictIn(Schema):
     model_config = ConfigDict(extra="forbid")
 
 
+def _encodable(text: str) -> str:
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise PydanticCustomError("text_encoding", gettext("含有无法用 UTF-8 表示的字符。"))
+    return text
+
+
 def _one_line(text: str) -> str:
     if any(character < " " or character == "\x7f" for character in text):
         raise PydanticCustomError("text_control", gettext("不能含有换行或控制字符。"))
-    return text
+    return _encodable(text)
 
 
 def _lines(text: str) -> str:
     if "\0" in text:
         raise PydanticCustomError("text_nul", gettext("不能含有空字符（NUL）。"))
-    return text
+    return _encodable(text)
 
 
+Text = Annotated[str, AfterValidator(_encodable)]
+"""Any text; JSON may carry lone surrogates, which nothing can store."""
 Line = Annotated[str, AfterValidator(_one_line)]
-"""Text on one line, without control characters. Lone surrogates are refused by the parser itself."""
+"""Text on one line, without control characters."""
 Block = Annotated[str, AfterValidator(_lines)]
 """Text of many lines, without NUL, which the database cannot store."""
 Number = Annotated[Line, Field(min_length=1, max_length=60)]
@@ -241,8 +250,7 @@ def _storable(value: Any, *, floats: bool, depth: int = 0) -> None:
     if depth > MAX_DEPTH:
         raise PydanticCustomError("json_depth", gettext("嵌套过深。"))
     if isinstance(value, str):
-        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
-            raise PydanticCustomError("text_nul", gettext("不能含有空字符（NUL）。"))
+        _lines(value)
     elif isinstance(value, float):
         if not floats:
             raise PydanticCustomError("float", gettext('小数请写成文本，例如 "0.05"，以保持精确。'))

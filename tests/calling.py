@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from portal.kernel.actors import Actor
 from portal.organisations import access as people
@@ -61,7 +65,7 @@ class Caller:
         if key:
             headers["Idempotency-Key"] = key
         response = getattr(self.client, method)(f"/api/v1{path}", headers=headers, **more)
-        is_json = response.headers.get("Content-Type", "").startswith("application/json")
+        is_json = response.content and response.headers["Content-Type"].startswith("application/json")
         return Answer(response.status_code, response.json() if is_json else response.content, response.headers)
 
     def get(self, path: str, **params: Any) -> Answer:
@@ -78,3 +82,26 @@ class Caller:
 
     def upload(self, path: str, **form: Any) -> Answer:
         return self._call("post", path, data=form)
+
+
+CONTRACT = {
+    "number": "HT-2026-001",
+    "provider": "之江分析测试中心",
+    "signed": "2026-11-01",
+    "months": 12,
+    "items": {"compute": {"yuan": "100000"}, "instrument_use": {"yuan": "100000"}},
+}
+"""Half of it is granted by the programme of `make.programme`."""
+
+
+def queries_of(act: Callable[[], Answer]) -> int:
+    """Return how many queries a successful call takes."""
+    with CaptureQueriesContext(connection) as captured:
+        answer = act()
+    assert answer.status == 200, answer
+    return len(captured)
+
+
+def zoned(moment: datetime) -> str:
+    """Return a moment as people in Beijing write it."""
+    return moment.astimezone(make.BEIJING).isoformat()

@@ -50,9 +50,9 @@ def _shown(organisation: Organisation, permissions: list[str]) -> dict[str, Any]
     }
 
 
-@router.get("/me", response={200: OrganisationOut, **problems(404)})
+@router.get("/me", response={200: OrganisationOut, **problems()})
 def me(request: ActorRequest) -> dict[str, Any]:
-    """Say who the token or session acts for. 404 for a person who belongs to no organisation yet."""
+    """Say who the token or session acts for. 403 for a person who belongs to no organisation yet."""
     permissions = sorted(permission.value for permission in request.actor.permissions)
     return _shown(access.get_own(request.actor), permissions)
 

@@ -26,6 +26,7 @@ from portal.wire import (
     PageOut,
     ReasonOut,
     StrictIn,
+    Text,
     Whole,
     key_from,
     money,
@@ -56,7 +57,7 @@ class JobQuoteIn(StrictIn):
     cpus: Count = 1
     memory_mb: Count = 1000
     time_limit_s: Annotated[Whole, Field(ge=0, le=10**8)]
-    script: Annotated[str, Field(max_length=MAX_SCRIPT_BYTES)]
+    script: Annotated[Text, Field(max_length=MAX_SCRIPT_BYTES)]
     voucher: Number | None = None
 
     def ask(self) -> Ask:
