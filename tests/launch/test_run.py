@@ -58,7 +58,7 @@ def test_a_killed_child_is_noticed_said_and_replaced(portal, words):
     killed = portal.pid(*words)
     before = portal.said
     os.kill(killed, signal.SIGKILL)
-    assert eventually(lambda: "signal 9" in portal.said[len(before) :], 5), portal.said
+    assert eventually(lambda: "signal 9" in portal.said[len(before) :], 30), portal.said
     assert eventually(lambda: portal.pid(*words) not in {0, killed}, 40), portal.said
     assert eventually(lambda: portal.get("/readyz")[0] == 200, 40), portal.get("/readyz")
     assert eventually(lambda: portal.get("/")[0] == 200, 10), portal.get("/")
