@@ -22,7 +22,7 @@ from portal.kernel.actors import Permission
 from portal.kernel.idempotency import KeyReused
 from portal.kernel.money import Money
 from portal.pages import purses, shell
-from portal.pages.jobsamples import SAMPLES
+from portal.pages.jobsamples import SAMPLES, Sample
 from portal.pages.slots import put_back
 from portal.pages.templatetags.show import bilingual, label
 from scheduler.jobs import access, queries, rules, services, tasks
@@ -295,8 +295,7 @@ def job_new(request: HttpRequest) -> HttpResponse:
     key = request.POST.get("idempotency_key", "")
     data, problem = posted(request)
     if sample := SAMPLES.get(data.get("sample", "")):
-        filled = {**data, "script": sample.script, "title": data.get("title") or gettext(sample.title)}
-        return desk.show(desk.unjudged(desk.form(filled)), key=key)
+        return desk.show(desk.unjudged(desk.form(_filled(request, data, sample))), key=key)
     form = desk.form(data)
     if problem:
         form.add_error("script_file", problem)
@@ -308,6 +307,15 @@ def job_new(request: HttpRequest) -> HttpResponse:
     if error is not None:
         return desk.show(form, error=put_back(form, error), key=key)
     return _submit(desk, form, wanted, key=key)
+
+
+def _filled(request: HttpRequest, data: Mapping[str, Any], sample: Sample) -> Mapping[str, Any]:
+    """Return the form's values with the sample's script, unless there is a script of one's own that would be lost."""
+    script = rules.normalised(data.get("script") or "").strip()
+    if script and script not in {each.script.strip() for each in SAMPLES.values()}:
+        messages.info(request, gettext("脚本已有内容，没有替换。要填入示例，请先清空脚本。"))
+        return data
+    return {**data, "script": sample.script, "title": data.get("title") or gettext(sample.title)}
 
 
 def _submit(desk: Desk, form: JobForm, wanted: services.Wanted, *, key: str) -> HttpResponse:
