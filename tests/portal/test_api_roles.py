@@ -2,150 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from typing import Any
-
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 
 from portal.api import api
 from portal.audit.models import Record
 from tests import make
-from tests.calling import CONTRACT, Caller, zoned
-from vouchers.payments.models import Payment
-from vouchers.settlements import services as settlements
+from tests.calling import Caller
+from tests.everything import ROLES, WRITES, Things, everything
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 
-PERIOD = {"starts_at": zoned(make.slot(days=5).start), "ends_at": zoned(make.slot(days=5).end)}
-INSTRUMENT = {"name": "透射电镜", "category": "analytical", "city": "杭州"}
-
-
-@dataclass(frozen=True)
-class Write:
-    """One operation with a body that is well-formed, and the roles of `make.World` that may do it."""
-
-    operation: str
-    allowed: str
-    body: Any = None
-
-    @property
-    def roles(self) -> set[str]:
-        return set(self.allowed.split())
-
-
-FIRM = "owner researcher"
-WRITES = (
-    Write(
-        "POST /programmes",
-        "officer",
-        {"document": json.loads(make.programme_file(code="n-2026")), "budget": {"yuan": "1"}, "fiscal_year": 2026},
-    ),
-    Write("POST /programmes/{programme}/versions/1/publish", "publisher"),
-    Write("POST /programmes/{programme}/versions/1/suspend", "publisher"),
-    Write("POST /programmes/{programme}/versions/1/resume", "publisher"),
-    Write("POST /programmes/{programme}/assess", "owner", {"contract": CONTRACT}),
-    Write("POST /applications", "owner", {"programme": "test-shared-2026", "contract": CONTRACT}),
-    Write("POST /applications/{application}/complete", "owner", {"stated": {}}),
-    Write("POST /applications/{application}/withdraw", "owner"),
-    Write("POST /applications/{application}/endorse", "reviewer", {}),
-    Write("POST /applications/{application}/return", "reviewer", {"note": "补充"}),
-    Write("POST /applications/{application}/refuse", "reviewer", {"note": "不符"}),
-    Write("POST /applications/{application}/approve", "approver"),
-    Write("POST /payments/{payment}/declare", "owner", {"bank_reference": "ICBC-1"}),
-    Write("POST /payments/{payment}/confirm", "finance", {"bank_reference": "ICBC-1"}),
-    Write("POST /payments/{payment}/return", "finance", {"note": "未到账"}),
-    Write("POST /settlements", "finance", {"provider": "{credit_code}"}),
-    Write("POST /settlements/{batch}/approve", "finance_approver"),
-    Write("POST /settlements/{batch}/pay", "finance", {"bank_reference": "TR-1"}),
-    Write("POST /settlements/{batch}/discard", "finance"),
-    Write("POST /instruments", "keeper", INSTRUMENT),
-    Write("PUT /instruments/{instrument}", "keeper", INSTRUMENT),
-    Write("PUT /instruments/{instrument}/rate", "keeper", {"amount": {"yuan": "1"}}),
-    Write("PUT /instruments/{instrument}/hours", "keeper", {"hours": []}),
-    Write("POST /instruments/{instrument}/publish", "keeper"),
-    Write("POST /instruments/{instrument}/suspend", "keeper"),
-    Write("POST /instruments/{instrument}/feed", "keeper"),
-    Write("POST /instruments/{instrument}/maintenance", "keeper", PERIOD),
-    Write("DELETE /instruments/{instrument}/maintenance/1", "keeper"),
-    Write("POST /bookings/quote", FIRM, {**PERIOD, "instrument": "{instrument}"}),
-    Write("POST /bookings", FIRM, {**PERIOD, "instrument": "{instrument}", "title": "观察"}),
-    Write("POST /bookings/{booking}/cancel", FIRM),
-    Write("POST /bookings/{booking}/confirm", "keeper"),
-    Write("POST /bookings/{booking}/decline", "keeper", {"note": "检修"}),
-    Write("POST /bookings/{booking}/session/start", "keeper", {}),
-    Write("POST /bookings/{booking}/session/finish", "keeper", {}),
-    Write(
-        "POST /jobs/quote",
-        FIRM,
-        {"cluster": "{cluster}", "partition": "gpu", "cards": 1, "time_limit_s": 60, "script": "#!/bin/bash\n"},
-    ),
-    Write(
-        "POST /jobs",
-        FIRM,
-        {
-            "cluster": "{cluster}",
-            "partition": "gpu",
-            "cards": 1,
-            "time_limit_s": 60,
-            "script": "#!/bin/bash\n",
-            "title": "试算",
-        },
-    ),
-    Write("POST /jobs/{job}/cancel", FIRM),
-)
 ELSEWHERE = {"POST /organisations", "POST /instruments/{instrument}/calendars"}
 """A person without organisation does the one (``test_api.py``); the other is a form, tried below."""
 
 
-@dataclass(frozen=True)
-class Things:
-    """One of everything, by the placeholder that stands for it, and a caller of every role."""
-
-    numbers: dict[str, str]
-    callers: dict[str, Caller]
-
-    def fill(self, text: str) -> str:
-        for name, number in self.numbers.items():
-            text = text.replace(f"{{{name}}}", number)
-        return text
-
-    def attempt(self, role: str, write: Write) -> Any:
-        method, path = self.fill(write.operation).split()
-        body = json.loads(self.fill(json.dumps(write.body)))
-        caller = self.callers[role]
-        if method == "DELETE":
-            return caller.delete(path)
-        if method == "PUT":
-            return caller.put(path, body)
-        return caller.post(path, body, key=f"role-{role}-key")
-
-
-ROLES = (
-    *("officer", "publisher", "reviewer", "approver", "finance", "finance_approver", "auditor"),
-    *("keeper", "lab_owner", "operator", "owner", "researcher"),
-)
-
-
 @pytest.fixture
 def things(w) -> Things:
-    version = make.programme(w)
-    voucher, resource, partition = make.voucher(w, version), make.instrument(w), make.partition(w)
-    make.measured(w, make.booking(w, resource, pay_with=voucher))
-    researcher = Caller(w.researcher)
-    job = {"cluster": partition.cluster.code, "partition": "gpu", "cards": 1, "time_limit_s": 60, "title": "试算"}
-    numbers = {
-        "programme": version.programme.code,
-        "application": make.application(w, version, number="HT-2").number,
-        "payment": Payment.objects.get().number,
-        "batch": settlements.draft(actor=w.finance, provider=w.lab, now=make.NOW).number,
-        "instrument": resource.number,
-        "booking": make.booking(w, resource, period=make.slot(days=2)).number,
-        "cluster": partition.cluster.code,
-        "job": researcher.post("/jobs", {**job, "script": "#!/bin/bash\n"}, key="job-key-1").body["number"],
-        "credit_code": w.lab.credit_code,
-    }
-    return Things(numbers, {role: Caller(getattr(w, role)) for role in ROLES})
+    return everything(w)
 
 
 def test_lists_every_write_there_is():
@@ -182,8 +56,6 @@ def test_lets_those_do_it_whose_it_is(things, write):
 
 
 def test_importing_a_calendar_is_the_labs(things):
-    from django.core.files.uploadedfile import SimpleUploadedFile
-
     path = things.fill("/instruments/{instrument}/calendars")
     for role in set(ROLES) - {"keeper"}:
         file = SimpleUploadedFile("lab.ics", b"BEGIN:VCALENDAR", content_type="text/calendar")
