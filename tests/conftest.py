@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
+from django.conf import settings
 from django.db import connections, transaction
 from django.db.backends.postgresql.operations import DatabaseOperations
+from hypothesis import settings as hypothesis_settings
 
 from tests import make
+
+hypothesis_settings.register_profile("portal", deadline=None)
+hypothesis_settings.load_profile("portal")
 
 
 def _flush(self: DatabaseOperations, statements: Iterable[str]) -> None:
@@ -21,6 +26,12 @@ def _flush(self: DatabaseOperations, statements: Iterable[str]) -> None:
 
 
 DatabaseOperations.execute_sql_flush = _flush  # type: ignore[method-assign]
+
+
+def pytest_configure() -> None:
+    """Serve static files by name: pages under test need no collected manifest, and WhiteNoise an existing folder."""
+    settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 
 
 @pytest.fixture

@@ -129,6 +129,11 @@ def programme_file(code: str = "test-shared-2026", **changes: Any) -> bytes:
     document: dict[str, Any] = {
         "code": code,
         "name": {"zh": "创新资源共享券", "en": "Innovation sharing voucher"},
+        "doc_no": "测试〔2026〕1 号",
+        "issuer": "省科技厅",
+        "lead": "省科技厅",
+        "source": "测试",
+        "grade": "A",
         "level": "province",
         "in_force": ["2026-01-01", "2027-12-31"],
         "eligibility": ["applicant.type", "=", "enterprise"],

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from allauth.account.models import EmailAddress
 from django.contrib.auth.hashers import make_password
 from stdnum.cn import uscc
 
@@ -63,9 +64,10 @@ def _credit_code(serial: int, *, kind: str) -> str:
 
 
 def _user(username: str, name: str, password: str) -> User:
-    return User.objects.create(
-        username=username, display_name=name, email=f"{username}@demo.invalid", password=password
-    )
+    email = f"{username}@demo.invalid"
+    user = User.objects.create(username=username, display_name=name, email=email, password=password)
+    EmailAddress.objects.create(user=user, email=email, verified=True, primary=True)
+    return user
 
 
 def register(*, now: datetime) -> People:

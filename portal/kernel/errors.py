@@ -96,10 +96,10 @@ class Conflict(PortalError):
 
 
 class InvalidTransition(Conflict):
-    """`state` (a code) does not allow `action` (a code)."""
+    """`state` does not allow `action`: both are codes, for the API; the message speaks without them."""
 
     code = "conflict.transition"
-    message = _("该记录当前为“%(state)s”，不能执行“%(action)s”。请刷新页面查看最新状态。")
+    message = _("该记录的当前状态不允许此操作，请刷新页面查看最新状态。")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import structlog
 from django.db import connection, transaction
 
-from portal.kernel.errors import PortalError
+from portal.kernel.errors import PortalError, Rejected
 from scheduler.jobs import access, ports, rules, services
 from scheduler.jobs.models import Job
 from scheduler.resources.models import Cluster
@@ -108,10 +108,32 @@ def _release(job: Job, cluster: ports.Cluster, now: datetime) -> None:
             cluster.cancel(access.ref_of(job), user=user)
             return
         cluster.release(access.ref_of(job), user=user)
+    except Rejected as error:
+        _take_back(job, cluster, detail=str(error), now=now)
+        return
     except PortalError as error:
         logger.warning("job.release_failed", job=job.number, error=str(error))
         return
     Job.objects.filter(pk=job.pk).update(released_at=now)
+
+
+def _take_back(job: Job, cluster: ports.Cluster, *, detail: str, now: datetime) -> None:
+    """Give up a placed job that the cluster will not start as paid for: cancel it there, release its money here."""
+    try:
+        cluster.cancel(access.ref_of(job), user=job.partition.cluster.posix_user)
+    except PortalError as error:
+        logger.warning("job.cancel_failed", job=job.number, error=str(error))
+        return
+    with transaction.atomic():
+        locked = services.lock(job.pk)
+        if locked.state != rules.JobState.PLACED.value:
+            return
+        services.move(locked, rules.JobAction.REFUSE)
+        locked.reason = "resources"
+        locked.settled_at = now
+        locked.save()
+        charges.release(charge_id=services.charge_of(locked), reason="rejected", actor=services.SYSTEM, now=now)
+        services.record(locked, action="job.rejected", actor=services.SYSTEM, now=now, detail=detail[:200])
 
 
 def ask_cancel(*, job_id: int, now: datetime) -> None:

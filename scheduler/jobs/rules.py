@@ -119,6 +119,7 @@ TRANSITIONS: Final[Mapping[tuple[JobState, JobAction], JobState]] = MappingProxy
         (S.SUBMITTING, A.LOSE_ANSWER): S.UNKNOWN,
         (S.SUBMITTING, A.PLACE): S.PLACED,
         (S.SUBMITTING, A.REFUSE): S.REJECTED,
+        (S.PLACED, A.REFUSE): S.REJECTED,
         (S.UNKNOWN, A.PLACE): S.PLACED,
         (S.UNKNOWN, A.RETRY): S.PENDING,
         **_seen(),

@@ -15,6 +15,10 @@ __all__ = ["Award", "Contract", "build", "contract_reasons", "history_json"]
 _ = noop
 
 
+STATED_SECTIONS = frozenset({"applicant", "provider", "contract", "instrument", "request", "usage"})
+"""Sections of a request in which an applicant may state facts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Contract:
     """What an enterprise says of its contract. `items` are fen by cost kind, `months` the whole term."""
@@ -74,7 +78,7 @@ def build(
     request: dict[str, Any] = {section: {} for section in ("applicant", "provider", "contract")}
     for path, value in stated.items():
         section, _dot, name = path.partition(".")
-        if section in {"applicant", "provider", "contract", "instrument", "request", "usage"} and name:
+        if section in STATED_SECTIONS and name:
             request.setdefault(section, {})[name] = value
     request["applicant"].update(registered)
     request["provider"].setdefault("name", contract.provider.strip())

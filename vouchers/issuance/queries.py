@@ -27,6 +27,9 @@ SERVICES = {"test": "instrument_use"}
 """Cost kinds of a programme file that the portal sells under another service class."""
 
 
+CONTRACT_ITSELF = {"contract.id", "contract.items", "contract.related", "contract.signed", "contract.months"}
+
+
 def decide(version: ProgrammeVersion, request: Mapping[str, Any]) -> Decision:
     """Ask the engine. Pure apart from reading the other programmes in force, which derived benefits refer to."""
     return engine.evaluate(scheme_of(version), load_request(request), catalogue=catalogue())
@@ -84,12 +87,16 @@ def request_for(
 
 
 def with_facts(application: Application, *, stated: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the application's request with further facts; what it already says is not overwritten."""
+    """Return the application's request with further or corrected facts.
+
+    What is registered of the applicant and the contract itself stay as they are.
+    """
+    fixed = {f"applicant.{name}" for name in registered_facts(application.organisation)} | CONTRACT_ITSELF
     request: dict[str, Any] = {**application.request}
     for path, value in stated.items():
         section, _dot, name = path.partition(".")
-        if section in {"applicant", "provider", "contract", "instrument", "request", "usage"} and name:
-            request[section] = {name: value, **request.get(section, {})}
+        if section in facts.STATED_SECTIONS and name and path not in fixed:
+            request[section] = {**request.get(section, {}), name: value}
     return request
 
 

@@ -177,7 +177,7 @@ def _reserve(application: Application, *, amount: Money, actor: Actor, now: date
 def _lock(application: Application) -> Application:
     return (
         Application.objects.select_for_update(no_key=True, of=("self",))
-        .select_related("version", "version__programme", "reviewed_by")
+        .select_related("version", "version__programme", "organisation", "reviewed_by")
         .order_by("pk")
         .get(pk=application.pk)
     )

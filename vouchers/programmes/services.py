@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from datetime import datetime
 
 from django.db import transaction
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
-from portal.kernel.errors import Conflict, Forbidden, Invalid, noop
+from portal.kernel.errors import Conflict, Forbidden, Invalid, Reason, Refused, noop
 from portal.kernel.money import Money
 from portal.kernel.states import next_state
 from vouchers.ledger import services as ledger
@@ -19,6 +20,9 @@ from vouchers.programmes import documents, states
 from vouchers.programmes.models import Budget, Programme, ProgrammeVersion
 
 _ = noop
+
+CODE = re.compile(r"[a-z0-9][a-z0-9-]{1,58}[a-z0-9]")
+"""A programme's code is part of addresses and ledger owners."""
 
 
 class SamePerson(Forbidden):
@@ -34,6 +38,11 @@ class OtherDepartment(Conflict):
 class Unchanged(Conflict):
     code = "programme.unchanged"
     message = _("文件与现有第 %(number)s 版内容相同，无需再次导入。")
+
+
+class BadCode(Invalid):
+    code = "programme.code"
+    message = _("政策代码“%(code)s”须为 3 到 60 个小写字母、数字或连字符，例如 hz-compute-2026。")
 
 
 class BadBudget(Invalid):
@@ -55,6 +64,8 @@ def import_version(*, actor: Actor, raw: bytes, budget: Money, fiscal_year: int,
     """
     actor.require(Permission.PROGRAMME_DRAFT)
     scheme = documents.load(raw)
+    if not CODE.fullmatch(scheme.code):
+        raise BadCode(field="file", code=scheme.code)
     if budget.fen < 0:
         raise BadBudget(field="budget")
     if not 2020 <= fiscal_year <= 2100:
@@ -109,12 +120,25 @@ def _lock(actor: Actor, version: ProgrammeVersion) -> ProgrammeVersion:
 def publish(*, actor: Actor, version: ProgrammeVersion, now: datetime) -> ProgrammeVersion:
     """Put a draft in force as a second person, and its budget into the pool; the version before is superseded.
 
-    Raises SamePerson, InvalidTransition, Forbidden. Cases already submitted keep the version they were judged by.
+    Raises SamePerson, InvalidTransition, Forbidden; Refused where the file does not say where its rules come from
+    (title, number, issuer, lead, level, source, grade, time in force). Cases already submitted keep the version they were judged by.
     """
     actor.require(Permission.PROGRAMME_PUBLISH)
     locked = _lock(actor, version)
     if actor.user_id is None or actor.user_id == locked.imported_by_id:
         raise SamePerson
+    if gaps := documents.missing_to_publish(documents.load(locked.document)):
+        raise Refused(
+            [
+                Reason(
+                    "programme.provenance",
+                    _("规则文件缺少出处信息：%(path)s。"),
+                    _("请补充后重新导入。"),
+                    params={"path": gap.path},
+                )
+                for gap in gaps
+            ]
+        )
     locked.state = next_state(states.TRANSITIONS, states.VersionState(locked.state), states.VersionAction.PUBLISH).value
     for old in locked.programme.versions.filter(state__in=["published", "suspended"]):
         old.state = next_state(states.TRANSITIONS, states.VersionState(old.state), states.VersionAction.SUPERSEDE).value

@@ -40,6 +40,13 @@ from vouchers.programmes.words import Words
 __all__ = ["Ground", "Section", "Told", "describe", "explain", "headline", "reasons"]
 
 W = Words
+GRADES = {
+    "A": W("来源等级：已读官方全文", "Reliability: official text, read in full"),
+    "B": W("来源等级：已读官方节选或解读", "Reliability: official text in part, or an official notice"),
+    "C": W("来源等级：公开报道", "Reliability: press report"),
+    "D": W("来源等级：二手汇编，未与原文核对", "Reliability: secondary compilation, not checked"),
+}
+"""How much of a programme's document was read (the portal shows it beside every scheme)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +93,9 @@ def _basis(programme: Programme, known: Catalogue) -> list[Words]:
     if programme.source:
         said.append(W(f"来源：{programme.source}", f"Source: {programme.source}"))
     if programme.grade:
-        said.append(W(f"来源可靠程度：{programme.grade}", f"Reliability of the source: {programme.grade}"))
+        said.append(
+            GRADES.get(programme.grade, W(f"来源可靠程度：{programme.grade}", f"Reliability: {programme.grade}"))
+        )
     if programme.supersedes:
         replaced = join(title(code, known) for code in programme.supersedes)
         said.append(W("取代%(replaced)s", "Supersedes %(replaced)s").fill(replaced=replaced))
