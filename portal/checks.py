@@ -11,7 +11,7 @@ from django.utils.module_loading import import_string
 
 
 @register(Tags.security, deploy=True)
-def production_values(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+def production_values(**_kwargs: Any) -> Sequence[CheckMessage]:
     """E001 secret key, E002 hosts, E003 demo data: what production must say for itself."""
     found: list[CheckMessage] = []
     if settings.SECRET_KEY.startswith("insecure-"):
@@ -24,7 +24,7 @@ def production_values(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]
 
 
 @register()
-def adapters_exist(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+def adapters_exist(**_kwargs: Any) -> Sequence[CheckMessage]:
     """E010 an adapter named in settings cannot be imported."""
     found: list[CheckMessage] = []
     for name, path in {**settings.CLUSTER_ADAPTERS, "calendar": settings.CALENDAR_READER}.items():
@@ -36,7 +36,7 @@ def adapters_exist(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
 
 
 @register()
-def one_engine(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+def one_engine(**_kwargs: Any) -> Sequence[CheckMessage]:
     """E011 the database is not PostgreSQL: constraints, ranges and locks are part of the design."""
     if settings.DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
         return [Error("Only PostgreSQL is supported.", id="portal.E011")]

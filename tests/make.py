@@ -24,7 +24,8 @@ from scheduler.bookings.models import Booking
 from scheduler.resources import rules as resource_rules
 from scheduler.resources import services as resources
 from scheduler.resources.models import Cluster, Partition, Rate, Resource
-from vouchers.issuance import facts, services as issuance
+from vouchers.issuance import facts
+from vouchers.issuance import services as issuance
 from vouchers.issuance.models import Application, Voucher
 from vouchers.programmes import services as programmes
 from vouchers.programmes.models import ProgrammeVersion

@@ -111,12 +111,12 @@ def test_the_clock_is_read_at_the_edge_only():
 
 
 def test_every_row_lock_is_ordered_and_leaves_keys_free():
-    wrong = []
-    for path in SOURCES:
-        text = path.read_text(encoding="utf-8")
-        for found in re.finditer(r"select_for_update\(([^)]*)\)", text):
-            if "no_key=True" not in found.group(1):
-                wrong.append(f"{name_of(path)}: {found.group(0)}")
+    wrong = [
+        f"{name_of(path)}: {found.group(0)}"
+        for path in SOURCES
+        for found in re.finditer(r"select_for_update\(([^)]*)\)", path.read_text(encoding="utf-8"))
+        if "no_key=True" not in found.group(1)
+    ]
     assert wrong == []
 
 

@@ -32,7 +32,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 class PageRequest(HttpRequest):
     """A request the middleware has been through."""
 
-    actor: Actor | None  # type: ignore[assignment]
+    actor: Actor | None
 
 
 def actor_of(request: HttpRequest) -> Actor:
