@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -250,6 +250,15 @@ class Desk:
             reasons=reasons,
         )
 
+    def judged(self, form: JobForm) -> Offer:
+        """Add everything against the job to the fields of a form with mistakes: nobody should be sent back twice."""
+        offer = self.offer(form, judge_script=True)
+        for reason in offer.reasons:
+            form.add_error(
+                reason["field"] if reason["field"] in form.fields else None, reason["text"] + reason["remedy"]
+            )
+        return replace(offer, reasons=())
+
     def show(
         self, form: JobForm, *, offer: Offer | None = None, error: Explained | None = None, key: str = ""
     ) -> HttpResponse:
@@ -302,7 +311,7 @@ def job_new(request: HttpRequest) -> HttpResponse:
     if data.get("act") == "quote":
         return desk.show(desk.unjudged(form), key=key)
     if form.errors:
-        return desk.show(form, key=key)
+        return desk.show(form, offer=desk.judged(form), key=key)
     wanted, error = shell.attempt(lambda: desk.wanted(form))
     if error is not None:
         return desk.show(form, error=put_back(form, error), key=key)

@@ -227,6 +227,14 @@ class TestBadInput:
             assert part in response.text
         assert response.text.count('class="remedy"') >= 3
 
+    def test_a_missing_title_does_not_hide_the_other_reasons(self, scene):
+        response = post(scene, title="", cards="9", script="echo")
+        assert response.status_code == 422
+        assert "请填写作业名称" in at_field(response, "title")
+        assert "加速卡数量须在 1 到 8 之间" in at_field(response, "cards")
+        assert "缺少解释器声明" in at_field(response, "script")
+        assert nothing_happened()
+
     def test_a_closed_partition_says_so(self, scene):
         scene.partition.is_open = False
         scene.partition.save()
