@@ -29,7 +29,12 @@ POLLER_LOCK = 72
 
 
 def spec_of(job: Job) -> ports.Spec:
-    """Return what the cluster is asked to run."""
+    """Return what the cluster is asked to run.
+
+    The account is the enterprise's own, ``e-<organisation id>``, unless the operator's configuration names one
+    ``account`` for all of the portal's jobs.
+    """
+    cluster = job.partition.cluster
     return ports.Spec(
         script=job.script,
         partition=job.partition.name,
@@ -38,8 +43,8 @@ def spec_of(job: Job) -> ports.Spec:
         cards=job.cards,
         card_type=job.partition.card_type if job.cards else "",
         time_limit_s=job.time_limit_s,
-        account=f"e-{job.organisation_id}",
-        user=job.partition.cluster.posix_user,
+        account=cluster.config.get("account", f"e-{job.organisation_id}"),
+        user=cluster.posix_user,
     )
 
 
