@@ -41,7 +41,8 @@ def run(options: Options) -> None:
     with bound_socket(options.host, options.port) as listening, Supervisor(ROOT) as supervisor:
         # A launch that ends here or anywhere below leaves through the supervisor, which ends every child.
         port = listening.getsockname()[1]
-        address = f"http://{'127.0.0.1' if options.host in {'0.0.0.0', '::'} else options.host}:{port}/"  # noqa: S104
+        near = reachable(options.host)
+        address = f"http://{f'[{near}]' if ':' in near else near}:{port}/"
         engines = Engines(state, mode=options.engines)
         engines.prepare(os.environ)
         environment = portal_environment(state, engines.urls, demo=options.demo, host=options.host)
@@ -58,7 +59,7 @@ def run(options: Options) -> None:
         engines.wait(supervisor)
         supervisor.finish(database, seconds=600)
         os.close(opener)
-        supervisor.wait(lambda: answers(options.host, port), what="web", seconds=60)
+        supervisor.wait(lambda: answers(near, port), what="web", seconds=60)
         state.write_environment({name: environment[name] for name in sorted(environment) if _ours(name)})
         try:
             state.publish({"address": address})
@@ -150,9 +151,14 @@ def bound_socket(host: str, port: int) -> Iterator[socket.socket]:
         yield listening
 
 
+def reachable(host: str) -> str:
+    """Return the address by which this machine reaches a server bound to `host`."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+
+
 def answers(host: str, port: int) -> bool:
     """Ask the web process for ``/healthz`` once."""
-    client = http.client.HTTPConnection("127.0.0.1" if host == "0.0.0.0" else host, port, timeout=3)  # noqa: S104
+    client = http.client.HTTPConnection(host, port, timeout=3)
     try:
         client.request("GET", "/healthz", headers={"Host": "localhost"})
         return client.getresponse().status < http.client.INTERNAL_SERVER_ERROR
