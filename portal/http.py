@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django.db import OperationalError
-from django.utils.translation import gettext
+from django.utils.translation import get_language, gettext
 
 from portal.kernel.errors import (
     Conflict,
@@ -19,9 +19,10 @@ from portal.kernel.errors import (
     Refused,
     Rejected,
     Unavailable,
+    noop,
 )
 
-__all__ = ["Busy", "Explained", "explain", "explain_reason", "is_lock_timeout", "status_of"]
+__all__ = ["Busy", "Explained", "explain", "explain_reason", "is_lock_timeout", "sentences", "status_of"]
 
 STATUS: Final[tuple[tuple[type[PortalError], int], ...]] = (
     (NotFound, 404),
@@ -39,7 +40,7 @@ class Busy(Unavailable):
     """Too many rivals for one lock: nothing happened, and trying again is right."""
 
     code = "busy"
-    message = "操作的人太多，请几秒钟后再试。您的请求没有产生任何影响。"
+    message = noop("操作的人太多，请几秒钟后再试。您的请求没有产生任何影响。")
 
 
 def is_lock_timeout(error: OperationalError) -> bool:
@@ -53,11 +54,23 @@ def status_of(error: PortalError) -> int:
 
 
 def fill(template: str, params: Mapping[str, Any]) -> str:
-    """Translate a message template and fill it in. Values that are themselves templates are translated too."""
+    """Translate a message template and fill it in. Text among the values is translated too, a list is enumerated."""
     text = gettext(template)
     if not params:
         return text.replace("%%", "%")
-    return text % {key: gettext(value) if isinstance(value, str) and value else value for key, value in params.items()}
+    return text % {key: _said(value) for key, value in params.items()}
+
+
+def _said(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return gettext("、").join(str(_said(item)) for item in value)
+    return gettext(value) if isinstance(value, str) and value else value
+
+
+def sentences(*said: str) -> str:
+    """Put sentences one after the other as the reader's language does: English ones with a space between."""
+    gap = " " if (get_language() or "").startswith("en") else ""
+    return gap.join(text for text in said if text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +110,7 @@ def explain(error: PortalError) -> Explained:
     fields: dict[str, str] = {}
     for reason in reasons:
         if reason["field"]:
-            text = f"{reason['text']}{reason['remedy']}"
+            text = sentences(reason["text"], reason["remedy"])
             fields[reason["field"]] = f"{fields[reason['field']]} {text}" if reason["field"] in fields else text
     data = getattr(error, "data", {})
     return Explained(status_of(error), error.code, title, reasons, fields, data)
@@ -105,16 +118,12 @@ def explain(error: PortalError) -> Explained:
 
 def _document_problem(problem: Any) -> dict[str, str]:
     """Return one problem of a document: its path, what is wrong and what is allowed, in the reader's language."""
-    from django.utils.translation import get_language
-
     language = "en" if (get_language() or "").startswith("en") else "zh"
     allowed = problem.allowed.say(language) if problem.allowed else ""
     remedy = gettext("允许：%(allowed)s") % {"allowed": allowed} if allowed else ""
     return {
         "code": "document",
-        "text": f"{problem.path}: {problem.message.say(language)}"
-        if problem.path
-        else problem.message.say(language),
+        "text": f"{problem.path}: {problem.message.say(language)}" if problem.path else problem.message.say(language),
         "remedy": remedy,
         "field": "file",
     }

@@ -9,7 +9,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from django.urls import NoReverseMatch, reverse
-from django.utils.translation import gettext
+from django.utils.functional import Promise
+from django.utils.translation import gettext, pgettext_lazy
 
 from portal.audit.models import Record
 from portal.kernel.errors import noop
@@ -20,64 +21,64 @@ __all__ = ["ACTIONS", "SUBJECTS", "Event", "action_words", "event", "subject_lin
 
 _ = noop
 
-ACTIONS: Final[Mapping[str, str]] = MappingProxyType(
+ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
     {
-        "application.submitted": _("提交申请"),
-        "application.supplement_asked": _("提交申请，待补充信息"),
-        "application.reviewed": _("初审通过"),
-        "application.returned": _("退回补充"),
-        "application.refused": _("不予通过"),
-        "application.withdrawn": _("撤回申请"),
-        "voucher.issued": _("审批通过并发券"),
-        "voucher.expired": _("券到期"),
-        "programme.imported": _("导入项目文件"),
-        "programme.published": _("发布项目"),
-        "programme.suspended": _("暂停项目"),
-        "charge.held": _("冻结费用"),
-        "charge.captured": _("按实际用量结算"),
-        "charge.released": _("释放冻结"),
-        "payment.declared": _("登记已付款"),
-        "payment.confirmed": _("确认到账"),
-        "payment.returned": _("退回付款登记"),
-        "settlement.drafted": _("编制结算批次"),
-        "settlement.approved": _("审批结算批次"),
-        "settlement.paid": _("登记结算付款"),
-        "settlement.discarded": _("作废结算批次"),
-        "organisation.registered": _("登记单位"),
-        "member.added": _("加入成员"),
-        "member.changed": _("修改成员角色"),
-        "member.left": _("移出成员"),
-        "token.created": _("创建接口令牌"),
-        "token.revoked": _("停用接口令牌"),
-        "booking.requested": _("提交预约"),
-        "booking.confirmed": _("确认预约"),
-        "booking.declined": _("未接受预约"),
-        "booking.cancelled": _("取消预约"),
-        "booking.lapsed": _("预约逾期失效"),
-        "session.started": _("开始使用"),
-        "session.finished": _("结束使用"),
-        "instrument.entered": _("登记仪器"),
-        "instrument.changed": _("修改仪器信息"),
-        "instrument.published": _("开放仪器"),
-        "instrument.suspended": _("暂停开放仪器"),
-        "instrument.draft": _("仪器转为草稿"),
-        "rate.set": _("设定价格"),
-        "hours.set": _("设定开放时间"),
-        "outage.blocked": _("登记停用时间"),
-        "outage.lifted": _("取消停用时间"),
-        "calendar.imported": _("导入日历"),
-        "feed.published": _("生成日历订阅"),
-        "job.submitted": _("提交作业"),
-        "job.cancel_asked": _("请求取消作业"),
-        "job.cancelled": _("取消作业"),
-        "job.seen": _("作业状态更新"),
-        "job.unknown": _("作业下落待核实"),
-        "job.placed": _("作业送达集群"),
-        "job.submitting": _("作业发送中"),
-        "job.pending": _("作业等待重新发送"),
-        "job.rejected": _("集群未接受作业"),
-        "job.queued": _("作业排队"),
-        "job.launch_failed": _("作业启动失败"),
+        "application.submitted": pgettext_lazy("record", "提交申请"),
+        "application.supplement_asked": pgettext_lazy("record", "提交申请，待补充信息"),
+        "application.reviewed": pgettext_lazy("record", "初审通过"),
+        "application.returned": pgettext_lazy("record", "退回补充"),
+        "application.refused": pgettext_lazy("record", "不予通过"),
+        "application.withdrawn": pgettext_lazy("record", "撤回申请"),
+        "voucher.issued": pgettext_lazy("record", "审批通过并发券"),
+        "voucher.expired": pgettext_lazy("record", "券到期"),
+        "programme.imported": pgettext_lazy("record", "导入项目文件"),
+        "programme.published": pgettext_lazy("record", "发布项目"),
+        "programme.suspended": pgettext_lazy("record", "暂停项目"),
+        "charge.held": pgettext_lazy("record", "冻结费用"),
+        "charge.captured": pgettext_lazy("record", "按实际用量结算"),
+        "charge.released": pgettext_lazy("record", "释放冻结"),
+        "payment.declared": pgettext_lazy("record", "登记已付款"),
+        "payment.confirmed": pgettext_lazy("record", "确认到账"),
+        "payment.returned": pgettext_lazy("record", "退回付款登记"),
+        "settlement.drafted": pgettext_lazy("record", "编制结算批次"),
+        "settlement.approved": pgettext_lazy("record", "审批结算批次"),
+        "settlement.paid": pgettext_lazy("record", "登记结算付款"),
+        "settlement.discarded": pgettext_lazy("record", "作废结算批次"),
+        "organisation.registered": pgettext_lazy("record", "登记单位"),
+        "member.added": pgettext_lazy("record", "加入成员"),
+        "member.changed": pgettext_lazy("record", "修改成员角色"),
+        "member.left": pgettext_lazy("record", "移出成员"),
+        "token.created": pgettext_lazy("record", "创建接口令牌"),
+        "token.revoked": pgettext_lazy("record", "停用接口令牌"),
+        "booking.requested": pgettext_lazy("record", "提交预约"),
+        "booking.confirmed": pgettext_lazy("record", "确认预约"),
+        "booking.declined": pgettext_lazy("record", "未接受预约"),
+        "booking.cancelled": pgettext_lazy("record", "取消预约"),
+        "booking.lapsed": pgettext_lazy("record", "预约逾期失效"),
+        "session.started": pgettext_lazy("record", "开始使用"),
+        "session.finished": pgettext_lazy("record", "结束使用"),
+        "instrument.entered": pgettext_lazy("record", "登记仪器"),
+        "instrument.changed": pgettext_lazy("record", "修改仪器信息"),
+        "instrument.published": pgettext_lazy("record", "开放仪器"),
+        "instrument.suspended": pgettext_lazy("record", "暂停开放仪器"),
+        "instrument.draft": pgettext_lazy("record", "仪器转为草稿"),
+        "rate.set": pgettext_lazy("record", "设定价格"),
+        "hours.set": pgettext_lazy("record", "设定开放时间"),
+        "outage.blocked": pgettext_lazy("record", "登记停用时间"),
+        "outage.lifted": pgettext_lazy("record", "取消停用时间"),
+        "calendar.imported": pgettext_lazy("record", "导入日历"),
+        "feed.published": pgettext_lazy("record", "生成日历订阅"),
+        "job.submitted": pgettext_lazy("record", "提交作业"),
+        "job.cancel_asked": pgettext_lazy("record", "请求取消作业"),
+        "job.cancelled": pgettext_lazy("record", "取消作业"),
+        "job.seen": pgettext_lazy("record", "作业状态更新"),
+        "job.unknown": pgettext_lazy("record", "作业下落待核实"),
+        "job.placed": pgettext_lazy("record", "作业送达集群"),
+        "job.submitting": pgettext_lazy("record", "作业发送中"),
+        "job.pending": pgettext_lazy("record", "作业等待重新发送"),
+        "job.rejected": pgettext_lazy("record", "集群未接受作业"),
+        "job.queued": pgettext_lazy("record", "作业排队"),
+        "job.launch_failed": pgettext_lazy("record", "作业启动失败"),
     }
 )
 """Every action the portal records. ``job.resolved_*`` is said by the state it names."""
@@ -117,7 +118,7 @@ def action_words(action: str) -> str:
     if action.startswith("job.resolved_"):
         return gettext("核实作业：%(state)s") % {"state": label_of("job", action.removeprefix("job.resolved_"))[1]}
     if action in ACTIONS:
-        return gettext(ACTIONS[action])
+        return str(ACTIONS[action])
     kind, _dot, state = action.partition(".")
     return label_of(kind, state)[1] if state in LABELS.get(kind, {}) else gettext("其他操作")
 

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from portal.http import Explained
@@ -86,7 +86,10 @@ class ContractForm(forms.Form):
             (gettext("合同编号"), contract.number),
             (gettext("服务单位"), contract.provider),
             (gettext("签订日期"), signed),
-            (gettext("合同期限"), gettext("%(months)s 个月") % {"months": contract.months}),
+            (
+                gettext("合同期限"),
+                ngettext("%(months)s 个月", "%(months)s 个月", contract.months) % {"months": contract.months},
+            ),
             (gettext("合同双方是否为关联方"), gettext("是") if contract.related else gettext("否")),
         ]
 

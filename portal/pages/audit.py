@@ -10,7 +10,6 @@ from django import forms
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from portal.audit import queries
@@ -35,7 +34,7 @@ class Filters(forms.Form):
         super().__init__(data)
         field = self.fields["action"]
         assert isinstance(field, forms.ChoiceField)
-        field.choices = [("", _("全部")), *((code, gettext(text)) for code, text in ACTIONS.items())]
+        field.choices = [("", _("全部")), *((code, str(text)) for code, text in ACTIONS.items())]
 
 
 def _midnight(day: Any) -> datetime:

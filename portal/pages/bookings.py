@@ -89,11 +89,23 @@ def bookings(request: HttpRequest) -> HttpResponse:
 def bookings_csv(found: QuerySet[Booking]) -> HttpResponse:
     """Return bookings as a file: times in the instrument's zone, money in yuan."""
     head = (
-        *("预约号", "仪器编号", "仪器", "预约单位", "用途", "开始", "结束", "时区", "状态"),
-        *("冻结（元）", "其中券（元）", "实际（元）", "其中券抵扣（元）", "自付（元）"),
+        gettext("预约号"),
+        gettext("仪器编号"),
+        gettext("仪器"),
+        gettext("预约单位"),
+        gettext("用途"),
+        gettext("开始"),
+        gettext("结束"),
+        gettext("时区"),
+        gettext("状态"),
+        gettext("冻结（元）"),
+        gettext("其中券（元）"),
+        gettext("实际（元）"),
+        gettext("其中券抵扣（元）"),
+        gettext("自付（元）"),
     )
     rows = found.order_by("-starts_at", "-pk")[: shell.EXPORT_LIMIT]
-    return shell.csv_response("bookings", [gettext(text) for text in head], map(_csv_row, rows))
+    return shell.csv_response("bookings", head, map(_csv_row, rows))
 
 
 def _csv_row(row: Booking) -> tuple[object, ...]:

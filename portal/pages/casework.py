@@ -53,7 +53,7 @@ TONES: Final[Mapping[Outcome, str]] = {
 }
 WORDS: Final[Mapping[Outcome, str]] = {
     Outcome.PASS: _("通过"),
-    Outcome.FAIL: _("未通过"),
+    Outcome.FAIL: _("不符合"),
     Outcome.UNKNOWN: _("未明"),
     Outcome.SKIPPED: _("不适用"),
     Outcome.NOTE: _("计算"),

@@ -143,11 +143,24 @@ def _attention(board: QuerySet[Job]) -> list[Job]:
 
 def _csv(found: Cluster, rows: QuerySet[Job]) -> HttpResponse:
     head = (
-        *("作业号", "集群作业号", "单位", "分区", "加速卡", "CPU 核数", "内存（MB）", "时限（分钟）", "状态"),
-        *("提交", "开始", "结束", "状态核对于", "冻结（元）", "实际（元）"),
+        gettext("作业号"),
+        gettext("集群作业号"),
+        gettext("单位"),
+        gettext("分区"),
+        gettext("加速卡"),
+        gettext("CPU 核数"),
+        gettext("内存（MB）"),
+        gettext("时限（分钟）"),
+        gettext("状态"),
+        gettext("提交"),
+        gettext("开始"),
+        gettext("结束"),
+        gettext("状态核对于"),
+        gettext("冻结（元）"),
+        gettext("实际（元）"),
     )
     lines = rows.order_by("-pk")[: shell.EXPORT_LIMIT]
-    return shell.csv_response(f"jobs-{found.code}", [gettext(text) for text in head], map(_csv_row, lines))
+    return shell.csv_response(f"jobs-{found.code}", head, map(_csv_row, lines))
 
 
 def _csv_row(row: Job) -> tuple[object, ...]:

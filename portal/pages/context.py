@@ -9,14 +9,13 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse, translate_url
-from django.utils.translation import get_language, gettext
+from django.utils.functional import Promise
+from django.utils.translation import get_language, pgettext_lazy
 
 from portal.kernel.actors import Actor, Permission
-from portal.kernel.errors import noop
 
 __all__ = ["NAVIGATION", "Entry", "Link", "shell"]
 
-_ = noop
 P = Permission
 
 
@@ -28,7 +27,7 @@ class Entry:
     menu). `needs` holds the permissions of which one suffices; empty asks only for what the group asks for.
     """
 
-    label: str
+    label: Promise
     url_name: str
     group: str
     needs: frozenset[Permission] = frozenset()
@@ -43,28 +42,33 @@ class Link:
 
 
 NAVIGATION: tuple[Entry, ...] = (
-    Entry(_("政策项目"), "programmes", "open"),
-    Entry(_("仪器预约"), "instruments", "open"),
-    Entry(_("算力集群"), "clusters", "open"),
-    Entry(_("工作台"), "dashboard", "work"),
-    Entry(_("我的券"), "wallet", "work", frozenset({P.VOUCHER_READ_OWN})),
-    Entry(_("申请"), "applications", "work", frozenset({P.APPLICATION_SUBMIT})),
-    Entry(_("预约"), "bookings", "work", frozenset({P.BOOKING_REQUEST})),
-    Entry(_("作业"), "jobs", "work", frozenset({P.JOB_SUBMIT})),
-    Entry(_("付款"), "payments", "work", frozenset({P.PAYMENT_DECLARE, P.PAYMENT_CONFIRM})),
-    Entry(_("申请审核"), "review_queue", "work", frozenset({P.APPLICATION_REVIEW, P.APPLICATION_APPROVE})),
-    Entry(_("预约处理"), "booking_queue", "work", frozenset({P.BOOKING_DECIDE, P.SESSION_RECORD})),
-    Entry(_("本单位仪器"), "my_instruments", "work", frozenset({P.INSTRUMENT_MANAGE})),
+    Entry(pgettext_lazy("list", "政策项目"), "programmes", "open"),
+    Entry(pgettext_lazy("list", "仪器预约"), "instruments", "open"),
+    Entry(pgettext_lazy("list", "算力集群"), "clusters", "open"),
+    Entry(pgettext_lazy("list", "工作台"), "dashboard", "work"),
+    Entry(pgettext_lazy("list", "我的券"), "wallet", "work", frozenset({P.VOUCHER_READ_OWN})),
+    Entry(pgettext_lazy("list", "申请"), "applications", "work", frozenset({P.APPLICATION_SUBMIT})),
+    Entry(pgettext_lazy("list", "预约"), "bookings", "work", frozenset({P.BOOKING_REQUEST})),
+    Entry(pgettext_lazy("list", "作业"), "jobs", "work", frozenset({P.JOB_SUBMIT})),
+    Entry(pgettext_lazy("list", "付款"), "payments", "work", frozenset({P.PAYMENT_DECLARE, P.PAYMENT_CONFIRM})),
     Entry(
-        _("结算"),
+        pgettext_lazy("list", "申请审核"),
+        "review_queue",
+        "work",
+        frozenset({P.APPLICATION_REVIEW, P.APPLICATION_APPROVE}),
+    ),
+    Entry(pgettext_lazy("list", "预约处理"), "booking_queue", "work", frozenset({P.BOOKING_DECIDE, P.SESSION_RECORD})),
+    Entry(pgettext_lazy("list", "本单位仪器"), "my_instruments", "work", frozenset({P.INSTRUMENT_MANAGE})),
+    Entry(
+        pgettext_lazy("list", "结算"),
         "settlements",
         "work",
         frozenset({P.SETTLEMENT_DRAFT, P.SETTLEMENT_APPROVE, P.SETTLEMENT_PAY, P.SETTLEMENT_READ_OWN}),
     ),
-    Entry(_("审计记录"), "audit", "work", frozenset({P.AUDIT_READ})),
-    Entry(_("单位与成员"), "organisation", "self"),
-    Entry(_("修改密码"), "account_change_password", "self"),
-    Entry(_("双因素认证"), "mfa_index", "self"),
+    Entry(pgettext_lazy("list", "审计记录"), "audit", "work", frozenset({P.AUDIT_READ})),
+    Entry(pgettext_lazy("list", "单位与成员"), "organisation", "self"),
+    Entry(pgettext_lazy("list", "修改密码"), "account_change_password", "self"),
+    Entry(pgettext_lazy("list", "双因素认证"), "mfa_index", "self"),
 )
 """The whole navigation, in the order shown. Add a line to add a place."""
 
@@ -77,7 +81,7 @@ def _links(group: str, actor: Actor | None, path: str) -> Iterator[Link]:
             continue
         url = reverse(entry.url_name)
         current = "page" if path == url else "true" if path.startswith(url) else ""
-        yield Link(gettext(entry.label), url, current)
+        yield Link(str(entry.label), url, current)
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:

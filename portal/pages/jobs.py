@@ -102,11 +102,26 @@ def jobs(request: HttpRequest) -> HttpResponse:
 def _csv(found: QuerySet[Job]) -> HttpResponse:
     """Return jobs as a file: times in Beijing time, durations in minutes, money in yuan."""
     head = (
-        *("作业号", "作业名称", "集群", "分区", "加速卡", "CPU 核数", "内存（MB）", "时限（分钟）", "状态"),
-        *("提交", "开始", "结束", "退出码", "冻结（元）", "实际（元）", "其中券抵扣（元）", "自付（元）"),
+        gettext("作业号"),
+        gettext("作业名称"),
+        gettext("集群"),
+        gettext("分区"),
+        gettext("加速卡"),
+        gettext("CPU 核数"),
+        gettext("内存（MB）"),
+        gettext("时限（分钟）"),
+        gettext("状态"),
+        gettext("提交"),
+        gettext("开始"),
+        gettext("结束"),
+        gettext("退出码"),
+        gettext("冻结（元）"),
+        gettext("实际（元）"),
+        gettext("其中券抵扣（元）"),
+        gettext("自付（元）"),
     )
     rows = found.order_by("-pk")[: shell.EXPORT_LIMIT]
-    return shell.csv_response("jobs", [gettext(text) for text in head], map(_csv_row, rows))
+    return shell.csv_response("jobs", head, map(_csv_row, rows))
 
 
 def _csv_row(row: Job) -> tuple[object, ...]:

@@ -74,10 +74,20 @@ def my_instruments(request: HttpRequest) -> HttpResponse:
 def _csv(found: QuerySet[Resource]) -> HttpResponse:
     rows = list(found)
     prices = rates.rates_of_resources([row.pk for row in rows], at=timezone.now())
-    head = ("编号", "名称", "类别", "型号", "所在城市", "放置地点", "状态", "价格", "待确认预约")
+    head = (
+        gettext("编号"),
+        gettext("名称"),
+        gettext("类别"),
+        gettext("型号"),
+        gettext("所在城市"),
+        gettext("放置地点"),
+        gettext("状态"),
+        gettext("价格"),
+        gettext("待确认预约"),
+    )
     return shell.csv_response(
         "my-instruments",
-        [gettext(text) for text in head],
+        head,
         (
             (
                 row.number,

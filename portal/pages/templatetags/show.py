@@ -6,10 +6,10 @@ One format per thing in each language. Chinese: ``2026年11月25日（周三）1
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta, tzinfo
 from fractions import Fraction
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from django import template
@@ -22,7 +22,7 @@ from django.utils.translation import get_language, gettext, ngettext
 
 from portal.kernel.money import Money
 from portal.kernel.period import Period
-from portal.pages.labels import label_of
+from portal.pages.labels import CITIES, label_of
 
 register = template.Library()
 
@@ -82,16 +82,24 @@ def duration(value: timedelta | float | None) -> str:
         return "—"
     left = max(0, round(_seconds(value)))
     parts: list[str] = []
-    for size, text in (
-        (86400, gettext("%d 天")),
-        (3600, gettext("%d 小时")),
-        (60, gettext("%d 分")),
-        (1, gettext("%d 秒")),
-    ):
-        count, left = divmod(left, size)
-        if count and (size > 1 or not parts):
-            parts.append(text % count)
-    return " ".join(parts[:2]) or gettext("%d 秒") % 0
+    for size in (86400, 3600, 60, 1):
+        number, left = divmod(left, size)
+        if number and (size > 1 or not parts):
+            parts.append(_amount_of_time(number, size))
+    return " ".join(parts[:2]) or _amount_of_time(0, 1)
+
+
+def _amount_of_time(number: int, size: int) -> str:
+    match size:
+        case 86400:
+            text = ngettext("%d 天", "%d 天", number)
+        case 3600:
+            text = gettext("%d 小时")
+        case 60:
+            text = gettext("%d 分")
+        case _:
+            text = gettext("%d 秒")
+    return text % number
 
 
 @register.filter
@@ -225,11 +233,25 @@ def bilingual(thing: Any, attribute: str = "name") -> str:
     return (is_english() and read(f"{attribute}_en")) or read(attribute)
 
 
+NOUNS: Final[Mapping[str, Callable[[int], str]]] = {
+    "台仪器": lambda number: ngettext("台仪器", "台仪器", number),
+    "卡": lambda number: ngettext("卡", "卡", number),
+    "核": lambda number: ngettext("核", "核", number),
+}
+"""What templates count: written out, so that the catalogue has the plural of each."""
+
+
 @register.filter
 def count(value: int | Sequence[Any], noun: str) -> str:
-    """Count with a noun: ``{{ 3|count:"台仪器" }}`` → ``3 台仪器``. The noun is translated with its plural."""
+    """Count with a noun of `NOUNS`: ``{{ 3|count:"台仪器" }}`` → ``3 台仪器``, in English with its plural."""
     number = value if isinstance(value, int) else len(value)
-    return f"{number:,} {ngettext(noun, noun, number)}"
+    return f"{number:,} {NOUNS[noun](number)}"
+
+
+@register.filter
+def city(name: str) -> str:
+    """Name a city in the reader's language; one without a known English name stays as it is."""
+    return CITIES.get(name.removesuffix("市"), name) if is_english() else name
 
 
 # ---- forms, lists, charts
@@ -277,4 +299,5 @@ def budget(used: int = 0, held: int = 0, free: int = 0, gone: int = 0) -> dict[s
     for (code, text, fen), width in zip(shown, widths, strict=True):
         bars.append({"code": code, "label": text, "fen": fen, "x": x, "width": width})
         x += width
-    return {"bars": bars, "sentence": "，".join(f"{text} {Money(fen)}" for _code, text, fen in shown) or str(Money(0))}
+    sentence = gettext("，").join(f"{text} {Money(fen)}" for _code, text, fen in shown)
+    return {"bars": bars, "sentence": sentence or str(Money(0))}
