@@ -93,7 +93,7 @@ def _preview(resource: Resource, report: CalendarReport, *, now: datetime) -> di
     met = {
         block.booking_id
         for block in taken
-        if block.booking_id is not None and any(block.blocked.overlaps(span) for span in busy)
+        if block.blocks and block.booking_id is not None and any(block.blocked.overlaps(span) for span in busy)
     }
     conflicts = Booking.objects.filter(pk__in=met).select_related("organisation").order_by("starts_at")
     return {

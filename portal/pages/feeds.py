@@ -113,7 +113,7 @@ def _freebusy(resource: Resource, window: Period) -> bytes:
     taken = availability.blocks([resource.pk], window=window).get(resource.pk, [])
     changes = bookings.calendar(resource, since=window.start, until=window.end).values_list("updated_at", flat=True)
     return ics.freebusy(
-        (ics.Busy(block.blocked, KINDS.get(block.state, ics.Kind.BUSY)) for block in taken),
+        (ics.Busy(block.blocked, KINDS.get(block.state, ics.Kind.BUSY)) for block in taken if block.blocks),
         uid=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{resource.number}/freebusy")),
         window=window,
         stamp=max([resource.created_at, *changes]),

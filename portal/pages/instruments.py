@@ -18,6 +18,7 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.period import Period
 from portal.pages import shell, slots, weekgrid, weeks
 from portal.pages.templatetags.show import bilingual, label, zone_of
+from portal.pages.templatetags.show import city as city_name
 from scheduler.availability.models import OpeningHours
 from scheduler.bookings import access as bookings
 from scheduler.resources import access
@@ -46,7 +47,7 @@ class CatalogueFilter(forms.Form):
         self.fields["q"].widget.attrs["placeholder"] = gettext("名称、型号、功能或单位")
         every = ("", gettext("全部"))
         choices: dict[str, list[Any]] = {
-            "city": [every, *((city, city) for city in cities)],
+            "city": [every, *((city, city_name(city)) for city in cities)],
             "category": [every, *Instrument.Category.choices],
         }
         for name, field in self.fields.items():
@@ -88,8 +89,15 @@ def instruments(request: HttpRequest) -> HttpResponse:
         return _catalogue_csv(found, now=now)
     page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
     actor = shell.stranger_or_actor(request)
-    grid = _grid(list(page.object_list), actor=actor, day=filters.value("day"), now=now)
-    context = {"filters": filters, "page": page, "grid": grid, "narrowed": _narrowed(filters, page)}
+    whole_day = request.GET.get("hours") == "all"
+    grid = _grid(list(page.object_list), actor=actor, day=filters.value("day"), whole_day=whole_day, now=now)
+    context = {
+        "filters": filters,
+        "page": page,
+        "grid": grid,
+        "hours": "all" if whole_day else "day",
+        "narrowed": _narrowed(filters, page),
+    }
     return shell.page(request, "instruments/catalogue.html", context)
 
 
@@ -97,21 +105,36 @@ def _narrowed(filters: CatalogueFilter, page: Page[Resource]) -> bool:
     return any(filters.value(name) for name in ("q", "city", "category")) or page.paginator.num_pages > 1
 
 
-def _grid(resources: list[Resource], *, actor: Actor | None, day: Any, now: datetime) -> weekgrid.Grid:
+DAYTIME = (14, 44)
+"""07:00 to 22:00, in half hours: what a page of instruments shows unless the whole day is asked for."""
+
+
+def _grid(resources: list[Resource], *, actor: Actor | None, day: Any, whole_day: bool, now: datetime) -> weekgrid.Grid:
     """Return the week `day` is in, by default this one."""
     local = timezone.localtime(now)
     days = weekgrid.week_of(day or local.date())
     times = weeks.look(resources, window=weeks.week_window(days), now=now)
-    return weekgrid.shape(weeks.rows(resources, times, actor=actor, now=now), days, now=local, chosen=day)
+    window = None if whole_day else DAYTIME
+    rows = weeks.rows(resources, times, actor=actor, now=now)
+    return weekgrid.shape(rows, days, now=local, chosen=day, window=window)
 
 
 def _catalogue_csv(found: QuerySet[Resource], *, now: datetime) -> HttpResponse:
     rows = list(found[: shell.EXPORT_LIMIT])
     prices = rates.rates_of_resources([row.pk for row in rows], at=now)
-    head = ("编号", "名称", "类别", "型号", "所在城市", "提供单位", "价格", "时区")
+    head = (
+        gettext("编号"),
+        gettext("名称"),
+        gettext("类别"),
+        gettext("型号"),
+        gettext("所在城市"),
+        gettext("提供单位"),
+        gettext("价格"),
+        gettext("时区"),
+    )
     return shell.csv_response(
         "instruments",
-        [gettext(text) for text in head],
+        head,
         (
             (
                 row.number,

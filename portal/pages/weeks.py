@@ -28,6 +28,7 @@ KINDS = {
     "held": weekgrid.Kind.HELD,
     "confirmed": weekgrid.Kind.BOOKED,
     "in_use": weekgrid.Kind.BOOKED,
+    "done": weekgrid.Kind.BOOKED,
     "outage": weekgrid.Kind.MAINTENANCE,
     "external": weekgrid.Kind.EXTERNAL,
 }
@@ -68,7 +69,7 @@ def _bookable(
         return []
     free = availability_rules.free_periods(
         opened,
-        [block.blocked for block in taken],
+        [block.blocked for block in taken if block.blocks],
         setup=timedelta(seconds=resource.setup_s),
         cleanup=timedelta(seconds=resource.cleanup_s),
     )

@@ -22,6 +22,11 @@ class Block:
     state: str
     booking_id: int | None
 
+    @property
+    def blocks(self) -> bool:
+        """Whether the span is still taken; finished use only shows what was."""
+        return self.state in BLOCKING
+
 
 def _period(value: object) -> Period:
     return Period(value.lower, value.upper)  # type: ignore[attr-defined]
@@ -56,10 +61,10 @@ def open_periods(resources: Sequence[Resource], *, window: Period) -> Mapping[in
 
 
 def blocks(resource_ids: Iterable[int], *, window: Period) -> Mapping[int, list[Block]]:
-    """Return what occupies each resource inside `window`, in order. One query."""
+    """Return what occupies each resource inside `window`, and what did, in order. One query."""
     found: dict[int, list[Block]] = defaultdict(list)
     claims = Claim.objects.filter(
-        resource_id__in=list(resource_ids), state__in=BLOCKING, blocked__overlap=(window.start, window.end)
+        resource_id__in=list(resource_ids), state__in=SHOWN, blocked__overlap=(window.start, window.end)
     ).order_by("blocked")
     for claim in claims:
         found[claim.resource_id].append(
@@ -68,11 +73,15 @@ def blocks(resource_ids: Iterable[int], *, window: Period) -> Mapping[int, list[
     return found
 
 
+SHOWN = (*BLOCKING, Claim.State.DONE.value)
+"""Finished use lies in the past: it blocks nothing that could still be asked for, and the week grid shows it."""
+
+
 def free_periods(resource: Resource, *, window: Period) -> list[Period]:
     """Return the spans of `window` a user may occupy, buffers already kept. Three queries."""
     return rules.free_periods(
         open_periods([resource], window=window)[resource.pk],
-        [block.blocked for block in blocks([resource.pk], window=window).get(resource.pk, [])],
+        [block.blocked for block in blocks([resource.pk], window=window).get(resource.pk, []) if block.blocks],
         setup=timedelta(seconds=resource.setup_s),
         cleanup=timedelta(seconds=resource.cleanup_s),
     )
