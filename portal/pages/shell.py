@@ -19,7 +19,7 @@ from django.shortcuts import render
 
 from portal.http import Busy, Explained, explain, is_lock_timeout
 from portal.kernel.actors import Actor, Permission
-from portal.kernel.errors import Forbidden, Invalid, NotFound, PortalError
+from portal.kernel.errors import Forbidden, NotFound, PortalError
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -27,12 +27,6 @@ View = Callable[Concatenate[HttpRequest, P], HttpResponse]
 PAGE_SIZE = 25
 EXPORT_LIMIT = 20_000
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
-
-class PageRequest(HttpRequest):
-    """A request the middleware has been through."""
-
-    actor: Actor | None
 
 
 def actor_of(request: HttpRequest) -> Actor:
@@ -189,9 +183,7 @@ def as_text(cell: Any) -> str:
 
 __all__ = [
     "EXPORT_LIMIT",
-    "Invalid",
     "Listing",
-    "PageRequest",
     "actor_of",
     "as_text",
     "attempt",
