@@ -34,7 +34,7 @@ class ReadableJSON(JSONRenderer):
 api = NinjaAPI(
     title="Gongxiang 共享",
     version="1",
-    description="创新资源共享平台接口。写操作须带 Idempotency-Key；错误统一为 Problem。",
+    description="创新资源共享平台接口。申请、预约和提交作业须带 Idempotency-Key；错误统一为 Problem。说明见 docs/api.md。",
     auth=AUTH,
     throttle=WriteThrottle(),
     renderer=ReadableJSON(),

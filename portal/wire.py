@@ -92,7 +92,7 @@ def body_of(problem: Explained) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Period):
-        return {"starts_at": value.start.isoformat(), "ends_at": value.end.isoformat()}
+        return span(value)
     if isinstance(value, Money):
         return value.fen
     if isinstance(value, Mapping):

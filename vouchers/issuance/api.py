@@ -29,7 +29,6 @@ from portal.wire import (
     StrictIn,
     Whole,
     key_from,
-    language,
     money,
     paged,
     problems,
@@ -40,8 +39,8 @@ from vouchers.issuance.rules import ApplicationState, VoucherState
 from vouchers.ledger import queries as ledger
 from vouchers.ledger.chart import ACCOUNT_KINDS, JOURNAL_KINDS, AccountKind, JournalKind
 from vouchers.programmes import access as programmes
-from vouchers.programmes import explanations
-from vouchers.programmes.decisions import Decision, DecisionKind, Outcome
+from vouchers.programmes.api import DecisionOut, decided
+from vouchers.programmes.decisions import Decision
 
 assessments = Router(tags=["programmes"])
 applications = Router(tags=["applications"])
@@ -99,47 +98,6 @@ class NoteIn(StrictIn):
     """Why; the applicant reads it."""
 
     note: Annotated[Block, Field(max_length=300)]
-
-
-class GroundOut(Schema):
-    """One ground of a refusal, with what would fix it."""
-
-    rule: str
-    message: str
-    remedy: str
-    details: list[str]
-
-
-class FactOut(Schema):
-    """A fact to bring."""
-
-    path: str
-    name: str
-
-
-class ToldOut(Schema):
-    """One step of the evaluation in words."""
-
-    outcome: Outcome
-    test: str
-    text: str
-
-
-class DecisionOut(Schema):
-    """What the rules decide, why, and how they came to it. Texts in the caller's language, `trace` as data."""
-
-    decision: DecisionKind
-    headline: str
-    amount: MoneyOut | None
-    rule: str
-    rule_ids: list[str]
-    lines: list[str]
-    share: str | None
-    funding: dict[str, MoneyOut]
-    reasons: list[GroundOut]
-    missing: list[FactOut]
-    explanation: list[ToldOut]
-    trace: list[dict[str, Any]]
 
 
 class ApplicationOut(Schema):
@@ -211,37 +169,6 @@ class VoucherFilter(Cursor):
     """``?state=active`` lists what can be spent."""
 
     state: VoucherState | None = None
-
-
-def decided(decision: Decision) -> dict[str, Any]:
-    """Return a decision as `DecisionOut`, in the caller's language."""
-    tongue = language()
-    grounds = explanations.reasons(decision, tongue)
-    return {
-        "decision": decision.decision,
-        "headline": explanations.headline(decision, tongue),
-        "amount": None if decision.amount is None else money(decision.amount),
-        "rule": decision.rule,
-        "rule_ids": list(decision.rule_ids),
-        "lines": list(decision.lines),
-        "share": None if decision.share is None else str(decision.share),
-        "funding": {payer: money(part) for payer, part in decision.funding},
-        "reasons": [
-            {
-                "rule": failure.code,
-                "message": ground.message,
-                "remedy": ground.remedy,
-                "details": list(ground.details),
-            }
-            for failure, ground in zip(decision.failures, grounds, strict=True)
-        ],
-        "missing": [{"path": fact.path, "name": fact.name.say(tongue)} for fact in decision.missing],
-        "explanation": [
-            {"outcome": told.outcome, "test": told.test, "text": told.text}
-            for told in explanations.explain(decision, tongue, catalogue=programmes.catalogue())
-        ],
-        "trace": decision.as_json()["trace"],
-    }
 
 
 def _shown(application: Application) -> dict[str, Any]:

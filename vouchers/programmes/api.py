@@ -21,11 +21,13 @@ from portal.wire import (
     PageOut,
     StrictIn,
     Whole,
+    language,
     money,
     paged,
     problems,
 )
-from vouchers.programmes import access, queries, services, wording
+from vouchers.programmes import access, explanations, queries, services, wording
+from vouchers.programmes.decisions import Decision, DecisionKind, Outcome
 from vouchers.programmes.models import ProgrammeVersion
 from vouchers.programmes.states import VersionAction, VersionState
 
@@ -72,6 +74,47 @@ class ProgrammeDetailOut(ProgrammeOut):
     digest: str
     document: dict[str, Any]
     words: dict[str, list[SectionOut]]
+
+
+class GroundOut(Schema):
+    """One ground of a refusal, with what would fix it."""
+
+    rule: str
+    message: str
+    remedy: str
+    details: list[str]
+
+
+class FactOut(Schema):
+    """A fact to bring."""
+
+    path: str
+    name: str
+
+
+class ToldOut(Schema):
+    """One step of the evaluation in words."""
+
+    outcome: Outcome
+    test: str
+    text: str
+
+
+class DecisionOut(Schema):
+    """What the rules decide, why, and how they came to it. Texts in the caller's language, `trace` as data."""
+
+    decision: DecisionKind
+    headline: str
+    amount: MoneyOut | None
+    rule: str
+    rule_ids: list[str]
+    lines: list[str]
+    share: str | None
+    funding: dict[str, MoneyOut]
+    reasons: list[GroundOut]
+    missing: list[FactOut]
+    explanation: list[ToldOut]
+    trace: list[dict[str, Any]]
 
 
 class ProgrammeIn(StrictIn):
@@ -121,12 +164,43 @@ def _detail(version: ProgrammeVersion) -> dict[str, Any]:
         "digest": version.digest,
         "document": version.document,
         "words": {
-            language: [
+            tongue: [
                 {"title": section.title, "sentences": list(section.sentences)}
-                for section in wording.describe(scheme, language, catalogue=known)
+                for section in wording.describe(scheme, tongue, catalogue=known)
             ]
-            for language in ("zh", "en")
+            for tongue in ("zh", "en")
         },
+    }
+
+
+def decided(decision: Decision) -> dict[str, Any]:
+    """Return a decision as `DecisionOut`, in the caller's language."""
+    tongue = language()
+    grounds = explanations.reasons(decision, tongue)
+    return {
+        "decision": decision.decision,
+        "headline": explanations.headline(decision, tongue),
+        "amount": None if decision.amount is None else money(decision.amount),
+        "rule": decision.rule,
+        "rule_ids": list(decision.rule_ids),
+        "lines": list(decision.lines),
+        "share": None if decision.share is None else str(decision.share),
+        "funding": {payer: money(part) for payer, part in decision.funding},
+        "reasons": [
+            {
+                "rule": failure.code,
+                "message": ground.message,
+                "remedy": ground.remedy,
+                "details": list(ground.details),
+            }
+            for failure, ground in zip(decision.failures, grounds, strict=True)
+        ],
+        "missing": [{"path": fact.path, "name": fact.name.say(tongue)} for fact in decision.missing],
+        "explanation": [
+            {"outcome": told.outcome, "test": told.test, "text": told.text}
+            for told in explanations.explain(decision, tongue, catalogue=access.catalogue())
+        ],
+        "trace": decision.as_json()["trace"],
     }
 
 
