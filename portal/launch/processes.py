@@ -122,7 +122,7 @@ class Supervisor:
         self._spawn(child)
         return child
 
-    def wait(self, ready: Callable[[], bool], *, what: str, seconds: float) -> None:
+    def wait(self, ready: Callable[[], bool], *, what: str, seconds: float, log: Path | None = None) -> None:
         """Wait until `ready` says so, looking after all children meanwhile.
 
         Raises `LaunchError` when a step fails or `seconds` pass, `Stopped` when a signal asks for the end.
@@ -131,12 +131,13 @@ class Supervisor:
         while not ready():
             self._turn()
             if time.monotonic() > deadline:
-                raise LaunchError(f"{what} {seconds:.0f} 秒内没有就绪 · {what} was not ready within {seconds:.0f} s")
+                words = f"{what} {seconds:.0f} 秒内没有就绪 · {what} was not ready within {seconds:.0f} s"
+                raise LaunchError(words, log=log)
 
     def finish(self, *steps: Child, seconds: float) -> None:
         """Wait until each step has ended with status 0."""
         for step in steps:
-            self.wait(lambda step=step: not step.running, what=step.program.name, seconds=seconds)  # type: ignore[misc]
+            self.wait(lambda step=step: not step.running, what=step.program.name, seconds=seconds, log=step.program.log)  # type: ignore[misc]
 
     def run_forever(self) -> None:
         """Look after the children until a signal or an incurable child ends it."""

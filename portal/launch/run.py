@@ -59,7 +59,8 @@ def run(options: Options) -> None:
         engines.wait(supervisor)
         supervisor.finish(database, seconds=600)
         os.close(opener)
-        supervisor.wait(lambda: answers(near, port), what="web", seconds=60)
+        log = state.log("web-1")
+        supervisor.wait(lambda: answers(near, port, log), what="web", seconds=60, log=log)
         state.write_environment({name: environment[name] for name in sorted(environment) if _ours(name)})
         try:
             state.publish({"address": address})
@@ -156,16 +157,19 @@ def reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
 
 
-def answers(host: str, port: int) -> bool:
-    """Ask the web process for ``/healthz`` once."""
+def answers(host: str, port: int, log: Path) -> bool:
+    """Ask the web process for ``/healthz`` once. Raises `LaunchError` when it answers that it is broken."""
     client = http.client.HTTPConnection(host, port, timeout=3)
     try:
         client.request("GET", "/healthz", headers={"Host": "localhost"})
-        return client.getresponse().status < http.client.INTERNAL_SERVER_ERROR
+        status = client.getresponse().status
     except (OSError, http.client.HTTPException):
         return False
     finally:
         client.close()
+    if status >= http.client.INTERNAL_SERVER_ERROR:
+        raise LaunchError(f"/healthz 返回 {status} · answered {status}", log=log)
+    return True
 
 
 def announce(state: State, address: str) -> None:
