@@ -203,7 +203,7 @@ class TestFreeBusy:
 LIBICAL = ctypes.util.find_library("ical")
 
 
-@pytest.mark.skipif(LIBICAL is None, reason="libical is not installed (Debian: libical3)")
+@pytest.mark.libical
 class TestLibical:
     """libical (Evolution, GNOME, KDE) parses strictly and knows which property belongs where."""
 
