@@ -5,6 +5,7 @@ Numbers of real things stand in for generated ones, so that the calls get past "
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import schemathesis
 from django.core.wsgi import get_wsgi_application
 from hypothesis import HealthCheck, Phase, given, settings
-from schemathesis import APIOperation, Case, GenerationMode
+from schemathesis import APIOperation, Case, GenerationMode, Response
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -27,8 +28,10 @@ from tests.everything import WRITES, Things, everything
 from vouchers.issuance.models import Voucher
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-EXAMPLES = {GenerationMode.POSITIVE: 4, GenerationMode.NEGATIVE: 4}
-"""Calls for each operation; the whole stays within 45 s on two cores."""
+EXAMPLES = 4
+"""Calls for each operation, well-formed and malformed each."""
+BUDGET_S = 12
+"""After so long, one call must do for each operation that is left: a busy machine gets its answer in time too."""
 
 
 def caller_of(method: str, path: str, things: Things) -> str:
@@ -73,36 +76,37 @@ ENDINGS = ("suspend", "maintenance", "cancel", "withdraw", "discard", "decline")
 
 
 def statuses_of(
-    operation: APIOperation, mode: GenerationMode, prepare: Callable[[Case], Case], headers: dict[str, str]
+    operation: APIOperation, mode: GenerationMode, call: Callable[[Case], Response], examples: int
 ) -> set[int]:
     """Make the generated calls of one operation, hold each answer against the schema, return the statuses seen."""
     statuses: set[int] = set()
 
     @given(case=operation.as_strategy(generation_mode=mode))
     @settings(
-        max_examples=EXAMPLES[mode],
+        max_examples=examples,
         derandomize=True,
         database=None,
         deadline=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    def call(case: Case) -> None:
-        response = prepare(case).call(headers=headers)
+    def hold(case: Case) -> None:
+        response = call(case)
         case.validate_response(response, checks=CHECKS)
         statuses.add(response.status_code)
 
-    call()
+    hold()
     return statuses
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("mode", EXAMPLES, ids=lambda mode: mode.value)
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=lambda mode: mode.value)
 def test_answers_generated_calls_as_documented(w, clock, monkeypatch, mode):
     monkeypatch.setattr(throttling, "WRITES_PER_MINUTE", 10**6)
     things, schema = everything(w), schemathesis.openapi.from_wsgi("/api/v1/openapi.json", get_wsgi_application())
     voucher = Voucher.objects.get().number
     answered: dict[str, set[int]] = {}
+    began = time.monotonic()
 
     operations = [found.ok() for found in schema.get_all_operations()]
     for operation in sorted(operations, key=lambda operation: operation.path.endswith(ENDINGS)):
@@ -111,7 +115,12 @@ def test_answers_generated_calls_as_documented(w, clock, monkeypatch, mode):
         if any(parameter.name == "Idempotency-Key" for parameter in operation.headers):
             headers["Idempotency-Key"] = "key-of-the-call"
 
-        answered[operation.label] = statuses_of(operation, mode, lambda case: real(case, things, voucher), headers)
+        answered[operation.label] = statuses_of(
+            operation,
+            mode,
+            lambda case, headers=headers: real(case, things, voucher).call(headers=headers),
+            EXAMPLES if time.monotonic() - began < BUDGET_S else 1,
+        )
 
     assert len(answered) > 50
     if mode is GenerationMode.POSITIVE:
