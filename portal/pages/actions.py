@@ -189,7 +189,7 @@ def event(record: Record) -> Event:
     return Event(
         at=record.at,
         what=action_words(record.action),
-        who=record.actor_label,
+        who=record.actor_label if record.actor_user_id else gettext(record.actor_label),
         details=list(particulars(record)),
         subject=subject,
         url=url,

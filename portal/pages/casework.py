@@ -160,16 +160,18 @@ def facts_of(request: Mapping[str, Any]) -> list[Group]:
 
 def _fact(path: str, value: Any, said: str) -> Fact:
     about = names.fact(path)
-    name = gettext("名称") if path == "provider.name" else capital(about.name.say(said))
+    whose = f"the {path.partition('.')[0]}'s "
+    # The heading above already says whose fact it is.
+    name = gettext("名称") if path == "provider.name" else capital(about.name.say(said).removeprefix(whose))
     if isinstance(value, str) and path in {"provider.name", "contract.id"}:
         return Fact(name, value)
-    return Fact(name, names.value(value, about).say(said).replace("“", "").replace("”", ""))
+    return Fact(name, capital(names.value(value, about).say(said).replace("“", "").replace("”", "")))
 
 
 def purchases_of(request: Mapping[str, Any]) -> list[tuple[str, Money]]:
     """Return what the contract buys: kind in words and amount."""
     items = (request.get("contract") or {}).get("items") or {}
-    return [(names.kind(kind).say(language()), Money.from_yuan(str(yuan))) for kind, yuan in items.items()]
+    return [(capital(names.kind(kind).say(language())), Money.from_yuan(str(yuan))) for kind, yuan in items.items()]
 
 
 def awards_of(request: Mapping[str, Any]) -> list[tuple[int, str, Money]]:

@@ -13,6 +13,7 @@ from django.utils.functional import Promise
 from django.utils.translation import get_language, pgettext_lazy
 
 from portal.kernel.actors import Actor, Permission
+from portal.pages.templatetags.show import bilingual
 
 __all__ = ["NAVIGATION", "Entry", "Link", "shell"]
 
@@ -84,6 +85,16 @@ def _links(group: str, actor: Actor | None, path: str) -> Iterator[Link]:
         yield Link(str(entry.label), url, current)
 
 
+def _acting(request: HttpRequest, actor: Actor | None) -> str:
+    """Say who acts for whom in the reader's language; the actor's own label is what records keep."""
+    if actor is None:
+        return ""
+    for member in getattr(request, "memberships", ()):
+        if member.organisation_id == actor.organisation_id:
+            return f"{request.user} · {bilingual(member.organisation)}"
+    return actor.label
+
+
 def shell(request: HttpRequest) -> dict[str, Any]:
     """Return ``shell``: what ``base.html`` needs and every page may use.
 
@@ -108,6 +119,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
             "other_url": translate_url(here, other),
             "base": "parts/dialog.html" if in_dialog else "base.html",
             "actor": actor,
+            "acting": _acting(request, actor),
             "open": list(_links("open", actor, request.path)),
             "work": list(_links("work", actor, request.path)),
             "self": list(_links("self", actor, request.path)),

@@ -28,7 +28,7 @@ from vouchers.payments.models import Payment
 from vouchers.programmes.models import ProgrammeVersion
 from vouchers.settlements.models import SettlementBatch
 
-__all__ = ["CITIES", "LABELS", "Tone", "label_of"]
+__all__ = ["LABELS", "Tone", "label_of"]
 
 _ = noop
 
@@ -120,23 +120,6 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
         ),
     }
 )
-
-CITIES: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "杭州": "Hangzhou",
-        "宁波": "Ningbo",
-        "温州": "Wenzhou",
-        "嘉兴": "Jiaxing",
-        "湖州": "Huzhou",
-        "绍兴": "Shaoxing",
-        "金华": "Jinhua",
-        "衢州": "Quzhou",
-        "舟山": "Zhoushan",
-        "台州": "Taizhou",
-        "丽水": "Lishui",
-    }
-)
-"""The province's cities in English. An instrument's city is free text: names that are not here are shown as entered."""
 
 
 def label_of(kind: str, code: str) -> tuple[Tone, str]:

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.money import Money
 from portal.pages.actions import subject_link
-from portal.pages.casework import language, listed
+from portal.pages.casework import capital, language, listed
 from portal.pages.labels import label_of
 from portal.pages.shell import EXPORT_LIMIT, actor_of, csv_response, needs, page, wants_csv
 from portal.pages.templatetags.show import bilingual, percent
@@ -85,7 +85,8 @@ class Purse:
 
     @property
     def services(self) -> str:
-        return listed(names.kind(code).say(language()) for code in self.voucher.services) or gettext("各类服务")
+        said = listed(names.kind(code).say(language()) for code in self.voucher.services)
+        return capital(said) or gettext("各类服务")
 
 
 def purses_of(vouchers: Iterable[Voucher], *, now: datetime) -> list[Purse]:

@@ -263,7 +263,7 @@ def finish_session(*, actor: Actor, booking: Booking, ended_at: datetime, now: d
 @transaction.atomic
 def lapse_overdue(*, now: datetime) -> int:
     """Lapse requests whose start has passed undecided; returns how many. Run by the clock, safe at any time."""
-    actor = Actor.system("自动处理")
+    actor = Actor.system(_("自动处理"))
     overdue = list(
         Booking.objects.filter(state=rules.BookingState.REQUESTED.value, starts_at__lte=now).order_by("pk")[:200]
     )

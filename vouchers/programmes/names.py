@@ -14,7 +14,7 @@ from typing import Any, Final
 from portal.kernel.money import Money
 from vouchers.programmes.words import Words
 
-__all__ = ["FACTS", "KINDS", "Fact", "fact", "kind", "money", "percent", "quoted", "value"]
+__all__ = ["CITIES", "FACTS", "KINDS", "Fact", "fact", "kind", "money", "percent", "quoted", "value"]
 
 W = Words
 
@@ -157,7 +157,27 @@ PREFIXES: Final[Mapping[str, Words]] = {
     "approval": W("审批的", "the approval's "),
 }
 
+CITIES: Final[Mapping[str, Words]] = {
+    "杭州": W("杭州", "Hangzhou"),
+    "宁波": W("宁波", "Ningbo"),
+    "温州": W("温州", "Wenzhou"),
+    "嘉兴": W("嘉兴", "Jiaxing"),
+    "湖州": W("湖州", "Huzhou"),
+    "绍兴": W("绍兴", "Shaoxing"),
+    "金华": W("金华", "Jinhua"),
+    "衢州": W("衢州", "Quzhou"),
+    "舟山": W("舟山", "Zhoushan"),
+    "台州": W("台州", "Taizhou"),
+    "丽水": W("丽水", "Lishui"),
+    "上海": W("上海", "Shanghai"),
+    "北京": W("北京", "Beijing"),
+    "武汉": W("武汉", "Wuhan"),
+    "青岛": W("青岛", "Qingdao"),
+    "廊坊": W("廊坊", "Langfang"),
+}
+
 VALUES: Final[Mapping[str, Words]] = {
+    **CITIES,
     "enterprise": W("企业", "enterprise"),
     "institute": W("科研院所", "research institute"),
     "university": W("高校", "university"),
@@ -197,14 +217,10 @@ VALUES: Final[Mapping[str, Words]] = {
     "A": W("A 档", "tier A"),
     "B": W("B 档", "tier B"),
     "C": W("C 档", "tier C"),
-    "上海": W("上海", "Shanghai"),
-    "北京": W("北京", "Beijing"),
-    "武汉": W("武汉", "Wuhan"),
     "汉阳区": W("汉阳区", "Hanyang District"),
     "西湖区": W("西湖区", "West Lake District"),
-    "青岛": W("青岛", "Qingdao"),
-    "廊坊": W("廊坊", "Langfang"),
     "山东": W("山东", "Shandong"),
+    "浙江": W("浙江", "Zhejiang"),
     "制造业": W("制造业", "manufacturing"),
     "软件信息服务业": W("软件信息服务业", "software and information services"),
     "国家超算成都中心": W("国家超算成都中心", "National Supercomputing Centre in Chengdu"),

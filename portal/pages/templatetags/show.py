@@ -22,7 +22,8 @@ from django.utils.translation import get_language, gettext, ngettext
 
 from portal.kernel.money import Money
 from portal.kernel.period import Period
-from portal.pages.labels import CITIES, label_of
+from portal.pages.labels import label_of
+from vouchers.programmes.names import CITIES
 
 register = template.Library()
 
@@ -251,7 +252,8 @@ def count(value: int | Sequence[Any], noun: str) -> str:
 @register.filter
 def city(name: str) -> str:
     """Name a city in the reader's language; one without a known English name stays as it is."""
-    return CITIES.get(name.removesuffix("市"), name) if is_english() else name
+    known = CITIES.get(name.removesuffix("市"))
+    return known.en if known and is_english() else name
 
 
 # ---- forms, lists, charts
