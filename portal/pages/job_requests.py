@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -15,7 +15,6 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from kombu.exceptions import OperationalError as NoBroker
 
 from portal.http import Explained, explain_reason
 from portal.kernel.actors import Permission
@@ -34,25 +33,13 @@ from scheduler.resources.rules import ServiceClass, Unit
 from vouchers.charges import services as charges
 from vouchers.issuance import access as vouchers
 
-__all__ = ["JobForm", "job_new", "job_quote", "later"]
+__all__ = ["JobForm", "job_new", "job_quote"]
 
 logger = structlog.get_logger("jobs")
 
 ANY_SCRIPT = "#!/bin/sh\n:\n"
 """Stands for the script where only the price is asked for."""
 RENAMED = {"Idempotency-Key": ""}
-
-
-def later(task: Any) -> Callable[[int], None]:
-    """Return how to hand a job to a worker's task. Without a broker nothing is lost: the sweep finds the row."""
-
-    def send(job_id: int) -> None:
-        try:
-            task.delay(job_id=job_id)
-        except NoBroker as error:
-            logger.warning("job.no_broker", task=task.name, job=job_id, error=str(error))
-
-    return send
 
 
 class JobForm(forms.Form):
@@ -340,7 +327,7 @@ def _submit(desk: Desk, form: JobForm, wanted: services.Wanted, *, key: str) -> 
             wanted=wanted,
             now=desk.now,
             key=shell.key_of(desk.request),
-            dispatch=later(tasks.dispatch),
+            dispatch=tasks.hint(tasks.dispatch),
         )
     )
     if error is not None:

@@ -21,7 +21,6 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.money import Money
 from portal.pages import actions, acts, jobstream, jobwords, shell
 from portal.pages.booking_requests import arrived
-from portal.pages.job_requests import later
 from portal.pages.templatetags.show import bilingual, label
 from scheduler.jobs import access, queries, rules, services, tasks
 from scheduler.jobs.models import Job
@@ -238,7 +237,7 @@ def job_cancel(request: HttpRequest, number: str) -> HttpResponse:
         context: Mapping[str, Any] = {**facts_of(found, actor=actor, now=now), "path": request.path}
         return shell.page(request, "jobs/cancel.html", context)
     done, error = acts.attempt_on(
-        "job", lambda: services.cancel(actor=actor, job=found, now=now, ask_cluster=later(tasks.ask_cancel))
+        "job", lambda: services.cancel(actor=actor, job=found, now=now, ask_cluster=tasks.hint(tasks.ask_cancel))
     )
     if error is not None:
         return _job_page(request, actor, access.get_job(actor, number), error=error)

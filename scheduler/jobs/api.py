@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any
 
 import structlog
-from celery import Task
 from django.utils import timezone
-from kombu.exceptions import OperationalError
 from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
@@ -140,18 +137,6 @@ class JobFilter(Cursor):
     state: JobState | None = None
 
 
-def _hint(task: Task) -> Callable[[int], None]:
-    """Return what wakes a worker for a job. The row is the outbox: without a broker, the next sweep takes it up."""
-
-    def send(job_id: int) -> None:
-        try:
-            task.delay(job_id=job_id)
-        except OperationalError as error:
-            logger.warning("jobs.broker_away", task=task.name, job_id=job_id, error=str(error))
-
-    return send
-
-
 def _shown(request: ActorRequest, job: Job, now: datetime) -> dict[str, Any]:
     return {
         "number": job.number,
@@ -215,7 +200,7 @@ def submit(request: ActorRequest, payload: JobIn, key: IdempotencyKey) -> Status
         voucher=wallet.get_voucher(actor, payload.voucher) if payload.voucher else None,
     )
     job = services.submit(
-        actor=actor, wanted=wanted, now=timezone.now(), key=key_from(key), dispatch=_hint(tasks.dispatch)
+        actor=actor, wanted=wanted, now=timezone.now(), key=key_from(key), dispatch=tasks.hint(tasks.dispatch)
     )
     return Status(201, _detail(request, job.number))
 
@@ -242,7 +227,7 @@ def cancel(request: ActorRequest, number: Number) -> dict[str, Any]:
         actor=request.actor,
         job=access.get_job(request.actor, number),
         now=timezone.now(),
-        ask_cluster=_hint(tasks.ask_cancel),
+        ask_cluster=tasks.hint(tasks.ask_cancel),
     )
     return _detail(request, number)
 

@@ -18,7 +18,7 @@ from django.db import transaction
 from portal.audit import services as audit
 from portal.kernel import idempotency
 from portal.kernel.actors import Actor, Permission
-from portal.kernel.errors import Invalid, Refused, noop
+from portal.kernel.errors import Forbidden, Invalid, Refused, noop
 from portal.kernel.money import Money
 from portal.kernel.states import next_state
 from portal.numbers.services import next_number
@@ -31,7 +31,7 @@ from vouchers.charges import services as charges
 
 _ = noop
 
-SYSTEM = Actor.system("集群对账")
+SYSTEM = Actor.system(_("集群对账"))
 
 
 class TitleMissing(Invalid):
@@ -164,10 +164,12 @@ def move(job: Job, action: rules.JobAction) -> None:
 def cancel(*, actor: Actor, job: Job, now: datetime, ask_cluster: Callable[[int], object]) -> Job:
     """Cancel: at once while the job has not left the portal, else by asking the cluster. Idempotent.
 
-    Raises InvalidTransition for a finished job.
+    Raises InvalidTransition for a finished job, Forbidden for another organisation's.
     """
     actor.require(Permission.JOB_SUBMIT)
     locked = lock(job.pk)
+    if locked.organisation_id != actor.organisation_id:
+        raise Forbidden
     if rules.JobState(locked.state) in rules.FINAL:
         move(locked, rules.JobAction.WITHDRAW)
     if locked.state == rules.JobState.PENDING.value:

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from celery import shared_task
+from collections.abc import Callable
+
+import structlog
+from celery import Task, shared_task
 from django.utils import timezone
+from kombu.exceptions import OperationalError as BrokerAway
 
 from scheduler.jobs import dispatching
 from scheduler.resources.models import Cluster
+
+logger = structlog.get_logger("jobs")
+
+
+def hint(task: Task) -> Callable[[int], None]:
+    """Return what wakes a worker for a job. The row is the outbox: without a broker, the next sweep takes it up."""
+
+    def send(job_id: int) -> None:
+        try:
+            task.delay(job_id=job_id)
+        except BrokerAway as error:
+            logger.warning("jobs.broker_away", task=task.name, job_id=job_id, error=str(error))
+
+    return send
 
 
 @shared_task(name="jobs.dispatch", acks_late=True)
