@@ -17,12 +17,25 @@ def memberships(user: User) -> QuerySet[Member]:
     return Member.objects.filter(user=user, left_at__isnull=True).select_related("organisation").order_by("pk")
 
 
+def belongs(*, user_id: int, organisation_id: int) -> bool:
+    """Say whether the person is a present member of the organisation, whichever they act for now."""
+    return Member.objects.filter(user_id=user_id, organisation_id=organisation_id, left_at__isnull=True).exists()
+
+
+MAX_LABEL = 140
+"""Longest name of an actor: records of the trail and the ledger keep 160 characters, a signature adds a number."""
+
+
+def _label(text: str) -> str:
+    return text if len(text) <= MAX_LABEL else f"{text[: MAX_LABEL - 1]}…"
+
+
 def actor_for(member: Member) -> Actor:
     """Return who a member is in that organisation."""
     return Actor(
         user_id=member.user_id,
         organisation_id=member.organisation_id,
-        label=f"{member.user} · {member.organisation.name}",
+        label=_label(f"{member.user} · {member.organisation.name}"),
         permissions=rules.permissions_of(
             rules.Kind(member.organisation.kind), frozenset(rules.Role(role) for role in member.roles)
         ),
@@ -35,16 +48,21 @@ def digest(secret: str) -> str:
 
 
 def actor_for_token(secret: str) -> Actor | None:
-    """Return who a token acts as, or None for an unknown or revoked one (the two are never told apart)."""
+    """Return who a token acts as, or None for an unknown or revoked one (the two are never told apart).
+
+    The token of a person whose account is closed is as good as revoked.
+    """
     token = (
-        ApiToken.objects.select_related("organisation").filter(digest=digest(secret), revoked_at__isnull=True).first()
+        ApiToken.objects.select_related("organisation")
+        .filter(digest=digest(secret), revoked_at__isnull=True, created_by__is_active=True)
+        .first()
     )
     if token is None:
         return None
     return Actor(
         user_id=token.created_by_id,
         organisation_id=token.organisation_id,
-        label=f"API {token.name} · {token.organisation.name}",
+        label=_label(f"API {token.name} · {token.organisation.name}"),
         permissions=rules.permissions_of(
             rules.Kind(token.organisation.kind), frozenset(rules.Role(role) for role in token.roles)
         ),

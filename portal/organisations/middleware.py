@@ -14,7 +14,10 @@ SESSION_KEY = "acting_for"
 
 
 class ActorMiddleware:
-    """Resolve the actor lazily-free and once: one query for a signed-in person, none for anybody else."""
+    """Resolve the actor lazily-free and once: one query for a signed-in person, none for anybody else.
+
+    What an actor is shown is kept by no cache: neither a proxy's nor the browser's after signing out.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -27,7 +30,11 @@ class ActorMiddleware:
             members = list(access.memberships(request.user))
             request.memberships = members  # type: ignore[attr-defined]
             request.actor = self._actor(request, members)  # type: ignore[attr-defined]
-        return self.get_response(request)
+        response = self.get_response(request)
+        # Also behind a token, which the API turns into an actor later. RFC 9111 §5.2.2.5, §5.2.2.7.
+        if getattr(request, "actor", None) is not None and not response.has_header("Cache-Control"):
+            response["Cache-Control"] = "private, no-store"
+        return response
 
     def _actor(self, request: HttpRequest, members: list[Member]) -> Actor:
         chosen = request.session.get(SESSION_KEY)

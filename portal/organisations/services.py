@@ -124,7 +124,10 @@ def add_member(*, actor: Actor, username: str, roles: Sequence[str], now: dateti
 
 @transaction.atomic
 def change_member(*, actor: Actor, member_id: int, roles: Sequence[str], now: datetime) -> Member | None:
-    """Set a member's roles; no roles = the person leaves. Raises LastOwner, BadRole, NotFound, Forbidden."""
+    """Set a member's roles; no roles = the person leaves. Raises LastOwner, BadRole, NotFound, Forbidden.
+
+    Tokens the person made end with what they allow: whoever leaves keeps no way in.
+    """
     member = access.get_member(actor, member_id)
     organisation = Organisation.objects.select_for_update(no_key=True).order_by("pk").get(pk=member.organisation_id)
     owners = Member.objects.filter(
@@ -144,7 +147,21 @@ def change_member(*, actor: Actor, member_id: int, roles: Sequence[str], now: da
         now=now,
         data={"username": member.user.username, "roles": list(roles)},
     )
+    _end_tokens(member, actor=actor, now=now)
     return member if roles else None
+
+
+def _end_tokens(member: Member, *, actor: Actor, now: datetime) -> None:
+    """Revoke the tokens a member made that allow more than the member now may."""
+    held = frozenset() if member.left_at else access.actor_for(member).permissions
+    kind = rules.Kind(member.organisation.kind)
+    made = ApiToken.objects.filter(
+        organisation_id=member.organisation_id, created_by_id=member.user_id, revoked_at__isnull=True
+    )
+    for token in made.order_by("pk"):
+        granted = rules.permissions_of(kind, frozenset(rules.Role(role) for role in token.roles))
+        if member.left_at or not granted <= held:
+            _revoke(token, actor=actor, now=now)
 
 
 @transaction.atomic
@@ -186,13 +203,17 @@ def revoke_token(*, actor: Actor, token_id: int, now: datetime) -> ApiToken:
     """End a token at once. Idempotent."""
     token = access.get_token(actor, token_id)
     if token.revoked_at is None:
-        token.revoked_at = now
-        token.save(update_fields=["revoked_at"])
-        audit.record(
-            action="token.revoked",
-            subject=f"organisation:{token.organisation_id}",
-            actor=actor,
-            now=now,
-            data={"name": token.name, "prefix": token.prefix},
-        )
+        _revoke(token, actor=actor, now=now)
     return token
+
+
+def _revoke(token: ApiToken, *, actor: Actor, now: datetime) -> None:
+    token.revoked_at = now
+    token.save(update_fields=["revoked_at"])
+    audit.record(
+        action="token.revoked",
+        subject=f"organisation:{token.organisation_id}",
+        actor=actor,
+        now=now,
+        data={"name": token.name, "prefix": token.prefix},
+    )

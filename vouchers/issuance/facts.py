@@ -81,7 +81,7 @@ def build(
         if section in STATED_SECTIONS and name:
             request.setdefault(section, {})[name] = value
     request["applicant"].update(registered)
-    request["provider"].setdefault("name", contract.provider.strip())
+    request["provider"]["name"] = contract.provider.strip()
     request["contract"].update(
         {
             "id": contract.number.strip(),

@@ -27,7 +27,14 @@ SERVICES = {"test": "instrument_use"}
 """Cost kinds of a programme file that the portal sells under another service class."""
 
 
-CONTRACT_ITSELF = {"contract.id", "contract.items", "contract.related", "contract.signed", "contract.months"}
+CONTRACT_ITSELF = {
+    "provider.name",
+    "contract.id",
+    "contract.items",
+    "contract.related",
+    "contract.signed",
+    "contract.months",
+}
 
 
 def decide(version: ProgrammeVersion, request: Mapping[str, Any]) -> Decision:
@@ -38,6 +45,12 @@ def decide(version: ProgrammeVersion, request: Mapping[str, Any]) -> Decision:
 def registered_facts(organisation: Organisation) -> dict[str, Any]:
     """Return what is registered of an applicant."""
     return {"type": "enterprise", "legal_person": True, "region": organisation.city, **organisation.facts}
+
+
+def registered_provider(name: str) -> dict[str, Any]:
+    """Return what is registered of the provider of that name; nothing of one the portal does not know."""
+    provider = Organisation.objects.filter(kind=Organisation.Kind.PROVIDER, name=name).first()
+    return {"region": provider.city, "recognised": True, **provider.facts} if provider else {}
 
 
 def awards_of(organisation_id: int, *, besides: int = 0) -> list[facts.Award]:
@@ -72,7 +85,6 @@ def request_for(
 ) -> dict[str, Any]:
     """Return the request of a new application as plain JSON."""
     organisation = Organisation.objects.get(pk=organisation_id)
-    provider = Organisation.objects.filter(kind=Organisation.Kind.PROVIDER, name=contract.provider.strip()).first()
     request = facts.build(
         registered=registered_facts(organisation),
         contract=contract,
@@ -81,18 +93,18 @@ def request_for(
         pool=pool_of(version),
         today=today,
     )
-    if provider is not None:
-        request["provider"].update({"region": provider.city, "recognised": True, **provider.facts})
+    request["provider"].update(registered_provider(request["provider"]["name"]))
     return request
 
 
 def with_facts(application: Application, *, stated: Mapping[str, Any]) -> dict[str, Any]:
     """Return the application's request with further or corrected facts.
 
-    What is registered of the applicant and the contract itself stay as they are.
+    What is registered of the applicant and the provider, and the contract itself, stay as they are.
     """
-    fixed = {f"applicant.{name}" for name in registered_facts(application.organisation)} | CONTRACT_ITSELF
     request: dict[str, Any] = {**application.request}
+    fixed = {f"applicant.{name}" for name in registered_facts(application.organisation)} | CONTRACT_ITSELF
+    fixed |= {f"provider.{name}" for name in registered_provider(request["provider"]["name"])}
     for path, value in stated.items():
         section, _dot, name = path.partition(".")
         if section in facts.STATED_SECTIONS and name and path not in fixed:

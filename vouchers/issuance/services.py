@@ -16,6 +16,8 @@ from portal.kernel.errors import Forbidden, Invalid, Refused, noop
 from portal.kernel.money import Money
 from portal.kernel.states import next_state
 from portal.numbers.services import next_number
+from portal.organisations import access as people
+from portal.organisations.models import Organisation
 from vouchers.issuance import facts, queries, rules
 from vouchers.issuance.models import Application, Voucher
 from vouchers.ledger import services as ledger
@@ -78,10 +80,12 @@ def _request(actor: Actor, wanted: Wanted, now: datetime) -> dict[str, Any]:
 def submit(*, actor: Actor, wanted: Wanted, now: datetime, key: str) -> Application:
     """Submit: the rules decide, and what they grant is reserved in the pool at once, first come first served.
 
-    Idempotent on (organisation, `key`). Facts missing → state `supplement`, nothing reserved yet. Raises Refused with
+    Idempotent on (organisation, `key`). Locks the organisation: its caps are judged by all it holds, so its
+    applications are decided one after the other. Facts missing → state `supplement`, nothing reserved yet. Raises Refused with
     every failing test, NotOpen, KeyReused, Forbidden.
     """
     actor.require(Permission.APPLICATION_SUBMIT)
+    _lock_applicant(actor.acting_for)
     request = _request(actor, wanted, now)
     print_ = idempotency.fingerprint(
         {"version": wanted.version.pk, "contract": request["contract"], "stated": dict(wanted.stated)}
@@ -118,6 +122,7 @@ def submit(*, actor: Actor, wanted: Wanted, now: datetime, key: str) -> Applicat
 def complete(*, actor: Actor, application: Application, stated: Mapping[str, Any], now: datetime) -> Application:
     """Bring missing facts; the rules decide anew by the version the case was submitted under."""
     actor.require(Permission.APPLICATION_SUBMIT)
+    _lock_applicant(application.organisation_id)
     locked = _lock(application)
     if locked.organisation_id != actor.organisation_id:
         raise Forbidden
@@ -174,6 +179,11 @@ def _reserve(application: Application, *, amount: Money, actor: Actor, now: date
     return result.hold_ids[0]
 
 
+def _lock_applicant(organisation_id: int) -> None:
+    """Make an organisation's applications wait for each other: taken before the application's own lock."""
+    Organisation.objects.select_for_update(no_key=True).order_by("pk").get(pk=organisation_id)
+
+
 def _lock(application: Application) -> Application:
     return (
         Application.objects.select_for_update(no_key=True, of=("self",))
@@ -195,12 +205,17 @@ def _record(application: Application, *, action: str, actor: Actor, now: datetim
 
 
 def _case(actor: Actor, application: Application, permission: Permission) -> Application:
-    """Lock a case for one of its department's deciders, who has had no part in it yet. Raises SamePerson."""
+    """Lock a case for one of its department's deciders, who has had no part in it yet. Raises SamePerson.
+
+    Whoever also belongs to the applicant has a part in it, whoever pressed the button there.
+    """
     actor.require(permission)
     locked = _lock(application)
     if locked.version.programme.department_id != actor.organisation_id:
         raise Forbidden
     if actor.user_id is None or actor.user_id in {locked.submitted_by_id, locked.reviewed_by_id}:
+        raise rules.SamePerson
+    if people.belongs(user_id=actor.user_id, organisation_id=locked.organisation_id):
         raise rules.SamePerson
     return locked
 

@@ -8,10 +8,11 @@ from django.db import IntegrityError, transaction
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
-from portal.kernel.errors import Conflict, noop
+from portal.kernel.errors import Conflict, Forbidden, noop
 from portal.kernel.money import Money
 from portal.kernel.states import next_state
 from portal.numbers.services import next_number
+from portal.organisations import access as people
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Posting, TransferOp
 from vouchers.payments import rules
@@ -65,6 +66,8 @@ def declare(*, actor: Actor, payment: Payment, bank_reference: str, now: datetim
     if not bank_reference.strip():
         raise rules.BankReferenceMissing(field="bank_reference")
     locked = _lock(payment)
+    if locked.payer_id != actor.organisation_id:
+        raise Forbidden
     locked.state = next_state(rules.TRANSITIONS, rules.PaymentState(locked.state), rules.PaymentAction.DECLARE).value
     locked.bank_reference = bank_reference.strip()
     locked.declared_at = now
@@ -77,12 +80,14 @@ def declare(*, actor: Actor, payment: Payment, bank_reference: str, now: datetim
 def confirm(*, actor: Actor, payment: Payment, bank_reference: str, now: datetime) -> Payment:
     """Confirm that the money is on the bank statement; posts it to the ledger.
 
-    Raises OwnPayment when the actor belongs to the payer, BankReferenceTaken when the same statement line already
+    Raises OwnPayment when the person belongs to the payer, in whichever organisation they act, BankReferenceTaken when the same statement line already
     confirmed another payment, InvalidTransition, Forbidden.
     """
     actor.require(Permission.PAYMENT_CONFIRM)
     locked = _lock(payment)
-    if actor.organisation_id == locked.payer_id:
+    if actor.organisation_id == locked.payer_id or people.belongs(
+        user_id=actor.person, organisation_id=locked.payer_id
+    ):
         raise rules.OwnPayment
     value = bank_reference.strip() or locked.bank_reference
     if not value:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from portal.kernel.errors import Forbidden, InvalidTransition
+from portal.organisations.models import Member
 from tests import make
 from vouchers.ledger import queries as ledger
 from vouchers.payments import rules, services
@@ -59,3 +60,19 @@ def test_refuses_a_statement_line_that_already_paid_something_else(w, payment):
 def test_is_confirmed_by_finance_alone(w, payment, who):
     with pytest.raises(Forbidden):
         services.confirm(actor=getattr(w, who), payment=payment, bank_reference="A-1", now=make.NOW)
+
+
+def test_is_not_confirmed_by_somebody_who_also_works_for_the_payer(w, payment):
+    Member.objects.create(user_id=w.finance.user_id, organisation=w.enterprise, roles=["owner"])
+    with pytest.raises(rules.OwnPayment):
+        services.confirm(actor=w.finance, payment=payment, bank_reference="A-1", now=make.NOW)
+    payment.refresh_from_db()
+    assert payment.state == "due"
+
+
+def test_is_declared_by_nobody_but_its_payer(w, payment):
+    other = make.actor(make.organisation(make.roles.Kind.ENTERPRISE), make.roles.Role.OWNER)
+    with pytest.raises(Forbidden):
+        services.declare(actor=other, payment=payment, bank_reference="A-1", now=make.NOW)
+    payment.refresh_from_db()
+    assert (payment.state, payment.bank_reference) == ("due", "")
