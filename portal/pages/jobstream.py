@@ -231,6 +231,7 @@ def found(request: HttpRequest, number: str) -> tuple[Actor, Job]:
     if actor is None:
         raise Forbidden
     actor.require(Permission.JOB_SUBMIT)
+    shell.no_nul({"number": number})
     return actor, access.get_job(actor, number)
 
 

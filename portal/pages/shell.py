@@ -47,6 +47,12 @@ def page(request: HttpRequest, template: str, context: Mapping[str, Any], *, sta
     return render(request, template, dict(context), status=status)
 
 
+def no_nul(named: Mapping[str, object]) -> None:
+    """Raises NotFound where an address names something by a NUL, which no name holds and the database cannot compare."""
+    if any("\0" in str(value) for value in named.values()):
+        raise NotFound
+
+
 def guarded(
     view: Callable[Concatenate[HttpRequest, P], HttpResponse],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
@@ -55,6 +61,7 @@ def guarded(
     @functools.wraps(view)
     def wrapped(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         try:
+            no_nul(kwargs)
             return view(request, *args, **kwargs)
         except PortalError as error:
             return problem_page(request, explain(error))
