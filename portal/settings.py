@@ -15,6 +15,8 @@ from csp.constants import NONE, SELF
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from portal.logs import without_secrets
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
@@ -262,6 +264,7 @@ SHARED_LOG_PROCESSORS: list[Any] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.StackInfoRenderer(),
     structlog.processors.format_exc_info,
+    without_secrets,
 ]
 LOGGING = {
     "version": 1,
