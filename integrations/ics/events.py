@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
 from functools import cached_property
 
+from icalendar import Component, vBroken, vText
+
 from integrations.ics.recurrence import Rule, occurrences, parse_rule
-from integrations.ics.syntax import Component, Property, text_of
+from integrations.ics.syntax import every, moment_of, parameter, text_of, value
 from integrations.ics.values import Length, Reading, Stamp, Unreadable, duration
-from integrations.ics.zones import clock_reading
 from portal.kernel.period import Period
 
 __all__ = ["Event", "current", "spans"]
@@ -26,71 +27,72 @@ class Event:
     def __init__(self, component: Component, reading: Reading, *, method: str, owner: str) -> None:
         self.component = component
         self.reading = reading
-        self.uid = text_of(component.value("UID"))
-        self.summary = text_of(component.value("SUMMARY"))
+        self.uid = text_of(value(component, "UID"))
+        self.summary = text_of(value(component, "SUMMARY"))
         self.ignored = _ignored(component, method=method, owner=owner)
         """Why the event as a whole does not block: cancelled, transparent, declined; "" when it does."""
+        self._parsed: dict[str, list[Rule]] = {}
 
     @property
     def version(self) -> tuple[int, str]:
         """Order versions of one event: SEQUENCE, then DTSTAMP (RFC 5546 §2.1.5)."""
-        sequence = self.component.value("SEQUENCE")
+        sequence = value(self.component, "SEQUENCE")
         number = int(sequence) if sequence.isascii() and sequence.isdigit() and len(sequence) < 10 else 0
-        stamped = clock_reading(self.component.value("DTSTAMP"))
-        return number, stamped[0].isoformat() if stamped else ""
+        stamped = moment_of(value(self.component, "DTSTAMP"))
+        return number, f"{stamped:%Y%m%dT%H%M%S}" if stamped else ""
 
     @property
     def times(self) -> tuple[object, ...]:
         """What the event says about time, letter by letter: two versions that agree here take the same time."""
-        return self.ignored, *((name, *_letters(self.component.all(name))) for name in TIMES)
+        return self.ignored, *((name, *_letters(every(self.component, name))) for name in TIMES)
 
     @cached_property
     def skipped(self) -> str:
         """Why it takes no time, as a code of ``ports.Skipped``; "" when it does."""
         if self.ignored:
             return self.ignored
-        if not self.component.first("DTSTART"):
+        if "DTSTART" not in self.component:
             return "no_time"
-        lasts = self.length.about or any("/" in (prop.value or "") for prop in self.component.all("RDATE"))
+        lasts = self.length.about or any("/" in prop for prop in every(self.component, "RDATE"))
         return "" if lasts else "no_time"
 
     @cached_property
     def start(self) -> Stamp:
-        return self.reading.stamp(self._only("DTSTART"))
+        return self._stamp("DTSTART")
 
     @cached_property
     def length(self) -> Length:
         """How long one instance lasts. A date without an end is a day, a time without one no time (§3.6.1)."""
-        if self.component.first("DTEND"):
-            end = self.reading.stamp(self._only("DTEND"))
+        if "DTEND" in self.component:
+            end = self._stamp("DTEND")
             if end.all_day and self.start.all_day:
                 days = (end.local - self.start.local).days
                 return Length(days=days or 1)  # written by many for one day, though DTEND is exclusive
             return Length(exact=end.instant - self.start.instant)
-        if self.component.first("DURATION"):
-            prop = self._only("DURATION")
-            return duration(prop, prop.value or "")
+        if "DURATION" in self.component:
+            return duration("DURATION", self._only("DURATION"))
         return Length(days=1) if self.start.all_day else Length()
 
     @cached_property
     def recurrence(self) -> Stamp | None:
         """Which instance of its series this event replaces; None for the series itself."""
-        return self.reading.stamp(self._only("RECURRENCE-ID")) if self.component.first("RECURRENCE-ID") else None
+        return self._stamp("RECURRENCE-ID") if "RECURRENCE-ID" in self.component else None
 
     @property
     def and_following(self) -> bool:
-        prop = self.component.first("RECURRENCE-ID")
-        return prop is not None and prop.params.get("RANGE", "").upper() == "THISANDFUTURE"
+        return any(
+            parameter(prop, "RANGE").upper() == "THISANDFUTURE" for prop in every(self.component, "RECURRENCE-ID")
+        )
 
     @property
     def rule_text(self) -> str:
-        return text_of(self.component.value("RRULE"))
+        return text_of(value(self.component, "RRULE"))
 
     def instances(self, after: datetime, before: datetime) -> Iterator[tuple[Stamp, Length]]:
         """Yield its instances, each once, exceptions left out; those of a rule only in [after, before) local time."""
         excluded = _Marks(all_day=self.start.all_day)
-        for prop in self.component.all("EXDATE"):
-            for stamp, _length in self.reading.stamps(prop):
+        for prop in every(self.component, "EXDATE"):
+            for stamp, _length in self.reading.stamps("EXDATE", prop):
                 excluded.add(stamp)
         for local in self._moments("EXRULE", after, before):
             excluded.add(self.start.at(local))
@@ -102,10 +104,10 @@ class Event:
                 yield start, length
 
     def _candidates(self, after: datetime, before: datetime) -> Iterator[tuple[Stamp, Length]]:
-        for prop in self.component.all("RDATE"):
-            for stamp, length in self.reading.stamps(prop):
+        for prop in every(self.component, "RDATE"):
+            for stamp, length in self.reading.stamps("RDATE", prop):
                 if length is None and stamp.all_day != self.start.all_day:
-                    raise Unreadable(prop.name, prop.value or "")  # a day of an event that has an hour, or the reverse
+                    raise Unreadable("RDATE", str(prop))  # a day of an event that has an hour, or the reverse
                 yield stamp, length or self.length
         rules = self._rules("RRULE")
         if not rules or any(rule.until is None or rule.until >= self.start.local for rule in rules):
@@ -118,17 +120,22 @@ class Event:
             yield from occurrences(rule, self.start.local, after=after, before=before, budget=self.reading.budget)
 
     def _rules(self, name: str) -> list[Rule]:
-        start = self.start
-        return [
-            parse_rule(prop.value or "", start.local, lambda value: self.reading.until(value, start))
-            for prop in self.component.all(name)
-        ]
+        if name not in self._parsed:
+            self._parsed[name] = [self._rule(text) for text in every(self.component, name)]
+        return self._parsed[name]
 
-    def _only(self, name: str) -> Property:
+    def _rule(self, text: str) -> Rule:
+        self.reading.budget.spend_on_rule(text)
+        return parse_rule(text, self.start.local, lambda until: self.reading.until(until, self.start))
+
+    def _stamp(self, name: str) -> Stamp:
+        return self.reading.stamp(name, self._only(name))
+
+    def _only(self, name: str) -> vText:
         """Return the one property of this name. Raises Unreadable when it contradicts itself."""
-        found = self.component.all(name)
-        if any(each.value != found[0].value or each.value is None for each in found):
-            raise Unreadable(name, " / ".join(each.value or "?" for each in found[:3]))
+        found = every(self.component, name)
+        if any(each != found[0] or isinstance(each, vBroken) for each in found):
+            raise Unreadable(name, " / ".join(map(_told, found[:3])))
         return found[0]
 
 
@@ -150,8 +157,12 @@ class _Marks:
         return stamp.local.date() in self._days or stamp.instant in self._instants
 
 
-def _letters(properties: Iterable[Property]) -> Iterator[tuple[str | None, str]]:
-    return ((prop.value, prop.params.get("TZID", "")) for prop in properties)
+def _letters(properties: Iterable[vText]) -> Iterator[tuple[str, str]]:
+    return ((str(prop), parameter(prop, "TZID")) for prop in properties)
+
+
+def _told(prop: vText) -> str:
+    return "?" if isinstance(prop, vBroken) else str(prop)
 
 
 def _ignored(component: Component, *, method: str, owner: str) -> str:
@@ -160,14 +171,11 @@ def _ignored(component: Component, *, method: str, owner: str) -> str:
     Whose calendar it is, a file says only by a name that is an address (Google). If it does not, an invitation counts
     as declined when everybody invited has declined.
     """
-    if method == "CANCEL" or component.value("STATUS").upper() == "CANCELLED":
+    if method == "CANCEL" or value(component, "STATUS").upper() == "CANCELLED":
         return "cancelled"
-    if component.value("TRANSP").upper() == "TRANSPARENT":
+    if value(component, "TRANSP").upper() == "TRANSPARENT":
         return "transparent"
-    answers = {
-        (prop.value or "").strip().casefold(): prop.params.get("PARTSTAT", "").upper()
-        for prop in component.all("ATTENDEE")
-    }
+    answers = {prop.strip().casefold(): parameter(prop, "PARTSTAT").upper() for prop in every(component, "ATTENDEE")}
     mine = answers.get(f"mailto:{owner.casefold()}") if "@" in owner else None
     declined = mine == "DECLINED" if mine is not None else set(answers.values()) == {"DECLINED"}
     return "declined" if declined else ""
@@ -200,7 +208,7 @@ def spans(events: Iterable[Event], horizon: Period) -> Iterator[tuple[Event, Per
     changes = [event for event in events if event.recurrence is not None]
     if whole and all(event.ignored == "cancelled" for event in whole):
         return
-    masters = [event for event in whole if event.component.first("DTSTART")]
+    masters = [event for event in whole if "DTSTART" in event.component]
     outdated: set[Event] = set()
     for master in masters:
         yield from _series(master, changes, horizon, outdated)
@@ -224,7 +232,7 @@ def _series(
         return
     replaced = _Marks(all_day=master.start.all_day)
     for change in changes:
-        if change.recurrence and (change.ignored or change.component.first("DTSTART")):
+        if change.recurrence and (change.ignored or "DTSTART" in change.component):
             replaced.add(change.recurrence)
     met = _Marks(all_day=master.start.all_day)
     shifts = {each: _shift(each, master) for each in following if not each.skipped}

@@ -6,18 +6,18 @@ event that takes time we cannot determine refuses the whole file, and the refusa
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
+from icalendar import Component
 
 from integrations.ics import syntax
 from integrations.ics.events import Event, current, spans
 from integrations.ics.recurrence import BadRule, Budget, TooFrequent
 from integrations.ics.refusals import refused
-from integrations.ics.syntax import Component, text_of
+from integrations.ics.syntax import every, moment_of, parameter, text_of, value
 from integrations.ics.values import Reading, UnknownTzid, Unreadable
-from integrations.ics.zones import clock_reading
 from portal.kernel.period import Period
 from scheduler.availability.ports import BusySpan, CalendarRefused, CalendarReport, Skipped
 
@@ -25,6 +25,7 @@ __all__ = ["MAX_INSTANCES", "first_day", "read"]
 
 MAX_INSTANCES = 2000
 FREE = "FREE"
+OTHERS = {"VTODO", "VJOURNAL", "VAVAILABILITY"}
 
 
 def read(raw: bytes, *, zone: str, horizon: Period) -> CalendarReport:
@@ -38,15 +39,15 @@ def read(raw: bytes, *, zone: str, horizon: Period) -> CalendarReport:
     busy: list[BusySpan] = []
     skipped: list[Skipped] = []
     events: list[Event] = []
-    for calendar in syntax.parse(raw):
+    for calendar in syntax.parse(raw, budget):
         reading = Reading(calendar, zone=zone, horizon=horizon, budget=budget)
-        method, owner = calendar.value("METHOD").upper(), text_of(calendar.value("X-WR-CALNAME"))
+        method, owner = value(calendar, "METHOD").upper(), text_of(value(calendar, "X-WR-CALNAME"))
         events += [Event(each, reading, method=method, owner=owner) for each in calendar.walk("VEVENT")]
         for published in calendar.walk("VFREEBUSY"):
             _add_published(published, reading, horizon, busy, skipped)
         skipped += [
-            Skipped(text_of(other.value("UID")), text_of(other.value("SUMMARY")), "not_event")
-            for other in calendar.walk("VTODO", "VJOURNAL", "VAVAILABILITY")
+            Skipped(text_of(value(other, "UID")), text_of(value(other, "SUMMARY")), "not_event")
+            for other in calendar.walk(select=lambda each: each.name in OTHERS)
         ]
     by_uid: dict[str, list[Event]] = {}
     for index, event in enumerate(events):
@@ -58,13 +59,13 @@ def read(raw: bytes, *, zone: str, horizon: Period) -> CalendarReport:
 
 def first_day(raw: bytes) -> datetime | None:
     """Return the earliest readable start in the file, as UTC midnight of that day, or None. Raises CalendarRefused."""
-    starts: list[datetime] = []
-    for calendar in syntax.parse(raw):
-        values = [event.value("DTSTART") for event in calendar.walk("VEVENT")]
+    starts: list[date] = []
+    for calendar in syntax.parse(raw, Budget()):
+        values = [value(event, "DTSTART") for event in calendar.walk("VEVENT")]
         for published in calendar.walk("VFREEBUSY"):
-            values += [prop.value.partition("/")[0] for prop in published.all("FREEBUSY") if prop.value]
-        starts += [reading[0] for reading in map(clock_reading, values) if reading]
-    return min(starts).replace(hour=0, minute=0, second=0, tzinfo=UTC) if starts else None
+            values += [prop.partition("/")[0] for prop in every(published, "FREEBUSY")]
+        starts += [date(found.year, found.month, found.day) for found in map(moment_of, values) if found]
+    return datetime.combine(min(starts), time(), UTC) if starts else None
 
 
 def _add_events(group: list[Event], horizon: Period, busy: list[BusySpan], skipped: list[Skipped]) -> None:
@@ -93,22 +94,22 @@ def _add_published(
     published: Component, reading: Reading, horizon: Period, busy: list[BusySpan], skipped: list[Skipped]
 ) -> None:
     """Add the busy periods of a VFREEBUSY; an FBTYPE we do not know is busy (RFC 5545 §3.2.9)."""
-    uid, summary = text_of(published.value("UID")), text_of(published.value("SUMMARY"))
-    blocks = [prop for prop in published.all("FREEBUSY") if prop.params.get("FBTYPE", "BUSY").upper() != FREE]
+    uid, summary = text_of(value(published, "UID")), text_of(value(published, "SUMMARY"))
+    blocks = [prop for prop in every(published, "FREEBUSY") if parameter(prop, "FBTYPE").upper() != FREE]
     if not blocks:
-        skipped.append(Skipped(uid, summary, "transparent" if published.all("FREEBUSY") else "no_time"))
+        skipped.append(Skipped(uid, summary, "transparent" if every(published, "FREEBUSY") else "no_time"))
     for prop in blocks:
         try:
-            for start, length in reading.stamps(prop):
+            for start, length in reading.stamps("FREEBUSY", prop):
                 if length is None:
-                    raise Unreadable(prop.name, prop.value or "")
+                    raise Unreadable("FREEBUSY", str(prop))
                 begin, end = start.instant, length.after(start)
                 if begin < end and begin < horizon.end and horizon.start < end:
                     _add(BusySpan(Period(begin, end), uid, summary), busy)
         except TooFrequent:
-            raise refused("too_frequent", event=summary or uid or published.name, rule=prop.name) from None
+            raise refused("too_frequent", event=summary or uid or published.name, rule="FREEBUSY") from None
         except (Unreadable, UnknownTzid, OverflowError):
-            what = format_lazy(_("忙闲信息中的时段无法识别：{value}"), value=text_of(prop.value or "")[:60])
+            what = format_lazy(_("忙闲信息中的时段无法识别：{value}"), value=text_of(prop)[:60])
             raise refused("broken", what=what) from None
 
 
@@ -128,4 +129,4 @@ def _broken(event: Event, name: str, value: str) -> CalendarRefused:
 
 
 def _name(event: Event) -> str:
-    return event.summary or event.uid or event.component.value("DTSTART") or "?"
+    return event.summary or event.uid or value(event.component, "DTSTART") or "?"

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from icalendar import Component, vBroken, vDuration, vText
+
 from integrations.ics.recurrence import BadRule, Budget
-from integrations.ics.syntax import Component, Property
-from integrations.ics.zones import IanaZone, Zone, Zones, clock_reading
+from integrations.ics.syntax import moment_of, parameter, value
+from integrations.ics.zones import IanaZone, Zone, Zones
 from portal.kernel.period import Period
 from scheduler.availability.rules import zone_named
 
 __all__ = ["Length", "Reading", "Stamp", "UnknownTzid", "Unreadable"]
 
-DURATION = re.compile(r"([+-]?)P(?:(\d{1,4})W)?(?:(\d{1,5})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,7})M)?(?:(\d{1,8})S)?)?")
 UTC_ZONE = IanaZone(ZoneInfo("UTC"))
+LONGEST = timedelta(days=200_000)
 
 
 class Unreadable(ValueError):
@@ -71,60 +72,66 @@ class Reading:
         self.budget = budget
         self._zones = Zones(calendar, horizon=horizon, budget=budget)
         self._days: Zone = IanaZone(zone_named(zone))
-        self._file: Zone | None = self._zones.find(calendar.value("X-WR-TIMEZONE"))
+        self._file: Zone | None = self._zones.find(value(calendar, "X-WR-TIMEZONE"))
 
-    def stamp(self, prop: Property, value: str | None = None) -> Stamp:
-        """Read one DATE or DATE-TIME. Raises Unreadable, UnknownTzid."""
-        text = prop.value if value is None else value
-        reading = clock_reading(text or "")
-        if reading is None:
-            raise Unreadable(prop.name, text or "")
-        local, is_utc, is_date = reading
-        if is_date:
-            return Stamp(local, self._days, all_day=True)
-        if is_utc:
-            return (
-                Stamp(self._file.local(local.replace(tzinfo=UTC)), self._file) if self._file else Stamp(local, UTC_ZONE)
-            )
-        tzid = prop.params.get("TZID", "")
-        zone = self._zones.find(tzid) if tzid else self._file or self._days
-        if zone is None:
+    def stamp(self, name: str, prop: vText, text: str | None = None) -> Stamp:
+        """Read the DATE or DATE-TIME of a property, or `text` as if it stood there. Raises Unreadable, UnknownTzid."""
+        text = str(prop) if text is None else text
+        found = None if isinstance(prop, vBroken) else moment_of(text)
+        if found is None:
+            raise Unreadable(name, text)
+        if not isinstance(found, datetime):
+            return Stamp(datetime.combine(found, time()), self._days, all_day=True)
+        if found.tzinfo:
+            zone = self._file or UTC_ZONE
+            return Stamp(zone.local(found), zone)
+        tzid = parameter(prop, "TZID")
+        named = self._zones.find(tzid) if tzid else self._file or self._days
+        if named is None:
             raise UnknownTzid(tzid)
-        return Stamp(local, zone)
+        return Stamp(found, named)
 
-    def stamps(self, prop: Property) -> Iterator[tuple[Stamp, Length | None]]:
-        """Read a list of dates, times or periods; the length is None where the value does not give one."""
-        values = (prop.value or "").split(",")
-        self.budget.spend(2 * len(values))
-        for value in values:
-            first, slash, second = value.strip().partition("/")
-            if prop.value is not None and not prop.value.strip(", "):
-                continue  # an empty list names no date
-            start = self.stamp(prop, first)
-            yield start, self._until(start, prop, second) if slash else None
+    def stamps(self, name: str, prop: vText) -> Iterator[tuple[Stamp, Length | None]]:
+        """Read a list of dates, times or periods; the length is None where the value does not give one.
 
-    def _until(self, start: Stamp, prop: Property, text: str) -> Length:
-        if text.strip().upper().startswith(("P", "+P", "-P")):
-            return duration(prop, text)
-        return Length(exact=self.stamp(prop, text).instant - start.instant)
+        A list is counted before it is read, and a period keeps its days: the library's vDDDLists and vPeriod do not.
+        """
+        values = prop.split(",")
+        self.budget.spend_on_list(values)
+        if not prop.strip(", "):
+            return  # an empty list names no date
+        for text in values:
+            first, slash, second = text.strip().partition("/")
+            start = self.stamp(name, prop, first)
+            yield start, self._until(start, name, prop, second) if slash else None
 
-    def until(self, value: str, start: Stamp) -> datetime:
+    def _until(self, start: Stamp, name: str, prop: vText, text: str) -> Length:
+        if "P" in text.upper():
+            return duration(name, text)
+        return Length(exact=self.stamp(name, prop, text).instant - start.instant)
+
+    def until(self, text: str, start: Stamp) -> datetime:
         """Return a rule's UNTIL as local time of `start`; a date includes its whole day. Raises BadRule."""
-        reading = clock_reading(value)
-        if reading is None:
-            raise BadRule(value)
-        local, is_utc, is_date = reading
-        if is_date or start.all_day:
-            return local.replace(hour=23, minute=59, second=59)
-        return start.zone.local(local.replace(tzinfo=UTC)) if is_utc else local
+        found = moment_of(text)
+        if found is None:
+            raise BadRule(text)
+        if start.all_day or not isinstance(found, datetime):
+            return datetime.combine(found, time(23, 59, 59))
+        return start.zone.local(found) if found.tzinfo else found
 
 
-def duration(prop: Property, text: str) -> Length:
-    """Read a DURATION (RFC 5545 §3.3.6). Raises Unreadable."""
-    found = DURATION.fullmatch(text.strip().upper())
-    if not found or not any(found.groups()[1:]):
-        raise Unreadable(prop.name, text)
-    weeks, days, hours, minutes, seconds = (int(part or 0) for part in found.groups()[1:])
-    exact = timedelta(hours=hours, minutes=minutes, seconds=seconds)
-    whole = weeks * 7 + days
-    return Length(-whole, -exact) if found[1] == "-" else Length(whole, exact)
+def duration(name: str, text: str) -> Length:
+    """Read a DURATION (RFC 5545 §3.3.6). Raises Unreadable.
+
+    The library gives one timedelta, in which P2D and PT48H are the same; so days and clock are read each on its own.
+    """
+    days, has_clock, clock = text.strip().upper().partition("T")
+    sign = "-" if days.startswith("-") else ""
+    try:
+        whole, exact = vDuration.from_ical(days), vDuration.from_ical(f"{sign}PT{clock}")  # type: ignore[no-untyped-call]
+    except ValueError:
+        raise Unreadable(name, text) from None
+    empty = not clock if has_clock else days.endswith("P")  # the library takes P and PT for zero
+    if empty or max(abs(whole), abs(exact)) > LONGEST:
+        raise Unreadable(name, text)
+    return Length(whole.days, exact)

@@ -6,27 +6,23 @@ with the offset before the gap; one that happens twice is its first occurrence.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from functools import cache
 from typing import Protocol
 from zoneinfo import ZoneInfo, available_timezones
 
+from icalendar import Component, vUTCOffset
 from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
 
 from integrations.ics.recurrence import BadRule, Budget, TooFrequent, occurrences, parse_rule
-from integrations.ics.syntax import Component
+from integrations.ics.syntax import every, moment_of, value
 from portal.kernel.period import Period
 
-__all__ = ["FileZone", "IanaZone", "Zone", "Zones", "clock_reading"]
+__all__ = ["FileZone", "IanaZone", "Zone", "Zones"]
 
-STAMP = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)(Z?))?")
-OFFSET = re.compile(r"([+-])(\d\d)(\d\d)(\d\d)?")
-YEARS = range(1601, 8001)
-"""Outlook dates its zones from 1601; beyond 8000 nobody books."""
 COMMON_MISTAKES = {"asia/beijing": "Asia/Shanghai"}
 """Names that look like IANA's, mean one thing only, and are written by software in use."""
 LOOK_BACK = timedelta(days=3 * 366)
@@ -86,7 +82,7 @@ class Zones:
     """Finds the zone a TZID means in one VCALENDAR."""
 
     def __init__(self, calendar: Component, *, horizon: Period, budget: Budget) -> None:
-        self._own = {definition.value("TZID"): definition for definition in calendar.walk("VTIMEZONE")}
+        self._own = {value(definition, "TZID"): definition for definition in calendar.walk("VTIMEZONE")}
         self._horizon = horizon
         self._budget = budget
         self._found: dict[str, Zone | None] = {}
@@ -110,7 +106,7 @@ class Zones:
         end = self._horizon.end.replace(tzinfo=None) + timedelta(days=2)
         transitions: list[Transition] = []
         try:
-            for observance in definition.walk("STANDARD", "DAYLIGHT"):
+            for observance in definition.walk(select=lambda each: each.name in {"STANDARD", "DAYLIGHT"}):
                 transitions += _transitions(observance, start, end, self._budget)
         except (BadRule, TooFrequent, OverflowError):
             return None
@@ -134,46 +130,47 @@ def _known_tail(tzid: str) -> IanaZone | None:
     return next((zone for zone in tails if zone), None)
 
 
-def clock_reading(value: str) -> tuple[datetime, bool, bool] | None:
-    """Read a DATE or DATE-TIME: its local time, whether it ends in Z, whether it is a date; None if it is neither."""
-    found = STAMP.fullmatch(value.strip().upper())
-    if not found or int(found[1]) not in YEARS:
-        return None
-    hour, minute, second = (int(part or 0) for part in found.group(4, 5, 6))
-    try:
-        moment = datetime(int(found[1]), int(found[2]), int(found[3]), hour, minute, min(second, 59))  # noqa: DTZ001
-    except ValueError:
-        return None
-    return moment, found[7] == "Z", found[4] is None
-
-
 def _transitions(observance: Component, start: datetime, end: datetime, budget: Budget) -> list[Transition]:
     """Return the onsets of a STANDARD or DAYLIGHT part that matter between `start` and `end`. Raises BadRule."""
-    begin = clock_reading(observance.value("DTSTART"))
-    before, after = _offset(observance.value("TZOFFSETFROM")), _offset(observance.value("TZOFFSETTO"))
+    begin = _onset(value(observance, "DTSTART"))
+    before, after = _offset(value(observance, "TZOFFSETFROM")), _offset(value(observance, "TZOFFSETTO"))
     if begin is None:
         raise BadRule(observance.name)
-    onsets = [begin[0]]
-    for prop in observance.all("RDATE"):
-        readings = [clock_reading(value) for value in (prop.value or "").split(",")]
-        onsets += [reading[0] for reading in readings if reading]
-    for prop in observance.all("RRULE"):
+    onsets = [begin]
+    for prop in every(observance, "RDATE"):
+        values = prop.split(",")
+        budget.spend_on_list(values)
+        onsets += [onset for onset in map(_onset, values) if onset]
+    for prop in every(observance, "RRULE"):
 
-        def until(value: str) -> datetime:
-            reading = clock_reading(value)
-            if reading is None:
-                raise BadRule(value)
-            return reading[0] + before if reading[1] else reading[0]
+        def until(text: str) -> datetime:
+            found = moment_of(text)
+            if found is None:
+                raise BadRule(text)
+            if not isinstance(found, datetime):
+                return datetime.combine(found, time())
+            return found.replace(tzinfo=None) + before if found.tzinfo else found
 
-        rule = parse_rule(prop.value or "", begin[0], until)
-        since = begin[0] if rule.count else min(start, rule.until or start) - LOOK_BACK
-        onsets += occurrences(rule, begin[0], after=since, before=end, budget=budget)
+        budget.spend_on_rule(prop)
+        rule = parse_rule(prop, begin, until)
+        since = begin if rule.count else min(start, rule.until or start) - LOOK_BACK
+        onsets += occurrences(rule, begin, after=since, before=end, budget=budget)
     return [Transition(onset, before, after) for onset in onsets]
 
 
-def _offset(value: str) -> timedelta:
-    found = OFFSET.fullmatch(value)
-    if not found or int(found[2]) > 23 or int(found[3]) > 59:
-        raise BadRule(value)
-    size = timedelta(hours=int(found[2]), minutes=int(found[3]), seconds=int(found[4] or 0))
-    return -size if found[1] == "-" else size
+def _onset(text: str) -> datetime | None:
+    """Read when a clock changes; always wall time, even where a Z is written (RFC 5545 §3.6.5)."""
+    found = moment_of(text)
+    if found is None or isinstance(found, datetime):
+        return found and found.replace(tzinfo=None)
+    return datetime.combine(found, time())
+
+
+def _offset(text: str) -> timedelta:
+    """Read a UTC-OFFSET (RFC 5545 §3.3.14). Raises BadRule; the library takes a missing sign for a digit."""
+    if text[:1] not in {"+", "-"} or len(text) not in {5, 7} or not text[1:].isdecimal():
+        raise BadRule(text)
+    try:
+        return vUTCOffset(vUTCOffset.from_ical(text)).td  # type: ignore[no-untyped-call]
+    except ValueError:
+        raise BadRule(text) from None

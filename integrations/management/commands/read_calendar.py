@@ -75,7 +75,7 @@ class Command(BaseCommand):
             raise CommandError(_("有 %(count)s 个文件打不开。") % {"count": outcomes["closed"]})
 
     def _check(self, path: Path, zone: str, start: date | None, length: int) -> str:
-        name = text_of(str(path).replace("\\", "\\\\"))
+        name = text_of(str(path))
         try:
             with path.open("rb") as file:
                 raw = file.read(MAX_BYTES + 1)
@@ -121,7 +121,9 @@ def _lines(name: str, report: CalendarReport, zone: str, begin: date, length: in
         yield _("    另有 %(count)s 段") % {"count": len(report.busy) - SHOWN}
     if report.skipped:
         counted = Counter(_reason(each.reason) for each in report.skipped)
-        yield _("    不占用：%(list)s") % {"list": "、".join(f"{reason} {count}" for reason, count in counted.items())}
+        yield _("    不占用：%(list)s") % {
+            "list": _("、").join(f"{reason} {count}" for reason, count in counted.items())
+        }
 
 
 def _reason(code: str) -> str:

@@ -152,6 +152,19 @@ class TestSeries:
         daily = event("DTSTART;TZID=Asia/Shanghai:20260302T090000", TWO_HOURS, "RRULE:FREQ=DAILY;COUNT=3", exception)
         assert [span[6:8] for span in busy(daily)] == ["02", "04"]
 
+    def test_days_count_on_the_calendar_and_hours_elapse(self):
+        def ends(length):
+            return busy(event("DTSTART;TZID=Europe/Zurich:20260328T090000", f"DURATION:{length}"))[0][14:]
+
+        assert ends("P1D") == "20260329T0700"
+        assert ends("PT24H") == "20260329T0800"
+        assert ends("P0DT24H") == "20260329T0800"
+        assert ends("-P1DT1H") == "20260328T0800"
+
+    def test_many_who_did_not_decline(self):
+        invited = "ATTENDEE;PARTSTAT=ACCEPTED;CN=x:mailto:somebody@x.cn\r\n" * 60_000
+        assert busy(event(MONDAY, TWO_HOURS, invited, "ATTENDEE;PARTSTAT=DECLINED:mailto:a@x.cn")) == [TAKEN]
+
     def test_exrule_removes_what_it_names(self):
         daily = event(MONDAY, TWO_HOURS, "RRULE:FREQ=DAILY;COUNT=7", "EXRULE:FREQ=WEEKLY;BYDAY=SA,SU")
         assert [span[6:8] for span in busy(daily)] == ["02", "03", "04", "05", "06"]

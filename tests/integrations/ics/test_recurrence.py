@@ -113,6 +113,13 @@ def test_refuses_what_is_denser_than_half_hours_before_expanding(text):
         "FREQ=DAILY;FREQ=WEEKLY",
         "RSCALE=CHINESE;FREQ=YEARLY",
         "FREQ=DAILY;WKST=",
+        "FREQ=DAILY;WKST=1MO",
+        "FREQ=MONTHLY;BYDAY=+MO",
+        "FREQ=DAILY;COUNT",
+        "FREQ=DAILY;INTERVAL=1_0",
+        "FREQ=DAILY,WEEKLY",
+        "FREQ=DAILY;UNTIL=20260101T000000;UNTIL=20270101T000000",
+        "FREQ=YEARLY;BYMONTH=5L",
     ],
 )
 def test_refuses_what_it_cannot_read(text):
