@@ -58,13 +58,17 @@ def fill(template: str, params: Mapping[str, Any]) -> str:
     text = gettext(template)
     if not params:
         return text.replace("%%", "%")
-    return text % {key: _said(value) for key, value in params.items()}
+    return text % {key: _zone(value) if key == "zone" else _said(value) for key, value in params.items()}
 
 
 def _said(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return gettext("、").join(str(_said(item)) for item in value)
     return gettext(value) if isinstance(value, str) and value else value
+
+
+def _zone(name: Any) -> Any:
+    return gettext("北京时间") if name == "Asia/Shanghai" else name
 
 
 def sentences(*said: str) -> str:

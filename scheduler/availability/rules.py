@@ -198,7 +198,7 @@ def opening_refusals(blocked: Period, opened: Sequence[Period], *, zone: str) ->
     if not closed:
         return []
     tz = zone_named(zone)
-    params = {"zone": zone, "closed": "、".join(_span_text(span, tz) for span in closed[:3])}
+    params: dict[str, object] = {"zone": zone, "closed": [_span_text(span, tz) for span in closed[:3]]}
     ahead = [span for span in merge(opened) if span.end > blocked.start and span.duration >= blocked.duration]
     if ahead:
         params["next"] = _span_text(ahead[0], tz)

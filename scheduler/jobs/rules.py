@@ -238,7 +238,7 @@ def script_refusals(script: str) -> Sequence[Reason]:
                 _("不支持的解释器“%(interpreter)s”。"),
                 _("可用：%(allowed)s。"),
                 field="script",
-                params={"interpreter": first[2:].strip()[:80], "allowed": "、".join(INTERPRETERS)},
+                params={"interpreter": first[2:].strip()[:80], "allowed": list(INTERPRETERS)},
             )
         )
     directives = [line.strip() for line in script.splitlines() if re.match(r"\s*#SBATCH\b", line)]
