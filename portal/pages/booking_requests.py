@@ -20,9 +20,8 @@ from django.utils.translation import gettext
 from portal.http import Explained, explain_reason
 from portal.kernel.actors import Permission
 from portal.kernel.errors import PortalError, Reason
-from portal.kernel.idempotency import KeyReused
 from portal.kernel.period import Period
-from portal.pages import purses, shell, slots, weeks
+from portal.pages import acts, purses, shell, slots, weeks
 from scheduler.availability.models import OpeningHours
 from scheduler.bookings import access, queries, services
 from scheduler.bookings.models import Booking
@@ -238,11 +237,12 @@ def _request(desk: Desk, form: slots.BookingForm, wanted: services.Wanted) -> Ht
     """Make the request; on refusal show the form again with all reasons and what is free instead."""
     request = desk.request
     key = request.POST.get("idempotency_key", "")
-    made, error = shell.attempt(
-        lambda: services.request_booking(actor=desk.actor, wanted=wanted, now=desk.now, key=shell.key_of(request))
+    made, error = acts.attempt_on(
+        "booking",
+        lambda: services.request_booking(actor=desk.actor, wanted=wanted, now=desk.now, key=shell.key_of(request)),
     )
     if error is not None:
-        before = _made_before(desk, key) if error.code == KeyReused.code else None
+        before = _made_before(desk, key) if error.code == acts.SentBefore.code else None
         if before is not None:
             return desk.show(form, desk.offer(form), error=_asked_before(before.number))
         error = slots.put_back(form, error, slots.NAMES)

@@ -18,9 +18,8 @@ from django.utils.translation import gettext_lazy as _
 
 from portal.http import Explained, explain_reason
 from portal.kernel.actors import Permission
-from portal.kernel.idempotency import KeyReused
 from portal.kernel.money import Money
-from portal.pages import purses, shell
+from portal.pages import acts, purses, shell
 from portal.pages.jobsamples import SAMPLES, Sample
 from portal.pages.slots import put_back
 from portal.pages.templatetags.show import bilingual, label
@@ -39,7 +38,6 @@ logger = structlog.get_logger("jobs")
 
 ANY_SCRIPT = "#!/bin/sh\n:\n"
 """Stands for the script where only the price is asked for."""
-RENAMED = {"Idempotency-Key": ""}
 
 
 class JobForm(forms.Form):
@@ -321,19 +319,20 @@ def _submit(desk: Desk, form: JobForm, wanted: services.Wanted, *, key: str) -> 
     if before is None and not offer.reasons and desk.request.POST.get("seen") != offer.seen:
         # Something changed after the price was shown: show it, then ask again.
         return desk.show(form, offer=offer, error=_price_changed(), key=key)
-    made, error = shell.attempt(
+    made, error = acts.attempt_on(
+        "job",
         lambda: services.submit(
             actor=desk.actor,
             wanted=wanted,
             now=desk.now,
             key=shell.key_of(desk.request),
             dispatch=tasks.hint(tasks.dispatch),
-        )
+        ),
     )
     if error is not None:
-        if error.code == KeyReused.code and before is not None:
+        if error.code == acts.SentBefore.code and before is not None:
             return desk.show(form, offer=offer, error=_asked_before(before.number))
-        return desk.show(form, offer=offer, error=put_back(form, error, RENAMED), key=key)
+        return desk.show(form, offer=offer, error=put_back(form, error), key=key)
     if before is None:
         text = gettext("已提交作业 %(number)s，为它冻结 %(amount)s。")
         messages.success(desk.request, text % {"number": made.number, "amount": Money(made.charge.price_fen)})
