@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -15,9 +15,11 @@ from django.utils.translation import gettext, pgettext_lazy
 from portal.audit.models import Record
 from portal.kernel.errors import noop
 from portal.kernel.money import Money
+from portal.organisations.models import Organisation
 from portal.pages.labels import LABELS, label_of
+from portal.pages.templatetags.show import is_english
 
-__all__ = ["ACTIONS", "SUBJECTS", "Event", "action_words", "event", "subject_link"]
+__all__ = ["ACTIONS", "SUBJECTS", "Event", "action_words", "event", "events", "subject_link"]
 
 _ = noop
 
@@ -183,13 +185,25 @@ def particulars(record: Record) -> Iterator[str]:
             yield gettext("%(name)s：%(value)s") % {"name": gettext(word), "value": say(value)}
 
 
-def event(record: Record) -> Event:
-    """Return a record in words."""
+def events(records: Iterable[Record]) -> list[Event]:
+    """Return records in words. For an English reader one query more, for the organisations' English names."""
+    rows = list(records)
+    ids = {row.actor_organisation_id for row in rows if row.actor_organisation_id} if is_english() else set()
+    found = Organisation.objects.filter(pk__in=ids).exclude(name_en="") if ids else ()
+    names = {each.pk: (each.name, each.name_en) for each in found}
+    return [event(row, names.get(row.actor_organisation_id or 0)) for row in rows]
+
+
+def event(record: Record, names: tuple[str, str] | None = None) -> Event:
+    """Return a record in words; `names` are what its actor's organisation is called in the record and to the reader."""
     subject, url = subject_link(record.subject)
+    who = record.actor_label if record.actor_user_id else gettext(record.actor_label)
+    if names and who.endswith(f" · {names[0]}"):
+        who = who.removesuffix(names[0]) + names[1]
     return Event(
         at=record.at,
         what=action_words(record.action),
-        who=record.actor_label if record.actor_user_id else gettext(record.actor_label),
+        who=who,
         details=list(particulars(record)),
         subject=subject,
         url=url,

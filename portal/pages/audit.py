@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from portal.audit import queries
 from portal.audit.models import Record
 from portal.kernel.actors import Permission
-from portal.pages.actions import ACTIONS, event, subject_link
+from portal.pages.actions import ACTIONS, event, events, subject_link
 from portal.pages.shell import EXPORT_LIMIT, actor_of, csv_response, listing, needs, page, wants_csv
 
 SORTS = {"at": ["pk"]}
@@ -71,7 +71,7 @@ def trail(request: HttpRequest) -> HttpResponse:
         {
             "filters": filters,
             "listing": found,
-            "events": [event(record) for record in found.rows],
+            "events": events(found.rows),
             "filtered": any(values.values()),
         },
         status=200 if is_fit else 422,

@@ -211,7 +211,7 @@ def booking_page(request: HttpRequest, made: Booking, *, error: Explained | None
         "split": _split(made),
         "steps": _steps(made),
         "can": _can(actor, made),
-        "trail": [actions.event(record) for record in trail],
+        "trail": actions.events(trail),
         "error": error,
     }
     return shell.page(request, "bookings/booking.html", context, status=error.status if error else 200)

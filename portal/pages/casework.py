@@ -12,7 +12,7 @@ from portal.audit import queries as audit
 from portal.kernel.actors import Actor
 from portal.kernel.errors import noop
 from portal.kernel.money import Money
-from portal.pages.actions import Event, event
+from portal.pages.actions import Event, events
 from vouchers.issuance.models import Application
 from vouchers.programmes import access, names, wording
 from vouchers.programmes.decisions import Decision, DecisionKind, Outcome
@@ -182,4 +182,4 @@ def awards_of(request: Mapping[str, Any]) -> list[tuple[int, str, Money]]:
 
 def timeline(application: Application, actor: Actor) -> list[Event]:
     """Return what was done with an application, oldest first, as far as `actor` may read it. One query."""
-    return [event(record) for record in audit.trail(f"application:{application.number}", actor=actor)]
+    return events(audit.trail(f"application:{application.number}", actor=actor))

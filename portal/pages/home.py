@@ -9,7 +9,7 @@ from django.utils import timezone
 from portal.audit import queries as audit
 from portal.kernel.actors import Permission
 from portal.pages import desk
-from portal.pages.actions import event
+from portal.pages.actions import events
 from portal.pages.programmes import entries
 from portal.pages.shell import actor_of, guarded, needs, page, stranger_or_actor
 from scheduler.bookings.models import Booking
@@ -52,7 +52,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "home/dashboard.html",
         {
             "tasks": desk.tasks_of(actor, now=timezone.now()) if actor.organisation_id else [],
-            "events": [event(record) for record in recent],
+            "events": events(recent),
             "is_member": actor.organisation_id is not None,
         },
     )

@@ -181,7 +181,7 @@ def facts_of(found: Job, *, actor: Actor, now: datetime) -> dict[str, Any]:
         "split": _split(found),
         "usage": usage,
         "pays": actor.may(Permission.PAYMENT_DECLARE),
-        "trail": [actions.event(record) for record in audit.trail(f"job:{found.number}", actor=actor)],
+        "trail": actions.events(audit.trail(f"job:{found.number}", actor=actor)),
     }
 
 

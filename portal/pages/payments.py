@@ -18,7 +18,7 @@ from portal.audit import queries as audit
 from portal.http import Explained
 from portal.kernel.actors import Permission
 from portal.kernel.money import Money
-from portal.pages.actions import event, subject_link
+from portal.pages.actions import events, subject_link
 from portal.pages.acts import attempt_on
 from portal.pages.labels import label_of
 from portal.pages.shell import EXPORT_LIMIT, actor_of, csv_response, listing, needs, page, wants_csv
@@ -187,7 +187,7 @@ def _shown(
             "bank": bank,
             "back": back,
             "account": settings.BANK_ACCOUNT,
-            "events": [event(record) for record in audit.trail(f"payment:{found.number}", actor=actor)],
+            "events": events(audit.trail(f"payment:{found.number}", actor=actor)),
             "may_declare": is_payer and actor.may(Permission.PAYMENT_DECLARE) and found.state == PaymentState.DUE.value,
             "may_confirm": not is_payer
             and actor.may(Permission.PAYMENT_CONFIRM)

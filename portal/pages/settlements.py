@@ -23,7 +23,7 @@ from portal.kernel.money import Money
 from portal.organisations import access as people
 from portal.organisations.models import Organisation
 from portal.pages import exports
-from portal.pages.actions import event, subject_link
+from portal.pages.actions import events, subject_link
 from portal.pages.acts import attempt_on
 from portal.pages.labels import label_of
 from portal.pages.shell import EXPORT_LIMIT, actor_of, csv_response, listing, needs, page, wants_csv
@@ -206,7 +206,7 @@ def _shown(
             "lines": [(line, *subject_link(line.charge.subject)) for line in lines],
             "voucher_fen": sum(line.amount_fen for line in lines if line.leg == Leg.VOUCHER.value),
             "own_fen": sum(line.amount_fen for line in lines if line.leg == Leg.OWN.value),
-            "events": [event(record) for record in audit.trail(f"settlement:{batch.number}", actor=actor)],
+            "events": events(audit.trail(f"settlement:{batch.number}", actor=actor)),
             "form": form,
             "error": error,
             "may_approve": may(BatchAction.APPROVE, Permission.SETTLEMENT_APPROVE),

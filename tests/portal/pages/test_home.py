@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.urls import reverse
+from django.utils import translation
 
 from portal.audit.models import Record
-from portal.pages.actions import ACTIONS, action_words
+from portal.organisations.models import Organisation
+from portal.pages.actions import ACTIONS, action_words, events
 from scheduler.jobs.rules import JobState
 from scheduler.resources.rules import PublishState
 from tests import make
@@ -84,6 +86,25 @@ def test_an_auditor_searches_and_takes_the_whole_record_away(w, client):
     assert client.get(reverse("audit"), {"since": "nonsense"}).status_code == 422
     file = client.get(reverse("audit"), {"format": "csv"}).content.decode()
     assert len(file.splitlines()) == Record.objects.count() + 1
+
+
+def test_an_english_trail_names_organisations_in_english(w, client, django_assert_num_queries):
+    organisation = Organisation.objects.get(pk=w.owner.organisation_id)
+    make.application(w, make.programme(w, in_force=LONG))
+    recorded = Record.objects.get(action="application.submitted")
+    assert recorded.actor_label.endswith(f" · {organisation.name}")
+
+    def who():
+        with translation.override("en"):
+            return [event.who for event in events([recorded])]
+
+    Organisation.objects.filter(pk=organisation.pk).update(name_en="")
+    assert who() == [recorded.actor_label]
+    Organisation.objects.filter(pk=organisation.pk).update(name_en="Star Grain")
+    with django_assert_num_queries(1):
+        assert who() == [recorded.actor_label.replace(organisation.name, "Star Grain")]
+    with django_assert_num_queries(0):
+        assert [event.who for event in events([recorded])] == [recorded.actor_label]
 
 
 @pytest.mark.parametrize("who", ["owner", "reviewer", "finance", "lab_owner", "officer"])
