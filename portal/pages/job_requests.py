@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from portal.http import Explained, explain_reason
+from portal.http import Explained, explain_reason, sentences
 from portal.kernel.actors import Permission
 from portal.kernel.money import Money
 from portal.pages import acts, purses, shell
@@ -240,7 +240,7 @@ class Desk:
         offer = self.offer(form, judge_script=True)
         for reason in offer.reasons:
             form.add_error(
-                reason["field"] if reason["field"] in form.fields else None, reason["text"] + reason["remedy"]
+                reason["field"] if reason["field"] in form.fields else None, sentences(reason["text"], reason["remedy"])
             )
         return replace(offer, reasons=())
 
