@@ -67,6 +67,7 @@ WRITES = (
     Write("POST /bookings/{booking}/cancel", FIRM),
     Write("POST /bookings/{booking}/confirm", "keeper"),
     Write("POST /bookings/{booking}/decline", "keeper", {"note": "检修"}),
+    Write("POST /bookings/{booking}/no-show", "keeper"),
     Write("POST /bookings/{booking}/session/start", "keeper", {}),
     Write("POST /bookings/{booking}/session/finish", "keeper", {}),
     Write(

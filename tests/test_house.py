@@ -191,7 +191,7 @@ MACHINES = [
     (settlements.BatchState, settlements.BatchAction, settlements.TRANSITIONS, {"draft"}),
 ]
 ENDS = {
-    "BookingState": {"completed", "declined", "cancelled", "lapsed"},
+    "BookingState": {"completed", "declined", "cancelled", "lapsed", "no_show"},
     "JobState": {state.value for state in jobs.FINAL},
     "PublishState": set(),
     "ChargeState": {"captured", "released"},

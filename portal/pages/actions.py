@@ -57,6 +57,7 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "booking.declined": pgettext_lazy("record", "未接受预约"),
         "booking.cancelled": pgettext_lazy("record", "取消预约"),
         "booking.lapsed": pgettext_lazy("record", "预约逾期失效"),
+        "booking.no_show": pgettext_lazy("record", "登记未到场"),
         "session.started": pgettext_lazy("record", "开始使用"),
         "session.finished": pgettext_lazy("record", "结束使用"),
         "instrument.entered": pgettext_lazy("record", "登记仪器"),

@@ -161,6 +161,7 @@ def _steps(made: Booking) -> list[Step]:
         rules.BookingState.DECLINED: gettext("实验室未接受"),
         rules.BookingState.CANCELLED: gettext("已取消"),
         rules.BookingState.LAPSED: gettext("逾期未确认"),
+        rules.BookingState.NO_SHOW: gettext("未到场"),
     }
     if state in ended:
         return [Step("done", gettext("提交")), Step("bad", ended[state], gettext("冻结的费用已全部退回"))]
@@ -186,7 +187,15 @@ def _can(actor: Actor, made: Booking) -> Mapping[str, bool]:
     served = made.resource.owner_id == actor.organisation_id
     decides = served and actor.may(Permission.BOOKING_DECIDE)
     records = served and actor.may(Permission.SESSION_RECORD)
-    part = {"cancel": mine, "confirm": decides, "decline": decides, "start": records, "finish": records}
+    begun = timezone.now() >= made.starts_at
+    part = {
+        "cancel": mine and (state is rules.BookingState.REQUESTED or not begun),
+        "confirm": decides,
+        "decline": decides,
+        "start": records,
+        "finish": records,
+        "miss": records and begun,
+    }
     allowed = {name: part[name] and (state, rules.BookingAction(name)) in rules.TRANSITIONS for name in part}
     return {**allowed, "mine": mine, "serves": served, "pays": mine and actor.may(Permission.PAYMENT_DECLARE)}
 

@@ -27,7 +27,7 @@ from portal.pages.templatetags.show import zone_of
 from scheduler.bookings import access, rules, services
 from scheduler.bookings.models import Booking, Session
 
-__all__ = ["booking_confirm", "booking_decline", "booking_queue", "session_finish", "session_start"]
+__all__ = ["booking_confirm", "booking_decline", "booking_miss", "booking_queue", "session_finish", "session_start"]
 
 S = rules.BookingState
 TABS: Final[Mapping[str, str]] = {
@@ -146,6 +146,22 @@ def booking_confirm(request: HttpRequest, number: str) -> HttpResponse:
         messages.success(request, gettext("已确认预约 %(number)s。") % {"number": number})
         if request.POST.get("next") == "queue":
             return redirect("booking_queue")
+    return acted(request, number, error)
+
+
+@shell.needs(Permission.SESSION_RECORD)
+def booking_miss(request: HttpRequest, number: str) -> HttpResponse:
+    """Record that nobody came to a confirmed booking: one press on the booking's page."""
+    actor = shell.actor_of(request)
+    made = access.get_served(actor, number)
+    if request.method != "POST":
+        return acted(request, number, None)
+    now = timezone.now()
+    _done, error = acts.attempt_on("booking", lambda: services.miss(actor=actor, booking=made, now=now))
+    if error is None:
+        messages.success(
+            request, gettext("已登记预约 %(number)s 未到场，冻结的费用已退回预约单位。") % {"number": number}
+        )
     return acted(request, number, error)
 
 

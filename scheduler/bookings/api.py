@@ -254,6 +254,17 @@ def confirm(request: ActorRequest, number: Number) -> dict[str, Any]:
     )
 
 
+@router.post("/{number}/no-show", response={200: BookingOut, **problems(404, 409)})
+def miss(request: ActorRequest, number: Number) -> dict[str, Any]:
+    """Record, as the lab, that nobody came; time and money are free again at once."""
+    return _act(
+        request,
+        number,
+        access.get_served,
+        lambda booking, now: services.miss(actor=request.actor, booking=booking, now=now),
+    )
+
+
 @router.post("/{number}/decline", response={200: BookingOut, **problems(404, 409)})
 def decline(request: ActorRequest, number: Number, payload: NoteIn) -> dict[str, Any]:
     """Turn a request down, as the lab, with a reason; time and money are free again at once."""

@@ -26,6 +26,7 @@ class Booking(models.Model):
         DECLINED = rules.BookingState.DECLINED.value, _("已婉拒")
         CANCELLED = rules.BookingState.CANCELLED.value, _("已取消")
         LAPSED = rules.BookingState.LAPSED.value, _("逾期未确认")
+        NO_SHOW = rules.BookingState.NO_SHOW.value, _("未到场")
 
     number = models.CharField(max_length=24, unique=True)
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)

@@ -16,6 +16,7 @@ from scheduler.availability.rules import on_grid
 
 __all__ = [
     "TRANSITIONS",
+    "AlreadyStarted",
     "BookingAction",
     "BookingState",
     "Limits",
@@ -36,6 +37,7 @@ class BookingState(StrEnum):
     DECLINED = "declined"
     CANCELLED = "cancelled"
     LAPSED = "lapsed"
+    NO_SHOW = "no_show"
 
 
 class BookingAction(StrEnum):
@@ -45,6 +47,7 @@ class BookingAction(StrEnum):
     LAPSE = "lapse"
     START = "start"
     FINISH = "finish"
+    MISS = "miss"
 
 
 S, A = BookingState, BookingAction
@@ -57,6 +60,7 @@ TRANSITIONS: Final[Mapping[tuple[BookingState, BookingAction], BookingState]] = 
         (S.REQUESTED, A.LAPSE): S.LAPSED,
         (S.CONFIRMED, A.CANCEL): S.CANCELLED,
         (S.CONFIRMED, A.START): S.IN_USE,
+        (S.CONFIRMED, A.MISS): S.NO_SHOW,
         (S.IN_USE, A.FINISH): S.COMPLETED,
     }
 )
@@ -70,6 +74,7 @@ CLAIM_STATE: Final[Mapping[BookingState, str]] = MappingProxyType(
         S.DECLINED: "released",
         S.CANCELLED: "released",
         S.LAPSED: "released",
+        S.NO_SHOW: "released",
     }
 )
 """The claim's state follows the booking's; terminal states occupy no time."""
@@ -78,6 +83,16 @@ CLAIM_STATE: Final[Mapping[BookingState, str]] = MappingProxyType(
 class NotMeasured(Conflict):
     code = "session.not_started"
     message = _("这次预约还没有开始使用，无法结束。请先登记开始时间。")
+
+
+class AlreadyStarted(Conflict):
+    code = "booking.started"
+    message = _("预约时段已经开始，不能再取消。确实没有使用的，请联系实验室登记未到场。")
+
+
+class NotYetStarted(Conflict):
+    code = "booking.not_started"
+    message = _("预约时段还没有开始，不能登记未到场。")
 
 
 class SessionInFuture(Conflict):

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, Q
 
 from portal.audit import services as audit
 from portal.kernel import idempotency
@@ -206,15 +206,38 @@ def decline(*, actor: Actor, booking: Booking, note: str, now: datetime) -> Book
 
 @transaction.atomic
 def cancel(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
-    """Cancel before the start; time and money are free again at once. Raises InvalidTransition, Forbidden."""
+    """Cancel before the start; time and money are free again at once.
+
+    Raises AlreadyStarted once a confirmed slot has begun: what was kept free for somebody is then the lab's to judge.
+    Raises InvalidTransition, Forbidden.
+    """
     actor.require(Permission.BOOKING_REQUEST)
     locked = _lock(booking)
     if locked.organisation_id != actor.organisation_id:
         raise Forbidden
+    if locked.state == rules.BookingState.CONFIRMED.value and now >= locked.starts_at:
+        raise rules.AlreadyStarted
     _move(locked, rules.BookingAction.CANCEL, now=now)
     charges.release(charge_id=charge_of(locked), reason="cancelled", actor=actor, now=now)
     _record(locked, action="booking.cancelled", actor=actor, now=now)
     return locked
+
+
+@transaction.atomic
+def miss(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
+    """Record, as the lab, that nobody came: time and money are free again. Raises NotYetStarted before the start."""
+    locked = _serve(actor, booking, Permission.SESSION_RECORD)
+    if now < locked.starts_at:
+        raise rules.NotYetStarted
+    _give_up(locked, rules.BookingAction.MISS, actor=actor, now=now)
+    return locked
+
+
+def _give_up(booking: Booking, action: rules.BookingAction, *, actor: Actor, now: datetime) -> None:
+    """End a booking that was never used: its time and money are free again."""
+    _move(booking, action, now=now)
+    charges.release(charge_id=charge_of(booking), reason=booking.state, actor=actor, now=now)
+    _record(booking, action=f"booking.{booking.state}", actor=actor, now=now)
 
 
 @transaction.atomic
@@ -260,21 +283,29 @@ def finish_session(*, actor: Actor, booking: Booking, ended_at: datetime, now: d
     return locked
 
 
+UNUSED_AFTER = timedelta(days=7)
+"""How long after its end a confirmed booking waits for the lab to say whether it was used."""
+
+
 @transaction.atomic
 def lapse_overdue(*, now: datetime) -> int:
-    """Lapse requests whose start has passed undecided; returns how many. Run by the clock, safe at any time."""
-    actor = Actor.system(_("自动处理"))
-    overdue = list(
-        Booking.objects.filter(state=rules.BookingState.REQUESTED.value, starts_at__lte=now).order_by("pk")[:200]
-    )
+    """End what nobody decided or used; returns how many bookings. Run by the clock, safe at any time.
+
+    Requests lapse at their start; confirmed bookings without a session count as missed a week after their end, so
+    that nobody's money stays held for ever.
+    """
+    actor = Actor.system("自动处理")
+    undecided = Q(state=rules.BookingState.REQUESTED.value, starts_at__lte=now)
+    unused = Q(state=rules.BookingState.CONFIRMED.value, ends_at__lte=now - UNUSED_AFTER)
+    overdue = list(Booking.objects.filter(undecided | unused).order_by("pk")[:200])
     resources.lock(resource_ids=[booking.resource_id for booking in overdue])
-    lapsed = 0
+    ended = 0
     for booking in overdue:
         locked = _lock(booking)
-        if locked.state != rules.BookingState.REQUESTED.value:
+        if locked.state != booking.state:
             continue
-        _move(locked, rules.BookingAction.LAPSE, now=now)
-        charges.release(charge_id=charge_of(locked), reason="lapsed", actor=actor, now=now)
-        _record(locked, action="booking.lapsed", actor=actor, now=now)
-        lapsed += 1
-    return lapsed
+        requested = locked.state == rules.BookingState.REQUESTED.value
+        action = rules.BookingAction.LAPSE if requested else rules.BookingAction.MISS
+        _give_up(locked, action, actor=actor, now=now)
+        ended += 1
+    return ended

@@ -16,6 +16,7 @@ urlpatterns = [
     path("bookings/<str:number>/cancel/", bookings.booking_cancel, name="booking_cancel"),
     path("bookings/<str:number>/calendar.ics", bookings.booking_ics, name="booking_ics"),
     path("bookings/<str:number>/confirm/", queues.booking_confirm, name="booking_confirm"),
+    path("bookings/<str:number>/no-show/", queues.booking_miss, name="booking_miss"),
     path("bookings/<str:number>/decline/", queues.booking_decline, name="booking_decline"),
     path("bookings/<str:number>/start/", queues.session_start, name="session_start"),
     path("bookings/<str:number>/finish/", queues.session_finish, name="session_finish"),

@@ -167,6 +167,32 @@ class TestDeciding:
         made.refresh_from_db()
         assert (made.state, made.charge.state) == ("lapsed", "released")
 
+    def test_may_not_be_undone_by_the_payer_once_the_slot_has_begun(self, w):
+        made = make.booking(w, make.instrument(w))
+        services.confirm(actor=w.keeper, booking=made, now=make.NOW)
+        with pytest.raises(rules.AlreadyStarted):
+            services.cancel(actor=w.researcher, booking=made, now=made.starts_at)
+        made.refresh_from_db()
+        assert (made.state, made.charge.state) == ("confirmed", "held")
+
+    def test_ends_as_missed_when_nobody_came(self, w):
+        made = make.booking(w, make.instrument(w))
+        services.confirm(actor=w.keeper, booking=made, now=make.NOW)
+        with pytest.raises(rules.NotYetStarted):
+            services.miss(actor=w.keeper, booking=made, now=make.NOW)
+
+        services.miss(actor=w.keeper, booking=made, now=made.starts_at)
+
+        made.refresh_from_db()
+        assert (made.state, Charge.objects.get(pk=made.charge_id).state) == ("no_show", "released")
+
+    def test_ends_as_missed_by_itself_a_week_after_its_end(self, w):
+        made = make.booking(w, make.instrument(w))
+        services.confirm(actor=w.keeper, booking=made, now=make.NOW)
+        assert services.lapse_overdue(now=made.ends_at + timedelta(days=6)) == 0
+        assert services.lapse_overdue(now=made.ends_at + timedelta(days=7)) == 1
+        assert Charge.objects.get(pk=made.charge_id).state == "released"
+
 
 class TestMeasuring:
     def test_captures_the_actual_amount_and_waives_what_exceeds_the_hold(self, w):
