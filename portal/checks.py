@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import Warning as Caution
 from django.utils.module_loading import import_string
 
 
@@ -20,6 +21,8 @@ def production_values(**_kwargs: Any) -> Sequence[CheckMessage]:
         found.append(Error("GONGXIANG_ALLOWED_HOSTS must name the hosts.", id="portal.E002"))
     if settings.DEMO and not settings.DEBUG and settings.SESSION_COOKIE_SECURE:
         found.append(Error("GONGXIANG_DEMO is on: demo accounts have public passwords.", id="portal.E003"))
+    if settings.SESSION_COOKIE_SECURE and not settings.EMAIL_HOST:
+        found.append(Caution("GONGXIANG_EMAIL_HOST is not set: password resets go to the log.", id="portal.W004"))
     return found
 
 

@@ -21,7 +21,7 @@ from portal.kernel.money import Money
 from portal.pages.actions import events, subject_link
 from portal.pages.acts import attempt_on
 from portal.pages.labels import label_of
-from portal.pages.shell import EXPORT_LIMIT, actor_of, csv_response, listing, needs, page, wants_csv
+from portal.pages.shell import EXPORT_LIMIT, act_of, actor_of, csv_response, listing, needs, page, wants_csv
 from vouchers.payments import access, services
 from vouchers.payments.models import Payment
 from vouchers.payments.rules import PaymentState
@@ -131,12 +131,12 @@ def payment(request: HttpRequest, number: str) -> HttpResponse:
     bank, back = BankForm(initial={"bank_reference": found.bank_reference}), ReturnForm()
     if request.method != "POST":
         return _shown(request, found, bank=bank, back=back)
-    act = request.POST.get("act")
+    act = act_of(request, "declare", "confirm", "return")
     form: forms.Form = ReturnForm(request.POST) if act == "return" else BankForm(request.POST)
     bank, back = (bank, form) if isinstance(form, ReturnForm) else (form, back)  # type: ignore[assignment]
     if not form.is_valid():
         return _shown(request, found, bank=bank, back=back, status=422)
-    done, error = _do(request, found, str(act), form.cleaned_data)
+    done, error = _do(request, found, act, form.cleaned_data)
     if error:
         again = access.get_payment(actor, number)
         return _shown(request, again, bank=bank, back=back, error=error, status=error.status)

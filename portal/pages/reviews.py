@@ -18,7 +18,7 @@ from portal.kernel.money import Money
 from portal.pages import casework
 from portal.pages.acts import attempt_on
 from portal.pages.fields import YuanField
-from portal.pages.shell import actor_of, listing, needs, page
+from portal.pages.shell import act_of, actor_of, listing, needs, page
 from vouchers.issuance import access, services
 from vouchers.issuance.models import Application
 from vouchers.issuance.rules import ApplicationState
@@ -111,7 +111,8 @@ def case(request: HttpRequest, number: str) -> HttpResponse:
 
 def _decide(request: HttpRequest, application: Application, form: DecideForm) -> tuple[str, Explained | None]:
     """Do what was pressed; return the sentence to say, or what went wrong."""
-    actor, now, act = actor_of(request), timezone.now(), request.POST.get("act")
+    actor, now = actor_of(request), timezone.now()
+    act = act_of(request, "endorse", "approve", "return", "refuse")
     note = form.cleaned_data["note"]
     number = {"number": application.number}
     if act == "approve":

@@ -26,7 +26,7 @@ from portal.pages import exports
 from portal.pages.actions import events, subject_link
 from portal.pages.acts import attempt_on
 from portal.pages.labels import label_of
-from portal.pages.shell import EXPORT_LIMIT, actor_of, csv_response, listing, needs, page, wants_csv
+from portal.pages.shell import EXPORT_LIMIT, act_of, actor_of, csv_response, listing, needs, page, wants_csv
 from vouchers.ledger import queries as ledger_queries
 from vouchers.programmes.models import ProgrammeVersion
 from vouchers.settlements import access, queries, services
@@ -156,12 +156,12 @@ def settlement(request: HttpRequest, number: str) -> HttpResponse:
     form = PayForm()
     if request.method != "POST":
         return _shown(request, batch, form=form)
-    act = request.POST.get("act")
+    act = act_of(request, "approve", "pay", "discard")
     form = PayForm(request.POST) if act == "pay" else form
     if form.is_bound and not form.is_valid():
         return _shown(request, batch, form=form, status=422)
     reference = form.cleaned_data["bank_reference"] if form.is_bound else ""
-    done, error = _do(actor, batch, str(act), reference)
+    done, error = _do(actor, batch, act, reference)
     if error:
         return _shown(request, access.get_batch(actor, number), form=form, error=error, status=error.status)
     messages.success(request, done)

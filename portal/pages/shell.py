@@ -19,7 +19,7 @@ from django.shortcuts import render
 
 from portal.http import Busy, Explained, explain, is_lock_timeout
 from portal.kernel.actors import Actor, Permission
-from portal.kernel.errors import Forbidden, NotFound, PortalError
+from portal.kernel.errors import Forbidden, Invalid, NotFound, PortalError, noop
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -117,6 +117,21 @@ def key_of(request: HttpRequest) -> str:
     return check_key(request.POST.get("idempotency_key", ""))
 
 
+class UnknownAct(Invalid):
+    """A form was sent without one of the buttons it has."""
+
+    code = "act.unknown"
+    message = noop("没有这个操作，请刷新页面后再试。")
+
+
+def act_of(request: HttpRequest, *known: str) -> str:
+    """Return which of a form's buttons was pressed. Raises UnknownAct: nothing is done by default."""
+    act = request.POST.get("act", "")
+    if act not in known:
+        raise UnknownAct
+    return act
+
+
 def attempt(act: Callable[[], Any]) -> tuple[Any, Explained | None]:
     """Do `act`; return its value, or what went wrong in the user's language so that the form can be shown again.
 
@@ -191,6 +206,7 @@ def as_text(cell: Any) -> str:
 __all__ = [
     "EXPORT_LIMIT",
     "Listing",
+    "act_of",
     "actor_of",
     "as_text",
     "attempt",

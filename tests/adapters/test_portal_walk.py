@@ -23,10 +23,9 @@ def placed(request, w):
     """Return a partition on a real cluster of this kind."""
     if request.param == "local":
         runner = request.getfixturevalue("shared_runner")
-        made = make.partition(
+        return make.partition(
             w, config={"dir": str(runner.folder)}, name="main", card_type="pretended", max_cards=4, rate="9"
         )
-        return made
     info = request.getfixturevalue("real_slurm")
     bench = request.getfixturevalue("slurm")
     made = make.partition(

@@ -5,7 +5,6 @@ Numbers of real things stand in for generated ones, so that the calls get past "
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -28,10 +27,8 @@ from tests.everything import WRITES, Things, everything
 from vouchers.issuance.models import Voucher
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-EXAMPLES = 4
+EXAMPLES = 3
 """Calls for each operation, well-formed and malformed each."""
-BUDGET_S = 12
-"""After so long, one call must do for each operation that is left: a busy machine gets its answer in time too."""
 
 
 def caller_of(method: str, path: str, things: Things) -> str:
@@ -75,15 +72,13 @@ ENDINGS = ("suspend", "maintenance", "cancel", "withdraw", "discard", "decline")
 """Acts after which little can be done with a thing: they come last."""
 
 
-def statuses_of(
-    operation: APIOperation, mode: GenerationMode, call: Callable[[Case], Response], examples: int
-) -> set[int]:
+def statuses_of(operation: APIOperation, mode: GenerationMode, call: Callable[[Case], Response]) -> set[int]:
     """Make the generated calls of one operation, hold each answer against the schema, return the statuses seen."""
     statuses: set[int] = set()
 
     @given(case=operation.as_strategy(generation_mode=mode))
     @settings(
-        max_examples=examples,
+        max_examples=EXAMPLES,
         derandomize=True,
         database=None,
         deadline=None,
@@ -106,7 +101,6 @@ def test_answers_generated_calls_as_documented(w, clock, monkeypatch, mode):
     things, schema = everything(w), schemathesis.openapi.from_wsgi("/api/v1/openapi.json", get_wsgi_application())
     voucher = Voucher.objects.get().number
     answered: dict[str, set[int]] = {}
-    began = time.monotonic()
 
     operations = [found.ok() for found in schema.get_all_operations()]
     for operation in sorted(operations, key=lambda operation: operation.path.endswith(ENDINGS)):
@@ -119,7 +113,6 @@ def test_answers_generated_calls_as_documented(w, clock, monkeypatch, mode):
             operation,
             mode,
             lambda case, headers=headers: real(case, things, voucher).call(headers=headers),
-            EXAMPLES if time.monotonic() - began < BUDGET_S else 1,
         )
 
     assert len(answered) > 50

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
@@ -17,6 +18,7 @@ __all__ = [
     "OwnPayment",
     "PaymentAction",
     "PaymentState",
+    "bank_reference",
     "reference",
     "reference_is_valid",
 ]
@@ -59,6 +61,14 @@ class BankReferenceMissing(Invalid):
 class OwnPayment(Forbidden):
     code = "payment.own"
     message = _("付款单位自己的人员不能确认到账。请由财务人员办理。")
+
+
+def bank_reference(text: str) -> str:
+    """Return a bank's number in one form, so that a second confirmation by the same statement line is seen as one.
+
+    Full-width letters, lower case and inner spaces are how people copy it, not part of it.
+    """
+    return "".join(unicodedata.normalize("NFKC", text).upper().split())[:60]
 
 
 def reference(serial: int) -> str:

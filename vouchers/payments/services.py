@@ -69,7 +69,7 @@ def declare(*, actor: Actor, payment: Payment, bank_reference: str, now: datetim
     if locked.payer_id != actor.organisation_id:
         raise Forbidden
     locked.state = next_state(rules.TRANSITIONS, rules.PaymentState(locked.state), rules.PaymentAction.DECLARE).value
-    locked.bank_reference = bank_reference.strip()
+    locked.bank_reference = rules.bank_reference(bank_reference)
     locked.declared_at = now
     locked.save()
     _record(locked, action="payment.declared", actor=actor, now=now)
@@ -80,8 +80,8 @@ def declare(*, actor: Actor, payment: Payment, bank_reference: str, now: datetim
 def confirm(*, actor: Actor, payment: Payment, bank_reference: str, now: datetime) -> Payment:
     """Confirm that the money is on the bank statement; posts it to the ledger.
 
-    Raises OwnPayment when the person belongs to the payer, in whichever organisation they act, BankReferenceTaken when the same statement line already
-    confirmed another payment, InvalidTransition, Forbidden.
+    Raises OwnPayment when the person belongs to the payer, in whichever organisation they act; BankReferenceTaken when
+    the same statement line already confirmed another payment; InvalidTransition, Forbidden.
     """
     actor.require(Permission.PAYMENT_CONFIRM)
     locked = _lock(payment)
@@ -89,7 +89,7 @@ def confirm(*, actor: Actor, payment: Payment, bank_reference: str, now: datetim
         user_id=actor.person, organisation_id=locked.payer_id
     ):
         raise rules.OwnPayment
-    value = bank_reference.strip() or locked.bank_reference
+    value = rules.bank_reference(bank_reference) or locked.bank_reference
     if not value:
         raise rules.BankReferenceMissing(field="bank_reference")
     locked.state = next_state(rules.TRANSITIONS, rules.PaymentState(locked.state), rules.PaymentAction.CONFIRM).value

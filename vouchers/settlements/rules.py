@@ -9,7 +9,7 @@ from typing import Final
 
 from portal.kernel.errors import Conflict, Forbidden, noop
 
-__all__ = ["TRANSITIONS", "BatchAction", "BatchState", "Leg", "NothingToSettle", "SamePerson"]
+__all__ = ["TRANSITIONS", "BatchAction", "BatchState", "Leg", "NothingToSettle", "OwnPayee", "SamePerson"]
 
 _ = noop
 
@@ -49,6 +49,11 @@ TRANSITIONS: Final[Mapping[tuple[BatchState, BatchAction], BatchState]] = Mappin
 class NothingToSettle(Conflict):
     code = "settlement.nothing"
     message = _("该单位目前没有可结算的金额：没有新完成的服务，或自付部分尚未到账。")
+
+
+class OwnPayee(Forbidden):
+    code = "settlement.own_payee"
+    message = _("您是收款单位的成员，不能审批或支付给本单位的结算。请由其他同事办理。")
 
 
 class SamePerson(Forbidden):

@@ -12,6 +12,7 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Invalid, noop
 from portal.kernel.states import next_state
 from portal.numbers.services import next_number
+from portal.organisations import access as people
 from portal.organisations.models import Organisation
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Posting, TransferOp
@@ -60,6 +61,12 @@ def _lock(batch: SettlementBatch) -> SettlementBatch:
     )
 
 
+def _refuse_payee(actor: Actor, batch: SettlementBatch) -> None:
+    """Raises OwnPayee for a member of the provider that is paid, in whichever organisation the person acts."""
+    if people.belongs(user_id=actor.person, organisation_id=batch.provider_id):
+        raise rules.OwnPayee
+
+
 def _record(batch: SettlementBatch, *, action: str, actor: Actor, now: datetime) -> None:
     audit.record(
         action=action,
@@ -101,11 +108,15 @@ def _sums(batch: SettlementBatch) -> dict[Leg, int]:
 
 @transaction.atomic
 def approve(*, actor: Actor, batch: SettlementBatch, now: datetime) -> SettlementBatch:
-    """Approve a draft as a second person; moves the payables into clearing. Raises SamePerson, InvalidTransition."""
+    """Approve a draft as a second person; moves the payables into clearing.
+
+    Raises SamePerson, OwnPayee, InvalidTransition.
+    """
     actor.require(Permission.SETTLEMENT_APPROVE)
     locked = _lock(batch)
-    if actor.user_id is None or actor.user_id == locked.created_by_id:
+    if actor.person == locked.created_by_id:
         raise rules.SamePerson
+    _refuse_payee(actor, locked)
     locked.state = next_state(rules.TRANSITIONS, rules.BatchState(locked.state), rules.BatchAction.APPROVE).value
     locked.approved_by_id = actor.user_id
     locked.approved_at = now
@@ -132,6 +143,7 @@ def mark_paid(*, actor: Actor, batch: SettlementBatch, bank_reference: str, now:
     if not bank_reference.strip():
         raise BankReferenceMissing(field="bank_reference")
     locked = _lock(batch)
+    _refuse_payee(actor, locked)
     locked.state = next_state(rules.TRANSITIONS, rules.BatchState(locked.state), rules.BatchAction.PAY).value
     locked.paid_by_id = actor.user_id
     locked.paid_at = now

@@ -110,7 +110,7 @@ def test_is_accepted_while_the_broker_is_away(monkeypatch, caplog):
     """The row is the outbox: the next sweep takes it up."""
     away = Celery("away", broker="redis://127.0.0.1:1/0", set_as_current=False)
 
-    @away.task(name="jobs.dispatch")
+    @away.task(name="tests.dispatch_without_broker")
     def dispatch(*, job_id: int) -> None: ...
 
     monkeypatch.setattr(tasks, "dispatch", dispatch)

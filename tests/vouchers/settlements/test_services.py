@@ -79,3 +79,12 @@ def test_is_not_paid_before_it_is_approved(served):
     batch = services.draft(actor=w.finance, provider=w.lab, now=make.NOW)
     with pytest.raises(InvalidTransition):
         services.mark_paid(actor=w.finance, batch=batch, bank_reference="TR-1", now=make.NOW)
+
+
+def test_is_not_decided_by_a_member_of_the_provider_that_is_paid(served):
+    """One person in two organisations is still one person: four eyes mean somebody else's."""
+    w = served
+    batch = services.draft(actor=w.finance, provider=w.lab, now=make.NOW)
+    make.Member.objects.create(user=make.user_of(w.finance_approver), organisation=w.lab, roles=["owner"])
+    with pytest.raises(rules.OwnPayee):
+        services.approve(actor=w.finance_approver, batch=batch, now=make.NOW)
