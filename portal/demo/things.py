@@ -53,7 +53,7 @@ def publish_instruments(people: People, *, now: datetime) -> list[Resource]:
                 name_en=entry.name_en,
                 category=entry.category,
                 city=lab.city,
-                site=f"{lab.name}",
+                site="",
                 zone="Asia/Shanghai",
                 model=entry.model,
                 manufacturer=entry.maker,
