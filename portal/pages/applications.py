@@ -52,7 +52,14 @@ def own(request: HttpRequest) -> HttpResponse:
         return _csv(rows.order_by("-pk")[:EXPORT_LIMIT])
     found = listing(request, rows, sorts=SORTS, default="-submitted")
     return page(
-        request, "applications/list.html", {"listing": found, "filters": filters, "filtered": any(values.values())}
+        request,
+        "applications/list.html",
+        {
+            "listing": found,
+            "filters": filters,
+            "filtered": any(values.values()),
+            "may_apply": actor.may(Permission.APPLICATION_SUBMIT),
+        },
     )
 
 
