@@ -10,7 +10,7 @@ from django.utils.translation import trans_real
 from portal.http import explain_reason, sentences
 from portal.kernel.errors import Reason
 from portal.launch import translations
-from portal.pages.templatetags.show import NOUNS, city, count, duration
+from portal.pages.templatetags.show import NOUNS, city, count, duration, entered
 from vouchers.programmes.decisions import REASONS
 
 HAN = re.compile(r"[\u3400-\u9fff]")
@@ -118,6 +118,16 @@ def test_cities_go_by_their_english_names():
     assert [city(name) for name in ("杭州", "宁波市", "义乌")] == ["Hangzhou", "Ningbo", "义乌"]
     with translation.override("zh-hans"):
         assert city("杭州") == "杭州"
+
+
+@pytest.mark.usefixtures("in_english")
+def test_chinese_that_people_entered_is_marked_as_chinese():
+    assert entered("Issued by 科技厅（2026 年）, <b>") == (
+        'Issued by <span lang="zh-Hans">科技厅（2026 年）</span>, &lt;b&gt;'
+    )
+    assert (entered("plain"), entered("")) == ("plain", "")
+    with translation.override("zh-hans"):
+        assert entered("科技厅 & Co") == "科技厅 & Co"
 
 
 @pytest.mark.usefixtures("in_english")

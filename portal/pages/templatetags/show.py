@@ -6,6 +6,7 @@ One format per thing in each language. Chinese: ``2026年11月25日（周三）1
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta, tzinfo
 from fractions import Fraction
@@ -16,8 +17,8 @@ from django import template
 from django.forms import BoundField
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, gettext, ngettext
 
 from portal.kernel.money import Money
@@ -30,6 +31,9 @@ register = template.Library()
 WEEKDAYS = {"zh": "一二三四五六日", "en": ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")}
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 BEIJING = "Asia/Shanghai"
+HAN = r"\u3000-\u303f\u3400-\u9fff\uff00-\uffef"
+CHINESE = re.compile(rf"[{HAN}](?:[\d\s{HAN}]*[{HAN}])?")
+"""A run of Chinese words and marks, with the figures inside it."""
 
 
 def is_english() -> bool:
@@ -240,6 +244,14 @@ NOUNS: Final[Mapping[str, Callable[[int], str]]] = {
     "核": lambda number: ngettext("核", "核", number),
 }
 """What templates count: written out, so that the catalogue has the plural of each."""
+
+
+@register.filter
+def entered(text: str) -> SafeString | str:
+    """Show text people entered. On an English page its Chinese is marked as such: to be read aloud and drawn right."""
+    if not (text and is_english()):
+        return text
+    return mark_safe(CHINESE.sub(r'<span lang="zh-Hans">\g<0></span>', escape(text)))  # noqa: S308 - escaped before
 
 
 @register.filter
