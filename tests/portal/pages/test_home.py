@@ -11,6 +11,7 @@ from django.utils import translation
 from portal.audit.models import Record
 from portal.organisations.models import Organisation
 from portal.pages.actions import ACTIONS, action_words, events
+from scheduler.bookings.rules import BookingState
 from scheduler.jobs.rules import JobState
 from scheduler.resources.rules import PublishState
 from tests import make
@@ -117,6 +118,7 @@ def recorded_actions():
     fillings = {
         "programme.": [VersionState.PUBLISHED, VersionState.SUSPENDED],
         "instrument.": list(PublishState),
+        "booking.": [BookingState.DECLINED, BookingState.CANCELLED, BookingState.LAPSED, BookingState.NO_SHOW],
         "job.": list(JobState),
         "job.resolved_": list(JobState),
     }
