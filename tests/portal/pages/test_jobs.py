@@ -15,10 +15,10 @@ from kombu.exceptions import OperationalError
 
 from portal.kernel.money import Money
 from portal.organisations import rules as roles
-from portal.pages.job_requests import later
 from portal.pages.jobsamples import SAMPLES
 from scheduler.jobs import rules, services, tasks
 from scheduler.jobs.models import Job
+from scheduler.jobs.tasks import hint
 from scheduler.usage.models import UsageRecord
 from tests import make
 from tests.scheduler.jobs import handrun
@@ -165,7 +165,7 @@ class TestSubmitting:
 
         with pytest.raises(OperationalError):
             dispatch.delay(job_id=7)
-        later(dispatch)(7)
+        hint(dispatch)(7)
 
 
 class TestBadInput:
