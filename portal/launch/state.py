@@ -17,7 +17,8 @@ __all__ = ["State"]
 
 OURS = (
     "assets-key",
-    "beat-schedule",
+    # A file, or several: each Python keeps Celery beat's schedule in the database module it was built with.
+    *(f"beat-schedule{suffix}" for suffix in ("", ".bak", ".dat", ".db", ".dir")),
     "demo-accounts.txt",
     "engines",
     "engines-elsewhere",

@@ -1,5 +1,7 @@
 """The state directory: private, locked, never somebody else's."""
 
+import shelve
+
 import pytest
 
 from portal.launch.console import LaunchError
@@ -26,6 +28,8 @@ def test_reset_deletes_what_is_ours_only(tmp_path):
     state.create()
     state.lock()
     state.secret_key()
+    with shelve.open(str(state.path / "beat-schedule"), flag="c") as schedule:
+        schedule["entries"] = {}
     (state.path / "thesis.tex").touch()
     state.reset()
     assert [path.name for path in state.path.iterdir()] == ["thesis.tex"]
