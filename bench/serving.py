@@ -5,3 +5,5 @@ from portal.settings import ENV
 
 ROOT_URLCONF = "bench.urls"
 SECRET_KEY = ENV.secret_key or "bench-only-" + "x" * 50
+STORAGES = {**STORAGES, "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}  # noqa: F405
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # noqa: F405
