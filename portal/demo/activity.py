@@ -139,7 +139,7 @@ def book(story: Story) -> None:
     today = story.now.astimezone(BEIJING).date()
     for resource in story.instruments:
         keeper = story.people.actors[f"clerk-{_lab_of(story, resource)}"]
-        for offset in (-6, -2, 0, 1, 2, 5, 7):
+        for offset in (-6, -3, -2, -1, 0, 1, 2, 4, 5, 6, 7):
             if story.dice.random() < 0.28:
                 continue
             firm = "xinghe" if story.dice.random() < 0.2 else story.dice.choice(FIRMS)
