@@ -143,3 +143,27 @@ def test_a_refusal_with_a_list_and_a_zone_reads_as_english():
     assert sentences(told["text"], told["remedy"]) == (
         "Part of this time, set-up and cleaning included, is outside opening hours: a, b (Beijing time). Next open: c."
     )
+
+
+@pytest.mark.usefixtures("in_english", "db")
+@pytest.mark.parametrize(
+    ("asked", "language", "said"),
+    [
+        ({"Accept-Language": "en-GB,en;q=0.9,zh;q=0.8"}, "en", "Sign in, or send a valid token"),
+        ({"Accept-Language": "zh"}, "zh-hans", "请先登录"),
+        ({"Accept-Language": "fr"}, "zh-hans", "请先登录"),
+        ({}, "zh-hans", "请先登录"),
+    ],
+)
+def test_the_api_answers_in_its_callers_language(client, asked, language, said):
+    response = client.get("/api/v1/bookings", headers=asked)
+    assert response.json()["code"] == "unauthenticated"
+    assert response.json()["detail"].startswith(said)
+    assert response["Content-Language"] == language
+    assert "Accept-Language" in response["Vary"]
+
+
+@pytest.mark.usefixtures("in_english", "db")
+def test_a_page_speaks_the_language_of_its_address_whatever_the_browser_prefers(client):
+    assert client.get("/accessibility/", headers={"Accept-Language": "en"})["Content-Language"] == "zh-hans"
+    assert client.get("/en/accessibility/", headers={"Accept-Language": "zh"})["Content-Language"] == "en"
