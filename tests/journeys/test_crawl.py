@@ -1,0 +1,138 @@
+"""Every page each person can reach, looked at in both languages and on both widths."""
+
+import re
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+import pytest
+from django.urls import Resolver404, resolve
+from playwright.sync_api import expect
+
+from tests.journeys.browsing import NARROW, WIDE, Browsers
+from tests.journeys.looking import ELEMENTS, examine, look
+
+pytestmark = [pytest.mark.browser, pytest.mark.servers]
+
+ROLES = ("", "qiye", "yanfa", "shiyan", "jiqun", "zhengce", "fabu", "chushen", "shenpi", "caiwu", "fuhe", "shenji")
+FILES = re.compile(r"/(file|xlsx|script|raw)/(\?|$)|\.ics$|/accounts/logout/|^/(static|api|calendar)/|format=csv")
+"""Addresses that answer with a file, end the session or are no page."""
+SEEN: set[str] = set()
+"""The kinds of page that have been looked at in all four combinations of language and width."""
+
+
+def kind(path: str) -> str:
+    try:
+        return resolve(path.partition("?")[0]).view_name
+    except Resolver404:
+        return f"nothing at {path}"
+
+
+def pages(links: Iterable[str], origin: str) -> Iterable[str]:
+    for link in links:
+        parts = urlsplit(link)
+        path = parts.path + (f"?{parts.query}" if parts.query else "")
+        if link.startswith(f"{origin}/") and not path.startswith("/en/") and not FILES.search(path):
+            yield path
+
+
+def report(findings: list[str]) -> None:
+    if findings:
+        pytest.fail("\n".join(findings), pytrace=False)
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role or "public")
+def test_every_page(people: Browsers, role: str) -> None:
+    """Follow the links from the front page; of each kind of page look at one.
+
+    Wide in Chinese and narrow in English show everybody's pages; the other two combinations, whose words and layouts
+    those have covered, are looked at once for each kind of page.
+    """
+    screens = {width: people.context(role, width=width).new_page() for width in (WIDE, NARROW)}
+    for screen in screens.values():
+        screen.goto("/")
+    waiting = ["/", "/desk/"] if role else ["/", "/accounts/login/"]
+    kinds = {kind(path) for path in waiting}
+    findings: list[str] = []
+    while waiting:
+        path = waiting.pop(0)
+        new = kind(path) not in SEEN
+        SEEN.add(kind(path))
+        looks = [("", WIDE, True), ("/en", NARROW, new), *([("", NARROW, False), ("/en", WIDE, False)] if new else [])]
+        for language, width, axe in looks:
+            seen = look(screens[width], f"{language}{path}", axe=axe)
+            findings += [f"{language}{path} at {width}: {finding}" for finding in seen.findings]
+            for found in pages(seen.links, people.origin):
+                if kind(found) not in kinds:
+                    kinds.add(kind(found))
+                    waiting.append(found)
+    report(findings)
+
+
+@pytest.mark.parametrize(("language", "width"), [("", WIDE), ("", NARROW), ("/en", NARROW)])
+class TestStates:
+    """Pages in the states that no link leads to."""
+
+    def test_a_dialog(self, people: Browsers, language: str, width: int) -> None:
+        page = people.open("qiye", f"{language}/instruments/", width=width)
+        page.locator("table.week a.track:visible").first.click()
+        expect(page.get_by_role("dialog").locator("form[method=post]")).to_be_visible()
+        report(examine(page).findings)
+
+    def test_a_form_sent_back(self, people: Browsers, language: str, width: int) -> None:
+        page = people.open("shiyan", f"{language}/lab/instruments/new/", width=width)
+        page.locator("main form button[type=submit]").click()
+        expect(page.locator(".errs")).to_be_focused()
+        report(examine(page).findings)
+
+    def test_an_application_to_check(self, people: Browsers, language: str, width: int) -> None:
+        page = people.open("qiye", f"{language}/programmes/zj-share-2026/apply/", width=width)
+        page.locator("[name=contract_number]").fill("HT-1")
+        page.locator("[name=provider]").fill("LAB")
+        page.locator("[name=signed]").fill("2026-01-05")
+        page.locator("[name=months]").fill("12")
+        page.locator("[name=related][value=no]").check()
+        page.locator("#id_items input").first.fill("20000")
+        page.locator("main form button.primary").click()
+        expect(page.locator("main form[method=post].split")).to_be_visible()
+        report(examine(page).findings)
+
+    def test_open_menus(self, people: Browsers, language: str, width: int) -> None:
+        page = people.open("qiye", f"{language}/desk/", width=width)
+        if width == NARROW:
+            page.locator("details.menu summary").click()
+        page.locator("details.drop summary").click()
+        report(examine(page).findings)
+
+    def test_pages_that_refuse(self, people: Browsers, language: str, width: int) -> None:
+        people.watch.allowed |= {403, 404}
+        page = people.open("qiye", width=width)
+        findings = look(page, f"{language}/no/such/page/", status=404).findings
+        findings += look(page, f"{language}/bookings/B0000-000000/", status=404).findings
+        report(findings + look(page, f"{language}/review/", status=403).findings)
+
+
+def test_faults_are_seen(people: Browsers) -> None:
+    """The looking itself: a page with one fault of each sort is told in so many findings."""
+    page = people.open()
+    page.goto("/en/")
+    page.set_content(
+        "<!doctype html><html lang=fr><title> · x</title><main><h1>a</h1><h1>b</h1><img src='/static/x'>"
+        "<p>in_use</p><p>booking.taken</p><p>None</p><p>预约</p><p lang=zh-Hans>预约</p>"
+        "<pre>set_x</pre><textarea cols=600></textarea>" + "<i></i>" * ELEMENTS
+    )
+    findings = " ".join(examine(page).findings)
+    for word in (
+        "no title",
+        "lang is",
+        "2 h1",
+        "wider",
+        "elements",
+        "'in_use'",
+        "'booking.taken'",
+        "'None'",
+        "axe image-alt",
+    ):
+        assert word in findings
+    assert findings.count("Chinese") == 1
+    assert "set_x" not in findings
+    people.watch.complaints.clear()
