@@ -21,7 +21,8 @@ def running() -> Iterator[tuple[str, Path]]:
 def chromium() -> Iterator[Browser]:
     """One Chromium for a module, and no longer: Playwright's event loop keeps Django's database calls out."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        options = ["--no-sandbox", "--disable-gpu"]
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=options)
         yield browser
         browser.close()
 

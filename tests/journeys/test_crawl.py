@@ -9,11 +9,16 @@ from django.urls import Resolver404, resolve
 from playwright.sync_api import expect
 
 from tests.journeys.browsing import NARROW, WIDE, Browsers
-from tests.journeys.looking import ELEMENTS, examine, look
+from tests.journeys.looking import ELEMENTS, examine, look, report
 
 pytestmark = [pytest.mark.browser, pytest.mark.servers]
 
 ROLES = ("", "qiye", "yanfa", "shiyan", "jiqun", "zhengce", "fabu", "chushen", "shenpi", "caiwu", "fuhe", "shenji")
+STARTS = {
+    "": ("/", "/accounts/login/"),
+    "shiyan": ("/lab/instruments/", "/lab/bookings/?tab=all", "/lab/bookings/?tab=in_use", "/desk/"),
+}
+"""Where somebody's looking begins, so that of each kind of page it meets the one with most to do."""
 FILES = re.compile(r"/(file|xlsx|script|raw)/(\?|$)|\.ics$|/accounts/logout/|^/(static|api|calendar)/|format=csv")
 """Addresses that answer with a file, end the session or are no page."""
 SEEN: set[str] = set()
@@ -35,11 +40,6 @@ def pages(links: Iterable[str], origin: str) -> Iterable[str]:
             yield path
 
 
-def report(findings: list[str]) -> None:
-    if findings:
-        pytest.fail("\n".join(findings), pytrace=False)
-
-
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role or "public")
 def test_every_page(people: Browsers, role: str) -> None:
     """Follow the links from the front page; of each kind of page look at one.
@@ -50,7 +50,7 @@ def test_every_page(people: Browsers, role: str) -> None:
     screens = {width: people.context(role, width=width).new_page() for width in (WIDE, NARROW)}
     for screen in screens.values():
         screen.goto("/")
-    waiting = ["/", "/desk/"] if role else ["/", "/accounts/login/"]
+    waiting = list(STARTS.get(role, ("/", "/desk/")))
     kinds = {kind(path) for path in waiting}
     findings: list[str] = []
     while waiting:
@@ -59,7 +59,7 @@ def test_every_page(people: Browsers, role: str) -> None:
         SEEN.add(kind(path))
         looks = [("", WIDE, True), ("/en", NARROW, new), *([("", NARROW, False), ("/en", WIDE, False)] if new else [])]
         for language, width, axe in looks:
-            seen = look(screens[width], f"{language}{path}", axe=axe)
+            seen = look(screens[width], f"{language}{path}", axe=axe, contrast=new)
             findings += [f"{language}{path} at {width}: {finding}" for finding in seen.findings]
             for found in pages(seen.links, people.origin):
                 if kind(found) not in kinds:

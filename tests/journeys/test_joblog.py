@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.journeys.browsing import browsers
+from tests.journeys.browsing import Browsers, browsers
+from tests.journeys.looking import examine, report
 from tests.journeys.wire import wire
 
 pytestmark = [pytest.mark.browser, pytest.mark.servers]
@@ -32,6 +33,24 @@ def submit(page: Page) -> None:
     expect(page.locator("#quote dd").first).to_have_text("¥1.00")
     page.get_by_role("button", name="提交作业", exact=True).click()
     page.wait_for_url("**/jobs/J*/")
+
+
+def test_live_page(people: Browsers) -> None:
+    """The page of a running job is as sound as any other, and so is the question whether to stop it; Esc keeps it."""
+    page = people.open("qiye", "/jobs/new/")
+    submit(page)
+    expect(page.locator("section.log pre")).to_contain_text("行 1\n", timeout=120_000)
+    report(examine(page).findings)
+    page.get_by_role("link", name="取消作业").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("button", name="取消这个作业")).to_be_visible()
+    report(examine(page).findings)
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    page.get_by_role("link", name="取消作业").click()
+    dialog.get_by_role("button", name="取消这个作业").click()
+    expect(page.locator("#job-state")).to_contain_text("已取消", timeout=60_000)
+    expect(page.locator("#job-state")).to_contain_text("实际费用")
 
 
 def test_log_survives_a_cut(chromium: Browser, running: tuple[str, Path], signed_in: Path) -> None:

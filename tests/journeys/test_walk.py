@@ -16,6 +16,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from portal.kernel.money import round_half_up
 from tests.journeys.browsing import Browsers
+from tests.journeys.looking import examine, report
 
 pytestmark = [pytest.mark.browser, pytest.mark.servers]
 
@@ -162,6 +163,7 @@ def voucher_is_applied_for_and_issued(walk: Walk) -> None:
     firm.get_by_role("button", name="核对并测算").click()
     expect(firm.get_by_role("heading", level=1)).to_have_text("核对申请")
     assert Decimal(30000) in yuan(firm.get_by_role("main"))
+    report(examine(firm).findings)
     firm.get_by_role("button", name="提交申请").click()
     walk.application = firm.locator(".receipt .no").inner_text()
     assert yuan(firm.locator(".receipt")) == [Decimal(30000)]
@@ -212,13 +214,17 @@ def instrument_is_published(walk: Walk) -> None:
     text = CALENDAR.format(uid=uuid.uuid4(), stamp=now, day=now + timedelta(days=2))
     lab.get_by_role("link", name="导入日历").click()
     lab.get_by_label("日历名称").fill("Group calendar")
-    lab.get_by_label("文件").set_input_files({"name": "lab.ics", "mimeType": "text/calendar", "buffer": text.encode()})
+    lab.get_by_label("文件").set_input_files(
+        {"name": "课题组.ics", "mimeType": "text/calendar", "buffer": text.encode()}
+    )
     lab.get_by_role("button", name="检查文件").click()
     expect(lab.get_by_role("heading", level=1)).to_contain_text("Group calendar")
     expect(lab.locator(".tile", has_text="占用")).to_contain_text("4 段")
     expect(lab.locator(".tile", has_text="合计")).to_contain_text("8 小时")
+    report(examine(lab).findings)
     lab.get_by_role("button", name="导入并占用这些时间").click()
     expect(lab.get_by_text("的导入结果")).to_be_visible()
+    report(examine(lab).findings)
 
 
 def time_is_booked(walk: Walk) -> None:
@@ -317,6 +323,7 @@ def job_is_run(walk: Walk) -> None:
     cost_fen = round_half_up(Fraction(CARD_HOUR) * 100 * CARDS * seconds / 3600)
     money = firm.locator("[data-part=money]")
     expect(money).to_contain_text("已结算")
+    report(examine(firm).findings)
     captured = yuan(row(firm, "实际结算"))
     assert sum(captured) == Decimal(cost_fen) / 100
     assert captured[0] == voucher_part(sum(captured))
