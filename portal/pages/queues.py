@@ -142,7 +142,9 @@ def booking_confirm(request: HttpRequest, number: str) -> HttpResponse:
         return acted(request, number, None)
     now = timezone.now()
     _done, error = acts.attempt_on("booking", lambda: services.confirm(actor=actor, booking=made, now=now))
-    if error is None:
+    # A second press finds what the first one did: that is what was wanted, not a mistake to report.
+    if error is None or access.get_served(actor, number).state == S.CONFIRMED.value:
+        error = None
         messages.success(request, gettext("已确认预约 %(number)s。") % {"number": number})
         if request.POST.get("next") == "queue":
             return redirect("booking_queue")

@@ -289,8 +289,15 @@ def test_confirming_is_one_press_and_a_get_changes_nothing(scene):
     assert answer["Location"] == reverse("booking_queue")
     assert state_of(scene.made) == "confirmed"
     again = client.post(url("booking_confirm", scene.made))
-    assert again.status_code == 409
-    assert "该记录现在是“已确认”" in again.content.decode()
+    assert (again.status_code, state_of(scene.made)) == (302, "confirmed")
+
+
+def test_confirming_what_was_cancelled_says_so(scene):
+    client = client_of(scene.keeper)
+    client.post(url("booking_decline", scene.made), {"note": "检修"})
+    late = client.post(url("booking_confirm", scene.made))
+    assert (late.status_code, state_of(scene.made)) == (409, "declined")
+    assert "该记录现在是“已婉拒”" in late.content.decode()
 
 
 def test_declining_needs_a_reason_that_the_firm_reads(scene):
