@@ -36,6 +36,12 @@ def signed_in(running: tuple[str, Path]) -> Path:
 
 
 @pytest.fixture
+def till(running: tuple[str, Path]) -> Path:
+    """The lock of the cash desk: who settles takes all that is due, so two walks must take turns."""
+    return running[1].parent / "till.lock"
+
+
+@pytest.fixture
 def people(chromium: Browser, running: tuple[str, Path], signed_in: Path) -> Iterator[browsing.Browsers]:
     """Browsers for the people of the demo province; the test fails where a page complains."""
     with browsing.browsers(chromium, running[0], signed_in) as opened:

@@ -10,24 +10,27 @@ from pathlib import Path
 
 import pytest
 
+from tests.journeys.serving import locked
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.servers
-def test_walks_from_programme_to_settlement_and_accounts_for_every_fen(running):
+def test_walks_from_programme_to_settlement_and_accounts_for_every_fen(running, till):
     address, state = running
     given = ("DATABASE_URL", "REDIS_URL")
     environment = {name: value for name, value in os.environ.items() if name not in given}
 
-    done = subprocess.run(
-        [sys.executable, "manage.py", "journey", "--url", address.rstrip("/")],
-        cwd=ROOT,
-        env={**environment, "GONGXIANG_STATE_DIR": str(state)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    with locked(till):
+        done = subprocess.run(
+            [sys.executable, "manage.py", "journey", "--url", address.rstrip("/")],
+            cwd=ROOT,
+            env={**environment, "GONGXIANG_STATE_DIR": str(state)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
 
     assert done.returncode == 0, done.stderr
     story = done.stdout.splitlines()
