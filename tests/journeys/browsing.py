@@ -4,8 +4,10 @@ import contextlib
 import fcntl
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect
 
@@ -92,6 +94,14 @@ class Browsers:
         for context in self.contexts:
             context.close()
         self.contexts.clear()
+
+
+def workday(ahead: int) -> str:
+    """Return the first weekday from so many days ahead on: every instrument of the demo province is open then."""
+    day = datetime.now(ZoneInfo("Asia/Shanghai")).date() + timedelta(days=ahead)
+    while day.isoweekday() > 5:
+        day += timedelta(days=1)
+    return day.isoformat()
 
 
 def sign_in(page: Page, person: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from django.urls import Resolver404, resolve
 from playwright.sync_api import expect
 
-from tests.journeys.browsing import NARROW, WIDE, Browsers
+from tests.journeys.browsing import NARROW, WIDE, Browsers, workday
 from tests.journeys.looking import ELEMENTS, examine, look, report
 
 pytestmark = [pytest.mark.browser, pytest.mark.servers]
@@ -73,7 +73,7 @@ class TestStates:
     """Pages in the states that no link leads to."""
 
     def test_a_dialog(self, people: Browsers, language: str, width: int) -> None:
-        page = people.open("qiye", f"{language}/instruments/", width=width)
+        page = people.open("qiye", f"{language}/instruments/?day={workday(7)}", width=width)
         page.locator("table.week a.track:visible").first.click()
         expect(page.get_by_role("dialog").locator("form[method=post]")).to_be_visible()
         report(examine(page).findings)
@@ -88,7 +88,7 @@ class TestStates:
         page = people.open("qiye", f"{language}/programmes/zj-share-2026/apply/", width=width)
         page.locator("[name=contract_number]").fill("HT-1")
         page.locator("[name=provider]").fill("LAB")
-        page.locator("[name=signed]").fill("2026-01-05")
+        page.locator("[name=signed]").fill(workday(-9))
         page.locator("[name=months]").fill("12")
         page.locator("[name=related][value=no]").check()
         page.locator("#id_items input").first.fill("20000")

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.journeys.browsing import Browsers
+from tests.journeys.browsing import Browsers, workday
 
 pytestmark = [pytest.mark.browser, pytest.mark.servers]
 
@@ -30,8 +30,8 @@ def focus(page: Page) -> Locator:
 
 
 def test_book_by_keyboard(people: Browsers) -> None:
-    """Arrow keys walk the week, Enter opens the form with the focus in it, Esc leads back to the cell."""
-    page = people.open("qiye", f"/instruments/?q={INSTRUMENT}&day={datetime.now().date() + timedelta(days=14)}")
+    """Arrow keys walk the week, Enter opens the form with the focus in it, Esc and the way back lead to the cell."""
+    page = people.open("qiye", f"/instruments/?q={INSTRUMENT}&day={workday(14)}")
     cells = page.locator("table.week a.track:visible")
     tab_to(page, cells.first)
     page.keyboard.press("ArrowRight")
@@ -48,6 +48,13 @@ def test_book_by_keyboard(people: Browsers) -> None:
 
     page.keyboard.press("Enter")
     expect(dialog).to_be_visible()
+    tab_to(page, dialog.get_by_role("link", name="返回"))
+    page.keyboard.press("Enter")
+    expect(dialog).to_be_hidden()
+    expect(cell).to_be_focused()
+
+    page.keyboard.press("Enter")
+    expect(dialog).to_be_visible()
     tab_to(page, dialog.get_by_label("用途"))
     page.keyboard.type(f"keys {uuid.uuid4().hex[:6]}")
     tab_to(page, dialog.get_by_role("button", name="提交预约"))
@@ -58,7 +65,7 @@ def test_book_by_keyboard(people: Browsers) -> None:
 
 def test_focus_stays_in_the_dialog(people: Browsers) -> None:
     """Tab goes round inside the form: nothing behind it is reached."""
-    page = people.open("qiye", f"/instruments/?q={INSTRUMENT}")
+    page = people.open("qiye", f"/instruments/?q={INSTRUMENT}&day={workday(7)}")
     tab_to(page, page.locator("table.week a.track:visible").first)
     page.keyboard.press("Enter")
     expect(page.get_by_role("dialog")).to_be_visible()
@@ -103,7 +110,7 @@ def test_skip_link(people: Browsers) -> None:
 
 def test_book_without_script(people: Browsers) -> None:
     """Every cell of the week is a link to the booking form's page, which shows the price before it takes the request."""
-    page = people.open("qiye", f"/instruments/?q={INSTRUMENT}", script=False)
+    page = people.open("qiye", f"/instruments/?q={INSTRUMENT}&day={workday(7)}", script=False)
     page.locator("table.week a.track:visible").last.click()
     page.get_by_label("用途").fill(f"plain {uuid.uuid4().hex[:6]}")
     page.get_by_label("付款方式").select_option(label="全部自付")

@@ -2,27 +2,17 @@
 
 import re
 import uuid
-from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
-from tests.journeys.browsing import Browsers, sign_in
+from tests.journeys.browsing import Browsers, sign_in, workday
 
 pytestmark = [pytest.mark.browser, pytest.mark.servers]
 
 INSTRUMENT = "聚焦离子束"
 RIVALS = ("qiye", "clerk-lanting")
 NUMBER = re.compile(r"/bookings/B[^/]+/$")
-
-
-def workday(ahead: int) -> str:
-    """Return a weekday at least so many days ahead, when every instrument of the demo province is open."""
-    day = datetime.now(ZoneInfo("Asia/Shanghai")).date() + timedelta(days=ahead)
-    while day.isoweekday() > 5:
-        day += timedelta(days=1)
-    return day.isoformat()
 
 
 def instrument(page: Page, name: str) -> str:
@@ -98,6 +88,24 @@ def test_double_click(people: Browsers, script: bool) -> None:
     lab.get_by_role("button", name="确认预约").dblclick(no_wait_after=True)
     expect(lab.get_by_role("heading", level=1)).to_contain_text("已确认")
     expect(lab.locator(".errs")).to_have_count(0)
+
+
+def test_form_sent_twice(people: Browsers) -> None:
+    """The line delivers the same form twice: the second answer is the first booking, not a second one nor a refusal."""
+
+    def deliver_twice(route: Route) -> None:
+        if route.request.method == "POST":
+            route.fetch(max_redirects=0)
+        route.continue_()
+
+    name = title()
+    firm = people.open("qiye")
+    firm.goto(f"{instrument(firm, INSTRUMENT)}book/?day={workday(33)}")
+    firm.route("**/book/", deliver_twice)
+    firm.get_by_label("用途").fill(name)
+    firm.get_by_role("button", name="提交预约").click()
+    firm.wait_for_url(NUMBER)
+    assert booked(firm, name) == 1
 
 
 def test_form_without_its_key(people: Browsers) -> None:
