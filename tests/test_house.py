@@ -17,6 +17,7 @@ from scheduler.bookings import rules as bookings
 from scheduler.jobs import rules as jobs
 from scheduler.resources import rules as resources
 from vouchers.charges import rules as charges
+from vouchers.flags import rules as flags
 from vouchers.issuance import rules as issuance
 from vouchers.payments import rules as payments
 from vouchers.programmes import states as programmes
@@ -188,6 +189,7 @@ MACHINES = [
     (issuance.ApplicationState, issuance.ApplicationAction, issuance.TRANSITIONS, {"supplement"}),
     (payments.PaymentState, payments.PaymentAction, payments.TRANSITIONS, {"due"}),
     (programmes.VersionState, programmes.VersionAction, programmes.TRANSITIONS, {"draft"}),
+    (flags.FlagState, flags.FlagAction, flags.TRANSITIONS, {"open"}),
     (settlements.BatchState, settlements.BatchAction, settlements.TRANSITIONS, {"draft"}),
 ]
 ENDS = {
@@ -198,6 +200,7 @@ ENDS = {
     "ApplicationState": {"issued", "refused", "withdrawn"},
     "PaymentState": {"confirmed"},
     "VersionState": {"superseded"},
+    "FlagState": set(),
     "BatchState": {"paid", "discarded"},
 }
 

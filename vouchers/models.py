@@ -1,6 +1,8 @@
 """Index of the vouchers app's tables, for Django only; nothing inside the app imports it."""
 
 from vouchers.charges.models import Charge
+from vouchers.evidence.models import EvidenceFile
+from vouchers.flags.models import Flag
 from vouchers.issuance.models import Application, Voucher
 from vouchers.ledger.models import *  # noqa: F403
 from vouchers.payments.models import Payment
@@ -11,6 +13,8 @@ __all__ = [
     "Application",
     "Budget",
     "Charge",
+    "EvidenceFile",
+    "Flag",
     "Payment",
     "Programme",
     "ProgrammeVersion",

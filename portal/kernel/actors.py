@@ -21,6 +21,7 @@ class Permission(StrEnum):
     BOOKING_DECIDE = "booking:decide"
     BOOKING_REQUEST = "booking:request"
     CLUSTER_READ = "cluster:read"
+    FLAG_DECIDE = "flag:decide"
     INSTRUMENT_MANAGE = "instrument:manage"
     JOB_SUBMIT = "job:submit"
     LEDGER_READ = "ledger:read"

@@ -88,8 +88,8 @@ PERMISSIONS: Final[Mapping[tuple[Kind, Role], frozenset[P]]] = MappingProxyType(
         (Kind.DEPARTMENT, Role.OWNER): frozenset({P.MEMBERS_MANAGE}),
         (Kind.DEPARTMENT, Role.PROGRAMME_OFFICER): frozenset({P.PROGRAMME_DRAFT}),
         (Kind.DEPARTMENT, Role.PROGRAMME_PUBLISHER): frozenset({P.PROGRAMME_PUBLISH}),
-        (Kind.DEPARTMENT, Role.REVIEWER): frozenset({P.APPLICATION_REVIEW}),
-        (Kind.DEPARTMENT, Role.APPROVER): frozenset({P.APPLICATION_APPROVE}),
+        (Kind.DEPARTMENT, Role.REVIEWER): frozenset({P.APPLICATION_REVIEW, P.FLAG_DECIDE}),
+        (Kind.DEPARTMENT, Role.APPROVER): frozenset({P.APPLICATION_APPROVE, P.FLAG_DECIDE}),
         (Kind.DEPARTMENT, Role.FINANCE_OFFICER): frozenset(
             {P.PAYMENT_CONFIRM, P.SETTLEMENT_DRAFT, P.SETTLEMENT_PAY, P.LEDGER_READ}
         ),

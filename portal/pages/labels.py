@@ -22,6 +22,7 @@ from scheduler.bookings.models import Booking
 from scheduler.jobs.models import Job
 from scheduler.resources.models import Instrument, Rate, Resource
 from vouchers.charges.models import Charge
+from vouchers.flags.models import Flag
 from vouchers.issuance.models import Application, Voucher
 from vouchers.ledger.chart import ACCOUNT_KINDS, JOURNAL_KINDS
 from vouchers.payments.models import Payment
@@ -72,6 +73,8 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
         "programme": _states(ProgrammeVersion.State, ok="published", wait="suspended"),
         "charge": _states(Charge.State, ok="captured", go="held"),
         "payment": _states(Payment.State, ok="confirmed", wait="due declared"),
+        "flag": _states(Flag.State, ok="cleared", wait="open", bad="confirmed"),
+        "pattern": _states(Flag.Pattern),
         "settlement": _states(SettlementBatch.State, ok="paid", go="approved", wait="draft"),
         "resource": _states(Resource.State, ok="published", wait="suspended"),
         "claim": _states(Claim.State, ok="confirmed", go="in_use", wait="held"),

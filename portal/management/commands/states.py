@@ -17,6 +17,8 @@ from scheduler.resources import rules as resources
 from scheduler.resources.models import Resource
 from vouchers.charges import rules as charges
 from vouchers.charges.models import Charge
+from vouchers.flags import rules as flags
+from vouchers.flags.models import Flag
 from vouchers.issuance import rules as issuance
 from vouchers.issuance.models import Application
 from vouchers.payments import rules as payments
@@ -34,6 +36,7 @@ MACHINES: tuple[tuple[str, Mapping[tuple[Any, Any], Any], Any], ...] = (
     ("Job 作业", jobs.TRANSITIONS, Job.State),
     ("Charge 费用", charges.TRANSITIONS, Charge.State),
     ("Payment 付款", payments.TRANSITIONS, Payment.State),
+    ("Flag 风险提示", flags.TRANSITIONS, Flag.State),
     ("Settlement batch 结算批次", settlements.TRANSITIONS, SettlementBatch.State),
 )
 
