@@ -44,6 +44,7 @@ class Link:
 
 NAVIGATION: tuple[Entry, ...] = (
     Entry(pgettext_lazy("list", "政策项目"), "programmes", "open"),
+    Entry(pgettext_lazy("list", "资格自测"), "eligibility", "open"),
     Entry(pgettext_lazy("list", "仪器预约"), "instruments", "open"),
     Entry(pgettext_lazy("list", "算力集群"), "clusters", "open"),
     Entry(pgettext_lazy("list", "工作台"), "dashboard", "work"),

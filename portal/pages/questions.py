@@ -72,15 +72,15 @@ def _conditions(scheme: Programme) -> Iterator[Predicate | None]:
         yield cap.unless
 
 
-def vocabulary(scheme: Programme) -> dict[str, Question]:
-    """Return every fact the programme may ask an applicant for, by path, in reading order."""
+def vocabulary(*schemes: Programme) -> dict[str, Question]:
+    """Return every fact the programmes may ask an applicant for, by path, in reading order."""
     asked: dict[str, list[Leaf]] = {}
-    for condition in _conditions(scheme):
+    for condition in (condition for scheme in schemes for condition in _conditions(scheme)):
         for leaf in leaves(condition):
             asked.setdefault(leaf.path, []).append(leaf)
     found = {path: _question(path, tests) for path, tests in asked.items()}
-    if scheme.cost.free_quota:
-        for path in (f"usage.{scheme.cost.free_quota.unit}", "usage.price"):
+    for quota in (scheme.cost.free_quota for scheme in schemes if scheme.cost.free_quota):
+        for path in (f"usage.{quota.unit}", "usage.price"):
             found.setdefault(path, _question(path, []))
     return {
         path: question for path, question in found.items() if path.partition(".")[0] in ASKED and path not in STANDARD

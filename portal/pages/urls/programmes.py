@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal.pages import applications, applying, programme_versions, programmes, reviews
+from portal.pages import applications, applying, eligibility, programme_versions, programmes, reviews
 
 urlpatterns = [
+    path("eligibility/", eligibility.check, name="eligibility"),
     path("programmes/", programmes.catalogue, name="programmes"),
     path("programmes/import/", programme_versions.import_file, name="programme_import"),
     path("programmes/<path:code>/apply/", applying.apply, name="apply"),
