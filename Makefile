@@ -1,6 +1,6 @@
 # The portal's commands. `make` alone lists them. Settings: make run PORT=8080 HOST=0.0.0.0 STATE=/srv/gongxiang ENGINES=wheels
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check fix messages journey demo-reset status stop lock
+.PHONY: help run setup test prove check fix messages journey demo-reset status stop lock
 
 HOST ?= 127.0.0.1
 PORT ?= 8000
@@ -29,6 +29,12 @@ setup: ## Make the environment with everything for development
 test: ## Install what the tests need, run them all (one part: make test ARGS="tests/launch -x")
 	@$(LAUNCH) setup runtime engines test
 	@exec $(VENV)/python -m portal.launch test -- $(ARGS)
+
+SUBJECT ?= vouchers
+prove: ## Run the scenarios of one subject and print a line for each (make prove SUBJECT=vouchers)
+	@test -f tests/$(SUBJECT)/test_scenarios.py || { echo "no scenarios for SUBJECT=$(SUBJECT); there are: $(patsubst tests/%/test_scenarios.py,%,$(wildcard tests/*/test_scenarios.py))"; exit 2; }
+	@$(LAUNCH) setup runtime engines test
+	@$(VENV)/python -m portal.launch test -- -p tests.proving -p no:warnings --no-header -q --durations=0 --durations-min=999 tests/$(SUBJECT)/test_scenarios.py
 
 check: check-format check-lint check-types check-contracts check-templates check-django check-translations ## The same gate as CI: format, lint, types, import contracts, templates, deployment, migrations, translations
 
