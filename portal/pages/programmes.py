@@ -129,7 +129,7 @@ def preparations(scheme: schemes.Programme) -> list[str]:
     ]
     asked = questions.vocabulary(scheme).values()
     have += [casework.capital(question.name.say(language())) for question in asked]
-    have += [str(item["doc"]) for item in scheme.terms.get("evidence", ())]
+    have += [item.doc for item in scheme.terms.evidence]
     return list(dict.fromkeys(have))
 
 

@@ -123,10 +123,8 @@ def bill_share(scheme: Programme, decision: Decision) -> Fraction:
 
     Source: settlement on the fee actually used (武汉市资金管理办法 2025, deduct at purchase; domain.md L3).
     """
-    ceiling = scheme.terms.get("redeem", {}).get("max_share")
-    if ceiling is not None:
-        return Fraction(str(ceiling))
-    return decision.share or Fraction(1)
+    ceiling = scheme.terms.redeem.max_share
+    return ceiling if ceiling is not None else decision.share or Fraction(1)
 
 
 def services_of(scheme: Programme) -> list[str]:

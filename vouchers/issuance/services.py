@@ -338,7 +338,7 @@ def _issue(application: Application, *, now: datetime) -> Voucher:
     version = application.version
     scheme = scheme_of(version)
     share = queries.bill_share(scheme, Decision.from_json(application.decision))
-    months = int(scheme.terms.get("validity", {}).get("length", DEFAULT_MONTHS))
+    months = scheme.terms.validity.length or DEFAULT_MONTHS
     return Voucher.objects.create(
         number=next_number(prefix="V", now=now),
         application=application,

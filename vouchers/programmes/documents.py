@@ -34,7 +34,8 @@ from vouchers.programmes.schemes import (
     Side,
     Window,
 )
-from vouchers.programmes.terms import TERMS
+from vouchers.programmes.terms import Terms
+from vouchers.programmes.terms_reading import TERMS, terms_of
 from vouchers.programmes.words import Words
 
 __all__ = [
@@ -277,10 +278,11 @@ def load(raw: bytes | str | Mapping[str, Any]) -> Programme:
     document = decode(raw, problems)
     problems.raise_as(BadProgramme)
     read = _programme(document, "", problems)
+    terms = terms_of(read, problems)
     if isinstance(document, dict):
         _cross_check(read, problems)
     problems.raise_as(BadProgramme)
-    return _build(read, document)
+    return _build(read, document, terms)
 
 
 def _cross_check(read: Mapping[str, Any], problems: Problems) -> None:
@@ -296,7 +298,7 @@ def _cross_check(read: Mapping[str, Any], problems: Problems) -> None:
         refuse(signed_from.isoformat(), "cost.signed_from", problems, by)
 
 
-def _build(read: Mapping[str, Any], document: Mapping[str, Any]) -> Programme:
+def _build(read: Mapping[str, Any], document: Mapping[str, Any], terms: Terms) -> Programme:
     cost = dict(read.get("cost", {}))
     if quota := cost.get("free_quota"):
         cost["free_quota"] = FreeQuota(quota["unit"], Fraction(quota["amount"].fen, 100))
@@ -316,7 +318,7 @@ def _build(read: Mapping[str, Any], document: Mapping[str, Any]) -> Programme:
         cost=Cost(**cost),
         count=Count(**read.get("count", {})),
         rounding=Rounding(rounding.get("to", Money(1)), RoundingMode(rounding.get("mode", "down"))),
-        terms={key: read[key] for key in TERMS if key in read},
+        terms=terms,
     )
 
 

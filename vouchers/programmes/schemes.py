@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from portal.kernel.money import Money
 from vouchers.programmes.predicates import Predicate
+from vouchers.programmes.terms import Level, Terms
 from vouchers.programmes.words import Words
 
 __all__ = [
@@ -38,16 +39,6 @@ class Side(StrEnum):
 
     DEMAND = "demand"
     SUPPLY = "supply"
-
-
-class Level(StrEnum):
-    """Whose money it is."""
-
-    NATION = "nation"
-    PROVINCE = "province"
-    CITY = "city"
-    DISTRICT = "district"
-    PARK = "park"
 
 
 class DoubleSubsidy(StrEnum):
@@ -174,7 +165,7 @@ class Rounding:
 
 @dataclass(frozen=True, slots=True)
 class Programme:
-    """One benefit scheme. `document` is its file as plain JSON (decimals as text), `terms` the keys not evaluated."""
+    """One benefit scheme. `document` is its file as plain JSON (decimals as text), `terms` its life after the decision."""
 
     code: str
     lines: tuple[Line, ...]
@@ -206,7 +197,7 @@ class Programme:
     pool_short: PoolShort = PoolShort.PARTIAL
     funding: tuple[Funder, ...] = ()
     rounding: Rounding = Rounding()
-    terms: Mapping[str, Any] = field(default_factory=dict)
+    terms: Terms = field(default_factory=Terms)
 
     def title(self, language: str) -> str:
         """Return the name, or the code in quotes where the file carries no name."""

@@ -5,9 +5,9 @@ Everything the engine evaluates is said here; a key nobody could read about woul
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from vouchers.programmes import names
 from vouchers.programmes.conditions import condition, join, sentence, sentences, where
@@ -35,6 +35,7 @@ from vouchers.programmes.schemes import (
     RoundingMode,
     Side,
 )
+from vouchers.programmes.terms import EvidenceTerm, Terms
 from vouchers.programmes.words import Words
 
 __all__ = ["Ground", "Section", "Told", "describe", "explain", "headline", "reasons"]
@@ -367,27 +368,25 @@ AUTOMATION: Final = {
 }
 
 
-def _terms(terms: Mapping[str, Any]) -> list[Words]:
+def _terms(terms: Terms) -> list[Words]:
     said: list[Words] = []
-    if "automation" in terms:
-        said.append(AUTOMATION[terms["automation"]])
-    if months := terms.get("validity", {}).get("length"):
+    if "automation" in terms.stated:
+        said.append(AUTOMATION[terms.automation])
+    if months := terms.validity.length:
         said.append(W(f"券有效期 {months} 个月", f"A voucher is valid for {months} months"))
-    redeem = terms.get("redeem", {})
-    if "mode" in redeem:
-        said.append(REDEMPTIONS[redeem["mode"]])
-    if "max_share" in redeem:
-        share = names.percent(redeem["max_share"])
+    if "redeem" in terms.stated:
+        said.append(REDEMPTIONS[terms.redeem.mode])
+    if terms.redeem.max_share is not None:
+        share = names.percent(terms.redeem.max_share)
         said.append(W(f"每笔账单最多抵扣 {share}", f"At most {share} of one bill"))
-    if "min_working_days" in terms.get("notice", {}):
-        days = terms["notice"]["min_working_days"]
+    if days := terms.notice.min_working_days:
         said.append(W(f"公示不少于 {days} 个工作日", f"Public notice of at least {days} working days"))
-    said += _needed(terms.get("evidence", ()))
+    said += _needed(terms.evidence)
     return said
 
 
-def _needed(evidence: Iterable[Mapping[str, Any]]) -> list[Words]:
-    documents = [str(item["doc"]) for item in evidence]
+def _needed(evidence: Iterable[EvidenceTerm]) -> list[Words]:
+    documents = [item.doc for item in evidence]
     if not documents:
         return []
     return [W(f"须提供：{'、'.join(documents)}", f"Evidence: {', '.join(documents)}")]

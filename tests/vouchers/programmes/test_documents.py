@@ -2,12 +2,16 @@
 
 import json
 import pickle
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from tests.vouchers.programmes.given import CASES, DATA, asked, decide, outcome, scheme
 from vouchers.programmes import cases, documents
 from vouchers.programmes.parsing import MAX_BYTES, MAX_DEPTH
+from vouchers.programmes.terms import Cadence, Redeem, RedeemMode, Stage, Terms
 
 LINE = {"id": "a", "rate": "0.30"}
 AMOUNT = "yuan as a number or decimal text from 0.01 to 10000000000000.00, at most two decimals"
@@ -261,7 +265,7 @@ def test_a_utf8_mark_is_tolerated():
     assert documents.load(b"\xef\xbb\xbf" + json.dumps(scheme()).encode()).code == "p"
 
 
-def test_the_keys_that_are_not_evaluated_are_checked_and_kept():
+def test_the_life_after_the_decision_is_read_as_values():
     programme = documents.load(
         scheme(
             validity={"length": 3, "from": "issue", "on_expiry": "return"},
@@ -272,8 +276,97 @@ def test_the_keys_that_are_not_evaluated_are_checked_and_kept():
         )
     )
 
-    assert programme.terms["validity"]["length"] == 3
-    assert set(programme.terms) == {"validity", "redeem", "windows", "evidence"}
+    terms = programme.terms
+    assert (terms.validity.length, terms.validity.starts, terms.validity.on_expiry) == (3, "issue", "return")
+    assert terms.redeem == Redeem(RedeemMode.DEDUCT, "provider", "provider", Cadence.ON_CLAIM, Fraction(3, 5))
+    assert (terms.windows[0].starts.isoformat(), terms.windows[0].ends.isoformat()) == (
+        "2025-04-17T00:00:00+08:00",
+        "2025-05-15T17:00:00+08:00",
+    )
+    assert (terms.evidence[0].doc, terms.evidence[0].stage) == ("发票", "claim")
+    assert terms.stated == {"validity", "redeem", "windows", "evidence"}
+
+
+def test_a_file_that_says_nothing_keeps_the_plain_way():
+    assert documents.load(scheme()).terms == Terms()
+
+
+def test_a_reimbursement_is_claimed_by_the_applicant_unless_the_file_says_otherwise():
+    for redeem, parties in [
+        ({"mode": "reimburse"}, ("applicant", "applicant")),
+        ({"mode": "award"}, ("applicant", "applicant")),
+        ({"mode": "deduct"}, ("provider", "provider")),
+        ({"claimant": "applicant"}, ("applicant", "applicant")),
+        ({"claimant": "applicant", "payee": "provider"}, ("applicant", "provider")),
+    ]:
+        read = documents.load(scheme(redeem=redeem)).terms.redeem
+        assert (read.claimant, read.payee) == parties
+
+
+def test_the_last_second_of_an_intake_window_counts_and_the_next_does_not():
+    terms = documents.load(scheme(windows=[{"from": "2025-04-17", "to": "2025-05-15T17:00"}])).terms
+    last = datetime(2025, 5, 15, 16, 59, 59, tzinfo=ZoneInfo("Asia/Shanghai"))
+    assert terms.takes_applications(last)
+    assert not terms.takes_applications(last + timedelta(seconds=1))
+    assert not terms.takes_applications(datetime(2025, 4, 16, 15, 59, 59, tzinfo=UTC))
+    assert terms.takes_applications(datetime(2025, 4, 16, 16, tzinfo=UTC))
+
+
+def test_a_bare_last_day_of_a_window_counts_whole():
+    [window] = documents.load(scheme(windows=[{"from": "2025-09-01", "to": "2025-09-30"}])).terms.windows
+    assert window.ends.isoformat() == "2025-10-01T00:00:00+08:00"
+
+
+def test_the_stages_of_a_review_are_read_with_the_action_of_their_role():
+    workflow = [
+        {"stage": "初审", "level": "district", "sla_days": 5},
+        {"stage": "专家评审", "role": "expert", "quorum": 3, "returns_to": "初审"},
+        {"stage": "集体决策", "role": "collective", "returns_to": "applicant"},
+    ]
+    assert documents.load(scheme(workflow=workflow)).terms.workflow == (
+        Stage("初审", "reviewer", "district", "check", 5),
+        Stage("专家评审", "expert", action="score", quorum=3, returns_to="初审"),
+        Stage("集体决策", "collective", action="decide"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "allowed"),
+    [
+        (scheme(workflow=[{"stage": "a"}]), "workflow[0].action", "decide in the last stage"),
+        (
+            scheme(workflow=[{"stage": "a", "role": "approver"}, {"stage": "b", "role": "approver"}]),
+            "workflow[0].action",
+            "decide in the last stage",
+        ),
+        (
+            scheme(workflow=[{"stage": "a"}, {"stage": "a", "action": "decide"}]),
+            "workflow[1].stage",
+            "a value no other item has",
+        ),
+        (
+            scheme(workflow=[{"stage": "a", "action": "decide", "returns_to": "b"}]),
+            "workflow[0].returns_to",
+            "applicant, or an earlier stage",
+        ),
+        (scheme(workflow=[{"stage": "a", "role": "boss"}]), "workflow[0].role", "reviewer / expert / approver"),
+        (scheme(windows=[{"from": "2025-05-01", "to": "2025-04-30"}]), "windows[0].to", "a time after from"),
+        (scheme(voucher={"transferable": True}), "voucher.transferable", "false: a voucher is never transferable"),
+        (scheme(order="region_quota"), "region_quotas", "given with order region_quota"),
+        (scheme(region_quotas={"杭州": "1"}), "region_quotas", "given with order region_quota"),
+        (
+            scheme(order="region_quota", region_quotas={"杭州": "0.5", "宁波": "0.4"}),
+            "region_quotas",
+            "shares that add up to 1",
+        ),
+        (scheme(notice={"fields": ["shoe"]}), "notice.fields[0]", "number / applicant / programme"),
+    ],
+)
+def test_terms_that_cannot_be_carried_out_are_refused(document, path, allowed):
+    assert any(
+        at == path and what.startswith(allowed)
+        for at, _message, what in problems(documents.load, document, documents.BadProgramme)
+    )
 
 
 def test_what_is_missing_to_publish():
