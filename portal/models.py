@@ -2,5 +2,6 @@
 
 from portal.audit.models import Record
 from portal.organisations.models import ApiToken, Member, Organisation, User
+from portal.workdays.models import CalendarDay
 
-__all__ = ["ApiToken", "Member", "Organisation", "Record", "User"]
+__all__ = ["ApiToken", "CalendarDay", "Member", "Organisation", "Record", "User"]

@@ -46,6 +46,8 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "settlement.approved": pgettext_lazy("record", "审批结算批次"),
         "settlement.paid": pgettext_lazy("record", "登记结算付款"),
         "settlement.discarded": pgettext_lazy("record", "作废结算批次"),
+        "workdays.set": pgettext_lazy("record", "设定工作日历"),
+        "workdays.removed": pgettext_lazy("record", "恢复法定工作日历"),
         "organisation.registered": pgettext_lazy("record", "登记单位"),
         "member.added": pgettext_lazy("record", "加入成员"),
         "member.changed": pgettext_lazy("record", "修改成员角色"),
