@@ -59,6 +59,7 @@ NAVIGATION: tuple[Entry, ...] = (
         "work",
         frozenset({P.APPLICATION_REVIEW, P.APPLICATION_APPROVE}),
     ),
+    Entry(pgettext_lazy("list", "风险提示"), "flags", "work", frozenset({P.FLAG_DECIDE})),
     Entry(pgettext_lazy("list", "预约处理"), "booking_queue", "work", frozenset({P.BOOKING_DECIDE, P.SESSION_RECORD})),
     Entry(pgettext_lazy("list", "本单位仪器"), "my_instruments", "work", frozenset({P.INSTRUMENT_MANAGE})),
     Entry(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal.pages import payments, settlements, wallet
+from portal.pages import flags, payments, settlements, wallet
 
 urlpatterns = [
+    path("flags/", flags.desk, name="flags"),
+    path("flags/<int:flag_id>/", flags.flag, name="flag"),
     path("wallet/", wallet.purses, name="wallet"),
     path("wallet/<str:number>/", wallet.voucher, name="voucher"),
     path("payments/", payments.payments, name="payments"),
