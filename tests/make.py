@@ -24,7 +24,7 @@ from scheduler.bookings.models import Booking
 from scheduler.resources import rules as resource_rules
 from scheduler.resources import services as resources
 from scheduler.resources.models import Cluster, Partition, Rate, Resource
-from vouchers.issuance import facts
+from vouchers.issuance import facts, reviewing
 from vouchers.issuance import services as issuance
 from vouchers.issuance.models import Application, Voucher
 from vouchers.programmes import services as programmes
@@ -188,10 +188,35 @@ def application(w: World, version: ProgrammeVersion, *, now: datetime = NOW, **c
 
 
 def voucher(w: World, version: ProgrammeVersion | None = None, *, now: datetime = NOW, **changes: Any) -> Voucher:
-    """Apply, endorse and approve: by default a voucher of 100,000 yuan that pays half."""
+    """Apply and pass both stages: by default a voucher of 100,000 yuan that pays half."""
     case = application(w, version or programme(w, now=now), now=now, **changes)
-    case = issuance.endorse(actor=w.reviewer, application=case, amount=None, note="", now=now)
-    return issuance.approve(actor=w.approver, application=case, now=now)
+    return approved(w, passed(w, case, now=now), now=now)
+
+
+def passed(
+    w: World, case: Application, *, by: Actor | None = None, amount: Money | None = None, now: datetime = NOW
+) -> Application:
+    """Pass the stage a case stands at, by default as the reviewer."""
+    verdict = reviewing.Verdict(amount=amount)
+    return reviewing.pass_stage(actor=by or w.reviewer, application=case, verdict=verdict, now=now)
+
+
+def approved(w: World, case: Application, *, by: Actor | None = None, now: datetime = NOW) -> Voucher:
+    """Pass the last stage of a case whose voucher is issued at once."""
+    done = passed(w, case, by=by or w.approver, now=now)
+    return Voucher.objects.get(application=done)
+
+
+def returned(w: World, case: Application, *, by: Actor | None = None, note: str, now: datetime = NOW) -> Application:
+    """Send a case back."""
+    verdict = reviewing.Verdict(note=note)
+    return reviewing.return_case(actor=by or w.reviewer, application=case, verdict=verdict, now=now)
+
+
+def refused(w: World, case: Application, *, by: Actor | None = None, note: str, now: datetime = NOW) -> Application:
+    """Refuse a case."""
+    verdict = reviewing.Verdict(note=note)
+    return reviewing.refuse(actor=by or w.reviewer, application=case, verdict=verdict, now=now)
 
 
 def instrument_values(**changes: Any) -> resources.InstrumentValues:

@@ -3,7 +3,7 @@
 from vouchers.charges.models import Charge
 from vouchers.evidence.models import EvidenceFile
 from vouchers.flags.models import Flag
-from vouchers.issuance.models import Application, Voucher
+from vouchers.issuance.models import Application, StageDecision, Voucher
 from vouchers.ledger.models import *  # noqa: F403
 from vouchers.payments.models import Payment
 from vouchers.programmes.models import Budget, Programme, ProgrammeVersion
@@ -20,5 +20,6 @@ __all__ = [
     "ProgrammeVersion",
     "SettlementBatch",
     "SettlementLine",
+    "StageDecision",
     "Voucher",
 ]

@@ -114,7 +114,11 @@ def applications(*, since: datetime) -> Iterator[Noticed]:
     by_name = {tie.organisation: tie for tie in ties.values()}
     history: dict[int, list[Application]] = defaultdict(list)
     awarded: dict[int, list[tuple[str, Ties]]] = defaultdict(list)
-    for other in Application.objects.select_related("version__programme", "organisation").order_by("pk"):
+    for other in (
+        Application.objects.exclude(submitted_at=None)
+        .select_related("version__programme", "organisation")
+        .order_by("pk")
+    ):
         history[other.organisation_id].append(other)
         if other.amount_fen and other.organisation_id in ties:
             awarded[other.version.programme_id].append((other.number, ties[other.organisation_id]))
@@ -132,7 +136,7 @@ def _about(
 ) -> Iterator[Noticed]:
     own = ties.get(row.organisation_id)
     contract = _contract(row)
-    if own is None or contract is None:
+    if own is None or contract is None or row.submitted_at is None:
         return
     others = [found for other in history if other.pk != row.pk and (found := _contract(other)) is not None]
     findings: list[Finding | None] = [

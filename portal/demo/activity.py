@@ -22,7 +22,7 @@ from scheduler.bookings.models import Booking
 from scheduler.jobs import rules as job_rules
 from scheduler.jobs import services as jobs
 from scheduler.resources.models import Partition, Resource
-from vouchers.issuance import facts
+from vouchers.issuance import facts, reviewing
 from vouchers.issuance import services as issuance
 from vouchers.issuance.models import Voucher
 from vouchers.payments import services as payments
@@ -110,9 +110,11 @@ def issue_vouchers(story: Story) -> None:
         )
         if firm == "lishui":
             continue
-        issuance.endorse(actor=reviewer, application=case, amount=None, note="", now=then + timedelta(days=2))
+        verdict = reviewing.Verdict()
+        reviewing.pass_stage(actor=reviewer, application=case, verdict=verdict, now=then + timedelta(days=2))
         if firm != "zhoushan":
-            story.vouchers[firm] = issuance.approve(actor=approver, application=case, now=then + timedelta(days=3))
+            done = reviewing.pass_stage(actor=approver, application=case, verdict=verdict, now=then + timedelta(days=3))
+            story.vouchers[firm] = done.voucher
     wanted = issuance.Wanted(
         version=story.programmes["zj-compute-2026"],
         contract=_contract(

@@ -176,8 +176,8 @@ class Journey:
             "related": False,
         }
         case = firm.call("POST", "/applications", {"programme": code, "contract": contract})
-        self.person("chushen").call("POST", f"/applications/{case['number']}/endorse", {})
-        done = self.person("shenpi").call("POST", f"/applications/{case['number']}/approve")
+        self.person("chushen").call("POST", f"/applications/{case['number']}/pass", {})
+        done = self.person("shenpi").call("POST", f"/applications/{case['number']}/pass", {})
         voucher = firm.call("GET", f"/vouchers/{done['voucher'] or done['number']}")
         self.say(
             f"2. 申请 {case['number']}：合同 ¥50,000.00 → 测算 ¥{case['amount']['yuan']}；初审、审批后发券"

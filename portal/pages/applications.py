@@ -9,7 +9,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
@@ -21,7 +21,7 @@ from portal.pages.acts import attempt_on
 from portal.pages.labels import label_of
 from portal.pages.shell import EXPORT_LIMIT, actor_of, csv_response, listing, needs, page, wants_csv
 from portal.pages.templatetags.show import bilingual
-from vouchers.issuance import access, services
+from vouchers.issuance import access, queries, services
 from vouchers.issuance.models import Application
 from vouchers.issuance.rules import TRANSITIONS, ApplicationAction, ApplicationState
 from vouchers.programmes.access import scheme_of
@@ -75,7 +75,7 @@ def _csv(rows: Any) -> HttpResponse:
                 row.contract_number,
                 label_of("application", row.state)[1],
                 Money(row.amount_fen).yuan(),
-                timezone.localtime(row.submitted_at).isoformat(timespec="minutes"),
+                timezone.localtime(row.submitted_at).isoformat(timespec="minutes") if row.submitted_at else "",
                 row.voucher.number if hasattr(row, "voucher") else "",
             ]
             for row in rows
@@ -115,18 +115,21 @@ def _shown(
 
 def _steps(application: Application) -> list[tuple[str, str]]:
     """Return the stages of an application with the class each is drawn in."""
-    names = [gettext("提交"), gettext("初审"), gettext("审批"), gettext("发券")]
+    stages = [gettext(stage.stage) for stage in queries.stages(application.version)]
+    names = [gettext("提交"), *stages, pgettext("stage", "发放")]
     state = ApplicationState(application.state)
-    reached = {
-        ApplicationState.SUPPLEMENT: 0,
-        ApplicationState.SUBMITTED: 1,
-        ApplicationState.REVIEWED: 2,
-        ApplicationState.ISSUED: 4,
-        ApplicationState.REFUSED: 2 if application.reviewed_by_id else 1,
-        ApplicationState.WITHDRAWN: 2 if application.reviewed_by_id else 1,
-    }[state]
     ended = state in {ApplicationState.REFUSED, ApplicationState.WITHDRAWN}
-    marks = ["done" if at < reached else ("bad" if ended else "now") if at == reached else "" for at in range(4)]
+    if state in {ApplicationState.DRAFT, ApplicationState.SUPPLEMENT}:
+        reached = 0
+    elif state in {ApplicationState.ISSUED, ApplicationState.PAID}:
+        reached = len(names)
+    elif state is ApplicationState.REVIEW or ended or state is ApplicationState.APPEAL:
+        reached = 1 + application.stage
+    else:
+        reached = len(names) - 1
+    marks = [
+        "done" if at < reached else ("bad" if ended else "now") if at == reached else "" for at in range(len(names))
+    ]
     return list(zip(names, marks, strict=True))
 
 

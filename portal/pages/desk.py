@@ -87,19 +87,18 @@ def _bookings_to_decide(actor: Actor, _now: datetime) -> Iterator[Task]:
         yield Task(gettext("确认预约"), which, reverse("booking_queue"), since=row.created_at, by=row.starts_at)
 
 
-def _cases(actor: Actor, state: ApplicationState, what: str) -> Iterator[Task]:
-    for row in issuance.cases(actor).filter(state=state.value).order_by("submitted_at")[:SHOWN]:
-        if actor.user_id not in {row.submitted_by_id, row.reviewed_by_id}:
-            which = f"{row.number} {bilingual(row.organisation)} {Money(row.amount_fen)}"
-            yield Task(what, which, reverse("case", args=[row.number]), since=row.submitted_at)
+def _cases_to_decide(actor: Actor, permission: Permission, what: str) -> Iterator[Task]:
+    for row in issuance.cases_at(actor, permission).order_by("submitted_at")[:SHOWN]:
+        which = f"{row.number} {bilingual(row.organisation)} {Money(row.amount_fen)}"
+        yield Task(what, which, reverse("case", args=[row.number]), since=row.submitted_at, by=row.due_at)
 
 
 def _cases_to_review(actor: Actor, _now: datetime) -> Iterator[Task]:
-    return _cases(actor, ApplicationState.SUBMITTED, gettext("初审申请"))
+    return _cases_to_decide(actor, Permission.APPLICATION_REVIEW, gettext("审核申请"))
 
 
 def _cases_to_approve(actor: Actor, _now: datetime) -> Iterator[Task]:
-    return _cases(actor, ApplicationState.REVIEWED, gettext("审批申请"))
+    return _cases_to_decide(actor, Permission.APPLICATION_APPROVE, gettext("审批申请"))
 
 
 def _drafts_to_publish(actor: Actor, _now: datetime) -> Iterator[Task]:

@@ -68,7 +68,13 @@ def _plain(words: Mapping[str, str]) -> Words:
 
 LABELS: Final[Mapping[str, Words]] = MappingProxyType(
     {
-        "application": _states(Application.State, ok="issued", wait="supplement submitted reviewed", bad="refused"),
+        "application": _states(
+            Application.State,
+            ok="issued paid",
+            go="decided noticed granted",
+            wait="supplement review waiting objection appeal",
+            bad="refused",
+        ),
         "voucher": _states(Voucher.State, ok="active"),
         "programme": _states(ProgrammeVersion.State, ok="published", wait="suspended"),
         "charge": _states(Charge.State, ok="captured", go="held"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django import forms
 from django.contrib import messages
-from django.db.models import Count
+from django.db.models import Count, Exists, OuterRef, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
@@ -19,9 +21,11 @@ from portal.pages import casework
 from portal.pages.acts import attempt_on
 from portal.pages.fields import YuanField
 from portal.pages.shell import act_of, actor_of, listing, needs, page
-from vouchers.issuance import access, services
-from vouchers.issuance.models import Application
-from vouchers.issuance.rules import ApplicationState
+from vouchers.issuance import access, queries, reviewing
+from vouchers.issuance.models import Application, StageDecision
+from vouchers.issuance.reviewing import Verdict
+from vouchers.issuance.rules import CLOSED, ApplicationState
+from vouchers.issuance.workflow import PERMISSION, StageRole
 
 SORTS = {
     "number": ["pk"],
@@ -29,14 +33,22 @@ SORTS = {
     "amount": ["amount_fen"],
     "organisation": ["organisation__name"],
 }
-TABS = {
-    "submitted": (_("待初审"), [ApplicationState.SUBMITTED.value]),
-    "reviewed": (_("待审批"), [ApplicationState.REVIEWED.value]),
-    "returned": (_("待企业补充"), [ApplicationState.SUPPLEMENT.value]),
-    "closed": (
-        _("已办结"),
-        [ApplicationState.ISSUED.value, ApplicationState.REFUSED.value, ApplicationState.WITHDRAWN.value],
+S = ApplicationState
+TABS: dict[str, tuple[Any, Q]] = {
+    "review": (
+        _("待审核"),
+        Q(state=S.REVIEW.value, role__in=[StageRole.REVIEWER.value, StageRole.EXPERT.value]),
     ),
+    "approval": (
+        _("待审批"),
+        Q(state=S.REVIEW.value, role__in=[StageRole.APPROVER.value, StageRole.COLLECTIVE.value]),
+    ),
+    "returned": (_("待企业补充"), Q(state=S.SUPPLEMENT.value)),
+    "decided": (
+        _("待发放"),
+        Q(state__in=[S.WAITING.value, S.DECIDED.value, S.NOTICED.value, S.OBJECTION.value, S.GRANTED.value]),
+    ),
+    "closed": (_("已办结"), Q(state__in=[state.value for state in CLOSED])),
 }
 DECIDERS = access.DECIDERS
 
@@ -45,15 +57,16 @@ DECIDERS = access.DECIDERS
 def queue(request: HttpRequest) -> HttpResponse:
     """List the department's cases by what they wait for; the longest waiting first."""
     actor = actor_of(request)
-    default = "submitted" if actor.may(Permission.APPLICATION_REVIEW) else "reviewed"
+    default = "review" if actor.may(Permission.APPLICATION_REVIEW) else "approval"
     tab = request.GET.get("tab", default)
     if tab not in TABS:
         tab = default
     cases = access.cases(actor)
-    counts = dict(cases.order_by().values_list("state").annotate(Count("pk")))
+    counts = cases.order_by().aggregate(**{name: Count("pk", filter=which) for name, (_label, which) in TABS.items()})
+    decided = StageDecision.objects.filter(application=OuterRef("pk"), person_id=actor.user_id)
     found = listing(
         request,
-        cases.filter(state__in=TABS[tab][1]),
+        cases.filter(TABS[tab][1]).annotate(had_part=Exists(decided)),
         sorts=SORTS,
         default="submitted" if tab != "closed" else "-number",
     )
@@ -63,9 +76,7 @@ def queue(request: HttpRequest) -> HttpResponse:
         {
             "listing": found,
             "tab": tab,
-            "tabs": [
-                (name, label, sum(counts.get(state, 0) for state in states)) for name, (label, states) in TABS.items()
-            ],
+            "tabs": [(name, label, counts[name]) for name, (label, _which) in TABS.items()],
             "actor": actor,
         },
     )
@@ -74,7 +85,7 @@ def queue(request: HttpRequest) -> HttpResponse:
 class DecideForm(forms.Form):
     """What a decider says: the amount, and a note the applicant will read."""
 
-    amount = YuanField(label=_("审定金额（元）"), required=False, help_text=_("可以低于测算金额，不能高于它。"))
+    amount = YuanField(label=_("审定金额（元）"), required=False, help_text=_("可以调低，不能调高。"))
     note = forms.CharField(
         label=_("意见"),
         required=False,
@@ -112,37 +123,37 @@ def case(request: HttpRequest, number: str) -> HttpResponse:
 def _decide(request: HttpRequest, application: Application, form: DecideForm) -> tuple[str, Explained | None]:
     """Do what was pressed; return the sentence to say, or what went wrong."""
     actor, now = actor_of(request), timezone.now()
-    act = act_of(request, "endorse", "approve", "return", "refuse")
-    note = form.cleaned_data["note"]
-    number = {"number": application.number}
-    if act == "approve":
-        voucher, error = attempt_on(
-            "application", lambda: services.approve(actor=actor, application=application, now=now)
-        )
-        said = (
-            ""
-            if error
-            else gettext("%(number)s 已批准，券 %(voucher)s 已发放。") % {**number, "voucher": voucher.number}
-        )
-        return said, error
-    if act == "return":
-        _case, error = attempt_on(
-            "application",
-            lambda: services.return_to_applicant(actor=actor, application=application, note=note, now=now),
-        )
-        return gettext("%(number)s 已退回企业补充，预留额度已释放。") % number, error
-    if act == "refuse":
-        _case, error = attempt_on(
-            "application", lambda: services.refuse(actor=actor, application=application, note=note, now=now)
-        )
-        return gettext("%(number)s 不予通过，预留额度已释放。") % number, error
-    _case, error = attempt_on(
-        "application",
-        lambda: services.endorse(
-            actor=actor, application=application, amount=form.cleaned_data["amount"], note=note, now=now
-        ),
+    act = act_of(request, "pass", "return", "refuse")
+    verdict = Verdict(
+        amount=form.cleaned_data["amount"] if act == "pass" else None,
+        note=form.cleaned_data["note"],
+        seen=request.POST.get("seen", ""),
     )
-    return gettext("%(number)s 已通过初审，转另一位同事审批。") % number, error
+    verbs = {"pass": reviewing.pass_stage, "return": reviewing.return_case, "refuse": reviewing.refuse}
+    done, error = attempt_on(
+        "application", lambda: verbs[act](actor=actor, application=application, verdict=verdict, now=now)
+    )
+    return ("" if error else _said(done)), error
+
+
+def _said(application: Application) -> str:
+    """Say where a case went."""
+    voucher = getattr(application, "voucher", None)
+    number = {"number": application.number}
+    if voucher is not None:
+        return gettext("%(number)s 已批准，券 %(voucher)s 已发放。") % {**number, "voucher": voucher.number}
+    match ApplicationState(application.state):
+        case S.SUPPLEMENT:
+            return gettext("%(number)s 已退回企业补充，预留额度已释放。") % number
+        case S.REFUSED:
+            return gettext("%(number)s 不予通过，预留额度已释放。") % number
+        case S.REVIEW:
+            return gettext("%(number)s 已办理，下一环节：%(stage)s。") % {
+                **number,
+                "stage": queries.stage_name(application),
+            }
+        case _other:
+            return gettext("%(number)s 已审定，等待后续公示或发放。") % number
 
 
 def _case_page(
@@ -154,8 +165,8 @@ def _case_page(
     status: int = 200,
 ) -> HttpResponse:
     actor = actor_of(request)
-    state = application.state
-    had_part = actor.user_id in {application.submitted_by_id, application.reviewed_by_id}
+    in_review = application.state == S.REVIEW.value
+    needed = PERMISSION[StageRole(application.role)] if in_review else None
     return page(
         request,
         "applications/case.html",
@@ -168,9 +179,10 @@ def _case_page(
             "events": casework.timeline(application, actor),
             "form": form,
             "error": error,
-            "may_review": state == ApplicationState.SUBMITTED.value and actor.may(Permission.APPLICATION_REVIEW),
-            "may_approve": state == ApplicationState.REVIEWED.value and actor.may(Permission.APPLICATION_APPROVE),
-            "had_part": had_part,
+            "stage": queries.stage_name(application),
+            "seen": reviewing.seen_of(application),
+            "may_decide": needed is not None and actor.may(needed),
+            "had_part": in_review and actor.user_id is not None and queries.had_part(application, actor.user_id),
         },
         status=status,
     )

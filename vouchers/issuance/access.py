@@ -7,6 +7,8 @@ from django.db.models import Q, QuerySet
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden, NotFound
 from vouchers.issuance.models import Application, Voucher
+from vouchers.issuance.rules import ApplicationState
+from vouchers.issuance.workflow import PERMISSION
 
 RELATED = (
     "version",
@@ -33,6 +35,17 @@ def cases(actor: Actor) -> QuerySet[Application]:
     if not any(actor.may(permission) for permission in DECIDERS):
         raise Forbidden
     return Application.objects.filter(version__programme__department_id=actor.organisation_id).select_related(*RELATED)
+
+
+def cases_at(actor: Actor, permission: Permission) -> QuerySet[Application]:
+    """Return the department's cases at a stage of `permission` that the actor may decide: no part in them so far."""
+    roles = [role.value for role, needed in PERMISSION.items() if needed is permission]
+    return (
+        cases(actor)
+        .filter(state=ApplicationState.REVIEW.value, role__in=roles)
+        .exclude(submitted_by_id=actor.user_id)
+        .exclude(decisions__person_id=actor.user_id)
+    )
 
 
 def get_application(actor: Actor, number: str) -> Application:

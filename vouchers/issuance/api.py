@@ -33,8 +33,9 @@ from portal.wire import (
     paged,
     problems,
 )
-from vouchers.issuance import access, facts, services
+from vouchers.issuance import access, facts, queries, reviewing, services
 from vouchers.issuance.models import Application, Voucher
+from vouchers.issuance.reviewing import Verdict
 from vouchers.issuance.rules import ApplicationState, VoucherState
 from vouchers.ledger import queries as ledger
 from vouchers.ledger.chart import ACCOUNT_KINDS, JOURNAL_KINDS, AccountKind, JournalKind
@@ -87,17 +88,25 @@ class CompleteIn(StrictIn):
     stated: Facts
 
 
-class EndorseIn(StrictIn):
-    """`amount` only to lower the computed one."""
+class PassIn(StrictIn):
+    """`amount` only to lower what came to the stage; `seen` as the case showed it, to decide on nothing else."""
 
     amount: MoneyIn | None = None
     note: Annotated[Block, Field(max_length=300)] = ""
+    seen: Annotated[str, Field(max_length=40)] = ""
+
+    def value(self) -> Verdict:
+        return Verdict(amount=self.amount.value() if self.amount else None, note=self.note, seen=self.seen)
 
 
 class NoteIn(StrictIn):
     """Why; the applicant reads it."""
 
     note: Annotated[Block, Field(max_length=300)]
+    seen: Annotated[str, Field(max_length=40)] = ""
+
+    def value(self) -> Verdict:
+        return Verdict(note=self.note, seen=self.seen)
 
 
 class ApplicationOut(Schema):
@@ -111,11 +120,16 @@ class ApplicationOut(Schema):
     contract_number: str
     state: ApplicationState
     state_label: str
+    stage: str
+    """Name of the stage a case in `review` stands at."""
+    role: str
+    due_at: datetime | None
+    seen: str
     computed: MoneyOut
     amount: MoneyOut
     note: str
     voucher: str | None
-    submitted_at: datetime
+    submitted_at: datetime | None
     decided_at: datetime | None
 
 
@@ -160,7 +174,7 @@ class MovementOut(Schema):
 
 
 class ApplicationFilter(Cursor):
-    """``?state=submitted`` is the reviewer's queue."""
+    """``?state=review`` is what the deciders have before them."""
 
     state: ApplicationState | None = None
 
@@ -182,6 +196,10 @@ def _shown(application: Application) -> dict[str, Any]:
         "contract_number": application.contract_number,
         "state": application.state,
         "state_label": application.get_state_display(),
+        "stage": queries.stage_name(application),
+        "role": application.role,
+        "due_at": application.due_at,
+        "seen": reviewing.seen_of(application),
         "computed": money(application.computed_fen),
         "amount": money(application.amount_fen),
         "note": application.note,
@@ -269,45 +287,39 @@ def withdraw(request: ActorRequest, number: Number) -> dict[str, Any]:
     return _act(request, number, lambda case, now: services.withdraw(actor=request.actor, application=case, now=now))
 
 
-@applications.post("/{number}/endorse", response={200: ApplicationDetailOut, **problems(404, 409)})
-def endorse(request: ActorRequest, number: Number, payload: EndorseIn) -> dict[str, Any]:
-    """Pass the first check, with the computed amount or less."""
-    amount = payload.amount.value() if payload.amount else None
+@applications.post("/{number}/pass", response={200: ApplicationDetailOut, **problems(404, 409)})
+def pass_stage(request: ActorRequest, number: Number, payload: PassIn) -> dict[str, Any]:
+    """Pass the stage the case stands at, with its amount or less; after the last one it is decided.
+
+    Where nothing is left to wait for, the voucher is issued at once: its number is in the answer.
+    """
     return _act(
         request,
         number,
-        lambda case, now: services.endorse(
-            actor=request.actor, application=case, amount=amount, note=payload.note, now=now
-        ),
+        lambda case, now: reviewing.pass_stage(actor=request.actor, application=case, verdict=payload.value(), now=now),
     )
 
 
 @applications.post("/{number}/return", response={200: ApplicationDetailOut, **problems(404, 409)})
-def return_to_applicant(request: ActorRequest, number: Number, payload: NoteIn) -> dict[str, Any]:
-    """Send a case back for more facts; its reservation is released."""
+def return_case(request: ActorRequest, number: Number, payload: NoteIn) -> dict[str, Any]:
+    """Send a case back for more facts, or to the earlier stage the programme names."""
     return _act(
         request,
         number,
-        lambda case, now: services.return_to_applicant(
-            actor=request.actor, application=case, note=payload.note, now=now
+        lambda case, now: reviewing.return_case(
+            actor=request.actor, application=case, verdict=payload.value(), now=now
         ),
     )
 
 
 @applications.post("/{number}/refuse", response={200: ApplicationDetailOut, **problems(404, 409)})
 def refuse(request: ActorRequest, number: Number, payload: NoteIn) -> dict[str, Any]:
-    """Refuse at either stage, with a reason; its reservation is released."""
+    """Refuse at any stage, with a reason; its reservation is released."""
     return _act(
         request,
         number,
-        lambda case, now: services.refuse(actor=request.actor, application=case, note=payload.note, now=now),
+        lambda case, now: reviewing.refuse(actor=request.actor, application=case, verdict=payload.value(), now=now),
     )
-
-
-@applications.post("/{number}/approve", response={200: ApplicationDetailOut, **problems(404, 409)})
-def approve(request: ActorRequest, number: Number) -> dict[str, Any]:
-    """Approve as a second person: the voucher is issued, its number is in the answer."""
-    return _act(request, number, lambda case, now: services.approve(actor=request.actor, application=case, now=now))
 
 
 def _voucher(voucher: Voucher, balances: Mapping[int, ledger.AccountBalance]) -> dict[str, Any]:

@@ -7,21 +7,24 @@ from datetime import date
 from fractions import Fraction
 from typing import Any
 
+from django.db.models import Max
+from django.utils.translation import gettext
+
 from portal.kernel.money import Money
 from portal.organisations.models import Organisation
-from vouchers.issuance import facts
+from vouchers.issuance import facts, rules, workflow
 from vouchers.issuance.models import Application
-from vouchers.issuance.rules import ApplicationState
+from vouchers.issuance.workflow import ReviewAction
 from vouchers.ledger import queries as ledger
 from vouchers.programmes import rules as engine
 from vouchers.programmes.access import catalogue, scheme_of
 from vouchers.programmes.decisions import Decision
 from vouchers.programmes.models import Budget, ProgrammeVersion
 from vouchers.programmes.requests import load_request
-from vouchers.programmes.schemes import Programme
+from vouchers.programmes.schemes import PoolShort, Programme
+from vouchers.programmes.terms import AwardOrder, Stage
 
-COUNTED = (ApplicationState.SUBMITTED.value, ApplicationState.REVIEWED.value, ApplicationState.ISSUED.value)
-"""Applications whose amount counts against caps: reserved or issued."""
+COUNTED = tuple(state.value for state in rules.COUNTED)
 
 SERVICES = {"test": "instrument_use"}
 """Cost kinds of a programme file that the portal sells under another service class."""
@@ -90,7 +93,7 @@ def request_for(
         contract=contract,
         stated=stated,
         history=awards_of(organisation_id),
-        pool=pool_of(version),
+        pool=None if is_batch(version) else pool_of(version),
         today=today,
     )
     request["provider"].update(registered_provider(request["provider"]["name"]))
@@ -115,7 +118,67 @@ def with_facts(application: Application, *, stated: Mapping[str, Any]) -> dict[s
 def with_pool(application: Application) -> dict[str, Any]:
     """Return the application's request with the pool and the history as they are now."""
     history = facts.history_json(awards_of(application.organisation_id, besides=application.pk))
-    return {**application.request, "pool": pool_of(application.version).yuan(), "history": history}
+    request = {**application.request, "history": history}
+    if is_batch(application.version):
+        request.pop("pool", None)
+        return request
+    return {**request, "pool": pool_of(application.version).yuan()}
+
+
+def stages(version: ProgrammeVersion) -> tuple[Stage, ...]:
+    """Return the stages a case of this version goes through."""
+    return scheme_of(version).terms.workflow or workflow.DEFAULT
+
+
+def stage_name(application: Application) -> str:
+    """Return the name of the stage a case under review stands at; empty elsewhere."""
+    if application.state != rules.ApplicationState.REVIEW.value:
+        return ""
+    return gettext(stages(application.version)[application.stage].stage)
+
+
+def is_batch(version: ProgrammeVersion) -> bool:
+    """Say whether awards are fixed together for a batch, so that an application alone reserves nothing."""
+    return scheme_of(version).terms.order is not AwardOrder.FIRST_COME
+
+
+def notice_days(version: ProgrammeVersion) -> int:
+    """Return how many working days a decision is public before it is carried out; 0 = none."""
+    return scheme_of(version).terms.notice.min_working_days
+
+
+def last_place(version_id: int) -> int:
+    """Return the last place given in a version's first-come order; 0 = none yet."""
+    return Application.objects.filter(version_id=version_id).aggregate(last=Max("place"))["last"] or 0
+
+
+def may_reserve(application: Application, amount: Money) -> bool:
+    """Say whether the case reserves now: not in a batch order, nor behind or in the queue of a pool that was short."""
+    if is_batch(application.version):
+        return False
+    if scheme_of(application.version).pool_short is not PoolShort.QUEUE:
+        return True
+    queued = Application.objects.filter(
+        version_id=application.version_id,
+        reserve_hold_id__isnull=True,
+        state__in=[rules.ApplicationState.REVIEW.value, rules.ApplicationState.WAITING.value],
+    ).exclude(pk=application.pk)
+    return amount <= pool_of(application.version) and not queued.exists()
+
+
+def passed_by(application: Application) -> list[int | None]:
+    """Return who has passed the case's present stage in its present turn."""
+    return list(
+        application.decisions.filter(
+            turn=application.turn, stage=application.stage, action=ReviewAction.PASS.value
+        ).values_list("person_id", flat=True)
+    )
+
+
+def had_part(application: Application, user_id: int) -> bool:
+    """Say whether the person has decided another stage of the case, or this one already in this turn."""
+    acts = application.decisions.filter(person_id=user_id)
+    return acts.exclude(stage=application.stage).exists() or acts.filter(turn=application.turn).exists()
 
 
 def bill_share(scheme: Programme, decision: Decision) -> Fraction:

@@ -13,10 +13,13 @@ from zoneinfo import ZoneInfo
 from portal.kernel.errors import Conflict, Forbidden, Invalid, noop
 
 __all__ = [
+    "CLOSED",
+    "COUNTED",
     "TRANSITIONS",
     "AmountRaised",
     "ApplicationAction",
     "ApplicationState",
+    "MovedOn",
     "NotOpen",
     "SamePerson",
     "VoucherState",
@@ -29,38 +32,95 @@ BEIJING = ZoneInfo("Asia/Shanghai")
 
 
 class ApplicationState(StrEnum):
+    """Where a case stands. `review` says at which stage by `Application.stage`; see `workflow`."""
+
+    DRAFT = "draft"
     SUPPLEMENT = "supplement"
-    SUBMITTED = "submitted"
-    REVIEWED = "reviewed"
+    REVIEW = "review"
+    WAITING = "waiting"
+    DECIDED = "decided"
+    NOTICED = "noticed"
+    OBJECTION = "objection"
+    GRANTED = "granted"
     ISSUED = "issued"
+    PAID = "paid"
     REFUSED = "refused"
+    APPEAL = "appeal"
     WITHDRAWN = "withdrawn"
 
 
 class ApplicationAction(StrEnum):
+    SUBMIT = "submit"
+    ASK = "ask"
+    """The rules lack facts: the applicant is asked for them."""
     COMPLETE = "complete"
-    ENDORSE = "endorse"
-    APPROVE = "approve"
+    PASS = "pass"  # noqa: S105  no secret
+    """One person passes a stage; with the quorum, the case goes on to the next."""
+    SEND_BACK = "send_back"
     RETURN = "return"
     REFUSE = "refuse"
+    AWAIT = "await"
+    """The last stage is passed; the award order is a batch's, or the pool is short and queued for."""
+    CONCLUDE = "conclude"
+    """The amount is final."""
+    NOTICE = "notice"
+    OBJECT = "object"
+    DISMISS = "dismiss"
+    UPHOLD = "uphold"
+    GRANT = "grant"
+    ISSUE = "issue"
+    PAY = "pay"
+    LAPSE = "lapse"
     WITHDRAW = "withdraw"
+    APPEAL = "appeal"
+    ADMIT = "admit"
 
 
 S, A = ApplicationState, ApplicationAction
 
 TRANSITIONS: Final[Mapping[tuple[ApplicationState, ApplicationAction], ApplicationState]] = MappingProxyType(
     {
-        (S.SUPPLEMENT, A.COMPLETE): S.SUBMITTED,
+        (S.DRAFT, A.SUBMIT): S.REVIEW,
+        (S.DRAFT, A.ASK): S.SUPPLEMENT,
+        (S.DRAFT, A.WITHDRAW): S.WITHDRAWN,
+        (S.SUPPLEMENT, A.COMPLETE): S.REVIEW,
+        (S.SUPPLEMENT, A.LAPSE): S.WITHDRAWN,
         (S.SUPPLEMENT, A.WITHDRAW): S.WITHDRAWN,
-        (S.SUBMITTED, A.ENDORSE): S.REVIEWED,
-        (S.SUBMITTED, A.RETURN): S.SUPPLEMENT,
-        (S.SUBMITTED, A.REFUSE): S.REFUSED,
-        (S.SUBMITTED, A.WITHDRAW): S.WITHDRAWN,
-        (S.REVIEWED, A.APPROVE): S.ISSUED,
-        (S.REVIEWED, A.REFUSE): S.REFUSED,
-        (S.REVIEWED, A.WITHDRAW): S.WITHDRAWN,
+        (S.REVIEW, A.PASS): S.REVIEW,
+        (S.REVIEW, A.SEND_BACK): S.REVIEW,
+        (S.REVIEW, A.RETURN): S.SUPPLEMENT,
+        (S.REVIEW, A.REFUSE): S.REFUSED,
+        (S.REVIEW, A.AWAIT): S.WAITING,
+        (S.REVIEW, A.CONCLUDE): S.DECIDED,
+        (S.REVIEW, A.WITHDRAW): S.WITHDRAWN,
+        (S.WAITING, A.CONCLUDE): S.DECIDED,
+        (S.WAITING, A.REFUSE): S.REFUSED,
+        (S.WAITING, A.WITHDRAW): S.WITHDRAWN,
+        (S.DECIDED, A.NOTICE): S.NOTICED,
+        (S.DECIDED, A.GRANT): S.GRANTED,
+        (S.DECIDED, A.WITHDRAW): S.WITHDRAWN,
+        (S.NOTICED, A.OBJECT): S.OBJECTION,
+        (S.NOTICED, A.GRANT): S.GRANTED,
+        (S.NOTICED, A.APPEAL): S.APPEAL,
+        (S.NOTICED, A.WITHDRAW): S.WITHDRAWN,
+        (S.OBJECTION, A.DISMISS): S.NOTICED,
+        (S.OBJECTION, A.UPHOLD): S.REFUSED,
+        (S.OBJECTION, A.WITHDRAW): S.WITHDRAWN,
+        (S.GRANTED, A.ISSUE): S.ISSUED,
+        (S.GRANTED, A.PAY): S.PAID,
+        (S.GRANTED, A.WITHDRAW): S.WITHDRAWN,
+        (S.REFUSED, A.APPEAL): S.APPEAL,
+        (S.APPEAL, A.ADMIT): S.REVIEW,
+        (S.APPEAL, A.REFUSE): S.REFUSED,
+        (S.APPEAL, A.WITHDRAW): S.WITHDRAWN,
     }
 )
+"""Source: the steps found in the published processes (武汉市资金管理办法 2025; 青岛市 2024 年度申报指南; 上海市科技创新券):
+district check, city re-check or experts, collective decision, public notice, then voucher or payment."""
+
+COUNTED: Final = (S.REVIEW, S.WAITING, S.DECIDED, S.NOTICED, S.OBJECTION, S.GRANTED, S.ISSUED, S.PAID)
+"""States whose amount counts against caps: reserved, issued or paid, or waiting for a batch to be decided."""
+CLOSED: Final = (S.ISSUED, S.PAID, S.REFUSED, S.WITHDRAWN)
 
 
 class VoucherState(StrEnum):
@@ -70,12 +130,17 @@ class VoucherState(StrEnum):
 
 class SamePerson(Forbidden):
     code = "application.same_person"
-    message = _("同一份申请的申请人、初审人和审批人须为不同的人。请由其他同事办理。")
+    message = _("同一份申请的申请人和各环节办理人须为不同的人。请由其他同事办理。")
+
+
+class MovedOn(Conflict):
+    code = "application.moved_on"
+    message = _("这份申请刚被其他人办理，或已不在您看到的环节。请刷新页面，查看最新状态。")
 
 
 class AmountRaised(Invalid):
     code = "application.amount_raised"
-    message = _("审定金额只能小于或等于测算金额 %(limit)s，且须大于零。")
+    message = _("审定金额只能小于或等于上一环节的金额 %(limit)s，且须大于零。")
 
 
 class NotOpen(Conflict):

@@ -102,7 +102,7 @@ def test_submitting_twice_makes_one_application(w, client, version):
     assert first.status_code == second.status_code == 302
     assert first["Location"] == second["Location"]
     application = Application.objects.get()
-    assert (application.state, application.amount_fen) == ("submitted", 5_000_000)
+    assert (application.state, application.amount_fen) == ("review", 5_000_000)
     receipt = text_of(client.get(first["Location"]))
     assert "申请已提交" in receipt
     assert "已为您预留 ¥50,000.00" in receipt
@@ -154,7 +154,7 @@ def test_an_incomplete_application_is_completed_and_reserved(w, client):
     assert bad.status_code == 422
     assert client.post(address, {"fact.applicant.major_accident_free_years": "5"}).status_code == 302
     application.refresh_from_db()
-    assert (application.state, application.amount_fen) == ("submitted", 2_000_000)
+    assert (application.state, application.amount_fen) == ("review", 2_000_000)
     assert made.status_code == 302
 
 
@@ -199,12 +199,12 @@ def test_three_people_make_a_voucher(w, client, version):
     assert "规则逐条核对" in text
     assert "¥100,000.00" in text
     assert raw_codes(text) == []
-    assert decide(client, application, "endorse", amount="80000").status_code == 302
-    assert decide(client, application, "approve").status_code == 403
-    assert decide(enter(client, w.approver), application, "approve").status_code == 302
+    assert decide(client, application, "pass", amount="80000").status_code == 302
+    assert decide(client, application, "pass").status_code == 403
+    assert decide(enter(client, w.approver), application, "pass").status_code == 302
     voucher = Voucher.objects.get()
     assert voucher.face_fen == 8_000_000
-    again = decide(client, application, "approve")
+    again = decide(client, application, "pass")
     assert again.status_code == 409
     assert "该记录现在是“已发券”" in text_of(again)
     assert Voucher.objects.count() == 1
@@ -213,11 +213,10 @@ def test_three_people_make_a_voucher(w, client, version):
 @pytest.mark.parametrize(
     ("act", "values", "status", "message"),
     [
-        ("endorse", {"amount": "100000.01"}, 422, "审定金额只能小于或等于测算金额 ¥100,000.00，且须大于零。"),
-        ("endorse", {"amount": "abc"}, 422, "金额“abc”无效"),
+        ("pass", {"amount": "100000.01"}, 422, "审定金额只能小于或等于上一环节的金额 ¥100,000.00，且须大于零。"),
+        ("pass", {"amount": "abc"}, 422, "金额“abc”无效"),
         ("return", {"note": " "}, 422, "请写明原因，申请单位会看到。"),
         ("refuse", {}, 422, "请写明原因，申请单位会看到。"),
-        ("approve", {}, 403, "您的角色不能执行此操作。"),
     ],
 )
 def test_a_wrong_decision_changes_nothing(w, client, version, act, values, status, message):
@@ -226,18 +225,18 @@ def test_a_wrong_decision_changes_nothing(w, client, version, act, values, statu
     assert response.status_code == status
     assert message in text_of(response)
     application.refresh_from_db()
-    assert (application.state, application.amount_fen) == ("submitted", 10_000_000)
+    assert (application.state, application.amount_fen) == ("review", 10_000_000)
 
 
 def test_one_person_cannot_do_both_steps(w, client, version):
     both = make.actor(w.department, make.roles.Role.REVIEWER, make.roles.Role.APPROVER)
     application = make.application(w, version)
     enter(client, both)
-    decide(client, application, "endorse")
-    refused = decide(client, application, "approve")
+    decide(client, application, "pass")
+    refused = decide(client, application, "pass")
     assert refused.status_code == 403
-    assert "同一份申请的申请人、初审人和审批人须为不同的人。" in text_of(refused)
-    assert "您已经办过这份申请的前一步" in text_of(client.get(reverse("case", args=[application.number])))
+    assert "同一份申请的申请人和各环节办理人须为不同的人。" in text_of(refused)
+    assert "您已经办过这份申请的另一环节" in text_of(client.get(reverse("case", args=[application.number])))
     assert Voucher.objects.count() == 0
 
 
@@ -246,11 +245,11 @@ def test_a_returned_case_tells_the_applicant_why(w, client, version):
     decide(enter(client, w.reviewer), application, "return", note="请补充合同附件。")
     page = text_of(enter(client, w.owner).get(reverse("application", args=[application.number])))
     assert "请补充合同附件。" in page
-    assert "退回补充" in page
+    assert "退回 李初审" in page
     again = client.post(reverse("application_complete", args=[application.number]))
     assert again.status_code == 302
     application.refresh_from_db()
-    assert application.state == "submitted"
+    assert application.state == "review"
 
 
 @pytest.mark.parametrize("who", ["owner", "researcher", "officer", "finance", "auditor"])

@@ -41,12 +41,12 @@ def tasks(client, actor):
 def test_each_person_sees_what_waits_for_them(w, client):
     version = make.programme(w, in_force=LONG)
     application = make.application(w, version)
-    assert tasks(client, w.reviewer) == ["初审申请"]
+    assert tasks(client, w.reviewer) == ["审核申请"]
     assert tasks(client, w.approver) == []
-    application = make.issuance.endorse(actor=w.reviewer, application=application, amount=None, note="", now=make.NOW)
+    application = make.passed(w, application)
     assert tasks(client, w.reviewer) == []
     assert tasks(client, w.approver) == ["审批申请"]
-    voucher = make.issuance.approve(actor=w.approver, application=application, now=make.NOW)
+    voucher = make.approved(w, application)
     made = make.booking(w, make.instrument(w), pay_with=voucher)
     assert tasks(client, w.keeper) == ["确认预约"]
     make.measured(w, made)

@@ -25,7 +25,7 @@ def case(w):
 
 class TestApplying:
     def test_reserves_what_the_rules_grant(self, w, case):
-        assert (case["state"], case["amount"]["yuan"], case["voucher"]) == ("submitted", "100000.00", None)
+        assert (case["state"], case["amount"]["yuan"], case["voucher"]) == ("review", "100000.00", None)
         assert case["decision"]["decision"] == "grant"
         assert case["request"]["contract"]["id"] == CONTRACT["number"]
         (pool,) = Caller(w.owner).get("/programmes/test-shared-2026").body["pools"]
@@ -66,7 +66,7 @@ class TestApplying:
         path = f"/applications/{case['number']}/complete"
         assert caller.post(path, {"stated": {"applicant.employees": 1.5}}).status == 422
         done = caller.post(path, {"stated": {"applicant.employees": 80}})
-        assert (done.status, done.body["state"]) == (200, "submitted")
+        assert (done.status, done.body["state"]) == (200, "review")
         assert caller.post(path, {"stated": {}}).code == "conflict.transition"
 
     def test_is_refused_while_the_programme_is_suspended(self, w):
@@ -79,13 +79,13 @@ class TestApplying:
 class TestDeciding:
     def test_issues_a_voucher_after_two_people(self, w, case):
         path = f"/applications/{case['number']}"
-        endorsed = Caller(w.reviewer).post(f"{path}/endorse", {"amount": {"yuan": "80000"}, "note": "核减"})
+        endorsed = Caller(w.reviewer).post(f"{path}/pass", {"amount": {"yuan": "80000"}, "note": "核减"})
         assert (endorsed.status, endorsed.body["state"], endorsed.body["amount"]["yuan"]) == (
             200,
-            "reviewed",
+            "review",
             "80000.00",
         )
-        approved = Caller(w.approver).post(f"{path}/approve")
+        approved = Caller(w.approver).post(f"{path}/pass", {})
         assert (approved.status, approved.body["state"]) == (200, "issued")
         voucher = Caller(w.owner).get(f"/vouchers/{approved.body['voucher']}").body
         assert (voucher["face"]["yuan"], voucher["available"]["yuan"], voucher["share"]) == (
@@ -93,11 +93,11 @@ class TestDeciding:
             "80000.00",
             "1/2",
         )
-        assert Caller(w.approver).post(f"{path}/approve").status in {403, 409}
+        assert Caller(w.approver).post(f"{path}/pass", {}).status in {403, 409}
         assert ledger.unaccounted_fen() == 0
 
     def test_never_raises_the_amount(self, w, case):
-        answer = Caller(w.reviewer).post(f"/applications/{case['number']}/endorse", {"amount": {"yuan": "100000.01"}})
+        answer = Caller(w.reviewer).post(f"/applications/{case['number']}/pass", {"amount": {"yuan": "100000.01"}})
         assert (answer.status, answer.code, list(answer.body["fields"])) == (
             422,
             "application.amount_raised",
@@ -106,8 +106,8 @@ class TestDeciding:
 
     def test_needs_a_second_person(self, w, case):
         both = Caller(make.actor(w.department, make.roles.Role.REVIEWER, make.roles.Role.APPROVER))
-        both.post(f"/applications/{case['number']}/endorse", {})
-        answer = both.post(f"/applications/{case['number']}/approve")
+        both.post(f"/applications/{case['number']}/pass", {})
+        answer = both.post(f"/applications/{case['number']}/pass", {})
         assert (answer.status, answer.code) == (403, "application.same_person")
         assert not Voucher.objects.exists()
 
@@ -116,7 +116,7 @@ class TestDeciding:
         assert reviewer.post(f"{path}/return", {"note": " "}).code == "application.note"
         returned = reviewer.post(f"{path}/return", {"note": "请补充合同盖章页"})
         assert (returned.body["state"], returned.body["note"]) == ("supplement", "请补充合同盖章页")
-        assert Caller(w.owner).post(f"{path}/complete", {"stated": {}}).body["state"] == "submitted"
+        assert Caller(w.owner).post(f"{path}/complete", {"stated": {}}).body["state"] == "review"
         refused = reviewer.post(f"{path}/refuse", {"note": "合同不实"})
         assert (refused.status, refused.body["state"]) == (200, "refused")
 
@@ -144,9 +144,7 @@ class TestSeeing:
 
     def test_is_a_queue_for_reviewers(self, w, case):
         caller = Caller(w.reviewer)
-        assert [row["number"] for row in caller.get("/applications", state="submitted").body["items"]] == [
-            case["number"]
-        ]
+        assert [row["number"] for row in caller.get("/applications", state="review").body["items"]] == [case["number"]]
         assert caller.get("/applications", state="issued").body["items"] == []
 
     def test_takes_as_many_queries_for_one_as_for_many(self, w, case):

@@ -57,18 +57,18 @@ def test_facts_brought_at_the_same_moment_cannot_pass_the_cap_together():
         assert sum(pool.map(complete, waiting)) == 15_000_000
 
 
-@pytest.mark.parametrize("step", ["endorse", "return", "refuse", "approve"])
+@pytest.mark.parametrize("step", ["pass", "return", "refuse", "approve"])
 def test_nobody_decides_a_case_of_an_organisation_they_belong_to(w, step):
     case = make.application(w, make.programme(w))
     if step == "approve":
-        services.endorse(actor=w.reviewer, application=case, amount=None, note="", now=make.NOW)
+        make.passed(w, case)
     judge = w.approver if step == "approve" else w.reviewer
     member = Member.objects.create(user_id=judge.user_id, organisation=w.enterprise, roles=[Role.RESEARCHER.value])
     acts = {
-        "endorse": lambda: services.endorse(actor=judge, application=case, amount=None, note="", now=make.NOW),
-        "return": lambda: services.return_to_applicant(actor=judge, application=case, note="补充", now=make.NOW),
-        "refuse": lambda: services.refuse(actor=judge, application=case, note="不符", now=make.NOW),
-        "approve": lambda: services.approve(actor=judge, application=case, now=make.NOW),
+        "pass": lambda: make.passed(w, case, by=judge),
+        "return": lambda: make.returned(w, case, by=judge, note="补充"),
+        "refuse": lambda: make.refused(w, case, by=judge, note="不符"),
+        "approve": lambda: make.approved(w, case, by=judge),
     }
     with pytest.raises(rules.SamePerson):
         acts[step]()

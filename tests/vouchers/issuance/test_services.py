@@ -30,7 +30,7 @@ class TestSubmitting:
         version = make.programme(w)
         case = make.application(w, version)
 
-        assert (case.state, case.amount_fen) == ("submitted", 10_000_000)
+        assert (case.state, case.amount_fen) == ("review", 10_000_000)
         assert pool(version) == (90_000_000, 10_000_000)
         assert case.decision["lines"] == ["50%"]
 
@@ -52,7 +52,7 @@ class TestSubmitting:
 
         case = services.complete(actor=w.owner, application=case, stated={"applicant.incubated": True}, now=make.NOW)
 
-        assert (case.state, pool(version)[1]) == ("submitted", 10_000_000)
+        assert (case.state, pool(version)[1]) == ("review", 10_000_000)
 
     def test_does_not_let_an_applicant_overrule_what_is_registered(self, w):
         version = make.programme(w, eligibility=["applicant.sme", "=", False])
@@ -113,11 +113,9 @@ class TestSubmitting:
 class TestDeciding:
     def test_needs_three_different_persons(self, w):
         both = make.actor(w.department, make.roles.Role.REVIEWER, make.roles.Role.APPROVER)
-        case = services.endorse(
-            actor=both, application=make.application(w, make.programme(w)), amount=None, note="", now=make.NOW
-        )
+        case = make.passed(w, make.application(w, make.programme(w)), by=both)
         with pytest.raises(rules.SamePerson):
-            services.approve(actor=both, application=case, now=make.NOW)
+            make.approved(w, case, by=both)
         with pytest.raises(IntegrityError, match="application_four_eyes"), transaction.atomic():
             Application.objects.filter(pk=case.pk).update(approved_by=F("reviewed_by"))
 
@@ -125,14 +123,10 @@ class TestDeciding:
         version = make.programme(w)
         case = make.application(w, version)
         with pytest.raises(rules.AmountRaised):
-            services.endorse(
-                actor=w.reviewer, application=case, amount=Money.from_yuan("100000.01"), note="", now=make.NOW
-            )
-        case = services.endorse(
-            actor=w.reviewer, application=case, amount=Money.from_yuan("80000"), note="核减运维费", now=make.NOW
-        )
+            make.passed(w, case, amount=Money.from_yuan("100000.01"))
+        case = make.passed(w, case, amount=Money.from_yuan("80000"))
 
-        voucher = services.approve(actor=w.approver, application=case, now=make.NOW)
+        voucher = make.approved(w, case)
 
         assert voucher.face_fen == 8_000_000
         assert pool(version) == (92_000_000, 0)
@@ -141,32 +135,28 @@ class TestDeciding:
     def test_releases_the_reservation_when_refused_returned_or_withdrawn(self, w):
         version = make.programme(w)
         refused = make.application(w, version)
-        services.refuse(actor=w.reviewer, application=refused, note="合同已终止", now=make.NOW)
+        make.refused(w, refused, note="合同已终止")
         returned = make.application(w, version, number="HT-2")
-        services.return_to_applicant(actor=w.reviewer, application=returned, note="请补充用途", now=make.NOW)
+        make.returned(w, returned, note="请补充用途")
         withdrawn = make.application(w, version, number="HT-3")
         services.withdraw(actor=w.owner, application=withdrawn, now=make.NOW)
 
         assert pool(version) == (100_000_000, 0)
         again = services.complete(actor=w.owner, application=returned, stated={}, now=make.NOW + timedelta(days=1))
-        assert (again.state, pool(version)[1]) == ("submitted", 10_000_000)
+        assert (again.state, pool(version)[1]) == ("review", 10_000_000)
 
     def test_is_the_programmes_own_departments(self, w):
         case = make.application(w, make.programme(w))
         stranger = make.actor(make.organisation(make.roles.Kind.DEPARTMENT), make.roles.Role.REVIEWER)
         with pytest.raises(Forbidden):
-            services.endorse(actor=stranger, application=case, amount=None, note="", now=make.NOW)
+            make.passed(w, case, by=stranger)
         with pytest.raises(NotFound):
             access.get_application(stranger, case.number)
 
     def test_happens_once(self, w):
         voucher = make.voucher(w)
         with pytest.raises(InvalidTransition):
-            services.approve(
-                actor=make.actor(w.department, make.roles.Role.APPROVER),
-                application=voucher.application,
-                now=make.NOW,
-            )
+            make.approved(w, voucher.application, by=make.actor(w.department, make.roles.Role.APPROVER))
 
 
 class TestVoucher:

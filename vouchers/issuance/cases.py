@@ -1,0 +1,173 @@
+"""What every writer of applications shares: locking a case, moving it, asking the rules, reserving and releasing."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from portal.audit import services as audit
+from portal.kernel.actors import Actor
+from portal.kernel.errors import Invalid, Refused, noop
+from portal.kernel.money import Money
+from portal.kernel.states import next_state
+from portal.organisations.models import Organisation
+from vouchers.issuance import queries, rules
+from vouchers.issuance.models import Application
+from vouchers.ledger import services as ledger
+from vouchers.ledger.rules import (
+    AccountKey,
+    AccountKind,
+    HoldOp,
+    InsufficientFunds,
+    JournalKind,
+    Outcome,
+    Posting,
+    ResolveOp,
+)
+from vouchers.programmes.decisions import DecisionKind
+from vouchers.programmes.models import Budget, ProgrammeVersion
+
+_ = noop
+
+POOL_TRIES = 5
+NOTE_MAX = 300
+
+
+class NoteMissing(Invalid):
+    code = "application.note"
+    message = _("请写明原因，申请单位会看到。")
+
+
+def lock_applicant(organisation_id: int) -> None:
+    """Make an organisation's applications wait for each other: taken before the application's own lock."""
+    Organisation.objects.select_for_update(no_key=True).order_by("pk").get(pk=organisation_id)
+
+
+def lock(application: Application) -> Application:
+    """Return the case as it is now, locked until the transaction ends."""
+    return (
+        Application.objects.select_for_update(no_key=True, of=("self",))
+        .select_related("version", "version__programme", "organisation", "reviewed_by", "submitted_by")
+        .order_by("pk")
+        .get(pk=application.pk)
+    )
+
+
+def record(application: Application, *, action: str, actor: Actor, now: datetime, **data: Any) -> None:
+    """Write what was done into the trail, for the applicant and the department to read."""
+    audit.record(
+        action=action,
+        subject=f"application:{application.number}",
+        actor=actor,
+        now=now,
+        organisations=[application.organisation_id, application.version.programme.department_id],
+        data={"state": application.state, "amount_fen": application.amount_fen, **data},
+    )
+
+
+def move(application: Application, action: rules.ApplicationAction) -> None:
+    """Take the case to the state `action` leads to. Raises InvalidTransition."""
+    application.state = next_state(rules.TRANSITIONS, rules.ApplicationState(application.state), action).value
+
+
+def noted(note: str) -> str:
+    """Return a reason the applicant will read. Raises NoteMissing."""
+    if not note.strip():
+        raise NoteMissing(field="note")
+    return note.strip()[:NOTE_MAX]
+
+
+def enter_stage(application: Application, *, stage: int, now: datetime) -> None:
+    """Put the case before those who act at a stage; its time starts anew."""
+    stages = queries.stages(application.version)
+    application.stage = stage
+    application.role = stages[stage].role
+    application.stage_since = now
+
+
+def leave_stages(application: Application) -> None:
+    """Take the case from its reviewers: nobody's desk shows it as theirs."""
+    application.role = ""
+    application.due_at = None
+    application.stage_since = None
+
+
+def decide(application: Application, *, action: rules.ApplicationAction, actor: Actor, now: datetime) -> None:
+    """Ask the rules, record the place in the order and reserve what they grant; lacking facts, ask the applicant.
+
+    First come, first served: whoever has the earlier place has the earlier claim to the pool. A batch order only
+    records. The version is locked, so places have no gap and no two cases the same. Raises Refused.
+    """
+    ProgrammeVersion.objects.select_for_update(no_key=True).order_by("pk").get(pk=application.version_id)
+    for attempt in range(POOL_TRIES):
+        application.request = queries.with_pool(application)
+        decision = queries.decide(application.version, application.request)
+        application.decision = decision.as_json()
+        if decision.decision is DecisionKind.REJECT:
+            raise Refused(decision.failures, data={"decision": application.decision})
+        if decision.decision is DecisionKind.SUPPLEMENT:
+            _ask(application, actor=actor, now=now)
+            return
+        amount = decision.amount or Money(0)
+        application.place = queries.last_place(application.version_id) + 1
+        try:
+            if queries.may_reserve(application, amount):
+                application.reserve_hold_id = reserve(application, amount=amount, actor=actor, now=now)
+        except InsufficientFunds:
+            if attempt == POOL_TRIES - 1:
+                raise
+            continue
+        break
+    application.computed_fen = application.amount_fen = amount.fen
+    move(application, action)
+    application.submitted_at = now
+    application.stopped_at = None
+    enter_stage(application, stage=0, now=now)
+    application.save()
+    record(application, action="application.submitted", actor=actor, now=now)
+
+
+def _ask(application: Application, *, actor: Actor, now: datetime) -> None:
+    if application.state == rules.ApplicationState.DRAFT.value:
+        move(application, rules.ApplicationAction.ASK)
+        application.submitted_at = now
+        application.stopped_at = now
+    application.save()
+    record(application, action="application.supplement_asked", actor=actor, now=now)
+
+
+def reserve(application: Application, *, amount: Money, actor: Actor, now: datetime) -> int:
+    """Hold `amount` of the version's pool for the case and return the hold. Raises InsufficientFunds."""
+    version = application.version
+    pool = Budget.objects.get(programme=version.programme, fiscal_year=version.fiscal_year).account_id
+    voucher = AccountKey(
+        AccountKind.VOUCHER, f"application:{application.number}", version.programme.code, version.fiscal_year
+    )
+    result = ledger.post(
+        posting=Posting(
+            kind=JournalKind.RESERVE,
+            key=f"application:{application.number}/reserve/{now.isoformat()}",
+            operations=[HoldOp(pool, voucher, amount.fen)],
+            actor=actor.signature,
+            source_type="application",
+            source_id=application.number,
+        )
+    )
+    return result.hold_ids[0]
+
+
+def unreserve(application: Application, *, actor: Actor) -> None:
+    """Give back what was reserved; the case is worth nothing until it is decided again."""
+    if application.reserve_hold_id is not None:
+        ledger.post(
+            posting=Posting(
+                kind=JournalKind.RELEASE,
+                key=f"application:{application.number}/unreserve/{application.reserve_hold_id}",
+                operations=[ResolveOp(application.reserve_hold_id, Outcome.RELEASED)],
+                actor=actor.signature,
+                source_type="application",
+                source_id=application.number,
+            )
+        )
+    application.reserve_hold_id = None
+    application.amount_fen = application.computed_fen = 0

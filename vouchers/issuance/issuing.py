@@ -1,0 +1,96 @@
+"""From the final amount to the voucher: what a decided case waits for, and issuing."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from portal.kernel.actors import Actor
+from portal.numbers.services import next_number
+from vouchers.issuance import cases, queries, rules
+from vouchers.issuance.models import Application, Voucher
+from vouchers.ledger import services as ledger
+from vouchers.ledger.rules import AccountKind, JournalKind, Outcome, Posting, ResolveOp
+from vouchers.programmes.access import scheme_of
+from vouchers.programmes.decisions import Decision
+
+DEFAULT_MONTHS = 12
+"""How long a voucher is valid when its programme does not say."""
+
+
+def conclude(application: Application, *, actor: Actor, now: datetime) -> None:
+    """Carry a locked case on after its last stage was passed.
+
+    A batch order, or a pool that was short and is queued for, makes it wait; a notice period stops it at `decided`.
+    Otherwise its amount is final at once and the voucher issued in the same transaction.
+    """
+    cases.leave_stages(application)
+    if queries.is_batch(application.version) or application.reserve_hold_id is None:
+        cases.move(application, rules.ApplicationAction.AWAIT)
+        application.save()
+        cases.record(application, action="application.waiting", actor=actor, now=now)
+        return
+    cases.move(application, rules.ApplicationAction.CONCLUDE)
+    application.decided_at = now
+    application.save()
+    cases.record(application, action="application.decided", actor=actor, now=now)
+    if queries.notice_days(application.version) == 0:
+        cases.move(application, rules.ApplicationAction.GRANT)
+        issue(application, actor=actor, now=now)
+
+
+def issue(application: Application, *, actor: Actor, now: datetime) -> Voucher:
+    """Turn a granted case's reservation into its voucher's balance; what was cut goes back to the pool.
+
+    The journal is signed by two: the last hand before the decision, and `actor`. Takes a locked case in `granted`.
+    """
+    cases.move(application, rules.ApplicationAction.ISSUE)
+    assert application.reserve_hold_id is not None
+    ledger.post(
+        posting=Posting(
+            kind=JournalKind.ISSUE,
+            key=f"application:{application.number}/issue",
+            operations=[ResolveOp(application.reserve_hold_id, Outcome.CAPTURED, application.amount_fen)],
+            actor=signed_before(application),
+            approved_by=actor.signature,
+            source_type="application",
+            source_id=application.number,
+        )
+    )
+    application.save()
+    voucher = _voucher(application, now=now)
+    cases.record(application, action="voucher.issued", actor=actor, now=now, voucher=voucher.number)
+    return voucher
+
+
+def signed_before(application: Application) -> str:
+    """Return the signature of the last person before the deciding one: the reviewer, else who applied."""
+    hand, pk = application.reviewed_by, application.reviewed_by_id
+    if hand is None:
+        hand, pk = application.submitted_by, application.submitted_by_id
+    return f"{hand} #{pk}"
+
+
+def _voucher(application: Application, *, now: datetime) -> Voucher:
+    version = application.version
+    scheme = scheme_of(version)
+    share = queries.bill_share(scheme, Decision.from_json(application.decision))
+    months = scheme.terms.validity.length or DEFAULT_MONTHS
+    return Voucher.objects.create(
+        number=next_number(prefix="V", now=now),
+        application=application,
+        holder_id=application.organisation_id,
+        account_id=ledger.account(
+            kind=AccountKind.VOUCHER,
+            owner=f"application:{application.number}",
+            programme=version.programme.code,
+            fiscal_year=version.fiscal_year,
+        ),
+        programme_code=version.programme.code,
+        fiscal_year=version.fiscal_year,
+        face_fen=application.amount_fen,
+        share_num=share.numerator,
+        share_den=share.denominator,
+        services=queries.services_of(scheme),
+        valid_from=now,
+        valid_until=rules.valid_until(now, months=months),
+    )

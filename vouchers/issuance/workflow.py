@@ -1,0 +1,68 @@
+"""The stages of a case: which comes next, who may act there, and when it is due. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from portal.kernel.actors import Permission
+from portal.kernel.errors import noop
+from vouchers.programmes.terms import Stage
+
+__all__ = ["DEFAULT", "PERMISSION", "ReviewAction", "StageRole", "is_carried", "is_last", "target_of"]
+
+_ = noop
+
+
+class StageRole(StrEnum):
+    """Who acts at a stage."""
+
+    REVIEWER = "reviewer"
+    EXPERT = "expert"
+    APPROVER = "approver"
+    COLLECTIVE = "collective"
+
+
+class ReviewAction(StrEnum):
+    """What one person did at a stage."""
+
+    PASS = "pass"  # noqa: S105  no secret
+    SCORE = "score"
+    RETURN = "return"
+    SEND_BACK = "send_back"
+    REFUSE = "refuse"
+
+
+PERMISSION: Final[Mapping[StageRole, Permission]] = MappingProxyType(
+    {
+        StageRole.REVIEWER: Permission.APPLICATION_REVIEW,
+        StageRole.EXPERT: Permission.APPLICATION_REVIEW,
+        StageRole.APPROVER: Permission.APPLICATION_APPROVE,
+        StageRole.COLLECTIVE: Permission.APPLICATION_APPROVE,
+    }
+)
+
+
+DEFAULT: Final[tuple[Stage, ...]] = (
+    Stage(_("初审"), StageRole.REVIEWER.value, action="check"),
+    Stage(_("审批"), StageRole.APPROVER.value, action="decide"),
+)
+"""What a programme that names no stages has: a check and a decision by another person."""
+
+
+def is_last(stages: Sequence[Stage], at: int) -> bool:
+    """Say whether the stage at index `at` is the last."""
+    return at >= len(stages) - 1
+
+
+def is_carried(stage: Stage, persons: Iterable[int | None]) -> bool:
+    """Say whether enough different persons have passed the stage."""
+    return len(set(persons)) >= stage.quorum
+
+
+def target_of(stages: Sequence[Stage], at: int) -> int | None:
+    """Return the index of the earlier stage a return goes to; None when it goes to the applicant."""
+    wanted = stages[at].returns_to
+    return next((index for index, stage in enumerate(stages[:at]) if stage.stage == wanted), None)
