@@ -48,6 +48,12 @@ NAVIGATION: tuple[Entry, ...] = (
     Entry(pgettext_lazy("list", "仪器预约"), "instruments", "open"),
     Entry(pgettext_lazy("list", "算力集群"), "clusters", "open"),
     Entry(pgettext_lazy("list", "工作台"), "dashboard", "work"),
+    Entry(
+        pgettext_lazy("list", "驾驶舱"),
+        "cockpit",
+        "work",
+        frozenset({P.PROGRAMME_DRAFT, P.PROGRAMME_PUBLISH, P.APPLICATION_REVIEW, P.APPLICATION_APPROVE, P.LEDGER_READ}),
+    ),
     Entry(pgettext_lazy("list", "我的券"), "wallet", "work", frozenset({P.VOUCHER_READ_OWN})),
     Entry(pgettext_lazy("list", "申请"), "applications", "work", frozenset({P.APPLICATION_SUBMIT})),
     Entry(pgettext_lazy("list", "预约"), "bookings", "work", frozenset({P.BOOKING_REQUEST})),

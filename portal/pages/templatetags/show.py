@@ -240,6 +240,7 @@ def bilingual(thing: Any, attribute: str = "name") -> str:
 
 NOUNS: Final[Mapping[str, Callable[[int], str]]] = {
     "台仪器": lambda number: ngettext("台仪器", "台仪器", number),
+    "张券": lambda number: ngettext("张券", "张券", number),
     "卡": lambda number: ngettext("卡", "卡", number),
     "核": lambda number: ngettext("核", "核", number),
 }

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal.pages import flags, payments, settlements, wallet
+from portal.pages import cockpit, flags, payments, settlements, statistics, wallet
 
 urlpatterns = [
+    path("cockpit/", cockpit.cockpit, name="cockpit"),
+    path("statistics/", statistics.statistics, name="statistics"),
     path("flags/", flags.desk, name="flags"),
     path("flags/<int:flag_id>/", flags.flag, name="flag"),
     path("wallet/", wallet.purses, name="wallet"),

@@ -1,0 +1,154 @@
+"""Open statistics: what the vouchers of every programme came to, for everybody to read and take away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.translation import gettext
+
+from portal.kernel.money import Money
+from portal.pages.shell import csv_response, guarded, page, wants_csv
+from portal.pages.templatetags.show import bilingual
+from portal.reports import formulas
+from portal.reports import queries as reports
+from portal.reports.formulas import Volumes
+from portal.reports.queries import Figures
+from vouchers.programmes.access import PUBLIC
+from vouchers.programmes.models import ProgrammeVersion
+
+__all__ = ["statistics"]
+
+LEAST_HOLDERS = 3
+"""Rates of a programme with fewer holders would tell one enterprise's business: they are left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One programme and year as published."""
+
+    name: str
+    code: str
+    figures: Figures
+    is_told: bool
+
+    @property
+    def volumes(self) -> Volumes:
+        return self.figures.volumes
+
+    @property
+    def concentration(self) -> Fraction | None:
+        return formulas.concentration(self.figures.receivers.values()) if self.is_told else None
+
+    @property
+    def hhi(self) -> int | None:
+        return formulas.hhi(list(self.figures.receivers.values())) if self.is_told else None
+
+    @property
+    def days(self) -> Fraction | None:
+        return formulas.median_days(self.figures.waits)
+
+    @property
+    def days_shown(self) -> str:
+        return "" if self.days is None else f"{float(self.days):.1f}"
+
+    @property
+    def leverage_shown(self) -> str:
+        return "" if self.volumes.leverage is None else f"{float(self.volumes.leverage):.2f}"
+
+
+def _rows() -> list[Row]:
+    names: dict[str, ProgrammeVersion] = {}
+    versions = ProgrammeVersion.objects.filter(state__in=PUBLIC).select_related("programme")
+    for version in versions.order_by("number"):
+        names[version.programme.code] = version
+    return [
+        Row(bilingual(names[one.programme]), one.programme, one, one.holders >= LEAST_HOLDERS)
+        for one in reports.figures(until=timezone.now())
+        if one.programme in names
+    ]
+
+
+def _total(rows: Iterable[Row]) -> Volumes:
+    sums = dict.fromkeys(("issued", "used", "redeemed", "paid", "returned", "spent"), 0)
+    for row in rows:
+        for name in sums:
+            sums[name] += getattr(row.volumes, name)
+    return Volumes(**sums)
+
+
+@guarded
+def statistics(request: HttpRequest) -> HttpResponse:
+    """Publish volumes and rates of every programme and year. A fixed number of queries; CSV and JSON."""
+    rows = _rows()
+    if wants_csv(request):
+        return _csv(rows)
+    if request.GET.get("format") == "json":
+        return _json(rows)
+    return page(
+        request,
+        "statistics/statistics.html",
+        {
+            "rows": rows,
+            "total": _total(rows),
+            "vouchers": sum(row.figures.vouchers for row in rows),
+            "at": timezone.now(),
+            "least": LEAST_HOLDERS,
+        },
+    )
+
+
+def _percent(value: Fraction | None) -> str:
+    return "" if value is None else f"{float(value) * 100:.2f}"
+
+
+def _facts(row: Row) -> dict[str, Any]:
+    volumes = row.volumes
+    return {
+        "programme": row.code,
+        "fiscal_year": row.figures.fiscal_year,
+        "vouchers": row.figures.vouchers,
+        "issued_yuan": Money(volumes.issued).yuan(),
+        "used_yuan": Money(volumes.used).yuan(),
+        "redeemed_yuan": Money(volumes.redeemed).yuan(),
+        "paid_yuan": Money(volumes.paid).yuan(),
+        "returned_yuan": Money(volumes.returned).yuan(),
+        "use_rate_percent": _percent(volumes.use_rate),
+        "redemption_rate_percent": _percent(volumes.redemption_rate),
+        "return_rate_percent": _percent(volumes.return_rate),
+        "leverage": row.leverage_shown,
+        "median_days": row.days_shown,
+        "top10_percent": _percent(row.concentration),
+        "hhi": "" if row.hhi is None else row.hhi,
+    }
+
+
+def _csv(rows: list[Row]) -> HttpResponse:
+    words = {
+        "programme": gettext("项目代码"),
+        "fiscal_year": gettext("年度"),
+        "vouchers": gettext("发券张数"),
+        "issued_yuan": gettext("发放（元）"),
+        "used_yuan": gettext("使用（元）"),
+        "redeemed_yuan": gettext("核销（元）"),
+        "paid_yuan": gettext("兑付（元）"),
+        "returned_yuan": gettext("收回（元）"),
+        "use_rate_percent": gettext("使用率（%）"),
+        "redemption_rate_percent": gettext("核销率（%）"),
+        "return_rate_percent": gettext("收回率（%）"),
+        "leverage": gettext("撬动倍数"),
+        "median_days": gettext("办理天数（中位数）"),
+        "top10_percent": gettext("前十家占比（%）"),
+        "hhi": gettext("集中度指数"),
+    }
+    return csv_response("statistics", list(words.values()), (list(_facts(row).values()) for row in rows))
+
+
+def _json(rows: list[Row]) -> HttpResponse:
+    text = json.dumps([_facts(row) for row in rows], ensure_ascii=False, indent=1)
+    return HttpResponse(text + "\n", content_type="application/json; charset=utf-8")

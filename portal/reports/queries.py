@@ -1,0 +1,94 @@
+"""Read what reports add up: a fixed number of queries, whatever the number of programmes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db.models import F, Sum
+from django.db.models.functions import Coalesce
+
+from portal.reports.formulas import Volumes
+from portal.reports.standing import Standing, standings
+from vouchers.charges.models import Charge
+from vouchers.issuance.models import Application, Voucher
+from vouchers.ledger import queries as ledger
+
+__all__ = ["Figures", "figures", "standing_of"]
+
+
+def standing_of(codes: Iterable[str]) -> list[Standing]:
+    """Return how the money of these programmes stands, each year. One query."""
+    wanted = set(codes)
+    return standings(line for line in ledger.trial_balance() if line.programme in wanted)
+
+
+@dataclass(slots=True)
+class Figures:
+    """The figures of one programme and fiscal year."""
+
+    programme: str
+    fiscal_year: int
+    volumes: Volumes = field(default_factory=Volumes)
+    holders: int = 0
+    vouchers: int = 0
+    receivers: dict[int, int] = field(default_factory=dict)
+    """Fen captured by each provider."""
+    waits: list[int] = field(default_factory=list)
+    """Seconds from submission to decision of each issued application."""
+
+
+def figures(*, until: datetime) -> list[Figures]:
+    """Return the figures of every programme and year up to `until`, newest year first. Four queries."""
+    found: dict[tuple[str, int], Figures] = {}
+
+    def of(code: str, year: int) -> Figures:
+        return found.setdefault((code, year), Figures(code, year))
+
+    issued: dict[tuple[str, int], int] = defaultdict(int)
+    holders: dict[tuple[str, int], set[int]] = defaultdict(set)
+    for code, year, holder, face in Voucher.objects.filter(valid_from__lte=until).values_list(
+        "programme_code", "fiscal_year", "holder_id", "face_fen"
+    ):
+        issued[code, year] += face
+        holders[code, year].add(holder)
+        of(code, year).vouchers += 1
+    rows = (
+        Charge.objects.filter(voucher__isnull=False, created_at__lte=until)
+        .values("voucher__programme_code", "voucher__fiscal_year", "provider_id", "state")
+        .annotate(
+            held=Coalesce(Sum("voucher_held_fen"), 0),
+            captured=Coalesce(Sum("voucher_captured_fen"), 0),
+            spent=Coalesce(Sum("actual_fen"), 0),
+        )
+        .order_by()
+    )
+    used: dict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0, 0])
+    for row in rows:
+        key = (row["voucher__programme_code"], row["voucher__fiscal_year"])
+        sums = used[key]
+        sums[0] += row["held"] if row["state"] == "held" else row["captured"]
+        sums[1] += row["captured"]
+        sums[2] += row["spent"]
+        if row["captured"]:
+            receivers = of(*key).receivers
+            receivers[row["provider_id"]] = receivers.get(row["provider_id"], 0) + row["captured"]
+    for code, year, wait in Application.objects.filter(
+        voucher__isnull=False, decided_at__isnull=False, decided_at__lte=until
+    ).values_list("version__programme__code", "version__fiscal_year", F("decided_at") - F("submitted_at")):
+        of(code, year).waits.append(int(wait.total_seconds()))
+    standing = {(one.programme, one.fiscal_year): one for one in standings(ledger.trial_balance())}
+    for key, one in found.items():
+        stands, sums = standing.get(key), used[key]
+        one.holders = len(holders[key])
+        one.volumes = Volumes(
+            issued=issued[key],
+            used=sums[0],
+            redeemed=sums[1],
+            paid=stands.paid if stands else 0,
+            returned=stands.returned if stands else 0,
+            spent=sums[2],
+        )
+    return sorted(found.values(), key=lambda one: (-one.fiscal_year, one.programme))
