@@ -26,9 +26,10 @@ from scheduler.resources import services as resources
 from scheduler.resources.models import Cluster, Partition, Rate, Resource
 from vouchers.issuance import facts, reviewing
 from vouchers.issuance import services as issuance
-from vouchers.issuance.models import Application, Voucher
+from vouchers.issuance.models import Application
 from vouchers.programmes import services as programmes
 from vouchers.programmes.models import ProgrammeVersion
+from vouchers.wallets.models import Voucher
 
 NOW = datetime(2026, 11, 25, 2, 0, tzinfo=UTC)
 """A Wednesday, 10:00 in Beijing."""

@@ -2,11 +2,12 @@
 
 from ninja import Router
 
-from vouchers.issuance.api import applications, assessments, vouchers
+from vouchers.issuance.api import applications, assessments
 from vouchers.ledger.api import router as ledger
 from vouchers.payments.api import router as payments
 from vouchers.programmes.api import router as programmes
 from vouchers.settlements.api import router as settlements
+from vouchers.wallets.api import router as vouchers
 
 routers: tuple[tuple[str, Router], ...] = (
     ("/programmes", programmes),

@@ -3,11 +3,12 @@
 from vouchers.charges.models import Charge
 from vouchers.evidence.models import EvidenceFile
 from vouchers.flags.models import Flag
-from vouchers.issuance.models import Application, StageDecision, Voucher
+from vouchers.issuance.models import Application, StageDecision
 from vouchers.ledger.models import *  # noqa: F403
 from vouchers.payments.models import Payment
 from vouchers.programmes.models import Budget, Programme, ProgrammeVersion
 from vouchers.settlements.models import SettlementBatch, SettlementLine
+from vouchers.wallets.models import Voucher
 
 __all__ = [
     "Application",

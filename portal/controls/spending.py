@@ -19,8 +19,8 @@ from scheduler.bookings.models import Booking
 from scheduler.jobs.models import Job
 from scheduler.usage.models import UsageRecord
 from vouchers.charges.models import Charge
-from vouchers.issuance.models import Voucher
 from vouchers.programmes.models import Programme
+from vouchers.wallets.models import Voucher
 
 __all__ = ["charges", "holders", "use_of", "vouchers"]
 

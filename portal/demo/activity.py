@@ -24,11 +24,11 @@ from scheduler.jobs import services as jobs
 from scheduler.resources.models import Partition, Resource
 from vouchers.issuance import facts, reviewing
 from vouchers.issuance import services as issuance
-from vouchers.issuance.models import Voucher
 from vouchers.payments import services as payments
 from vouchers.payments.models import Payment
 from vouchers.programmes.models import ProgrammeVersion
 from vouchers.settlements import services as settlements
+from vouchers.wallets.models import Voucher
 
 BEIJING = ZoneInfo("Asia/Shanghai")
 TITLES = (

@@ -30,7 +30,7 @@ from scheduler.resources import queries as rates
 from scheduler.resources.rules import NoRate, Price
 from vouchers.charges import services as charges
 from vouchers.charges.rules import Split
-from vouchers.issuance import access as vouchers
+from vouchers.wallets import access as vouchers
 
 __all__ = ["arrived", "instrument_book", "instrument_quote", "signing_in_first"]
 

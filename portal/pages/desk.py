@@ -17,7 +17,7 @@ from portal.pages.wallet import SOON, purses_of
 from scheduler.bookings import access as bookings
 from scheduler.bookings.rules import BookingState
 from vouchers.issuance import access as issuance
-from vouchers.issuance.rules import ApplicationState, VoucherState
+from vouchers.issuance.rules import ApplicationState
 from vouchers.payments import access as payments
 from vouchers.payments.rules import PaymentState
 from vouchers.programmes import access as programmes
@@ -25,6 +25,8 @@ from vouchers.programmes.states import VersionState
 from vouchers.settlements import access as settlements
 from vouchers.settlements import queries as due
 from vouchers.settlements.rules import BatchState
+from vouchers.wallets import access as wallet
+from vouchers.wallets.rules import VoucherState
 
 __all__ = ["Task", "tasks_of"]
 
@@ -70,7 +72,7 @@ def _payments_due(actor: Actor, _now: datetime) -> Iterator[Task]:
 
 
 def _vouchers_ending(actor: Actor, now: datetime) -> Iterator[Task]:
-    rows = issuance.vouchers_of(actor).filter(
+    rows = wallet.vouchers_of(actor).filter(
         state=VoucherState.ACTIVE.value, valid_until__gt=now, valid_until__lte=now + SOON
     )
     for purse in purses_of(rows.order_by("valid_until")[:SHOWN], now=now):

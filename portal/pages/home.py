@@ -15,8 +15,8 @@ from portal.pages.shell import actor_of, guarded, needs, page, stranger_or_actor
 from scheduler.bookings.models import Booking
 from scheduler.bookings.rules import BookingState
 from scheduler.resources import access as resources
-from vouchers.issuance.models import Voucher
 from vouchers.programmes import access as programmes
+from vouchers.wallets.models import Voucher
 
 OPEN_SHOWN = 6
 RECENT_SHOWN = 8

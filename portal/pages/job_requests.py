@@ -30,7 +30,7 @@ from scheduler.resources import queries as rates
 from scheduler.resources.models import Partition, Rate
 from scheduler.resources.rules import ServiceClass, Unit
 from vouchers.charges import services as charges
-from vouchers.issuance import access as vouchers
+from vouchers.wallets import access as vouchers
 
 __all__ = ["JobForm", "job_new", "job_quote"]
 

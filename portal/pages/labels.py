@@ -23,11 +23,12 @@ from scheduler.jobs.models import Job
 from scheduler.resources.models import Instrument, Rate, Resource
 from vouchers.charges.models import Charge
 from vouchers.flags.models import Flag
-from vouchers.issuance.models import Application, Voucher
+from vouchers.issuance.models import Application
 from vouchers.ledger.chart import ACCOUNT_KINDS, JOURNAL_KINDS
 from vouchers.payments.models import Payment
 from vouchers.programmes.models import ProgrammeVersion
 from vouchers.settlements.models import SettlementBatch
+from vouchers.wallets.models import Voucher
 
 __all__ = ["LABELS", "Tone", "label_of"]
 

@@ -15,9 +15,9 @@ from portal.pages.templatetags.show import bilingual, percent
 from scheduler.resources.rules import ServiceClass
 from vouchers.charges import rules as charge_rules
 from vouchers.charges import services as charges
-from vouchers.issuance import access
-from vouchers.issuance.models import Voucher
 from vouchers.ledger import queries as ledger
+from vouchers.wallets import access
+from vouchers.wallets.models import Voucher
 
 __all__ = ["Purse", "first_that_pays", "purses_of"]
 

@@ -25,11 +25,11 @@ from portal.pages.templatetags.show import bilingual, percent
 from vouchers.charges import access as charges
 from vouchers.charges.models import Charge
 from vouchers.charges.rules import ChargeState
-from vouchers.issuance import access
-from vouchers.issuance.models import Voucher
-from vouchers.issuance.rules import VoucherState
 from vouchers.ledger import queries as ledger
 from vouchers.programmes import names
+from vouchers.wallets import access
+from vouchers.wallets.models import Voucher
+from vouchers.wallets.rules import VoucherState
 
 HOLDS_SHOWN = 100
 SOON = timedelta(days=60)

@@ -13,8 +13,9 @@ from django.db.models.functions import Coalesce
 from portal.reports.formulas import Volumes
 from portal.reports.standing import Standing, standings
 from vouchers.charges.models import Charge
-from vouchers.issuance.models import Application, Voucher
+from vouchers.issuance.models import Application
 from vouchers.ledger import queries as ledger
+from vouchers.wallets.models import Voucher
 
 __all__ = ["Figures", "figures", "standing_of"]
 

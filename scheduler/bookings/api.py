@@ -38,7 +38,7 @@ from scheduler.bookings.rules import BookingState
 from scheduler.resources import access as resources
 from scheduler.resources.rules import Unit
 from vouchers.charges.api import ChargeOut, charged
-from vouchers.issuance import access as wallet
+from vouchers.wallets import access as wallet
 
 router = Router(tags=["bookings"])
 

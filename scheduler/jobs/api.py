@@ -37,7 +37,7 @@ from scheduler.jobs.rules import MAX_SCRIPT_BYTES, Ask, JobState
 from scheduler.resources import access as resources
 from scheduler.resources.rules import Unit
 from vouchers.charges.api import ChargeOut, charged
-from vouchers.issuance import access as wallet
+from vouchers.wallets import access as wallet
 
 logger = structlog.get_logger(__name__)
 router = Router(tags=["jobs"])

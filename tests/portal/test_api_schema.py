@@ -24,7 +24,7 @@ from portal import throttling
 from tests import make
 from tests.calling import zoned
 from tests.everything import WRITES, Things, everything
-from vouchers.issuance.models import Voucher
+from vouchers.wallets.models import Voucher
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 EXAMPLES = 3

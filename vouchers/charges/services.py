@@ -19,11 +19,11 @@ from portal.kernel.states import next_state
 from portal.numbers.services import next_number
 from vouchers.charges import rules
 from vouchers.charges.models import Charge
-from vouchers.issuance.models import Voucher
 from vouchers.ledger import queries as balances
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import AccountKey, AccountKind, AccountRef, HoldOp, JournalKind, Outcome, Posting, ResolveOp
 from vouchers.payments import services as payments
+from vouchers.wallets.models import Voucher
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Reach applications and vouchers: the holder sees its own, the programme's department sees its cases."""
+"""Reach applications: the applicant sees its own, the programme's department sees its cases."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.db.models import Q, QuerySet
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden, NotFound
-from vouchers.issuance.models import Application, Voucher
+from vouchers.issuance.models import Application
 from vouchers.issuance.rules import ApplicationState
 from vouchers.issuance.workflow import PERMISSION
 
@@ -59,19 +59,3 @@ def get_application(actor: Actor, number: str) -> Application:
     if application is None:
         raise NotFound
     return application
-
-
-def vouchers_of(actor: Actor) -> QuerySet[Voucher]:
-    """Return the vouchers of the actor's organisation, first to expire first."""
-    actor.require(Permission.VOUCHER_READ_OWN)
-    return Voucher.objects.filter(holder_id=actor.organisation_id).select_related(
-        "application", "application__version", "application__version__programme"
-    )
-
-
-def get_voucher(actor: Actor, number: str) -> Voucher:
-    """Return a voucher of the actor's organisation. Raises NotFound: a foreign voucher does not exist."""
-    voucher = vouchers_of(actor).filter(number=number).first()
-    if voucher is None:
-        raise NotFound(field="voucher")
-    return voucher

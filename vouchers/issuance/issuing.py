@@ -7,11 +7,13 @@ from datetime import datetime
 from portal.kernel.actors import Actor
 from portal.numbers.services import next_number
 from vouchers.issuance import cases, queries, rules
-from vouchers.issuance.models import Application, Voucher
+from vouchers.issuance.models import Application
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import AccountKind, JournalKind, Outcome, Posting, ResolveOp
 from vouchers.programmes.access import scheme_of
 from vouchers.programmes.decisions import Decision
+from vouchers.wallets.models import Voucher
+from vouchers.wallets.rules import valid_until
 
 DEFAULT_MONTHS = 12
 """How long a voucher is valid when its programme does not say."""
@@ -92,5 +94,5 @@ def _voucher(application: Application, *, now: datetime) -> Voucher:
         share_den=share.denominator,
         services=queries.services_of(scheme),
         valid_from=now,
-        valid_until=rules.valid_until(now, months=months),
+        valid_until=valid_until(now, months=months),
     )

@@ -1,10 +1,8 @@
-"""States of applications and vouchers, validity, and who may decide. Pure."""
+"""States of applications, and who may decide. Pure."""
 
 from __future__ import annotations
 
-import calendar
 from collections.abc import Mapping
-from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -22,8 +20,6 @@ __all__ = [
     "MovedOn",
     "NotOpen",
     "SamePerson",
-    "VoucherState",
-    "valid_until",
 ]
 
 _ = noop
@@ -123,11 +119,6 @@ COUNTED: Final = (S.REVIEW, S.WAITING, S.DECIDED, S.NOTICED, S.OBJECTION, S.GRAN
 CLOSED: Final = (S.ISSUED, S.PAID, S.REFUSED, S.WITHDRAWN)
 
 
-class VoucherState(StrEnum):
-    ACTIVE = "active"
-    EXPIRED = "expired"
-
-
 class SamePerson(Forbidden):
     code = "application.same_person"
     message = _("同一份申请的申请人和各环节办理人须为不同的人。请由其他同事办理。")
@@ -146,16 +137,3 @@ class AmountRaised(Invalid):
 class NotOpen(Conflict):
     code = "programme.not_open"
     message = _("该政策当前不接受申请（未发布、已暂停或已被新版取代）。")
-
-
-def valid_until(issued: datetime, *, months: int) -> datetime:
-    """Return the first instant at which a voucher issued at `issued` is no longer valid.
-
-    The day of issue is not counted; a period in months ends on the corresponding day, or on the month's last day
-    where there is none, at its midnight in Beijing time. Source: Civil Code, Articles 201-203.
-    """
-    day = issued.astimezone(BEIJING).date()
-    year, month = divmod(day.month - 1 + months, 12)
-    year, month = day.year + year, month + 1
-    last = date(year, month, min(day.day, calendar.monthrange(year, month)[1]))
-    return datetime.combine(last + timedelta(days=1), time(), BEIJING)

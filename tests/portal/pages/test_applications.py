@@ -5,7 +5,8 @@ from django.urls import reverse
 
 from tests import make
 from tests.portal.pages.reading import LONG, enter, raw_codes, text_of
-from vouchers.issuance.models import Application, Voucher
+from vouchers.issuance.models import Application
+from vouchers.wallets.models import Voucher
 
 PURPOSE = [
     {"id": "training", "when": ["contract.purpose", "=", "training"], "rate": "0.50"},

@@ -6,12 +6,13 @@ from scheduler.bookings.rules import BookingState
 from scheduler.jobs.rules import JobState
 from scheduler.resources.rules import Category, PublishState, ServiceClass, Unit
 from vouchers.charges.rules import ChargeState
-from vouchers.issuance.rules import ApplicationState, VoucherState
+from vouchers.issuance.rules import ApplicationState
 from vouchers.ledger.chart import AccountKind, JournalKind
 from vouchers.payments.rules import PaymentState
 from vouchers.programmes.decisions import DecisionKind
 from vouchers.programmes.states import VersionState
 from vouchers.settlements.rules import BatchState, Leg
+from vouchers.wallets.rules import VoucherState
 
 ENUMS = {
     "application": ApplicationState,

@@ -10,8 +10,8 @@ from portal.kernel.money import Money
 from portal.pages.wallet import purses_of
 from tests import make
 from tests.portal.pages.reading import LONG, enter, raw_codes, text_of
-from vouchers.issuance import expiry
-from vouchers.issuance.models import Voucher
+from vouchers.wallets import expiry
+from vouchers.wallets.models import Voucher
 
 
 @pytest.fixture

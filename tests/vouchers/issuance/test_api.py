@@ -6,8 +6,9 @@ import pytest
 
 from tests import make
 from tests.calling import CONTRACT, Caller, queries_of
-from vouchers.issuance.models import Application, Voucher
+from vouchers.issuance.models import Application
 from vouchers.ledger import queries as ledger
+from vouchers.wallets.models import Voucher
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 

@@ -13,10 +13,13 @@ from django.db.models import F
 from portal.kernel.errors import Forbidden, InvalidTransition, NotFound, Refused
 from portal.kernel.money import Money
 from tests import make
-from vouchers.issuance import access, expiry, rules, services
-from vouchers.issuance.models import Application, Voucher
+from vouchers.issuance import access, rules, services
+from vouchers.issuance.models import Application
 from vouchers.ledger import queries as ledger
 from vouchers.programmes.models import Budget
+from vouchers.wallets import access as wallet
+from vouchers.wallets import expiry
+from vouchers.wallets.models import Voucher
 
 
 def pool(version) -> tuple[int, int]:
@@ -198,5 +201,5 @@ class TestVoucher:
         voucher = make.voucher(w)
         other = make.actor(make.organisation(make.roles.Kind.ENTERPRISE), make.roles.Role.OWNER)
         with pytest.raises(NotFound):
-            access.get_voucher(other, voucher.number)
+            wallet.get_voucher(other, voucher.number)
         assert Voucher.objects.count() == 1

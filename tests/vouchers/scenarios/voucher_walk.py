@@ -2,7 +2,7 @@
 
 from tests import make
 from tests.vouchers.scenarios import scenario
-from vouchers.issuance.models import Voucher
+from vouchers.wallets.models import Voucher
 
 
 @scenario("W1")

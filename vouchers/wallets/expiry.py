@@ -10,11 +10,11 @@ from django.db.models import Q
 from portal.audit import services as audit
 from portal.kernel.actors import Actor
 from portal.kernel.errors import noop
-from vouchers.issuance import rules
-from vouchers.issuance.models import Voucher
 from vouchers.ledger import queries as ledger_queries
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Posting, TransferOp
+from vouchers.wallets import rules
+from vouchers.wallets.models import Voucher
 
 ACTOR = Actor.system(noop("到期处理"))
 

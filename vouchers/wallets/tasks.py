@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from vouchers.issuance import expiry
+from vouchers.wallets import expiry
 
 
 @shared_task(name="vouchers.expire_overdue")

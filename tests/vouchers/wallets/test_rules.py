@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from vouchers.issuance.rules import valid_until
+from vouchers.wallets.rules import valid_until
 
 BEIJING = ZoneInfo("Asia/Shanghai")
 
