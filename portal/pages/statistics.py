@@ -12,7 +12,9 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext
 
+from portal import charts
 from portal.kernel.money import Money
+from portal.pages.casework import language
 from portal.pages.shell import csv_response, guarded, page, wants_csv
 from portal.pages.templatetags.show import bilingual
 from portal.reports import formulas
@@ -24,6 +26,7 @@ from vouchers.programmes.models import ProgrammeVersion
 
 __all__ = ["statistics"]
 
+MOST_CHARTED = 8
 LEAST_HOLDERS = 3
 """Rates of a programme with fewer holders would tell one enterprise's business: they are left out."""
 
@@ -74,6 +77,38 @@ def _rows() -> list[Row]:
     ]
 
 
+def _chart(rows: list[Row]) -> charts.Chart | None:
+    """Return issued, used, redeemed and returned by programme, the largest first; None where nothing was issued."""
+    shown = sorted((row for row in rows if row.volumes.issued), key=lambda row: -row.volumes.issued)[:MOST_CHARTED]
+    if not shown:
+        return None
+    series = (
+        (gettext("发放"), "issued", charts.Tone.QUIET),
+        (gettext("使用"), "used", charts.Tone.WARN),
+        (gettext("核销"), "redeemed", charts.Tone.ACCENT),
+        (gettext("收回"), "returned", charts.Tone.BAD),
+    )
+    points = tuple(
+        charts.Point(
+            label=f"{row.name} {row.figures.fiscal_year}",
+            amount=getattr(row.volumes, name) / 100,
+            text=str(Money(getattr(row.volumes, name))),
+            series=word,
+        )
+        for row in shown
+        for word, name, _tone in series
+    )
+    return charts.Chart(
+        kind=charts.Kind.GROUPED,
+        title=gettext("各项目的发放、使用、核销与收回"),
+        description=charts.text_of([point for point in points if point.series == series[0][0]]),
+        points=points,
+        amounts=gettext("元"),
+        tones=tuple((word, tone) for word, _name, tone in series),
+        language=language(),
+    )
+
+
 def _total(rows: Iterable[Row]) -> Volumes:
     sums = dict.fromkeys(("issued", "used", "redeemed", "paid", "returned", "spent"), 0)
     for row in rows:
@@ -96,6 +131,7 @@ def statistics(request: HttpRequest) -> HttpResponse:
         {
             "rows": rows,
             "total": _total(rows),
+            "chart": charts.cached(chart) if (chart := _chart(rows)) else "",
             "vouchers": sum(row.figures.vouchers for row in rows),
             "at": timezone.now(),
             "least": LEAST_HOLDERS,

@@ -16,6 +16,7 @@ from scheduler.jobs.rules import JobState
 from scheduler.resources.rules import PublishState
 from tests import make
 from tests.portal.pages.reading import LONG, enter, raw_codes, text_of
+from vouchers.flags.rules import FlagState
 from vouchers.programmes.states import VersionState
 
 
@@ -117,6 +118,7 @@ def recorded_actions():
     """Yield every action the sources record, patterns filled with the states they may name."""
     fillings = {
         "programme.": [VersionState.PUBLISHED, VersionState.SUSPENDED],
+        "flag.": list(FlagState),
         "instrument.": list(PublishState),
         "booking.": [BookingState.DECLINED, BookingState.CANCELLED, BookingState.LAPSED, BookingState.NO_SHOW],
         "job.": list(JobState),
