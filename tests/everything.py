@@ -8,6 +8,9 @@ from typing import Any
 
 from tests import make
 from tests.calling import CONTRACT, Answer, Caller, zoned
+from vouchers.flags import services as flags
+from vouchers.flags.models import Flag
+from vouchers.flags.rules import Pattern
 from vouchers.payments.models import Payment
 from vouchers.settlements import services as settlements
 
@@ -52,6 +55,7 @@ WRITES = (
     Write("POST /settlements/{batch}/approve", "finance_approver"),
     Write("POST /settlements/{batch}/pay", "finance", {"bank_reference": "TR-1"}),
     Write("POST /settlements/{batch}/discard", "finance"),
+    Write("POST /flags/1/decide", "reviewer approver", {"action": "clear", "reason": "已核对"}),
     Write("POST /instruments", "keeper", INSTRUMENT),
     Write("PUT /instruments/{instrument}", "keeper", INSTRUMENT),
     Write("PUT /instruments/{instrument}/rate", "keeper", {"amount": {"yuan": "1"}}),
@@ -124,6 +128,15 @@ def everything(w: make.World) -> Things:
     version = make.programme(w)
     voucher, resource, partition = make.voucher(w, version), make.instrument(w), make.partition(w)
     make.measured(w, make.booking(w, resource, pay_with=voucher))
+    flag = flags.raise_flag(
+        subject="application:A-1",
+        pattern=Pattern.BACKDATED,
+        facts={"said": "", "params": {}, "rows": []},
+        organisations=[w.enterprise.pk],
+        department_id=w.department.pk,
+        now=make.NOW,
+    )
+    Flag.objects.filter(pk=flag.pk).update(id=1)
     researcher = Caller(w.researcher)
     job = {"cluster": partition.cluster.code, "partition": "gpu", "cards": 1, "time_limit_s": 60, "title": "试算"}
     numbers = {

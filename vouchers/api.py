@@ -2,6 +2,7 @@
 
 from ninja import Router
 
+from vouchers.flags.api import router as flags
 from vouchers.issuance.api import applications, assessments
 from vouchers.ledger.api import router as ledger
 from vouchers.payments.api import router as payments
@@ -16,5 +17,6 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/vouchers", vouchers),
     ("/payments", payments),
     ("/settlements", settlements),
+    ("/flags", flags),
     ("/ledger", ledger),
 )
