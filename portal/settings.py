@@ -266,6 +266,7 @@ CELERY_BEAT_SCHEDULE = {
     "bookings": {"task": "bookings.lapse_overdue", "schedule": 60.0, "options": {"expires": 60}},
     "controls": {"task": "portal.controls.sweep", "schedule": 3600.0, "options": {"expires": 3600}},
     "vouchers": {"task": "vouchers.expire_overdue", "schedule": 300.0, "options": {"expires": 300}},
+    "applications": {"task": "vouchers.lapse_overdue", "schedule": 300.0, "options": {"expires": 300}},
 }
 
 CLUSTER_ADAPTERS = {

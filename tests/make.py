@@ -76,6 +76,13 @@ def actor(org: Organisation, *which: roles.Role, name: str = "") -> Actor:
     return people.actor_for(member)
 
 
+def both_roles(w: World) -> Actor:
+    """Return a new member who is the department's only reviewer and one of its approvers."""
+    left = Member.objects.filter(organisation=w.department, roles__contains=[roles.Role.REVIEWER.value])
+    left.update(left_at=NOW)
+    return actor(w.department, roles.Role.REVIEWER, roles.Role.APPROVER)
+
+
 def user_of(someone: Actor) -> User:
     return User.objects.get(pk=someone.user_id)
 

@@ -3,7 +3,7 @@
 from vouchers.charges.models import Charge
 from vouchers.evidence.models import EvidenceFile
 from vouchers.flags.models import Flag
-from vouchers.issuance.models import Application, StageDecision
+from vouchers.issuance.models import Application, Assignment, Recusal, StageDecision
 from vouchers.ledger.models import *  # noqa: F403
 from vouchers.payments.models import Payment
 from vouchers.programmes.models import Budget, Programme, ProgrammeVersion
@@ -12,6 +12,7 @@ from vouchers.wallets.models import Voucher
 
 __all__ = [
     "Application",
+    "Assignment",
     "Budget",
     "Charge",
     "EvidenceFile",
@@ -19,6 +20,7 @@ __all__ = [
     "Payment",
     "Programme",
     "ProgrammeVersion",
+    "Recusal",
     "SettlementBatch",
     "SettlementLine",
     "StageDecision",

@@ -1,5 +1,6 @@
 """Index of the vouchers app's Celery tasks, for Celery only."""
 
+from vouchers.issuance.tasks import lapse_overdue
 from vouchers.wallets.tasks import expire_overdue
 
-__all__ = ["expire_overdue"]
+__all__ = ["expire_overdue", "lapse_overdue"]

@@ -16,6 +16,7 @@ class Permission(StrEnum):
     ACCOUNTS_MANAGE = "accounts:manage"
     APPLICATION_APPROVE = "application:approve"
     APPLICATION_REVIEW = "application:review"
+    APPLICATION_SCORE = "application:score"
     APPLICATION_SUBMIT = "application:submit"
     AUDIT_READ = "audit:read"
     BOOKING_DECIDE = "booking:decide"

@@ -45,6 +45,7 @@ class Role(StrEnum):
     PROGRAMME_OFFICER = "programme_officer"
     PROGRAMME_PUBLISHER = "programme_publisher"
     REVIEWER = "reviewer"
+    EXPERT = "expert"
     APPROVER = "approver"
     FINANCE_OFFICER = "finance_officer"
     FINANCE_APPROVER = "finance_approver"
@@ -60,6 +61,7 @@ ROLES_OF_KIND: Final[Mapping[Kind, tuple[Role, ...]]] = MappingProxyType(
             Role.PROGRAMME_OFFICER,
             Role.PROGRAMME_PUBLISHER,
             Role.REVIEWER,
+            Role.EXPERT,
             Role.APPROVER,
             Role.FINANCE_OFFICER,
             Role.FINANCE_APPROVER,
@@ -89,6 +91,7 @@ PERMISSIONS: Final[Mapping[tuple[Kind, Role], frozenset[P]]] = MappingProxyType(
         (Kind.DEPARTMENT, Role.PROGRAMME_OFFICER): frozenset({P.PROGRAMME_DRAFT}),
         (Kind.DEPARTMENT, Role.PROGRAMME_PUBLISHER): frozenset({P.PROGRAMME_PUBLISH}),
         (Kind.DEPARTMENT, Role.REVIEWER): frozenset({P.APPLICATION_REVIEW, P.FLAG_DECIDE}),
+        (Kind.DEPARTMENT, Role.EXPERT): frozenset({P.APPLICATION_SCORE}),
         (Kind.DEPARTMENT, Role.APPROVER): frozenset({P.APPLICATION_APPROVE, P.FLAG_DECIDE}),
         (Kind.DEPARTMENT, Role.FINANCE_OFFICER): frozenset(
             {P.PAYMENT_CONFIRM, P.SETTLEMENT_DRAFT, P.SETTLEMENT_PAY, P.LEDGER_READ}

@@ -122,6 +122,7 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
                 "programme_officer": _("项目经办"),
                 "programme_publisher": _("项目发布"),
                 "reviewer": _("初审员"),
+                "expert": _("评审专家"),
                 "approver": _("审批员"),
                 "finance_officer": _("财务经办"),
                 "finance_approver": _("财务复核"),

@@ -21,7 +21,7 @@ from portal.pages import casework
 from portal.pages.acts import attempt_on
 from portal.pages.fields import YuanField
 from portal.pages.shell import act_of, actor_of, listing, needs, page
-from vouchers.issuance import access, queries, reviewing
+from vouchers.issuance import access, conflicts, queries, reviewing
 from vouchers.issuance.models import Application, StageDecision
 from vouchers.issuance.reviewing import Verdict
 from vouchers.issuance.rules import CLOSED, ApplicationState
@@ -182,7 +182,7 @@ def _case_page(
             "stage": queries.stage_name(application),
             "seen": reviewing.seen_of(application),
             "may_decide": needed is not None and actor.may(needed),
-            "had_part": in_review and actor.user_id is not None and queries.had_part(application, actor.user_id),
+            "had_part": in_review and actor.person in conflicts.found(application, [actor.person]),
         },
         status=status,
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden, NotFound
-from vouchers.issuance.models import Application
+from vouchers.issuance.models import Application, Assignment, StageDecision
 from vouchers.issuance.rules import ApplicationState
 from vouchers.issuance.workflow import PERMISSION
 
@@ -20,7 +20,7 @@ RELATED = (
     "approved_by",
     "voucher",
 )
-DECIDERS = (Permission.APPLICATION_REVIEW, Permission.APPLICATION_APPROVE)
+DECIDERS = (Permission.APPLICATION_REVIEW, Permission.APPLICATION_SCORE, Permission.APPLICATION_APPROVE)
 
 
 def own_applications(actor: Actor) -> QuerySet[Application]:
@@ -40,11 +40,18 @@ def cases(actor: Actor) -> QuerySet[Application]:
 def cases_at(actor: Actor, permission: Permission) -> QuerySet[Application]:
     """Return the department's cases at a stage of `permission` that the actor may decide: no part in them so far."""
     roles = [role.value for role, needed in PERMISSION.items() if needed is permission]
+    acted = StageDecision.objects.filter(application=OuterRef("pk"), person_id=actor.user_id).exclude(
+        ~Q(turn=OuterRef("turn")), stage=OuterRef("stage")
+    )
+    held = Assignment.objects.filter(
+        application=OuterRef("pk"), turn=OuterRef("turn"), stage=OuterRef("stage"), released_at__isnull=True
+    )
     return (
         cases(actor)
         .filter(state=ApplicationState.REVIEW.value, role__in=roles)
         .exclude(submitted_by_id=actor.user_id)
-        .exclude(decisions__person_id=actor.user_id)
+        .exclude(Exists(acted))
+        .filter(Exists(held.filter(person_id=actor.user_id)) | ~Exists(held))
     )
 
 

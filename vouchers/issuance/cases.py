@@ -11,7 +11,8 @@ from portal.kernel.errors import Invalid, Refused, noop
 from portal.kernel.money import Money
 from portal.kernel.states import next_state
 from portal.organisations.models import Organisation
-from vouchers.issuance import queries, rules
+from portal.workdays.queries import workdays
+from vouchers.issuance import assigning, queries, rules
 from vouchers.issuance.models import Application
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import (
@@ -43,16 +44,6 @@ def lock_applicant(organisation_id: int) -> None:
     Organisation.objects.select_for_update(no_key=True).order_by("pk").get(pk=organisation_id)
 
 
-def lock(application: Application) -> Application:
-    """Return the case as it is now, locked until the transaction ends."""
-    return (
-        Application.objects.select_for_update(no_key=True, of=("self",))
-        .select_related("version", "version__programme", "organisation", "reviewed_by", "submitted_by")
-        .order_by("pk")
-        .get(pk=application.pk)
-    )
-
-
 def record(application: Application, *, action: str, actor: Actor, now: datetime, **data: Any) -> None:
     """Write what was done into the trail, for the applicant and the department to read."""
     audit.record(
@@ -70,19 +61,39 @@ def move(application: Application, action: rules.ApplicationAction) -> None:
     application.state = next_state(rules.TRANSITIONS, rules.ApplicationState(application.state), action).value
 
 
-def noted(note: str) -> str:
+def noted(note: str, *, most: int = NOTE_MAX) -> str:
     """Return a reason the applicant will read. Raises NoteMissing."""
     if not note.strip():
         raise NoteMissing(field="note")
-    return note.strip()[:NOTE_MAX]
+    return note.strip()[:most]
 
 
 def enter_stage(application: Application, *, stage: int, now: datetime) -> None:
-    """Put the case before those who act at a stage; its time starts anew."""
-    stages = queries.stages(application.version)
+    """Put the case before those who act at a stage: draw them, and start its time of working days.
+
+    A case that comes back after the clock stood has the days that were left.
+    """
+    found = queries.stages(application.version)[stage]
+    days = found.sla_days
+    if application.days_left is not None and days is not None:
+        days = min(days, application.days_left)
+    application.days_left = None
     application.stage = stage
-    application.role = stages[stage].role
+    application.role = found.role
     application.stage_since = now
+    application.due_at = rules.due(workdays(), now, days=days) if days is not None else None
+    assigning.assign(application, now=now)
+
+
+def ask_applicant(application: Application, *, now: datetime) -> None:
+    """Stop the clock and give the applicant the programme's days to answer."""
+    if application.role and application.due_at is not None:
+        application.days_left = rules.days_left(workdays(), now, until=application.due_at)
+    application.role = ""
+    application.stage_since = now
+    application.stopped_at = now
+    days = queries.terms(application.version).supplement_days
+    application.due_at = rules.due(workdays(), now, days=days)
 
 
 def leave_stages(application: Application) -> None:
@@ -102,6 +113,7 @@ def decide(application: Application, *, action: rules.ApplicationAction, actor: 
     for attempt in range(POOL_TRIES):
         application.request = queries.with_pool(application)
         decision = queries.decide(application.version, application.request)
+        application.contract_print = queries.print_of(application.organisation, application.request)
         application.decision = decision.as_json()
         if decision.decision is DecisionKind.REJECT:
             raise Refused(decision.failures, data={"decision": application.decision})
@@ -120,7 +132,7 @@ def decide(application: Application, *, action: rules.ApplicationAction, actor: 
         break
     application.computed_fen = application.amount_fen = amount.fen
     move(application, action)
-    application.submitted_at = now
+    application.submitted_at = rules.to_the_millisecond(now)
     application.stopped_at = None
     enter_stage(application, stage=0, now=now)
     application.save()
@@ -130,8 +142,8 @@ def decide(application: Application, *, action: rules.ApplicationAction, actor: 
 def _ask(application: Application, *, actor: Actor, now: datetime) -> None:
     if application.state == rules.ApplicationState.DRAFT.value:
         move(application, rules.ApplicationAction.ASK)
-        application.submitted_at = now
-        application.stopped_at = now
+        application.submitted_at = rules.to_the_millisecond(now)
+        ask_applicant(application, now=now)
     application.save()
     record(application, action="application.supplement_asked", actor=actor, now=now)
 

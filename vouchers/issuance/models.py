@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pgtrigger
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
@@ -18,7 +19,7 @@ class Application(models.Model):
 
     `request` holds every fact the engine saw, `decision` its whole answer: an auditor can run it again. In `review`,
     `stage` is the index of the programme's stage and `role` who acts there; `turn` counts how often the case came to
-    its reviewers (submission, every answer to a return, every appeal). `place` is its position in first-come order
+    its reviewers (submission, every answer to a return, every appeal), `first_turn` the one since the last appeal. `place` is its position in first-come order
     within the version, without gaps. The clock stands in `supplement`: `stopped_s` are the seconds it has stood.
     """
 
@@ -47,11 +48,28 @@ class Application(models.Model):
     stage = models.PositiveSmallIntegerField(default=0)
     role = models.CharField(max_length=12, blank=True)
     turn = models.PositiveSmallIntegerField(default=1)
+    first_turn = models.PositiveSmallIntegerField(default=1)
     place = models.PositiveBigIntegerField(null=True, blank=True)
     stage_since = models.DateTimeField(null=True, blank=True)
     due_at = models.DateTimeField(null=True, blank=True)
     stopped_at = models.DateTimeField(null=True, blank=True)
     stopped_s = models.PositiveBigIntegerField(default=0)
+    days_left = models.PositiveSmallIntegerField(null=True, blank=True)
+    score = models.PositiveIntegerField(null=True, blank=True)
+    """Mean of the experts' points in hundredths of a point: 8750 = 87.5 of 100."""
+    draft = models.JSONField(default=dict, blank=True)
+    """What is filled in before submission: ``contract`` and ``stated``."""
+    undertaking = models.TextField(blank=True)
+    undertaken_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    undertaken_at = models.DateTimeField(null=True, blank=True)
+    undertaken_print = models.CharField(max_length=64, blank=True)
+    contract_print = models.CharField(max_length=64, blank=True, db_index=True)
+    sampled = models.BooleanField(default=False)
+    """Drawn for a check afterwards; only cases the machine itself decided."""
+    appeal_note = models.CharField(max_length=600, blank=True)
+    appealed_at = models.DateTimeField(null=True, blank=True)
     computed_fen = models.BigIntegerField(default=0)
     amount_fen = models.BigIntegerField(default=0)
     reserve_hold_id = models.BigIntegerField(null=True, blank=True)
@@ -65,6 +83,7 @@ class Application(models.Model):
     )
     key = models.CharField(max_length=80)
     fingerprint = models.CharField(max_length=64)
+    started_at = models.DateTimeField(null=True, blank=True)
     submitted_at = models.DateTimeField(null=True, blank=True)
     decided_at = models.DateTimeField(null=True, blank=True)
 
@@ -119,6 +138,8 @@ class StageDecision(models.Model):
         RETURN = ReviewAction.RETURN.value, _("退回补充")
         SEND_BACK = ReviewAction.SEND_BACK.value, _("退回上一环节")
         REFUSE = ReviewAction.REFUSE.value, _("不予通过")
+        ADMIT = ReviewAction.ADMIT.value, _("受理申诉")
+        DISMISS = ReviewAction.DISMISS.value, _("驳回申诉")
 
     application = models.ForeignKey(Application, on_delete=models.PROTECT, related_name="decisions")
     turn = models.PositiveSmallIntegerField()
@@ -148,3 +169,79 @@ class StageDecision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.application} {self.stage} {self.action}"
+
+
+class Assignment(models.Model):
+    """Who was drawn for a stage of a case. `seed` and `eligible` let anybody draw again; see `drawing`.
+
+    `released_at` ends it: the person recused, or another was put in their place, for `reason`.
+    """
+
+    application = models.ForeignKey(Application, on_delete=models.PROTECT, related_name="assignments")
+    turn = models.PositiveSmallIntegerField()
+    stage = models.PositiveSmallIntegerField()
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    seed = models.CharField(max_length=120)
+    eligible = ArrayField(models.BigIntegerField())
+    at = models.DateTimeField()
+    released_at = models.DateTimeField(null=True, blank=True)
+    released_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    reason = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        db_table = "application_assignment"
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(
+                name="assignment_once",
+                fields=["application", "turn", "stage", "person"],
+                condition=Q(released_at__isnull=True),
+            )
+        ]
+        indexes = [
+            models.Index(fields=["person", "released_at"], name="assignment_of_person"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.application} {self.stage} → {self.person}"
+
+
+class Recusal(models.Model):
+    """A person keeps away from an organisation's cases, or from one case, and says why. Withdrawn, never deleted."""
+
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    organisation = models.ForeignKey(
+        "portal.Organisation", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    application = models.ForeignKey(
+        Application, null=True, blank=True, on_delete=models.PROTECT, related_name="recusals"
+    )
+    reason = models.CharField(max_length=300)
+    at = models.DateTimeField()
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "application_recusal"
+        ordering = ["pk"]
+        constraints = [
+            models.CheckConstraint(
+                name="recusal_from_one",
+                condition=Q(organisation__isnull=True, application__isnull=False)
+                | Q(organisation__isnull=False, application__isnull=True),
+            ),
+            models.UniqueConstraint(
+                name="recusal_organisation_once",
+                fields=["person", "organisation"],
+                condition=Q(withdrawn_at__isnull=True),
+            ),
+            models.UniqueConstraint(
+                name="recusal_application_once",
+                fields=["person", "application"],
+                condition=Q(withdrawn_at__isnull=True),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.person} ∌ {self.organisation or self.application}"

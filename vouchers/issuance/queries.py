@@ -7,12 +7,13 @@ from datetime import date
 from fractions import Fraction
 from typing import Any
 
-from django.db.models import Max
+from django.db.models import Max, Q
 from django.utils.translation import gettext
 
 from portal.kernel.money import Money
 from portal.organisations.models import Organisation
 from vouchers.issuance import facts, rules, workflow
+from vouchers.issuance.fingerprints import Party, contract_print
 from vouchers.issuance.models import Application
 from vouchers.issuance.workflow import ReviewAction
 from vouchers.ledger import queries as ledger
@@ -20,9 +21,10 @@ from vouchers.programmes import rules as engine
 from vouchers.programmes.access import catalogue, scheme_of
 from vouchers.programmes.decisions import Decision
 from vouchers.programmes.models import Budget, ProgrammeVersion
+from vouchers.programmes.predicates import Truth, judge
 from vouchers.programmes.requests import load_request
 from vouchers.programmes.schemes import PoolShort, Programme
-from vouchers.programmes.terms import AwardOrder, Stage
+from vouchers.programmes.terms import AwardOrder, EvidenceTerm, Stage, Terms
 
 COUNTED = tuple(state.value for state in rules.COUNTED)
 
@@ -56,19 +58,26 @@ def registered_provider(name: str) -> dict[str, Any]:
     return {"region": provider.city, "recognised": True, **provider.facts} if provider else {}
 
 
-def awards_of(organisation_id: int, *, besides: int = 0) -> list[facts.Award]:
-    """Return the organisation's earlier awards that still count. One query."""
-    found = Application.objects.filter(organisation_id=organisation_id, state__in=COUNTED).exclude(pk=besides)
+def awards_of(
+    organisation_id: int, *, besides: int = 0, contract_print: str = "", contract: str = ""
+) -> list[facts.Award]:
+    """Return the earlier awards that count for an organisation's application. One query.
+
+    Its own; and, whoever holds them, those on the same contract, known by its fingerprint and told under the number
+    `contract`, so that one contract is not supported twice under two spellings or by two parties.
+    """
+    same = Q(contract_print=contract_print) if contract_print else Q(pk__in=[])
+    found = Application.objects.filter(Q(organisation_id=organisation_id) | same, state__in=COUNTED)
     return [
         facts.Award(
             programme=row.version.programme.code,
             year=row.version.fiscal_year,
             amount=Money(row.amount_fen),
-            contract=row.contract_number,
+            contract=contract if contract_print and row.contract_print == contract_print else row.contract_number,
             level=row.version.document.get("level"),
             side=row.version.document.get("side", "demand"),
         )
-        for row in found.select_related("version", "version__programme").order_by("pk")
+        for row in found.exclude(pk=besides).select_related("version", "version__programme").order_by("pk")
     ]
 
 
@@ -92,12 +101,24 @@ def request_for(
         registered=registered_facts(organisation),
         contract=contract,
         stated=stated,
-        history=awards_of(organisation_id),
+        history=(),
         pool=None if is_batch(version) else pool_of(version),
         today=today,
     )
     request["provider"].update(registered_provider(request["provider"]["name"]))
+    request["history"] = history_of(organisation, request)
     return request
+
+
+def history_of(organisation: Organisation, request: Mapping[str, Any], *, besides: int = 0) -> list[dict[str, Any]]:
+    """Return the earlier awards that count, as the request holds them."""
+    found = awards_of(
+        organisation.pk,
+        besides=besides,
+        contract_print=print_of(organisation, request),
+        contract=str((request.get("contract") or {}).get("id", "")),
+    )
+    return facts.history_json(found)
 
 
 def with_facts(application: Application, *, stated: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,12 +138,27 @@ def with_facts(application: Application, *, stated: Mapping[str, Any]) -> dict[s
 
 def with_pool(application: Application) -> dict[str, Any]:
     """Return the application's request with the pool and the history as they are now."""
-    history = facts.history_json(awards_of(application.organisation_id, besides=application.pk))
+    history = history_of(application.organisation, application.request, besides=application.pk)
     request = {**application.request, "history": history}
     if is_batch(application.version):
         request.pop("pool", None)
         return request
     return {**request, "pool": pool_of(application.version).yuan()}
+
+
+def locked(application: Application) -> Application:
+    """Return the case as it is now, locked until the transaction ends."""
+    return (
+        Application.objects.select_for_update(no_key=True, of=("self",))
+        .select_related("version", "version__programme", "organisation", "reviewed_by", "submitted_by")
+        .order_by("pk")
+        .get(pk=application.pk)
+    )
+
+
+def terms(version: ProgrammeVersion) -> Terms:
+    """Return what the version says about the time after the decision."""
+    return scheme_of(version).terms
 
 
 def stages(version: ProgrammeVersion) -> tuple[Stage, ...]:
@@ -170,15 +206,53 @@ def passed_by(application: Application) -> list[int | None]:
     """Return who has passed the case's present stage in its present turn."""
     return list(
         application.decisions.filter(
-            turn=application.turn, stage=application.stage, action=ReviewAction.PASS.value
+            turn=application.turn,
+            stage=application.stage,
+            action__in=[ReviewAction.PASS.value, ReviewAction.SCORE.value],
         ).values_list("person_id", flat=True)
     )
 
 
-def had_part(application: Application, user_id: int) -> bool:
-    """Say whether the person has decided another stage of the case, or this one already in this turn."""
-    acts = application.decisions.filter(person_id=user_id)
-    return acts.exclude(stage=application.stage).exists() or acts.filter(turn=application.turn).exists()
+def acted_now(application: Application, user_id: int) -> bool:
+    """Say whether the person has acted at the case's present stage in its present turn already."""
+    return application.decisions.filter(person_id=user_id, turn=application.turn, stage=application.stage).exists()
+
+
+def score_of(application: Application) -> int | None:
+    """Return the mean of the experts' points of the present turn, in hundredths, rounded down; None without any."""
+    scored = application.decisions.filter(turn=application.turn, score__isnull=False)
+    points = [score for score in scored.values_list("score", flat=True) if score is not None]
+    return sum(points) * 100 // len(points) if points else None
+
+
+def evidence_asked(version: ProgrammeVersion, request: Mapping[str, Any]) -> list[EvidenceTerm]:
+    """Return the documents the programme asks for with an application of these facts.
+
+    A condition whose facts are not stated asks for nothing: the rules themselves ask for the facts.
+    """
+    return [
+        term
+        for term in terms(version).evidence
+        if term.stage == "application" and judge(term.required_when, request).truth is Truth.TRUE
+    ]
+
+
+def print_of(organisation: Organisation, request: Mapping[str, Any]) -> str:
+    """Return the fingerprint of a request's contract; empty while there is none. One query."""
+    contract, name = request.get("contract") or {}, str((request.get("provider") or {}).get("name", ""))
+    if not contract.get("id") or not contract.get("signed"):
+        return ""
+    provider = Organisation.objects.filter(kind=Organisation.Kind.PROVIDER, name=name).first()
+    total = sum((Money.from_yuan(str(part)).fen for part in (contract.get("items") or {}).values()), 0)
+    return contract_print(
+        parties=(
+            Party(organisation.name, organisation.credit_code),
+            Party(name, provider.credit_code if provider else ""),
+        ),
+        number=str(contract["id"]),
+        amount=Money(total),
+        signed=date.fromisoformat(str(contract["signed"])),
+    )
 
 
 def bill_share(scheme: Programme, decision: Decision) -> Fraction:

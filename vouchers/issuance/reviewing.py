@@ -11,11 +11,12 @@ from portal.kernel.actors import Actor
 from portal.kernel.errors import Forbidden
 from portal.kernel.money import Money
 from portal.kernel.states import next_state
-from portal.organisations import access as people
-from vouchers.issuance import cases, issuing, queries, rules, workflow
+from vouchers.issuance import assigning, cases, conflicts, issuing, queries, rules, workflow
 from vouchers.issuance.models import Application, StageDecision
 from vouchers.issuance.workflow import ReviewAction
 from vouchers.programmes.terms import Stage
+
+MOST_POINTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,18 @@ def pass_stage(*, actor: Actor, application: Application, verdict: Verdict, now:
     stage = stages[locked.stage]
     amount = _lowered(locked, verdict.amount)
     locked.amount_fen = amount
-    _write(locked, ReviewAction.PASS, actor=actor, verdict=verdict, amount=amount, now=now)
+    scores = stage.action == "score"
+    if scores and (verdict.score is None or not 0 <= verdict.score <= MOST_POINTS):
+        raise rules.ScoreMissing(field="score")
+    _write(
+        locked,
+        ReviewAction.SCORE if scores else ReviewAction.PASS,
+        actor=actor,
+        verdict=verdict,
+        amount=amount,
+        now=now,
+    )
+    locked.score = queries.score_of(locked)
     locked.note = verdict.note.strip()[: cases.NOTE_MAX]
     if not workflow.is_carried(stage, queries.passed_by(locked)):
         cases.move(locked, rules.ApplicationAction.PASS)
@@ -83,8 +95,7 @@ def return_case(*, actor: Actor, application: Application, verdict: Verdict, now
     if target is None:
         cases.move(locked, rules.ApplicationAction.RETURN)
         cases.unreserve(locked, actor=actor)
-        cases.leave_stages(locked)
-        locked.stopped_at = now
+        cases.ask_applicant(locked, now=now)
     else:
         cases.move(locked, rules.ApplicationAction.SEND_BACK)
         locked.turn += 1
@@ -117,7 +128,7 @@ def _case(actor: Actor, application: Application, verdict: Verdict) -> tuple[App
     Whoever also belongs to the applicant has a part in it, whoever pressed the button there. Raises SamePerson, MovedOn,
     InvalidTransition.
     """
-    locked = cases.lock(application)
+    locked = queries.locked(application)
     if locked.version.programme.department_id != actor.organisation_id:
         raise Forbidden
     stages = queries.stages(locked.version)
@@ -125,11 +136,24 @@ def _case(actor: Actor, application: Application, verdict: Verdict) -> tuple[App
     if verdict.seen and verdict.seen != seen_of(locked):
         raise rules.MovedOn
     actor.require(workflow.PERMISSION[workflow.StageRole(stages[locked.stage].role)])
-    if actor.user_id is None or actor.user_id == locked.submitted_by_id or queries.had_part(locked, actor.user_id):
+    refuse_interest(locked, actor)
+    if queries.acted_now(locked, actor.person):
         raise rules.SamePerson
-    if people.belongs(user_id=actor.user_id, organisation_id=locked.organisation_id):
-        raise rules.SamePerson
+    held = assigning.holders(locked)
+    if held and actor.user_id not in {each.person_id for each in held}:
+        raise rules.NotAssigned
     return locked, stages
+
+
+def refuse_interest(application: Application, actor: Actor) -> None:
+    """Raises SamePerson for whoever applied or decided another stage, HasInterest for whoever is close to a party."""
+    if actor.user_id is None:
+        raise rules.SamePerson
+    why = conflicts.found(application, [actor.user_id]).get(actor.user_id)
+    if why in (conflicts.APPLIED, conflicts.MEMBER, conflicts.OWN_WORK):
+        raise rules.SamePerson
+    if why is not None:
+        raise rules.HasInterest(why=conflicts.WHY[why])
 
 
 def _lowered(application: Application, amount: Money | None) -> int:

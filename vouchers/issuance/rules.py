@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, time, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from portal.kernel.errors import Conflict, Forbidden, Invalid, noop
+from portal.kernel.errors import Conflict, Forbidden, Invalid, Refused, noop
+from portal.kernel.workdays import Workdays
 
 __all__ = [
     "CLOSED",
@@ -129,6 +131,68 @@ class MovedOn(Conflict):
     message = _("这份申请刚被其他人办理，或已不在您看到的环节。请刷新页面，查看最新状态。")
 
 
+class HasInterest(Forbidden):
+    code = "application.has_interest"
+    message = _("您与这份申请的一方有利害关系（%(why)s），须回避。请由其他同事办理。")
+
+
+class NotAssigned(Forbidden):
+    code = "application.not_assigned"
+    message = _("这份申请在本环节已随机分配给其他同事。如其不能办理，请由审批人员改派。")
+
+
+class NobodyLeft(Conflict):
+    code = "application.nobody_left"
+    message = _("没有其他可以办理这份申请的人员。请先由单位管理员增加相应角色的成员。")
+
+
+class ScoreMissing(Invalid):
+    code = "application.score"
+    message = _("请给出 0 到 100 的整数评分。")
+
+
+class DeadlinePassed(Conflict):
+    code = "application.deadline_passed"
+    message = _(
+        "本批申请已于 %(deadline)s（北京时间）截止，您的提交在 %(received)s 到达，没有受理。请留意下一批申报通知。"
+    )
+
+
+class NotYetOpen(Conflict):
+    code = "application.not_yet_open"
+    message = _("本批申请从 %(opens)s（北京时间）开始受理，请届时再提交。")
+
+
+class SupplementLate(Conflict):
+    code = "application.supplement_late"
+    message = _("补充期限已于 %(deadline)s（北京时间）届满，这份申请按撤回处理。如仍需申请，请重新提交。")
+
+
+class UndertakingMissing(Conflict):
+    code = "application.undertaking"
+    message = _("请先阅读并签署真实性承诺；签署后又改过内容的，须重新签署。")
+
+
+class DraftIncomplete(Conflict):
+    code = "application.incomplete"
+    message = _("申请还没有填完，请先填写合同。")
+
+
+class AppealClosed(Conflict):
+    code = "application.appeal_closed"
+    message = _("申诉期限已于 %(deadline)s（北京时间）届满。对结果仍有异议的，可依法申请行政复议或提起行政诉讼。")
+
+
+class AppealedBefore(Conflict):
+    code = "application.appealed_before"
+    message = _("同一份申请只能申诉一次。对结果仍有异议的，可依法申请行政复议或提起行政诉讼。")
+
+
+class EvidenceMissing(Refused):
+    code = "application.evidence_missing"
+    message = _("还缺必须的材料，原因如下。")
+
+
 class AmountRaised(Invalid):
     code = "application.amount_raised"
     message = _("审定金额只能小于或等于上一环节的金额 %(limit)s，且须大于零。")
@@ -137,3 +201,28 @@ class AmountRaised(Invalid):
 class NotOpen(Conflict):
     code = "programme.not_open"
     message = _("该政策当前不接受申请（未发布、已暂停或已被新版取代）。")
+
+
+def to_the_millisecond(moment: datetime) -> datetime:
+    """Return `moment` as first-come order keeps it: whole milliseconds, nothing rounded up."""
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def in_beijing(moment: datetime) -> str:
+    """Return an instant as people in Beijing write it, to the second."""
+    return f"{moment.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}"
+
+
+def due(calendar: Workdays, since: datetime, *, days: int) -> datetime:
+    """Return the first instant after a period of working days: the midnight in Beijing that ends its last day.
+
+    The day it begins is not counted. Source: Civil Code, Articles 201 and 203.
+    """
+    last = calendar.add_working_days(since.astimezone(BEIJING).date(), days)
+    return datetime.combine(last + timedelta(days=1), time(), BEIJING)
+
+
+def days_left(calendar: Workdays, now: datetime, *, until: datetime) -> int:
+    """Return how many working days are left before `until`, today's rest not counted; at least one while it runs."""
+    last = (until - timedelta(microseconds=1)).astimezone(BEIJING).date()
+    return max(1, calendar.working_days_between(now.astimezone(BEIJING).date(), last))

@@ -14,7 +14,7 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden, Refused
 from portal.kernel.states import next_state
 from portal.numbers.services import next_number
-from vouchers.issuance import cases, facts, queries, rules
+from vouchers.issuance import automatic, cases, drafts, facts, queries, rules
 from vouchers.issuance.models import Application
 from vouchers.programmes.decisions import Decision
 from vouchers.programmes.models import ProgrammeVersion
@@ -51,11 +51,11 @@ def _request(actor: Actor, wanted: Wanted, now: datetime) -> dict[str, Any]:
 
 @transaction.atomic
 def submit(*, actor: Actor, wanted: Wanted, now: datetime, key: str) -> Application:
-    """Submit: the rules decide, and what they grant is reserved in the pool at once, first come first served.
+    """Submit at once: the rules decide, and what they grant is reserved in the pool, first come first served.
 
-    Idempotent on (organisation, `key`). Locks the organisation: its caps are judged by all it holds, so its
-    applications are decided one after the other. Facts missing → state `supplement`, nothing reserved yet. Raises Refused with
-    every failing test, NotOpen, KeyReused, Forbidden.
+    Whoever submits so signs the undertaking with it. Idempotent on (organisation, `key`). Locks the organisation: its
+    caps are judged by all it holds, so its applications are decided one after the other. Facts missing → state
+    `supplement`, nothing reserved yet. Raises what `drafts.send` raises, and KeyReused.
     """
     actor.require(Permission.APPLICATION_SUBMIT)
     cases.lock_applicant(actor.acting_for)
@@ -66,46 +66,47 @@ def submit(*, actor: Actor, wanted: Wanted, now: datetime, key: str) -> Applicat
     if existing := Application.objects.filter(organisation_id=actor.acting_for, key=key).first():
         idempotency.check_replay(stored=existing.fingerprint, asked=print_)
         return existing
-    version = ProgrammeVersion.objects.select_related("programme").get(pk=wanted.version.pk)
-    if version.state != VersionState.PUBLISHED.value:
+    if wanted.version.state != VersionState.PUBLISHED.value:
         raise rules.NotOpen
-    application, created = Application.objects.get_or_create(
+    application = Application(
         organisation_id=actor.acting_for,
         key=key,
-        defaults={
-            "number": next_number(prefix="A", now=now),
-            "version": version,
-            "contract_number": wanted.contract.number.strip(),
-            "request": request,
-            "decision": {},
-            "state": rules.ApplicationState.DRAFT.value,
-            "submitted_by_id": actor.user_id,
-            "fingerprint": print_,
-            "submitted_at": now,
-        },
+        number=next_number(prefix="A", now=now),
+        version=wanted.version,
+        contract_number=wanted.contract.number.strip(),
+        request=request,
+        decision={},
+        state=rules.ApplicationState.DRAFT.value,
+        draft={"contract": drafts.plain(wanted.contract), "stated": dict(wanted.stated)},
+        fingerprint=print_,
+        started_at=now,
     )
-    if not created:
-        idempotency.check_replay(stored=application.fingerprint, asked=print_)
-        return application
-    cases.decide(application, action=rules.ApplicationAction.SUBMIT, actor=actor, now=now)
+    drafts.put_signature(application, actor=actor, now=now)
+    application.save()
+    drafts.submit_draft(application, actor=actor, now=now)
     return application
 
 
 @transaction.atomic
 def complete(*, actor: Actor, application: Application, stated: Mapping[str, Any], now: datetime) -> Application:
-    """Bring missing facts; the rules decide anew by the version the case was submitted under."""
+    """Bring missing facts; the rules decide anew by the version the case was submitted under. Raises SupplementLate."""
     actor.require(Permission.APPLICATION_SUBMIT)
     cases.lock_applicant(application.organisation_id)
-    locked = cases.lock(application)
+    locked = queries.locked(application)
     if locked.organisation_id != actor.organisation_id:
         raise Forbidden
     next_state(rules.TRANSITIONS, rules.ApplicationState(locked.state), rules.ApplicationAction.COMPLETE)
+    if locked.due_at is not None and now >= locked.due_at:
+        raise rules.SupplementLate(deadline=rules.in_beijing(locked.due_at))
     locked.request = queries.with_facts(locked, stated=stated)
+    if missing := drafts.missing_evidence(locked, locked.request):
+        raise rules.EvidenceMissing(missing)
     if locked.stopped_at is not None:
         locked.stopped_s += max(0, int((now - locked.stopped_at).total_seconds()))
         locked.stopped_at = now
     locked.turn += 1
     cases.decide(locked, action=rules.ApplicationAction.COMPLETE, actor=actor, now=now)
+    automatic.run(locked, now=now)
     return locked
 
 
@@ -113,7 +114,7 @@ def complete(*, actor: Actor, application: Application, stated: Mapping[str, Any
 def withdraw(*, actor: Actor, application: Application, now: datetime) -> Application:
     """Withdraw an application before its voucher is issued; its reservation is released."""
     actor.require(Permission.APPLICATION_SUBMIT)
-    locked = cases.lock(application)
+    locked = queries.locked(application)
     if locked.organisation_id != actor.organisation_id:
         raise Forbidden
     cases.move(locked, rules.ApplicationAction.WITHDRAW)

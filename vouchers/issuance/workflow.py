@@ -9,9 +9,20 @@ from typing import Final
 
 from portal.kernel.actors import Permission
 from portal.kernel.errors import noop
+from portal.organisations.rules import Role
 from vouchers.programmes.terms import Stage
 
-__all__ = ["DEFAULT", "PERMISSION", "ReviewAction", "StageRole", "is_carried", "is_last", "target_of"]
+__all__ = [
+    "APPEAL_STAGE",
+    "ASSIGNED",
+    "DEFAULT",
+    "PERMISSION",
+    "ReviewAction",
+    "StageRole",
+    "is_carried",
+    "is_last",
+    "target_of",
+]
 
 _ = noop
 
@@ -33,17 +44,27 @@ class ReviewAction(StrEnum):
     RETURN = "return"
     SEND_BACK = "send_back"
     REFUSE = "refuse"
+    ADMIT = "admit"
+    DISMISS = "dismiss"
 
 
 PERMISSION: Final[Mapping[StageRole, Permission]] = MappingProxyType(
     {
         StageRole.REVIEWER: Permission.APPLICATION_REVIEW,
-        StageRole.EXPERT: Permission.APPLICATION_REVIEW,
+        StageRole.EXPERT: Permission.APPLICATION_SCORE,
         StageRole.APPROVER: Permission.APPLICATION_APPROVE,
         StageRole.COLLECTIVE: Permission.APPLICATION_APPROVE,
     }
 )
 
+
+ASSIGNED: Final[Mapping[StageRole, Role]] = MappingProxyType(
+    {StageRole.REVIEWER: Role.REVIEWER, StageRole.EXPERT: Role.EXPERT}
+)
+"""Stages whose people are drawn by lot, and among whom. Approvers act as a body: whoever is free, or all by quorum."""
+
+APPEAL_STAGE: Final = 100
+"""The stage number under which the decision about an appeal is kept: it belongs to no stage of the programme."""
 
 DEFAULT: Final[tuple[Stage, ...]] = (
     Stage(_("初审"), StageRole.REVIEWER.value, action="check"),

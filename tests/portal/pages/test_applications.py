@@ -230,7 +230,7 @@ def test_a_wrong_decision_changes_nothing(w, client, version, act, values, statu
 
 
 def test_one_person_cannot_do_both_steps(w, client, version):
-    both = make.actor(w.department, make.roles.Role.REVIEWER, make.roles.Role.APPROVER)
+    both = make.both_roles(w)
     application = make.application(w, version)
     enter(client, both)
     decide(client, application, "pass")

@@ -105,8 +105,10 @@ class TestDeciding:
             ["amount"],
         )
 
-    def test_needs_a_second_person(self, w, case):
-        both = Caller(make.actor(w.department, make.roles.Role.REVIEWER, make.roles.Role.APPROVER))
+    def test_needs_a_second_person(self, w):
+        both = Caller(make.both_roles(w))
+        make.programme(w)
+        case = Caller(w.owner).post("/applications", APPLICATION, key="application-1").body
         both.post(f"/applications/{case['number']}/pass", {})
         answer = both.post(f"/applications/{case['number']}/pass", {})
         assert (answer.status, answer.code) == (403, "application.same_person")

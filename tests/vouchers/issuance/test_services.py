@@ -115,7 +115,7 @@ class TestSubmitting:
 
 class TestDeciding:
     def test_needs_three_different_persons(self, w):
-        both = make.actor(w.department, make.roles.Role.REVIEWER, make.roles.Role.APPROVER)
+        both = make.both_roles(w)
         case = make.passed(w, make.application(w, make.programme(w)), by=both)
         with pytest.raises(rules.SamePerson):
             make.approved(w, case, by=both)
