@@ -58,6 +58,7 @@ class AccountKind(StrEnum):
     BUDGET = "budget"
     VOUCHER = "voucher"
     PROVIDER_PAYABLE = "provider_payable"
+    CLAIMANT_PAYABLE = "claimant_payable"
     SETTLEMENT_CLEARING = "settlement_clearing"
     SETTLED = "settled"
     EXPIRED = "expired"
@@ -69,6 +70,9 @@ class AccountKind(StrEnum):
     CASH_PROVIDER_PAYABLE = "cash_provider_payable"
     UNAPPLIED_CASH = "unapplied_cash"
     WRITE_OFF = "write_off"
+    QUOTA_GRANT = "quota_grant"
+    QUOTA_POOL = "quota_pool"
+    QUOTA_USED = "quota_used"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ ACCOUNT_KINDS: Mapping[AccountKind, KindRule] = {
     AccountKind.BUDGET: KindRule(Side.CREDIT, Bound.CREDIT, Scope.PROGRAMME, _("计划资金池")),
     AccountKind.VOUCHER: KindRule(Side.CREDIT, Bound.CREDIT, Scope.PROGRAMME, _("创新券")),
     AccountKind.PROVIDER_PAYABLE: KindRule(Side.CREDIT, Bound.CREDIT, Scope.PROGRAMME, _("应付服务机构（券）")),
+    AccountKind.CLAIMANT_PAYABLE: KindRule(Side.CREDIT, Bound.CREDIT, Scope.PROGRAMME, _("应付申领单位")),
     AccountKind.SETTLEMENT_CLEARING: KindRule(Side.CREDIT, Bound.CREDIT, Scope.EITHER, _("兑付在途")),
     AccountKind.SETTLED: KindRule(Side.CREDIT, Bound.NONE, Scope.PROGRAMME, _("已兑付")),
     AccountKind.EXPIRED: KindRule(Side.CREDIT, Bound.CREDIT, Scope.PROGRAMME, _("过期收回")),
@@ -97,6 +102,9 @@ ACCOUNT_KINDS: Mapping[AccountKind, KindRule] = {
     AccountKind.CASH_PROVIDER_PAYABLE: KindRule(Side.CREDIT, Bound.CREDIT, Scope.CASH, _("应付服务机构（自付）")),
     AccountKind.UNAPPLIED_CASH: KindRule(Side.CREDIT, Bound.CREDIT, Scope.CASH, _("待核销来款")),
     AccountKind.WRITE_OFF: KindRule(Side.DEBIT, Bound.NONE, Scope.EITHER, _("核销坏账")),
+    AccountKind.QUOTA_GRANT: KindRule(Side.DEBIT, Bound.NONE, Scope.EITHER, _("配额来源")),
+    AccountKind.QUOTA_POOL: KindRule(Side.CREDIT, Bound.CREDIT, Scope.EITHER, _("可用配额")),
+    AccountKind.QUOTA_USED: KindRule(Side.CREDIT, Bound.CREDIT, Scope.EITHER, _("已用配额")),
 }
 
 
@@ -104,6 +112,7 @@ class JournalKind(StrEnum):
     APPROPRIATE = "appropriate"
     RESERVE = "reserve"
     ISSUE = "issue"
+    AWARD = "award"
     HOLD = "hold"
     CAPTURE = "capture"
     RELEASE = "release"
@@ -111,6 +120,8 @@ class JournalKind(StrEnum):
     EXPIRE = "expire"
     CLAW_UNUSED = "claw_unused"
     CLAW_SPENT = "claw_spent"
+    RECYCLE = "recycle"
+    RETURN_UNUSED = "return_unused"
     CHARGE_CASH = "charge_cash"
     CASH_IN = "cash_in"
     CASH_OUT = "cash_out"
@@ -118,6 +129,8 @@ class JournalKind(StrEnum):
     BATCH_PAID = "batch_paid"
     BATCH_REJECTED = "batch_rejected"
     WRITE_OFF = "write_off"
+    QUOTA_GRANT = "quota_grant"
+    QUOTA_LAPSE = "quota_lapse"
     REVERSE = "reverse"
 
 
@@ -141,6 +154,7 @@ JOURNAL_KINDS: Mapping[JournalKind, JournalRule] = {
     JournalKind.APPROPRIATE: JournalRule(_("拨入资金"), transfers=True, two_person=True, reversible=True),
     JournalKind.RESERVE: JournalRule(_("预留额度"), holds=True),
     JournalKind.ISSUE: JournalRule(_("发放"), transfers=True, resolves=True, two_person=True, reversible=True),
+    JournalKind.AWARD: JournalRule(_("核定奖补"), transfers=True, resolves=True, two_person=True, reversible=True),
     JournalKind.HOLD: JournalRule(_("冻结"), holds=True),
     JournalKind.CAPTURE: JournalRule(_("核销"), holds=True, resolves=True),
     JournalKind.RELEASE: JournalRule(_("解冻"), resolves=True),
@@ -148,6 +162,8 @@ JOURNAL_KINDS: Mapping[JournalKind, JournalRule] = {
     JournalKind.EXPIRE: JournalRule(_("过期收回"), transfers=True, reversible=True),
     JournalKind.CLAW_UNUSED: JournalRule(_("追回未用"), transfers=True, two_person=True, reversible=True),
     JournalKind.CLAW_SPENT: JournalRule(_("追缴已用"), transfers=True, two_person=True, reversible=True),
+    JournalKind.RECYCLE: JournalRule(_("转回资金池"), transfers=True, two_person=True, reversible=True),
+    JournalKind.RETURN_UNUSED: JournalRule(_("结余上缴"), transfers=True, two_person=True, reversible=True),
     JournalKind.CHARGE_CASH: JournalRule(_("自付扣款"), resolves=True),
     JournalKind.CASH_IN: JournalRule(_("来款入账"), transfers=True, reversible=True),
     JournalKind.CASH_OUT: JournalRule(_("付款出账"), transfers=True, reversible=True),
@@ -155,62 +171,90 @@ JOURNAL_KINDS: Mapping[JournalKind, JournalRule] = {
     JournalKind.BATCH_PAID: JournalRule(_("兑付完成"), transfers=True, reversible=True),
     JournalKind.BATCH_REJECTED: JournalRule(_("兑付退回"), transfers=True),
     JournalKind.WRITE_OFF: JournalRule(_("核销坏账"), transfers=True, two_person=True, reversible=True),
+    JournalKind.QUOTA_GRANT: JournalRule(_("授予配额"), transfers=True, reversible=True),
+    JournalKind.QUOTA_LAPSE: JournalRule(_("收回配额"), transfers=True, reversible=True),
     JournalKind.REVERSE: JournalRule(_("冲正"), two_person=True),
 }
 
 
+_a, _j = AccountKind, JournalKind
+_CHARGES = (
+    (_a.VOUCHER, _a.PROVIDER_PAYABLE),
+    (_a.VOUCHER, _a.CLAIMANT_PAYABLE),
+    (_a.CASH_DUE, _a.CASH_PROVIDER_PAYABLE),
+    (_a.QUOTA_POOL, _a.QUOTA_USED),
+)
+_MOVES: dict[JournalKind, tuple[tuple[AccountKind, AccountKind], ...]] = {
+    _j.APPROPRIATE: ((_a.APPROPRIATION, _a.BUDGET),),
+    _j.RESERVE: ((_a.BUDGET, _a.VOUCHER), (_a.BUDGET, _a.CLAIMANT_PAYABLE)),
+    _j.ISSUE: ((_a.BUDGET, _a.VOUCHER),),
+    _j.AWARD: ((_a.BUDGET, _a.CLAIMANT_PAYABLE),),
+    _j.HOLD: _CHARGES,
+    _j.CAPTURE: _CHARGES,
+    _j.CHARGE_CASH: ((_a.CASH_DUE, _a.CASH_PROVIDER_PAYABLE),),
+    _j.REFUND: (
+        (_a.PROVIDER_PAYABLE, _a.VOUCHER),
+        (_a.PROVIDER_PAYABLE, _a.EXPIRED),
+        (_a.RECEIVABLE_PROVIDER, _a.VOUCHER),
+        (_a.RECEIVABLE_PROVIDER, _a.EXPIRED),
+        (_a.CLAIMANT_PAYABLE, _a.VOUCHER),
+        (_a.CLAIMANT_PAYABLE, _a.EXPIRED),
+        (_a.RECEIVABLE_ENTERPRISE, _a.VOUCHER),
+        (_a.RECEIVABLE_ENTERPRISE, _a.EXPIRED),
+        (_a.CASH_PROVIDER_PAYABLE, _a.CASH_DUE),
+        (_a.QUOTA_USED, _a.QUOTA_POOL),
+    ),
+    _j.EXPIRE: ((_a.VOUCHER, _a.EXPIRED),),
+    _j.CLAW_UNUSED: ((_a.VOUCHER, _a.CLAWED_BACK),),
+    _j.CLAW_SPENT: ((_a.RECEIVABLE_ENTERPRISE, _a.CLAWED_BACK), (_a.RECEIVABLE_PROVIDER, _a.CLAWED_BACK)),
+    _j.RECYCLE: ((_a.EXPIRED, _a.BUDGET), (_a.CLAWED_BACK, _a.BUDGET)),
+    _j.RETURN_UNUSED: (
+        (_a.BUDGET, _a.APPROPRIATION),
+        (_a.EXPIRED, _a.APPROPRIATION),
+        (_a.CLAWED_BACK, _a.APPROPRIATION),
+    ),
+    _j.CASH_IN: (
+        (_a.BANK_CLEARING, _a.CASH_DUE),
+        (_a.BANK_CLEARING, _a.UNAPPLIED_CASH),
+        (_a.UNAPPLIED_CASH, _a.CASH_DUE),
+        (_a.BANK_CLEARING, _a.RECEIVABLE_ENTERPRISE),
+        (_a.BANK_CLEARING, _a.RECEIVABLE_PROVIDER),
+    ),
+    _j.CASH_OUT: (
+        (_a.CASH_DUE, _a.BANK_CLEARING),
+        (_a.UNAPPLIED_CASH, _a.BANK_CLEARING),
+        (_a.CASH_PROVIDER_PAYABLE, _a.BANK_CLEARING),
+    ),
+    _j.BATCH_OPEN: (
+        (_a.PROVIDER_PAYABLE, _a.SETTLEMENT_CLEARING),
+        (_a.CASH_PROVIDER_PAYABLE, _a.SETTLEMENT_CLEARING),
+        (_a.PROVIDER_PAYABLE, _a.RECEIVABLE_PROVIDER),
+        (_a.CLAIMANT_PAYABLE, _a.SETTLEMENT_CLEARING),
+        (_a.CLAIMANT_PAYABLE, _a.RECEIVABLE_ENTERPRISE),
+    ),
+    _j.BATCH_PAID: ((_a.SETTLEMENT_CLEARING, _a.SETTLED), (_a.SETTLEMENT_CLEARING, _a.BANK_CLEARING)),
+    _j.BATCH_REJECTED: (
+        (_a.SETTLEMENT_CLEARING, _a.PROVIDER_PAYABLE),
+        (_a.SETTLEMENT_CLEARING, _a.CASH_PROVIDER_PAYABLE),
+        (_a.SETTLEMENT_CLEARING, _a.CLAIMANT_PAYABLE),
+    ),
+    _j.WRITE_OFF: (
+        (_a.WRITE_OFF, _a.CASH_DUE),
+        (_a.WRITE_OFF, _a.RECEIVABLE_ENTERPRISE),
+        (_a.WRITE_OFF, _a.RECEIVABLE_PROVIDER),
+    ),
+    _j.QUOTA_GRANT: ((_a.QUOTA_GRANT, _a.QUOTA_POOL),),
+    _j.QUOTA_LAPSE: ((_a.QUOTA_POOL, _a.QUOTA_GRANT),),
+}
+
+
 def _flows() -> frozenset[tuple[JournalKind, AccountKind, AccountKind]]:
-    a, j = AccountKind, JournalKind
-    charges = ((a.VOUCHER, a.PROVIDER_PAYABLE), (a.CASH_DUE, a.CASH_PROVIDER_PAYABLE))
-    by_kind: dict[JournalKind, tuple[tuple[AccountKind, AccountKind], ...]] = {
-        j.APPROPRIATE: ((a.APPROPRIATION, a.BUDGET),),
-        j.RESERVE: ((a.BUDGET, a.VOUCHER),),
-        j.ISSUE: ((a.BUDGET, a.VOUCHER),),
-        j.HOLD: charges,
-        j.CAPTURE: charges,
-        j.CHARGE_CASH: ((a.CASH_DUE, a.CASH_PROVIDER_PAYABLE),),
-        j.REFUND: (
-            (a.PROVIDER_PAYABLE, a.VOUCHER),
-            (a.PROVIDER_PAYABLE, a.EXPIRED),
-            (a.RECEIVABLE_PROVIDER, a.VOUCHER),
-            (a.RECEIVABLE_PROVIDER, a.EXPIRED),
-            (a.CASH_PROVIDER_PAYABLE, a.CASH_DUE),
-        ),
-        j.EXPIRE: ((a.VOUCHER, a.EXPIRED),),
-        j.CLAW_UNUSED: ((a.VOUCHER, a.CLAWED_BACK),),
-        j.CLAW_SPENT: ((a.RECEIVABLE_ENTERPRISE, a.CLAWED_BACK),),
-        j.CASH_IN: (
-            (a.BANK_CLEARING, a.CASH_DUE),
-            (a.BANK_CLEARING, a.UNAPPLIED_CASH),
-            (a.UNAPPLIED_CASH, a.CASH_DUE),
-            (a.BANK_CLEARING, a.RECEIVABLE_ENTERPRISE),
-            (a.BANK_CLEARING, a.RECEIVABLE_PROVIDER),
-        ),
-        j.CASH_OUT: (
-            (a.CASH_DUE, a.BANK_CLEARING),
-            (a.UNAPPLIED_CASH, a.BANK_CLEARING),
-            (a.CASH_PROVIDER_PAYABLE, a.BANK_CLEARING),
-        ),
-        j.BATCH_OPEN: (
-            (a.PROVIDER_PAYABLE, a.SETTLEMENT_CLEARING),
-            (a.CASH_PROVIDER_PAYABLE, a.SETTLEMENT_CLEARING),
-            (a.PROVIDER_PAYABLE, a.RECEIVABLE_PROVIDER),
-        ),
-        j.BATCH_PAID: ((a.SETTLEMENT_CLEARING, a.SETTLED), (a.SETTLEMENT_CLEARING, a.BANK_CLEARING)),
-        j.BATCH_REJECTED: (
-            (a.SETTLEMENT_CLEARING, a.PROVIDER_PAYABLE),
-            (a.SETTLEMENT_CLEARING, a.CASH_PROVIDER_PAYABLE),
-        ),
-        j.WRITE_OFF: (
-            (a.WRITE_OFF, a.CASH_DUE),
-            (a.WRITE_OFF, a.RECEIVABLE_ENTERPRISE),
-            (a.WRITE_OFF, a.RECEIVABLE_PROVIDER),
-        ),
+    mirrored = {
+        JournalKind.REVERSE: tuple(
+            (credit, debit) for kind, rule in JOURNAL_KINDS.items() if rule.reversible for debit, credit in _MOVES[kind]
+        )
     }
-    by_kind[j.REVERSE] = tuple(
-        (credit, debit) for kind, rule in JOURNAL_KINDS.items() if rule.reversible for debit, credit in by_kind[kind]
-    )
-    return frozenset((kind, debit, credit) for kind, pairs in by_kind.items() for debit, credit in pairs)
+    return frozenset((kind, *pair) for kind, pairs in (_MOVES | mirrored).items() for pair in pairs)
 
 
 FLOWS = _flows()

@@ -141,10 +141,12 @@ class Model:
     def _check_refunds(self, posting: Posting) -> None:
         for op in posting.operations:
             hold = self.holds.get(op.refunds_hold)
+            claimant = hold and self.accounts[hold.credit].kind is AccountKind.CLAIMANT_PAYABLE
+            debt = AccountKind.RECEIVABLE_ENTERPRISE if claimant else AccountKind.RECEIVABLE_PROVIDER
             if (
                 hold is None
                 or (op.credit != hold.debit and self.accounts[op.credit].kind is not AccountKind.EXPIRED)
-                or (op.debit != hold.credit and self.accounts[op.debit].kind is not AccountKind.RECEIVABLE_PROVIDER)
+                or (op.debit != hold.credit and self.accounts[op.debit].kind is not debt)
             ):
                 raise Refusal("bad_request")
         for number in {op.refunds_hold for op in posting.operations}:

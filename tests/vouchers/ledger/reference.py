@@ -120,10 +120,13 @@ def _check_refunds(posting: Posting) -> None:
     for op in posting.operations:
         hold = Hold.objects.filter(pk=op.refunds_hold).first()
         kinds = dict(Account.objects.filter(pk__in=[op.debit, op.credit]).values_list("pk", "kind"))
+        owed = hold and Account.objects.get(pk=hold.credit_account_id).kind
+        claimant = owed == AccountKind.CLAIMANT_PAYABLE
+        debt = AccountKind.RECEIVABLE_ENTERPRISE if claimant else AccountKind.RECEIVABLE_PROVIDER
         if (
             hold is None
             or (op.credit != hold.debit_account_id and kinds[op.credit] != AccountKind.EXPIRED)
-            or (op.debit != hold.credit_account_id and kinds[op.debit] != AccountKind.RECEIVABLE_PROVIDER)
+            or (op.debit != hold.credit_account_id and kinds[op.debit] != debt)
         ):
             raise rules.BadPosting
         resolution = HoldResolution.objects.filter(pk=hold.pk).first()

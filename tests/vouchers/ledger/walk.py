@@ -24,7 +24,7 @@ Post = Callable[..., services.PostingResult]
 START = datetime(2026, 3, 1, tzinfo=UTC)
 STEPS = (
     *("issue", "reserve", "award", "hold", "hold", "hold", "capture", "capture", "capture", "release", "expire_hold"),
-    *("refund", "refund", "expire", "claw_unused", "claw_spent", "cash_in", "batch_open", "batch_paid"),
+    *("refund", "refund", "expire", "claw_unused", "claw_spent", "recycle", "cash_in", "batch_open", "batch_paid"),
     *("batch_rejected", "reverse", "replay", "other_content", "astray", "close", "tick", "sweep"),
 )
 
@@ -178,7 +178,8 @@ class Walk:
 
     def _reserve(self) -> Posting:
         amount = self._amount(min(self._left(self.home.budget), 900))
-        return posting(JournalKind.RESERVE, HoldOp(self.home.budget, self.dice.choice(self.vouchers), amount))
+        credit = self.dice.choice((*self.vouchers, self.home.claimant))
+        return posting(JournalKind.RESERVE, HoldOp(self.home.budget, credit, amount))
 
     def _award(self) -> Posting | None:
         open_ = [n for n, h in self.model.holds.items() if h.debit == self.home.budget and h.outcome is None]
@@ -186,11 +187,13 @@ class Walk:
             return None
         number = self.dice.choice(open_)
         amount = self._amount(self.model.holds[number].amount)
-        return posting(JournalKind.ISSUE, ResolveOp(number, Outcome.CAPTURED, amount))
+        kind = JournalKind.AWARD if self.model.holds[number].credit == self.home.claimant else JournalKind.ISSUE
+        return posting(kind, ResolveOp(number, Outcome.CAPTURED, amount))
 
     def _hold(self) -> Posting:
         voucher = self.dice.choice(self.vouchers)
-        legs = [HoldOp(voucher, self.home.payable, self._amount(self._left(voucher)), self.dice.choice((None, 5, 60)))]
+        owed = self.dice.choice((self.home.payable, self.home.payable, self.home.claimant))
+        legs = [HoldOp(voucher, owed, self._amount(self._left(voucher)), self.dice.choice((None, 5, 60)))]
         if self.dice.random() < 0.4:
             legs.append(HoldOp(self.home.cash_due, self.home.cash_payable, self.dice.randint(1, 500)))
         return posting(JournalKind.HOLD, *legs)
@@ -219,7 +222,8 @@ class Walk:
             return None
         hold = self.model.holds[number]
         credit = self.dice.choice((hold.debit, hold.debit, hold.debit, self.home.expired, self.vouchers[0]))
-        debit = self.dice.choice((hold.credit, hold.credit, hold.credit, self.home.receivable))
+        debts = (self.home.receivable, self.home.receivable_enterprise)
+        debit = self.dice.choice((hold.credit, hold.credit, hold.credit, *debts))
         amount = self._amount(hold.captured - hold.refunded)
         return posting(JournalKind.REFUND, TransferOp(debit, credit, amount, refunds_hold=number))
 
@@ -232,13 +236,23 @@ class Walk:
         return self._move(JournalKind.CLAW_UNUSED, voucher, self.home.clawed_back, self._left(voucher) // 3)
 
     def _claw_spent(self) -> Posting:
-        return self._move(JournalKind.CLAW_SPENT, self.home.receivable_enterprise, self.home.clawed_back, 300)
+        debt = self.dice.choice((self.home.receivable_enterprise, self.home.receivable))
+        return self._move(JournalKind.CLAW_SPENT, debt, self.home.clawed_back, 300)
+
+    def _recycle(self) -> Posting:
+        source = self.dice.choice((self.home.expired, self.home.clawed_back))
+        target = self.dice.choice((self.home.budget, self.home.budget, self.home.appropriation))
+        kind = JournalKind.RECYCLE if target == self.home.budget else JournalKind.RETURN_UNUSED
+        return self._move(kind, source, target, min(self._left(source), 300))
 
     def _cash_in(self) -> Posting:
         return self._move(JournalKind.CASH_IN, self.home.bank, self.home.cash_due, 200)
 
     def _batch_open(self) -> Posting:
-        debit = self.dice.choice((self.home.payable, self.home.cash_payable))
+        debit = self.dice.choice((self.home.payable, self.home.claimant, self.home.cash_payable))
+        if debit == self.home.claimant and self.dice.random() < 0.3:
+            debt = self.home.receivable_enterprise
+            return self._move(JournalKind.BATCH_OPEN, debit, debt, self._left(debt))
         if debit == self.home.payable and self.dice.random() < 0.3:
             return self._move(JournalKind.BATCH_OPEN, debit, self.home.receivable, self._left(self.home.receivable))
         if debit == self.home.cash_payable:
@@ -251,7 +265,8 @@ class Walk:
 
     def _batch_rejected(self) -> Posting:
         limit = self._left(self.home.clearing)
-        return self._move(JournalKind.BATCH_REJECTED, self.home.clearing, self.home.payable, limit)
+        owed = self.dice.choice((self.home.payable, self.home.claimant))
+        return self._move(JournalKind.BATCH_REJECTED, self.home.clearing, owed, limit)
 
     def _reverse(self) -> Posting | None:
         if not self.model.by_id:

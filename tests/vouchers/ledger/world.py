@@ -57,6 +57,7 @@ class Programme:
         self.appropriation = open_account(AccountKind.APPROPRIATION, self.code, self.code)
         self.budget = open_account(AccountKind.BUDGET, self.code, self.code)
         self.payable = open_account(AccountKind.PROVIDER_PAYABLE, "organisation:7", self.code)
+        self.claimant = open_account(AccountKind.CLAIMANT_PAYABLE, "organisation:8", self.code)
         self.expired = open_account(AccountKind.EXPIRED, self.code, self.code)
         self.clawed_back = open_account(AccountKind.CLAWED_BACK, self.code, self.code)
         self.clearing = open_account(AccountKind.SETTLEMENT_CLEARING, "batch:1", self.code)

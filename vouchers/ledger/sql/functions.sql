@@ -90,7 +90,7 @@ END $$;
 
 -- Why refunds may not be made as asked, or NULL: each gives back from one captured hold, at most what is left of the
 -- capture, to the account it came from or to `expired`, out of the account it went to or, when that was paid out
--- already, out of what the provider owes.
+-- already, out of what that provider or claimant owes.
 CREATE OR REPLACE FUNCTION ledger_refuse_refunds(
     t_debit bigint[], t_credit bigint[], t_amount bigint[], t_hold bigint[]
 ) RETURNS jsonb LANGUAGE plpgsql
@@ -111,11 +111,14 @@ BEGIN
             SELECT t.hold, sum(t.amount)::bigint AS needed,
                    bool_or(h.id IS NULL
                            OR (t.credit <> h.debit_account_id AND c.kind <> 'expired')
-                           OR (t.debit <> h.credit_account_id AND d.kind <> 'receivable_provider')) AS astray
+                           OR (t.debit <> h.credit_account_id AND d.kind <> CASE owed.kind
+                                   WHEN 'claimant_payable' THEN 'receivable_enterprise' ELSE 'receivable_provider' END)
+                          ) AS astray
             FROM unnest(t_debit, t_credit, t_amount, t_hold) AS t (debit, credit, amount, hold)
             JOIN ledger_account d ON d.id = t.debit
             JOIN ledger_account c ON c.id = t.credit
             LEFT JOIN ledger_hold h ON h.id = t.hold
+            LEFT JOIN ledger_account owed ON owed.id = h.credit_account_id
             GROUP BY t.hold
         ) AS asked
         LEFT JOIN ledger_hold_resolution e ON e.hold_id = asked.hold
