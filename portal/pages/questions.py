@@ -6,7 +6,7 @@ from the conditions that test it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -18,8 +18,8 @@ from django.utils.translation import gettext
 from portal.kernel.money import Money
 from portal.pages.casework import capital, language
 from portal.pages.fields import YuanField
-from vouchers.programmes import names
-from vouchers.programmes.predicates import ORDERED, Leaf, Operator, Predicate, Scalar, leaves
+from vouchers.programmes import asking, names
+from vouchers.programmes.predicates import ORDERED, Leaf, Operator, Scalar
 from vouchers.programmes.readers import parsed_day
 from vouchers.programmes.schemes import Programme
 from vouchers.programmes.words import Words
@@ -61,27 +61,16 @@ class Question:
         return f"fact.{self.path}"
 
 
-def _conditions(scheme: Programme) -> Iterator[Predicate | None]:
-    yield scheme.eligibility
-    yield scheme.provider
-    yield scheme.cost.when
-    for line in scheme.lines:
-        yield line.when
-    for cap in scheme.caps:
-        yield cap.when
-        yield cap.unless
-
-
 def vocabulary(*schemes: Programme) -> dict[str, Question]:
     """Return every fact the programmes may ask an applicant for, by path, in reading order."""
     asked: dict[str, list[Leaf]] = {}
-    for condition in (condition for scheme in schemes for condition in _conditions(scheme)):
-        for leaf in leaves(condition):
-            asked.setdefault(leaf.path, []).append(leaf)
-    found = {path: _question(path, tests) for path, tests in asked.items()}
-    for quota in (scheme.cost.free_quota for scheme in schemes if scheme.cost.free_quota):
-        for path in (f"usage.{quota.unit}", "usage.price"):
-            found.setdefault(path, _question(path, []))
+    for leaf in (leaf for scheme in schemes for leaf in asking.leaves_asked(scheme)):
+        asked.setdefault(leaf.path, []).append(leaf)
+    with names.declared(fact for scheme in schemes for fact in scheme.facts):
+        found = {path: _question(path, tests) for path, tests in asked.items()}
+        for quota in (scheme.cost.free_quota for scheme in schemes if scheme.cost.free_quota):
+            for path in (f"usage.{quota.unit}", "usage.price"):
+                found.setdefault(path, _question(path, []))
     return {
         path: question for path, question in found.items() if path.partition(".")[0] in ASKED and path not in STANDARD
     }

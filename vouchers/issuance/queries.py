@@ -55,7 +55,7 @@ def registered_facts(organisation: Organisation) -> dict[str, Any]:
 def registered_provider(name: str) -> dict[str, Any]:
     """Return what is registered of the provider of that name; nothing of one the portal does not know."""
     provider = Organisation.objects.filter(kind=Organisation.Kind.PROVIDER, name=name).first()
-    return {"region": provider.city, "recognised": True, **provider.facts} if provider else {}
+    return {"region": provider.city, "recognised": True, "rosters": [], **provider.facts} if provider else {}
 
 
 def awards_of(

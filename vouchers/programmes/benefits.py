@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, Final
 
 from portal.kernel.money import Money
-from vouchers.programmes import names
+from vouchers.programmes import names, years
 from vouchers.programmes.decisions import Outcome, Step
 from vouchers.programmes.predicates import ABSENT, Seen, Truth, judge
 from vouchers.programmes.readers import number
 from vouchers.programmes.requests import PastAward, Request
-from vouchers.programmes.schemes import Choose, Cost, Line, Programme
+from vouchers.programmes.schemes import Basis, Choose, Cost, FreeQuota, Line, Measure, Programme
 
 __all__ = ["Base", "Paid", "Payout", "base_of", "choose", "conditions", "down", "paid", "payouts", "same_contract"]
 
@@ -55,38 +55,102 @@ class Base:
     step: Step
 
 
-def base_of(cost: Cost, request: Request) -> Base:
-    """Return the base: the contract's items of the kinds that count, or the paid-for use beyond a free quota."""
+def base_of(programme: Programme, request: Request) -> Base:
+    """Return the base: the amounts of the kinds that count, or the paid-for use beyond a free quota.
+
+    Which amounts: those of the programme's basis where stated (`STATED`), else the contract's; never more of a kind than a
+    reviewer approved.
+    """
+    cost = programme.cost
     if cost.free_quota is not None:
-        return _metered(cost, request)
-    items = request.items
+        return _metered(programme, cost.free_quota, request)
+    if cost.basis is Basis.DERIVED:
+        return _derived_base(programme, request)
+    source = STATED.get(cost.basis or Basis.CONTRACT, "contract.items")
+    items = request.priced(source)
+    if items is None:
+        source, items = "contract.items", request.items
+    approved = request.priced("contract.approved_items")
+    if items is None and approved is not None:
+        source, items = "contract.approved_items", approved
     if items is None:
         missing = ("contract.items",)
         return Base(None, missing, Step("base", "", Outcome.UNKNOWN, missing=missing))
-    counted = {kind: price for kind, price in items.items() if not cost.include or kind in cost.include}
+    counted = {kind: price for kind, price in items.items() if _counts(kind, cost)}
+    if approved is not None:
+        counted = {kind: min(price, approved.get(kind, Money(0))) for kind, price in counted.items()}
     total = Fraction(sum(price.fen for price in counted.values()))
-    params = {
+    params: dict[str, Any] = {
         "counted": [[kind, names.money(price)] for kind, price in counted.items()],
         "not_counted": [[kind, names.money(price)] for kind, price in items.items() if kind not in counted],
     }
+    if source != "contract.items":
+        params["source"] = source
+    if approved is not None and counted != {kind: items[kind] for kind in counted}:
+        params["cut"] = [[kind, names.money(items[kind])] for kind, price in counted.items() if price != items[kind]]
     return Base(total, (), Step("base", params=params, after=down(total)))
 
 
-def _metered(cost: Cost, request: Request) -> Base:
-    assert cost.free_quota is not None
-    paths = (f"usage.{cost.free_quota.unit}", "usage.price")
+STATED: Final[Mapping[Basis, str]] = {
+    Basis.APPROVED: "contract.approved_items",
+    Basis.ORDER: "contract.ordered_items",
+    Basis.INVOICED: "contract.invoiced_items",
+    Basis.PAID: "contract.paid_items",
+    Basis.USAGE: "usage.items",
+}
+"""The facts that hold the amounts of a basis."""
+
+
+def _counts(kind: str, cost: Cost) -> bool:
+    return (not cost.include or kind in cost.include) and kind not in cost.exclude
+
+
+def _derived_base(programme: Programme, request: Request) -> Base:
+    """Return what the programmes its lines derive from paid on the same contract."""
+    sources = {(line.derived_from, line.measure) for line in programme.lines if line.derived_from}
+    found = sum((paid(request, (code,), measure) for code, measure in sorted(sources)), Paid())
+    params = {"derived_from": sorted(code for code, _measure in sources), "paid": names.money(down(found.surely))}
+    if found.possibly:
+        return Base(None, found.missing, Step("base_derived", "", Outcome.UNKNOWN, params, found.missing))
+    return Base(found.surely, (), Step("base_derived", params=params, after=down(found.surely)))
+
+
+def _metered(programme: Programme, quota: FreeQuota, request: Request) -> Base:
+    paths = (f"usage.{quota.unit}", "usage.price")
     stated = [_quantity(request.fact(path)) for path in paths]
     missing = tuple(path for path, quantity in zip(paths, stated, strict=True) if quantity is None)
     used, price = stated
     if used is None or price is None:
         return Base(None, missing, Step("base_metered", "", Outcome.UNKNOWN, missing=missing))
-    total = max(Fraction(0), used - cost.free_quota.amount) * price * 100
+    before = _free_before(programme, quota, request)
+    free = max(Fraction(0), quota.amount - before)
+    total = max(Fraction(0), used - free) * price * 100
     params = {
         "used": [paths[0], _decimal(used)],
-        "free": [paths[0], _decimal(cost.free_quota.amount)],
+        "free": [paths[0], _decimal(free)],
         "price": _decimal(price),
     }
+    if before:
+        params["before"] = [paths[0], _decimal(before)]
     return Base(total, (), Step("base_metered", params=params, after=down(total)))
+
+
+def _free_before(programme: Programme, quota: FreeQuota, request: Request) -> Fraction:
+    """Return the units of the free quota that earlier awards of its period used, and those stated besides.
+
+    What history does not say was used free counts as nothing: the quota is given, and its use is metered by the portal.
+    """
+    if not quota.period:
+        return Fraction(0)
+    total = _quantity(request.fact("usage.free_used")) if request.fact("usage.free_used") is not ABSENT else None
+    units = total or Fraction(0)
+    for award in request.history:
+        if award.programme != programme.code or award.free_used is ABSENT or award.of_group:
+            continue
+        within = Truth.TRUE if quota.period == "lifetime" else years.same_year(award, programme, request)[0]
+        if within is Truth.TRUE:
+            units += Fraction(award.free_used.fen, 100)
+    return units
 
 
 def _quantity(value: Any) -> Fraction | None:
@@ -130,13 +194,14 @@ def contract_missing(request: Request) -> tuple[str, ...]:
     return ("contract.id",) if request.fact("contract.id") is ABSENT else ("history.contract",)
 
 
-def paid(request: Request, codes: Iterable[str]) -> Paid:
-    """Return what programmes `codes` paid on the contract of the request."""
+def paid(request: Request, codes: Iterable[str], measure: Measure = Measure.PAID) -> Paid:
+    """Return what programmes `codes` paid on the contract of the request (less recoveries), or granted."""
     wanted, total = set(codes), Paid()
     for award in request.history:
-        if award.programme in wanted and award.amount:
+        given = award.amount if measure is Measure.GRANTED or award.paid is ABSENT else award.paid
+        if award.programme in wanted and given:
             same = same_contract(award, request)
-            amount = Fraction(award.amount.fen)
+            amount = Fraction(given.fen)
             if same is Truth.TRUE:
                 total += Paid(surely=amount)
             elif same is Truth.UNKNOWN:
@@ -197,18 +262,25 @@ def _line_amount(line: Line, request: Request, base: Base) -> Amounts:
         amount, rate = _bracketed(line, base.amount)
         return amount, rate, (), {"brackets": True} | ({"rate": names.percent(rate)} if rate is not None else {})
     amount, params = base.amount * line.rate, {"rate": names.percent(line.rate)}
-    if line.combined_rate_cap is None:
+    if not line.combined_with:
         return amount, line.rate, (), params
     before = paid(request, line.combined_with)
-    params |= {"combined": names.percent(line.combined_rate_cap), "paid": names.money(down(before.surely))}
+    params["paid"] = names.money(down(before.surely))
+    limits = []
+    if line.combined_rate_cap is not None:
+        params["combined"] = names.percent(line.combined_rate_cap)
+        limits.append(base.amount * line.combined_rate_cap)
+    if line.combined_amount_cap is not None:
+        params["combined_amount"] = names.money(line.combined_amount_cap)
+        limits.append(Fraction(line.combined_amount_cap.fen))
     if before.possibly:
         return None, line.rate, before.missing, params
-    room = max(Fraction(0), base.amount * line.combined_rate_cap - before.surely)
+    room = max(Fraction(0), min(limits) - before.surely)
     return min(amount, room), line.rate, (), params
 
 
 def _derived(line: Line, rate: Fraction, request: Request) -> Amounts:
-    before = paid(request, (line.derived_from,))
+    before = paid(request, (line.derived_from,), line.measure)
     params = {
         "rate": names.percent(rate),
         "derived_from": line.derived_from,
@@ -243,6 +315,14 @@ class Chosen:
     payouts: tuple[Payout, ...]
     amount: Fraction | None
     missing: tuple[str, ...] = ()
+
+    @property
+    def ceilings(self) -> Fraction:
+        """The share of the amount that lines pay whose rate is a ceiling."""
+        bound = sum(
+            (payout.amount or Fraction(0) for payout in self.payouts if payout.line.rate_is_ceiling), Fraction(0)
+        )
+        return bound / self.amount if self.amount else Fraction(0)
 
     @property
     def rate(self) -> Fraction | None:

@@ -10,7 +10,7 @@ from portal.kernel.errors import noop
 from portal.kernel.money import Money
 from vouchers.programmes import rules
 from vouchers.programmes.decisions import Decision, DecisionKind
-from vouchers.programmes.parsing import BadDocument, Problem, Problems, Reader, child, decode
+from vouchers.programmes.parsing import BadDocument, Problem, Problems, Reader, child, decode, shaped
 from vouchers.programmes.readers import MISSING, amount, choice, listing, record, refuse, text
 from vouchers.programmes.requests import Request, read_request
 from vouchers.programmes.schemes import Programme
@@ -89,6 +89,7 @@ def load_cases(raw: bytes | str) -> tuple[Case, ...]:
     return tuple(_case(item, f"[{at}]") for at, item in enumerate(tree))
 
 
+@shaped({})
 def _funding(value: Any, path: str, problems: Problems) -> dict[str, Money]:
     if not isinstance(value, dict):
         refuse(value, path, problems, Words("对象：出资方 → 金额", "an object: payer → amount"))

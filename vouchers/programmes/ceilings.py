@@ -8,14 +8,24 @@ from fractions import Fraction
 from typing import Any, Final
 
 from portal.kernel.money import Money, round_half_up
-from vouchers.programmes import names
-from vouchers.programmes.benefits import Paid, conditions, contract_missing, down, same_contract
+from vouchers.programmes import names, years
+from vouchers.programmes.benefits import Chosen, Paid, conditions, contract_missing, down, same_contract
 from vouchers.programmes.decisions import Outcome, Step, Test
 from vouchers.programmes.predicates import ABSENT, Truth, judge
 from vouchers.programmes.requests import PastAward, Request
-from vouchers.programmes.schemes import Cap, DoubleSubsidy, PoolShort, Programme, Rounding, RoundingMode, Window
+from vouchers.programmes.schemes import (
+    Cap,
+    DoubleSubsidy,
+    PoolShort,
+    Programme,
+    Rounding,
+    RoundingMode,
+    Same,
+    Scope,
+    Window,
+)
 
-__all__ = ["Catalogue", "Settlement", "other_awards", "rounded", "settle", "split"]
+__all__ = ["Catalogue", "Settlement", "is_bound", "other_awards", "rounded", "settle", "split"]
 
 Catalogue = Mapping[str, Programme]
 EMPTY: Final[tuple[str, ...]] = ()
@@ -48,12 +58,14 @@ class Settlement:
         return None if self.amount is None else down(self.amount)
 
 
-def settle(programme: Programme, request: Request, catalogue: Catalogue, award: Fraction | None) -> Settlement:
-    """Take `award` through every ceiling in order. An unknown award still meets the ceilings that are used up."""
-    settlement = Settlement(award)
+def settle(programme: Programme, request: Request, catalogue: Catalogue, chosen: Chosen) -> Settlement:
+    """Take an award through every ceiling in order. An unknown award still meets the ceilings that are used up."""
+    settlement = Settlement(chosen.amount)
     _check_payable(programme, settlement)
     for cap in programme.caps:
         _apply_cap(cap, programme, request, settlement)
+    _apply_counts(programme, request, settlement)
+    _apply_coefficient(chosen.ceilings, request, settlement)
     _keep_highest(programme, request, catalogue, settlement)
     _round(programme.rounding, settlement)
     _draw_on_pool(programme, request, settlement)
@@ -87,9 +99,13 @@ def _used(cap: Cap, programme: Programme, request: Request) -> Paid:
     for award in request.history:
         if award.programme != programme.code and award.programme not in cap.across:
             continue
+        if award.of_group and cap.scope is Scope.APPLICANT:
+            continue
         within, missing = Truth.TRUE, EMPTY
         if cap.window is Window.YEAR:
-            within, missing = _same_year(award, request)
+            within, missing = years.same_year(award, programme, request)
+        elif cap.window is Window.CYCLE:
+            within, missing = years.same_cycle(award, programme, request)
         elif cap.window is Window.CONTRACT:
             within, missing = same_contract(award, request), contract_missing(request)
         if within is Truth.TRUE:
@@ -99,12 +115,34 @@ def _used(cap: Cap, programme: Programme, request: Request) -> Paid:
     return total
 
 
-def _same_year(award: PastAward, request: Request) -> tuple[Truth, tuple[str, ...]]:
-    if request.award_year is None:
-        return Truth.UNKNOWN, ("year",)
-    if award.year is ABSENT:
-        return Truth.UNKNOWN, ("history.year",)
-    return (Truth.TRUE if award.year == request.award_year else Truth.FALSE), ()
+def _apply_counts(programme: Programme, request: Request, settlement: Settlement) -> None:
+    """Bound the award by the quota of one application, and by what may be held at once beside what is held."""
+    count = programme.count
+    if count.per_application_max is not None:
+        _apply_quota("application_quota", count.per_application_max, Money(0), programme, settlement)
+    if count.holding_max is not None and request.holding is not None:
+        _apply_quota("holding", count.holding_max, request.holding, programme, settlement)
+
+
+def _apply_quota(kind: str, limit: Money, held: Money, programme: Programme, settlement: Settlement) -> None:
+    before, left = settlement.shown(), Fraction(max(0, limit.fen - held.fen))
+    params: dict[str, Any] = {"limit": names.money(limit), "used": names.money(held)}
+    if not rounded(left, _downwards(programme.rounding)):
+        settlement.steps.append(Step(kind, Test.CAP, Outcome.FAIL, params, (), before, Money(0)))
+        settlement.amount = None
+        return
+    params["lowered"] = settlement.bound(left)
+    settlement.steps.append(Step(kind, Test.CAP, Outcome.PASS, params, (), before, settlement.shown()))
+
+
+def _apply_coefficient(bound: Fraction, request: Request, settlement: Settlement) -> None:
+    """Multiply the part of the award that rests on "at most" rates by the coefficient of the batch."""
+    if request.k == 1 or not bound or settlement.amount is None:
+        return
+    before = settlement.shown()
+    lowered = settlement.bound(settlement.amount * (1 - bound + bound * request.k))
+    params = {"k": names.percent(request.k), "lowered": lowered}
+    settlement.steps.append(Step("coefficient", "", Outcome.NOTE, params, (), before, settlement.shown()))
 
 
 def _apply_cap(cap: Cap, programme: Programme, request: Request, settlement: Settlement) -> None:
@@ -147,26 +185,74 @@ def _downwards(rounding: Rounding) -> Rounding:
     return Rounding(rounding.to, RoundingMode.DOWN)
 
 
-def other_awards(programme: Programme, request: Request, catalogue: Catalogue) -> Paid:
-    """Return what other programmes of the levels that count paid on the same contract.
+def is_bound(programme: Programme, request: Request, catalogue: Catalogue, mode: DoubleSubsidy) -> bool:
+    """Tell whether a rule of this mode binds the programme: its own, or that of an earlier award's programme."""
+    return programme.double_subsidy is mode or any(
+        _their_rule(award, programme, catalogue) is mode for award in request.history
+    )
 
-    An award for the other side (to the builder of a service, not its buyer) is no double subsidy.
+
+def other_awards(programme: Programme, request: Request, catalogue: Catalogue, mode: DoubleSubsidy) -> Paid:
+    """Return what other programmes paid on the same contract (project, cost) that a rule of this mode counts.
+
+    An award for the other side (to the builder of a service, not its buyer) is no double subsidy. A programme's rule
+    binds both ways: what a city forbids beside its own award, a district cannot add afterwards, unless the district's
+    own text builds on the city's award (武汉市资金管理办法 2025 第十六条: city and district money once).
     """
     total = Paid()
     for award in request.history:
         if award.programme == programme.code or not award.amount or _other_side(award, programme, catalogue):
             continue
-        same, level = same_contract(award, request), _level_counts(award, programme, catalogue)
+        ours = programme.double_subsidy is mode
+        if not ours and _their_rule(award, programme, catalogue) is not mode:
+            continue
+        same, missing = _same(award, programme, request)
+        level = _level_counts(award, programme, catalogue) if ours else Truth.TRUE
         counts = min(same, level)
         if counts is Truth.TRUE:
             total += Paid(surely=Fraction(award.amount.fen))
         elif counts is Truth.UNKNOWN:
-            missing = contract_missing(request) if same is Truth.UNKNOWN else ()
             total += Paid(
                 possibly=Fraction(award.amount.fen),
-                missing=(*missing, *(("history.level",) if level is Truth.UNKNOWN else ())),
+                missing=(
+                    *(missing if same is Truth.UNKNOWN else ()),
+                    *(("history.level",) if level is Truth.UNKNOWN else ()),
+                ),
             )
     return total
+
+
+def _their_rule(award: PastAward, programme: Programme, catalogue: Catalogue) -> DoubleSubsidy:
+    """Return what the programme of an earlier award says about ours; allowed where ours builds on it."""
+    theirs = catalogue.get(award.programme)
+    if theirs is None or theirs.code == programme.code:
+        return DoubleSubsidy.ALLOWED
+    if any(line.derived_from == theirs.code or theirs.code in line.combined_with for line in programme.lines):
+        return DoubleSubsidy.ALLOWED
+    is_meant = not theirs.double_levels or programme.level in theirs.double_levels
+    return theirs.double_subsidy if is_meant else DoubleSubsidy.ALLOWED
+
+
+def _same(award: PastAward, programme: Programme, request: Request) -> tuple[Truth, tuple[str, ...]]:
+    """Tell whether an earlier award meets the request in what the programme does not pay twice."""
+    by_contract = same_contract(award, request)
+    if programme.same is Same.CONTRACT:
+        return by_contract, contract_missing(request)
+    if programme.same is Same.PROJECT:
+        ours, theirs = request.fact("contract.project"), award.project
+        if by_contract is Truth.TRUE:
+            return Truth.TRUE, ()
+        if ours is None or theirs is None:
+            return by_contract, contract_missing(request)
+        if ours is ABSENT or theirs is ABSENT:
+            return Truth.UNKNOWN, ("contract.project" if ours is ABSENT else "history.project",)
+        return (Truth.TRUE if str(ours) == str(theirs) else by_contract), contract_missing(request)
+    invoices = request.fact("contract.invoices")
+    if not isinstance(invoices, list) or award.invoices is ABSENT:
+        if by_contract is Truth.FALSE:
+            return Truth.FALSE, ()
+        return Truth.UNKNOWN, ("contract.invoices" if not isinstance(invoices, list) else "history.invoices",)
+    return (Truth.TRUE if {*invoices} & {*award.invoices} else Truth.FALSE), ()
 
 
 def _other_side(award: PastAward, programme: Programme, catalogue: Catalogue) -> bool:
@@ -189,9 +275,9 @@ def _level_counts(award: PastAward, programme: Programme, catalogue: Catalogue) 
 
 def _keep_highest(programme: Programme, request: Request, catalogue: Catalogue, settlement: Settlement) -> None:
     """Under *highest, not cumulative* an award only tops up to the higher of the two."""
-    if programme.double_subsidy is not DoubleSubsidy.HIGHEST:
+    if not is_bound(programme, request, catalogue, DoubleSubsidy.HIGHEST):
         return
-    others = other_awards(programme, request, catalogue)
+    others = other_awards(programme, request, catalogue, DoubleSubsidy.HIGHEST)
     params: dict[str, Any] = {"paid": names.money(down(others.surely + others.possibly))}
     before = settlement.shown()
     if settlement.amount is None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from portal.kernel.errors import Reason, noop
 from portal.kernel.money import Money
 from vouchers.programmes import names
+from vouchers.programmes.schemes import DeclaredFact
 from vouchers.programmes.words import Words
 
 __all__ = ["REASONS", "Decision", "DecisionKind", "LeftOut", "MissingFact", "Outcome", "Step", "Test", "reason"]
@@ -34,16 +35,19 @@ class Test(StrEnum):
     __test__ = False  # not a test of pytest's
 
     IN_FORCE = "R01"
+    WINDOW = "R18"
     DISHONESTY = "R03"
     APPLICANT = "R02"
     PROVIDER = "R04"
     RELATED_PARTY = "R05"
     CONTRACT_DATE = "R06"
     CONTRACT_TERM = "R07"
+    SERVICE_PERIOD = "R19"
     PURCHASE = "R17"
     DUPLICATE = "R09"
     DOUBLE_SUBSIDY = "R10"
     CYCLES = "R11"
+    COUNT = "R20"
     MINIMUM_SPEND = "R08"
     BENEFIT = "R16"
     CAP = "R12"
@@ -115,13 +119,14 @@ def _money(value: str | None) -> Money | None:
 
 @dataclass(frozen=True, slots=True)
 class MissingFact:
-    """A fact to bring."""
+    """A fact to bring; `called`: what the programme calls it, if it alone asks for it."""
 
     path: str
+    called: Words | None = None
 
     @property
     def name(self) -> Words:
-        return names.fact(self.path).name
+        return self.called or names.fact(self.path).name
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +160,8 @@ class Decision:
     share: Fraction | None = None
     funding: tuple[tuple[str, Money], ...] = ()
     trace: tuple[Step, ...] = ()
+    facts: tuple[DeclaredFact, ...] = ()
+    """What the programme calls the facts it alone asks for."""
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON, amounts as decimal text; `from_json` reads it back. Key order is stable."""
@@ -173,11 +180,14 @@ class Decision:
                 {"line": left.line, "number": left.number, "missing": list(left.missing)} for left in self.left_out
             ],
             "trace": [step.as_json() for step in self.trace],
+            **({"facts": [fact.as_json() for fact in self.facts]} if self.facts else {}),
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Decision:
         """Read what `as_json` wrote."""
+        facts = tuple(DeclaredFact.from_json(fact) for fact in value.get("facts", ()))
+        called = {fact.path: fact.name for fact in facts}
         return cls(
             programme=value["programme"],
             decision=DecisionKind(value["decision"]),
@@ -185,12 +195,13 @@ class Decision:
             rule=value["rule"],
             rule_ids=tuple(value["rule_ids"]),
             failures=tuple(reason(failure["rule"], failure["params"]) for failure in value["failures"]),
-            missing=tuple(MissingFact(fact["path"]) for fact in value["missing"]),
+            missing=tuple(MissingFact(fact["path"], called.get(fact["path"])) for fact in value["missing"]),
             left_out=tuple(LeftOut(left["line"], left["number"], tuple(left["missing"])) for left in value["left_out"]),
             lines=tuple(value["lines"]),
             share=None if value["share"] is None else Fraction(value["share"]),
             funding=tuple((payer, Money(int(Decimal(part) * 100))) for payer, part in value["funding"].items()),
             trace=tuple(Step.from_json(step) for step in value["trace"]),
+            facts=facts,
         )
 
 
@@ -203,6 +214,10 @@ REASONS: Final[Mapping[str, tuple[Words, Words]]] = {
         Words(
             _("请在有效期内申报，或查看正在实施的项目。"), "Apply while it is in force, or see the programmes now open."
         ),
+    ),
+    Test.WINDOW: (
+        Words(_("%(today)s 不在申报受理期内。"), "Applications are not taken on %(today)s."),
+        Words(_("请在公布的受理期内申报。"), "Apply within the intake period that was announced."),
     ),
     Test.DISHONESTY: (
         Words(_("申请人有失信记录，或仍在禁止申报期内。"), "The applicant has a dishonesty record or is still barred."),
@@ -240,6 +255,13 @@ REASONS: Final[Mapping[str, tuple[Words, Words]]] = {
         ),
         Words(_("请使用合同期不超过 %(max_months)s 个月的合同。"), "Use a contract of at most %(max_months)s months."),
     ),
+    Test.SERVICE_PERIOD: (
+        Words(
+            _("服务期（%(service)s）超出可计入的期间（%(period)s）。"),
+            "The service (%(service)s) lies outside the period that counts (%(period)s).",
+        ),
+        Words(_("请只申报 %(period)s 内提供的服务。"), "Apply for service rendered within %(period)s only."),
+    ),
     Test.PURCHASE: (
         Words(_("所购服务不在支持范围内。"), "The purchase is not eligible."),
         Words(_("请对照支持范围选择服务或渠道。"), "Compare what the programme supports and choose accordingly."),
@@ -267,6 +289,13 @@ REASONS: Final[Mapping[str, tuple[Words, Words]]] = {
             _("本项目的支持年限已满，请查看其他项目。"),
             "Support under this programme is used up; see other programmes.",
         ),
+    ),
+    Test.COUNT: (
+        Words(
+            _("本年度已获支持 %(count)s 次，每年最多 %(limit)s 次。"),
+            "The applicant was supported %(count)s times this year, at most %(limit)s are allowed.",
+        ),
+        Words(_("请在下一年度申报。"), "Apply next year."),
     ),
     Test.MINIMUM_SPEND: (
         Words(

@@ -46,18 +46,23 @@ HEADLINES: Final = {
 
 TESTS: Final = {
     "in_force": W("有效期", "In force"),
+    "window": W("受理期", "Intake period"),
     "dishonesty": W("信用", "Honesty"),
     "applicant": W("申请人", "Applicant"),
     "provider": W("服务机构", "Provider"),
     "related_party": W("关联方", "Related party"),
     "contract_date": W("合同日期", "Contract date"),
     "contract_term": W("合同期限", "Contract term"),
+    "service_period": W("服务期", "Service period"),
+    "subject": W("服务类别", "Kind of service"),
     "purchase": W("采购内容", "Purchase"),
     "duplicate": W("同一合同重复申报", "Same contract again"),
     "double_subsidy": W("重复补贴", "Double subsidy"),
     "highest": W("就高不重复", "Highest, not cumulative"),
     "cycles": W("支持周期", "Support cycles"),
+    "per_year": W("每年次数", "Awards a year"),
     "base": W("计入补贴的金额", "Amount that counts"),
+    "base_derived": W("计入补贴的金额", "Amount that counts"),
     "base_metered": W("计入补贴的金额", "Amount that counts"),
     "minimum_spend": W("最低金额", "Minimum spend"),
     "line": W("支持档次", "Benefit line"),
@@ -67,6 +72,9 @@ TESTS: Final = {
     "cap": W("上限", "Ceiling"),
     "cap_not_for": W("上限", "Ceiling"),
     "cap_lifted": W("上限", "Ceiling"),
+    "application_quota": W("单次申领额度", "Quota of one application"),
+    "holding": W("持有额度", "Quota held"),
+    "coefficient": W("批次系数", "Coefficient of the batch"),
     "round": W("取整", "Rounding"),
     "pool": W("资金池", "Pool"),
     "pool_waits": W("资金池", "Pool"),
@@ -76,6 +84,7 @@ TESTS: Final = {
 
 PASSES: Final = {
     "in_force": W("%(today)s 在有效期（%(period)s）内", "%(today)s lies within %(period)s"),
+    "window": W("%(today)s 在受理期内", "%(today)s lies within an intake period"),
     "dishonesty": W("符合", "met"),
     "applicant": W("符合申报条件", "the conditions are met"),
     "provider": W("符合要求", "the requirements are met"),
@@ -84,11 +93,19 @@ PASSES: Final = {
     "contract_term": W(
         "%(months)s 个月，不超过 %(max_months)s 个月", "%(months)s months, at most %(max_months)s allowed"
     ),
+    "service_period": W(
+        "%(service)s 在可计入的期间（%(period)s）内", "%(service)s lies within the period that counts, %(period)s"
+    ),
+    "subject": W("属于支持的服务类别", "a kind of service that is supported"),
     "purchase": W("在支持范围内", "eligible"),
     "duplicate": W("已支持 %(count)s 次，最多 %(limit)s 次", "supported %(count)s of at most %(limit)s times"),
     "double_subsidy": W("同一合同没有其他财政补贴", "no other public money on this contract"),
     "highest": W("扣除同一合同已获的 %(paid)s", "less %(paid)s already paid on this contract"),
     "cycles": W("已用 %(used)s 个，最多 %(limit)s 个", "%(used)s used of at most %(limit)s"),
+    "per_year": W("本年度已支持 %(count)s 次，最多 %(limit)s 次", "%(count)s of at most %(limit)s this year"),
+    "application_quota": W("每次最多 %(limit)s", "at most %(limit)s per application"),
+    "holding": W("最多持有 %(limit)s，现持有 %(used)s", "at most %(limit)s held, %(used)s held now"),
+    "coefficient": W("比例为上限，本批系数 %(k)s", "the rate is a ceiling; the batch pays %(k)s of it"),
     "minimum_spend": W("%(base)s，不低于 %(min_base)s", "%(base)s, at least %(min_base)s"),
     "floor": W("%(amount)s，不低于 %(floor)s", "%(amount)s, at least %(floor)s"),
     "cap_not_for": W("%(window)s %(limit)s 的上限不适用", "the ceiling of %(limit)s %(window)s does not apply"),
@@ -105,6 +122,7 @@ PASSES: Final = {
 
 WINDOWS: Final = {
     "year": W("每自然年", "per calendar year"),
+    "cycle": W("每个支持周期", "per support cycle"),
     "lifetime": W("累计", "in total"),
     "application": W("每次申请", "per application"),
     "contract": W("每份合同", "per contract"),
@@ -132,7 +150,8 @@ def reasons(decision: Decision, language: str) -> list[Ground]:
     grounds = []
     for failure in decision.failures:
         message, remedy = REASONS[failure.code]
-        details = tuple(stated(found).say(language) for found in failure.params.get("conditions", ()))
+        with names.declared(decision.facts):
+            details = tuple(stated(found).say(language) for found in failure.params.get("conditions", ()))
         params = dict(failure.params)
         grounds.append(Ground(message.fill(**params).say(language), remedy.fill(**params).say(language), details))
     return grounds
@@ -140,11 +159,12 @@ def reasons(decision: Decision, language: str) -> list[Ground]:
 
 def explain(decision: Decision, language: str, *, catalogue: Catalogue | None = None) -> list[Told]:
     """Return every step in words, tests the programme does not make left out. `catalogue` names other programmes."""
-    return [
-        Told(step.outcome, step.test, sentence(_say(step, catalogue or {})).say(language))
-        for step in decision.trace
-        if step.outcome is not Outcome.SKIPPED or step.params
-    ]
+    with names.declared(decision.facts):
+        return [
+            Told(step.outcome, step.test, sentence(_say(step, catalogue or {})).say(language))
+            for step in decision.trace
+            if step.outcome is not Outcome.SKIPPED or step.params
+        ]
 
 
 def _say(step: Step, catalogue: Catalogue) -> Words:
@@ -190,9 +210,27 @@ def _tell_base(step: Step, _catalogue: Catalogue) -> Words:
     said = [join(counted)] if counted else []
     if not counted and not step.missing:
         said.append(W("没有计入的费用", "nothing counts"))
+    if cut := _priced(step.params.get("cut", ())):
+        said.append(W("按核定金额计，核减前：%(cut)s", "as approved; before the cut: %(cut)s").fill(cut=join(cut)))
+    if "source" in step.params:
+        said.append(W("依据：%(name)s", "taken from: %(name)s").fill(name=names.fact(step.params["source"]).name))
     if left:
         said.append(W("不计入：%(left)s", "not counted: %(left)s").fill(left=join(left)))
     return join(said, "；", "; ")
+
+
+def _tell_derived(step: Step, catalogue: Catalogue) -> Words:
+    others = join(title(code, catalogue) for code in step.params["derived_from"])
+    return W("%(others)s已支付 %(paid)s", "%(paid)s paid under %(others)s").fill(
+        others=others, paid=step.params["paid"]
+    )
+
+
+def _tell_subject(step: Step, _catalogue: Catalogue) -> Words:
+    kinds = join(names.kind(kind) for kind in step.params["subject"])
+    if step.outcome is Outcome.FAIL:
+        return W("合同中没有%(kinds)s", "the contract buys none of these: %(kinds)s").fill(kinds=kinds)
+    return W("支持%(kinds)s", "supported: %(kinds)s").fill(kinds=kinds)
 
 
 def _priced(pairs: Iterable[Sequence[str]]) -> list[Words]:
@@ -218,13 +256,11 @@ def _tell_line(step: Step, catalogue: Catalogue) -> Words:
         said.append(W("条件未明，暂不计入", "left out while facts are missing"))
     if params.get("cap"):
         said.append(W(f"本档最高 {params['cap']}", f"at most {params['cap']}"))
-    if params.get("combined"):
-        said.append(
-            W(
-                f"合计不超过 {params['combined']}，已获 {params['paid']}",
-                f"together at most {params['combined']}, {params['paid']} paid so far",
-            )
-        )
+    said += [
+        W(f"合计不超过 {most}，已获 {params['paid']}", f"together at most {most}, {params['paid']} paid so far")
+        for most in (params.get("combined"), params.get("combined_amount"))
+        if most
+    ]
     return join([*said, *_conditions(step)], "；", "; ")
 
 
@@ -288,6 +324,8 @@ def title(code: str, catalogue: Catalogue) -> Words:
 
 TELLERS: Final[Mapping[str, Callable[[Step, Catalogue], Words]]] = {
     "base": _tell_base,
+    "base_derived": _tell_derived,
+    "subject": _tell_subject,
     "base_metered": _tell_metered,
     "line": _tell_line,
     "benefit": _tell_benefit,

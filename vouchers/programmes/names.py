@@ -6,15 +6,19 @@ A name missing here never stops anything: programmes may use facts and tags nobo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any, Final
 
 from portal.kernel.money import Money
+from vouchers.programmes.schemes import DeclaredFact
 from vouchers.programmes.words import Words
 
-__all__ = ["CITIES", "FACTS", "KINDS", "Fact", "fact", "kind", "money", "percent", "quoted", "value"]
+__all__ = ["CITIES", "FACTS", "KINDS", "Fact", "declared", "fact", "kind", "money", "percent", "quoted", "value"]
 
 W = Words
 
@@ -95,6 +99,7 @@ FACTS: Final[Mapping[str, Fact]] = {
         W("当年算力合同总额", "the year's total of compute contracts"), is_money=True
     ),
     "applicant.cycles_used": Fact(W("已享受的支持周期数", "the support cycles used")),
+    "applicant.cycles_in_a_row": Fact(W("连续享受的支持周期数", "the support cycles used in a row")),
     "provider": Fact(W("服务机构信息", "the provider's data")),
     "provider.region": Fact(W("服务机构所在地", "the provider's place")),
     "provider.kind": Fact(W("服务机构类型", "the kind of provider")),
@@ -105,6 +110,8 @@ FACTS: Final[Mapping[str, Fact]] = {
         W("服务机构在认定名录内", "the provider is on the recognised list"),
         W("服务机构不在认定名录内", "the provider is not on the recognised list"),
     ),
+    "provider.rosters": Fact(W("服务机构所在名录", "the rosters the provider is on")),
+    "provider.name": Fact(W("服务机构名称", "the provider's name")),
     "contract": Fact(W("合同信息", "the contract's data")),
     "contract.id": Fact(W("合同编号", "the contract's number")),
     "contract.items": Fact(W("合同明细金额", "the contract's items and amounts")),
@@ -113,6 +120,16 @@ FACTS: Final[Mapping[str, Fact]] = {
         W("合同双方是关联方", "the parties are related"),
         W("合同双方不是关联方", "the parties are not related"),
     ),
+    "contract.approved_items": Fact(W("核定的合同明细金额", "the contract's items as approved")),
+    "contract.ordered_items": Fact(W("订单明细金额", "the items as ordered")),
+    "contract.invoiced_items": Fact(W("开票明细金额", "the items as invoiced")),
+    "contract.paid_items": Fact(W("实际支付明细金额", "the items as paid")),
+    "contract.relations": Fact(W("合同双方的关联关系", "how the parties are related")),
+    "contract.project": Fact(W("所属项目", "the project")),
+    "contract.invoices": Fact(W("发票号码", "the invoice numbers")),
+    "contract.service_from": Fact(W("服务起始日", "the first day of service")),
+    "contract.service_to": Fact(W("服务截止日", "the last day of service")),
+    "contract.service_year": Fact(W("服务年度", "the year of service")),
     "contract.signed": Fact(W("合同签订日期", "the date of signature")),
     "contract.months": Fact(W("合同期", "the contract's term"), unit=MONTHS),
     "contract.centre": Fact(W("使用的算力中心", "the computing centre used")),
@@ -133,6 +150,8 @@ FACTS: Final[Mapping[str, Fact]] = {
     "request.route": Fact(W("申报方式", "the route of the request")),
     "usage": Fact(W("用量信息", "the usage data")),
     "usage.card_hours": Fact(W("卡时用量", "the card-hours used"), unit=W("卡时", "card-hours")),
+    "usage.items": Fact(W("用量明细金额", "the cost of use by item")),
+    "usage.free_used": Fact(W("已使用的免费额度", "the free quota used before")),
     "usage.price": Fact(W("用量单价", "the price per unit used"), is_money=True),
     "approval": Fact(W("审批信息", "the approval's data")),
     "approval.soft_cap_waived": _yes(
@@ -143,9 +162,27 @@ FACTS: Final[Mapping[str, Fact]] = {
     "today": Fact(W("申报日期", "the day of the request")),
     "year": Fact(W("发放年度", "the award year")),
     "history.contract": Fact(W("以往支持对应的合同", "the contract of an earlier award")),
+    "history.project": Fact(W("以往支持对应的项目", "the project of an earlier award")),
+    "history.invoices": Fact(W("以往支持对应的发票", "the invoices of an earlier award")),
+    "history.date": Fact(W("以往支持的日期", "the day of an earlier award")),
+    "history.service_year": Fact(W("以往支持的服务年度", "the year of service of an earlier award")),
     "history.level": Fact(W("以往支持的资金级别", "the level of an earlier award")),
     "history.year": Fact(W("以往支持的年度", "the year of an earlier award")),
 }
+
+DECLARED: Final[ContextVar[Mapping[str, Fact]]] = ContextVar("declared facts", default=MappingProxyType({}))
+"""What programmes call the facts they alone ask for, while one of them is being told."""
+
+
+@contextmanager
+def declared(facts: Iterable[DeclaredFact]) -> Iterator[None]:
+    """Let `fact` know the facts a programme declares, until the end of the block."""
+    token = DECLARED.set({one.path: Fact(one.name, unit=one.unit, is_money=one.is_money) for one in facts})
+    try:
+        yield
+    finally:
+        DECLARED.reset(token)
+
 
 PREFIXES: Final[Mapping[str, Words]] = {
     "applicant": W("申请人的", "the applicant's "),
@@ -244,6 +281,20 @@ KINDS: Final[Mapping[str, Words]] = {
     "rd_service": W("研发服务", "R&D service"),
 }
 
+UNITS: Final[Mapping[str, Words]] = {
+    "CNY": W("人民币元", "yuan"),
+    "card_hour": W("卡时", "card-hours"),
+    "card_hours": W("卡时", "card-hours"),
+    "token": W("词元", "tokens"),
+    "tokens": W("词元", "tokens"),
+}
+
+
+def unit(code: str) -> Words:
+    """Return how the unit a voucher is held in is called."""
+    return UNITS.get(code) or quoted(code)
+
+
 CODE = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)+\Z")
 
 
@@ -262,8 +313,8 @@ def quoted(code: str) -> Words:
 def fact(path: str) -> Fact:
     """Return what is known about the fact at `path`; at least a name."""
     path = re.sub(r"\[\d+\]", "", path)
-    if path in FACTS:
-        return FACTS[path]
+    if known := FACTS.get(path) or DECLARED.get().get(path):
+        return known
     section, _dot, rest = path.partition(".")
     if section == "contract" and rest.startswith("items."):
         item = kind(rest.removeprefix("items."))
@@ -271,6 +322,12 @@ def fact(path: str) -> Fact:
     prefix = PREFIXES.get(section, W("", ""))
     tail = quoted(rest.replace(".", " · ") or section)
     return Fact(W(prefix.zh + tail.zh, prefix.en + tail.en))
+
+
+def is_item(path: str) -> bool:
+    """Tell whether a path is the amount of one kind of spending, of which there are many."""
+    section, _dot, rest = path.partition(".")
+    return section == "contract" and rest.startswith("items.")
 
 
 def value(raw: Any, about: Fact | None = None) -> Words:

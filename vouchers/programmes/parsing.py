@@ -18,7 +18,20 @@ from typing import Any
 from portal.kernel.errors import Invalid, noop
 from vouchers.programmes.words import Words
 
-__all__ = ["MAX_BYTES", "BadDocument", "Problem", "Problems", "Reader", "child", "decode", "found", "suggestion"]
+__all__ = [
+    "MAX_BYTES",
+    "BadDocument",
+    "Problem",
+    "Problems",
+    "Reader",
+    "Shaped",
+    "child",
+    "decode",
+    "found",
+    "shape_of",
+    "shaped",
+    "suggestion",
+]
 
 _ = noop
 
@@ -76,6 +89,31 @@ class Problems(list[Problem]):
 
 
 Reader = Callable[[Any, str, Problems], Any]
+
+
+class Shaped:
+    """A reader that can say what it reads, as JSON Schema."""
+
+    def __init__(self, read: Reader, shape: Mapping[str, Any]) -> None:
+        self.read = read
+        self.shape = shape
+        self.__doc__ = read.__doc__
+
+    def __call__(self, value: Any, path: str, problems: Problems) -> Any:
+        return self.read(value, path, problems)
+
+
+def shaped(like: Reader | Mapping[str, Any]) -> Callable[[Reader], Shaped]:
+    """Give a reader its shape: a piece of JSON Schema, or that of the reader it is built on."""
+    shape = like if isinstance(like, Mapping) else shape_of(like)
+    return lambda read: Shaped(read, shape)
+
+
+def shape_of(reader: Reader) -> Mapping[str, Any]:
+    """Return the shape of a reader made with `shaped`. Raises TypeError for one without."""
+    if not isinstance(reader, Shaped):
+        raise TypeError(f"{reader} has no shape")
+    return reader.shape
 
 
 def child(path: str, key: str | int) -> str:

@@ -12,12 +12,13 @@ from decimal import Decimal
 from enum import IntEnum, StrEnum
 from typing import Any, Final
 
-from vouchers.programmes.parsing import Problems, child
+from vouchers.programmes.parsing import Problems, child, shaped
 from vouchers.programmes.readers import number, parsed_day, refuse
 from vouchers.programmes.words import Words
 
 __all__ = [
     "ABSENT",
+    "PATHS",
     "SECTIONS",
     "AllOf",
     "AnyOf",
@@ -30,6 +31,7 @@ __all__ = [
     "Truth",
     "Verdict",
     "judge",
+    "leaf_paths",
     "leaves",
     "lookup",
     "predicate",
@@ -227,6 +229,19 @@ def leaves(condition: Predicate | None) -> Iterator[Leaf]:
                 yield from leaves(part)
 
 
+def leaf_paths(condition: Predicate, below: str = "") -> Iterator[tuple[str, str]]:
+    """Yield where each leaf names its fact in the file (``.all[1][0]``), and the fact."""
+    match condition:
+        case Leaf():
+            yield f"{below}[0]", condition.path
+        case Not():
+            yield from leaf_paths(condition.part, f"{below}.not")
+        case AllOf() | AnyOf():
+            word = "all" if isinstance(condition, AllOf) else "any"
+            for at, part in enumerate(condition.parts):
+                yield from leaf_paths(part, f"{below}.{word}[{at}]")
+
+
 OPERATORS = ", ".join(Operator)
 SHAPE = Words(
     '{"all":[…]}、{"any":[…]}、{"not":…} 或 [路径, 运算符, 值]',
@@ -249,6 +264,7 @@ VALUES: Final[Mapping[Operator, Words]] = {
 }
 
 
+@shaped({"$ref": "#/$defs/predicate"})
 def predicate(value: Any, path: str, problems: Problems) -> Predicate | None:
     """Read a condition; a reader, see `parsing`."""
     if isinstance(value, list):

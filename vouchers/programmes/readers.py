@@ -3,33 +3,51 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
+from enum import StrEnum
 from fractions import Fraction
 from typing import Any
 
 from portal.kernel.money import MAX_FEN, Money
-from vouchers.programmes.parsing import Problems, Reader, child, found, suggestion
+from vouchers.programmes.parsing import Problems, Reader, Shaped, child, found, shape_of, shaped, suggestion
 from vouchers.programmes.words import Words
 
 __all__ = [
     "amount",
     "choice",
     "day",
+    "either",
     "flag",
     "listing",
     "moment",
+    "no_repeats",
     "nullable",
     "number",
     "rate",
     "record",
+    "refuse",
     "text",
     "whole",
+    "word",
 ]
 
 PLAIN_DECIMAL = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,12})?\Z")
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
+
+CLOSED = {"additionalProperties": False}
+NULL = {"type": "null"}
+UNSIGNED = r"(?=[0-9]{1,20}(\.|$))0*([0-9]{1,13}(\.[0-9]{1,2})?|10{13}(\.0{1,2})?)"
+AMOUNT_OR_ZERO = rf"^(-0{{1,20}}(\.0{{1,2}})?|{UNSIGNED})$"
+AMOUNT_TEXT = rf"^(?![0.]+$){UNSIGNED}$"
+RATE_TEXT = r"^(?=-?[0-9]{1,20}(\.|$))(-?0+(\.0{1,6})?|0+(\.[0-9]{1,6})?|0*1(\.0{1,6})?)$"
+DAY_TEXT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+MOMENT_TEXT = (
+    rf"{DAY_TEXT[:-1]}([T ][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}(\.[0-9]{{1,6}})?)?(Z|[+-][0-9]{{2}}:[0-9]{{2}})?)?$"
+)
+
+MOMENT = re.compile(MOMENT_TEXT[:-1] + r"\Z")
 
 NOT_ALLOWED = Words("值 %(found)s 不可用。", "The value %(found)s will not do.")
 MISSING = Words("缺少这一项。", "This is missing.")
@@ -40,6 +58,15 @@ MEANT = Words("没有这个键；是不是“%(meant)s”？", "There is no such
 def refuse(value: Any, path: str, problems: Problems, allowed: Words) -> None:
     """Say that `value` will not do at `path`, and what would."""
     problems.add(path, NOT_ALLOWED.fill(found=found(value)), allowed)
+
+
+def no_repeats(values: Iterable[str], path: str, key: str, problems: Problems) -> None:
+    """Refuse each value an earlier item of the list at `path` has; the problem is that of its `key`."""
+    seen: set[str] = set()
+    for at, value in enumerate(values):
+        if value in seen:
+            refuse(value, child(child(path, at), key), problems, Words("各项互不相同", "a value no other item has"))
+        seen.add(value)
 
 
 def record(fields: Mapping[str, Reader], required: Collection[str] = ()) -> Reader:
@@ -60,7 +87,8 @@ def record(fields: Mapping[str, Reader], required: Collection[str] = ()) -> Read
                 problems.add(child(path, key), MISSING, Words(f"必须填写 {key}", f"{key} is required"))
         return {key: reader(value[key], child(path, key), problems) for key, reader in fields.items() if key in value}
 
-    return read
+    shapes = {key: shape_of(reader) for key, reader in fields.items()}
+    return Shaped(read, {"type": "object", "properties": shapes, "required": list(required), **CLOSED})
 
 
 def listing(item: Reader, *, least: int = 0, most: int = 500) -> Reader:
@@ -73,12 +101,17 @@ def listing(item: Reader, *, least: int = 0, most: int = 500) -> Reader:
             return ()
         return tuple(item(part, child(path, at), problems) for at, part in enumerate(value))
 
-    return read
+    return Shaped(read, {"type": "array", "items": shape_of(item), "minItems": least, "maxItems": most})
+
+
+def either(shape: Mapping[str, Any], reader: Reader) -> Shaped:
+    """Say that `reader` also takes what has `shape`."""
+    return Shaped(reader, {"anyOf": [shape, shape_of(reader)]})
 
 
 def nullable(reader: Reader) -> Reader:
     """Read null as None, anything else with `reader`."""
-    return lambda value, path, problems: None if value is None else reader(value, path, problems)
+    return either(NULL, shaped(reader)(lambda value, path, at: None if value is None else reader(value, path, at)))
 
 
 def choice(*values: str) -> Reader:
@@ -91,7 +124,19 @@ def choice(*values: str) -> Reader:
         refuse(value, path, problems, allowed)
         return None
 
-    return read
+    return Shaped(read, {"enum": list(values)})
+
+
+def word(kind: type[StrEnum]) -> Shaped:
+    """Read one of the words of `kind`, as such."""
+    read = choice(*kind)
+
+    @shaped(read)
+    def reader(value: Any, path: str, problems: Problems) -> StrEnum | None:
+        found = read(value, path, problems)
+        return None if found is None else kind(found)
+
+    return reader
 
 
 def text(*, most: int = 300) -> Reader:
@@ -104,9 +149,10 @@ def text(*, most: int = 300) -> Reader:
         refuse(value, path, problems, allowed)
         return None
 
-    return read
+    return Shaped(read, {"type": "string", "minLength": 1, "maxLength": most, "pattern": r"\S"})
 
 
+@shaped({"type": "boolean"})
 def flag(value: Any, path: str, problems: Problems) -> bool | None:
     """Read true or false."""
     if isinstance(value, bool):
@@ -125,7 +171,7 @@ def whole(least: int, most: int) -> Reader:
         refuse(value, path, problems, allowed)
         return None
 
-    return read
+    return Shaped(read, {"type": "integer", "minimum": least, "maximum": most})
 
 
 def number(value: Any) -> int | Decimal | None:
@@ -158,9 +204,14 @@ def amount(*, least_fen: int = 0) -> Reader:
             return Money(0)
         return Money(int(exact * 100))
 
-    return read
+    least = float(lowest) if least_fen else 0
+    numeric = {"type": "number", "minimum": least, "maximum": MAX_FEN // 100}
+    return Shaped(
+        read, {"anyOf": [numeric, {"type": "string", "pattern": AMOUNT_TEXT if least_fen else AMOUNT_OR_ZERO}]}
+    )
 
 
+@shaped({"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": RATE_TEXT}]})
 def rate(value: Any, path: str, problems: Problems) -> Fraction:
     """Read a share from 0 to 1, decimal text or number of at most six decimals."""
     exact = number(value)
@@ -184,6 +235,7 @@ def parsed_day(value: Any) -> date | None:
     return None
 
 
+@shaped({"type": "string", "format": "date", "pattern": DAY_TEXT})
 def day(value: Any, path: str, problems: Problems) -> date | None:
     """Read an ISO date."""
     read = parsed_day(value)
@@ -192,9 +244,12 @@ def day(value: Any, path: str, problems: Problems) -> date | None:
     return read
 
 
+@shaped({"type": "string", "pattern": MOMENT_TEXT})
 def moment(value: Any, path: str, problems: Problems) -> str | None:
     """Read an ISO date, or date and time, and keep its text."""
     try:
+        if not MOMENT.match(value):
+            raise ValueError(value)
         datetime.fromisoformat(value)
     except (TypeError, ValueError):
         refuse(value, path, problems, Words("日期或日期时间，ISO 8601", "a date or a date and time, ISO 8601"))

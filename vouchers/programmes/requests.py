@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
+from fractions import Fraction
 from typing import Any
 
 from portal.kernel.errors import noop
 from portal.kernel.money import Money
 from vouchers.programmes import readers
-from vouchers.programmes.parsing import BadDocument, Problems, child, decode
+from vouchers.programmes.parsing import BadDocument, Problems, Reader, child, decode, shaped
 from vouchers.programmes.predicates import ABSENT, SECTIONS, lookup
 from vouchers.programmes.readers import amount, flag, listing, nullable, record, refuse, text, whole
 from vouchers.programmes.schemes import Side
+from vouchers.programmes.terms import instant
 from vouchers.programmes.words import Words
 
 __all__ = ["BadRequest", "PastAward", "Request", "load_request", "read_request"]
@@ -28,7 +30,12 @@ class BadRequest(BadDocument):
 
 @dataclass(frozen=True, slots=True)
 class PastAward:
-    """An award made before. `contract`, `level`, `year` are ABSENT where not stated; a null contract is none."""
+    """An award made before. What is not stated is ABSENT; a null contract is none.
+
+    `amount` is what was granted, `paid` what was paid less what was recovered (as granted where not stated); `date` the
+    day of the decision; `cycle` the number of the support cycle; `invoices` the numbers of the invoices it rests on;
+    `of_group`: another company of the applicant's group received it; `free_used`: units used of the free quota.
+    """
 
     programme: str
     amount: Money
@@ -36,17 +43,33 @@ class PastAward:
     contract: Any = ABSENT
     level: Any = ABSENT
     side: Any = ABSENT
+    paid: Any = ABSENT
+    date: Any = ABSENT
+    service_year: Any = ABSENT
+    cycle: Any = ABSENT
+    project: Any = ABSENT
+    invoices: Any = ABSENT
+    of_group: bool = False
+    free_used: Any = ABSENT
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The facts of one application. `year` is the award year, `today` the day of the test, `pool` what is left."""
+    """The facts of one application. `year` is the award year, `today` the day of the test, `pool` what is left.
+
+    `at` is the instant of submission, `cycle` the number of the support cycle, `holding` what the applicant holds unspent
+    under the programme, `k` the coefficient the batch fixed for rates that are ceilings.
+    """
 
     facts: Mapping[str, Any] = field(default_factory=dict)
     year: int | None = None
     today: date | None = None
     history: tuple[PastAward, ...] = ()
     pool: Money | None = None
+    at: datetime | None = None
+    cycle: int | None = None
+    holding: Money | None = None
+    k: Fraction = Fraction(1)
 
     def fact(self, path: str) -> Any:
         """Return the fact at `path`: None where known to be absent, ABSENT where not stated."""
@@ -60,7 +83,11 @@ class Request:
     @property
     def items(self) -> Mapping[str, Money] | None:
         """What the contract buys, by kind; None where not stated, empty where known to be nothing."""
-        items = self.fact("contract.items")
+        return self.priced("contract.items")
+
+    def priced(self, path: str) -> Mapping[str, Money] | None:
+        """Return the amounts by kind at `path`; None where not stated, empty where known to be nothing."""
+        items = self.fact(path)
         if items is ABSENT:
             return None
         return {kind: _money(value) for kind, value in (items or {}).items() if value is not None}
@@ -75,6 +102,7 @@ def _money(value: Any) -> Money:
 _contract_id = text(most=200)
 
 
+@shaped({})
 def _identity(value: Any, path: str, problems: Problems) -> str | None:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else _contract_id(value, path, problems)
 
@@ -86,6 +114,7 @@ def _months(value: Any, path: str, problems: Problems) -> Any:
     return exact
 
 
+@shaped({})
 def _items(value: Any, path: str, problems: Problems) -> None:
     if not isinstance(value, dict):
         refuse(value, path, problems, Words("对象：种类 → 金额", "an object: kind → amount"))
@@ -94,18 +123,33 @@ def _items(value: Any, path: str, problems: Problems) -> None:
         nullable(amount())(price, child(path, kind), problems)
 
 
-READ_BY_THE_ENGINE = {
+_texts = listing(text(most=200), most=1000)
+
+READ_BY_THE_ENGINE: Mapping[str, Reader] = {
     "contract.items": _items,
+    "contract.approved_items": _items,
+    "contract.ordered_items": _items,
+    "contract.invoiced_items": _items,
+    "contract.paid_items": _items,
+    "usage.items": _items,
     "contract.id": _identity,
+    "contract.project": _identity,
+    "contract.invoices": _texts,
+    "contract.relations": _texts,
+    "contract.service_year": whole(1900, 9999),
+    "contract.service_from": readers.day,
+    "contract.service_to": readers.day,
     "contract.signed": readers.day,
     "contract.months": _months,
     "contract.related": flag,
     "approval.soft_cap_waived": flag,
     "applicant.cycles_used": whole(0, 1000),
+    "applicant.cycles_in_a_row": whole(0, 1000),
     "applicant.barred_until": readers.day,
 }
 
 
+@shaped({})
 def _section(value: Any, path: str, problems: Problems) -> Any:
     if value is not None and not isinstance(value, dict):
         refuse(value, path, problems, Words("对象或 null", "an object or null"))
@@ -121,6 +165,14 @@ _award = record(
         "contract": nullable(_identity),
         "level": nullable(text(most=40)),
         "side": readers.choice(*Side),
+        "paid": amount(),
+        "date": readers.day,
+        "service_year": whole(1900, 9999),
+        "cycle": whole(1, 1000),
+        "project": nullable(_identity),
+        "invoices": listing(text(most=200), most=1000),
+        "of_group": flag,
+        "free_used": amount(),
     },
     required=("programme", "amount"),
 )
@@ -132,6 +184,10 @@ _request = record(
         "today": nullable(readers.day),
         "history": nullable(listing(_award, most=5000)),
         "pool": nullable(amount()),
+        "at": nullable(readers.moment),
+        "cycle": nullable(whole(1, 1000)),
+        "holding": nullable(amount()),
+        "k": nullable(readers.rate),
     }
 )
 
@@ -164,4 +220,8 @@ def read_request(value: Any, path: str, problems: Problems) -> Request:
         today=read.get("today"),
         history=tuple(PastAward(**row) for row in read.get("history") or ()),
         pool=read.get("pool"),
+        at=instant(read["at"]) if read.get("at") else None,
+        cycle=read.get("cycle"),
+        holding=read.get("holding"),
+        k=Fraction(1) if read.get("k") is None else read["k"],
     )

@@ -7,9 +7,10 @@ stated is unknown. One test known to fail refuses, whatever else is unknown; els
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
+from portal.kernel.money import Money
 from vouchers.programmes import benefits, ceilings, names
 from vouchers.programmes.benefits import Chosen, Payout
 from vouchers.programmes.ceilings import Catalogue, Settlement
@@ -29,7 +30,7 @@ from vouchers.programmes.predicates import Truth
 from vouchers.programmes.requests import Request
 from vouchers.programmes.schemes import Choose, Programme
 
-__all__ = ["Catalogue", "Decision", "DecisionKind", "evaluate"]
+__all__ = ["Catalogue", "Decision", "DecisionKind", "Reassessment", "evaluate", "reassess"]
 
 
 def evaluate(programme: Programme, request: Request, *, catalogue: Catalogue) -> Decision:
@@ -40,14 +41,14 @@ def evaluate(programme: Programme, request: Request, *, catalogue: Catalogue) ->
     the same decision.
     """
     trace = [gate(programme, request, catalogue) for gate in GATES]
-    base = benefits.base_of(programme.cost, request)
+    base = benefits.base_of(programme, request)
     lines = _looked_at(programme, benefits.payouts(programme, request, base))
     trace += [base.step, minimum_spend(programme, base), *(line.step for line in lines)]
 
     applying = [line for line in lines if line.truth is Truth.TRUE]
     unsure = [line for line in lines if line.truth is Truth.UNKNOWN]
     chosen = benefits.choose(programme.choose, applying)
-    settlement = ceilings.settle(programme, request, catalogue, chosen.amount)
+    settlement = ceilings.settle(programme, request, catalogue, chosen)
     amounts = [_benefit(chosen), *settlement.steps]
     if _refuses_for_too_little(amounts) and _would_do(programme, request, catalogue, lines, unsure):
         missing = tuple(dict.fromkeys(fact for line in unsure for fact in line.missing))
@@ -56,6 +57,48 @@ def evaluate(programme: Programme, request: Request, *, catalogue: Catalogue) ->
     return _decide(
         programme, request, trace=(*trace, *amounts), settlement=settlement, chosen=chosen, left_out=left_out
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Reassessment:
+    """An award looked at again after its facts changed. `difference` is None while the answer is not certain.
+
+    Money only moves on a person's confirmation: a `receivable` or a `top_up` is a proposal.
+    """
+
+    decision: Decision
+    before: Money
+    after: Money | None
+
+    @property
+    def difference(self) -> Money | None:
+        """What the award changes by: below zero where too much was paid."""
+        return None if self.after is None else self.after - self.before
+
+    @property
+    def receivable(self) -> Money:
+        """What was paid too much."""
+        return Money(0) if self.after is None else Money(max(0, self.before.fen - self.after.fen))
+
+    @property
+    def top_up(self) -> Money:
+        """What was paid too little."""
+        return Money(0) if self.after is None else Money(max(0, self.after.fen - self.before.fen))
+
+
+def reassess(programme: Programme, request: Request, before: Money, *, catalogue: Catalogue) -> Reassessment:
+    """Decide `request` again with its facts as they are now and compare with `before`, what was paid on it.
+
+    For a refund, a cut of the contract, a yearly total that crosses a limit, or a derived award whose base was
+    recovered (上海市语料券 2025: support is a share of the purchase; 汉阳区 2026: a share of the city's actual payment). The
+    history must not hold the award itself. The pool is left out: money already paid out of it is no question of what is left.
+    A refusal makes all of it receivable; missing facts and decisions left to people make nothing certain.
+    """
+    decision = evaluate(programme, replace(request, pool=None), catalogue=catalogue)
+    after = decision.amount if decision.decision is DecisionKind.GRANT else None
+    if decision.decision is DecisionKind.REJECT:
+        after = Money(0)
+    return Reassessment(decision, before, after)
 
 
 def _looked_at(programme: Programme, lines: Sequence[Payout]) -> list[Payout]:
@@ -95,7 +138,7 @@ def _would_do(
     for supposed in _suppositions(unsure):
         applying = [line for line in lines if line.truth is Truth.TRUE or line in supposed]
         chosen = benefits.choose(programme.choose, applying)
-        if Outcome.FAIL not in ceilings.settle(programme, request, catalogue, chosen.amount).outcomes:
+        if Outcome.FAIL not in ceilings.settle(programme, request, catalogue, chosen).outcomes:
             return True
     return False
 
@@ -121,7 +164,7 @@ def _decide(
     left_out: tuple[LeftOut, ...],
 ) -> Decision:
     failing, unknown = _deciding(trace, Outcome.FAIL), _deciding(trace, Outcome.UNKNOWN)
-    decision = Decision(programme.code, DecisionKind.GRANT, left_out=left_out, trace=trace)
+    decision = Decision(programme.code, DecisionKind.GRANT, left_out=left_out, trace=trace, facts=programme.facts)
     if failing:
         return replace(
             decision,
@@ -132,12 +175,13 @@ def _decide(
         )
     if unknown:
         missing = dict.fromkeys(fact for step in unknown for fact in step.missing)
+        called = {fact.path: fact.name for fact in programme.facts}
         return replace(
             decision,
             decision=DecisionKind.SUPPLEMENT,
             rule=unknown[0].test,
             rule_ids=tuple(step.test for step in unknown),
-            missing=tuple(MissingFact(path) for path in missing),
+            missing=tuple(MissingFact(path, called.get(path)) for path in missing),
         )
     assert settlement.amount is not None, "an amount that is neither refused nor unknown is known"
     amount = benefits.down(settlement.amount)

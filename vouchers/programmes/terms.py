@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from fractions import Fraction
 from typing import Final
@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from portal.kernel.money import Money
 from vouchers.programmes.predicates import Predicate
+from vouchers.programmes.readers import parsed_day
 
 __all__ = [
     "BEIJING",
@@ -38,6 +39,7 @@ __all__ = [
     "Terms",
     "Validity",
     "VoucherForm",
+    "instant",
 ]
 
 BEIJING: Final = ZoneInfo("Asia/Shanghai")
@@ -141,6 +143,10 @@ class IntakeWindow:
     ends: datetime | None = None
     note: str = ""
 
+    def said(self) -> str:
+        """Return both ends in Beijing time, the last day or minute that counts, open ends empty."""
+        return f"{_day_or_minute(self.starts)} – {_day_or_minute(self.ends, is_end=True)}".strip()
+
     def __contains__(self, at: datetime) -> bool:
         return self.starts <= at and (self.ends is None or at < self.ends)
 
@@ -227,3 +233,25 @@ EVIDENCE_STAGES: Final = ("application", "contract", "delivery", "claim", "onboa
 
 NOTICE_FIELDS: Final = ("number", "applicant", "programme", "provider", "project", "base", "amount")
 """What a public notice may show of an item."""
+
+
+def instant(written: str, *, is_end: bool = False) -> datetime:
+    """Return the instant of an ISO date or date and time; without a zone it is Beijing time.
+
+    A bare date is the whole Beijing day: as a start its first instant, as an end the first instant after it.
+    """
+    day = parsed_day(written)
+    if day is not None:
+        return datetime.combine(day + timedelta(days=1) if is_end and day < date.max else day, time(), BEIJING)
+    at = datetime.fromisoformat(written)
+    return at if at.tzinfo else at.replace(tzinfo=BEIJING)
+
+
+def _day_or_minute(at: datetime | None, *, is_end: bool = False) -> str:
+    """Return a midnight as its day (as an end, as the day before it), any other instant to the minute."""
+    if at is None:
+        return ""
+    local = at.astimezone(BEIJING)
+    if local.time() != time():
+        return local.strftime("%Y-%m-%d %H:%M")
+    return (local.date() - timedelta(days=1) if is_end else local.date()).isoformat()

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime, time, timedelta
-from enum import StrEnum
 from fractions import Fraction
 from typing import Any, Final
 
-from vouchers.programmes.parsing import Problems, Reader, child
+from vouchers.programmes.parsing import Problems, Reader, child, shape_of, shaped
 from vouchers.programmes.predicates import predicate
 from vouchers.programmes.readers import (
     amount,
@@ -17,15 +15,14 @@ from vouchers.programmes.readers import (
     listing,
     moment,
     nullable,
-    parsed_day,
     rate,
     record,
     refuse,
     text,
     whole,
+    word,
 )
 from vouchers.programmes.terms import (
-    BEIJING,
     EVIDENCE_STAGES,
     NOTICE_FIELDS,
     AuditTerms,
@@ -43,10 +40,11 @@ from vouchers.programmes.terms import (
     Terms,
     Validity,
     VoucherForm,
+    instant,
 )
 from vouchers.programmes.words import Words
 
-__all__ = ["TERMS", "instant", "terms_of"]
+__all__ = ["TERMS", "terms_of"]
 
 ROLES: Final[Mapping[str, str]] = {"reviewer": "check", "expert": "score", "approver": "decide", "collective": "decide"}
 """The roles of a stage, each with the action it takes unless the file says otherwise."""
@@ -56,29 +54,39 @@ days = whole(0, 3660)
 party = choice("applicant", "provider")
 
 
-def _validity(value: Any, path: str, problems: Problems) -> Validity:
-    shape = {
+_validity_fields = record(
+    {
         "length": whole(1, 600),
         "from": choice("issue", "contract"),
         "on_expiry": choice("return", "carry"),
         "grace": whole(0, 600),
         "roll_forward": flag,
     }
-    read = record(shape)(value, path, problems)
+)
+
+
+@shaped(_validity_fields)
+def _validity(value: Any, path: str, problems: Problems) -> Validity:
+    read = _validity_fields(value, path, problems)
     if "from" in read:
         read["starts"] = read.pop("from")
     return Validity(**read)
 
 
-def _redeem(value: Any, path: str, problems: Problems) -> Redeem:
-    shape = {
+_redeem_fields = record(
+    {
         "mode": choice(*RedeemMode),
         "claimant": party,
         "payee": party,
         "cadence": choice(*Cadence),
         "max_share": rate,
     }
-    read = record(shape)(value, path, problems)
+)
+
+
+@shaped(_redeem_fields)
+def _redeem(value: Any, path: str, problems: Problems) -> Redeem:
+    read = _redeem_fields(value, path, problems)
     mode = RedeemMode(read.get("mode") or RedeemMode.DEDUCT)
     claimant = read.get("claimant") or ("provider" if mode is RedeemMode.DEDUCT else "applicant")
     return Redeem(
@@ -90,21 +98,12 @@ def _redeem(value: Any, path: str, problems: Problems) -> Redeem:
     )
 
 
-def instant(written: str, *, is_end: bool = False) -> datetime:
-    """Return the instant of an ISO date or date and time; without a zone it is Beijing time.
-
-    A bare date is the whole Beijing day: as a start its first instant, as an end the first instant after it.
-    """
-    day = parsed_day(written)
-    if day is not None:
-        return datetime.combine(day + timedelta(days=1) if is_end and day < date.max else day, time(), BEIJING)
-    at = datetime.fromisoformat(written)
-    return at if at.tzinfo else at.replace(tzinfo=BEIJING)
+_window_fields = record({"from": moment, "to": nullable(moment), "note": text()}, required=("from",))
 
 
+@shaped(_window_fields)
 def _window(value: Any, path: str, problems: Problems) -> IntakeWindow | None:
-    shape = {"from": moment, "to": nullable(moment), "note": text()}
-    read = record(shape, required=("from",))(value, path, problems)
+    read = _window_fields(value, path, problems)
     if not read.get("from"):
         return None
     starts = instant(read["from"])
@@ -115,8 +114,12 @@ def _window(value: Any, path: str, problems: Problems) -> IntakeWindow | None:
     return IntakeWindow(starts, ends, read.get("note") or "")
 
 
+_window_list = listing(_window)
+
+
+@shaped(_window_list)
 def _windows(value: Any, path: str, problems: Problems) -> tuple[IntakeWindow, ...]:
-    return tuple(window for window in listing(_window)(value, path, problems) if window)
+    return tuple(window for window in _window_list(value, path, problems) if window)
 
 
 _stage_fields = record(
@@ -133,9 +136,13 @@ _stage_fields = record(
 )
 
 
+_stage_list = listing(_stage_fields, least=1, most=20)
+
+
+@shaped(_stage_list)
 def _workflow(value: Any, path: str, problems: Problems) -> tuple[Stage, ...]:
     """Read the stages: names once each, returns go back, and the last stage alone decides."""
-    rows = listing(_stage_fields, least=1, most=20)(value, path, problems)
+    rows = _stage_list(value, path, problems)
     stages: list[Stage] = []
     for at, row in enumerate(rows):
         here, earlier = child(path, at), [stage.stage for stage in stages]
@@ -156,13 +163,18 @@ def _workflow(value: Any, path: str, problems: Problems) -> tuple[Stage, ...]:
     return tuple(stages)
 
 
-def _notice(value: Any, path: str, problems: Problems) -> NoticeTerms:
-    shape = {
+_notice_fields = record(
+    {
         "min_working_days": days,
         "fields": listing(choice(*NOTICE_FIELDS), most=len(NOTICE_FIELDS)),
         "objection_to": text(),
     }
-    return NoticeTerms(**record(shape)(value, path, problems))
+)
+
+
+@shaped(_notice_fields)
+def _notice(value: Any, path: str, problems: Problems) -> NoticeTerms:
+    return NoticeTerms(**_notice_fields(value, path, problems))
 
 
 _evidence_fields = record(
@@ -176,6 +188,7 @@ _evidence_fields = record(
 )
 
 
+@shaped(_evidence_fields)
 def _evidence(value: Any, path: str, problems: Problems) -> EvidenceTerm:
     read = _evidence_fields(value, path, problems)
     if read.get("stage") == "redeem":
@@ -183,8 +196,12 @@ def _evidence(value: Any, path: str, problems: Problems) -> EvidenceTerm:
     return EvidenceTerm(**{"doc": "", **read})
 
 
+_audit_fields = record({"sample_rate": rate, "third_party": flag, "on_site": flag})
+
+
+@shaped(_audit_fields)
 def _audit(value: Any, path: str, problems: Problems) -> AuditTerms:
-    return AuditTerms(**record({"sample_rate": rate, "third_party": flag, "on_site": flag})(value, path, problems))
+    return AuditTerms(**_audit_fields(value, path, problems))
 
 
 _sanction_fields = record(
@@ -199,26 +216,34 @@ _sanction_fields = record(
 )
 
 
+@shaped(_sanction_fields)
 def _sanction(value: Any, path: str, problems: Problems) -> Sanction:
     return Sanction(**{"breach": "", **_sanction_fields(value, path, problems)})
 
 
+@shaped({"const": False})
 def _never(value: Any, path: str, problems: Problems) -> bool:
     if value is not False:
         refuse(value, path, problems, Words("false（券不得转让）", "false: a voucher is never transferable"))
     return False
 
 
-def _voucher(value: Any, path: str, problems: Problems) -> VoucherForm:
-    shape = {
+_voucher_fields = record(
+    {
         "unit": text(most=60),
         "face_values": listing(amount(least_fen=1), most=50),
         "multi_use": flag,
         "transferable": _never,
     }
-    return VoucherForm(**record(shape)(value, path, problems))
+)
 
 
+@shaped(_voucher_fields)
+def _voucher(value: Any, path: str, problems: Problems) -> VoucherForm:
+    return VoucherForm(**_voucher_fields(value, path, problems))
+
+
+@shaped({"type": "object", "minProperties": 1, "maxProperties": 200, "additionalProperties": shape_of(rate)})
 def _region_quotas(value: Any, path: str, problems: Problems) -> dict[str, Fraction]:
     """Read each region's share of the money; together they are the whole."""
     if not isinstance(value, dict) or not value or len(value) > 200:
@@ -230,20 +255,10 @@ def _region_quotas(value: Any, path: str, problems: Problems) -> dict[str, Fract
     return shares
 
 
-def _enum(kind: type[StrEnum]) -> Reader:
-    read = choice(*kind)
-
-    def reader(value: Any, path: str, problems: Problems) -> StrEnum | None:
-        word = read(value, path, problems)
-        return None if word is None else kind(word)
-
-    return reader
-
-
 TERMS: Final[Mapping[str, Reader]] = {
     "validity": _validity,
     "redeem": _redeem,
-    "order": _enum(AwardOrder),
+    "order": word(AwardOrder),
     "region_quotas": _region_quotas,
     "windows": _windows,
     "workflow": _workflow,
@@ -252,7 +267,7 @@ TERMS: Final[Mapping[str, Reader]] = {
     "audit": _audit,
     "sanctions": listing(_sanction),
     "voucher": _voucher,
-    "automation": _enum(Automation),
+    "automation": word(Automation),
     "confidential_fields": texts,
     "metrics": texts,
     "appeal_days": days,

@@ -162,7 +162,12 @@ class TestAssessing:
         assert (answer.body["decision"], answer.body["amount"]["yuan"]) == ("grant", "100000.00")
         assert answer.body["headline"] == "准予支持 ¥100,000。"
         assert answer.body["share"] == "1/2"
-        assert [step["kind"] for step in answer.body["trace"]][:3] == ["in_force", "dishonesty", "applicant"]
+        assert [step["kind"] for step in answer.body["trace"]][:4] == [
+            "in_force",
+            "window",
+            "dishonesty",
+            "applicant",
+        ]
         assert not Application.objects.exists()
 
     def test_speaks_english(self, w):

@@ -156,9 +156,15 @@ def problems(load, document, refusal):
         (capped(amount=float("inf")), "caps[0].amount", "The number Infinity cannot be used.", NUMBERS),
         (scheme(floor=-1), "floor", "The value -1 will not do.", FROM_ZERO),
         # caps
-        (capped(window="month"), "caps[0].window", 'The value "month"', "year / lifetime / application / contract"),
+        (
+            capped(window="month"),
+            "caps[0].window",
+            'The value "month"',
+            "year / cycle / lifetime / application / contract",
+        ),
         (capped(soft=2), "caps[0].soft", "The value 2 will not do.", "at most amount (1.00)"),
-        (capped(scope="x"), "caps[0].scope", "There is no such key.", "these keys: window, amount, soft, across"),
+        (capped(scope="x"), "caps[0].scope", 'The value "x" will not do.', "applicant / group"),
+        (capped(scopes="x"), "caps[0].scopes", "There is no such key; did", "these keys: scope, window, amount, soft"),
         # counts, funding and the rest
         (scheme(max_cycles=0), "max_cycles", "The value 0 will not do.", "a whole number from 1 to 100"),
         (scheme(max_cycles="3"), "max_cycles", 'The value "3" will not do.', "a whole number from 1 to 100"),
@@ -183,7 +189,12 @@ def problems(load, document, refusal):
             'The value "guess" will not do.',
             "contract / approved / order",
         ),
-        (scheme(cost=None), "cost", "The value null will not do.", "an object with the keys include, when, basis"),
+        (
+            scheme(cost=None),
+            "cost",
+            "The value null will not do.",
+            "an object with the keys include, exclude, when, basis",
+        ),
         (scheme(rounding={"to": 0}), "rounding.to", "The value 0 will not do.", AMOUNT),
         (scheme(order="fast"), "order", 'The value "fast" will not do.', "first_come / all_then_prorate / ranked"),
         (scheme(redeem={"mode": "gift"}), "redeem.mode", 'The value "gift"', "deduct / reimburse / award"),

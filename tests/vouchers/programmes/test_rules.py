@@ -185,10 +185,15 @@ def contract(**changes):
         (scheme(pool_short="prorate"), asked(pool=0), ("manual", "300.00")),
         (FLOOR, asked(), ("grant", "300.00")),
         (FLOOR, asked(pool="299.99"), ("reject", "R14")),
-        # a fact known to refuse refuses, whatever is unknown; the quota ceilings are no part of the formula
+        # a fact known to refuse refuses, whatever is unknown
         (scheme(eligibility=["applicant.x", "=", 1], cost={"min_base": 2000}), asked(), ("reject", "R08")),
         (scheme(eligibility=["applicant.x", "=", 1]), asked(pool=0), ("reject", "R13")),
-        (scheme(count={"per_application_max": 10, "holding_max": 10}), asked(), ("grant", "300.00")),
+        # the quota of one application, and what may be held at once beside what is held
+        (scheme(count={"per_application_max": 10}), asked(), ("grant", "10.00")),
+        (scheme(count={"holding_max": 100}), asked(), ("grant", "300.00")),
+        (scheme(count={"holding_max": 100}), asked(holding=0), ("grant", "100.00")),
+        (scheme(count={"holding_max": 100}), asked(holding="99.99"), ("grant", "0.01")),
+        (scheme(count={"holding_max": 100}), asked(holding=100), ("reject", "R12")),
     ],
 )
 def test_rule(programme, request_, expected):

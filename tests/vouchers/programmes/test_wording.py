@@ -169,7 +169,7 @@ def test_every_key_is_told():
         "购买时直接抵扣。",
         "每笔账单最多抵扣 50 %。",
         "公示不少于 5 个工作日。",
-        "须提供：发票。",
+        "申请时须提供：发票。",
     ):
         assert sentence in told.splitlines(), sentence
     cap = (
