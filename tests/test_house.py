@@ -19,6 +19,7 @@ from scheduler.resources import rules as resources
 from vouchers.charges import rules as charges
 from vouchers.flags import rules as flags
 from vouchers.issuance import rules as issuance
+from vouchers.offers import rules as offers
 from vouchers.payments import rules as payments
 from vouchers.programmes import states as programmes
 from vouchers.settlements import rules as settlements
@@ -187,6 +188,8 @@ MACHINES = [
     (resources.PublishState, resources.PublishAction, resources.TRANSITIONS, {"draft"}),
     (charges.ChargeState, charges.ChargeAction, charges.TRANSITIONS, {"held"}),
     (issuance.ApplicationState, issuance.ApplicationAction, issuance.TRANSITIONS, {"draft"}),
+    (offers.OfferState, offers.OfferAction, offers.OFFER_TRANSITIONS, {"draft"}),
+    (offers.OrderState, offers.OrderAction, offers.TRANSITIONS, {"placed"}),
     (payments.PaymentState, payments.PaymentAction, payments.TRANSITIONS, {"due"}),
     (programmes.VersionState, programmes.VersionAction, programmes.TRANSITIONS, {"draft"}),
     (flags.FlagState, flags.FlagAction, flags.TRANSITIONS, {"open"}),
@@ -198,6 +201,8 @@ ENDS = {
     "PublishState": set(),
     "ChargeState": {"captured", "released"},
     "ApplicationState": {"issued", "paid", "withdrawn"},
+    "OfferState": {"withdrawn"},
+    "OrderState": {"completed", "cancelled", "declined", "lapsed"},
     "PaymentState": {"confirmed"},
     "VersionState": {"superseded"},
     "FlagState": set(),

@@ -5,6 +5,7 @@ from vouchers.evidence.models import EvidenceFile
 from vouchers.flags.models import Flag
 from vouchers.issuance.models import Application, Assignment, Recusal, StageDecision
 from vouchers.ledger.models import *  # noqa: F403
+from vouchers.offers.models import Offer, Order, PriceList, UsageImport, UsageLine
 from vouchers.payments.models import Payment
 from vouchers.programmes.models import Budget, Programme, ProgrammeVersion
 from vouchers.settlements.models import SettlementBatch, SettlementLine
@@ -17,12 +18,17 @@ __all__ = [
     "Charge",
     "EvidenceFile",
     "Flag",
+    "Offer",
+    "Order",
     "Payment",
+    "PriceList",
     "Programme",
     "ProgrammeVersion",
     "Recusal",
     "SettlementBatch",
     "SettlementLine",
     "StageDecision",
+    "UsageImport",
+    "UsageLine",
     "Voucher",
 ]

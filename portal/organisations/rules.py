@@ -42,6 +42,7 @@ class Role(StrEnum):
     RESEARCHER = "researcher"
     LAB_MANAGER = "lab_manager"
     CLUSTER_OPERATOR = "cluster_operator"
+    SERVICE_MANAGER = "service_manager"
     PROGRAMME_OFFICER = "programme_officer"
     PROGRAMME_PUBLISHER = "programme_publisher"
     REVIEWER = "reviewer"
@@ -55,7 +56,7 @@ class Role(StrEnum):
 ROLES_OF_KIND: Final[Mapping[Kind, tuple[Role, ...]]] = MappingProxyType(
     {
         Kind.ENTERPRISE: (Role.OWNER, Role.RESEARCHER),
-        Kind.PROVIDER: (Role.OWNER, Role.LAB_MANAGER, Role.CLUSTER_OPERATOR),
+        Kind.PROVIDER: (Role.OWNER, Role.LAB_MANAGER, Role.CLUSTER_OPERATOR, Role.SERVICE_MANAGER),
         Kind.DEPARTMENT: (
             Role.OWNER,
             Role.PROGRAMME_OFFICER,
@@ -80,24 +81,28 @@ PERMISSIONS: Final[Mapping[tuple[Kind, Role], frozenset[P]]] = MappingProxyType(
                 P.VOUCHER_READ_OWN,
                 P.BOOKING_REQUEST,
                 P.JOB_SUBMIT,
+                P.ORDER_PLACE,
                 P.PAYMENT_DECLARE,
             }
         ),
-        (Kind.ENTERPRISE, Role.RESEARCHER): frozenset({P.VOUCHER_READ_OWN, P.BOOKING_REQUEST, P.JOB_SUBMIT}),
+        (Kind.ENTERPRISE, Role.RESEARCHER): frozenset(
+            {P.VOUCHER_READ_OWN, P.BOOKING_REQUEST, P.JOB_SUBMIT, P.ORDER_PLACE}
+        ),
         (Kind.PROVIDER, Role.OWNER): frozenset({P.MEMBERS_MANAGE, P.SETTLEMENT_READ_OWN}),
         (Kind.PROVIDER, Role.LAB_MANAGER): frozenset({P.INSTRUMENT_MANAGE, P.BOOKING_DECIDE, P.SESSION_RECORD}),
         (Kind.PROVIDER, Role.CLUSTER_OPERATOR): frozenset({P.CLUSTER_READ, P.ACCOUNTS_MANAGE}),
+        (Kind.PROVIDER, Role.SERVICE_MANAGER): frozenset({P.OFFER_MANAGE, P.ORDER_SERVE}),
         (Kind.DEPARTMENT, Role.OWNER): frozenset({P.MEMBERS_MANAGE}),
         (Kind.DEPARTMENT, Role.PROGRAMME_OFFICER): frozenset({P.PROGRAMME_DRAFT}),
         (Kind.DEPARTMENT, Role.PROGRAMME_PUBLISHER): frozenset({P.PROGRAMME_PUBLISH}),
-        (Kind.DEPARTMENT, Role.REVIEWER): frozenset({P.APPLICATION_REVIEW, P.FLAG_DECIDE}),
+        (Kind.DEPARTMENT, Role.REVIEWER): frozenset({P.ORDER_READ, P.APPLICATION_REVIEW, P.FLAG_DECIDE}),
         (Kind.DEPARTMENT, Role.EXPERT): frozenset({P.APPLICATION_SCORE}),
-        (Kind.DEPARTMENT, Role.APPROVER): frozenset({P.APPLICATION_APPROVE, P.FLAG_DECIDE}),
+        (Kind.DEPARTMENT, Role.APPROVER): frozenset({P.ORDER_READ, P.APPLICATION_APPROVE, P.FLAG_DECIDE}),
         (Kind.DEPARTMENT, Role.FINANCE_OFFICER): frozenset(
             {P.PAYMENT_CONFIRM, P.SETTLEMENT_DRAFT, P.SETTLEMENT_PAY, P.LEDGER_READ}
         ),
         (Kind.DEPARTMENT, Role.FINANCE_APPROVER): frozenset({P.SETTLEMENT_APPROVE, P.LEDGER_READ}),
-        (Kind.DEPARTMENT, Role.AUDITOR): frozenset({P.AUDIT_READ, P.LEDGER_READ}),
+        (Kind.DEPARTMENT, Role.AUDITOR): frozenset({P.ORDER_READ, P.AUDIT_READ, P.LEDGER_READ}),
     }
 )
 """The one permission table. What is not listed is denied."""

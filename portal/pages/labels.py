@@ -25,6 +25,7 @@ from vouchers.charges.models import Charge
 from vouchers.flags.models import Flag
 from vouchers.issuance.models import Application
 from vouchers.ledger.chart import ACCOUNT_KINDS, JOURNAL_KINDS
+from vouchers.offers.models import Offer, Order
 from vouchers.payments.models import Payment
 from vouchers.programmes.models import ProgrammeVersion
 from vouchers.settlements.models import SettlementBatch
@@ -93,6 +94,46 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
             wait="pending submitting unknown placed queued suspended",
             bad="rejected failed timed_out out_of_memory interrupted launch_failed lost",
         ),
+        "offer": _states(Offer.State, ok="published", wait="suspended"),
+        "offer_kind": _states(Offer.Kind),
+        "delivery": _states(Offer.Delivery),
+        "channel": _states(Offer.Channel),
+        "order": _states(
+            Order.State,
+            ok="completed",
+            go="accepted delivering",
+            wait="placed delivered",
+            bad="declined disputed",
+        ),
+        "price_unit": _plain(
+            {
+                "hour": _("小时"),
+                "card_hour": _("卡时"),
+                "core_hour": _("核时"),
+                "node_day": _("节点·天"),
+                "tb_day": _("TB·天"),
+                "token": _("词元"),
+                "million_tokens": _("百万词元"),
+                "call": _("次"),
+                "record": _("条"),
+                "mb": _("兆字节"),
+                "item": _("件"),
+                "project": _("项"),
+            }
+        ),
+        "tiering": _plain({"whole_volume": _("按总量计档"), "marginal": _("分段计价")}),
+        "rounding": _plain({"half_up": _("四舍五入到分"), "down": _("舍去不足一分")}),
+        "order_file": _plain(
+            {
+                "delivery_proof": _("交付凭证"),
+                "licence": _("许可文件"),
+                "exchange_certificate": _("交易凭证"),
+                "bill": _("账单"),
+                "usage": _("用量明细"),
+                "acceptance_note": _("验收单"),
+                "dispute": _("异议材料"),
+            }
+        ),
         "category": _states(Instrument.Category),
         "unit": _states(Rate.Unit),
         "organisation": _states(Organisation.Kind),
@@ -112,13 +153,25 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
             "maintenance": (Tone.WAIT, _("维护中，暂停接收")),
         },
         "leg": _plain({"voucher": _("券抵扣"), "own": _("企业自付")}),
-        "service": _plain({"instrument_use": _("仪器使用"), "compute": _("算力")}),
+        "service": _plain(
+            {
+                "instrument_use": _("仪器使用"),
+                "compute": _("算力"),
+                "corpus": _("语料"),
+                "data_product": _("数据产品"),
+                "model_api": _("模型调用"),
+                "model_private": _("模型私有化部署"),
+                "agent_service": _("智能体开发"),
+                "rd_service": _("研发服务"),
+            }
+        ),
         "role": _plain(
             {
                 "owner": _("单位管理员"),
                 "researcher": _("研究人员"),
                 "lab_manager": _("仪器管理员"),
                 "cluster_operator": _("集群管理员"),
+                "service_manager": _("服务管理员"),
                 "programme_officer": _("项目经办"),
                 "programme_publisher": _("项目发布"),
                 "reviewer": _("初审员"),

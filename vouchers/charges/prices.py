@@ -33,6 +33,7 @@ __all__ = [
     "from_json",
     "price",
     "price_all",
+    "text",
     "unit_price_text",
 ]
 
@@ -123,10 +124,10 @@ class PriceItem:
             "unit": self.unit.value,
             "tiering": self.tiering.value,
             "tiers": [
-                {"price_yuan": unit_price_text(tier.price), "up_to": None if tier.up_to is None else _text(tier.up_to)}
+                {"price_yuan": unit_price_text(tier.price), "up_to": None if tier.up_to is None else text(tier.up_to)}
                 for tier in self.tiers
             ],
-            "free": _text(self.free),
+            "free": text(self.free),
             "minimum_fen": self.minimum.fen,
             "rounding": self.rounding.value,
             "started": self.started,
@@ -172,7 +173,7 @@ class PricedList:
         return Money(sum(line.amount.fen for line in self.lines))
 
 
-def _text(value: Fraction) -> str:
+def text(value: Fraction) -> str:
     """Return a decimal as text, exact: every number here has finitely many decimals."""
     exact = Decimal(value.numerator) / Decimal(value.denominator)
     return format(exact.normalize(), "f") if exact else "0"
@@ -180,7 +181,7 @@ def _text(value: Fraction) -> str:
 
 def unit_price_text(price: Fraction) -> str:
     """Return a unit price in yuan as text with at least two decimals, such as ``3.75`` or ``0.000012``."""
-    whole, dot, rest = _text(price / 100).partition(".")
+    whole, dot, rest = text(price / 100).partition(".")
     return f"{whole}.{rest.ljust(2, '0')}" if dot else f"{whole}.00"
 
 

@@ -21,6 +21,8 @@ from vouchers.flags import rules as flags
 from vouchers.flags.models import Flag
 from vouchers.issuance import rules as issuance
 from vouchers.issuance.models import Application
+from vouchers.offers import rules as offers
+from vouchers.offers.models import Offer, Order
 from vouchers.payments import rules as payments
 from vouchers.payments.models import Payment
 from vouchers.programmes import states as programmes
@@ -34,6 +36,8 @@ MACHINES: tuple[tuple[str, Mapping[tuple[Any, Any], Any], Any], ...] = (
     ("Instrument 仪器发布", resources.TRANSITIONS, Resource.State),
     ("Booking 预约", bookings.TRANSITIONS, Booking.State),
     ("Job 作业", jobs.TRANSITIONS, Job.State),
+    ("Offer 服务", offers.OFFER_TRANSITIONS, Offer.State),
+    ("Order 订单", offers.TRANSITIONS, Order.State),
     ("Charge 费用", charges.TRANSITIONS, Charge.State),
     ("Payment 付款", payments.TRANSITIONS, Payment.State),
     ("Flag 风险提示", flags.TRANSITIONS, Flag.State),

@@ -17,6 +17,7 @@ from scheduler.resources.rules import PublishState
 from tests import make
 from tests.portal.pages.reading import LONG, enter, raw_codes, text_of
 from vouchers.flags.rules import FlagState
+from vouchers.offers.rules import OfferState, OrderState
 from vouchers.programmes.states import VersionState
 
 
@@ -121,6 +122,8 @@ def recorded_actions():
         "flag.": list(FlagState),
         "instrument.": list(PublishState),
         "booking.": [BookingState.DECLINED, BookingState.CANCELLED, BookingState.LAPSED, BookingState.NO_SHOW],
+        "offer.": [OfferState.PUBLISHED, OfferState.SUSPENDED, OfferState.WITHDRAWN],
+        "order.": [state for state in OrderState if state is not OrderState.PLACED],
         "job.": list(JobState),
         "job.resolved_": list(JobState),
     }

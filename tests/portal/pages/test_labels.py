@@ -5,9 +5,11 @@ from portal.pages.labels import LABELS, Tone, label_of
 from scheduler.bookings.rules import BookingState
 from scheduler.jobs.rules import JobState
 from scheduler.resources.rules import Category, PublishState, ServiceClass, Unit
+from vouchers.charges import prices
 from vouchers.charges.rules import ChargeState
 from vouchers.issuance.rules import ApplicationState
 from vouchers.ledger.chart import AccountKind, JournalKind
+from vouchers.offers import rules as offers
 from vouchers.payments.rules import PaymentState
 from vouchers.programmes.decisions import DecisionKind
 from vouchers.programmes.states import VersionState
@@ -26,7 +28,16 @@ ENUMS = {
     "booking": BookingState,
     "job": JobState,
     "category": Category,
-    "service": ServiceClass,
+    "service": [*ServiceClass, *offers.Kind],
+    "offer": offers.OfferState,
+    "offer_kind": offers.Kind,
+    "order": offers.OrderState,
+    "delivery": offers.Delivery,
+    "channel": offers.Channel,
+    "price_unit": prices.Unit,
+    "tiering": prices.Tiering,
+    "rounding": prices.Rounding,
+    "order_file": offers.Purpose,
     "unit": Unit,
     "organisation": Kind,
     "role": Role,

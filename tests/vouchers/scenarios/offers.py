@@ -1,12 +1,16 @@
-"""What prices come to, to the fen: the published cases C1 to C7."""
+"""What prices come to, to the fen (the published cases C1 to C7), and what a voucher buys beside time and cards (C8, C9)."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction as F
 
+from portal.kernel.money import Money
+from tests import make
+from tests.vouchers.offers import goods
 from tests.vouchers.scenarios import scenario
 from vouchers.charges.prices import PriceItem, Rounding, Tier, Tiering, Unit, price
+from vouchers.offers import importing, orders, usage
 
 
 def _item(yuan: str, unit: Unit, **more: object) -> PriceItem:
@@ -80,3 +84,37 @@ def above_the_years_quota() -> str:
     assert price(opc, F(2100)).billable == 100
     assert price(opc, F(1900)).billable + price(opc, F(200), used=F(1900)).billable == 100
     return "100"
+
+
+@scenario("C8")
+def a_corpus_bought_with_a_voucher(w: make.World) -> str:
+    """A corpus of 100,000 records at 0.50 is bought with a voucher of 50 %: list price, half paid, 900 records short."""
+    seller, voucher = goods.seller(w), goods.voucher(w)
+    made = goods.order(w, goods.offer(w, by=seller), "100000", pay_with=voucher)
+    assert (made.charge.price_fen, made.charge.voucher_held_fen) == (5_000_000, 2_500_000)
+    done = orders.approve(actor=w.owner, order=goods.delivered(w, made, by=seller, quantity="99100"), now=make.NOW)
+    assert (done.charge.actual_fen, done.charge.voucher_captured_fen) == (4_955_000, 2_477_500)
+    return f"{Money(done.charge.actual_fen)} = {Money(done.charge.voucher_captured_fen)} + {Money(done.charge.own_captured_fen)}"
+
+
+@scenario("C9")
+def usage_imported_twice(w: make.World) -> str:
+    """A usage file imported twice counts once; a changed line is a conflict named, and nothing of its file is taken."""
+    seller, voucher = goods.seller(w), goods.voucher(w, "model_api")
+    made = goods.delivering(w, goods.order(w, goods.model(w), "10", pay_with=voucher), by=seller)
+    upload = goods.usage_file(*goods.ROWS)
+    counts = [importing.import_file(actor=seller, order=made, upload=upload, now=make.NOW).added for _ in range(2)]
+    assert counts == [2, 0]
+    changed = goods.usage_file(
+        (goods.DAY, "call-1", 9, "", None, None, None), (goods.DAY, "new", 1, "", None, None, None)
+    )
+    try:
+        importing.import_file(actor=seller, order=made, upload=changed, now=make.NOW)
+    except usage.BadUsage as error:
+        assert [reason.code for reason in error.reasons] == ["usage.conflict"]
+    else:
+        raise AssertionError("a changed line was taken")
+    orders.deliver(actor=seller, order=made, now=make.NOW)
+    done = orders.approve(actor=w.owner, order=made, now=make.NOW)
+    assert (done.charge.actual_fen, done.charge.voucher_captured_fen) == (3_000, 1_500)
+    return f"{Money(done.charge.actual_fen)}"
