@@ -265,6 +265,8 @@ CELERY_BEAT_SCHEDULE = {
     "clusters": {"task": "jobs.check_health", "schedule": 30.0, "options": {"expires": 30}},
     "bookings": {"task": "bookings.lapse_overdue", "schedule": 60.0, "options": {"expires": 60}},
     "controls": {"task": "portal.controls.sweep", "schedule": 3600.0, "options": {"expires": 3600}},
+    "rounds": {"task": "vouchers.turn_rounds", "schedule": 60.0, "options": {"expires": 60}},
+    "notices": {"task": "vouchers.close_notices", "schedule": 300.0, "options": {"expires": 300}},
     "orders": {"task": "vouchers.run_order_deadlines", "schedule": 600.0, "options": {"expires": 600}},
     "vouchers": {"task": "vouchers.expire_overdue", "schedule": 300.0, "options": {"expires": 300}},
     "applications": {"task": "vouchers.lapse_overdue", "schedule": 300.0, "options": {"expires": 300}},

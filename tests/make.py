@@ -27,8 +27,13 @@ from scheduler.resources.models import Cluster, Partition, Rate, Resource
 from vouchers.issuance import facts, reviewing
 from vouchers.issuance import services as issuance
 from vouchers.issuance.models import Application
+from vouchers.notices import services as notices
+from vouchers.notices.models import Notice
 from vouchers.programmes import services as programmes
 from vouchers.programmes.models import ProgrammeVersion
+from vouchers.rounds import deciding
+from vouchers.rounds import services as rounds
+from vouchers.rounds.models import Round
 from vouchers.wallets.models import Voucher
 
 NOW = datetime(2026, 11, 25, 2, 0, tzinfo=UTC)
@@ -225,6 +230,61 @@ def refused(w: World, case: Application, *, by: Actor | None = None, note: str, 
     """Refuse a case."""
     verdict = reviewing.Verdict(note=note)
     return reviewing.refuse(actor=by or w.reviewer, application=case, verdict=verdict, now=now)
+
+
+def applicant(name: str = "", *, city: str = "杭州") -> Actor:
+    """Return the owner of another enterprise."""
+    return actor(organisation(roles.Kind.ENTERPRISE, name=name, city=city, sme=True), roles.Role.OWNER)
+
+
+def waiting(
+    w: World,
+    version: ProgrammeVersion,
+    yuan: str = "100000",
+    *,
+    owner: Actor | None = None,
+    score: int | None = None,
+    now: datetime = NOW,
+) -> Application:
+    """Let another enterprise ask for `yuan` under a batch programme that pays half; its case passes every stage."""
+    owner = owner or applicant()
+    case = issuance.submit(
+        actor=owner,
+        wanted=issuance.Wanted(
+            version=version,
+            contract=contract(number=f"HT-{next(_serial)}", items={"compute": Money(2 * Money.from_yuan(yuan).fen)}),
+            stated={},
+        ),
+        now=now,
+        key=key(),
+    )
+    for judge in (w.reviewer, w.approver):
+        verdict = reviewing.Verdict(score=score)
+        case = reviewing.pass_stage(actor=judge, application=case, verdict=verdict, now=now)
+    return case
+
+
+def round_of(
+    w: World, version: ProgrammeVersion, *, closes_at: datetime | None = None, now: datetime = NOW, **more: Any
+) -> Round:
+    """Open the next round of a batch programme; it closes in a week."""
+    ends = closes_at or now + timedelta(days=7)
+    return rounds.open_round(actor=w.publisher, version=version, closes_at=ends, now=now, **more)
+
+
+def decided(w: World, opened: Round, *, now: datetime | None = None, **more: Any) -> Round:
+    """Close a round at its end, propose it and confirm it as another person."""
+    assert opened.closes_at is not None
+    at = now or opened.closes_at
+    rounds.close_due(now=at)
+    proposed = rounds.propose(actor=w.reviewer, round_=opened, now=at, **more)
+    return deciding.confirm(actor=w.approver, round_=proposed, now=at)
+
+
+def noticed(w: World, version: ProgrammeVersion, *, round_: Round | None = None, now: datetime = NOW) -> Notice:
+    """Draft a notice of what is decided and publish it as another person."""
+    drafted = notices.draft(actor=w.reviewer, version=version, round_=round_, now=now)
+    return notices.publish(actor=w.approver, notice=drafted, now=now)
 
 
 def instrument_values(**changes: Any) -> resources.InstrumentValues:

@@ -19,9 +19,11 @@ from scheduler.resources import rules as resources
 from vouchers.charges import rules as charges
 from vouchers.flags import rules as flags
 from vouchers.issuance import rules as issuance
+from vouchers.notices import rules as notices
 from vouchers.offers import rules as offers
 from vouchers.payments import rules as payments
 from vouchers.programmes import states as programmes
+from vouchers.rounds import rules as rounds
 from vouchers.settlements import rules as settlements
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -193,6 +195,10 @@ MACHINES = [
     (payments.PaymentState, payments.PaymentAction, payments.TRANSITIONS, {"due"}),
     (programmes.VersionState, programmes.VersionAction, programmes.TRANSITIONS, {"draft"}),
     (flags.FlagState, flags.FlagAction, flags.TRANSITIONS, {"open"}),
+    (rounds.RoundState, rounds.RoundAction, rounds.TRANSITIONS, {"open"}),
+    (notices.NoticeState, notices.NoticeAction, notices.TRANSITIONS, {"draft"}),
+    (notices.ItemState, notices.ItemAction, notices.ITEM_TRANSITIONS, {"noticed"}),
+    (notices.ObjectionState, notices.ObjectionAction, notices.OBJECTION_TRANSITIONS, {"open"}),
     (settlements.BatchState, settlements.BatchAction, settlements.TRANSITIONS, {"draft"}),
 ]
 ENDS = {
@@ -206,6 +212,10 @@ ENDS = {
     "PaymentState": {"confirmed"},
     "VersionState": {"superseded"},
     "FlagState": set(),
+    "RoundState": {"evaluated"},
+    "NoticeState": {"closed", "discarded"},
+    "ItemState": {"granted", "dropped"},
+    "ObjectionState": {"upheld", "rejected", "moot"},
     "BatchState": {"paid", "discarded"},
 }
 

@@ -5,9 +5,11 @@ from vouchers.evidence.models import EvidenceFile
 from vouchers.flags.models import Flag
 from vouchers.issuance.models import Application, Assignment, Recusal, StageDecision
 from vouchers.ledger.models import *  # noqa: F403
+from vouchers.notices.models import Notice, NoticeItem, Objection
 from vouchers.offers.models import Offer, Order, PriceList, UsageImport, UsageLine
 from vouchers.payments.models import Payment
 from vouchers.programmes.models import Budget, Programme, ProgrammeVersion
+from vouchers.rounds.models import Round, RoundAward
 from vouchers.settlements.models import SettlementBatch, SettlementLine
 from vouchers.wallets.models import Voucher
 
@@ -18,6 +20,9 @@ __all__ = [
     "Charge",
     "EvidenceFile",
     "Flag",
+    "Notice",
+    "NoticeItem",
+    "Objection",
     "Offer",
     "Order",
     "Payment",
@@ -25,6 +30,8 @@ __all__ = [
     "Programme",
     "ProgrammeVersion",
     "Recusal",
+    "Round",
+    "RoundAward",
     "SettlementBatch",
     "SettlementLine",
     "StageDecision",

@@ -25,9 +25,11 @@ from vouchers.charges.models import Charge
 from vouchers.flags.models import Flag
 from vouchers.issuance.models import Application
 from vouchers.ledger.chart import ACCOUNT_KINDS, JOURNAL_KINDS
+from vouchers.notices.models import Notice, NoticeItem, Objection
 from vouchers.offers.models import Offer, Order
 from vouchers.payments.models import Payment
 from vouchers.programmes.models import ProgrammeVersion
+from vouchers.rounds.models import Round, RoundAward
 from vouchers.settlements.models import SettlementBatch
 from vouchers.wallets.models import Voucher
 
@@ -77,6 +79,14 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
             wait="supplement review waiting objection appeal",
             bad="refused",
         ),
+        "round": _states(Round.State, ok="granted evaluated", go="open noticed decided", wait="closed deciding"),
+        "award_order": _states(Round.Order),
+        "pool_short": _states(Round.Short),
+        "award": _states(RoundAward.Outcome, ok="full", go="less", wait="waits", bad="nothing"),
+        "award_why": _states(RoundAward.Why),
+        "notice": _states(Notice.State, ok="closed", go="published", wait="draft"),
+        "notice_item": _states(NoticeItem.State, ok="granted", go="noticed", wait="objected"),
+        "objection": _states(Objection.State, ok="rejected", wait="open", bad="upheld"),
         "voucher": _states(Voucher.State, ok="active"),
         "programme": _states(ProgrammeVersion.State, ok="published", wait="suspended"),
         "charge": _states(Charge.State, ok="captured", go="held"),

@@ -107,7 +107,8 @@ def decide(application: Application, *, action: rules.ApplicationAction, actor: 
     """Ask the rules, record the place in the order and reserve what they grant; lacking facts, ask the applicant.
 
     First come, first served: whoever has the earlier place has the earlier claim to the pool. A batch order only
-    records. The version is locked, so places have no gap and no two cases the same. Raises Refused.
+    records, and a case that was in time stays in time whatever it was asked for later. The version is locked, so places
+    have no gap and no two cases the same. Raises Refused.
     """
     ProgrammeVersion.objects.select_for_update(no_key=True).order_by("pk").get(pk=application.version_id)
     for attempt in range(POOL_TRIES):
@@ -132,7 +133,8 @@ def decide(application: Application, *, action: rules.ApplicationAction, actor: 
         break
     application.computed_fen = application.amount_fen = amount.fen
     move(application, action)
-    application.submitted_at = rules.to_the_millisecond(now)
+    if application.submitted_at is None or not queries.is_batch(application.version):
+        application.submitted_at = rules.to_the_millisecond(now)
     application.stopped_at = None
     enter_stage(application, stage=0, now=now)
     application.save()
@@ -168,8 +170,8 @@ def reserve(application: Application, *, amount: Money, actor: Actor, now: datet
     return result.hold_ids[0]
 
 
-def unreserve(application: Application, *, actor: Actor) -> None:
-    """Give back what was reserved; the case is worth nothing until it is decided again."""
+def release(application: Application, *, actor: Actor) -> None:
+    """Give back what was reserved, if anything; the amounts stay."""
     if application.reserve_hold_id is not None:
         ledger.post(
             posting=Posting(
@@ -182,4 +184,9 @@ def unreserve(application: Application, *, actor: Actor) -> None:
             )
         )
     application.reserve_hold_id = None
+
+
+def unreserve(application: Application, *, actor: Actor) -> None:
+    """Give back what was reserved; the case is worth nothing until it is decided again."""
+    release(application, actor=actor)
     application.amount_fen = application.computed_fen = 0

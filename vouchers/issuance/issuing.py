@@ -12,6 +12,7 @@ from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import AccountKind, JournalKind, Outcome, Posting, ResolveOp
 from vouchers.programmes.access import scheme_of
 from vouchers.programmes.decisions import Decision
+from vouchers.programmes.terms import RedeemMode
 from vouchers.wallets.models import Voucher
 from vouchers.wallets.rules import valid_until
 
@@ -31,19 +32,42 @@ def conclude(application: Application, *, actor: Actor, now: datetime) -> None:
         application.save()
         cases.record(application, action="application.waiting", actor=actor, now=now)
         return
+    finish(application, actor=actor, now=now)
+
+
+def finish(application: Application, *, actor: Actor, now: datetime, first: str = "") -> None:
+    """Make a locked case's reserved amount final; without a notice period it is granted at once.
+
+    `first` is the signature of the person who decided before `actor`, where that is not the last reviewer.
+    """
     cases.move(application, rules.ApplicationAction.CONCLUDE)
     application.decided_at = now
     application.save()
     cases.record(application, action="application.decided", actor=actor, now=now)
     if queries.notice_days(application.version) == 0:
-        cases.move(application, rules.ApplicationAction.GRANT)
-        issue(application, actor=actor, now=now)
+        grant(application, actor=actor, now=now, first=first)
 
 
-def issue(application: Application, *, actor: Actor, now: datetime) -> Voucher:
+def grant(
+    application: Application, *, actor: Actor, now: datetime, first: str = "", second: str = ""
+) -> Voucher | None:
+    """Grant a locked case whose amount is final and whose notice is over, and issue its voucher.
+
+    An award is paid without a voucher: its case stays `granted` until the treasury pays, and None is returned.
+    """
+    cases.move(application, rules.ApplicationAction.GRANT)
+    if scheme_of(application.version).terms.redeem.mode is RedeemMode.AWARD:
+        application.save()
+        cases.record(application, action="application.granted", actor=actor, now=now)
+        return None
+    return issue(application, actor=actor, now=now, first=first, second=second)
+
+
+def issue(application: Application, *, actor: Actor, now: datetime, first: str = "", second: str = "") -> Voucher:
     """Turn a granted case's reservation into its voucher's balance; what was cut goes back to the pool.
 
-    The journal is signed by two: the last hand before the decision, and `actor`. Takes a locked case in `granted`.
+    The journal is signed by two: `first`, else the last hand before the decision, and `second`, else `actor`. Takes a
+    locked case in `granted`.
     """
     cases.move(application, rules.ApplicationAction.ISSUE)
     assert application.reserve_hold_id is not None
@@ -52,8 +76,8 @@ def issue(application: Application, *, actor: Actor, now: datetime) -> Voucher:
             kind=JournalKind.ISSUE,
             key=f"application:{application.number}/issue",
             operations=[ResolveOp(application.reserve_hold_id, Outcome.CAPTURED, application.amount_fen)],
-            actor=signed_before(application),
-            approved_by=actor.signature,
+            actor=first or signed_before(application),
+            approved_by=second or actor.signature,
             source_type="application",
             source_id=application.number,
         )

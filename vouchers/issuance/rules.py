@@ -65,6 +65,8 @@ class ApplicationAction(StrEnum):
     OBJECT = "object"
     DISMISS = "dismiss"
     UPHOLD = "uphold"
+    REOPEN = "reopen"
+    """An objection is right, and the case is reviewed anew."""
     GRANT = "grant"
     ISSUE = "issue"
     PAY = "pay"
@@ -103,6 +105,7 @@ TRANSITIONS: Final[Mapping[tuple[ApplicationState, ApplicationAction], Applicati
         (S.NOTICED, A.WITHDRAW): S.WITHDRAWN,
         (S.OBJECTION, A.DISMISS): S.NOTICED,
         (S.OBJECTION, A.UPHOLD): S.REFUSED,
+        (S.OBJECTION, A.REOPEN): S.REVIEW,
         (S.OBJECTION, A.WITHDRAW): S.WITHDRAWN,
         (S.GRANTED, A.ISSUE): S.ISSUED,
         (S.GRANTED, A.PAY): S.PAID,

@@ -153,7 +153,7 @@ class IntakeWindow:
 
 @dataclass(frozen=True, slots=True)
 class NoticeTerms:
-    """The public notice before payment. `min_working_days` 0 = none; `fields` shown, empty = all of NOTICE_FIELDS."""
+    """The public notice before payment. `min_working_days` 0 = none; `fields` shown, empty = number, applicant, programme, amount."""
 
     min_working_days: int = 0
     fields: tuple[str, ...] = ()

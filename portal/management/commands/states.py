@@ -21,18 +21,26 @@ from vouchers.flags import rules as flags
 from vouchers.flags.models import Flag
 from vouchers.issuance import rules as issuance
 from vouchers.issuance.models import Application
+from vouchers.notices import rules as notices
+from vouchers.notices.models import Notice, NoticeItem, Objection
 from vouchers.offers import rules as offers
 from vouchers.offers.models import Offer, Order
 from vouchers.payments import rules as payments
 from vouchers.payments.models import Payment
 from vouchers.programmes import states as programmes
 from vouchers.programmes.models import ProgrammeVersion
+from vouchers.rounds import rules as rounds
+from vouchers.rounds.models import Round
 from vouchers.settlements import rules as settlements
 from vouchers.settlements.models import SettlementBatch
 
 MACHINES: tuple[tuple[str, Mapping[tuple[Any, Any], Any], Any], ...] = (
     ("Programme version 政策版本", programmes.TRANSITIONS, ProgrammeVersion.State),
     ("Application 申请", issuance.TRANSITIONS, Application.State),
+    ("Round 批次", rounds.TRANSITIONS, Round.State),
+    ("Notice 公示", notices.TRANSITIONS, Notice.State),
+    ("Notice item 公示项", notices.ITEM_TRANSITIONS, NoticeItem.State),
+    ("Objection 异议", notices.OBJECTION_TRANSITIONS, Objection.State),
     ("Instrument 仪器发布", resources.TRANSITIONS, Resource.State),
     ("Booking 预约", bookings.TRANSITIONS, Booking.State),
     ("Job 作业", jobs.TRANSITIONS, Job.State),

@@ -1,0 +1,1 @@
+"""Rounds: close an intake, divide its pool in the published order, decided by two persons."""
