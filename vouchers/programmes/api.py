@@ -26,7 +26,7 @@ from portal.wire import (
     paged,
     problems,
 )
-from vouchers.programmes import access, explanations, queries, services, wording
+from vouchers.programmes import access, differences, explanations, json_schema, queries, services, wording
 from vouchers.programmes.decisions import Decision, DecisionKind, Outcome
 from vouchers.programmes.models import ProgrammeVersion
 from vouchers.programmes.states import VersionAction, VersionState
@@ -74,6 +74,16 @@ class ProgrammeDetailOut(ProgrammeOut):
     digest: str
     document: dict[str, Any]
     words: dict[str, list[SectionOut]]
+
+
+class DifferenceOut(Schema):
+    """One change between two versions, in the caller's language; "" where nothing stood or stands."""
+
+    section: str
+    name: str
+    before: str
+    after: str
+    path: str
 
 
 class GroundOut(Schema):
@@ -213,6 +223,27 @@ def list_programmes(request: ActorRequest, wanted: Query[ProgrammeFilter]) -> di
     page = paged(versions, wanted, lambda version: version)
     pools = queries.pools({version.programme_id for version in page["items"]})
     return {**page, "items": [shown(version, pools.get(version.programme_id, [])) for version in page["items"]]}
+
+
+@router.get("/schema", response={200: dict[str, Any], **problems()})
+def get_schema(request: ActorRequest) -> dict[str, Any]:  # noqa: ARG001  the same for everybody
+    """Return the JSON Schema (draft 2020-12) of programme files, with titles in Chinese and English."""
+    return json_schema.programme_schema()
+
+
+@router.get("/{code}/versions/{number}/differences", response={200: list[DifferenceOut], **problems(404)})
+def get_differences(
+    request: ActorRequest, code: Number, number: VersionNumber, since: VersionNumber | None = None
+) -> list[differences.Difference]:
+    """Return what changed in a version in words, since version `since`, without it since the version before.
+
+    Empty if nothing did, and for a first version.
+    """
+    after = access.get_version(request.actor, code, number)
+    if since is None and number == 1:
+        return []
+    before = access.get_version(request.actor, code, since if since is not None else number - 1)
+    return differences.differences(access.scheme_of(before), access.scheme_of(after), language())
 
 
 @router.get("/{code}", response={200: ProgrammeDetailOut, **problems(404)})

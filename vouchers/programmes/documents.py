@@ -9,7 +9,7 @@ from typing import Any
 
 from portal.kernel.errors import noop
 from vouchers.programmes import names, readers
-from vouchers.programmes.keys import KEYS
+from vouchers.programmes.keys import KEYS, REQUIRED
 from vouchers.programmes.parsing import BadDocument, Problem, Problems, decode, suggestion
 from vouchers.programmes.predicates import leaf_paths
 from vouchers.programmes.readers import record, refuse
@@ -48,7 +48,7 @@ class BadCatalogue(BadDocument):
     message = _("项目之间有 %(count)s 处矛盾。第一处：%(first)s")
 
 
-_programme = record(KEYS, required=("code", "lines"))
+_programme = record(KEYS, required=REQUIRED)
 
 
 def load(raw: bytes | str | Mapping[str, Any]) -> Programme:

@@ -16,7 +16,7 @@ from vouchers.programmes.schemes import DeclaredFact, DoubleSubsidy, Kind, Level
 from vouchers.programmes.terms_reading import TERMS
 from vouchers.programmes.words import Words
 
-__all__ = ["APPLICANT_KINDS", "KEYS", "RELATED_TESTS", "SUBJECTS"]
+__all__ = ["APPLICANT_KINDS", "KEYS", "RELATED_TESTS", "REQUIRED", "SUBJECTS"]
 
 SUBJECTS: Final = (
     "compute",
@@ -42,16 +42,16 @@ code = text(most=60)
 codes = listing(code, least=1, most=50)
 
 
-@shaped({"anyOf": [{**shape_of(text(most=160))}, {"$ref": "#/$defs/name"}]})
+FACT_NAME: Final = record({"zh": text(most=160), "en": text(most=200)}, required=("zh", "en"))
+
+
+@shaped({"anyOf": [shape_of(text(most=160)), {"$ref": "#/$defs/name"}]})
 def _name(value: Any, path: str, problems: Problems) -> Words | None:
     if isinstance(value, str):
         plain = text(most=160)(value, path, problems)
         return None if plain is None else Words(plain, plain)
-    both = NAME(value, path, problems)
+    both = FACT_NAME(value, path, problems)
     return Words(str(both.get("zh")), str(both.get("en")))
-
-
-NAME: Final = record({"zh": text(most=160), "en": text(most=200)}, required=("zh", "en"))
 
 
 @shaped({"anyOf": [shape_of(code), shape_of(codes)]})
@@ -170,6 +170,8 @@ def _facts(value: Any, path: str, problems: Problems) -> tuple[DeclaredFact, ...
     no_repeats([fact.path if fact else str(at) for at, fact in enumerate(facts)], path, "path", problems)
     return tuple(fact for fact in facts if fact)
 
+
+REQUIRED: Final = ("code", "lines")
 
 KEYS: Final[Mapping[str, Reader]] = {
     "code": code,

@@ -10,6 +10,7 @@ from tests import make
 from tests.calling import CONTRACT, Caller, queries_of
 from vouchers.issuance.models import Application
 from vouchers.ledger import queries as ledger
+from vouchers.programmes.json_schema import FILE
 from vouchers.programmes.models import ProgrammeVersion
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
@@ -72,6 +73,31 @@ class TestImporting:
         caller.post("/programmes", file_body())
         answer = caller.post("/programmes", file_body())
         assert (answer.status, answer.code) == (409, "programme.unchanged")
+
+
+class TestFormat:
+    def test_serves_the_json_schema_of_programme_files(self, w):
+        answer = Caller(w.owner).get("/programmes/schema")
+        assert answer.status == 200
+        assert answer.body == json.loads(FILE.read_text(encoding="utf-8"))
+
+
+class TestDifferences:
+    def test_tells_what_changed_since_the_version_before(self, w):
+        caller = Caller(w.officer)
+        caller.post("/programmes", file_body())
+        caller.post("/programmes", file_body(floor=100))
+        caller.post("/programmes", file_body(floor=200))
+        path = "/programmes/test-shared-2026/versions/3/differences"
+        change = {"section": "支持多少", "name": "最低发放额（元）", "path": "floor", "after": "¥200"}
+        assert caller.get(path).body == [{**change, "before": "¥100"}]
+        assert caller.get(f"{path}?since=1").body == [{**change, "before": ""}]
+        assert caller.get(f"{path}?since=3").body == []
+        assert caller.get("/programmes/test-shared-2026/versions/1/differences").body == []
+
+    def test_shows_drafts_to_nobody_else(self, w):
+        Caller(w.officer).post("/programmes", file_body())
+        assert Caller(w.owner).get("/programmes/test-shared-2026/versions/1/differences").status == 404
 
 
 class TestPublishing:
