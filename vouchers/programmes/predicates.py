@@ -317,5 +317,10 @@ def _is_value(operator: Operator, value: Any) -> bool:
     if operator in ORDERED:
         return number(value) is not None or parsed_day(value) is not None
     if operator in LISTED:
-        return isinstance(value, list) and bool(value) and all(isinstance(item, Scalar) for item in value)
-    return isinstance(value, Scalar)
+        return isinstance(value, list) and bool(value) and all(_is_scalar(item) for item in value)
+    return _is_scalar(value)
+
+
+def _is_scalar(value: Any) -> bool:
+    """An empty text is no value: no fact is ever stated as one."""
+    return isinstance(value, Scalar) and value != ""
