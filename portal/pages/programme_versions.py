@@ -128,6 +128,7 @@ def _shown(
             "source": json.dumps(version.document, ensure_ascii=False, indent=2),
             "meter": pools.meters([version]).get(version.pk),
             "is_draft": version.state == VersionState.DRAFT.value,
+            "may_draft": actor.may(Permission.PROGRAMME_DRAFT),
             "may_publish": actor.may(Permission.PROGRAMME_PUBLISH),
             "is_importer": actor.user_id == version.imported_by_id,
             "error": error,

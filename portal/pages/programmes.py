@@ -80,6 +80,7 @@ def catalogue(request: HttpRequest) -> HttpResponse:
             "listing": found,
             "entries": entries(list(found.rows)),
             "drafts": _drafts(actor),
+            "writing": list(access.drafts_of(actor)) if actor is not None else [],
             "may_import": actor is not None and actor.may(Permission.PROGRAMME_DRAFT),
             "may_apply": actor is None or actor.may(Permission.APPLICATION_SUBMIT),
         },

@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import NotFound
 from vouchers.programmes import documents, schemes
-from vouchers.programmes.models import ProgrammeVersion
+from vouchers.programmes.models import ProgrammeDraft, ProgrammeVersion
 from vouchers.programmes.states import VersionState
 
 PUBLIC = (VersionState.PUBLISHED.value, VersionState.SUSPENDED.value, VersionState.SUPERSEDED.value)
@@ -51,3 +51,19 @@ def scheme_of(version: ProgrammeVersion) -> schemes.Programme:
 def catalogue() -> Mapping[str, schemes.Programme]:
     """Return every programme in force by code: what derived and combined benefits refer to."""
     return documents.catalogue(scheme_of(version) for version in in_force())
+
+
+def drafts_of(actor: Actor) -> QuerySet[ProgrammeDraft]:
+    """Return what the actor's department is writing; nothing for those who do not write programmes."""
+    drafts = ProgrammeDraft.objects.select_related("origin__programme", "edited_by", "started_by")
+    if not actor.may(Permission.PROGRAMME_DRAFT):
+        return drafts.none()
+    return drafts.filter(department_id=actor.organisation_id)
+
+
+def get_draft(actor: Actor, draft_id: int) -> ProgrammeDraft:
+    """Return a programme the actor's department is writing. Raises NotFound."""
+    draft = drafts_of(actor).filter(pk=draft_id).first()
+    if draft is None:
+        raise NotFound
+    return draft

@@ -84,3 +84,29 @@ class Budget(models.Model):
     class Meta:
         db_table = "budget"
         constraints = [models.UniqueConstraint(name="budget_once", fields=["programme", "fiscal_year"])]
+
+
+class ProgrammeDraft(models.Model):
+    """A programme being written in the editor: a document that may still be incomplete. Finishing it makes a version.
+
+    `revision` goes up with every save: who saves on top of an older one is told, so that nobody overwrites another.
+    """
+
+    department = models.ForeignKey("portal.Organisation", on_delete=models.PROTECT, related_name="+")
+    origin = models.ForeignKey(ProgrammeVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    document = models.JSONField()
+    code = models.CharField(max_length=60, blank=True)
+    name = models.CharField(max_length=160, blank=True)
+    name_en = models.CharField(max_length=200, blank=True)
+    revision = models.PositiveIntegerField(default=1)
+    started_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    edited_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    started_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "programme_draft"
+        ordering = ["-updated_at", "-pk"]
+
+    def __str__(self) -> str:
+        return self.name or self.code or f"#{self.pk}"

@@ -188,9 +188,11 @@ LIFE: Final = (
                 (
                     T(
                         "unit",
-                        K.TEXT,
+                        K.CHOICE,
                         W("面额单位", "Unit"),
-                        hint=W("人民币为 CNY；也可为 card_hours 等。", "CNY, or card_hours and the like."),
+                        choices=choices(
+                            CNY=("人民币元", "yuan"), card_hours=("卡时", "card-hours"), tokens=("词元", "tokens")
+                        ),
                     ),
                     T("face_values", K.AMOUNTS, W("固定面额（不填为任意）", "Face values; none = any"), hint=EACH_LINE),
                     T("multi_use", K.FLAG, W("可分次使用", "May be used in parts")),

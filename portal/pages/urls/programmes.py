@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal.pages import applications, applying, eligibility, programme_versions, programmes, reviews
+from portal.pages import applications, applying, eligibility, programme_editor, programme_versions, programmes, reviews
 
 urlpatterns = [
     path("eligibility/", eligibility.check, name="eligibility"),
     path("programmes/", programmes.catalogue, name="programmes"),
     path("programmes/import/", programme_versions.import_file, name="programme_import"),
+    path("programmes/drafts/", programme_editor.start, name="programme_draft_start"),
+    path("programmes/drafts/<int:draft_id>/", programme_editor.overview, name="programme_draft"),
+    path("programmes/drafts/<int:draft_id>/finish/", programme_editor.finish, name="programme_draft_finish"),
+    path("programmes/drafts/<int:draft_id>/discard/", programme_editor.discard, name="programme_draft_discard"),
+    path("programmes/drafts/<int:draft_id>/<slug:name>/", programme_editor.part, name="programme_draft_part"),
     path("programmes/<path:code>/apply/", applying.apply, name="apply"),
     path("programmes/<path:code>/file/", programmes.download, name="programme_download"),
     path("programmes/<path:code>/state/", programme_versions.change_state, name="programme_state"),
