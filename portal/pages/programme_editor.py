@@ -111,7 +111,10 @@ def _overview(
         "draft": draft,
         "steps": _steps(draft.document, problems),
         "told": told,
-        "previews": [(tongue, previews.describe(draft.document, tongue, catalogue=known)) for tongue in ("zh", "en")],
+        "previews": [
+            (tongue, heading, previews.describe(draft.document, tongue, catalogue=known))
+            for tongue, heading in (("zh-Hans", "中文"), ("en", "English"))
+        ],
         "form": form or FinishForm(initial={"fiscal_year": year}),
         "error": error,
         "revision": draft.revision,
