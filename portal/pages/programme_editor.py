@@ -26,7 +26,7 @@ from portal.pages.draft_forms import PartForm, problem_text
 from portal.pages.fields import YuanField
 from portal.pages.programmes import address
 from portal.pages.shell import actor_of, attempt, needs, page
-from vouchers.programmes import access, documents, drafting, drafts, previews, sections
+from vouchers.programmes import access, documents, drafting, drafts, names, previews, sections
 from vouchers.programmes.models import ProgrammeDraft
 from vouchers.programmes.outline import Part
 from vouchers.programmes.parsing import Problem
@@ -135,16 +135,11 @@ def part(request: HttpRequest, draft_id: int, name: str) -> HttpResponse:
     found = sections.part(name)
     if found is None:
         raise NotFound
-    if request.method == "POST":
-        return _store(request, draft, found)
-    return _part_page(
-        request,
-        draft,
-        found,
-        document=draft.document,
-        told="check" in request.GET,
-        open_row=request.GET.get("open", ""),
-    )
+    with names.declared(previews.facts_of(draft.document)):
+        if request.method == "POST":
+            return _store(request, draft, found)
+        told, open_row = "check" in request.GET, request.GET.get("open", "")
+        return _part_page(request, draft, found, document=draft.document, told=told, open_row=open_row)
 
 
 def _store(request: HttpRequest, draft: ProgrammeDraft, found: Part) -> HttpResponse:

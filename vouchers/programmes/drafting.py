@@ -19,21 +19,11 @@ from vouchers.programmes.outline import Condition, Entry, Group, Item, Kind, Pai
 from vouchers.programmes.parsing import child
 from vouchers.programmes.readers import number
 
-__all__ = ["act_on", "benefit_of", "document_of", "form_of", "opened", "place_of"]
+__all__ = ["act_on", "benefit_of", "document_of", "form_of", "place_of"]
 
 Json = Any
 MOST_ROWS: Final = 200
 EMPTY: Final = ("", None)
-
-
-def opened(document: Mapping[str, Json]) -> dict[str, Json]:
-    """Return a document as the editor works on it: short forms of the file written out."""
-    plain = deepcopy(dict(document))
-    if isinstance(plain.get("name"), str):
-        plain["name"] = {"zh": plain["name"], "en": plain["name"]}
-    if isinstance(plain.get("supersedes"), str):
-        plain["supersedes"] = [plain["supersedes"]]
-    return plain
 
 
 # ---- values ------------------------------------------------------------------------------------------------------
@@ -110,7 +100,7 @@ def benefit_of(row: Json) -> str:
 
 BENEFIT_KEYS: Final = {"derived_from": "derived", "brackets": "brackets", "amount": "amount"}
 STARTS: Final[Mapping[str, tuple[str, Json]]] = {
-    "derived": ("derived_from", ""),
+    "derived": ("derived_from", {}),
     "brackets": ("brackets", {}),
     "amount": ("amount", ""),
     "rate": ("rate", ""),
@@ -280,7 +270,7 @@ def _with_benefit(item: Table, row: Json, chosen: str) -> dict[str, Json]:
 # ---- acts on rows and conditions, places of problems -----------------------------------------------------------------
 
 TOKEN = re.compile(r'\.?([^.\[\]~"]+)|\[(\d+)\]|~(\d+)|\["((?:[^"\\]|\\.)*)"\]')
-CONDITIONS: Final = frozenset({"eligibility", "provider", "when", "unless", "required_when"})
+CONDITIONS: Final = frozenset({"eligibility", "purpose", "when", "unless", "required_when"})
 
 
 def tokens_of(name: str) -> list[str | int]:
@@ -357,6 +347,8 @@ def _moved(document: dict[str, Json], steps: list[str | int], verb: str) -> dict
 def place_of(path: str, document: Mapping[str, Json]) -> str:
     """Return the name of the field a problem's `path` is about: rows of maps by number, conditions by their parts."""
     steps, name, at = tokens_of(path), "", 0
+    if steps[:1] == ["provider"] and steps[1:2] and steps[1] not in ("when", "roster", "documents"):
+        steps.insert(1, "when")
     while at < len(steps):
         step = steps[at]
         name = child(name, step)

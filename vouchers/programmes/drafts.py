@@ -15,7 +15,7 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Conflict, Invalid, noop
 from portal.kernel.money import Money
 from vouchers.programmes import access, services
-from vouchers.programmes.drafting import opened
+from vouchers.programmes.longhand import opened
 from vouchers.programmes.models import ProgrammeDraft, ProgrammeVersion
 from vouchers.programmes.parsing import MAX_BYTES
 

@@ -55,10 +55,26 @@ TAKEN: Final[Mapping[FactKind, tuple[Operator, ...]]] = {
     FactKind.OTHER: tuple(Operator),
 }
 
-DAYS: Final = frozenset({"contract.signed", "applicant.barred_until"})
-NUMBERS: Final = frozenset({"applicant.members", "applicant.cycles_used", "contract.national_class"})
-TAGS: Final = frozenset({"applicant.tags"})
-NOT_ASKED: Final = frozenset({*SECTIONS, "contract.items", "contract.id"})
+DAYS: Final = frozenset({"contract.signed", "contract.service_from", "contract.service_to", "applicant.barred_until"})
+NUMBERS: Final = frozenset(
+    {
+        "applicant.members",
+        "applicant.cycles_used",
+        "applicant.cycles_in_a_row",
+        "contract.national_class",
+        "contract.service_year",
+        "usage.free_used",
+    }
+)
+TAGS: Final = frozenset({"applicant.tags", "provider.rosters", "contract.relations", "contract.invoices"})
+NOT_ASKED: Final = frozenset(
+    {
+        *SECTIONS,
+        *(f"contract.{which}items" for which in ("", "approved_", "ordered_", "invoiced_", "paid_")),
+        "contract.id",
+        "usage.items",
+    }
+)
 
 REGIONS: Final = (*names.CITIES, "西湖区", "汉阳区", "山东", "浙江")
 KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
@@ -122,15 +138,21 @@ def values_of(path: str) -> tuple[str, ...]:
     return KNOWN.get(path, ())
 
 
-@cache
 def facts() -> tuple[tuple[str, Words], ...]:
-    """Return the facts that can be chosen, path and name: the named ones, and the amount of each kind of spending."""
+    """Return the facts that can be chosen, path and name: the named ones, and the amount of each kind of spending.
+
+    Within `names.declared` also those a programme declares for itself.
+    """
+    return (*_named(), *((path, about.name) for path, about in names.DECLARED.get().items()))
+
+
+@cache
+def _named() -> tuple[tuple[str, Words], ...]:
     named = [(path, about.name) for path, about in names.FACTS.items() if FACT_PATH.match(path)]
     items = [(f"contract.items.{kind}", names.fact(f"contract.items.{kind}").name) for kind in names.KINDS]
     return tuple((path, name) for path, name in [*named, *items] if path not in NOT_ASKED)
 
 
-@cache
 def _paths() -> Mapping[str, str]:
     return {word: path for path, name in facts() for word in (name.zh, name.en)}
 
@@ -142,7 +164,8 @@ def path_of(said: str) -> str:
 
 def name_of(path: str, language: str) -> str:
     """Return the name under which a known fact is chosen, of others the path."""
-    return dict(facts())[path].say(language) if path in dict(facts()) else path
+    known = dict(facts())
+    return known[path].say(language) if path in known else path
 
 
 def word_of(value: Any, path: str, language: str) -> str:

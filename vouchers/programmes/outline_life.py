@@ -315,5 +315,40 @@ LIFE: Final = (
             ),
         ),
     ),
-    Part("metrics", W("绩效指标", "Metrics"), (T("metrics", K.LINES, W("指标", "Metrics"), hint=EACH_LINE),)),
+    Part(
+        "metrics",
+        W("指标与自有事实", "Metrics, own facts"),
+        (
+            T("metrics", K.LINES, W("绩效指标", "Metrics"), hint=EACH_LINE),
+            Table(
+                "facts",
+                W("本项目特有的事实", "Facts this programme alone asks for"),
+                W("事实", "Fact"),
+                (
+                    T(
+                        "path",
+                        K.TEXT,
+                        W("标识", "Path"),
+                        hint=W("例如 applicant.floor_area。", "Such as applicant.floor_area."),
+                        required=True,
+                    ),
+                    Group(
+                        "name",
+                        (
+                            T("zh", K.TEXT, W("中文名称", "Chinese name"), required=True),
+                            T("en", K.TEXT, W("英文名称", "English name"), required=True),
+                        ),
+                    ),
+                    Group(
+                        "unit",
+                        (
+                            T("zh", K.TEXT, W("单位（中文）", "Unit, Chinese")),
+                            T("en", K.TEXT, W("单位（英文）", "Unit, English")),
+                        ),
+                    ),
+                    T("money", K.FLAG, W("是金额", "Is an amount of money")),
+                ),
+            ),
+        ),
+    ),
 )

@@ -1,12 +1,12 @@
-"""The sections of the editor about who gets what: what the engine evaluates. See `outline`."""
+"""The sections of the editor about who may have something for what. See `outline`."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from vouchers.programmes import names
+from vouchers.programmes.keys import APPLICANT_KINDS, RELATED_TESTS, SUBJECTS
 from vouchers.programmes.outline import (
-    BENEFITS,
     EACH_LINE,
     LEVELS,
     MONTHS,
@@ -15,10 +15,10 @@ from vouchers.programmes.outline import (
     Entry,
     Group,
     Kind,
-    Pairs,
     Part,
     Span,
     Table,
+    called,
     choices,
 )
 from vouchers.programmes.words import Words
@@ -27,54 +27,13 @@ __all__ = ["RULES"]
 
 T, K, W = Entry, Kind, Words
 
-LINE: Final = (
-    T("id", K.TEXT, W("档次名称", "Name of the line"), required=True),
-    T("benefit", K.CHOICE, W("支持方式", "Kind of support"), choices=BENEFITS, shapes=True, required=True),
-    T(
-        "rate",
-        K.RATE,
-        W("比例", "Share"),
-        unit=W("%", "%"),
-        only=("rate", "derived"),
-        hint=W("按计入补贴的金额。", "Of the spending that counts."),
-    ),
-    T("amount", K.AMOUNT, W("金额", "Amount"), unit=YUAN, only=("amount",)),
-    T("derived_from", K.TEXT, W("依据的项目代码", "Code of that programme"), only=("derived",)),
-    Group(
-        "brackets",
-        (
-            T(
-                "mode",
-                K.CHOICE,
-                W("计算方式", "How it is computed"),
-                choices=choices(
-                    marginal=("分段累进，各段按各自比例", "each part at its own rate"),
-                    whole=("全额按所在档的比例", "the whole at the rate of its bracket"),
-                ),
-                required=True,
-            ),
-            Pairs(
-                "table",
-                W("各档", "Brackets"),
-                T("upper", K.AMOUNT, W("上限（含），最后一档可空", "Up to and including; may be empty in the last")),
-                T("rate", K.RATE, W("比例 %", "Share, %")),
-            ),
-        ),
-        only=("brackets",),
-    ),
-    T("cap", K.AMOUNT, W("本档每次最高", "At most, each time"), unit=YUAN),
-    T(
-        "combined_rate_cap",
-        K.RATE,
-        W("与其他项目合计的比例上限", "Ceiling together with other programmes"),
-        unit=W("%", "%"),
-        only=("rate",),
-    ),
-    T("combined_with", K.LINES, W("合计的其他项目代码", "Codes of those programmes"), hint=EACH_LINE, only=("rate",)),
-    Condition(
-        "when", W("适用条件", "Where this line applies"), W("不设条件则一律适用。", "Without a condition, always.")
-    ),
-)
+RELATIONS: Final = {
+    "control": W("一方控制另一方", "one controls the other"),
+    "common_control": W("受同一方控制", "both are under common control"),
+    "legal_representative": W("法定代表人相同", "the same legal representative"),
+    "shareholder": W("有共同的主要股东", "a common major shareholder"),
+    "contact": W("地址、电话或代理人相同", "the same address, phone or agent"),
+}
 
 RULES: Final = (
     Part(
@@ -130,7 +89,24 @@ RULES: Final = (
     Part(
         "eligibility",
         W("申请条件", "Eligibility"),
-        (Condition("eligibility", W("谁可以申请", "Who may apply")),),
+        (
+            Table(
+                "applicant_kinds",
+                W("申请人类型（不设为不限）", "Kinds of applicant; none = any"),
+                W("类型", "Kind"),
+                (
+                    T(
+                        "kind",
+                        K.CHOICE,
+                        W("类型", "Kind"),
+                        choices=called(APPLICANT_KINDS, names.VALUES),
+                        required=True,
+                    ),
+                    Condition("when", W("对这类申请人的要求", "What is asked of this kind")),
+                ),
+            ),
+            Condition("eligibility", W("申请条件", "Conditions")),
+        ),
         W(
             "列入失信名单或仍在禁止申报期内的申请人总被排除，不必另写。",
             "The dishonest and the barred are always refused.",
@@ -140,12 +116,31 @@ RULES: Final = (
         "provider",
         W("服务机构", "Providers"),
         (
-            Condition("provider", W("对服务机构的要求", "What is asked of providers")),
-            T(
+            Group(
+                "provider",
+                (
+                    Condition("when", W("对服务机构的要求", "What is asked of providers")),
+                    T("roster", K.TEXT, W("须在名录", "Must be on the roster")),
+                    T("documents", K.LINES, W("入库材料", "Documents to get on it"), hint=EACH_LINE),
+                ),
+            ),
+            T("channel", K.LINES, W("采购渠道（不填为不限）", "Purchase channels; none = any"), hint=EACH_LINE),
+            Group(
                 "related_party",
-                K.CHOICE,
-                W("合同双方为关联方", "Related parties"),
-                choices=choices(forbidden=("不予支持", "not supported"), allowed=("不限", "no matter")),
+                (
+                    T(
+                        "mode",
+                        K.CHOICE,
+                        W("合同双方为关联方", "Related parties"),
+                        choices=choices(forbidden=("不予支持", "not supported"), allowed=("不限", "no matter")),
+                    ),
+                    T(
+                        "tests",
+                        K.MANY,
+                        W("视为关联的情形", "What makes them related"),
+                        choices=called(RELATED_TESTS, RELATIONS),
+                    ),
+                ),
             ),
         ),
     ),
@@ -153,6 +148,13 @@ RULES: Final = (
         "cost",
         W("支持的费用", "Spending that counts"),
         (
+            T(
+                "subject",
+                K.MANY,
+                W("服务类别（不选为全部）", "Classes of service; none = all"),
+                choices=called(SUBJECTS, names.KINDS),
+            ),
+            Condition("purpose", W("用途", "Purpose")),
             Group(
                 "cost",
                 (
@@ -160,6 +162,12 @@ RULES: Final = (
                         "include",
                         K.MANY,
                         W("费用种类（不选为全部）", "Kinds; none = all"),
+                        choices=tuple(names.KINDS.items()),
+                    ),
+                    T(
+                        "exclude",
+                        K.MANY,
+                        W("不计入的费用", "Kinds that never count"),
                         choices=tuple(names.KINDS.items()),
                     ),
                     Condition("when", W("对所购服务的要求", "What is asked of the purchase")),
@@ -177,7 +185,14 @@ RULES: Final = (
                             derived=("其他项目的支付额", "another programme's payment"),
                         ),
                     ),
-                    T("period", K.TEXT, W("服务期", "Service period")),
+                    Group(
+                        "period",
+                        (
+                            T("from", K.DAY, W("服务自", "Service from")),
+                            T("to", K.DAY, W("服务至", "Service to")),
+                            T("note", K.TEXT, W("服务期说明", "Note on the period")),
+                        ),
+                    ),
                     T("signed_from", K.DAY, W("合同签订不早于", "Signed on or after")),
                     T("max_months", K.WHOLE, W("合同期最长", "Longest term"), unit=MONTHS),
                     T("min_base", K.AMOUNT, W("计入金额最低（含）", "Least amount that counts"), unit=YUAN),
@@ -186,125 +201,15 @@ RULES: Final = (
                         (
                             T("unit", K.TEXT, W("免费额度的单位", "Unit of the free quota")),
                             T("amount", K.AMOUNT, W("免费额度", "Free quota")),
+                            T(
+                                "period",
+                                K.CHOICE,
+                                W("多久一次", "Given"),
+                                choices=choices(year=("每年", "each year"), lifetime=("一次", "once")),
+                            ),
                         ),
                         W("免费额度", "Free quota"),
                     ),
-                ),
-            ),
-        ),
-    ),
-    Part(
-        "lines",
-        W("支持标准", "Benefit lines"),
-        (
-            Table("lines", W("档次", "Lines"), W("档", "Line"), LINE, has_benefit=True),
-            T(
-                "choose",
-                K.CHOICE,
-                W("同时符合多档时", "Where several lines apply"),
-                choices=choices(
-                    first=("适用第一档", "the first"),
-                    max=("适用金额最高的一档", "the highest"),
-                    sum=("相加", "their sum"),
-                ),
-            ),
-            T("floor", K.AMOUNT, W("低于此金额不予支持", "Awards below this are refused"), unit=YUAN),
-            Group(
-                "rounding",
-                (
-                    T("to", K.AMOUNT, W("取整到", "Rounded to"), unit=YUAN),
-                    T(
-                        "mode",
-                        K.CHOICE,
-                        W("取整方式", "Rounding"),
-                        choices=choices(down=("向下", "down"), half_up=("四舍五入", "half up"), up=("向上", "up")),
-                    ),
-                ),
-            ),
-        ),
-    ),
-    Part(
-        "caps",
-        W("上限与次数", "Ceilings"),
-        (
-            Table(
-                "caps",
-                W("上限", "Ceilings"),
-                W("上限", "Ceiling"),
-                (
-                    T(
-                        "window",
-                        K.CHOICE,
-                        W("范围", "Counted"),
-                        choices=choices(
-                            year=("每年", "a year"),
-                            lifetime=("累计", "in all"),
-                            application=("每次申请", "each application"),
-                            contract=("每份合同", "each contract"),
-                        ),
-                        required=True,
-                    ),
-                    T("amount", K.AMOUNT, W("最高", "At most"), unit=YUAN, required=True),
-                    T("soft", K.AMOUNT, W("一般不超过（经批准可突破）", "Ordinarily; more by approval"), unit=YUAN),
-                    T("across", K.LINES, W("与这些项目合并计算", "Counted together with"), hint=EACH_LINE),
-                    Condition("when", W("仅适用于", "Only where")),
-                    Condition("unless", W("以下情形由人工决定、可突破", "Left to people where")),
-                ),
-            ),
-            T("per_contract_count", K.WHOLE, W("每份合同最多支持", "Awards per contract"), unit=W("次", "times")),
-            T("max_cycles", K.WHOLE, W("最多支持", "Support cycles"), unit=W("个周期", "cycles")),
-            Group(
-                "count",
-                (
-                    T("per_application_max", K.AMOUNT, W("每次最多申领额度", "Quota per application"), unit=YUAN),
-                    T("holding_max", K.AMOUNT, W("最多持有额度", "Quota held at a time"), unit=YUAN),
-                ),
-            ),
-        ),
-    ),
-    Part(
-        "double",
-        W("重复支持", "Double subsidy"),
-        (
-            T(
-                "double_subsidy",
-                K.CHOICE,
-                W("同一合同已获其他财政支持", "Other public money on the same contract"),
-                choices=choices(
-                    forbidden=("不再支持", "not supported again"),
-                    highest=("就高，只补差额", "the higher counts"),
-                    allowed=("不限", "no matter"),
-                ),
-            ),
-            T(
-                "double_levels",
-                K.MANY,
-                W("计算哪些级别（不选为全部）", "Levels that count; none = all"),
-                choices=LEVELS,
-            ),
-        ),
-    ),
-    Part(
-        "money",
-        W("资金", "Money"),
-        (
-            Table(
-                "pool",
-                W("文件载明的资金规模", "Budgets the text names"),
-                W("资金", "Budget"),
-                (
-                    T("period", K.TEXT, W("期间", "Period")),
-                    T("amount", K.AMOUNT, W("金额", "Amount"), unit=YUAN, required=True),
-                    T("admin_cost_in", K.FLAG, W("是否含管理费", "Administration included")),
-                ),
-            ),
-            Table(
-                "funding",
-                W("出资分担（合计 100 %）", "Funded by; 100 % in all"),
-                W("出资方", "Payer"),
-                (
-                    T("payer", K.TEXT, W("出资方", "Payer"), required=True),
-                    T("share", K.RATE, W("份额", "Share"), unit=W("%", "%"), required=True),
                 ),
             ),
         ),

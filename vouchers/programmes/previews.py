@@ -10,12 +10,13 @@ from vouchers.programmes import conditions, documents, wording
 from vouchers.programmes.drafting import CONDITIONS, tokens_of
 from vouchers.programmes.drafting_conditions import ABSENT, parts_of
 from vouchers.programmes.explanations import Catalogue
+from vouchers.programmes.keys import KEYS
 from vouchers.programmes.parsing import BadDocument, Problem, Problems
 from vouchers.programmes.predicates import AllOf, AnyOf, Not, Predicate, predicate
-from vouchers.programmes.schemes import Programme
+from vouchers.programmes.schemes import DeclaredFact, Programme
 from vouchers.programmes.words import Words
 
-__all__ = ["condition_words", "describe", "problems_of", "readable"]
+__all__ = ["condition_words", "describe", "facts_of", "problems_of", "readable"]
 
 Json = Any
 TRIES: Final = 40
@@ -27,7 +28,7 @@ HOW_MUCH: Final = frozenset({"支持多少", "How much"})
 def problems_of(document: Mapping[str, Json]) -> tuple[Problem, ...]:
     """Return everything that keeps the document from being a programme; empty when it is one."""
     try:
-        documents.load(document)
+        documents.admit(document)
     except BadDocument as error:
         return error.problems
     return ()
@@ -89,6 +90,17 @@ def _is_parts(value: list[Json]) -> bool:
 
 def _holds(value: Json, step: str | int) -> bool:
     return isinstance(value, list) and isinstance(step, int) and step < len(value)
+
+
+def facts_of(document: Mapping[str, Json]) -> tuple[DeclaredFact, ...]:
+    """Return the facts the document declares, as far as they can be read: for `names.declared`."""
+    rows = document.get("facts")
+    found = []
+    for row in rows if isinstance(rows, list) else ():
+        problems = Problems()
+        read = KEYS["facts"]([row], "facts", problems)
+        found += [] if problems else list(read)
+    return tuple(found)
 
 
 def describe(

@@ -6,11 +6,12 @@ from typing import Final
 
 from vouchers.programmes.outline import Part
 from vouchers.programmes.outline_life import LIFE
+from vouchers.programmes.outline_money import MONEY
 from vouchers.programmes.outline_rules import RULES
 
 __all__ = ["PARTS", "part", "part_of"]
 
-PARTS: Final[tuple[Part, ...]] = (*RULES, *LIFE)
+PARTS: Final[tuple[Part, ...]] = (*RULES, *MONEY, *LIFE)
 
 
 def part(name: str) -> Part | None:

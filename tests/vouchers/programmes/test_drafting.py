@@ -11,8 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vouchers.programmes import documents, drafting, drafting_conditions, fact_choices
-from vouchers.programmes.drafting import act_on, document_of, form_of, opened, place_of
-from vouchers.programmes.outline import Condition
+from vouchers.programmes.drafting import act_on, document_of, form_of, place_of
+from vouchers.programmes.keys import KEYS
+from vouchers.programmes.longhand import opened
+from vouchers.programmes.outline import Condition, Group, Table
+from vouchers.programmes.parsing import shape_of
 from vouchers.programmes.predicates import Operator
 from vouchers.programmes.sections import PARTS, part_of
 
@@ -33,7 +36,7 @@ def test_there_are_32_files():
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("code", SCHEMES)
 def test_a_form_left_alone_changes_nothing(code, language):
-    document = SCHEMES[code].document
+    document = opened(SCHEMES[code].document)
     assert there_and_back(document, document, language) == document
 
 
@@ -110,7 +113,7 @@ def test_a_percentage_is_a_share_in_the_file(typed, share):
 
 
 def test_changing_the_benefit_drops_what_belonged_to_the_other():
-    document = {"lines": [{"id": "a", "rate": "0.30", "combined_rate_cap": "0.60", "cap": 5}]}
+    document = {"lines": [{"id": "a", "rate": "0.30", "combined": {"rate_cap": "0.60"}, "cap": 5}]}
     form = form_of(ITEMS, document, "zh") | {"lines[0].benefit": ["amount"]}
     assert document_of(ITEMS, form, document, "zh")["lines"] == [{"id": "a", "cap": 5, "amount": ""}]
 
@@ -205,11 +208,40 @@ def test_no_two_facts_have_the_same_name():
     assert len(named) == len(set(named))
 
 
-def test_every_key_of_the_file_has_its_place_in_the_form():
-    from vouchers.programmes.documents import _programme
+def paths_of_form(items, prefix=""):
+    """Return every path of a field, rows as ``[]``."""
+    for item in items:
+        path = f"{prefix}.{item.key}".lstrip(".")
+        if isinstance(item, Group | Table):
+            yield from paths_of_form(item.items, path + "[]" * isinstance(item, Table))
+        elif item.key != "benefit":
+            yield path
 
-    [fields] = [cell.cell_contents for cell in _programme.__closure__ if isinstance(cell.cell_contents, dict)]
-    assert set(fields) == {key for part in PARTS for key in part.keys}
+
+def paths_of_shape(shape, path=""):
+    """Return every path of the file's JSON Schema, the longest form where there are several."""
+    if path.rpartition(".")[2] in (*drafting.CONDITIONS, "table", "region_quotas", "in_force"):
+        yield path
+        return
+    forms = shape.get("anyOf", [shape])
+    inner = [form for form in forms if "properties" in form or form.get("items", {}).get("type") == "object"]
+    inner += [form for form in forms if any("properties" in one for one in form.get("items", {}).get("anyOf", ()))]
+    if not inner:
+        yield path
+    for form in inner[-1:]:
+        if "properties" in form:
+            for key, below in form["properties"].items():
+                yield from paths_of_shape(below, f"{path}.{key}".lstrip("."))
+        else:
+            yield from paths_of_shape(form["items"], f"{path}[]")
+
+
+def test_every_key_of_the_file_has_its_place_in_the_form():
+    in_the_file = {path for key, reader in KEYS.items() for path in paths_of_shape(shape_of(reader), key)}
+    short = {"schema", "double_levels", "per_contract_count", "lines[].combined_with", "lines[].combined_rate_cap"}
+    names = {"name", "facts[].name", "facts[].unit"}
+    in_the_form = set(paths_of_form(ITEMS))
+    assert in_the_file - short - names == {path for path in in_the_form if path.rpartition(".")[0] not in names}
 
 
 def test_conditions_of_the_form_are_the_conditions_of_the_file():
