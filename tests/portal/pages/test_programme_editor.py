@@ -16,10 +16,11 @@ from tests import make
 from tests.portal.pages.reading import enter, raw_codes, text_of
 from vouchers.programmes import documents, drafting, sections
 from vouchers.programmes.drafting_conditions import parts_of
+from vouchers.programmes.longhand import opened
 from vouchers.programmes.models import ProgrammeDraft, ProgrammeVersion
 
 DATA = Path(settings.BASE_DIR) / "vouchers/programmes/data"
-HZ = documents.load((DATA / "hz-compute-2025.json").read_bytes()).document
+HZ = opened(documents.load((DATA / "hz-compute-2025.json").read_bytes()).document)
 
 
 @pytest.fixture(autouse=True)
@@ -160,11 +161,11 @@ def test_a_real_programme_is_written_with_forms_alone(officer):
 def test_a_version_is_the_start_of_the_next_one(officer):
     version = make.programme(officer.w)
     draft = begin(officer, code=version.programme.code, version=str(version.number))
-    assert draft.document == version.document
+    assert draft.document == opened(version.document)
     desk = Desk(officer, draft, "caps").press("save", **{"caps[0].amount": "800000"})
     assert "没有问题" in text_of(desk.page)
     draft.refresh_from_db()
-    assert draft.document == {**version.document, "caps": [{"window": "year", "amount": 800000}]}
+    assert draft.document == {**opened(version.document), "caps": [{"window": "year", "amount": 800000}]}
     assert version.document["caps"] == [{"window": "year", "amount": 500000}]
 
 
