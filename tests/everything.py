@@ -11,6 +11,9 @@ from tests.calling import CONTRACT, Answer, Caller, zoned
 from vouchers.flags import services as flags
 from vouchers.flags.models import Flag
 from vouchers.flags.rules import Pattern
+from vouchers.notices import objecting
+from vouchers.notices import services as notices
+from vouchers.notices.models import Objection
 from vouchers.payments.models import Payment
 from vouchers.settlements import services as settlements
 
@@ -48,6 +51,21 @@ WRITES = (
     Write("POST /applications/{application}/pass", "reviewer", {}),
     Write("POST /applications/{application}/return", "reviewer", {"note": "补充"}),
     Write("POST /applications/{application}/refuse", "reviewer", {"note": "不符"}),
+    Write("POST /rounds", "publisher", {"programme": "{programme}"}),
+    Write("POST /rounds/{round}/close", "publisher"),
+    Write("POST /rounds/{round}/propose", "reviewer", {}),
+    Write("POST /rounds/{round}/reject", "approver", {"note": "再核"}),
+    Write("POST /rounds/{round}/confirm", "approver"),
+    Write("POST /rounds/{round}/evaluate", "publisher", {"note": "执行率 100%"}),
+    Write("POST /notices", "reviewer", {"programme": "{programme}"}),
+    Write("POST /notices/{notice}/publish", "approver"),
+    Write("POST /notices/{notice}/discard", "reviewer"),
+    Write(
+        "POST /notices/{notice}/objections",
+        "officer publisher reviewer approver finance finance_approver auditor keeper lab_owner operator owner researcher",
+        {"position": 1, "name": "张三", "contact": "138-0000-0000", "text": "该单位与服务方为同一实际控制人。"},
+    ),
+    Write("POST /objections/{objection}/decide", "approver", {"verdict": "reject", "reason": "不属实"}),
     Write("POST /payments/{payment}/declare", "owner", {"bank_reference": "ICBC-1"}),
     Write("POST /payments/{payment}/confirm", "finance", {"bank_reference": "ICBC-1"}),
     Write("POST /payments/{payment}/return", "finance", {"note": "未到账"}),
@@ -123,6 +141,18 @@ ROLES = (
 )
 
 
+def _objection(w: make.World) -> Objection:
+    """Return an objection the world's approver had no part in."""
+    approver = make.actor(w.department, make.roles.Role.APPROVER)
+    version = make.programme(w, code="noticed-2026", notice={"min_working_days": 5})
+    case = make.passed(w, make.application(w, version, number="HT-3"))
+    make.passed(w, case, by=approver)
+    notice = notices.draft(actor=w.reviewer, version=version, now=make.NOW)
+    notices.publish(actor=approver, notice=notice, now=make.NOW)
+    statement = objecting.Statement("李四", "139-0000-0000", "申报材料与事实不符，请予核查。")
+    return objecting.file(item=notice.items.get(), statement=statement, key="objection-1", now=make.NOW)
+
+
 def everything(w: make.World) -> Things:
     """Build one of everything, each in a state in which something can still be done with it."""
     version = make.programme(w)
@@ -137,11 +167,15 @@ def everything(w: make.World) -> Things:
         now=make.NOW,
     )
     Flag.objects.filter(pk=flag.pk).update(id=1)
+    objection = _objection(w)
     researcher = Caller(w.researcher)
     job = {"cluster": partition.cluster.code, "partition": "gpu", "cards": 1, "time_limit_s": 60, "title": "试算"}
     numbers = {
         "programme": version.programme.code,
         "application": make.application(w, version, number="HT-2").number,
+        "round": make.round_of(w, make.programme(w, code="rounds-2026", order="ranked")).number,
+        "notice": objection.item.notice.number,
+        "objection": objection.number,
         "payment": Payment.objects.get().number,
         "batch": settlements.draft(actor=w.finance, provider=w.lab, now=make.NOW).number,
         "instrument": resource.number,

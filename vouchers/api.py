@@ -5,8 +5,10 @@ from ninja import Router
 from vouchers.flags.api import router as flags
 from vouchers.issuance.api import applications, assessments
 from vouchers.ledger.api import router as ledger
+from vouchers.notices.api import notices, objections
 from vouchers.payments.api import router as payments
 from vouchers.programmes.api import router as programmes
+from vouchers.rounds.api import rounds
 from vouchers.settlements.api import router as settlements
 from vouchers.wallets.api import router as vouchers
 
@@ -15,6 +17,9 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/programmes", assessments),
     ("/applications", applications),
     ("/vouchers", vouchers),
+    ("/rounds", rounds),
+    ("/notices", notices),
+    ("/objections", objections),
     ("/payments", payments),
     ("/settlements", settlements),
     ("/flags", flags),
