@@ -162,16 +162,28 @@ def programme_file(code: str = "test-shared-2026", **changes: Any) -> bytes:
     return json.dumps(document, ensure_ascii=False).encode()
 
 
-def programme(w: World, *, budget: str = "1000000", now: datetime = NOW, **changes: Any) -> ProgrammeVersion:
-    """Import and publish a programme, by two people."""
-    version = programmes.import_version(
+def draft(w: World, *, budget: str = "1000000", now: datetime = NOW, **changes: Any) -> ProgrammeVersion:
+    """Import a programme."""
+    return programmes.import_version(
         actor=w.officer,
         raw=programme_file(**changes),
         budget=Money.from_yuan(budget),
         fiscal_year=now.year,
         now=now,
     )
+
+
+def programme(w: World, *, budget: str = "1000000", now: datetime = NOW, **changes: Any) -> ProgrammeVersion:
+    """Import, review and publish a programme, by two people."""
+    version = draft(w, budget=budget, now=now, **changes)
+    fair_review(w, version, now=now)
     return programmes.publish(actor=w.publisher, version=version, now=now)
+
+
+def fair_review(w: World, version: ProgrammeVersion, *, now: datetime = NOW) -> None:
+    """Record the fair-competition review a draft needs to be published."""
+    review = programmes.Review("省市场监管局", date(2026, 1, 5), "公审〔2026〕1 号", "经审查，不影响公平竞争。")
+    programmes.record_fair_review(actor=w.publisher, version=version, review=review, now=now)
 
 
 def contract(number: str = "HT-2026-001", **changes: Any) -> facts.Contract:

@@ -8,7 +8,7 @@ from vouchers.ledger.models import *  # noqa: F403
 from vouchers.notices.models import Notice, NoticeItem, Objection
 from vouchers.offers.models import Offer, Order, PriceList, UsageImport, UsageLine
 from vouchers.payments.models import Payment
-from vouchers.programmes.models import Budget, Programme, ProgrammeDraft, ProgrammeVersion
+from vouchers.programmes.models import Budget, FairReview, Programme, ProgrammeDraft, ProgrammeVersion
 from vouchers.rounds.models import Round, RoundAward
 from vouchers.settlements.models import SettlementBatch, SettlementLine
 from vouchers.wallets.models import Voucher
@@ -19,6 +19,7 @@ __all__ = [
     "Budget",
     "Charge",
     "EvidenceFile",
+    "FairReview",
     "Flag",
     "Notice",
     "NoticeItem",

@@ -161,6 +161,13 @@ class Journey:
             "/programmes",
             {"document": document, "budget": {"yuan": "200000"}, "fiscal_year": self.now.year},
         )
+        review = {
+            "reviewer": "省市场监督管理部门（演示）",
+            "reviewed_on": self.now.astimezone(BEIJING).date().isoformat(),
+            "document_number": "演示公审 1 号",
+            "opinion": "演示数据：未发现影响公平竞争的内容。",
+        }
+        self.person("fabu").call("PUT", f"/programmes/{code}/versions/{made['version']}/fair-review", review)
         self.person("fabu").call("POST", f"/programmes/{code}/versions/{made['version']}/publish")
         self.say(f"1. 政策 {code}：导入并由第二人发布，预算 ¥200,000.00，按 60 % 支持，每年最高 ¥50,000")
         return code

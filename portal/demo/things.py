@@ -36,6 +36,11 @@ def publish_programmes(people: People, *, now: datetime) -> dict[str, ProgrammeV
             fiscal_year=now.astimezone(ZoneInfo("Asia/Shanghai")).year,
             now=now,
         )
+        today = now.astimezone(ZoneInfo("Asia/Shanghai")).date()
+        review = programmes.Review(
+            "省市场监督管理部门（演示）", today, f"演示公审 {today.year}-1 号", "演示数据：未发现影响公平竞争的内容。"
+        )
+        programmes.record_fair_review(actor=people.actors["fabu"], version=version, review=review, now=now)
         published[path.stem] = programmes.publish(actor=people.actors["fabu"], version=version, now=now)
     return published
 

@@ -66,6 +66,7 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "programme.draft_started": pgettext_lazy("record", "开始编制项目"),
         "programme.draft_discarded": pgettext_lazy("record", "放弃编制稿"),
         "programme.published": pgettext_lazy("record", "发布项目"),
+        "programme.fair_review": pgettext_lazy("record", "登记公平竞争审查"),
         "programme.suspended": pgettext_lazy("record", "暂停项目"),
         "flag.raised": pgettext_lazy("record", "提出风险提示"),
         "flag.cleared": pgettext_lazy("record", "排除风险提示"),

@@ -23,12 +23,28 @@ from portal.pages.casework import language
 from portal.pages.fields import YuanField
 from portal.pages.programmes import address, grade_words, preparations
 from portal.pages.shell import actor_of, needs, page
-from vouchers.programmes import access, documents, services, wording
-from vouchers.programmes.models import ProgrammeVersion
+from vouchers.programmes import access, documents, fairness, queries, services, wording
+from vouchers.programmes.conditions import sentence
+from vouchers.programmes.models import FairReview, ProgrammeVersion
+from vouchers.programmes.schemes import Programme
 from vouchers.programmes.states import VersionAction, VersionState
 
 MAX_BYTES = 256 * 1024
 """As much as the reader of programme files takes."""
+
+
+class ReviewForm(forms.Form):
+    """What a fair-competition review says."""
+
+    reviewer = forms.CharField(label=_("审查单位"), max_length=120)
+    reviewed_on = forms.DateField(label=_("审查日期"), widget=forms.DateInput(attrs={"type": "date"}))
+    document_number = forms.CharField(label=_("审查文号"), max_length=120)
+    opinion = forms.CharField(
+        label=_("审查结论"),
+        max_length=4000,
+        widget=forms.Textarea(attrs={"rows": 4}),
+        help_text=_("请逐项回应上列条件：有何法律依据，或为何不影响公平竞争。"),
+    )
 
 
 class ImportForm(forms.Form):
@@ -112,10 +128,17 @@ def _with_text(form: ImportForm) -> ImportForm:
 
 
 def _shown(
-    request: HttpRequest, version: ProgrammeVersion, *, error: Explained | None = None, status: int = 200
+    request: HttpRequest,
+    version: ProgrammeVersion,
+    *,
+    error: Explained | None = None,
+    status: int = 200,
+    form: ReviewForm | None = None,
 ) -> HttpResponse:
     actor = actor_of(request)
     scheme = access.scheme_of(version)
+    review = getattr(version, "fair_review", None)
+    is_draft = version.state == VersionState.DRAFT.value
     return page(
         request,
         "programmes/version.html",
@@ -127,7 +150,11 @@ def _shown(
             "grade": grade_words(scheme.grade),
             "source": json.dumps(version.document, ensure_ascii=False, indent=2),
             "meter": pools.meters([version]).get(version.pk),
-            "is_draft": version.state == VersionState.DRAFT.value,
+            "is_draft": is_draft,
+            "review": review,
+            "exposed": exposed_words(scheme, language()),
+            "review_form": form or ReviewForm(initial=_kept(review)),
+            "obstacles": queries.missing_to_publish(version, now=timezone.now()) if is_draft else [],
             "may_draft": actor.may(Permission.PROGRAMME_DRAFT),
             "may_publish": actor.may(Permission.PROGRAMME_PUBLISH),
             "is_importer": actor.user_id == version.imported_by_id,
@@ -141,6 +168,37 @@ def _shown(
 def version(request: HttpRequest, code: str, number: int) -> HttpResponse:
     """Show one version to its department, with the button that puts it in force."""
     return _shown(request, access.get_version(actor_of(request), code, number))
+
+
+def exposed_words(scheme: Programme, said: str) -> list[tuple[str, str]]:
+    """Return the conditions a fair-competition review must answer, each with why it is exposed."""
+    return [(sentence(one.condition).say(said), one.reason.say(said)) for one in fairness.exposed(scheme)]
+
+
+def _kept(review: FairReview | None) -> dict[str, object]:
+    if review is None:
+        return {}
+    return {name: getattr(review, name) for name in ("reviewer", "reviewed_on", "document_number", "opinion")}
+
+
+@require_POST
+@needs(Permission.PROGRAMME_PUBLISH)
+def fair_review(request: HttpRequest, code: str, number: int) -> HttpResponse:
+    """Record the fair-competition review of a draft as a second person."""
+    actor = actor_of(request)
+    draft = access.get_version(actor, code, number)
+    form = ReviewForm(request.POST)
+    if not form.is_valid():
+        return _shown(request, draft, form=form, status=422)
+    review = services.Review(**form.cleaned_data)
+    _record, error = attempt_on(
+        "programme",
+        lambda: services.record_fair_review(actor=actor, version=draft, review=review, now=timezone.now()),
+    )
+    if error:
+        return _shown(request, access.get_version(actor, code, number), error=error, status=error.status, form=form)
+    messages.success(request, gettext("已登记公平竞争审查。"))
+    return redirect(address(draft))
 
 
 @require_POST

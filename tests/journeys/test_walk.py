@@ -146,6 +146,12 @@ def programme_is_imported_and_published(walk: Walk) -> None:
 
     publisher = walk.person("fabu", "/desk/")
     publisher.get_by_role("link", name=walk.programme).click()
+    publisher.get_by_label("审查单位").fill("省市场监督管理部门（演示）")
+    publisher.get_by_label("审查日期").fill(now.date().isoformat())
+    publisher.get_by_label("审查文号").fill("演示公审 1 号")
+    publisher.get_by_label("审查结论").fill("未发现影响公平竞争的内容。")
+    publisher.get_by_role("button", name="保存审查记录").click()
+    expect(publisher.get_by_role("status")).to_contain_text("已登记公平竞争审查")
     publisher.get_by_role("button", name="我已复核，发布本版").click()
     expect(publisher.get_by_role("status")).to_contain_text("已发布")
 

@@ -21,7 +21,7 @@ def visible_to(actor: Actor | None) -> QuerySet[ProgrammeVersion]:
     if actor is not None and (actor.may(Permission.PROGRAMME_DRAFT) or actor.may(Permission.PROGRAMME_PUBLISH)):
         seen |= Q(programme__department_id=actor.organisation_id)
     return ProgrammeVersion.objects.filter(seen).select_related(
-        "programme", "programme__department", "imported_by", "published_by"
+        "programme", "programme__department", "imported_by", "published_by", "fair_review", "fair_review__recorded_by"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any
 
 from django.utils import timezone
@@ -13,8 +13,11 @@ from pydantic import Field
 
 from portal.wire import (
     ActorRequest,
+    Block,
     Cursor,
+    Day,
     Document,
+    Line,
     MoneyIn,
     MoneyOut,
     Number,
@@ -26,7 +29,7 @@ from portal.wire import (
     paged,
     problems,
 )
-from vouchers.programmes import access, differences, explanations, json_schema, queries, services, wording
+from vouchers.programmes import access, differences, explanations, fairness, json_schema, queries, services, wording
 from vouchers.programmes.decisions import Decision, DecisionKind, Outcome
 from vouchers.programmes.models import ProgrammeVersion
 from vouchers.programmes.states import VersionAction, VersionState
@@ -68,8 +71,38 @@ class SectionOut(Schema):
     sentences: list[str]
 
 
+class ExposureOut(Schema):
+    """A condition the fair-competition review must answer, in the caller's language."""
+
+    path: str
+    condition: str
+    reason: str
+
+
+class FairReviewOut(Schema):
+    """A fair-competition review."""
+
+    reviewer: str
+    reviewed_on: date
+    document_number: str
+    opinion: str
+    recorded_at: datetime
+
+
+class FairReviewIn(StrictIn):
+    """What the review says."""
+
+    reviewer: Line
+    reviewed_on: Day
+    document_number: Line
+    opinion: Block
+
+
 class ProgrammeDetailOut(ProgrammeOut):
-    """A version with its document and the same rules in words, in both languages."""
+    """A version with its document and the same rules in words, in both languages, and its fair-competition review."""
+
+    exposed: list[ExposureOut]
+    fair_review: FairReviewOut | None
 
     digest: str
     document: dict[str, Any]
@@ -173,6 +206,11 @@ def _detail(version: ProgrammeVersion) -> dict[str, Any]:
         **shown(version, pools),
         "digest": version.digest,
         "document": version.document,
+        "exposed": [
+            {"path": one.path, "condition": one.condition.say(language()), "reason": one.reason.say(language())}
+            for one in fairness.exposed(scheme)
+        ],
+        "fair_review": getattr(version, "fair_review", None),
         "words": {
             tongue: [
                 {"title": section.title, "sentences": list(section.sentences)}
@@ -277,6 +315,20 @@ def publish(request: ActorRequest, code: Number, number: VersionNumber) -> dict[
     """Put a draft in force, as another person than the one who imported it; its budget goes into the pool."""
     return _act(
         request, code, number, lambda version, now: services.publish(actor=request.actor, version=version, now=now)
+    )
+
+
+@router.put("/{code}/versions/{number}/fair-review", response={200: ProgrammeDetailOut, **problems(404, 409)})
+def record_fair_review(
+    request: ActorRequest, code: Number, number: VersionNumber, payload: FairReviewIn
+) -> dict[str, Any]:
+    """Record the fair-competition review a draft needs to be published, as another person than its importer."""
+    review = services.Review(**payload.model_dump())
+    return _act(
+        request,
+        code,
+        number,
+        lambda version, now: services.record_fair_review(actor=request.actor, version=version, review=review, now=now),
     )
 
 

@@ -74,6 +74,25 @@ class ProgrammeVersion(models.Model):
         return f"{self.name} v{self.number}"
 
 
+class FairReview(models.Model):
+    """The fair-competition review of one version: who reviewed it, under which number, and what was said.
+
+    `exposed` keeps the conditions that were exposed when it was recorded: path, condition and reason in both languages.
+    """
+
+    version = models.OneToOneField(ProgrammeVersion, on_delete=models.PROTECT, related_name="fair_review")
+    reviewer = models.CharField(max_length=120)
+    reviewed_on = models.DateField()
+    document_number = models.CharField(max_length=120)
+    opinion = models.TextField(max_length=4000)
+    exposed = models.JSONField()
+    recorded_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    recorded_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "fair_review"
+
+
 class Budget(models.Model):
     """The money of one programme in one fiscal year: its pool is a ledger account."""
 

@@ -49,6 +49,10 @@ FACTS: Final[Mapping[str, Fact]] = {
     "applicant.industry": Fact(W("申请人所属行业", "the applicant's industry")),
     "applicant.tags": Fact(W("申请人资质", "the applicant's recognitions")),
     "applicant.members": Fact(W("核心成员人数", "the number of core members")),
+    "applicant.employees": Fact(W("职工人数", "the number of employees")),
+    "applicant.revenue": Fact(W("年营业收入", "the year's revenue"), is_money=True),
+    "applicant.rd_spending": Fact(W("年研发投入", "the year's research and development spending"), is_money=True),
+    "applicant.innovation_score": Fact(W("创新积分", "the innovation score")),
     "applicant.project_level": Fact(W("牵头承担的项目级别", "the level of the project the applicant leads")),
     "applicant.legal_person": _yes(
         W("法人资格", "legal personality"),

@@ -1,12 +1,19 @@
-"""Read pools."""
+"""Read pools, and what stands in the way of publishing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
+from portal.kernel.errors import Reason
 from vouchers.ledger import queries as ledger
-from vouchers.programmes.models import Budget
+from vouchers.programmes import publication
+from vouchers.programmes.access import scheme_of
+from vouchers.programmes.models import Budget, FairReview, ProgrammeVersion
+from vouchers.programmes.publication import Standing
+from vouchers.programmes.states import VersionState
+from vouchers.programmes.terms import BEIJING
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +36,25 @@ def pools(programme_ids: Iterable[int]) -> dict[int, list[Pool]]:
             Pool(budget.fiscal_year, balance.available_fen, balance.held_fen)
         )
     return found
+
+
+def missing_to_publish(version: ProgrammeVersion, *, now: datetime) -> list[Reason]:
+    """Return every reason why a draft may not be published now; empty if it may. A constant number of queries."""
+    scheme = scheme_of(version)
+    mine = version.programme.versions.filter(state__in=[VersionState.PUBLISHED, VersionState.SUSPENDED]).first()
+    older = ProgrammeVersion.objects.filter(
+        programme__code__in=scheme.supersedes,
+        programme__department_id=version.programme.department_id,
+        state=VersionState.PUBLISHED.value,
+    ).exclude(programme_id=version.programme_id)
+    return publication.obstacles(
+        scheme,
+        is_reviewed=FairReview.objects.filter(version=version).exists(),
+        current=_standing(mine) if mine is not None and mine.pk != version.pk else None,
+        predecessors=[_standing(old) for old in older.order_by("programme__code")],
+        today=now.astimezone(BEIJING).date(),
+    )
+
+
+def _standing(version: ProgrammeVersion) -> Standing:
+    return Standing(str(version), scheme_of(version).in_force)

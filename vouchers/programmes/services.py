@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import date, datetime
 
 from django.db import transaction
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
-from portal.kernel.errors import Conflict, Forbidden, Invalid, Reason, Refused, noop
+from portal.kernel.errors import Conflict, Forbidden, Invalid, Refused, noop
 from portal.kernel.money import Money
 from portal.kernel.states import next_state
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Posting, TransferOp
-from vouchers.programmes import documents, states
-from vouchers.programmes.models import Budget, Programme, ProgrammeVersion
+from vouchers.programmes import documents, fairness, queries, states
+from vouchers.programmes.models import Budget, FairReview, Programme, ProgrammeVersion
+from vouchers.programmes.terms import BEIJING
 
 _ = noop
 
@@ -28,6 +30,21 @@ CODE = re.compile(r"[a-z0-9][a-z0-9-]{1,58}[a-z0-9]")
 class SamePerson(Forbidden):
     code = "programme.same_person"
     message = _("导入人不能发布自己导入的政策。请由另一位同事复核并发布。")
+
+
+class NotADraft(Conflict):
+    code = "programme.not_a_draft"
+    message = _("本版已发布，审查记录不能再更改。请导入新版后登记。")
+
+
+class BadReview(Invalid):
+    code = "programme.review_text"
+    message = _("请填写公平竞争审查的单位、文号和结论，本项至多 %(limit)s 个字符。")
+
+
+class ReviewInFuture(Invalid):
+    code = "programme.review_day"
+    message = _("公平竞争审查的日期不能晚于今天。")
 
 
 class OtherDepartment(Conflict):
@@ -63,7 +80,7 @@ def import_version(*, actor: Actor, raw: bytes, budget: Money, fiscal_year: int,
     path, OtherDepartment, Unchanged, BadBudget, Forbidden.
     """
     actor.require(Permission.PROGRAMME_DRAFT)
-    scheme = documents.load(raw)
+    scheme = documents.admit(raw)
     if not CODE.fullmatch(scheme.code):
         raise BadCode(field="file", code=scheme.code)
     if budget.fen < 0:
@@ -116,30 +133,77 @@ def _lock(actor: Actor, version: ProgrammeVersion) -> ProgrammeVersion:
     return locked
 
 
-@transaction.atomic
-def publish(*, actor: Actor, version: ProgrammeVersion, now: datetime) -> ProgrammeVersion:
-    """Put a draft in force as a second person, and its budget into the pool; the version before is superseded.
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What a fair-competition review says: who reviewed, on which day, under which number, with which conclusion."""
 
-    Raises SamePerson, InvalidTransition, Forbidden; Refused where the file does not say where its rules come from
-    (title, number, issuer, lead, level, source, grade, time in force). Cases already submitted keep the version they were judged by.
+    reviewer: str
+    reviewed_on: date
+    document_number: str
+    opinion: str
+
+
+@transaction.atomic
+def record_fair_review(*, actor: Actor, version: ProgrammeVersion, review: Review, now: datetime) -> FairReview:
+    """Record the fair-competition review of a draft, as a second person; a record made before is replaced.
+
+    The conditions exposed at this moment are kept with it. Raises SamePerson, NotADraft, BadReview, Forbidden.
+    Source: 公平竞争审查条例 (国务院令第 783 号): no policy on economic activity without a review.
     """
     actor.require(Permission.PROGRAMME_PUBLISH)
     locked = _lock(actor, version)
     if actor.user_id is None or actor.user_id == locked.imported_by_id:
         raise SamePerson
-    if gaps := documents.missing_to_publish(documents.load(locked.document)):
-        raise Refused(
-            [
-                Reason(
-                    "programme.provenance",
-                    _("规则文件缺少出处信息：%(path)s。"),
-                    _("请补充后重新导入。"),
-                    params={"path": gap.path},
-                )
-                for gap in gaps
-            ]
-        )
-    locked.state = next_state(states.TRANSITIONS, states.VersionState(locked.state), states.VersionAction.PUBLISH).value
+    if locked.state != states.VersionState.DRAFT.value:
+        raise NotADraft
+    for name in ("reviewer", "document_number", "opinion"):
+        if not getattr(review, name).strip() or len(getattr(review, name)) > LONGEST[name]:
+            raise BadReview(field=name, limit=LONGEST[name])
+    if review.reviewed_on > now.astimezone(BEIJING).date():
+        raise ReviewInFuture(field="reviewed_on")
+    record, _created = FairReview.objects.update_or_create(
+        version=locked,
+        defaults={
+            "reviewer": review.reviewer.strip(),
+            "reviewed_on": review.reviewed_on,
+            "document_number": review.document_number.strip(),
+            "opinion": review.opinion.strip(),
+            "exposed": [
+                {
+                    "path": one.path,
+                    "condition": [one.condition.zh, one.condition.en],
+                    "reason": [one.reason.zh, one.reason.en],
+                }
+                for one in fairness.exposed(documents.load(locked.document))
+            ],
+            "recorded_by_id": actor.person,
+            "recorded_at": now,
+        },
+    )
+    _record(locked, action="programme.fair_review", actor=actor, now=now)
+    return record
+
+
+LONGEST = {"reviewer": 120, "document_number": 120, "opinion": 4000}
+"""Characters each text of a review may have."""
+
+
+@transaction.atomic
+def publish(*, actor: Actor, version: ProgrammeVersion, now: datetime) -> ProgrammeVersion:
+    """Put a draft in force as a second person, and its budget into the pool; the version before is superseded.
+
+    Raises SamePerson, InvalidTransition, Forbidden; Refused with every reason where the file does not say where its
+    rules come from (title, number, issuer, lead, level, source, grade, time in force), the fair-competition review is
+    missing, or periods overlap (`publication.obstacles`). Cases already submitted keep the version they were judged by.
+    """
+    actor.require(Permission.PROGRAMME_PUBLISH)
+    locked = _lock(actor, version)
+    if actor.user_id is None or actor.user_id == locked.imported_by_id:
+        raise SamePerson
+    state = next_state(states.TRANSITIONS, states.VersionState(locked.state), states.VersionAction.PUBLISH)
+    if reasons := queries.missing_to_publish(locked, now=now):
+        raise Refused(reasons)
+    locked.state = state.value
     for old in locked.programme.versions.filter(state__in=["published", "suspended"]):
         old.state = next_state(states.TRANSITIONS, states.VersionState(old.state), states.VersionAction.SUPERSEDE).value
         old.save(update_fields=["state"])

@@ -18,6 +18,11 @@ urlpatterns = [
     path("programmes/<path:code>/apply/", applying.apply, name="apply"),
     path("programmes/<path:code>/file/", programmes.download, name="programme_download"),
     path("programmes/<path:code>/state/", programme_versions.change_state, name="programme_state"),
+    path(
+        "programmes/<path:code>/versions/<int:number>/fair-review/",
+        programme_versions.fair_review,
+        name="programme_fair_review",
+    ),
     path("programmes/<path:code>/versions/<int:number>/publish/", programme_versions.publish, name="programme_publish"),
     path("programmes/<path:code>/versions/<int:number>/", programme_versions.version, name="programme_version"),
     path("programmes/<path:code>/", programmes.programme, name="programme"),

@@ -11,7 +11,7 @@ from tests.calling import CONTRACT, Caller, queries_of
 from vouchers.issuance.models import Application
 from vouchers.ledger import queries as ledger
 from vouchers.programmes.json_schema import FILE
-from vouchers.programmes.models import ProgrammeVersion
+from vouchers.programmes.models import FairReview, ProgrammeVersion
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 
@@ -100,9 +100,94 @@ class TestDifferences:
         assert Caller(w.owner).get("/programmes/test-shared-2026/versions/1/differences").status == 404
 
 
+VERSION = "/programmes/test-shared-2026/versions/1"
+REVIEW = {
+    "reviewer": "省市场监管局",
+    "reviewed_on": "2026-01-05",
+    "document_number": "公审〔2026〕1 号",
+    "opinion": "经审查，不影响公平竞争。",
+}
+
+
+class TestFairReview:
+    def test_is_needed_to_publish_and_says_what_is_exposed(self, w):
+        local = {"all": [["applicant.type", "=", "enterprise"], ["applicant.social_insurance_local", "=", True]]}
+        made = Caller(w.officer).post(
+            "/programmes", file_body(eligibility=local, provider=["provider.region", "=", "杭州"])
+        )
+        assert [(one["path"], one["condition"]) for one in made.body["exposed"]] == [
+            ("eligibility.all[1][0]", "申请人在本地缴纳社保"),
+            ("provider[0]", "服务机构所在地为杭州"),
+        ]
+        assert made.body["fair_review"] is None
+        refused = Caller(w.publisher).post(f"{VERSION}/publish")
+        assert refused.status == 409
+        assert [reason["code"] for reason in refused.body["reasons"]] == ["programme.fair_review"]
+        answer = Caller(w.publisher).put(f"{VERSION}/fair-review", REVIEW)
+        assert answer.status == 200
+        assert {name: answer.body["fair_review"][name] for name in REVIEW} == REVIEW
+        assert Caller(w.publisher).post(f"{VERSION}/publish").body["state"] == "published"
+        kept = FairReview.objects.get()
+        assert [one["path"] for one in kept.exposed] == ["eligibility.all[1][0]", "provider[0]"]
+
+    def test_is_recorded_by_a_second_person_while_a_draft_with_words_and_a_day_that_has_come(self, w):
+        both = make.actor(w.department, make.roles.Role.PROGRAMME_OFFICER, make.roles.Role.PROGRAMME_PUBLISHER)
+        Caller(both).post("/programmes", file_body())
+        answer = Caller(both).put(f"{VERSION}/fair-review", REVIEW)
+        assert (answer.status, answer.code) == (403, "programme.same_person")
+        caller = Caller(w.publisher)
+        assert caller.put(f"{VERSION}/fair-review", {**REVIEW, "opinion": " "}).code == "programme.review_text"
+        assert (
+            caller.put(f"{VERSION}/fair-review", {**REVIEW, "reviewed_on": "2026-12-31"}).code == "programme.review_day"
+        )
+        assert caller.put(f"{VERSION}/fair-review", REVIEW).status == 200
+        assert caller.put(f"{VERSION}/fair-review", {**REVIEW, "document_number": "2 号"}).status == 200
+        assert FairReview.objects.get().document_number == "2 号"
+        caller.post(f"{VERSION}/publish")
+        assert caller.put(f"{VERSION}/fair-review", REVIEW).code == "programme.not_a_draft"
+        assert Caller(w.officer).put(f"{VERSION}/fair-review", REVIEW).status == 403
+
+
+class TestPeriods:
+    """The clock of these tests stands in November 2026."""
+
+    def refused(self, w, **changes):
+        version = make.draft(w, **changes)
+        make.fair_review(w, version)
+        answer = Caller(w.publisher).post(f"/programmes/{version.programme.code}/versions/{version.number}/publish")
+        return [reason["code"] for reason in answer.body.get("reasons", [])]
+
+    def test_a_version_whose_time_is_over_is_not_published(self, w):
+        assert self.refused(w, in_force=["2025-01-01", "2026-10-31"]) == ["programme.ended"]
+
+    def test_a_version_that_starts_later_does_not_interrupt_the_one_in_force(self, w):
+        make.programme(w)
+        assert self.refused(w, in_force=["2027-01-01", None]) == ["programme.starts_later"]
+
+    def test_a_first_version_may_be_published_before_it_starts(self, w):
+        assert self.refused(w, in_force=["2027-01-01", None]) == []
+
+    def test_a_version_supersedes_the_one_whose_period_it_shares(self, w):
+        old = make.programme(w)
+        assert self.refused(w, in_force=["2026-06-01", None]) == []
+        old.refresh_from_db()
+        assert old.state == "superseded"
+
+    def test_a_programme_is_not_opened_beside_the_one_it_replaces(self, w):
+        make.programme(w, code="older-2026")
+        assert self.refused(w, supersedes=["older-2026"]) == ["programme.overlap"]
+        Caller(w.publisher).post("/programmes/older-2026/versions/1/suspend")
+        assert self.refused(w, supersedes="older-2026", floor=1) == []
+
+    def test_a_programme_may_follow_the_one_it_replaces(self, w):
+        make.programme(w, code="older-2026", in_force=["2026-01-01", "2026-12-31"])
+        assert self.refused(w, supersedes=["older-2026"], in_force=["2027-01-01", None]) == []
+
+
 class TestPublishing:
     def test_puts_the_version_in_force_and_its_budget_into_the_pool(self, w):
         Caller(w.officer).post("/programmes", file_body())
+        Caller(w.publisher).put(f"{VERSION}/fair-review", REVIEW)
         answer = Caller(w.publisher).post("/programmes/test-shared-2026/versions/1/publish")
         assert (answer.status, answer.body["state"]) == (200, "published")
         assert answer.body["pools"] == [

@@ -253,6 +253,7 @@ def test_whoever_queues_is_served_in_order_when_money_returns_and_nobody_is_over
         fiscal_year=make.NOW.year,
         now=LATER,
     )
+    make.fair_review(w, more, now=LATER)
     make.programmes.publish(actor=w.publisher, version=more, now=LATER)
     assert waiting.promote_all(now=LATER) == 1
     assert [state_of(case) for case in (second, third)] == ["issued", "waiting"]
