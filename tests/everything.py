@@ -8,6 +8,7 @@ from typing import Any
 
 from tests import make
 from tests.calling import CONTRACT, Answer, Caller, zoned
+from tests.vouchers.offers import goods
 from vouchers.flags import services as flags
 from vouchers.flags.models import Flag
 from vouchers.flags.rules import Pattern
@@ -35,6 +36,16 @@ class Write:
 
 
 FIRM = "owner researcher"
+OFFER = {
+    "kind": "corpus",
+    "title": "问答语料",
+    "description": "设备故障问答。",
+    "licence": "仅限内部研发。",
+    "delivery": "download",
+}
+ITEM = {"code": "record", "name": "语料", "unit": "record", "tiers": [{"price_yuan": "0.5"}]}
+LINES = [{"code": "record", "quantity": "100"}]
+USAGE = {"day": "2026-11-25", "reference": "a-1", "code": "record", "quantity": "1"}
 WRITES = (
     Write(
         "POST /programmes",
@@ -62,10 +73,28 @@ WRITES = (
     Write("POST /notices/{notice}/discard", "reviewer"),
     Write(
         "POST /notices/{notice}/objections",
-        "officer publisher reviewer approver finance finance_approver auditor keeper lab_owner operator owner researcher",
+        "officer publisher reviewer approver finance finance_approver auditor keeper lab_owner operator owner researcher seller",
         {"position": 1, "name": "张三", "contact": "138-0000-0000", "text": "该单位与服务方为同一实际控制人。"},
     ),
     Write("POST /objections/{objection}/decide", "approver", {"verdict": "reject", "reason": "不属实"}),
+    Write("POST /offers", "seller", OFFER),
+    Write("PUT /offers/{offer}", "seller", OFFER),
+    Write("POST /offers/{offer}/prices", "seller", {"items": [ITEM]}),
+    Write("POST /offers/{offer}/publish", "seller"),
+    Write("POST /offers/{offer}/suspend", "seller"),
+    Write("POST /offers/{offer}/withdraw", "seller"),
+    Write("POST /offers/{offer}/quote", FIRM, {"lines": LINES}),
+    Write("POST /orders", FIRM, {"offer": "{offer}", "lines": LINES, "purpose": "微调"}),
+    Write("POST /orders/{order}/accept", "seller"),
+    Write("POST /orders/{order}/decline", "seller", {"note": "排期已满"}),
+    Write("POST /orders/{order}/cancel", FIRM, {}),
+    Write("POST /orders/{order}/begin", "seller"),
+    Write("POST /orders/{order}/deliver", "seller", {}),
+    Write("POST /orders/{order}/approve", FIRM),
+    Write("POST /orders/{order}/dispute", FIRM, {"note": "内容不全"}),
+    Write("POST /orders/{order}/give-up", "seller", {"note": "无法交付"}),
+    Write("POST /orders/{order}/usage", "seller", {"lines": [USAGE]}),
+    Write("POST /orders/{order}/usage/imports/1/withdraw", "seller"),
     Write("POST /payments/{payment}/declare", "owner", {"bank_reference": "ICBC-1"}),
     Write("POST /payments/{payment}/confirm", "finance", {"bank_reference": "ICBC-1"}),
     Write("POST /payments/{payment}/return", "finance", {"note": "未到账"}),
@@ -137,7 +166,7 @@ class Things:
 
 ROLES = (
     *("officer", "publisher", "reviewer", "approver", "finance", "finance_approver", "auditor"),
-    *("keeper", "lab_owner", "operator", "owner", "researcher"),
+    *("keeper", "lab_owner", "operator", "owner", "researcher", "seller"),
 )
 
 
@@ -168,7 +197,7 @@ def everything(w: make.World) -> Things:
     )
     Flag.objects.filter(pk=flag.pk).update(id=1)
     objection = _objection(w)
-    researcher = Caller(w.researcher)
+    researcher, offer = Caller(w.researcher), goods.offer(w)
     job = {"cluster": partition.cluster.code, "partition": "gpu", "cards": 1, "time_limit_s": 60, "title": "试算"}
     numbers = {
         "programme": version.programme.code,
@@ -182,6 +211,8 @@ def everything(w: make.World) -> Things:
         "booking": make.booking(w, resource, period=make.slot(days=2)).number,
         "cluster": partition.cluster.code,
         "job": researcher.post("/jobs", {**job, "script": "#!/bin/bash\n"}, key="job-key-1").body["number"],
+        "offer": offer.number,
+        "order": goods.order(w, offer).number,
         "credit_code": w.lab.credit_code,
     }
     return Things(numbers, {role: Caller(getattr(w, role)) for role in ROLES})

@@ -111,6 +111,7 @@ class World:
     operator: Actor
     owner: Actor
     researcher: Actor
+    seller: Actor
 
 
 def world() -> World:
@@ -135,6 +136,7 @@ def world() -> World:
         operator=actor(lab, r.CLUSTER_OPERATOR, name="冯运维"),
         owner=actor(enterprise, r.OWNER, name="赵总"),
         researcher=actor(enterprise, r.RESEARCHER, name="林研究"),
+        seller=actor(lab, r.SERVICE_MANAGER, name="何服务"),
     )
 
 

@@ -6,6 +6,8 @@ from vouchers.flags.api import router as flags
 from vouchers.issuance.api import applications, assessments
 from vouchers.ledger.api import router as ledger
 from vouchers.notices.api import notices, objections
+from vouchers.offers.api import router as offers
+from vouchers.offers.order_api import router as orders
 from vouchers.payments.api import router as payments
 from vouchers.programmes.api import router as programmes
 from vouchers.rounds.api import rounds
@@ -20,6 +22,8 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/rounds", rounds),
     ("/notices", notices),
     ("/objections", objections),
+    ("/offers", offers),
+    ("/orders", orders),
     ("/payments", payments),
     ("/settlements", settlements),
     ("/flags", flags),

@@ -13,8 +13,9 @@ from tests.everything import ROLES, WRITES, Things, everything
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 
-ELSEWHERE = {"POST /organisations", "POST /instruments/{instrument}/calendars"}
-"""A person without organisation does the one (``test_api.py``); the other is a form, tried below."""
+FORMS = {f"POST /orders/{{order}}/{form}" for form in ("files", "usage/file", "usage/preview")}
+ELSEWHERE = {"POST /organisations", "POST /instruments/{instrument}/calendars", *FORMS}
+"""A person without organisation does the first (``test_api.py``); the others are forms, tried below."""
 
 
 @pytest.fixture
@@ -62,10 +63,20 @@ def test_importing_a_calendar_is_the_labs(things):
         assert things.callers[role].upload(path, file=file, name="x").status == 403, role
 
 
+def test_forms_of_an_order_are_its_providers(things):
+    for form in ("files", "usage/file", "usage/preview"):
+        path = things.fill(f"/orders/{{order}}/{form}")
+        for role in ROLES:
+            file = SimpleUploadedFile("a.csv", "日期,参考号,数量\n2026-11-25,a,1\n".encode())
+            said = {"purpose": "delivery_proof"} if form == "files" else {}
+            status = things.callers[role].upload(path, file=file, **said).status
+            assert (status in {403, 404}) == (role != "seller"), (form, role, status)
+
+
 def test_another_enterprise_finds_nothing(w, things):
     """Every numbered thing that belongs to somebody is 404 for a rival of the same kind."""
     rival = Caller(make.actor(make.organisation(make.roles.Kind.ENTERPRISE), make.roles.Role.OWNER))
-    for kind in ("application", "payment", "booking", "job"):
+    for kind in ("application", "payment", "booking", "job", "order"):
         path = things.fill(f"/{kind}s/{{{kind}}}")
         assert rival.get(path).status == 404, path
         for write in WRITES:

@@ -23,12 +23,12 @@ __all__ = [
     "NoSuchItem",
     "Part",
     "PriceItem",
+    "PriceRounding",
+    "PriceUnit",
     "Priced",
     "PricedList",
-    "Rounding",
     "Tier",
     "Tiering",
-    "Unit",
     "check",
     "from_json",
     "price",
@@ -46,7 +46,7 @@ PLACES: Final = 6
 """Most decimals of yuan in a unit price: tokens cost less than a fen."""
 
 
-class Unit(StrEnum):
+class PriceUnit(StrEnum):
     """What one unit of a price item is."""
 
     HOUR = "hour"
@@ -70,7 +70,7 @@ class Tiering(StrEnum):
     MARGINAL = "marginal"
 
 
-class Rounding(StrEnum):
+class PriceRounding(StrEnum):
     """How an item's amount comes to whole fen, once, at its end."""
 
     HALF_UP = "half_up"
@@ -106,13 +106,13 @@ class PriceItem:
 
     code: str
     name: str
-    unit: Unit
+    unit: PriceUnit
     tiers: tuple[Tier, ...]
     name_en: str = ""
     tiering: Tiering = Tiering.WHOLE_VOLUME
     free: Fraction = Fraction(0)
     minimum: Money = NOTHING
-    rounding: Rounding = Rounding.HALF_UP
+    rounding: PriceRounding = PriceRounding.HALF_UP
     started: bool = False
 
     def as_json(self) -> dict[str, Any]:
@@ -191,7 +191,7 @@ def from_json(value: Mapping[str, Any]) -> PriceItem:
         code=value["code"],
         name=value["name"],
         name_en=value.get("name_en", ""),
-        unit=Unit(value["unit"]),
+        unit=PriceUnit(value["unit"]),
         tiers=tuple(
             Tier(
                 price=Fraction(tier["price_yuan"]) * 100,
@@ -202,7 +202,7 @@ def from_json(value: Mapping[str, Any]) -> PriceItem:
         tiering=Tiering(value["tiering"]),
         free=Fraction(value["free"]),
         minimum=Money(value["minimum_fen"]),
-        rounding=Rounding(value["rounding"]),
+        rounding=PriceRounding(value["rounding"]),
         started=value["started"],
     )
 
@@ -239,7 +239,7 @@ def price(item: PriceItem, quantity: Fraction, *, used: Fraction = Fraction(0)) 
         return Priced(item, quantity, billable, NOTHING)
     parts = _parts(item, billable)
     exact = sum((part.quantity * part.price for part in parts), Fraction(0))
-    fen = round_half_up(exact) if item.rounding is Rounding.HALF_UP else exact.numerator // exact.denominator
+    fen = round_half_up(exact) if item.rounding is PriceRounding.HALF_UP else exact.numerator // exact.denominator
     is_minimum = fen < item.minimum.fen
     return Priced(item, quantity, billable, max(Money(fen), item.minimum), parts, is_minimum)
 

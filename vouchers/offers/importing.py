@@ -151,7 +151,7 @@ def import_file(*, actor: Actor, order: Order, upload: files.Upload, now: dateti
     found = preview_file(order=locked, upload=upload, now=now)
     kept = _take(locked, found, name=evidence_rules.clean_name(upload.name), actor=actor, now=now)
     if kept.upload is not None:
-        files.store(actor=actor, subject=locked.subject, purpose=rules.Purpose.USAGE.value, upload=upload, now=now)
+        files.store(actor=actor, subject=locked.subject, purpose=rules.FilePurpose.USAGE.value, upload=upload, now=now)
     return kept
 
 

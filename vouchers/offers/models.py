@@ -21,12 +21,12 @@ class Offer(models.Model):
     """
 
     class Kind(models.TextChoices):
-        CORPUS = rules.Kind.CORPUS.value, _("语料")
-        DATA_PRODUCT = rules.Kind.DATA_PRODUCT.value, _("数据产品")
-        MODEL_API = rules.Kind.MODEL_API.value, _("模型调用")
-        MODEL_PRIVATE = rules.Kind.MODEL_PRIVATE.value, _("模型私有化部署")
-        AGENT_SERVICE = rules.Kind.AGENT_SERVICE.value, _("智能体开发")
-        RD_SERVICE = rules.Kind.RD_SERVICE.value, _("研发服务")
+        CORPUS = rules.OfferKind.CORPUS.value, _("语料")
+        DATA_PRODUCT = rules.OfferKind.DATA_PRODUCT.value, _("数据产品")
+        MODEL_API = rules.OfferKind.MODEL_API.value, _("模型调用")
+        MODEL_PRIVATE = rules.OfferKind.MODEL_PRIVATE.value, _("模型私有化部署")
+        AGENT_SERVICE = rules.OfferKind.AGENT_SERVICE.value, _("智能体开发")
+        RD_SERVICE = rules.OfferKind.RD_SERVICE.value, _("研发服务")
 
     class State(models.TextChoices):
         DRAFT = rules.OfferState.DRAFT.value, _("草稿")
@@ -35,15 +35,15 @@ class Offer(models.Model):
         WITHDRAWN = rules.OfferState.WITHDRAWN.value, _("已下架")
 
     class Delivery(models.TextChoices):
-        DOWNLOAD = rules.Delivery.DOWNLOAD.value, _("在线下载")
-        API = rules.Delivery.API.value, _("接口调用")
-        MEDIA = rules.Delivery.MEDIA.value, _("介质交付")
-        ON_SITE = rules.Delivery.ON_SITE.value, _("现场服务")
-        DEPLOYMENT = rules.Delivery.DEPLOYMENT.value, _("本地部署")
+        DOWNLOAD = rules.DeliveryForm.DOWNLOAD.value, _("在线下载")
+        API = rules.DeliveryForm.API.value, _("接口调用")
+        MEDIA = rules.DeliveryForm.MEDIA.value, _("介质交付")
+        ON_SITE = rules.DeliveryForm.ON_SITE.value, _("现场服务")
+        DEPLOYMENT = rules.DeliveryForm.DEPLOYMENT.value, _("本地部署")
 
     class Channel(models.TextChoices):
-        DIRECT = rules.Channel.DIRECT.value, _("直接采购")
-        DATA_EXCHANGE = rules.Channel.DATA_EXCHANGE.value, _("数据交易所")
+        DIRECT = rules.SaleChannel.DIRECT.value, _("直接采购")
+        DATA_EXCHANGE = rules.SaleChannel.DATA_EXCHANGE.value, _("数据交易所")
 
     number = models.CharField(max_length=24, unique=True)
     provider = models.ForeignKey("portal.Organisation", on_delete=models.PROTECT, related_name="+")
@@ -69,7 +69,7 @@ class Offer(models.Model):
             models.CheckConstraint(
                 name="offer_state_known", condition=Q(state__in=[s.value for s in rules.OfferState])
             ),
-            models.CheckConstraint(name="offer_kind_known", condition=Q(kind__in=[k.value for k in rules.Kind])),
+            models.CheckConstraint(name="offer_kind_known", condition=Q(kind__in=[k.value for k in rules.OfferKind])),
             models.CheckConstraint(
                 name="offer_acceptance_days", condition=Q(acceptance_days__gte=3) & Q(acceptance_days__lte=60)
             ),

@@ -259,8 +259,8 @@ def deliver(
     ordered = queries.lines_of(locked.wanted)
     lines = used or (list(quantities) if quantities is not None else ordered)
     reasons = rules.delivery_reasons(
-        kind=rules.Kind(locked.offer.kind),
-        channel=rules.Channel(locked.offer.channel),
+        kind=rules.OfferKind(locked.offer.kind),
+        channel=rules.SaleChannel(locked.offer.channel),
         purposes=list(evidence.files_of(locked.subject).values_list("purpose", flat=True)),
         has_usage=bool(used),
         stated=quantities is not None,
@@ -330,7 +330,7 @@ def dispute(*, actor: Actor, order: Order, note: str, now: datetime) -> Order:
     return locked
 
 
-BUYERS_FILES = frozenset({rules.Purpose.ACCEPTANCE_NOTE, rules.Purpose.DISPUTE})
+BUYERS_FILES = frozenset({rules.FilePurpose.ACCEPTANCE_NOTE, rules.FilePurpose.DISPUTE})
 
 
 @transaction.atomic
@@ -340,7 +340,7 @@ def add_file(*, actor: Actor, order: Order, purpose: str, upload: files.Upload, 
     Idempotent for the same bytes. Raises BadFile with every ground, NoSuchPurpose, Forbidden.
     """
     try:
-        known = rules.Purpose(purpose)
+        known = rules.FilePurpose(purpose)
     except ValueError:
         raise NoSuchPurpose(field="purpose") from None
     locked = _buy(actor, order) if known in BUYERS_FILES else serve(actor, order)

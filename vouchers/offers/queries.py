@@ -8,7 +8,7 @@ from datetime import date, datetime
 from fractions import Fraction
 from typing import Any
 
-from django.db.models import Count, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 
 from portal.kernel.errors import Reason, noop
 from portal.kernel.money import Money
@@ -56,6 +56,19 @@ def list_in_force(offer: Offer, *, at: datetime) -> PriceList | None:
     return lists_in_force([offer.pk], at=at).get(offer.pk)
 
 
+def matching(offers: QuerySet[Offer], words: str) -> QuerySet[Offer]:
+    """Return the offers in which every one of `words` occurs: title, description, provider, licence or number."""
+    for word in words.split():
+        found = Q(number__iexact=word)
+        for column in (
+            *("title", "title_en", "description", "description_en", "provider__name", "provider__name_en"),
+            *("licence", "filing_number"),
+        ):
+            found |= Q(**{f"{column}__icontains": word})
+        offers = offers.filter(found)
+    return offers
+
+
 def lines_json(lines: Iterable[prices.Line]) -> list[dict[str, str]]:
     """Return lines as an order stores them."""
     return [{"code": line.code, "quantity": prices.text(line.quantity)} for line in lines]
@@ -70,7 +83,7 @@ def purchase_of(offer: Offer, *, related: bool) -> rules.Purchase:
     """Return what a programme's rules look at: the offer's facts, and what is registered of its provider."""
     provider = offer.provider
     return rules.Purchase(
-        channel=rules.Channel(offer.channel),
+        channel=rules.SaleChannel(offer.channel),
         model_filed=bool(offer.filing_number),
         related=related,
         provider={"region": provider.city, "recognised": True, "name": provider.name, **provider.facts},

@@ -17,18 +17,18 @@ __all__ = [
     "OFFER_TRANSITIONS",
     "TRANSITIONS",
     "UNANSWERED",
-    "Channel",
-    "Delivery",
-    "Kind",
+    "DeliveryForm",
+    "FilePurpose",
     "NoPrice",
     "NotDeliverable",
     "NoteMissing",
     "OfferAction",
+    "OfferKind",
     "OfferState",
     "OrderAction",
     "OrderState",
     "Purchase",
-    "Purpose",
+    "SaleChannel",
     "Terms",
     "delivery_reasons",
     "is_accepted_by_silence",
@@ -39,7 +39,7 @@ __all__ = [
 _ = noop
 
 
-class Kind(StrEnum):
+class OfferKind(StrEnum):
     """What is sold, in the words a programme's `subject` and a contract's `items` use: it is the charge's service class."""
 
     CORPUS = "corpus"
@@ -50,12 +50,12 @@ class Kind(StrEnum):
     RD_SERVICE = "rd_service"
 
 
-METERED: Final = frozenset({Kind.MODEL_API})
+METERED: Final = frozenset({OfferKind.MODEL_API})
 """Kinds paid by use: delivered only with usage lines. Source: model voucher texts ask for the bill and the usage record
 (e.g. 深圳市"模型券" 2025; 上海市"模型券" 2025)."""
 
 
-class Delivery(StrEnum):
+class DeliveryForm(StrEnum):
     DOWNLOAD = "download"
     API = "api"
     MEDIA = "media"
@@ -63,7 +63,7 @@ class Delivery(StrEnum):
     DEPLOYMENT = "deployment"
 
 
-class Channel(StrEnum):
+class SaleChannel(StrEnum):
     """Where the sale is made; a programme may ask for one. The words are those of the rule engine's facts."""
 
     DIRECT = "direct"
@@ -143,7 +143,7 @@ TRANSITIONS: Final[Mapping[tuple[OrderState, OrderAction], OrderState]] = Mappin
 )
 
 
-class Purpose(StrEnum):
+class FilePurpose(StrEnum):
     """What a file kept with an order is."""
 
     DELIVERY_PROOF = "delivery_proof"
@@ -180,7 +180,7 @@ class NotDeliverable(Refused):
 class Purchase:
     """What the rules of a voucher's programme look at. Facts as the rule engine has them, below ``contract``/``provider``."""
 
-    channel: Channel
+    channel: SaleChannel
     model_filed: bool
     related: bool
     provider: Mapping[str, object]
@@ -243,7 +243,7 @@ def programme_reasons(purchase: Purchase, *, terms: Terms, voucher: str) -> list
 
 
 def delivery_reasons(
-    *, kind: Kind, channel: Channel, purposes: Sequence[str], has_usage: bool, stated: bool
+    *, kind: OfferKind, channel: SaleChannel, purposes: Sequence[str], has_usage: bool, stated: bool
 ) -> list[Reason]:
     """Return everything that lacks before an order can be handed over as delivered."""
     reasons: list[Reason] = []
@@ -256,7 +256,7 @@ def delivery_reasons(
                 field="usage",
             )
         )
-    if not has_usage and Purpose.DELIVERY_PROOF.value not in purposes:
+    if not has_usage and FilePurpose.DELIVERY_PROOF.value not in purposes:
         reasons.append(
             Reason(
                 "order.no_proof",
@@ -265,7 +265,7 @@ def delivery_reasons(
                 field="file",
             )
         )
-    if channel is Channel.DATA_EXCHANGE and Purpose.EXCHANGE_CERTIFICATE.value not in purposes:
+    if channel is SaleChannel.DATA_EXCHANGE and FilePurpose.EXCHANGE_CERTIFICATE.value not in purposes:
         reasons.append(
             Reason(
                 "order.no_certificate",

@@ -60,7 +60,7 @@ def _refusals(values: OfferValues) -> list[Reason]:
         for name, most in LENGTHS.items()
         if len(getattr(values, name)) > most
     ]
-    for name, known in (("kind", rules.Kind), ("delivery", rules.Delivery), ("channel", rules.Channel)):
+    for name, known in (("kind", rules.OfferKind), ("delivery", rules.DeliveryForm), ("channel", rules.SaleChannel)):
         if getattr(values, name) not in {member.value for member in known}:
             reasons.append(Reason(f"offer.{name}", _("请从列表中选择。"), field=name))
     if not 3 <= values.acceptance_days <= 60:

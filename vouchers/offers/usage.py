@@ -13,7 +13,7 @@ from portal.kernel.errors import Conflict, Reason, Refused, noop
 from portal.kernel.idempotency import fingerprint
 from portal.kernel.money import Money
 from portal.tables.values import Column, Kind, Problem, Row, Table, heading
-from vouchers.charges.prices import Line, PriceItem, Unit, text
+from vouchers.charges.prices import Line, PriceItem, PriceUnit, text
 
 __all__ = [
     "COLUMNS",
@@ -46,20 +46,20 @@ COLUMNS: Final = (
 )
 """What a usage file may hold. `amount` is what the provider's own bill says; it is compared, never charged."""
 
-UNIT_NAMES: Final[Mapping[Unit, tuple[str, ...]]] = MappingProxyType(
+UNIT_NAMES: Final[Mapping[PriceUnit, tuple[str, ...]]] = MappingProxyType(
     {
-        Unit.HOUR: ("小时", "hour", "hours", "h"),
-        Unit.CARD_HOUR: ("卡时", "card-hour", "card-hours"),
-        Unit.CORE_HOUR: ("核时", "core-hour", "core-hours"),
-        Unit.NODE_DAY: ("节点天", "节点·天", "node-day", "node-days"),
-        Unit.TB_DAY: ("TB·天", "TB天", "TB-day", "TB-days"),
-        Unit.TOKEN: ("词元", "token", "tokens"),
-        Unit.MILLION_TOKENS: ("百万词元", "百万token", "million tokens", "M tokens", "1M tokens"),
-        Unit.CALL: ("次", "call", "calls"),
-        Unit.RECORD: ("条", "record", "records"),
-        Unit.MB: ("MB", "兆字节"),
-        Unit.ITEM: ("件", "item", "items"),
-        Unit.PROJECT: ("项", "project", "projects"),
+        PriceUnit.HOUR: ("小时", "hour", "hours", "h"),
+        PriceUnit.CARD_HOUR: ("卡时", "card-hour", "card-hours"),
+        PriceUnit.CORE_HOUR: ("核时", "core-hour", "core-hours"),
+        PriceUnit.NODE_DAY: ("节点天", "节点·天", "node-day", "node-days"),
+        PriceUnit.TB_DAY: ("TB·天", "TB天", "TB-day", "TB-days"),
+        PriceUnit.TOKEN: ("词元", "token", "tokens"),
+        PriceUnit.MILLION_TOKENS: ("百万词元", "百万token", "million tokens", "M tokens", "1M tokens"),
+        PriceUnit.CALL: ("次", "call", "calls"),
+        PriceUnit.RECORD: ("条", "record", "records"),
+        PriceUnit.MB: ("MB", "兆字节"),
+        PriceUnit.ITEM: ("件", "item", "items"),
+        PriceUnit.PROJECT: ("项", "project", "projects"),
     }
 )
 """What a unit may be called in a file; the first is its Chinese name."""

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from portal.kernel.money import Money
 from vouchers.charges import prices
-from vouchers.charges.prices import Line, PriceItem, Rounding, Tier, Tiering, Unit
+from vouchers.charges.prices import Line, PriceItem, PriceRounding, PriceUnit, Tier, Tiering
 
 F = Fraction
 
 
-def item(*tiers, unit=Unit.HOUR, **more):
+def item(*tiers, unit=PriceUnit.HOUR, **more):
     """Tiers as (yuan, up to)."""
     made = tuple(Tier(F(yuan) * 100, None if top is None else F(top)) for yuan, top in tiers)
     return PriceItem(code="x", name="项目", unit=unit, tiers=made, **more)
@@ -30,23 +30,23 @@ def yuan(priced):
 
 
 def test_c1_card_hours_to_the_second_in_both_roundings():
-    cards = item(("3.75", None), unit=Unit.CARD_HOUR)
+    cards = item(("3.75", None), unit=PriceUnit.CARD_HOUR)
     used = 8 * F(5415, 3600)
     assert yuan(prices.price(cards, used)) == "45.13"
-    assert yuan(prices.price(replace(cards, rounding=Rounding.DOWN), used)) == "45.12"
+    assert yuan(prices.price(replace(cards, rounding=PriceRounding.DOWN), used)) == "45.12"
 
 
 def test_c2_a_part_of_a_day_is_a_day():
-    node = item(("720", None), unit=Unit.NODE_DAY, started=True)
+    node = item(("720", None), unit=PriceUnit.NODE_DAY, started=True)
     assert yuan(prices.price(node, F(26, 24))) == "1440.00"
 
 
 def test_c3_a_day_of_eight_cards_is_the_price_of_a_node_day():
-    assert yuan(prices.price(item(("3.75", None), unit=Unit.CARD_HOUR), F(8 * 24))) == "720.00"
+    assert yuan(prices.price(item(("3.75", None), unit=PriceUnit.CARD_HOUR), F(8 * 24))) == "720.00"
 
 
 def test_c4_the_free_terabyte_goes_first_then_a_part_is_a_whole_one():
-    storage = item(("0.50", None), unit=Unit.TB_DAY, free=F(1), started=True)
+    storage = item(("0.50", None), unit=PriceUnit.TB_DAY, free=F(1), started=True)
     assert yuan(prices.price(storage, F("2.2"))) == "1.00"
 
 
@@ -61,14 +61,14 @@ def test_c6_the_cheaper_extra_hour_stays():
 
 
 def test_c7_only_what_exceeds_the_years_quota_is_billable():
-    opc = item(("3", None), unit=Unit.CARD_HOUR, free=F(2000))
+    opc = item(("3", None), unit=PriceUnit.CARD_HOUR, free=F(2000))
     assert prices.price(opc, F(2100)).billable == 100
     assert prices.price(opc, F(600), used=F(1500)).billable == 100
     assert prices.price(opc, F(100), used=F(2000)).billable == 100
 
 
 def test_the_minimum_is_charged_only_where_something_is():
-    api = item(("0.01", None), unit=Unit.CALL, free=F(10), minimum=Money(500))
+    api = item(("0.01", None), unit=PriceUnit.CALL, free=F(10), minimum=Money(500))
     assert yuan(prices.price(api, F(10))) == "0.00"
     assert yuan(prices.price(api, F(11))) == "5.00"
     assert prices.price(api, F(11)).minimum
@@ -76,7 +76,7 @@ def test_the_minimum_is_charged_only_where_something_is():
 
 
 def test_a_unit_price_below_a_fen_is_exact():
-    tokens = item(("0.000012", None), unit=Unit.TOKEN)
+    tokens = item(("0.000012", None), unit=PriceUnit.TOKEN)
     assert yuan(prices.price(tokens, F(1_234_567))) == "14.81"
 
 
@@ -124,12 +124,12 @@ def items(draw):
     return PriceItem(
         code="x",
         name="项目",
-        unit=draw(st.sampled_from(Unit)),
+        unit=draw(st.sampled_from(PriceUnit)),
         tiers=tuple(tiers),
         tiering=draw(st.sampled_from(Tiering)),
         free=F(draw(st.integers(0, 100))),
         minimum=Money(draw(st.integers(0, 1000))),
-        rounding=draw(st.sampled_from(Rounding)),
+        rounding=draw(st.sampled_from(PriceRounding)),
         started=draw(st.booleans()),
     )
 
@@ -143,7 +143,7 @@ def test_parts_add_up_to_what_is_billable_and_to_the_amount(one, quantity):
         assert priced.amount == one.minimum
     else:
         gap = priced.amount.fen - exact
-        assert (-1 < gap <= 0) if one.rounding is Rounding.DOWN else (abs(gap) <= F(1, 2))
+        assert (-1 < gap <= 0) if one.rounding is PriceRounding.DOWN else (abs(gap) <= F(1, 2))
 
 
 @given(items(), quantities, quantities)

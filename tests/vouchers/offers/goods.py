@@ -10,9 +10,8 @@ from typing import Any
 import openpyxl
 
 from portal.kernel.actors import Actor
-from portal.organisations import rules as roles
 from tests import make
-from vouchers.charges.prices import Line, PriceItem, Tier, Unit
+from vouchers.charges.prices import Line, PriceItem, PriceUnit, Tier
 from vouchers.evidence.services import Upload
 from vouchers.offers import orders, rules, services
 from vouchers.offers.models import Offer, Order
@@ -20,16 +19,16 @@ from vouchers.wallets.models import Voucher
 
 PDF = Upload("交付清单.pdf", b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\ntrailer\n<<>>\n%%EOF\n")
 RECORDS = PriceItem(
-    code="record", name="标注语料", name_en="Annotated records", unit=Unit.RECORD, tiers=(Tier(Fraction(50)),)
+    code="record", name="标注语料", name_en="Annotated records", unit=PriceUnit.RECORD, tiers=(Tier(Fraction(50)),)
 )
 TOKENS = PriceItem(
-    code="tokens", name="文本词元", name_en="Text tokens", unit=Unit.MILLION_TOKENS, tiers=(Tier(Fraction(800)),)
+    code="tokens", name="文本词元", name_en="Text tokens", unit=PriceUnit.MILLION_TOKENS, tiers=(Tier(Fraction(800)),)
 )
 
 
 def seller(w: make.World) -> Actor:
     """Return a service manager of the world's provider."""
-    return make.actor(w.lab, roles.Role.SERVICE_MANAGER, name="何服务")
+    return w.seller
 
 
 def values(**changes: Any) -> services.OfferValues:

@@ -8,7 +8,7 @@ from portal.kernel.money import Money
 from portal.tables.values import Row, Table
 from tests.vouchers.offers.goods import RECORDS, TOKENS
 from vouchers.offers import rules, usage
-from vouchers.offers.rules import Channel, Kind
+from vouchers.offers.rules import OfferKind, SaleChannel
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 TODAY = NOW.date()
@@ -19,7 +19,7 @@ def codes(reasons):
 
 
 def test_every_ground_against_a_voucher_is_given_at_once():
-    purchase = rules.Purchase(Channel.DIRECT, model_filed=False, related=True, provider={})
+    purchase = rules.Purchase(SaleChannel.DIRECT, model_filed=False, related=True, provider={})
     terms = rules.Terms(
         frozenset({"contract.channel", "contract.model_filed", "provider.kind", "contract.tier"}),
         related_forbidden=True,
@@ -29,7 +29,7 @@ def test_every_ground_against_a_voucher_is_given_at_once():
     assert rules.programme_reasons(purchase, terms=rules.Terms(frozenset(), False), voucher="V1") == []
 
 
-def lacking(kind=Kind.CORPUS, channel=Channel.DIRECT, purposes=(), has_usage=False, stated=False):
+def lacking(kind=OfferKind.CORPUS, channel=SaleChannel.DIRECT, purposes=(), has_usage=False, stated=False):
     return codes(
         rules.delivery_reasons(kind=kind, channel=channel, purposes=purposes, has_usage=has_usage, stated=stated)
     )
@@ -39,9 +39,9 @@ def test_what_lacks_before_delivery():
     assert lacking() == ["order.no_proof"]
     assert lacking(purposes=["delivery_proof"]) == []
     assert lacking(has_usage=True) == []
-    assert lacking(kind=Kind.MODEL_API) == ["order.no_usage", "order.no_proof"]
-    assert lacking(kind=Kind.MODEL_API, purposes=["delivery_proof"]) == ["order.no_usage"]
-    assert lacking(channel=Channel.DATA_EXCHANGE, purposes=["delivery_proof"]) == ["order.no_certificate"]
+    assert lacking(kind=OfferKind.MODEL_API) == ["order.no_usage", "order.no_proof"]
+    assert lacking(kind=OfferKind.MODEL_API, purposes=["delivery_proof"]) == ["order.no_usage"]
+    assert lacking(channel=SaleChannel.DATA_EXCHANGE, purposes=["delivery_proof"]) == ["order.no_certificate"]
     assert lacking(has_usage=True, stated=True) == ["order.stated_twice"]
 
 

@@ -9,19 +9,19 @@ from portal.kernel.money import Money
 from tests import make
 from tests.vouchers.offers import goods
 from tests.vouchers.scenarios import scenario
-from vouchers.charges.prices import PriceItem, Rounding, Tier, Tiering, Unit, price
+from vouchers.charges.prices import PriceItem, PriceRounding, PriceUnit, Tier, Tiering, price
 from vouchers.offers import importing, orders, usage
 
 
-def _item(yuan: str, unit: Unit, **more: object) -> PriceItem:
+def _item(yuan: str, unit: PriceUnit, **more: object) -> PriceItem:
     return PriceItem(code="x", name="x", unit=unit, tiers=(Tier(F(yuan) * 100),), **more)  # type: ignore[arg-type]
 
 
-CARDS = _item("3.75", Unit.CARD_HOUR)
+CARDS = _item("3.75", PriceUnit.CARD_HOUR)
 HOSTED = PriceItem(
     code="x",
     name="x",
-    unit=Unit.HOUR,
+    unit=PriceUnit.HOUR,
     tiers=(Tier(F(2050), F(300)), Tier(F(1750), F(1000)), Tier(F(1500), F(2500)), Tier(F(1350))),
 )
 
@@ -30,7 +30,7 @@ HOSTED = PriceItem(
 def card_hours_to_the_second() -> str:
     """8 cards for 1 h 30 min 15 s at 3.75 cost 45.125: half up unless the price list says down."""
     used = 8 * F(5415, 3600)
-    up, down = price(CARDS, used).amount, price(replace(CARDS, rounding=Rounding.DOWN), used).amount
+    up, down = price(CARDS, used).amount, price(replace(CARDS, rounding=PriceRounding.DOWN), used).amount
     assert (up.yuan(), down.yuan()) == ("45.13", "45.12")
     return f"{up} / {down}"
 
@@ -38,7 +38,7 @@ def card_hours_to_the_second() -> str:
 @scenario("C2")
 def a_started_day_is_a_day() -> str:
     """26 hours of a node are two node-days."""
-    amount = price(_item("720", Unit.NODE_DAY, started=True), F(26, 24)).amount
+    amount = price(_item("720", PriceUnit.NODE_DAY, started=True), F(26, 24)).amount
     assert amount.yuan() == "1440.00"
     return str(amount)
 
@@ -47,7 +47,7 @@ def a_started_day_is_a_day() -> str:
 def a_day_of_eight_cards() -> str:
     """8 cards for 24 h cost what a node-day costs."""
     amount = price(CARDS, F(8 * 24)).amount
-    assert amount == price(_item("720", Unit.NODE_DAY, started=True), F(1)).amount
+    assert amount == price(_item("720", PriceUnit.NODE_DAY, started=True), F(1)).amount
     assert amount.yuan() == "720.00"
     return str(amount)
 
@@ -55,7 +55,7 @@ def a_day_of_eight_cards() -> str:
 @scenario("C4")
 def storage_after_the_free_terabyte() -> str:
     """2.2 TB for one night with 1 TB free are two TB to pay."""
-    amount = price(_item("0.50", Unit.TB_DAY, started=True, free=F(1)), F("2.2")).amount
+    amount = price(_item("0.50", PriceUnit.TB_DAY, started=True, free=F(1)), F("2.2")).amount
     assert amount.yuan() == "1.00"
     return str(amount)
 
