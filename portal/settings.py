@@ -268,6 +268,7 @@ CELERY_BEAT_SCHEDULE = {
     "rounds": {"task": "vouchers.turn_rounds", "schedule": 60.0, "options": {"expires": 60}},
     "notices": {"task": "vouchers.close_notices", "schedule": 300.0, "options": {"expires": 300}},
     "orders": {"task": "vouchers.run_order_deadlines", "schedule": 600.0, "options": {"expires": 600}},
+    "claims": {"task": "vouchers.pay_claims", "schedule": 300.0, "options": {"expires": 300}},
     "vouchers": {"task": "vouchers.expire_overdue", "schedule": 300.0, "options": {"expires": 300}},
     "applications": {"task": "vouchers.lapse_overdue", "schedule": 300.0, "options": {"expires": 300}},
 }

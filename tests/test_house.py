@@ -17,6 +17,7 @@ from scheduler.bookings import rules as bookings
 from scheduler.jobs import rules as jobs
 from scheduler.resources import rules as resources
 from vouchers.charges import rules as charges
+from vouchers.claims import rules as claims
 from vouchers.flags import rules as flags
 from vouchers.issuance import rules as issuance
 from vouchers.notices import rules as notices
@@ -199,6 +200,7 @@ MACHINES = [
     (notices.NoticeState, notices.NoticeAction, notices.TRANSITIONS, {"draft"}),
     (notices.ItemState, notices.ItemAction, notices.ITEM_TRANSITIONS, {"noticed"}),
     (notices.ObjectionState, notices.ObjectionAction, notices.OBJECTION_TRANSITIONS, {"open"}),
+    (claims.ClaimState, claims.ClaimAction, claims.TRANSITIONS, {"draft", "proposed"}),
     (settlements.BatchState, settlements.BatchAction, settlements.TRANSITIONS, {"draft"}),
 ]
 ENDS = {
@@ -216,6 +218,7 @@ ENDS = {
     "NoticeState": {"closed", "discarded"},
     "ItemState": {"granted", "dropped"},
     "ObjectionState": {"upheld", "rejected", "moot"},
+    "ClaimState": {"settled", "refused", "withdrawn"},
     "BatchState": {"paid", "discarded"},
 }
 

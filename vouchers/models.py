@@ -1,6 +1,7 @@
 """Index of the vouchers app's tables, for Django only; nothing inside the app imports it."""
 
 from vouchers.charges.models import Charge
+from vouchers.claims.models import ClaimInvoice, ClaimLine, ClaimPart, PaymentRun, RedemptionClaim
 from vouchers.evidence.models import EvidenceFile
 from vouchers.flags.models import Flag
 from vouchers.issuance.models import Application, Assignment, Recusal, StageDecision
@@ -18,6 +19,9 @@ __all__ = [
     "Assignment",
     "Budget",
     "Charge",
+    "ClaimInvoice",
+    "ClaimLine",
+    "ClaimPart",
     "EvidenceFile",
     "FairReview",
     "Flag",
@@ -27,11 +31,13 @@ __all__ = [
     "Offer",
     "Order",
     "Payment",
+    "PaymentRun",
     "PriceList",
     "Programme",
     "ProgrammeDraft",
     "ProgrammeVersion",
     "Recusal",
+    "RedemptionClaim",
     "Round",
     "RoundAward",
     "SettlementBatch",

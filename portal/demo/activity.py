@@ -206,10 +206,10 @@ def pay_and_settle(story: Story) -> None:
         )
         if at % 4 != 2:
             payments.confirm(actor=finance, payment=payment, bank_reference="", now=story.now)
-    xixi = settlements.draft(actor=finance, provider=story.people.organisations["xixi"], now=story.now)
+    xixi = settlements.draft(actor=finance, payee=story.people.organisations["xixi"], now=story.now)
     settlements.approve(actor=story.people.actors["fuhe"], batch=xixi, now=story.now)
     settlements.mark_paid(actor=finance, batch=xixi, bank_reference="国库支付 2026-1125", now=story.now)
-    settlements.draft(actor=finance, provider=story.people.organisations["yongjiang"], now=story.now)
+    settlements.draft(actor=finance, payee=story.people.organisations["yongjiang"], now=story.now)
 
 
 def submit_jobs(story: Story) -> None:

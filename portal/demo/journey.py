@@ -296,7 +296,7 @@ class Journey:
         for row in finance.call("GET", "/settlements/due"):
             if row["amount"]["fen"] == 0:
                 continue
-            batch = finance.call("POST", "/settlements", {"provider": row["provider"]["credit_code"]})
+            batch = finance.call("POST", "/settlements", {"payee": row["payee"]["credit_code"]})
             approver.call("POST", f"/settlements/{batch['number']}/approve")
             paid = finance.call(
                 "POST", f"/settlements/{batch['number']}/pay", {"bank_reference": f"国库-{batch['number']}"}

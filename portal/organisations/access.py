@@ -103,3 +103,8 @@ def get_token(actor: Actor, token_id: int) -> ApiToken:
 def providers() -> QuerySet[Organisation]:
     """Return the organisations that offer resources: public knowledge."""
     return Organisation.objects.filter(kind=Organisation.Kind.PROVIDER)
+
+
+def payees() -> QuerySet[Organisation]:
+    """Return the organisations that can be paid: providers and enterprises."""
+    return Organisation.objects.exclude(kind=Organisation.Kind.DEPARTMENT)

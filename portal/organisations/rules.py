@@ -51,6 +51,8 @@ class Role(StrEnum):
     FINANCE_OFFICER = "finance_officer"
     FINANCE_APPROVER = "finance_approver"
     AUDITOR = "auditor"
+    CLAIM_AUDITOR = "claim_auditor"
+    """A third party's auditor, appointed by the department: sees the claims drawn by lot, and nothing else."""
 
 
 ROLES_OF_KIND: Final[Mapping[Kind, tuple[Role, ...]]] = MappingProxyType(
@@ -67,6 +69,7 @@ ROLES_OF_KIND: Final[Mapping[Kind, tuple[Role, ...]]] = MappingProxyType(
             Role.FINANCE_OFFICER,
             Role.FINANCE_APPROVER,
             Role.AUDITOR,
+            Role.CLAIM_AUDITOR,
         ),
     }
 )
@@ -83,26 +86,32 @@ PERMISSIONS: Final[Mapping[tuple[Kind, Role], frozenset[P]]] = MappingProxyType(
                 P.JOB_SUBMIT,
                 P.ORDER_PLACE,
                 P.PAYMENT_DECLARE,
+                P.CLAIM_FILE,
             }
         ),
         (Kind.ENTERPRISE, Role.RESEARCHER): frozenset(
             {P.VOUCHER_READ_OWN, P.BOOKING_REQUEST, P.JOB_SUBMIT, P.ORDER_PLACE}
         ),
-        (Kind.PROVIDER, Role.OWNER): frozenset({P.MEMBERS_MANAGE, P.SETTLEMENT_READ_OWN}),
+        (Kind.PROVIDER, Role.OWNER): frozenset({P.MEMBERS_MANAGE, P.SETTLEMENT_READ_OWN, P.CLAIM_FILE}),
         (Kind.PROVIDER, Role.LAB_MANAGER): frozenset({P.INSTRUMENT_MANAGE, P.BOOKING_DECIDE, P.SESSION_RECORD}),
         (Kind.PROVIDER, Role.CLUSTER_OPERATOR): frozenset({P.CLUSTER_READ, P.ACCOUNTS_MANAGE}),
         (Kind.PROVIDER, Role.SERVICE_MANAGER): frozenset({P.OFFER_MANAGE, P.ORDER_SERVE}),
         (Kind.DEPARTMENT, Role.OWNER): frozenset({P.MEMBERS_MANAGE}),
         (Kind.DEPARTMENT, Role.PROGRAMME_OFFICER): frozenset({P.PROGRAMME_DRAFT}),
         (Kind.DEPARTMENT, Role.PROGRAMME_PUBLISHER): frozenset({P.PROGRAMME_PUBLISH}),
-        (Kind.DEPARTMENT, Role.REVIEWER): frozenset({P.ORDER_READ, P.APPLICATION_REVIEW, P.FLAG_DECIDE}),
+        (Kind.DEPARTMENT, Role.REVIEWER): frozenset(
+            {P.ORDER_READ, P.APPLICATION_REVIEW, P.FLAG_DECIDE, P.CLAIM_CHECK, P.RECOVERY_PROPOSE}
+        ),
         (Kind.DEPARTMENT, Role.EXPERT): frozenset({P.APPLICATION_SCORE}),
-        (Kind.DEPARTMENT, Role.APPROVER): frozenset({P.ORDER_READ, P.APPLICATION_APPROVE, P.FLAG_DECIDE}),
+        (Kind.DEPARTMENT, Role.APPROVER): frozenset(
+            {P.ORDER_READ, P.APPLICATION_APPROVE, P.FLAG_DECIDE, P.CLAIM_APPROVE, P.RECOVERY_DECIDE}
+        ),
         (Kind.DEPARTMENT, Role.FINANCE_OFFICER): frozenset(
             {P.PAYMENT_CONFIRM, P.SETTLEMENT_DRAFT, P.SETTLEMENT_PAY, P.LEDGER_READ}
         ),
         (Kind.DEPARTMENT, Role.FINANCE_APPROVER): frozenset({P.SETTLEMENT_APPROVE, P.LEDGER_READ}),
         (Kind.DEPARTMENT, Role.AUDITOR): frozenset({P.ORDER_READ, P.AUDIT_READ, P.LEDGER_READ}),
+        (Kind.DEPARTMENT, Role.CLAIM_AUDITOR): frozenset({P.CLAIM_AUDIT}),
     }
 )
 """The one permission table. What is not listed is denied."""

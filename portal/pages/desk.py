@@ -122,7 +122,7 @@ def _payments_to_confirm(actor: Actor, _now: datetime) -> Iterator[Task]:
 def _batches(actor: Actor, state: BatchState, what: str) -> Iterator[Task]:
     for row in settlements.visible_to(actor).filter(state=state.value).order_by("pk")[:SHOWN]:
         if state is not BatchState.DRAFT or row.created_by_id != actor.user_id:
-            which = f"{row.number} {bilingual(row.provider)} {Money(row.total_fen)}"
+            which = f"{row.number} {bilingual(row.payee)} {Money(row.total_fen)}"
             yield Task(what, which, reverse("settlement", args=[row.number]), since=row.created_at)
 
 
@@ -134,10 +134,10 @@ def _batches_to_pay(actor: Actor, _now: datetime) -> Iterator[Task]:
     return _batches(actor, BatchState.APPROVED, gettext("支付结算批次"))
 
 
-def _providers_to_settle(_actor: Actor, _now: datetime) -> Iterator[Task]:
-    totals = due.due_by_provider()
-    for provider in Organisation.objects.filter(pk__in=totals).order_by("pk")[:SHOWN]:
-        which = f"{bilingual(provider)} {Money(totals[provider.pk])}"
+def _payees_to_settle(_actor: Actor, now: datetime) -> Iterator[Task]:
+    totals = due.due_by_payee(now=now)
+    for payee in Organisation.objects.filter(pk__in=totals).order_by("pk")[:SHOWN]:
+        which = f"{bilingual(payee)} {Money(totals[payee.pk])}"
         yield Task(gettext("编制结算批次"), which, reverse("settlements"))
 
 
@@ -152,6 +152,6 @@ SOURCES: tuple[tuple[Permission, Source], ...] = (
     (Permission.PAYMENT_CONFIRM, _payments_to_confirm),
     (Permission.SETTLEMENT_APPROVE, _batches_to_approve),
     (Permission.SETTLEMENT_PAY, _batches_to_pay),
-    (Permission.SETTLEMENT_DRAFT, _providers_to_settle),
+    (Permission.SETTLEMENT_DRAFT, _payees_to_settle),
 )
 """What each permission makes wait for its holder."""

@@ -21,7 +21,8 @@ from vouchers.settlements.rules import Leg
 __all__ = ["SHEET", "settlement_workbook"]
 
 SHEET = "settlement"
-WIDTHS = (6, 16, 18, 20, 30, 22, 16, 26, 14, 14, 14)
+WIDTHS = (6, 16, 18, 20, 30, 22, 16, 26, 14, 14, 14, 14, 36)
+LEGS = (Leg.VOUCHER, Leg.OWN, Leg.CLAIM)
 FIRST_LINE = 9
 """The row of the first line, counted from 0; above it stand the batch's facts and the heading."""
 
@@ -76,8 +77,8 @@ def settlement_workbook(batch: SettlementBatch, lines: Sequence[SettlementLine])
 def _write_facts(sheet: Any, batch: SettlementBatch, formats: dict[str, Any]) -> None:
     sheet.write_string(0, 0, gettext("结算单 %(number)s") % {"number": batch.number}, formats["title"])
     facts = (
-        (gettext("收款单位"), bilingual(batch.provider)),
-        (gettext("统一社会信用代码"), batch.provider.credit_code),
+        (gettext("收款单位"), bilingual(batch.payee)),
+        (gettext("统一社会信用代码"), batch.payee.credit_code),
         (gettext("状态"), label_of("settlement", batch.state)[1]),
         (gettext("编制时间"), f"{_text(batch.created_at)} {gettext('北京时间')}"),
         (gettext("付款凭证号"), batch.bank_reference),
@@ -91,8 +92,8 @@ def _write_lines(sheet: Any, lines: Sequence[SettlementLine], formats: dict[str,
     """Write the heading, one row a line and the totals; return the row of the totals."""
     heads = (
         gettext("序号"),
-        gettext("费用单号"),
-        gettext("服务"),
+        gettext("费用单号或申领号"),
+        gettext("服务或项目"),
         gettext("服务完成时间"),
         gettext("付款单位"),
         gettext("付款单位信用代码"),
@@ -100,39 +101,56 @@ def _write_lines(sheet: Any, lines: Sequence[SettlementLine], formats: dict[str,
         gettext("付款号"),
         gettext("券抵扣（元）"),
         gettext("企业自付（元）"),
+        gettext("申领（元）"),
         gettext("合计（元）"),
+        gettext("出资分担"),
     )
     for column, text in enumerate(heads):
         sheet.write_string(FIRST_LINE - 1, column, text, formats["head"])
-    sums = {Leg.VOUCHER: 0, Leg.OWN: 0}
+    sums = dict.fromkeys(LEGS, 0)
     for at, line in enumerate(lines):
         row, leg = FIRST_LINE + at, Leg(line.leg)
         sums[leg] += line.amount_fen
-        charge = line.charge
-        texts = (
-            str(at + 1),
-            charge.number,
-            subject_link(charge.subject)[0],
-            _text(charge.resolved_at),
-            bilingual(charge.payer),
-            charge.payer.credit_code,
-            charge.voucher.number if charge.voucher and leg is Leg.VOUCHER else "",
-            charge.payment.number if leg is Leg.OWN else "",
-        )
-        for column, text in enumerate(texts):
+        for column, text in enumerate((str(at + 1), *_about(line))):
             sheet.write_string(row, column, text, formats["text"])
-        for column, part in ((8, Leg.VOUCHER), (9, Leg.OWN)):
+        for column, part in enumerate(LEGS, 8):
             sheet.write_number(row, column, _yuan(line.amount_fen if leg is part else 0), formats["money"])
-        sheet.write_number(row, 10, _yuan(line.amount_fen), formats["money"])
+        sheet.write_number(row, 11, _yuan(line.amount_fen), formats["money"])
+        sheet.write_string(row, 12, _borne(line), formats["text"])
     last = FIRST_LINE + len(lines)
     sheet.write_string(last, 0, gettext("合计"), formats["bold"])
     for column in range(1, 8):
         sheet.write_blank(last, column, None, formats["bold"])
-    totals = (sums[Leg.VOUCHER], sums[Leg.OWN], sum(sums.values()))
-    for letter, fen in zip("IJK", totals, strict=True):
+    totals = (*(sums[leg] for leg in LEGS), sum(sums.values()))
+    for letter, fen in zip("IJKL", totals, strict=True):
         formula = f"=SUM({letter}{FIRST_LINE + 1}:{letter}{last})"
         sheet.write_formula(f"{letter}{last + 1}", formula, formats["total"], _yuan(fen))
     return last
+
+
+def _about(line: SettlementLine) -> tuple[str, ...]:
+    """Return what a line is about: number, service, when, whom for, by which voucher or payment."""
+    if line.claim is not None:
+        claim = line.claim
+        party = (bilingual(claim.claimant), claim.claimant.credit_code)
+        return (claim.number, bilingual(claim.version), _text(claim.approved_at), *party, "", "")
+    charge = line.charge
+    assert charge is not None
+    return (
+        charge.number,
+        subject_link(charge.subject)[0],
+        _text(charge.resolved_at),
+        bilingual(charge.payer),
+        charge.payer.credit_code,
+        charge.voucher.number if charge.voucher and line.leg == Leg.VOUCHER.value else "",
+        charge.payment.number if line.leg == Leg.OWN.value else "",
+    )
+
+
+def _borne(line: SettlementLine) -> str:
+    """Say what each payer bears of a claim."""
+    parts = line.claim.parts.all() if line.claim else ()
+    return gettext("、").join(f"{part.payer} {Money(part.amount_fen)}" for part in parts)
 
 
 def _write_signatures(sheet: Any, batch: SettlementBatch, row: int, formats: dict[str, Any]) -> None:

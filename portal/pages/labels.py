@@ -22,6 +22,7 @@ from scheduler.bookings.models import Booking
 from scheduler.jobs.models import Job
 from scheduler.resources.models import Instrument, Rate, Resource
 from vouchers.charges.models import Charge
+from vouchers.claims.models import RedemptionClaim
 from vouchers.flags.models import Flag
 from vouchers.issuance.models import Application
 from vouchers.ledger.chart import ACCOUNT_KINDS, JOURNAL_KINDS
@@ -93,6 +94,14 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
         "payment": _states(Payment.State, ok="confirmed", wait="due declared"),
         "flag": _states(Flag.State, ok="cleared", wait="open", bad="confirmed"),
         "pattern": _states(Flag.Pattern),
+        "redemption": _states(
+            RedemptionClaim.State,
+            ok="settled",
+            go="payable batched",
+            wait="proposed supplement checking audit approval",
+            bad="refused",
+        ),
+        "mode": _states(RedemptionClaim.Mode),
         "settlement": _states(SettlementBatch.State, ok="paid", go="approved", wait="draft"),
         "resource": _states(Resource.State, ok="published", wait="suspended"),
         "claim": _states(Claim.State, ok="confirmed", go="in_use", wait="held"),
@@ -162,7 +171,7 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
             "unknown": (Tone.REST, _("尚未检查")),
             "maintenance": (Tone.WAIT, _("维护中，暂停接收")),
         },
-        "leg": _plain({"voucher": _("券抵扣"), "own": _("企业自付")}),
+        "leg": _plain({"voucher": _("券抵扣"), "own": _("企业自付"), "claim": _("申领")}),
         "service": _plain(
             {
                 "instrument_use": _("仪器使用"),
@@ -190,6 +199,7 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
                 "finance_officer": _("财务经办"),
                 "finance_approver": _("财务复核"),
                 "auditor": _("审计员"),
+                "claim_auditor": _("第三方审计员"),
             }
         ),
     }

@@ -27,14 +27,22 @@ from portal.pages.actions import events, subject_link
 from portal.pages.acts import attempt_on
 from portal.pages.labels import label_of
 from portal.pages.shell import EXPORT_LIMIT, act_of, actor_of, csv_response, listing, needs, page, wants_csv
+from vouchers.claims import queries as queries_of_claims
 from vouchers.ledger import queries as ledger_queries
 from vouchers.programmes.models import ProgrammeVersion
-from vouchers.settlements import access, queries, services
-from vouchers.settlements.models import SettlementBatch
+from vouchers.settlements import access, files, queries, services
+from vouchers.settlements.models import SettlementBatch, SettlementLine
 from vouchers.settlements.rules import TRANSITIONS, BatchAction, BatchState, Leg
 
-SORTS = {"number": ["pk"], "total": ["total_fen"], "created": ["created_at"], "provider": ["provider__name"]}
-READERS = (*access.FINANCE, Permission.SETTLEMENT_READ_OWN)
+SORTS = {"number": ["pk"], "total": ["total_fen"], "created": ["created_at"], "payee": ["payee__name"]}
+READERS = (*access.FINANCE, Permission.SETTLEMENT_READ_OWN, Permission.CLAIM_FILE)
+
+
+KINDS = {
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "csv": "text/csv; charset=utf-8",
+    "json": "application/json",
+}
 
 
 class Filters(forms.Form):
@@ -69,11 +77,13 @@ def _overview(request: HttpRequest, *, error: Explained | None = None, status: i
     if values.get("state"):
         rows = rows.filter(state=values["state"])
     if text := values.get("q"):
-        rows = rows.filter(Q(number__icontains=text) | Q(provider__name__icontains=text))
+        rows = rows.filter(Q(number__icontains=text) | Q(payee__name__icontains=text))
     if wants_csv(request):
         return _csv(rows.order_by("-pk")[:EXPORT_LIMIT])
     due = _due() if is_finance else []
-    own_due = [] if is_finance or actor.organisation_id is None else queries.due_to(actor.organisation_id)
+    own_due = (
+        [] if is_finance or actor.organisation_id is None else queries.due_to(actor.organisation_id, now=timezone.now())
+    )
     return page(
         request,
         "settlements/list.html",
@@ -82,7 +92,7 @@ def _overview(request: HttpRequest, *, error: Explained | None = None, status: i
             "filters": filters,
             "filtered": any(values.values()),
             "due": due,
-            "due_fen": sum(fen for _provider, fen in due),
+            "due_fen": sum(fen for _payee, fen in due),
             "own_due": own_due,
             "own_due_fen": sum(row.amount_fen for row in own_due),
             "is_finance": is_finance,
@@ -95,10 +105,10 @@ def _overview(request: HttpRequest, *, error: Explained | None = None, status: i
 
 
 def _due() -> list[tuple[Organisation, int]]:
-    """Return providers with what they are owed, the largest amount first. Three queries."""
-    totals = queries.due_by_provider()
-    providers = people.providers().filter(pk__in=totals)
-    return sorted(((provider, totals[provider.pk]) for provider in providers), key=lambda row: -row[1])
+    """Return payees with what they are owed, the largest amount first. Three queries."""
+    totals = queries.due_by_payee(now=timezone.now())
+    payees = people.payees().filter(pk__in=totals)
+    return sorted(((payee, totals[payee.pk]) for payee in payees), key=lambda row: -row[1])
 
 
 def _csv(rows: Any) -> HttpResponse:
@@ -118,8 +128,8 @@ def _csv(rows: Any) -> HttpResponse:
         (
             [
                 row.number,
-                row.provider.name,
-                row.provider.credit_code,
+                row.payee.name,
+                row.payee.credit_code,
                 label_of("settlement", row.state)[1],
                 Money(row.total_fen).yuan(),
                 timezone.localtime(row.created_at).isoformat(timespec="minutes"),
@@ -134,13 +144,13 @@ def _csv(rows: Any) -> HttpResponse:
 @require_POST
 @needs(Permission.SETTLEMENT_DRAFT)
 def draft(request: HttpRequest) -> HttpResponse:
-    """Put everything a provider is owed into a new batch."""
-    asked = request.POST.get("provider", "")
-    provider = people.providers().filter(pk=int(asked)).first() if asked.isdecimal() and len(asked) < 19 else None
-    if provider is None:
+    """Put everything a payee is owed into a new batch."""
+    asked = request.POST.get("payee", "")
+    payee = people.payees().filter(pk=int(asked)).first() if asked.isdecimal() and len(asked) < 19 else None
+    if payee is None:
         raise NotFound
     batch, error = attempt_on(
-        "settlement", lambda: services.draft(actor=actor_of(request), provider=provider, now=timezone.now())
+        "settlement", lambda: services.draft(actor=actor_of(request), payee=payee, now=timezone.now())
     )
     if error:
         return _overview(request, error=error, status=error.status)
@@ -156,12 +166,15 @@ def settlement(request: HttpRequest, number: str) -> HttpResponse:
     form = PayForm()
     if request.method != "POST":
         return _shown(request, batch, form=form)
-    act = act_of(request, "approve", "pay", "discard")
+    act = act_of(request, "approve", "pay", "discard", "reject")
     form = PayForm(request.POST) if act == "pay" else form
     if form.is_bound and not form.is_valid():
         return _shown(request, batch, form=form, status=422)
     reference = form.cleaned_data["bank_reference"] if form.is_bound else ""
-    done, error = _do(actor, batch, act, reference)
+    if act == "reject":
+        done, error = _reject(request, batch)
+    else:
+        done, error = _do(actor, batch, act, reference)
     if error:
         return _shown(request, access.get_batch(actor, number), form=form, error=error, status=error.status)
     messages.success(request, done)
@@ -181,6 +194,21 @@ def _do(actor: Actor, batch: SettlementBatch, act: str, reference: str) -> tuple
         return gettext("批次已作废，其中的明细可编入新的批次。"), error
     _done, error = attempt_on("settlement", lambda: services.approve(actor=actor, batch=batch, now=now))
     return gettext("批次已审批，可以付款。"), error
+
+
+def _reject(request: HttpRequest, batch: SettlementBatch) -> tuple[str, Explained | None]:
+    line = request.POST.get("line", "")
+    _done, error = attempt_on(
+        "settlement",
+        lambda: services.reject_line(
+            actor=actor_of(request),
+            batch=batch,
+            line_id=int(line) if line.isdecimal() and len(line) < 19 else 0,
+            reason=request.POST.get("reason", ""),
+            now=timezone.now(),
+        ),
+    )
+    return gettext("已退回该明细，可编入以后的批次。"), error
 
 
 def _shown(
@@ -203,13 +231,14 @@ def _shown(
         "settlements/settlement.html",
         {
             "batch": batch,
-            "lines": [(line, *subject_link(line.charge.subject)) for line in lines],
-            "voucher_fen": sum(line.amount_fen for line in lines if line.leg == Leg.VOUCHER.value),
-            "own_fen": sum(line.amount_fen for line in lines if line.leg == Leg.OWN.value),
+            "lines": [(line, *_about(line)) for line in lines],
+            "legs": [(leg.value, fen) for leg in Leg if (fen := _sum(lines, leg))],
             "events": events(audit.trail(f"settlement:{batch.number}", actor=actor)),
             "form": form,
             "error": error,
             "may_approve": may(BatchAction.APPROVE, Permission.SETTLEMENT_APPROVE),
+            "may_reject": (state, BatchAction.DISCARD) in TRANSITIONS
+            and (actor.may(Permission.SETTLEMENT_APPROVE) or actor.may(Permission.SETTLEMENT_PAY)),
             "is_author": actor.user_id == batch.created_by_id,
             "may_pay": may(BatchAction.PAY, Permission.SETTLEMENT_PAY),
             "may_discard": may(BatchAction.DISCARD, Permission.SETTLEMENT_DRAFT),
@@ -218,14 +247,34 @@ def _shown(
     )
 
 
+def _about(line: SettlementLine) -> tuple[str, str]:
+    if line.claim is not None:
+        return subject_link(queries_of_claims.subject_of(line.claim))
+    assert line.charge is not None
+    return subject_link(line.charge.subject)
+
+
+def _sum(lines: list[SettlementLine], leg: Leg) -> int:
+    return sum(line.amount_fen for line in lines if line.active and line.leg == leg.value)
+
+
 @needs(*READERS)
 def download(request: HttpRequest, number: str) -> HttpResponse:
-    """Send a batch as a workbook."""
+    """Send a batch as a workbook, as CSV for the treasury's system, or as the list of both with their SHA-256."""
     batch = access.get_batch(actor_of(request), number)
-    content = exports.settlement_workbook(batch, list(queries.lines_of(batch.pk)))
-    kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-    response = HttpResponse(content, content_type=kind)
-    response["Content-Disposition"] = f'attachment; filename="{batch.number}.xlsx"'
+    lines = list(queries.lines_of(batch.pk).filter(active=True))
+    contents = {
+        f"{batch.number}.xlsx": exports.settlement_workbook(batch, lines),
+        f"{batch.number}.csv": files.statement(batch, lines),
+    }
+    kind = request.GET.get("as", "xlsx")
+    if kind == "manifest":
+        name, content = f"{batch.number}.json", files.manifest(batch, lines, contents)
+    else:
+        name = f"{batch.number}.csv" if kind == "csv" else f"{batch.number}.xlsx"
+        content = contents[name]
+    response = HttpResponse(content, content_type=KINDS[name.rpartition(".")[2]])
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 
 

@@ -31,7 +31,7 @@ def test_every_fen_of_the_walk_is_accounted_for(w):
     payment = Payment.objects.get(charge=charge)
     payments.declare(actor=w.owner, payment=payment, bank_reference="ICBC-1", now=make.NOW)
     payments.confirm(actor=w.finance, payment=payment, bank_reference="", now=make.NOW)
-    batch = settlements.draft(actor=w.finance, provider=w.lab, now=make.NOW)
+    batch = settlements.draft(actor=w.finance, payee=w.lab, now=make.NOW)
     assert batch.total_fen == 125600
     settlements.approve(actor=w.finance_approver, batch=batch, now=make.NOW)
     batch = settlements.mark_paid(actor=w.finance, batch=batch, bank_reference="TR-1", now=make.NOW)

@@ -225,15 +225,17 @@ def score_of(application: Application) -> int | None:
     return sum(points) * 100 // len(points) if points else None
 
 
-def evidence_asked(version: ProgrammeVersion, request: Mapping[str, Any]) -> list[EvidenceTerm]:
-    """Return the documents the programme asks for with an application of these facts.
+def evidence_asked(
+    version: ProgrammeVersion, request: Mapping[str, Any], *, stage: str = "application"
+) -> list[EvidenceTerm]:
+    """Return the documents the programme asks for at a stage, with an application of these facts.
 
     A condition whose facts are not stated asks for nothing: the rules themselves ask for the facts.
     """
     return [
         term
         for term in terms(version).evidence
-        if term.stage == "application" and judge(term.required_when, request).truth is Truth.TRUE
+        if term.stage == stage and judge(term.required_when, request).truth is Truth.TRUE
     ]
 
 

@@ -1,4 +1,4 @@
-"""Reach settlement batches: finance sees all, a provider sees its own once approved."""
+"""Reach settlement batches: finance sees all, a payee sees its own once approved."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ FINANCE = (Permission.SETTLEMENT_DRAFT, Permission.SETTLEMENT_APPROVE, Permissio
 
 def visible_to(actor: Actor) -> QuerySet[SettlementBatch]:
     """Return the batches the actor may see."""
-    batches = SettlementBatch.objects.select_related("provider", "created_by", "approved_by", "paid_by")
+    batches = SettlementBatch.objects.select_related("payee", "created_by", "approved_by", "paid_by")
     if any(actor.may(permission) for permission in FINANCE):
         return batches
-    if actor.may(Permission.SETTLEMENT_READ_OWN):
+    if actor.may(Permission.SETTLEMENT_READ_OWN) or actor.may(Permission.CLAIM_FILE):
         return batches.filter(
-            provider_id=actor.organisation_id,
+            payee_id=actor.organisation_id,
             state__in=[rules.BatchState.APPROVED.value, rules.BatchState.PAID.value],
         )
     return batches.none()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
+from django.http import HttpResponse
 from django.utils import timezone
 from ninja import Query, Router, Schema, Status
 from pydantic import Field
@@ -24,15 +25,15 @@ from portal.wire import (
     paged,
     problems,
 )
-from vouchers.settlements import access, queries, services
+from vouchers.settlements import access, files, queries, services
 from vouchers.settlements.models import SettlementBatch, SettlementLine
 from vouchers.settlements.rules import BatchState, Leg
 
 router = Router(tags=["settlements"])
 
 
-class ProviderOut(Schema):
-    """A provider by name and unified social credit code."""
+class PayeeOut(Schema):
+    """A provider or enterprise by name and unified social credit code."""
 
     name: str
     name_en: str
@@ -40,10 +41,10 @@ class ProviderOut(Schema):
 
 
 class BatchOut(Schema):
-    """What one provider is paid in one go."""
+    """What one payee is paid in one go."""
 
     number: str
-    provider: ProviderOut
+    payee: PayeeOut
     state: BatchState
     state_label: str
     total: MoneyOut
@@ -56,33 +57,45 @@ class BatchOut(Schema):
     paid_at: datetime | None
 
 
-class LineOut(Schema):
-    """One leg of one charge: the voucher's share, or the own share that has arrived."""
+class PartOut(Schema):
+    """What one payer bears of an approved claim."""
 
-    subject: str
-    charge: str
-    leg: Leg
     payer: str
     amount: MoneyOut
 
 
+class LineOut(Schema):
+    """One leg of one charge, or an approved claim. `active` is false, with `reason`, where finance sent it back."""
+
+    id: int
+    subject: str
+    charge: str | None
+    claim: str | None
+    leg: Leg
+    payer: str
+    amount: MoneyOut
+    parts: list[PartOut]
+    active: bool
+    reason: str
+
+
 class BatchDetailOut(BatchOut):
-    """A batch with its lines, which add up to its total."""
+    """A batch with its lines; the active ones add up to its total."""
 
     lines: list[LineOut]
 
 
 class DueOut(Schema):
-    """What a provider can be paid now."""
+    """What a payee can be paid now."""
 
-    provider: ProviderOut
+    payee: PayeeOut
     amount: MoneyOut
 
 
 class BatchIn(StrictIn):
-    """`provider` is a unified social credit code."""
+    """`payee` is a unified social credit code."""
 
-    provider: Number
+    payee: Number
 
 
 class PaidIn(StrictIn):
@@ -91,13 +104,19 @@ class PaidIn(StrictIn):
     bank_reference: Annotated[Line, Field(max_length=60)]
 
 
+class RejectIn(StrictIn):
+    """Why a line goes back."""
+
+    reason: Annotated[Line, Field(max_length=200)]
+
+
 class BatchFilter(Cursor):
     """``?state=draft`` is the approver's queue."""
 
     state: BatchState | None = None
 
 
-def _provider(organisation: Any) -> dict[str, str]:
+def _payee(organisation: Any) -> dict[str, str]:
     return {
         "name": organisation.name,
         "name_en": organisation.name_en,
@@ -108,7 +127,7 @@ def _provider(organisation: Any) -> dict[str, str]:
 def _shown(batch: SettlementBatch) -> dict[str, Any]:
     return {
         "number": batch.number,
-        "provider": _provider(batch.provider),
+        "payee": _payee(batch.payee),
         "state": batch.state,
         "state_label": batch.get_state_display(),
         "total": money(batch.total_fen),
@@ -123,12 +142,23 @@ def _shown(batch: SettlementBatch) -> dict[str, Any]:
 
 
 def _line(line: SettlementLine) -> dict[str, Any]:
+    if line.claim is not None:
+        subject, payer = f"claim:{line.claim.number}", line.claim.claimant.name
+        parts = [{"payer": part.payer, "amount": money(part.amount_fen)} for part in line.claim.parts.all()]
+    else:
+        assert line.charge is not None
+        subject, payer, parts = line.charge.subject, line.charge.payer.name, []
     return {
-        "subject": line.charge.subject,
-        "charge": line.charge.number,
+        "id": line.pk,
+        "subject": subject,
+        "charge": line.charge.number if line.charge else None,
+        "claim": line.claim.number if line.claim else None,
         "leg": line.leg,
-        "payer": line.charge.payer.name,
+        "payer": payer,
         "amount": money(line.amount_fen),
+        "parts": parts,
+        "active": line.active,
+        "reason": line.reason,
     }
 
 
@@ -139,7 +169,7 @@ def _detail(request: ActorRequest, number: str) -> dict[str, Any]:
 
 @router.get("", response={200: PageOut[BatchOut], **problems()})
 def list_batches(request: ActorRequest, wanted: Query[BatchFilter]) -> dict[str, Any]:
-    """List batches: finance sees all, a provider its own once approved."""
+    """List batches: finance sees all, a payee its own once approved."""
     rows = access.visible_to(request.actor)
     if wanted.state is not None:
         rows = rows.filter(state=wanted.state.value)
@@ -148,15 +178,16 @@ def list_batches(request: ActorRequest, wanted: Query[BatchFilter]) -> dict[str,
 
 @router.get("/due", response={200: list[DueOut], **problems()})
 def due(request: ActorRequest) -> list[dict[str, Any]]:
-    """Say what each provider can be paid now; a provider learns its own sum only."""
-    providers = people.providers()
+    """Say what each payee can be paid now; others learn their own sum only."""
+    payees = people.payees()
     if not any(request.actor.may(permission) for permission in access.FINANCE):
-        request.actor.require(Permission.SETTLEMENT_READ_OWN)
-        providers = providers.filter(pk=people.get_own(request.actor).pk)
-    sums = queries.due_by_provider()
+        if not request.actor.may(Permission.CLAIM_FILE):
+            request.actor.require(Permission.SETTLEMENT_READ_OWN)
+        payees = payees.filter(pk=people.get_own(request.actor).pk)
+    sums = queries.due_by_payee(now=timezone.now())
     return [
-        {"provider": _provider(provider), "amount": money(sums[provider.pk])}
-        for provider in providers.filter(pk__in=sums).order_by("name", "pk")
+        {"payee": _payee(payee), "amount": money(sums[payee.pk])}
+        for payee in payees.filter(pk__in=sums).order_by("name", "pk")
     ]
 
 
@@ -168,12 +199,12 @@ def get_batch(request: ActorRequest, number: Number) -> dict[str, Any]:
 
 @router.post("", response={201: BatchDetailOut, **problems(404, 409)})
 def draft(request: ActorRequest, payload: BatchIn) -> Status[dict[str, Any]]:
-    """Put everything a provider is owed into a new batch. No money moves yet; a second call finds nothing (409)."""
+    """Put everything a payee is owed into a new batch. No money moves yet; a second call finds nothing (409)."""
     request.actor.require(Permission.SETTLEMENT_DRAFT)
-    provider = people.providers().filter(credit_code=payload.provider).first()
-    if provider is None:
-        raise NotFound(field="provider")
-    batch = services.draft(actor=request.actor, provider=provider, now=timezone.now())
+    payee = people.payees().filter(credit_code=payload.payee).first()
+    if payee is None:
+        raise NotFound(field="payee")
+    batch = services.draft(actor=request.actor, payee=payee, now=timezone.now())
     return Status(201, _detail(request, batch.number))
 
 
@@ -201,3 +232,26 @@ def discard(request: ActorRequest, number: Number) -> dict[str, Any]:
     """Give a batch up before it is paid; its lines can go into another one."""
     services.discard(actor=request.actor, batch=access.get_batch(request.actor, number), now=timezone.now())
     return _detail(request, number)
+
+
+@router.post("/{number}/lines/{line_id}/reject", response={200: BatchDetailOut, **problems(404, 409)})
+def reject_line(request: ActorRequest, number: Number, line_id: int, payload: RejectIn) -> dict[str, Any]:
+    """Send one line of an unpaid batch back: it is owed again and can go into a later batch."""
+    services.reject_line(
+        actor=request.actor,
+        batch=access.get_batch(request.actor, number),
+        line_id=line_id,
+        reason=payload.reason,
+        now=timezone.now(),
+    )
+    return _detail(request, number)
+
+
+@router.get("/{number}/statement.csv", response={200: str, **problems(404)})
+def statement(request: ActorRequest, number: Number) -> HttpResponse:
+    """Return the batch as CSV for the treasury's system: the same batch always gives the same bytes."""
+    batch = access.get_batch(request.actor, number)
+    content = files.statement(batch, list(queries.lines_of(batch.pk).filter(active=True)))
+    response = HttpResponse(content, content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{batch.number}.csv"'
+    return response

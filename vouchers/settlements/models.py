@@ -11,7 +11,7 @@ from vouchers.settlements import rules
 
 
 class SettlementBatch(models.Model):
-    """What one provider is paid in one go. Its total equals the sum of its lines and the ledger's clearing account."""
+    """What one payee, a provider or an enterprise, is paid in one go. Its total equals the sum of its lines and the ledger's clearing account."""
 
     class State(models.TextChoices):
         DRAFT = rules.BatchState.DRAFT.value, _("待审批")
@@ -20,7 +20,7 @@ class SettlementBatch(models.Model):
         DISCARDED = rules.BatchState.DISCARDED.value, _("已作废")
 
     number = models.CharField(max_length=24, unique=True)
-    provider = models.ForeignKey("portal.Organisation", on_delete=models.PROTECT, related_name="+")
+    payee = models.ForeignKey("portal.Organisation", on_delete=models.PROTECT, related_name="+")
     state = models.CharField(max_length=12, choices=State, default=State.DRAFT)
     total_fen = models.BigIntegerField()
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
@@ -45,7 +45,10 @@ class SettlementBatch(models.Model):
             models.CheckConstraint(
                 name="batch_four_eyes", condition=Q(approved_by__isnull=True) | ~Q(approved_by=F("created_by"))
             ),
-            models.CheckConstraint(name="batch_total_positive", condition=Q(total_fen__gt=0)),
+            models.CheckConstraint(
+                name="batch_total_positive",
+                condition=Q(total_fen__gt=0) | Q(total_fen=0, state=rules.BatchState.DISCARDED.value),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -53,19 +56,34 @@ class SettlementBatch(models.Model):
 
 
 class SettlementLine(models.Model):
-    """One leg of one charge in one batch. While active, no other batch can hold the same leg."""
+    """One leg of one charge, or one approved claim, in one batch. While active, no other batch can hold it."""
 
     batch = models.ForeignKey(SettlementBatch, on_delete=models.PROTECT, related_name="lines")
-    charge = models.ForeignKey("vouchers.Charge", on_delete=models.PROTECT, related_name="settlement_lines")
+    charge = models.ForeignKey(
+        "vouchers.Charge", null=True, blank=True, on_delete=models.PROTECT, related_name="settlement_lines"
+    )
+    claim = models.ForeignKey(
+        "vouchers.RedemptionClaim", null=True, blank=True, on_delete=models.PROTECT, related_name="settlement_lines"
+    )
     leg = models.CharField(max_length=8)
     amount_fen = models.BigIntegerField()
     active = models.BooleanField(default=True)
+    reason = models.CharField(max_length=200, blank=True)
+    """Why finance sent the line back."""
 
     class Meta:
         db_table = "settlement_line"
         ordering = ["pk"]
         constraints = [
             models.UniqueConstraint(name="settlement_leg_once", fields=["charge", "leg"], condition=Q(active=True)),
+            models.UniqueConstraint(
+                name="settlement_claim_once", fields=["claim"], condition=Q(active=True, claim__isnull=False)
+            ),
             models.CheckConstraint(name="settlement_line_positive", condition=Q(amount_fen__gt=0)),
             models.CheckConstraint(name="settlement_leg_known", condition=Q(leg__in=[x.value for x in rules.Leg])),
+            models.CheckConstraint(
+                name="settlement_line_settles_one_thing",
+                condition=Q(leg=rules.Leg.CLAIM.value, claim__isnull=False, charge__isnull=True)
+                | (~Q(leg=rules.Leg.CLAIM.value) & Q(claim__isnull=True, charge__isnull=False)),
+            ),
         ]

@@ -7,9 +7,19 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from portal.kernel.errors import Conflict, Forbidden, noop
+from portal.kernel.errors import Conflict, Forbidden, Invalid, noop
 
-__all__ = ["TRANSITIONS", "BatchAction", "BatchState", "Leg", "NothingToSettle", "OwnPayee", "SamePerson"]
+__all__ = [
+    "TRANSITIONS",
+    "BatchAction",
+    "BatchState",
+    "Leg",
+    "LineSettled",
+    "NothingToSettle",
+    "OwnPayee",
+    "ReasonMissing",
+    "SamePerson",
+]
 
 _ = noop
 
@@ -28,10 +38,11 @@ class BatchAction(StrEnum):
 
 
 class Leg(StrEnum):
-    """Which part of a charge a line settles: the voucher's, or the own share the platform has collected."""
+    """What a line settles: a charge's voucher share, its own share that has arrived, or an approved claim."""
 
     VOUCHER = "voucher"
     OWN = "own"
+    CLAIM = "claim"
 
 
 S, A = BatchState, BatchAction
@@ -48,7 +59,17 @@ TRANSITIONS: Final[Mapping[tuple[BatchState, BatchAction], BatchState]] = Mappin
 
 class NothingToSettle(Conflict):
     code = "settlement.nothing"
-    message = _("该单位目前没有可结算的金额：没有新完成的服务，或自付部分尚未到账。")
+    message = _("该单位目前没有可结算的金额：没有新完成的服务，自付部分尚未到账，或申领尚未到付款时间。")
+
+
+class LineSettled(Conflict):
+    code = "settlement.line_gone"
+    message = _("该明细已付款或已退回，不能再退回。请刷新页面，查看最新状态。")
+
+
+class ReasonMissing(Invalid):
+    code = "settlement.reason"
+    message = _("请写明退回原因，相关单位会看到。")
 
 
 class OwnPayee(Forbidden):

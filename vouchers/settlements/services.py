@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
-from portal.kernel.errors import Invalid, noop
+from portal.kernel.errors import Forbidden, Invalid, noop
 from portal.kernel.states import next_state
 from portal.numbers.services import next_number
 from portal.organisations import access as people
 from portal.organisations.models import Organisation
+from vouchers.claims import paying
+from vouchers.claims.cases import payable_of
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Posting, TransferOp
-from vouchers.settlements import queries, rules
+from vouchers.settlements import files, queries, rules
 from vouchers.settlements.models import SettlementBatch, SettlementLine
 
 _ = noop
@@ -28,25 +31,29 @@ class BankReferenceMissing(Invalid):
 
 
 @transaction.atomic
-def draft(*, actor: Actor, provider: Organisation, now: datetime) -> SettlementBatch:
-    """Put everything a provider is owed into a new batch. Raises NothingToSettle, Forbidden.
+def draft(*, actor: Actor, payee: Organisation, now: datetime) -> SettlementBatch:
+    """Put everything a payee is owed into a new batch. Raises NothingToSettle, Forbidden.
 
-    No money moves yet. Two drafts at once: the second finds nothing, by the provider's row lock and by constraint.
+    No money moves yet. Two drafts at once: the second finds nothing, by the payee's row lock and by constraint.
     """
     actor.require(Permission.SETTLEMENT_DRAFT)
-    Organisation.objects.select_for_update(no_key=True).order_by("pk").get(pk=provider.pk)
-    due = queries.due_to(provider.pk)
+    Organisation.objects.select_for_update(no_key=True).order_by("pk").get(pk=payee.pk)
+    due = queries.due_to(payee.pk, now=now)
     if not due:
-        raise rules.NothingToSettle(field="provider")
+        raise rules.NothingToSettle(field="payee")
     batch = SettlementBatch.objects.create(
         number=next_number(prefix="S", now=now),
-        provider=provider,
+        payee=payee,
         total_fen=sum(row.amount_fen for row in due),
         created_by_id=actor.person,
         created_at=now,
     )
+    for row in due:
+        if row.claim is not None:
+            paying.put_in_batch(row.claim, actor=actor, now=now, batch=batch.number)
     SettlementLine.objects.bulk_create(
-        SettlementLine(batch=batch, charge=row.charge, leg=row.leg.value, amount_fen=row.amount_fen) for row in due
+        SettlementLine(batch=batch, charge=row.charge, claim=row.claim, leg=row.leg.value, amount_fen=row.amount_fen)
+        for row in due
     )
     _record(batch, action="settlement.drafted", actor=actor, now=now)
     return batch
@@ -55,53 +62,61 @@ def draft(*, actor: Actor, provider: Organisation, now: datetime) -> SettlementB
 def _lock(batch: SettlementBatch) -> SettlementBatch:
     return (
         SettlementBatch.objects.select_for_update(no_key=True, of=("self",))
-        .select_related("created_by", "provider")
+        .select_related("created_by", "payee")
         .order_by("pk")
         .get(pk=batch.pk)
     )
 
 
 def _refuse_payee(actor: Actor, batch: SettlementBatch) -> None:
-    """Raises OwnPayee for a member of the provider that is paid, in whichever organisation the person acts."""
-    if people.belongs(user_id=actor.person, organisation_id=batch.provider_id):
+    """Raises OwnPayee for a member of the organisation that is paid, in whichever organisation the person acts."""
+    if people.belongs(user_id=actor.person, organisation_id=batch.payee_id):
         raise rules.OwnPayee
 
 
-def _record(batch: SettlementBatch, *, action: str, actor: Actor, now: datetime) -> None:
+def _record(batch: SettlementBatch, *, action: str, actor: Actor, now: datetime, **data: object) -> None:
     audit.record(
         action=action,
         subject=f"settlement:{batch.number}",
         actor=actor,
         now=now,
-        organisations=[batch.provider_id],
-        data={"total_fen": batch.total_fen, "state": batch.state},
+        organisations=[batch.payee_id],
+        data={"total_fen": batch.total_fen, "state": batch.state, **data},
     )
 
 
 Leg = tuple[AccountKey, AccountKey, AccountKey]
 
 
+def _leg(line: SettlementLine, batch: SettlementBatch) -> Leg:
+    """Return the (payable, clearing, final) accounts of a line."""
+    payee, owner = f"organisation:{batch.payee_id}", f"batch:{batch.number}"
+    if line.leg == rules.Leg.OWN.value:
+        return (
+            AccountKey(AccountKind.CASH_PROVIDER_PAYABLE, payee),
+            AccountKey(AccountKind.SETTLEMENT_CLEARING, owner),
+            AccountKey(AccountKind.BANK_CLEARING, "bank:main"),
+        )
+    if line.claim is not None:
+        payable = payable_of(line.claim)
+        money = (payable.programme, payable.fiscal_year)
+    else:
+        assert line.charge is not None
+        assert line.charge.voucher is not None
+        money = (line.charge.voucher.programme_code, line.charge.voucher.fiscal_year)
+        payable = AccountKey(AccountKind.PROVIDER_PAYABLE, payee, *money)
+    return (
+        payable,
+        AccountKey(AccountKind.SETTLEMENT_CLEARING, owner, *money),
+        AccountKey(AccountKind.SETTLED, f"programme:{money[0]}/{money[1]}", *money),
+    )
+
+
 def _sums(batch: SettlementBatch) -> dict[Leg, int]:
     """Return the batch's fen per (payable, clearing, final) accounts: one row a programme and year, one for cash."""
-    provider, owner = f"organisation:{batch.provider_id}", f"batch:{batch.number}"
     sums: dict[Leg, int] = defaultdict(int)
     for line in queries.lines_of(batch.pk).filter(active=True):
-        if line.leg == rules.Leg.VOUCHER.value:
-            voucher = line.charge.voucher
-            assert voucher is not None
-            money = (voucher.programme_code, voucher.fiscal_year)
-            leg = (
-                AccountKey(AccountKind.PROVIDER_PAYABLE, provider, *money),
-                AccountKey(AccountKind.SETTLEMENT_CLEARING, owner, *money),
-                AccountKey(AccountKind.SETTLED, f"programme:{voucher.programme_code}/{voucher.fiscal_year}", *money),
-            )
-        else:
-            leg = (
-                AccountKey(AccountKind.CASH_PROVIDER_PAYABLE, provider),
-                AccountKey(AccountKind.SETTLEMENT_CLEARING, owner),
-                AccountKey(AccountKind.BANK_CLEARING, "bank:main"),
-            )
-        sums[leg] += line.amount_fen
+        sums[_leg(line, batch)] += line.amount_fen
     assert sum(sums.values()) == batch.total_fen
     return sums
 
@@ -132,7 +147,8 @@ def approve(*, actor: Actor, batch: SettlementBatch, now: datetime) -> Settlemen
             source_id=locked.number,
         )
     )
-    _record(locked, action="settlement.approved", actor=actor, now=now)
+    digest = files.digest(files.statement(locked, list(queries.lines_of(locked.pk).filter(active=True))))
+    _record(locked, action="settlement.approved", actor=actor, now=now, sha256=digest)
     return locked
 
 
@@ -159,6 +175,8 @@ def mark_paid(*, actor: Actor, batch: SettlementBatch, bank_reference: str, now:
             source_id=locked.number,
         )
     )
+    for line in _claim_lines(locked):
+        paying.settle(line.claim, actor=actor, now=now)
     _record(locked, action="settlement.paid", actor=actor, now=now)
     return locked
 
@@ -184,6 +202,57 @@ def discard(*, actor: Actor, batch: SettlementBatch, now: datetime) -> Settlemen
                 source_id=locked.number,
             )
         )
+    for line in _claim_lines(locked):
+        paying.take_from_batch(line.claim, actor=actor, now=now)
     SettlementLine.objects.filter(batch=locked).update(active=False)
     _record(locked, action="settlement.discarded", actor=actor, now=now)
+    return locked
+
+
+def _claim_lines(batch: SettlementBatch) -> list[Any]:
+    """Return the batch's active lines that settle claims, in the order their claims are locked."""
+    return list(queries.lines_of(batch.pk).filter(active=True, claim__isnull=False).order_by("claim_id"))
+
+
+@transaction.atomic
+def reject_line(*, actor: Actor, batch: SettlementBatch, line_id: int, reason: str, now: datetime) -> SettlementBatch:
+    """Send one line of an unpaid batch back: it is owed again and can go into a later batch. The last one discards it.
+
+    Raises ReasonMissing, LineSettled, InvalidTransition for a batch already paid or discarded, OwnPayee, Forbidden.
+    """
+    if not any(actor.may(permission) for permission in (Permission.SETTLEMENT_APPROVE, Permission.SETTLEMENT_PAY)):
+        raise Forbidden
+    if not reason.strip():
+        raise rules.ReasonMissing(field="reason")
+    locked = _lock(batch)
+    _refuse_payee(actor, locked)
+    state = rules.BatchState(locked.state)
+    next_state(rules.TRANSITIONS, state, rules.BatchAction.DISCARD)
+    line = queries.lines_of(locked.pk).filter(pk=line_id, active=True).first()
+    if line is None:
+        raise rules.LineSettled
+    payable, clearing, _end = _leg(line, locked)
+    if state is rules.BatchState.APPROVED:
+        ledger.post(
+            posting=Posting(
+                kind=JournalKind.BATCH_REJECTED,
+                key=f"settlement:{locked.number}/line/{line.pk}",
+                operations=[TransferOp(clearing, payable, line.amount_fen)],
+                actor=actor.signature,
+                source_type="settlement",
+                source_id=locked.number,
+                reason=reason.strip()[:200],
+            )
+        )
+    if line.claim is not None:
+        paying.take_from_batch(line.claim, actor=actor, now=now, reason=reason.strip()[:200])
+    line.active, line.reason = False, reason.strip()[:200]
+    line.save(update_fields=["active", "reason"])
+    locked.total_fen -= line.amount_fen
+    if not locked.total_fen:
+        locked.state = next_state(rules.TRANSITIONS, state, rules.BatchAction.DISCARD).value
+    locked.save(update_fields=["total_fen", "state"])
+    _record(
+        locked, action="settlement.line_rejected", actor=actor, now=now, amount_fen=line.amount_fen, reason=line.reason
+    )
     return locked

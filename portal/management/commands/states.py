@@ -17,6 +17,8 @@ from scheduler.resources import rules as resources
 from scheduler.resources.models import Resource
 from vouchers.charges import rules as charges
 from vouchers.charges.models import Charge
+from vouchers.claims import rules as claims
+from vouchers.claims.models import RedemptionClaim
 from vouchers.flags import rules as flags
 from vouchers.flags.models import Flag
 from vouchers.issuance import rules as issuance
@@ -49,6 +51,7 @@ MACHINES: tuple[tuple[str, Mapping[tuple[Any, Any], Any], Any], ...] = (
     ("Charge 费用", charges.TRANSITIONS, Charge.State),
     ("Payment 付款", payments.TRANSITIONS, Payment.State),
     ("Flag 风险提示", flags.TRANSITIONS, Flag.State),
+    ("Claim 申领", claims.TRANSITIONS, RedemptionClaim.State),
     ("Settlement batch 结算批次", settlements.TRANSITIONS, SettlementBatch.State),
 )
 

@@ -26,7 +26,7 @@ def earned(w):
 
 
 def draft(client, provider):
-    return client.post(reverse("settlement_draft"), {"provider": provider.pk})
+    return client.post(reverse("settlement_draft"), {"payee": provider.pk})
 
 
 def act(client, batch, act, **values):
@@ -40,7 +40,7 @@ def test_from_draft_to_payment(w, client, earned):
     batch = SettlementBatch.objects.get()
     shown = text_of(client.get(reverse("settlement", args=[batch.number])))
     assert "券抵扣 ¥480.00" in shown
-    assert "企业自付（已到账） ¥480.00" in shown
+    assert "企业自付 ¥480.00" in shown
     assert raw_codes(shown) == []
     enter(client, w.finance_approver)
     assert act(client, batch, "approve").status_code == 302
@@ -95,7 +95,7 @@ def test_only_finance_drafts(w, client, earned, who):
 @pytest.mark.parametrize("provider", ["", "x", "9" * 30])
 def test_an_unknown_provider_is_not_found(w, client, earned, provider):
     enter(client, w.finance)
-    assert client.post(reverse("settlement_draft"), {"provider": provider}).status_code == 404
+    assert client.post(reverse("settlement_draft"), {"payee": provider}).status_code == 404
 
 
 def test_a_provider_sees_its_statement_once_approved_and_nothing_to_do(w, client, earned):
@@ -120,19 +120,23 @@ def test_the_workbook_holds_both_legs_totals_and_a_block_to_sign(w, client, earn
     sheet = openpyxl.load_workbook(io.BytesIO(response.content), data_only=True)[exports.SHEET]
     rows = [[cell.value for cell in row] for row in sheet.iter_rows()]
     heading = exports.FIRST_LINE - 1
-    assert rows[heading][:2] == ["序号", "费用单号"]
-    assert [row[8:11] for row in rows[heading + 1 : heading + 4]] == [[480, 0, 480], [0, 480, 480], [480, 480, 960]]
+    assert rows[heading][:2] == ["序号", "费用单号或申领号"]
+    assert [row[8:12] for row in rows[heading + 1 : heading + 4]] == [
+        [480, 0, 0, 480],
+        [0, 480, 0, 480],
+        [480, 480, 0, 960],
+    ]
     assert isinstance(rows[heading + 1][5], str), "a credit code is text"
     assert [row[0] for row in rows[-3:]] == ["编制", "审批", "付款"]
     formulas = openpyxl.load_workbook(io.BytesIO(response.content))[exports.SHEET]
     assert (
-        formulas.cell(exports.FIRST_LINE + 3, 11).value == f"=SUM(K{exports.FIRST_LINE + 1}:K{exports.FIRST_LINE + 2})"
+        formulas.cell(exports.FIRST_LINE + 3, 12).value == f"=SUM(L{exports.FIRST_LINE + 1}:L{exports.FIRST_LINE + 2})"
     )
 
 
 def test_exporting_twice_gives_the_same_bytes(w, earned, client):
     draft(enter(client, w.finance), earned)
-    batch = SettlementBatch.objects.select_related("provider", "created_by").get()
+    batch = SettlementBatch.objects.select_related("payee", "created_by").get()
     lines = list(queries.lines_of(batch.pk))
     assert exports.settlement_workbook(batch, lines) == exports.settlement_workbook(batch, lines)
     batch.created_at += timedelta(days=1)
@@ -152,7 +156,7 @@ def test_no_name_becomes_a_formula(w, earned, client):
 def test_the_number_of_queries_does_not_grow(w, client, earned, django_assert_num_queries):
     enter(client, w.finance)
     draft(client, earned)
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(8):
         client.get(reverse("settlements"))
     address = reverse("settlement", args=[SettlementBatch.objects.get().number])
     with django_assert_num_queries(6):
@@ -162,7 +166,7 @@ def test_the_number_of_queries_does_not_grow(w, client, earned, django_assert_nu
     for day in range(3, 6):
         make.measured(w, make.booking(w, resource, period=make.slot(day), pay_with=voucher))
     draft(client, earned)
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(8):
         assert client.get(reverse("settlements")).context["listing"].total == 2
     newest = SettlementBatch.objects.order_by("-pk").first()
     with django_assert_num_queries(6):

@@ -27,19 +27,19 @@ def balance(kind: str) -> int:
 
 def test_takes_voucher_shares_at_once_and_own_shares_when_they_have_arrived(served):
     w = served
-    first = services.draft(actor=w.finance, provider=w.lab, now=make.NOW)
+    first = services.draft(actor=w.finance, payee=w.lab, now=make.NOW)
     assert first.total_fen == (96000 + 144000) // 2
 
     for number, payment in enumerate(Payment.objects.all()):
         payments.confirm(actor=w.finance, payment=payment, bank_reference=f"B-{number}", now=make.NOW)
-    second = services.draft(actor=w.finance, provider=w.lab, now=make.NOW)
+    second = services.draft(actor=w.finance, payee=w.lab, now=make.NOW)
     assert second.total_fen == (96000 + 144000) // 2
     assert {line.leg for line in queries.lines_of(second.pk)} == {"own"}
 
 
 def test_ties_to_the_ledger_at_every_step(served):
     w = served
-    batch = services.draft(actor=w.finance, provider=w.lab, now=make.NOW)
+    batch = services.draft(actor=w.finance, payee=w.lab, now=make.NOW)
     assert balance("provider_payable") == batch.total_fen
     services.approve(actor=w.finance_approver, batch=batch, now=make.NOW)
     assert (balance("provider_payable"), balance("settlement_clearing")) == (0, batch.total_fen)
@@ -50,24 +50,24 @@ def test_ties_to_the_ledger_at_every_step(served):
 
 def test_settles_nothing_twice(served):
     w = served
-    services.draft(actor=w.finance, provider=w.lab, now=make.NOW)
+    services.draft(actor=w.finance, payee=w.lab, now=make.NOW)
     with pytest.raises(rules.NothingToSettle):
-        services.draft(actor=w.finance, provider=w.lab, now=make.NOW)
+        services.draft(actor=w.finance, payee=w.lab, now=make.NOW)
 
 
 def test_gives_the_lines_of_a_discarded_batch_to_the_next(served):
     w = served
-    batch = services.draft(actor=w.finance, provider=w.lab, now=make.NOW)
+    batch = services.draft(actor=w.finance, payee=w.lab, now=make.NOW)
     services.approve(actor=w.finance_approver, batch=batch, now=make.NOW)
     services.discard(actor=w.finance, batch=batch, now=make.NOW)
     assert balance("provider_payable") == batch.total_fen
-    assert services.draft(actor=w.finance, provider=w.lab, now=make.NOW).total_fen == batch.total_fen
+    assert services.draft(actor=w.finance, payee=w.lab, now=make.NOW).total_fen == batch.total_fen
 
 
 def test_is_not_approved_by_the_one_who_drafted_it(served):
     w = served
     both = make.actor(w.department, make.roles.Role.FINANCE_OFFICER, make.roles.Role.FINANCE_APPROVER)
-    batch = services.draft(actor=both, provider=w.lab, now=make.NOW)
+    batch = services.draft(actor=both, payee=w.lab, now=make.NOW)
     with pytest.raises(rules.SamePerson):
         services.approve(actor=both, batch=batch, now=make.NOW)
     with pytest.raises(Forbidden):
@@ -76,7 +76,7 @@ def test_is_not_approved_by_the_one_who_drafted_it(served):
 
 def test_is_not_paid_before_it_is_approved(served):
     w = served
-    batch = services.draft(actor=w.finance, provider=w.lab, now=make.NOW)
+    batch = services.draft(actor=w.finance, payee=w.lab, now=make.NOW)
     with pytest.raises(InvalidTransition):
         services.mark_paid(actor=w.finance, batch=batch, bank_reference="TR-1", now=make.NOW)
 
@@ -84,7 +84,7 @@ def test_is_not_paid_before_it_is_approved(served):
 def test_is_not_decided_by_a_member_of_the_provider_that_is_paid(served):
     """One person in two organisations is still one person: four eyes mean somebody else's."""
     w = served
-    batch = services.draft(actor=w.finance, provider=w.lab, now=make.NOW)
+    batch = services.draft(actor=w.finance, payee=w.lab, now=make.NOW)
     make.Member.objects.create(user=make.user_of(w.finance_approver), organisation=w.lab, roles=["owner"])
     with pytest.raises(rules.OwnPayee):
         services.approve(actor=w.finance_approver, batch=batch, now=make.NOW)
