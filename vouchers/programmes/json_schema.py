@@ -23,7 +23,7 @@ FILE: Final = Path(__file__).parent / "schema" / "programme-1.json"
 
 PLAIN_NUMBER: Final = r"^-?[0-9]{1,20}(\.[0-9]{1,12})?$"
 DAY: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
-PATH: Final = rf"^({'|'.join(SECTIONS)})(\.[^. ]+)+$"
+PATH: Final = rf"^({'|'.join(SECTIONS)})(\.[^.\s]+)+$"
 
 
 def programme_schema() -> dict[str, Any]:
@@ -71,7 +71,7 @@ def _below(shape: Mapping[str, Any], path: str) -> dict[str, Any]:
 def _predicate() -> dict[str, Any]:
     inner = {"$ref": "#/$defs/predicate"}
     several = {"type": "array", "items": inner, "minItems": 1}
-    scalar = {"type": ["string", "number", "boolean"]}
+    scalar = {"type": ["string", "number", "boolean"], "minLength": 1}
     ordered = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": f"({PLAIN_NUMBER})|({DAY})"}]}
     listed = {"type": "array", "items": scalar, "minItems": 1}
     plain = [word for word in Operator if word not in ORDERED | LISTED | {Operator.EXISTS}]
