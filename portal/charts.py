@@ -68,7 +68,7 @@ class Chart:
     """What to draw. `description` says in a sentence what is to be seen; `amounts` and `labels` name the axes.
 
     `tones` gives series their colours in the order of the legend; series without one take the tones in turn.
-    `language` writes the numbers of an axis: 120 万, 1.2M.
+    `language` writes the numbers of an axis: 120 万, 1.2M. Without `legend`, series only give the colours.
     """
 
     kind: Kind
@@ -79,6 +79,7 @@ class Chart:
     labels: str = ""
     tones: tuple[tuple[str, Tone], ...] = ()
     language: str = "zh"
+    legend: bool = True
 
     def digest(self) -> str:
         """Return what the drawing is kept under: equal charts have equal digests."""
@@ -173,7 +174,7 @@ def _colour(chart: Chart) -> alt.Color:
     order = [name for name in given if name in series] + [name for name in series if name not in given]
     tones = [given.get(name) or spare[at % len(spare)] for at, name in enumerate(order)]
     scale = alt.Scale(domain=order, range=[HEX[tone.value] for tone in tones])
-    legend = alt.Legend() if len(order) > 1 else None
+    legend = alt.Legend() if chart.legend and len(order) > 1 else None
     return alt.Color("series:N", scale=scale, legend=legend)
 
 

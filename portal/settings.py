@@ -269,6 +269,7 @@ CELERY_BEAT_SCHEDULE = {
     "notices": {"task": "vouchers.close_notices", "schedule": 300.0, "options": {"expires": 300}},
     "orders": {"task": "vouchers.run_order_deadlines", "schedule": 600.0, "options": {"expires": 600}},
     "claims": {"task": "vouchers.pay_claims", "schedule": 300.0, "options": {"expires": 300}},
+    "dry runs": {"task": "vouchers.dry_runs_left", "schedule": 120.0, "options": {"expires": 120}},
     "vouchers": {"task": "vouchers.expire_overdue", "schedule": 300.0, "options": {"expires": 300}},
     "applications": {"task": "vouchers.lapse_overdue", "schedule": 300.0, "options": {"expires": 300}},
 }

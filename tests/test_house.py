@@ -18,6 +18,7 @@ from scheduler.jobs import rules as jobs
 from scheduler.resources import rules as resources
 from vouchers.charges import rules as charges
 from vouchers.claims import rules as claims
+from vouchers.dryruns import rules as dryruns
 from vouchers.flags import rules as flags
 from vouchers.issuance import rules as issuance
 from vouchers.notices import rules as notices
@@ -195,6 +196,7 @@ MACHINES = [
     (offers.OrderState, offers.OrderAction, offers.TRANSITIONS, {"placed"}),
     (payments.PaymentState, payments.PaymentAction, payments.TRANSITIONS, {"due"}),
     (programmes.VersionState, programmes.VersionAction, programmes.TRANSITIONS, {"draft"}),
+    (dryruns.DryRunState, dryruns.DryRunAction, dryruns.TRANSITIONS, {"queued"}),
     (flags.FlagState, flags.FlagAction, flags.TRANSITIONS, {"open"}),
     (rounds.RoundState, rounds.RoundAction, rounds.TRANSITIONS, {"open"}),
     (notices.NoticeState, notices.NoticeAction, notices.TRANSITIONS, {"draft"}),
@@ -213,6 +215,7 @@ ENDS = {
     "OrderState": {"completed", "cancelled", "declined", "lapsed"},
     "PaymentState": {"confirmed"},
     "VersionState": {"superseded"},
+    "DryRunState": {"done", "failed"},
     "FlagState": set(),
     "RoundState": {"evaluated"},
     "NoticeState": {"closed", "discarded"},

@@ -2,6 +2,7 @@
 
 from vouchers.charges.models import Charge
 from vouchers.claims.models import ClaimInvoice, ClaimLine, ClaimPart, PaymentRun, RedemptionClaim
+from vouchers.dryruns.models import DryRun, DryRunCase
 from vouchers.evidence.models import EvidenceFile
 from vouchers.flags.models import Flag
 from vouchers.issuance.models import Application, Assignment, Recusal, StageDecision
@@ -22,6 +23,8 @@ __all__ = [
     "ClaimInvoice",
     "ClaimLine",
     "ClaimPart",
+    "DryRun",
+    "DryRunCase",
     "EvidenceFile",
     "FairReview",
     "Flag",

@@ -1,10 +1,20 @@
 """Index of the vouchers app's Celery tasks, for Celery only."""
 
 from vouchers.claims.tasks import pay_claims
+from vouchers.dryruns.tasks import dry_run, dry_runs_left
 from vouchers.issuance.tasks import lapse_overdue
 from vouchers.notices.tasks import close_notices
 from vouchers.offers.tasks import run_order_deadlines
 from vouchers.rounds.tasks import turn_rounds
 from vouchers.wallets.tasks import expire_overdue
 
-__all__ = ["close_notices", "expire_overdue", "lapse_overdue", "pay_claims", "run_order_deadlines", "turn_rounds"]
+__all__ = [
+    "close_notices",
+    "dry_run",
+    "dry_runs_left",
+    "expire_overdue",
+    "lapse_overdue",
+    "pay_claims",
+    "run_order_deadlines",
+    "turn_rounds",
+]

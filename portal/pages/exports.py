@@ -1,9 +1,9 @@
-"""Files people take away: the settlement statement as a workbook."""
+"""Files people take away: the settlement statement as a workbook, and plain tables."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from portal.pages.templatetags.show import bilingual
 from vouchers.settlements.models import SettlementBatch, SettlementLine
 from vouchers.settlements.rules import Leg
 
-__all__ = ["SHEET", "settlement_workbook"]
+__all__ = ["SHEET", "settlement_workbook", "xlsx_table"]
 
 SHEET = "settlement"
 WIDTHS = (6, 16, 18, 20, 30, 22, 16, 26, 14, 14, 14, 14, 36)
@@ -165,3 +165,28 @@ def _write_signatures(sheet: Any, batch: SettlementBatch, row: int, formats: dic
         sheet.write_string(row + at, 3, _text(when), formats["sign"])
         sheet.write_string(row + at, 4, gettext("签章："), formats["label"])
         sheet.write_blank(row + at, 5, None, formats["sign"])
+
+
+def xlsx_table(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+    """Return a plain table as xlsx: one heading row, `Money` as numbers, everything else as text nobody computes."""
+    buffer = io.BytesIO()
+    book = xlsxwriter.Workbook(
+        buffer,
+        {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False},
+    )
+    sheet = book.add_worksheet(title[:31])
+    bold, money = book.add_format({"bold": True}), book.add_format({"num_format": "#,##0.00"})
+    for column, text in enumerate(head):
+        sheet.write_string(0, column, text, bold)
+        sheet.set_column(column, column, 18)
+    for number, row in enumerate(rows, 1):
+        for column, cell in enumerate(row):
+            if isinstance(cell, Money):
+                sheet.write_number(number, column, cell.fen / 100, money)
+            elif isinstance(cell, int | float) and not isinstance(cell, bool):
+                sheet.write_number(number, column, cell)
+            else:
+                sheet.write_string(number, column, "" if cell is None else str(cell))
+    sheet.freeze_panes(1, 0)
+    book.close()
+    return buffer.getvalue()

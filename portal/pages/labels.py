@@ -23,6 +23,7 @@ from scheduler.jobs.models import Job
 from scheduler.resources.models import Instrument, Rate, Resource
 from vouchers.charges.models import Charge
 from vouchers.claims.models import RedemptionClaim
+from vouchers.dryruns.models import DryRun, DryRunCase
 from vouchers.flags.models import Flag
 from vouchers.issuance.models import Application
 from vouchers.ledger.chart import ACCOUNT_KINDS, JOURNAL_KINDS
@@ -80,6 +81,8 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
             wait="supplement review waiting objection appeal",
             bad="refused",
         ),
+        "dry_run": _states(DryRun.State, ok="done", go="running", wait="queued", bad="failed"),
+        "shift": _states(DryRunCase.Shift, ok="new more", wait="less", bad="lost"),
         "round": _states(Round.State, ok="granted evaluated", go="open noticed decided", wait="closed deciding"),
         "award_order": _states(Round.Order),
         "pool_short": _states(Round.Short),

@@ -7,7 +7,6 @@ list) and ``.more`` (further values in one text). Facts and known values stand t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -32,8 +31,6 @@ ABSENT: Final = _Absent()
 
 NEW: Final = ("", Operator.EQUAL.value, "")
 """A comparison nobody has filled in yet."""
-
-BETWEEN: Final = re.compile(r"[、,，;；\n]+")
 
 
 def listed(operator: object) -> bool:
@@ -121,7 +118,7 @@ def _read_leaf(posted: Posted, name: str, base: Json, language: str) -> Json:
     if operator == Operator.EXISTS.value and not any(text in ("true", "false") for text in texts):
         texts = ["true"]
     if listed(operator):
-        more = BETWEEN.split("".join(said[f"{name}.more"][:1]))
+        more = fact_choices.split("".join(said[f"{name}.more"][:1]))
         return [path, operator, fact_choices.typed([*texts, *more], path, operator)]
     if not any(texts):
         texts = said[f"{name}.more"]

@@ -16,7 +16,18 @@ from vouchers.programmes import names
 from vouchers.programmes.predicates import LISTED, SECTIONS, Operator
 from vouchers.programmes.words import Words
 
-__all__ = ["OPERATORS", "FactKind", "facts", "kind_of", "operators_of", "path_of", "typed", "values_of", "word_of"]
+__all__ = [
+    "OPERATORS",
+    "FactKind",
+    "facts",
+    "kind_of",
+    "operators_of",
+    "path_of",
+    "split",
+    "typed",
+    "values_of",
+    "word_of",
+]
 
 W = Words
 
@@ -174,6 +185,14 @@ def word_of(value: Any, path: str, language: str) -> str:
         return "true" if value else "false"
     text = format(value, "f") if isinstance(value, Decimal) else str(value)
     return names.value(text).say(language) if text in values_of(path) else text
+
+
+BETWEEN: Final = re.compile(r"[、,，;；\n]+")
+
+
+def split(text: str) -> list[str]:
+    """Return the values several of which stand in one text, between commas or 顿号."""
+    return [part.strip() for part in BETWEEN.split(text) if part.strip()]
 
 
 def typed(said: Iterable[str], path: str, operator: str) -> Any:

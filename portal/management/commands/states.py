@@ -19,6 +19,8 @@ from vouchers.charges import rules as charges
 from vouchers.charges.models import Charge
 from vouchers.claims import rules as claims
 from vouchers.claims.models import RedemptionClaim
+from vouchers.dryruns import rules as dryruns
+from vouchers.dryruns.models import DryRun
 from vouchers.flags import rules as flags
 from vouchers.flags.models import Flag
 from vouchers.issuance import rules as issuance
@@ -38,6 +40,7 @@ from vouchers.settlements.models import SettlementBatch
 
 MACHINES: tuple[tuple[str, Mapping[tuple[Any, Any], Any], Any], ...] = (
     ("Programme version 政策版本", programmes.TRANSITIONS, ProgrammeVersion.State),
+    ("Dry run 试算", dryruns.TRANSITIONS, DryRun.State),
     ("Application 申请", issuance.TRANSITIONS, Application.State),
     ("Round 批次", rounds.TRANSITIONS, Round.State),
     ("Notice 公示", notices.TRANSITIONS, Notice.State),

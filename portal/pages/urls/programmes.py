@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal.pages import applications, applying, eligibility, programme_editor, programme_versions, programmes, reviews
+from portal.pages import (
+    applications,
+    applying,
+    dryrun_pools,
+    dryruns,
+    eligibility,
+    programme_editor,
+    programme_versions,
+    programmes,
+    reviews,
+)
 
 urlpatterns = [
     path("eligibility/", eligibility.check, name="eligibility"),
     path("programmes/", programmes.catalogue, name="programmes"),
     path("programmes/import/", programme_versions.import_file, name="programme_import"),
+    path("dry-runs/", dryruns.runs, name="dry_runs"),
+    path("dry-runs/new/", dryruns.new, name="dry_run_new"),
+    path("dry-runs/<int:run_id>/", dryruns.run, name="dry_run"),
+    path("dry-runs/<int:run_id>/progress/", dryruns.progress, name="dry_run_progress"),
+    path("dry-runs/<int:run_id>/cases/", dryruns.cases, name="dry_run_cases"),
+    path("dry-runs/<int:run_id>/pool/", dryrun_pools.pool, name="dry_run_pool"),
     path("programmes/drafts/", programme_editor.start, name="programme_draft_start"),
     path("programmes/drafts/<int:draft_id>/", programme_editor.overview, name="programme_draft"),
     path("programmes/drafts/<int:draft_id>/finish/", programme_editor.finish, name="programme_draft_finish"),

@@ -7,6 +7,7 @@ from scheduler.jobs.rules import JobState
 from scheduler.resources.rules import Category, PublishState, ServiceClass, Unit
 from vouchers.charges import prices
 from vouchers.charges.rules import ChargeState
+from vouchers.dryruns import rules as dryruns
 from vouchers.issuance.rules import ApplicationState
 from vouchers.ledger.chart import AccountKind, JournalKind
 from vouchers.offers import rules as offers
@@ -18,6 +19,8 @@ from vouchers.wallets.rules import VoucherState
 
 ENUMS = {
     "application": ApplicationState,
+    "dry_run": dryruns.DryRunState,
+    "shift": dryruns.Shift,
     "voucher": VoucherState,
     "programme": VersionState,
     "charge": ChargeState,
