@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
-from portal.demo import activity, people, things
+from portal.demo import activity, notices, people, things
 from portal.organisations.models import Organisation
 
 
@@ -37,6 +37,7 @@ class Command(BaseCommand):
                 now=now,
             )
             activity.issue_vouchers(story)
+            notices.show_notices(story)
             activity.book(story)
             activity.pay_and_settle(story)
             activity.submit_jobs(story)
