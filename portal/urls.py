@@ -21,6 +21,7 @@ urlpatterns = [
         path("accounts/", include("allauth.urls")),
         path("", include("portal.pages.urls.people")),
         path("", include("portal.pages.urls.programmes")),
+        path("", include("portal.pages.urls.notices")),
         path("", include("portal.pages.urls.money")),
         path("", include("portal.pages.urls.instruments")),
         path("", include("portal.pages.urls.jobs")),

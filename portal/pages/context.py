@@ -47,6 +47,7 @@ NAVIGATION: tuple[Entry, ...] = (
     Entry(pgettext_lazy("list", "资格自测"), "eligibility", "open"),
     Entry(pgettext_lazy("list", "仪器预约"), "instruments", "open"),
     Entry(pgettext_lazy("list", "算力集群"), "clusters", "open"),
+    Entry(pgettext_lazy("list", "公示"), "notices", "open"),
     Entry(pgettext_lazy("list", "工作台"), "dashboard", "work"),
     Entry(
         pgettext_lazy("list", "驾驶舱"),
@@ -66,6 +67,12 @@ NAVIGATION: tuple[Entry, ...] = (
         frozenset({P.APPLICATION_REVIEW, P.APPLICATION_APPROVE}),
     ),
     Entry(pgettext_lazy("list", "风险提示"), "flags", "work", frozenset({P.FLAG_DECIDE})),
+    Entry(
+        pgettext_lazy("list", "批次与公示"),
+        "rounds_desk",
+        "work",
+        frozenset({P.APPLICATION_REVIEW, P.APPLICATION_APPROVE, P.PROGRAMME_PUBLISH}),
+    ),
     Entry(pgettext_lazy("list", "预约处理"), "booking_queue", "work", frozenset({P.BOOKING_DECIDE, P.SESSION_RECORD})),
     Entry(pgettext_lazy("list", "本单位仪器"), "my_instruments", "work", frozenset({P.INSTRUMENT_MANAGE})),
     Entry(

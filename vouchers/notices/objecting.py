@@ -25,7 +25,7 @@ from vouchers.notices import keeping, rules
 from vouchers.notices.models import NoticeItem, Objection
 from vouchers.rounds.models import RoundAward
 
-__all__ = ["LEAST_TEXT", "Statement", "Verdict", "decide", "file"]
+__all__ = ["LEAST_TEXT", "Statement", "Verdict", "decide", "file", "had_part"]
 
 PUBLIC: Final = Actor(user_id=None, organisation_id=None, label=noop("公众"))
 LEAST_TEXT: Final = 10
@@ -142,7 +142,7 @@ def decide(*, actor: Actor, objection: Objection, verdict: Verdict, reason: str,
     locked = Objection.objects.select_for_update(no_key=True).order_by("pk").get(pk=objection.pk)
     action = rules.ObjectionAction.REJECT if verdict is Verdict.REJECT else rules.ObjectionAction.UPHOLD
     locked.state = next_state(rules.OBJECTION_TRANSITIONS, rules.ObjectionState(locked.state), action).value
-    if _had_part(application, actor.person):
+    if had_part(application, actor.person):
         raise rules.HadPart
     locked.item = item
     locked.decided_by_id, locked.decided_at, locked.reason = actor.person, now, reason.strip()[:500]
@@ -159,7 +159,7 @@ def decide(*, actor: Actor, objection: Objection, verdict: Verdict, reason: str,
     return locked
 
 
-def _had_part(application: Application, user_id: int) -> bool:
+def had_part(application: Application, user_id: int) -> bool:
     """Say whether the person reviewed the case, recused themselves, or is close to one of its parties."""
     reviewed = StageDecision.objects.filter(application=application, person_id=user_id).exists()
     return reviewed or user_id in conflicts.found(application, [user_id])

@@ -30,7 +30,7 @@ from vouchers.rounds import keeping as rounds
 from vouchers.rounds.models import Round
 from vouchers.rounds.rules import RoundAction, RoundState
 
-__all__ = ["close_due", "discard", "draft", "publish"]
+__all__ = ["close_due", "discard", "draft", "preview", "publish"]
 
 
 def _lock(notice: Notice) -> Notice:
@@ -143,13 +143,18 @@ def _show_items(notice: Notice, *, actor: Actor, now: datetime) -> int:
             move_item(item, rules.ItemAction.DROP, now=now)
             continue
         item.amount_fen = application.amount_fen
-        item.printed = rules.printed(notice.fields, _values(application))
+        item.printed = preview(notice=notice, application=application)
         item.save(update_fields=["amount_fen", "printed"])
         cases.move(application, ApplicationAction.NOTICE)
         application.save(update_fields=["state"])
         cases.record(application, action="application.noticed", actor=actor, now=now, notice=notice.number)
         shown += 1
     return shown
+
+
+def preview(*, notice: Notice, application: Application) -> dict[str, Any]:
+    """Return what the notice prints, or would print now, of a case."""
+    return rules.printed(notice.fields, _values(application))
 
 
 def _values(application: Application) -> Mapping[str, Any]:
