@@ -362,7 +362,10 @@ def booking(
     return bookings.request_booking(
         actor=w.researcher,
         wanted=bookings.Wanted(
-            resource=resource, period=period or slot(now=now), title="电池极片截面观察", voucher=pay_with
+            resource=resource,
+            period=period or slot(now=now),
+            title="电池极片截面观察",
+            vouchers=[pay_with] if pay_with else [],
         ),
         now=now,
         key=key(),

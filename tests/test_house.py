@@ -27,6 +27,7 @@ from vouchers.payments import rules as payments
 from vouchers.programmes import states as programmes
 from vouchers.rounds import rules as rounds
 from vouchers.settlements import rules as settlements
+from vouchers.wallets import rules as wallets
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("portal", "vouchers", "scheduler", "integrations")
@@ -99,6 +100,9 @@ POSITIONAL = {
     ("dispatching.py", "observe"),
     ("services.py", "terms_of"),
     ("services.py", "charge_of"),
+    ("services.py", "own_leg"),
+    ("services.py", "payable"),
+    ("services.py", "parts_of"),
 }
 """Small verbs on one thing, used beside their definition."""
 
@@ -203,6 +207,7 @@ MACHINES = [
     (notices.ItemState, notices.ItemAction, notices.ITEM_TRANSITIONS, {"noticed"}),
     (notices.ObjectionState, notices.ObjectionAction, notices.OBJECTION_TRANSITIONS, {"open"}),
     (claims.ClaimState, claims.ClaimAction, claims.TRANSITIONS, {"draft", "proposed"}),
+    (wallets.VoucherState, wallets.VoucherAction, wallets.TRANSITIONS, {"active"}),
     (settlements.BatchState, settlements.BatchAction, settlements.TRANSITIONS, {"draft"}),
 ]
 ENDS = {
@@ -213,7 +218,8 @@ ENDS = {
     "ApplicationState": {"issued", "paid", "withdrawn"},
     "OfferState": {"withdrawn"},
     "OrderState": {"completed", "cancelled", "declined", "lapsed"},
-    "PaymentState": {"confirmed"},
+    "PaymentState": {"confirmed", "cancelled"},
+    "VoucherState": {"expired", "recovered"},
     "VersionState": {"superseded"},
     "DryRunState": {"done", "failed"},
     "FlagState": set(),

@@ -1,6 +1,6 @@
 """Index of the vouchers app's tables, for Django only; nothing inside the app imports it."""
 
-from vouchers.charges.models import Charge
+from vouchers.charges.models import Charge, ChargePart, Refund
 from vouchers.claims.models import ClaimInvoice, ClaimLine, ClaimPart, PaymentRun, RedemptionClaim
 from vouchers.dryruns.models import DryRun, DryRunCase
 from vouchers.evidence.models import EvidenceFile
@@ -20,6 +20,7 @@ __all__ = [
     "Assignment",
     "Budget",
     "Charge",
+    "ChargePart",
     "ClaimInvoice",
     "ClaimLine",
     "ClaimPart",
@@ -41,6 +42,7 @@ __all__ = [
     "ProgrammeVersion",
     "Recusal",
     "RedemptionClaim",
+    "Refund",
     "Round",
     "RoundAward",
     "SettlementBatch",

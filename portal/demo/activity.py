@@ -72,6 +72,10 @@ class Story:
     vouchers: dict[str, Voucher] = field(default_factory=dict)
     serial: int = 0
 
+    def paying(self, firm: str) -> list[Voucher]:
+        """Return what a firm pays with: its voucher, if it has one."""
+        return [self.vouchers[firm]] if firm in self.vouchers else []
+
     def key(self) -> str:
         self.serial += 1
         return f"demo-{self.serial:08d}"
@@ -170,7 +174,7 @@ def _one(story: Story, resource: Resource, keeper: Actor, firm: str, period: Per
             resource=resource,
             period=period,
             title=story.dice.choice(TITLES),
-            voucher=story.vouchers.get(firm),
+            vouchers=story.paying(firm),
         ),
         now=asked,
         key=story.key(),
@@ -235,7 +239,7 @@ def submit_jobs(story: Story) -> None:
                     time_limit_s=1800,
                     script=TRAINING.format(steps=steps, pause=pause),
                 ),
-                voucher=story.vouchers.get(firm),
+                vouchers=story.paying(firm),
             ),
             now=story.now,
             key=story.key(),

@@ -21,6 +21,7 @@ class Permission(StrEnum):
     AUDIT_READ = "audit:read"
     BOOKING_DECIDE = "booking:decide"
     BOOKING_REQUEST = "booking:request"
+    CHARGE_REFUND = "charge:refund"
     CLAIM_APPROVE = "claim:approve"
     CLAIM_AUDIT = "claim:audit"
     CLAIM_CHECK = "claim:check"
@@ -46,7 +47,10 @@ class Permission(StrEnum):
     SETTLEMENT_DRAFT = "settlement:draft"
     SETTLEMENT_PAY = "settlement:pay"
     SETTLEMENT_READ_OWN = "settlement:read_own"
+    VOUCHER_CHECK = "voucher:check"
+    VOUCHER_FREEZE = "voucher:freeze"
     VOUCHER_READ_OWN = "voucher:read_own"
+    VOUCHER_REGISTER = "voucher:register"
 
 
 @dataclass(frozen=True, slots=True)

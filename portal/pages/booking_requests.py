@@ -27,10 +27,9 @@ from scheduler.bookings import access, queries, services
 from scheduler.bookings.models import Booking
 from scheduler.resources import access as resources
 from scheduler.resources import queries as rates
-from scheduler.resources.rules import NoRate, Price
+from scheduler.resources.rules import NoRate, Price, ServiceClass
 from vouchers.charges import services as charges
 from vouchers.charges.rules import Split
-from vouchers.wallets import access as vouchers
 
 __all__ = ["arrived", "instrument_book", "instrument_quote", "signing_in_first"]
 
@@ -109,7 +108,7 @@ class Desk:
         """Return the form filled in from the address, paying with the first voucher that can pay its share."""
         query = self.request.GET
         values = slots.propose(query, resource=self.resource, free=self.free)
-        form = self.form({**values, "voucher": query.get("voucher", "")})
+        form = self.form({**values, "voucher": query.get("voucher", ""), "more": query.getlist("more")})
         if "voucher" in query or not form.timed or not self.purses:
             return form
         try:
@@ -130,13 +129,9 @@ class Desk:
             raise NoRate(field="instrument")
         return rates.priced(rate, duration_s=int(period.duration.total_seconds()))
 
-    def voucher(self, form: slots.BookingForm) -> Any | None:
-        """Return the chosen voucher, None to pay all oneself. Raises NotFound at the field for a foreign one."""
-        number = form.cleaned_data.get("voucher") or ""
-        if not number:
-            return None
-        known = {purse.voucher.number: purse.voucher for purse in self.purses}
-        return known.get(number) or vouchers.get_voucher(self.actor, number)
+    def vouchers(self, form: slots.BookingForm) -> list[Any]:
+        """Return the chosen vouchers, none to pay all oneself. Raises NotFound at the field for a foreign one."""
+        return purses.chosen(self.actor, self.purses, form.cleaned_data)
 
     def wanted(self, form: slots.BookingForm) -> services.Wanted:
         """Return what a valid form asks for. Raises LocalTimeMissing, BadPeriod, NotFound."""
@@ -144,13 +139,20 @@ class Desk:
             resource=self.resource,
             period=form.period(),
             title=form.cleaned_data["title"],
-            voucher=self.voucher(form),
+            vouchers=self.vouchers(form),
         )
 
     def seen(self, wanted: services.Wanted) -> str:
         """Return what the form must have shown for this request. Raises NoRate."""
         price = self.price(wanted.period)
-        return Offer(price, charges.split_of(voucher=wanted.voucher, price=price.amount)).seen
+        plan = charges.plan(
+            vouchers=wanted.vouchers,
+            price=price.amount,
+            service=ServiceClass.INSTRUMENT_USE.value,
+            now=self.now,
+            ends_at=wanted.period.end,
+        )
+        return Offer(price, plan.split).seen
 
     def offer(self, form: slots.BookingForm) -> Offer:
         """Price what the form asks for and collect everything against it."""
@@ -163,9 +165,9 @@ class Desk:
         return made
 
     def _offer(self, form: slots.BookingForm) -> Offer:
-        period, voucher = form.period(), self.voucher(form)
+        period, vouchers = form.period(), self.vouchers(form)
         quote = queries.quote(
-            self.resource, period=period, voucher=voucher, organisation_id=self.actor.organisation_id, now=self.now
+            self.resource, period=period, vouchers=vouchers, organisation_id=self.actor.organisation_id, now=self.now
         )
         elsewhere: Sequence[Period] = ()
         if any(reason.field in {"starts_at", "ends_at"} for reason in quote.reasons):
@@ -173,16 +175,17 @@ class Desk:
         return Offer(
             price=quote.price,
             split=quote.split,
-            share=charges.terms_of(voucher).share if voucher else None,
+            share=charges.terms_of(vouchers[0]).share if len(vouchers) == 1 else None,
             reasons=[_told(reason) for reason in quote.reasons],
             alternatives=self.links(form, elsewhere),
         )
 
     def links(self, form: slots.BookingForm, periods: Sequence[Period]) -> list[Mapping[str, Any]]:
         """Return free periods as addresses of this form, paid the same way."""
-        voucher = form.cleaned_data.get("voucher") or ""
+        voucher, more = form.cleaned_data.get("voucher") or "", form.cleaned_data.get("more") or []
         return [
-            {"period": period, "url": slots.book_link(self.resource, period, voucher=voucher)} for period in periods
+            {"period": period, "url": slots.book_link(self.resource, period, voucher=voucher, more=more)}
+            for period in periods
         ]
 
     def show(

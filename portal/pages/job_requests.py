@@ -30,7 +30,6 @@ from scheduler.resources import queries as rates
 from scheduler.resources.models import Partition, Rate
 from scheduler.resources.rules import ServiceClass, Unit
 from vouchers.charges import services as charges
-from vouchers.wallets import access as vouchers
 
 __all__ = ["JobForm", "job_new", "job_quote"]
 
@@ -57,6 +56,7 @@ class JobForm(forms.Form):
     memory_mb = forms.IntegerField(label=_("内存"), help_text=_("整个作业的内存，不按卡计。"))
     time_limit_min = forms.IntegerField(label=_("时限"), help_text=_("到时限会被停止；提前结束只收实际用量。"))
     voucher = forms.CharField(label=_("付款方式"), required=False, widget=forms.Select)
+    more = purses.MoreVouchers()
     script = forms.Field(
         label=_("脚本"),
         required=False,
@@ -79,7 +79,11 @@ class JobForm(forms.Form):
         assert isinstance(field, forms.ChoiceField)
         field.choices = desk.options()
         own = gettext("全部自付")
-        self.fields["voucher"].widget.choices = [(p.voucher.number, p.label) for p in desk.purses] + [("", own)]
+        held = [(p.voucher.number, p.label) for p in desk.purses]
+        self.fields["voucher"].widget.choices = [*held, ("", own)]
+        further = self.fields["more"]
+        assert isinstance(further, purses.MoreVouchers)
+        further.offer(held)
 
     @property
     def sized(self) -> bool:
@@ -163,7 +167,9 @@ class Desk:
         return {**values, "voucher": query.get("voucher", self.first_that_pays(values))}
 
     def _again(self, job: Job) -> dict[str, Any]:
-        voucher = job.charge.voucher.number if job.charge and job.charge.voucher else ""
+        held = {purse.voucher.number for purse in self.purses}
+        paid = [part.voucher.number for part in job.charge.parts.all()] if job.charge else []
+        still = [number for number in paid if number in held]
         return {
             "partition": f"{job.partition.cluster.code}/{job.partition.name}",
             "title": job.title,
@@ -172,7 +178,8 @@ class Desk:
             "memory_mb": job.memory_mb,
             "time_limit_min": job.time_limit_s // 60,
             "script": job.script,
-            "voucher": voucher if voucher in {purse.voucher.number for purse in self.purses} else "",
+            "voucher": next(iter(still), ""),
+            "more": still[1:],
         }
 
     def first_that_pays(self, values: Mapping[str, Any]) -> str:
@@ -197,9 +204,7 @@ class Desk:
         """Return what a form asks for. Raises NotFound at the field for a foreign voucher."""
         values = form.cleaned_data
         partition = self.partitions[values["partition"]]
-        number = values.get("voucher") or ""
-        known = {purse.voucher.number: purse.voucher for purse in self.purses}
-        voucher = (known.get(number) or vouchers.get_voucher(self.actor, number)) if number else None
+        paying = purses.chosen(self.actor, self.purses, values)
         cpus = values["cpus"]
         ask = rules.Ask(
             cards=values["cards"],
@@ -208,7 +213,7 @@ class Desk:
             time_limit_s=values["time_limit_min"] * 60,
             script=values.get("script") or "",
         )
-        return services.Wanted(partition=partition, title=values.get("title") or "", ask=ask, voucher=voucher)
+        return services.Wanted(partition=partition, title=values.get("title") or "", ask=ask, vouchers=paying)
 
     def offer(self, form: JobForm, *, judge_script: bool = False) -> Offer:
         """Price what the form asks for and collect everything against it."""
@@ -224,14 +229,14 @@ class Desk:
 
     def _offer(self, form: JobForm, *, judge_script: bool) -> Offer:
         wanted = self.wanted(form)
-        quote = queries.quote(wanted.partition, ask=wanted.ask, voucher=wanted.voucher, now=self.now)
+        quote = queries.quote(wanted.partition, ask=wanted.ask, vouchers=wanted.vouchers, now=self.now)
         reasons = [explain_reason(reason) for reason in quote.reasons if judge_script or reason.field != "script"]
         return Offer(
             partition=wanted.partition,
             rate=self.rates.get(wanted.partition.pk),
             ask=wanted.ask,
             quote=quote,
-            share=charges.terms_of(wanted.voucher).share if wanted.voucher else None,
+            share=charges.terms_of(wanted.vouchers[0]).share if len(wanted.vouchers) == 1 else None,
             reasons=reasons,
         )
 
@@ -266,7 +271,7 @@ def is_open(partition: Partition) -> bool:
 
 def posted(request: HttpRequest) -> tuple[dict[str, Any], str]:
     """Return the form's values with an uploaded script in place of the typed one, and what is wrong with the file."""
-    data: dict[str, Any] = request.POST.dict()
+    data: dict[str, Any] = {**request.POST.dict(), "more": request.POST.getlist("more")}
     upload = request.FILES.get("script_file")
     if upload is None:
         return data, ""

@@ -91,7 +91,7 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
         "notice": _states(Notice.State, ok="closed", go="published", wait="draft"),
         "notice_item": _states(NoticeItem.State, ok="granted", go="noticed", wait="objected"),
         "objection": _states(Objection.State, ok="rejected", wait="open", bad="upheld"),
-        "voucher": _states(Voucher.State, ok="active"),
+        "voucher": _states(Voucher.State, ok="active", bad="frozen recovered"),
         "programme": _states(ProgrammeVersion.State, ok="published", wait="suspended"),
         "charge": _states(Charge.State, ok="captured", go="held"),
         "payment": _states(Payment.State, ok="confirmed", wait="due declared"),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from django import forms
 from django.db.models import Q
 from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.money import Money
@@ -19,7 +22,7 @@ from vouchers.ledger import queries as ledger
 from vouchers.wallets import access
 from vouchers.wallets.models import Voucher
 
-__all__ = ["Purse", "first_that_pays", "purses_of"]
+__all__ = ["MoreVouchers", "Purse", "chosen", "first_that_pays", "purses_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +60,38 @@ def first_that_pays(
 ) -> str:
     """Return the number of the first voucher (first to expire) that can pay its share of `price`, or ""."""
     for purse in purses:
-        terms = charges.terms_of(purse.voucher)
-        if not charge_rules.voucher_refusals(
-            price, terms=terms, available=purse.available, service=service.value, at=now
-        ):
+        lot = charge_rules.Lot(charges.terms_of(purse.voucher), purse.available)
+        if not charge_rules.voucher_refusals(price, lots=[lot], service=service.value, at=now):
             return purse.voucher.number
     return ""
+
+
+class MoreVouchers(forms.MultipleChoiceField):
+    """Further vouchers that pay the same bill, beside the one chosen first; hidden while there is only one."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            label=_("同时使用其他券"),
+            required=False,
+            widget=forms.CheckboxSelectMultiple,
+            help_text=_("先到期的先用，每张最多支付自己的比例；同一政策的券合计不超过其比例。"),
+        )
+
+    def offer(self, purses: Sequence[tuple[str, str]]) -> None:
+        """Offer the vouchers given as number and label."""
+        self.choices = purses
+        if len(purses) < 2:
+            self.widget = forms.MultipleHiddenInput()
+
+    def valid_value(self, value: str) -> bool:  # noqa: ARG002
+        """Take any number: whether it may pay is judged with all other reasons, not by the field."""
+        return True
+
+
+def chosen(actor: Actor, purses: Sequence[Purse], values: Mapping[str, Any]) -> list[Voucher]:
+    """Return the vouchers a form's `voucher` and `more` name, each once. Raises NotFound at the field for a foreign one."""
+    numbers = dict.fromkeys(number for number in [values.get("voucher") or "", *(values.get("more") or [])] if number)
+    known = {purse.voucher.number: purse.voucher for purse in purses}
+    if all(number in known for number in numbers):
+        return [known[number] for number in numbers]
+    return access.get_vouchers(actor, list(numbers))

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from portal.http import Explained
 from portal.kernel.period import Period
+from portal.pages.purses import MoreVouchers
 from scheduler.availability import rules as availability
 from scheduler.availability.models import OpeningHours
 from scheduler.resources.models import Resource
@@ -122,15 +123,21 @@ def slot_of(period: Period, zone: str) -> Slot:
     return Slot(start.date(), start.hour * 60 + start.minute, minutes, (last - start.date()).days)
 
 
-def book_link(resource: Resource, period: Period, *, voucher: str | None = None) -> str:
+def book_link(resource: Resource, period: Period, *, voucher: str | None = None, more: Sequence[str] = ()) -> str:
     """Return the address of the booking form, filled in for `period`. `voucher` "" means: pay all yourself."""
     slot = slot_of(period, resource.zone)
-    query: dict[str, str | int] = {"day": slot.day.isoformat(), "start": _wall(slot.start), "end": _wall(slot.end)}
+    query: dict[str, str | int | Sequence[str]] = {
+        "day": slot.day.isoformat(),
+        "start": _wall(slot.start),
+        "end": _wall(slot.end),
+    }
     if slot.ends_on:
         query["ends_on"] = slot.ends_on
     if voucher is not None:
         query["voucher"] = voucher
-    return f"{reverse('instrument_book', args=[resource.number])}?{urlencode(query)}"
+    if more:
+        query["more"] = more
+    return f"{reverse('instrument_book', args=[resource.number])}?{urlencode(query, doseq=True)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +191,7 @@ class BookingForm(forms.Form):
     ends_on = forms.IntegerField(label=_("结束日"), required=False, min_value=0, max_value=MAX_NIGHTS)
     end = ClockField(label=_("结束"), widget=forms.Select)
     voucher = forms.CharField(label=_("付款方式"), required=False, widget=forms.Select)
+    more = MoreVouchers()
 
     def __init__(
         self,
@@ -208,6 +216,9 @@ class BookingForm(forms.Form):
         widget = self.fields["voucher"].widget
         assert isinstance(widget, forms.Select)
         widget.choices = [*purses, ("", gettext("全部自付"))]
+        further = self.fields["more"]
+        assert isinstance(further, MoreVouchers)
+        further.offer(purses)
 
     def _offer(self, name: str, minutes: Sequence[int]) -> None:
         """Offer the grid's times, and the one already chosen even where the grid does not have it."""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
-from django.db.models import QuerySet, Sum
+from django.db.models import F, QuerySet, Sum
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -106,7 +106,9 @@ def purses_of(vouchers: Iterable[Voucher], *, now: datetime) -> list[Purse]:
 
 
 def _with_use(actor: Actor) -> QuerySet[Voucher]:
-    return access.vouchers_of(actor).annotate(used_fen=Coalesce(Sum("charges__voucher_captured_fen"), 0))
+    return access.vouchers_of(actor).annotate(
+        used_fen=Coalesce(Sum(F("parts__captured_fen") - F("parts__refunded_fen")), 0)
+    )
 
 
 @needs(Permission.VOUCHER_READ_OWN)
@@ -211,7 +213,7 @@ def voucher(request: HttpRequest, number: str) -> HttpResponse:
     statement = ledger.statement(
         account_id=purse.voucher.account_id, before=cursor, limit=EXPORT_LIMIT if wants_csv(request) else 50
     )
-    seen = charges.visible_to(actor).filter(voucher=purse.voucher)
+    seen = charges.visible_to(actor).filter(parts__voucher=purse.voucher)
     sources = {line.source_id for line in statement.lines if line.source_type == "charge"}
     bills = {charge.number: charge for charge in seen.filter(number__in=sources)}
     movements = _movements(statement.lines, bills)

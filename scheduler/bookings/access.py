@@ -9,6 +9,7 @@ from portal.kernel.errors import Forbidden, NotFound
 from scheduler.bookings.models import Booking
 
 RELATED = ("resource", "resource__owner", "organisation", "booked_by", "charge", "charge__voucher")
+PARTS = "charge__parts__voucher"
 
 
 def own_bookings(actor: Actor) -> QuerySet[Booking]:
@@ -20,7 +21,11 @@ def own_bookings(actor: Actor) -> QuerySet[Booking]:
 def served_bookings(actor: Actor) -> QuerySet[Booking]:
     """Return the bookings on the lab's instruments. Raises Forbidden without the permission."""
     actor.require(Permission.BOOKING_DECIDE)
-    return Booking.objects.filter(resource__owner_id=actor.organisation_id).select_related(*RELATED)
+    return (
+        Booking.objects.filter(resource__owner_id=actor.organisation_id)
+        .select_related(*RELATED)
+        .prefetch_related(PARTS)
+    )
 
 
 def visible_to(actor: Actor) -> QuerySet[Booking]:
@@ -30,7 +35,7 @@ def visible_to(actor: Actor) -> QuerySet[Booking]:
         seen |= Q(organisation_id=actor.organisation_id)
     if actor.may(Permission.BOOKING_DECIDE):
         seen |= Q(resource__owner_id=actor.organisation_id)
-    return Booking.objects.filter(seen).select_related(*RELATED)
+    return Booking.objects.filter(seen).select_related(*RELATED).prefetch_related(PARTS)
 
 
 def get_booking(actor: Actor, number: str) -> Booking:

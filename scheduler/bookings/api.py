@@ -11,7 +11,7 @@ from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from portal.http import explain_reason
-from portal.kernel.actors import Permission
+from portal.kernel.actors import Actor, Permission
 from portal.wire import (
     ActorRequest,
     Block,
@@ -44,10 +44,16 @@ router = Router(tags=["bookings"])
 
 
 class QuoteIn(PeriodIn):
-    """Time on an instrument, and the voucher to pay with; null pays everything oneself."""
+    """Time on an instrument, and the vouchers to pay with, `voucher` being short for one; none pays everything oneself."""
 
     instrument: Number
     voucher: Number | None = None
+    vouchers: Annotated[list[Number], Field(max_length=10)] = []
+
+    def paying(self, actor: Actor) -> list[Any]:
+        """Return the vouchers to pay with. Raises NotFound."""
+        numbers = [*([self.voucher] if self.voucher else []), *self.vouchers]
+        return wallet.get_vouchers(actor, numbers)
 
 
 class BookingIn(QuoteIn):
@@ -170,7 +176,7 @@ def quote(request: ActorRequest, payload: QuoteIn) -> dict[str, Any]:
     found = queries.quote(
         resource,
         period=period,
-        voucher=wallet.get_voucher(actor, payload.voucher) if payload.voucher else None,
+        vouchers=payload.paying(actor),
         organisation_id=actor.organisation_id,
         now=now,
     )
@@ -199,7 +205,7 @@ def request_booking(request: ActorRequest, payload: BookingIn, key: IdempotencyK
         resource=resources.get_instrument(actor, payload.instrument),
         period=payload.value(),
         title=payload.title,
-        voucher=wallet.get_voucher(actor, payload.voucher) if payload.voucher else None,
+        vouchers=payload.paying(actor),
     )
     made = services.request_booking(actor=actor, wanted=wanted, now=timezone.now(), key=key_from(key))
     return Status(201, _again(request, made.number))

@@ -55,7 +55,7 @@ def limits_of(resource: Resource) -> rules.Limits:
 
 
 def quote(
-    resource: Resource, *, period: Period, voucher: Any | None, organisation_id: int | None, now: datetime
+    resource: Resource, *, period: Period, vouchers: Sequence[Any], organisation_id: int | None, now: datetime
 ) -> Quote:
     """Price `period` and collect every reason against it. Six queries. Raises NoRate.
 
@@ -90,10 +90,11 @@ def quote(
         raise resource_rules.NoRate(field="instrument")
     price = rates.priced(rate, duration_s=int(period.duration.total_seconds()))
     service = resource_rules.ServiceClass.INSTRUMENT_USE.value
-    reasons += charges.refusals(voucher=voucher, price=price.amount, service=service, now=now)
+    plan = charges.plan(vouchers=vouchers, price=price.amount, service=service, now=now, ends_at=period.end)
+    reasons += plan.reasons
     return Quote(
         price=price,
-        split=charges.split_of(voucher=voucher, price=price.amount),
+        split=plan.split,
         blocked=blocked,
         reasons=tuple(reasons),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,6 +25,7 @@ from scheduler.resources import rules as resource_rules
 from scheduler.resources import services as resources
 from scheduler.resources.models import Resource
 from scheduler.usage import services as usage
+from vouchers.charges import rules as charge_rules
 from vouchers.charges import services as charges
 
 _ = noop
@@ -44,13 +46,13 @@ class NoteMissing(Invalid):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked for: `period` in UTC, `title` for the lab's and the firm's eyes only, `voucher` to pay with."""
+    """What is asked for: `period` in UTC, `title` for the lab's and the firm's eyes only, `vouchers` to pay with."""
 
     resource: Resource
     period: Period
     title: str
-    voucher: Any | None = None
-    """A ``vouchers.Voucher`` reached through its access module, or None."""
+    vouchers: Sequence[Any] = ()
+    """Each a ``vouchers.Voucher`` reached through its access module; none: all is paid oneself."""
 
 
 def _refused(reasons: list[Reason], *, wanted: Wanted, now: datetime) -> Refused:
@@ -74,7 +76,7 @@ def request_booking(*, actor: Actor, wanted: Wanted, now: datetime, key: str) ->
             "resource": wanted.resource.number,
             "period": [wanted.period.start.isoformat(), wanted.period.end.isoformat()],
             "title": title,
-            "voucher": wanted.voucher.number if wanted.voucher else None,
+            "voucher": charge_rules.means(wanted.vouchers),
         }
     )
     resources.lock(resource_ids=[wanted.resource.pk])
@@ -82,7 +84,7 @@ def request_booking(*, actor: Actor, wanted: Wanted, now: datetime, key: str) ->
         idempotency.check_replay(stored=existing.fingerprint, asked=print_)
         return existing
     quote = queries.quote(
-        wanted.resource, period=wanted.period, voucher=wanted.voucher, organisation_id=actor.acting_for, now=now
+        wanted.resource, period=wanted.period, vouchers=wanted.vouchers, organisation_id=actor.acting_for, now=now
     )
     if quote.reasons:
         raise _refused(list(quote.reasons), wanted=wanted, now=now)
@@ -95,8 +97,9 @@ def request_booking(*, actor: Actor, wanted: Wanted, now: datetime, key: str) ->
             provider_id=wanted.resource.owner_id,
             price=quote.price.amount,
             quote=quote.price.as_json(),
+            ends_at=wanted.period.end,
         ),
-        voucher=wanted.voucher,
+        vouchers=wanted.vouchers,
         actor=actor,
         now=now,
     )

@@ -13,17 +13,19 @@ from scheduler.jobs.models import Job
 from scheduler.resources.models import Cluster
 
 RELATED = ("partition", "partition__cluster", "partition__cluster__owner", "organisation", "submitted_by")
+PARTS = "charge__parts__voucher"
 
 
 def visible_to(actor: Actor) -> QuerySet[Job]:
     """Return the jobs of the actor's organisation. Raises Forbidden without the permission."""
     actor.require(Permission.JOB_SUBMIT)
-    return Job.objects.filter(organisation_id=actor.acting_for).select_related(*RELATED, "charge", "charge__voucher")
+    own = Job.objects.filter(organisation_id=actor.acting_for)
+    return own.select_related(*RELATED, "charge", "charge__voucher")
 
 
 def get_job(actor: Actor, number: str) -> Job:
     """Return a job of the actor's organisation. Raises NotFound, Forbidden."""
-    job = visible_to(actor).filter(number=number).first()
+    job = visible_to(actor).filter(number=number).prefetch_related(PARTS).first()
     if job is None:
         raise NotFound
     return job

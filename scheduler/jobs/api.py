@@ -12,7 +12,7 @@ from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from portal.http import explain_reason
-from portal.kernel.actors import Permission
+from portal.kernel.actors import Actor, Permission
 from portal.wire import (
     ActorRequest,
     Cursor,
@@ -46,7 +46,7 @@ Count = Annotated[Whole, Field(ge=0, le=10**7)]
 
 
 class JobQuoteIn(StrictIn):
-    """What a job asks for. `time_limit_s` is whole minutes; `voucher` null pays everything oneself."""
+    """What a job asks for. `time_limit_s` is whole minutes; `vouchers` pay, `voucher` being short for one; none pays everything oneself."""
 
     cluster: Number
     partition: Number
@@ -56,6 +56,12 @@ class JobQuoteIn(StrictIn):
     time_limit_s: Annotated[Whole, Field(ge=0, le=10**8)]
     script: Annotated[Text, Field(max_length=MAX_SCRIPT_BYTES)]
     voucher: Number | None = None
+    vouchers: Annotated[list[Number], Field(max_length=10)] = []
+
+    def paying(self, actor: Actor) -> list[Any]:
+        """Return the vouchers to pay with. Raises NotFound."""
+        numbers = [*([self.voucher] if self.voucher else []), *self.vouchers]
+        return wallet.get_vouchers(actor, numbers)
 
     def ask(self) -> Ask:
         return Ask(
@@ -175,7 +181,7 @@ def quote(request: ActorRequest, payload: JobQuoteIn) -> dict[str, Any]:
     found = queries.quote(
         resources.get_partition(payload.cluster, payload.partition),
         ask=payload.ask(),
-        voucher=wallet.get_voucher(actor, payload.voucher) if payload.voucher else None,
+        vouchers=payload.paying(actor),
         now=timezone.now(),
     )
     return {
@@ -197,7 +203,7 @@ def submit(request: ActorRequest, payload: JobIn, key: IdempotencyKey) -> Status
         partition=resources.get_partition(payload.cluster, payload.partition),
         title=payload.title,
         ask=payload.ask(),
-        voucher=wallet.get_voucher(actor, payload.voucher) if payload.voucher else None,
+        vouchers=payload.paying(actor),
     )
     job = services.submit(
         actor=actor, wanted=wanted, now=timezone.now(), key=key_from(key), dispatch=tasks.hint(tasks.dispatch)
@@ -208,7 +214,7 @@ def submit(request: ActorRequest, payload: JobIn, key: IdempotencyKey) -> Status
 @router.get("", response={200: PageOut[JobOut], **problems()})
 def list_jobs(request: ActorRequest, wanted: Query[JobFilter]) -> dict[str, Any]:
     """List the caller's jobs, without their scripts."""
-    rows, now = access.visible_to(request.actor).defer("script"), timezone.now()
+    rows, now = access.visible_to(request.actor).prefetch_related(access.PARTS).defer("script"), timezone.now()
     if wanted.state is not None:
         rows = rows.filter(state=wanted.state.value)
     return paged(rows, wanted, lambda job: _shown(request, job, now))

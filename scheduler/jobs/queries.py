@@ -57,10 +57,10 @@ def limits_of(partition: Partition) -> rules.PartitionLimits:
     )
 
 
-def quote(partition: Partition, *, ask: rules.Ask, voucher: Any | None, now: datetime) -> Quote:
+def quote(partition: Partition, *, ask: rules.Ask, vouchers: Sequence[Any], now: datetime) -> Quote:
     """Price the whole time limit and collect every reason against the job. Raises NoRate.
 
-    Where the voucher is too small, the reason says the longest time limit it can carry.
+    Where a single voucher is too small, the reason says the longest time limit it can carry.
     """
     rate = rates.rate_of_partition(partition.pk, at=now)
     if rate is None:
@@ -68,9 +68,10 @@ def quote(partition: Partition, *, ask: rules.Ask, voucher: Any | None, now: dat
     count = ask.cards if rate.unit == resource_rules.Unit.CARD_HOUR.value else ask.cpus
     price = rates.priced(rate, duration_s=max(ask.time_limit_s, 0), count=max(count, 0))
     reasons = list(rules.refusals(ask, limits_of(partition)))
-    longest = _longest_minutes(voucher, rate.amount_fen, count) if voucher is not None else None
+    longest = _longest_minutes(vouchers[0], rate.amount_fen, count) if len(vouchers) == 1 else None
     service = resource_rules.ServiceClass.COMPUTE.value
-    for reason in charges.refusals(voucher=voucher, price=price.amount, service=service, now=now):
+    plan = charges.plan(vouchers=vouchers, price=price.amount, service=service, now=now)
+    for reason in plan.reasons:
         if longest and reason.code == "voucher.too_small":
             reason = Reason(  # noqa: PLW2901  the same reason with a better remedy
                 reason.code,
@@ -80,8 +81,7 @@ def quote(partition: Partition, *, ask: rules.Ask, voucher: Any | None, now: dat
                 params={**reason.params, "minutes": longest},
             )
         reasons.append(reason)
-    split = charges.split_of(voucher=voucher, price=price.amount)
-    return Quote(price=price, split=split, reasons=tuple(reasons), longest_minutes=longest)
+    return Quote(price=price, split=plan.split, reasons=tuple(reasons), longest_minutes=longest)
 
 
 def _longest_minutes(voucher: Any, unit_price_fen: int, count: int) -> int | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,6 +27,7 @@ from scheduler.jobs.models import Job
 from scheduler.resources import rules as resource_rules
 from scheduler.resources.models import Partition
 from scheduler.usage import services as usage
+from vouchers.charges import rules as charge_rules
 from vouchers.charges import services as charges
 
 _ = noop
@@ -41,12 +42,12 @@ class TitleMissing(Invalid):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked for; `voucher` is a ``vouchers.Voucher`` reached through its access module, or None."""
+    """What is asked for; `vouchers` are ``vouchers.Voucher`` reached through their access module."""
 
     partition: Partition
     title: str
     ask: rules.Ask
-    voucher: Any | None = None
+    vouchers: Sequence[Any] = ()
 
 
 def new_marker() -> str:
@@ -72,13 +73,13 @@ def submit(*, actor: Actor, wanted: Wanted, now: datetime, key: str, dispatch: C
             "title": title,
             "script": script,
             "ask": [ask.cards, ask.cpus, ask.memory_mb, ask.time_limit_s],
-            "voucher": wanted.voucher.number if wanted.voucher else None,
+            "voucher": charge_rules.means(wanted.vouchers),
         }
     )
     if existing := Job.objects.filter(organisation_id=actor.acting_for, key=key).first():
         idempotency.check_replay(stored=existing.fingerprint, asked=print_)
         return existing
-    quote = queries.quote(wanted.partition, ask=ask, voucher=wanted.voucher, now=now)
+    quote = queries.quote(wanted.partition, ask=ask, vouchers=wanted.vouchers, now=now)
     if quote.reasons:
         raise Refused(quote.reasons)
     job, created = _enter(actor=actor, wanted=wanted, script=script, key=key, fingerprint=print_, now=now)
@@ -94,7 +95,7 @@ def submit(*, actor: Actor, wanted: Wanted, now: datetime, key: str, dispatch: C
             price=quote.price.amount,
             quote=quote.price.as_json(),
         ),
-        voucher=wanted.voucher,
+        vouchers=wanted.vouchers,
         actor=actor,
         now=now,
     )

@@ -63,7 +63,7 @@ def test_a_job_runs_once_and_is_charged_for_what_it_used(w, placed):
             partition=placed,
             title="真实集群上的三步",
             ask=rules.Ask(cards=1, cpus=1, memory_mb=200, time_limit_s=120, script=SCRIPT),
-            voucher=voucher,
+            vouchers=[voucher],
         ),
         now=now,
         key=make.key(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pgtrigger
+from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
@@ -12,7 +14,8 @@ from vouchers.charges import rules
 class Charge(models.Model):
     """The money side of one booking or job. Held parts always add up to the held price, captured ones to the actual.
 
-    `subject` is ``booking:<number>`` or ``job:<number>``; `service` a service class such as ``compute``.
+    `subject` is ``booking:<number>`` or ``job:<number>``; `service` a service class such as ``compute``. `voucher` is the
+    first that pays, `voucher_*_fen` the sums over `parts`: one part a voucher.
     """
 
     class State(models.TextChoices):
@@ -35,9 +38,12 @@ class Charge(models.Model):
     actual_fen = models.BigIntegerField(null=True, blank=True)
     voucher_captured_fen = models.BigIntegerField(default=0)
     own_captured_fen = models.BigIntegerField(default=0)
+    voucher_refunded_fen = models.BigIntegerField(default=0)
+    own_refunded_fen = models.BigIntegerField(default=0)
+    voucher_owed_fen = models.BigIntegerField(default=0)
+    """What of the refunded voucher share the provider owes back, since a settlement batch held it already."""
     waived_fen = models.BigIntegerField(default=0)
     """Measured use above the held price: never charged, shown to the provider."""
-    voucher_hold_id = models.BigIntegerField(null=True, blank=True)
     own_hold_id = models.BigIntegerField(null=True, blank=True)
     quote = models.JSONField(default=dict)
     """The frozen price: unit, unit price, quantity, share, rate id."""
@@ -70,12 +76,118 @@ class Charge(models.Model):
                 & Q(voucher_captured_fen__gte=0)
                 & Q(own_captured_fen__gte=0),
             ),
+            models.CheckConstraint(
+                name="charge_refunds_within_capture",
+                condition=Q(voucher_refunded_fen__lte=F("voucher_captured_fen"))
+                & Q(own_refunded_fen__lte=F("own_captured_fen"))
+                & Q(voucher_owed_fen__lte=F("voucher_refunded_fen"))
+                & Q(voucher_refunded_fen__gte=0)
+                & Q(own_refunded_fen__gte=0)
+                & Q(voucher_owed_fen__gte=0),
+            ),
         ]
         indexes = [
             models.Index(fields=["payer", "-id"], name="charge_of_payer"),
             models.Index(fields=["provider", "state", "id"], name="charge_of_provider"),
             models.Index(fields=["voucher", "-id"], name="charge_of_voucher"),
         ]
+
+    def __str__(self) -> str:
+        return self.number
+
+    @property
+    def refunded_fen(self) -> int:
+        return self.voucher_refunded_fen + self.own_refunded_fen
+
+    @property
+    def voucher_payable_fen(self) -> int:
+        """What the programmes owe for it; what the provider owes back in turn is netted in a batch, not left out."""
+        return self.voucher_captured_fen - self.voucher_refunded_fen + self.voucher_owed_fen
+
+    @property
+    def own_payable_fen(self) -> int:
+        return self.own_captured_fen - self.own_refunded_fen
+
+    @property
+    def refundable_fen(self) -> int:
+        return (self.actual_fen or 0) - self.refunded_fen
+
+
+class ChargePart(models.Model):
+    """What one voucher pays of one charge, in the order they burn. Share and hold are frozen when the price is held.
+
+    Refunds go back to the voucher that paid; `owed_fen` of them the provider owes, since a batch held the part already.
+    """
+
+    charge = models.ForeignKey(Charge, on_delete=models.PROTECT, related_name="parts")
+    voucher = models.ForeignKey("vouchers.Voucher", on_delete=models.PROTECT, related_name="parts")
+    share_num = models.PositiveIntegerField()
+    share_den = models.PositiveIntegerField()
+    held_fen = models.BigIntegerField()
+    captured_fen = models.BigIntegerField(default=0)
+    refunded_fen = models.BigIntegerField(default=0)
+    owed_fen = models.BigIntegerField(default=0)
+    hold_id = models.BigIntegerField(null=True, blank=True, unique=True)
+
+    class Meta:
+        db_table = "charge_part"
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(name="charge_part_once", fields=["charge", "voucher"]),
+            models.CheckConstraint(
+                name="charge_part_within_hold",
+                condition=Q(owed_fen__gte=0)
+                & Q(refunded_fen__gte=F("owed_fen"))
+                & Q(captured_fen__gte=F("refunded_fen"))
+                & Q(held_fen__gte=F("captured_fen")),
+            ),
+            models.CheckConstraint(
+                name="charge_part_share",
+                condition=Q(share_num__gt=0) & Q(share_den__gt=0) & Q(share_num__lte=F("share_den")),
+            ),
+        ]
+        indexes = [models.Index(fields=["voucher", "-id"], name="charge_part_of_voucher")]
+
+    def __str__(self) -> str:
+        return f"{self.charge} {self.voucher}"
+
+    @property
+    def payable_fen(self) -> int:
+        """What a settlement batch pays of this part: captured, less what was given back out of the payable."""
+        return self.captured_fen - self.refunded_fen + self.owed_fen
+
+
+class Refund(models.Model):
+    """One amount given back of a captured charge, and whom it went to. Never changed."""
+
+    number = models.CharField(max_length=24, unique=True)
+    charge = models.ForeignKey(Charge, on_delete=models.PROTECT, related_name="refunds")
+    amount_fen = models.BigIntegerField()
+    voucher_fen = models.BigIntegerField()
+    own_fen = models.BigIntegerField()
+    lapsed_fen = models.BigIntegerField(default=0)
+    """The part of `voucher_fen` that went to vouchers already over: back to the programme, not to the holder."""
+    reason = models.CharField(max_length=200)
+    key = models.CharField(max_length=80)
+    fingerprint = models.CharField(max_length=64)
+    refunded_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    refunded_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "charge_refund"
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(name="charge_refund_key_once", fields=["charge", "key"]),
+            models.CheckConstraint(
+                name="charge_refund_adds_up",
+                condition=Q(amount_fen__gt=0)
+                & Q(amount_fen=F("voucher_fen") + F("own_fen"))
+                & Q(voucher_fen__gte=F("lapsed_fen"))
+                & Q(lapsed_fen__gte=0)
+                & Q(own_fen__gte=0),
+            ),
+        ]
+        triggers = [pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete)]
 
     def __str__(self) -> str:
         return self.number

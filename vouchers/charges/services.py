@@ -1,8 +1,8 @@
-"""Hold, capture and release the money of a booking or a job; the only writer of charges."""
+"""Hold, capture and release the money of a booking or a job; with ``refunding`` the only writer of charges."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
@@ -12,23 +12,30 @@ from django.db import transaction
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor
-from portal.kernel.errors import Reason, Refused
+from portal.kernel.errors import Forbidden, Reason, Refused
 from portal.kernel.money import Money
 from portal.kernel.period import Period
 from portal.kernel.states import next_state
 from portal.numbers.services import next_number
 from vouchers.charges import rules
-from vouchers.charges.models import Charge
+from vouchers.charges.models import Charge, ChargePart
 from vouchers.ledger import queries as balances
 from vouchers.ledger import services as ledger
-from vouchers.ledger.rules import AccountKey, AccountKind, AccountRef, HoldOp, JournalKind, Outcome, Posting, ResolveOp
+from vouchers.ledger.rules import AccountKey, AccountKind, HoldOp, JournalKind, Outcome, Posting, ResolveOp
 from vouchers.payments import services as payments
+from vouchers.wallets import services as wallets
 from vouchers.wallets.models import Voucher
+from vouchers.wallets.rules import VoucherState
+
+__all__ = ["Bill", "Plan", "capture", "hold", "plan", "release", "terms_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """What is to be paid for: `subject` is ``booking:<number>`` or ``job:<number>``, `quote` the frozen price."""
+    """What is to be paid for: `subject` is ``booking:<number>`` or ``job:<number>``, `quote` the frozen price.
+
+    `ends_at` is when the service will be over, where that is known: a voucher's grace must reach to it.
+    """
 
     subject: str
     service: str
@@ -36,98 +43,156 @@ class Bill:
     provider_id: int
     price: Money
     quote: Mapping[str, Any]
+    ends_at: datetime | None = None
 
 
-def terms_of(voucher: Voucher) -> rules.Terms:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Who would pay which part of a price, and every ground against it."""
+
+    split: rules.Split
+    reasons: Sequence[Reason]
+
+
+def terms_of(voucher: Voucher, *, used_once: bool = False) -> rules.Terms:
     """Return what a voucher may pay."""
     return rules.Terms(
+        number=voucher.number,
+        programme=voucher.programme_code,
         share=Fraction(voucher.share_num, voucher.share_den),
         valid=Period(voucher.valid_from, voucher.valid_until),
         services=frozenset(voucher.services),
+        is_active=voucher.state == VoucherState.ACTIVE.value,
+        is_exclusive=voucher.exclusive,
+        used_once=used_once,
+        grace=voucher.grace_until if voucher.grace_until > voucher.valid_until else None,
     )
 
 
-def refusals(*, voucher: Voucher | None, price: Money, service: str, now: datetime) -> list[Reason]:
-    """Return every ground on which `voucher` cannot pay its share; a look, not a promise: `hold` decides."""
-    if voucher is None:
+def lots_of(*, vouchers: Sequence[Voucher]) -> list[rules.Lot]:
+    """Return vouchers as lots with their balances. One query, and one more where a voucher is for one use only."""
+    if not vouchers:
         return []
-    available = Money(balances.balances(account_ids=[voucher.account_id])[voucher.account_id].available_fen)
-    return rules.voucher_refusals(price, terms=terms_of(voucher), available=available, service=service, at=now)
+    left = balances.balances(account_ids=[voucher.account_id for voucher in vouchers])
+    once = [voucher.pk for voucher in vouchers if not voucher.multi_use]
+    used = ChargePart.objects.filter(voucher__in=once).exclude(charge__state=rules.ChargeState.RELEASED.value)
+    used_once = set(used.values_list("voucher_id", flat=True)) if once else set()
+    return [
+        rules.Lot(terms_of(voucher, used_once=voucher.pk in used_once), Money(left[voucher.account_id].available_fen))
+        for voucher in vouchers
+    ]
 
 
-def split_of(*, voucher: Voucher | None, price: Money) -> rules.Split:
-    """Return who pays which part of `price`."""
-    return rules.split(price, share=terms_of(voucher).share if voucher else Fraction(0))
+def plan(
+    *, vouchers: Sequence[Voucher], price: Money, service: str, now: datetime, ends_at: datetime | None = None
+) -> Plan:
+    """Say who would pay which part of `price`; a look, not a promise: `hold` decides."""
+    lots = lots_of(vouchers=vouchers)
+    return Plan(
+        rules.split(price, lots=lots),
+        rules.voucher_refusals(price, lots=lots, service=service, at=now, ends_at=ends_at),
+    )
 
 
-def _legs(charge: Charge) -> dict[str, tuple[AccountRef, AccountKey]]:
-    provider = f"organisation:{charge.provider_id}"
-    legs: dict[str, tuple[AccountRef, AccountKey]] = {
-        "own": (
-            AccountKey(AccountKind.CASH_DUE, f"charge:{charge.number}"),
-            AccountKey(AccountKind.CASH_PROVIDER_PAYABLE, provider),
-        )
-    }
-    if charge.voucher is not None:
-        programme, year = charge.voucher.programme_code, charge.voucher.fiscal_year
-        legs["voucher"] = (
-            charge.voucher.account_id,
-            AccountKey(AccountKind.PROVIDER_PAYABLE, provider, programme, year),
-        )
-    return legs
+def own_leg(charge: Charge) -> tuple[AccountKey, AccountKey]:
+    """Return the accounts of a charge's own share: the payer's commitment, and what the provider is owed of it."""
+    return (
+        AccountKey(AccountKind.CASH_DUE, f"charge:{charge.number}"),
+        AccountKey(AccountKind.CASH_PROVIDER_PAYABLE, f"organisation:{charge.provider_id}"),
+    )
+
+
+def payable(charge: Charge, voucher: Voucher) -> AccountKey:
+    """Return the account of what the provider is owed out of a voucher's programme and year."""
+    return AccountKey(
+        AccountKind.PROVIDER_PAYABLE,
+        f"organisation:{charge.provider_id}",
+        voucher.programme_code,
+        voucher.fiscal_year,
+    )
 
 
 @transaction.atomic
-def hold(*, bill: Bill, voucher: Voucher | None, actor: Actor, now: datetime) -> Charge:
-    """Set the whole price aside: the voucher's share on the voucher, the rest as the payer's commitment.
+def hold(*, bill: Bill, vouchers: Sequence[Voucher], actor: Actor, now: datetime) -> Charge:
+    """Set the whole price aside: each voucher's part on the voucher, the rest as the payer's commitment.
 
-    Raises Refused when the voucher cannot pay its share; the database refuses an overdraft even in a race
-    (InsufficientFunds). One charge per subject.
+    Vouchers burn in one order, the first to end first (`rules.split`). Locks them, so that a freeze waits or wins. Raises
+    Refused when they cannot pay their shares, Forbidden for a foreign one; the database refuses an overdraft even in a
+    race (InsufficientFunds). One charge per subject.
     """
-    if reasons := refusals(voucher=voucher, price=bill.price, service=bill.service, now=now):
-        raise Refused(reasons)
-    parts = split_of(voucher=voucher, price=bill.price)
+    locked = wallets.lock(voucher_ids=[voucher.pk for voucher in vouchers])
+    if any(voucher.holder_id != bill.payer_id for voucher in locked):
+        raise Forbidden
+    planned = plan(vouchers=locked, price=bill.price, service=bill.service, now=now, ends_at=bill.ends_at)
+    if planned.reasons:
+        raise Refused(planned.reasons)
+    known = {voucher.number: voucher for voucher in locked}
+    split = planned.split
     charge = Charge(
         number=next_number(prefix="C", now=now),
         subject=bill.subject,
         service=bill.service,
         payer_id=bill.payer_id,
         provider_id=bill.provider_id,
-        voucher=voucher,
+        voucher=known[split.parts[0].number] if split.parts else None,
         price_fen=bill.price.fen,
-        voucher_held_fen=parts.voucher.fen,
-        own_held_fen=parts.own.fen,
+        voucher_held_fen=split.voucher.fen,
+        own_held_fen=split.own.fen,
         quote=dict(bill.quote),
         created_at=now,
     )
-    legs = _legs(charge)
-    held = [(name, amount) for name, amount in (("voucher", parts.voucher.fen), ("own", parts.own.fen)) if amount]
-    if held:
-        result = ledger.post(
-            posting=Posting(
-                kind=JournalKind.HOLD,
-                key=f"charge:{charge.number}/hold",
-                operations=[HoldOp(*legs[name], amount) for name, amount in held],
-                actor=actor.signature,
-                source_type="charge",
-                source_id=charge.number,
-            )
-        )
-        for (name, _amount), hold_id in zip(held, result.hold_ids, strict=True):
-            setattr(charge, f"{name}_hold_id", hold_id)
-    charge.save(force_insert=True)
+    _set_aside(charge, [(known[part.number], part.amount.fen) for part in split.parts], actor=actor)
     audit.record(
         action="charge.held",
         subject=bill.subject,
         actor=actor,
         now=now,
         organisations=[bill.payer_id, bill.provider_id],
-        data={"charge": charge.number, "voucher_fen": parts.voucher.fen, "own_fen": parts.own.fen},
+        data={
+            "charge": charge.number,
+            "voucher_fen": split.voucher.fen,
+            "own_fen": split.own.fen,
+            "parts": {part.number: part.amount.fen for part in split.parts},
+        },
     )
     return charge
 
 
-def _lock(charge_id: int) -> Charge:
+def _set_aside(charge: Charge, paying: Sequence[tuple[Voucher, int]], *, actor: Actor) -> None:
+    """Hold a new charge's money in one posting, and write it and its parts."""
+    operations = [HoldOp(voucher.account_id, payable(charge, voucher), fen) for voucher, fen in paying]
+    if charge.own_held_fen:
+        operations.append(HoldOp(*own_leg(charge), charge.own_held_fen))
+    hold_ids: tuple[int, ...] = ()
+    if operations:
+        hold_ids = ledger.post(
+            posting=Posting(
+                kind=JournalKind.HOLD,
+                key=f"charge:{charge.number}/hold",
+                operations=operations,
+                actor=actor.signature,
+                source_type="charge",
+                source_id=charge.number,
+            )
+        ).hold_ids
+    if charge.own_held_fen:
+        charge.own_hold_id = hold_ids[-1]
+    charge.save(force_insert=True)
+    ChargePart.objects.bulk_create(
+        ChargePart(
+            charge=charge,
+            voucher=voucher,
+            share_num=voucher.share_num,
+            share_den=voucher.share_den,
+            held_fen=fen,
+            hold_id=hold_id,
+        )
+        for (voucher, fen), hold_id in zip(paying, hold_ids, strict=False)
+    )
+
+
+def lock(charge_id: int) -> Charge:
+    """Return a charge under lock."""
     return (
         Charge.objects.select_for_update(no_key=True, of=("self",))
         .select_related("voucher")
@@ -136,24 +201,42 @@ def _lock(charge_id: int) -> Charge:
     )
 
 
+def parts_of(charge: Charge) -> list[ChargePart]:
+    """Return a charge's parts with their vouchers, in the order they burn."""
+    return list(charge.parts.select_related("voucher").order_by("pk"))
+
+
+def _resolve(hold_id: int, fen: int) -> ResolveOp:
+    return ResolveOp(hold_id, Outcome.CAPTURED, fen) if fen else ResolveOp(hold_id, Outcome.RELEASED)
+
+
+def _taken(due: Money, charge: Charge, parts: Sequence[ChargePart]) -> tuple[dict[str, int], int]:
+    """Return what each voucher and the payer give of an amount due, each at most what is held of it.
+
+    With several vouchers, rounding each down may leave the payer some fen above the hold; those are waived.
+    """
+    lots = [rules.Lot(terms_of(part.voucher), Money(part.held_fen)) for part in parts]
+    split = rules.split(due, lots=lots)
+    return {part.number: part.amount.fen for part in split.parts}, min(split.own.fen, charge.own_held_fen)
+
+
 @transaction.atomic
 def capture(*, charge_id: int, actual: Money, measured: Mapping[str, Any], actor: Actor, now: datetime) -> Charge:
     """Take the actual amount, at most what is held; release the rest; bill the payer's own share.
 
-    Use beyond the hold is waived and recorded: nobody ever pays more than was agreed. Raises InvalidTransition for a
-    charge already resolved.
+    Use beyond the hold is waived and recorded: nobody ever pays more than was agreed. What was ordered in time is taken
+    even when the voucher has ended or been frozen since. Raises InvalidTransition for a charge already resolved.
     """
-    charge = _lock(charge_id)
+    charge = lock(charge_id)
     charge.state = next_state(rules.TRANSITIONS, rules.ChargeState(charge.state), rules.ChargeAction.CAPTURE).value
-    due = min(actual, Money(charge.price_fen))
-    share = terms_of(charge.voucher).share if charge.voucher else Fraction(0)
-    parts = rules.split(due, share=share)
-    taken = {"voucher": parts.voucher.fen, "own": parts.own.fen}
-    operations = [
-        ResolveOp(hold_id, Outcome.CAPTURED, taken[name]) if taken[name] else ResolveOp(hold_id, Outcome.RELEASED)
-        for name, hold_id in (("voucher", charge.voucher_hold_id), ("own", charge.own_hold_id))
-        if hold_id is not None
-    ]
+    parts = parts_of(charge)
+    taken, own = _taken(min(actual, Money(charge.price_fen)), charge, parts)
+    due = sum(taken.values()) + own
+    for part in parts:
+        part.captured_fen = taken.get(part.voucher.number, 0)
+    operations = [_resolve(part.hold_id, part.captured_fen) for part in parts if part.hold_id is not None]
+    if charge.own_hold_id is not None:
+        operations.append(_resolve(charge.own_hold_id, own))
     if operations:
         ledger.post(
             posting=Posting(
@@ -165,14 +248,15 @@ def capture(*, charge_id: int, actual: Money, measured: Mapping[str, Any], actor
                 source_id=charge.number,
             )
         )
-    charge.actual_fen = due.fen
-    charge.voucher_captured_fen, charge.own_captured_fen = parts.voucher.fen, parts.own.fen
-    charge.waived_fen = (actual - due).fen
+    ChargePart.objects.bulk_update(parts, ["captured_fen"])
+    charge.actual_fen = due
+    charge.voucher_captured_fen, charge.own_captured_fen = due - own, own
+    charge.waived_fen = actual.fen - due
     charge.measured = dict(measured)
     charge.resolved_at = now
     charge.save()
-    if parts.own:
-        payments.request(charge_id=charge.pk, payer_id=charge.payer_id, amount=parts.own, now=now)
+    if own:
+        payments.request(charge_id=charge.pk, payer_id=charge.payer_id, amount=Money(own), now=now)
     audit.record(
         action="charge.captured",
         subject=charge.subject,
@@ -181,10 +265,11 @@ def capture(*, charge_id: int, actual: Money, measured: Mapping[str, Any], actor
         organisations=[charge.payer_id, charge.provider_id],
         data={
             "charge": charge.number,
-            "voucher_fen": parts.voucher.fen,
-            "own_fen": parts.own.fen,
-            "released_fen": charge.price_fen - due.fen,
+            "voucher_fen": due - own,
+            "own_fen": own,
+            "released_fen": charge.price_fen - due,
             "waived_fen": charge.waived_fen,
+            "parts": taken,
         },
     )
     return charge
@@ -193,13 +278,10 @@ def capture(*, charge_id: int, actual: Money, measured: Mapping[str, Any], actor
 @transaction.atomic
 def release(*, charge_id: int, reason: str, actor: Actor, now: datetime) -> Charge:
     """Give everything held back. Raises InvalidTransition for a charge already resolved."""
-    charge = _lock(charge_id)
+    charge = lock(charge_id)
     charge.state = next_state(rules.TRANSITIONS, rules.ChargeState(charge.state), rules.ChargeAction.RELEASE).value
-    operations = [
-        ResolveOp(hold_id, Outcome.RELEASED)
-        for hold_id in (charge.voucher_hold_id, charge.own_hold_id)
-        if hold_id is not None
-    ]
+    held = [part.hold_id for part in parts_of(charge)] + [charge.own_hold_id]
+    operations = [ResolveOp(hold_id, Outcome.RELEASED) for hold_id in held if hold_id is not None]
     if operations:
         ledger.post(
             posting=Posting(

@@ -11,6 +11,7 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import NotFound
 from portal.kernel.money import Money
 from portal.organisations import access as people
+from vouchers.charges import refunding
 from vouchers.claims import queries, rules
 from vouchers.claims.cases import lock, move, payable_of, record, release
 from vouchers.claims.models import ClaimPart, RedemptionClaim
@@ -229,12 +230,12 @@ def _give_back(claim: RedemptionClaim, fen: int, *, actor: Actor) -> None:
             break
         assert line.charge is not None
         assert line.voucher is not None
-        assert line.charge.voucher_hold_id is not None
         voucher = line.voucher
         money = (voucher.programme_code, voucher.fiscal_year)
         expired = AccountKey(AccountKind.EXPIRED, f"programme:{money[0]}/{money[1]}", *money)
         target = expired if voucher.state == VoucherState.EXPIRED.value else voucher.account_id
-        operations.append(TransferOp(payable_of(claim), target, part, line.charge.voucher_hold_id))
+        hold_id = refunding.cut(charge=line.charge, voucher=voucher, fen=part)
+        operations.append(TransferOp(payable_of(claim), target, part, hold_id))
         left -= part
     if not operations:
         return

@@ -115,7 +115,7 @@ def items_of(claim: RedemptionClaim) -> list[rules.Item]:
             base=Money(line.base_fen),
             invoice=line.invoice,
             day=line.day,
-            payable=Money(line.charge.voucher_captured_fen) if line.charge else None,
+            payable=Money(line.charge.voucher_payable_fen) if line.charge else None,
         )
         for line in claim.lines.select_related("charge").order_by("position")
     ]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
 from portal.kernel.actors import Actor
-from portal.numbers.services import next_number
+from portal.kernel.money import Money
 from vouchers.issuance import cases, queries, rules
 from vouchers.issuance.models import Application
 from vouchers.ledger import services as ledger
@@ -13,11 +13,8 @@ from vouchers.ledger.rules import AccountKind, JournalKind, Outcome, Posting, Re
 from vouchers.programmes.access import scheme_of
 from vouchers.programmes.decisions import Decision
 from vouchers.programmes.terms import RedeemMode
+from vouchers.wallets import services as wallets
 from vouchers.wallets.models import Voucher
-from vouchers.wallets.rules import valid_until
-
-DEFAULT_MONTHS = 12
-"""How long a voucher is valid when its programme does not say."""
 
 
 def conclude(application: Application, *, actor: Actor, now: datetime) -> None:
@@ -99,11 +96,9 @@ def signed_before(application: Application) -> str:
 def _voucher(application: Application, *, now: datetime) -> Voucher:
     version = application.version
     scheme = scheme_of(version)
-    share = queries.bill_share(scheme, Decision.from_json(application.decision))
-    months = scheme.terms.validity.length or DEFAULT_MONTHS
-    return Voucher.objects.create(
-        number=next_number(prefix="V", now=now),
-        application=application,
+    signed = application.request.get("contract", {}).get("signed", "")
+    grant = wallets.Grant(
+        application_id=application.pk,
         holder_id=application.organisation_id,
         account_id=ledger.account(
             kind=AccountKind.VOUCHER,
@@ -111,12 +106,11 @@ def _voucher(application: Application, *, now: datetime) -> Voucher:
             programme=version.programme.code,
             fiscal_year=version.fiscal_year,
         ),
-        programme_code=version.programme.code,
         fiscal_year=version.fiscal_year,
-        face_fen=application.amount_fen,
-        share_num=share.numerator,
-        share_den=share.denominator,
+        face=Money(application.amount_fen),
+        share=queries.bill_share(scheme, Decision.from_json(application.decision)),
         services=queries.services_of(scheme),
-        valid_from=now,
-        valid_until=valid_until(now, months=months),
+        scheme=scheme,
+        contract_signed=date.fromisoformat(signed) if signed else None,
     )
+    return wallets.issue(grant=grant, now=now)

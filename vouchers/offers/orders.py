@@ -133,7 +133,7 @@ def _hold(order: Order, quote: queries.Quote, vouchers: Sequence[Voucher], *, ac
                 "lines": order.wanted,
             },
         ),
-        voucher=vouchers[0] if vouchers else None,
+        vouchers=vouchers,
         actor=actor,
         now=now,
     )

@@ -11,7 +11,6 @@ from typing import Any
 from django.db.models import Count, Q, QuerySet, Sum
 
 from portal.kernel.errors import Reason, noop
-from portal.kernel.money import Money
 from vouchers.charges import prices
 from vouchers.charges import rules as charge_rules
 from vouchers.charges import services as charges
@@ -102,25 +101,14 @@ def terms_of(voucher: Voucher, purchase: rules.Purchase) -> rules.Terms:
     return rules.Terms(failed=frozenset(failed), related_forbidden=scheme.related_party_forbidden)
 
 
-def voucher_reasons(
-    offer: Offer, vouchers: Sequence[Voucher], *, price: Money, related: bool, now: datetime
-) -> list[Reason]:
-    """Return every ground on which the vouchers cannot pay for this: validity, service, balance, the programme's rules."""
-    reasons: list[Reason] = []
+def programme_reasons(offer: Offer, vouchers: Sequence[Voucher], *, related: bool) -> list[Reason]:
+    """Return every ground in the vouchers' programmes against this purchase."""
     purchase = purchase_of(offer, related=related)
-    if len(vouchers) > 1:
-        reasons.append(
-            Reason("order.one_voucher", _("每笔订单目前只能使用一张券。"), _("请只选一张券。"), field="vouchers")
-        )
-    for voucher in vouchers:
-        reasons += charges.refusals(voucher=voucher, price=price, service=offer.kind, now=now)
-        reasons += rules.programme_reasons(purchase, terms=terms_of(voucher, purchase), voucher=voucher.number)
-    return reasons
-
-
-def split_of(vouchers: Sequence[Voucher], *, price: Money) -> charge_rules.Split:
-    """Return who would pay which part of `price`."""
-    return charges.split_of(voucher=vouchers[0] if vouchers else None, price=price)
+    return [
+        reason
+        for voucher in vouchers
+        for reason in rules.programme_reasons(purchase, terms=terms_of(voucher, purchase), voucher=voucher.number)
+    ]
 
 
 def quote(
@@ -158,8 +146,10 @@ def quote(
         reasons.append(
             Reason("order.quantity", _("数量须在 0 到 10 亿之间，最多六位小数。"), _("请修改数量。"), field="items")
         )
-    reasons += voucher_reasons(offer, vouchers, price=priced.amount, related=related, now=now)
-    return Quote(price_list, priced, split_of(vouchers, price=priced.amount), tuple(reasons))
+    plan = charges.plan(vouchers=vouchers, price=priced.amount, service=offer.kind, now=now)
+    reasons += plan.reasons
+    reasons += programme_reasons(offer, vouchers, related=related)
+    return Quote(price_list, priced, plan.split, tuple(reasons))
 
 
 def used(order: Order) -> list[prices.Line]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from vouchers.payments import rules
@@ -17,11 +17,14 @@ class Payment(models.Model):
         DUE = rules.PaymentState.DUE.value, _("待付款")
         DECLARED = rules.PaymentState.DECLARED.value, _("待确认到账")
         CONFIRMED = rules.PaymentState.CONFIRMED.value, _("已到账")
+        CANCELLED = rules.PaymentState.CANCELLED.value, _("已取消")
 
     number = models.CharField(max_length=24, unique=True)
     charge = models.OneToOneField("vouchers.Charge", on_delete=models.PROTECT, related_name="payment")
     payer = models.ForeignKey("portal.Organisation", on_delete=models.PROTECT, related_name="+")
     amount_fen = models.BigIntegerField()
+    refunded_fen = models.BigIntegerField(default=0)
+    """What of money already paid is owed back to the payer."""
     reference = models.CharField(max_length=10, unique=True)
     state = models.CharField(max_length=12, choices=State, default=State.DUE)
     bank_reference = models.CharField(_("银行流水号"), max_length=60, blank=True)
@@ -41,6 +44,9 @@ class Payment(models.Model):
                 name="payment_state_known", condition=Q(state__in=[s.value for s in rules.PaymentState])
             ),
             models.CheckConstraint(name="payment_amount_positive", condition=Q(amount_fen__gt=0)),
+            models.CheckConstraint(
+                name="payment_refund_within", condition=Q(refunded_fen__gte=0) & Q(refunded_fen__lte=F("amount_fen"))
+            ),
             models.UniqueConstraint(
                 name="payment_bank_reference_once",
                 fields=["bank_reference"],

@@ -33,12 +33,15 @@ class PaymentState(StrEnum):
     DUE = "due"
     DECLARED = "declared"
     CONFIRMED = "confirmed"
+    CANCELLED = "cancelled"
+    """Refunded in full before anything was paid."""
 
 
 class PaymentAction(StrEnum):
     DECLARE = "declare"
     CONFIRM = "confirm"
     RETURN = "return"
+    CANCEL = "cancel"
 
 
 S, A = PaymentState, PaymentAction
@@ -47,6 +50,7 @@ TRANSITIONS: Final[Mapping[tuple[PaymentState, PaymentAction], PaymentState]] = 
     {
         (S.DUE, A.DECLARE): S.DECLARED,
         (S.DUE, A.CONFIRM): S.CONFIRMED,
+        (S.DUE, A.CANCEL): S.CANCELLED,
         (S.DECLARED, A.CONFIRM): S.CONFIRMED,
         (S.DECLARED, A.RETURN): S.DUE,
     }

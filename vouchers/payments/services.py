@@ -39,6 +39,25 @@ def request(*, charge_id: int, payer_id: int, amount: Money, now: datetime) -> P
     )
 
 
+@transaction.atomic
+def give_back(*, charge_id: int, amount: Money, actor: Actor, now: datetime) -> Payment:
+    """Lower what is still to be paid, or note what of money already paid is owed back; in the refund's transaction.
+
+    A payment lowered to nothing is cancelled. One the payer has declared stays as it is: the money may be on its way.
+    """
+    found = Payment.objects.get(charge_id=charge_id)
+    locked = _lock(found)
+    if locked.state != rules.PaymentState.DUE.value:
+        locked.refunded_fen += amount.fen
+    elif amount.fen < locked.amount_fen:
+        locked.amount_fen -= amount.fen
+    else:
+        locked.state = next_state(rules.TRANSITIONS, rules.PaymentState.DUE, rules.PaymentAction.CANCEL).value
+    locked.save(update_fields=["state", "amount_fen", "refunded_fen"])
+    _record(locked, action="payment.lowered", actor=actor, now=now)
+    return locked
+
+
 def _lock(payment: Payment) -> Payment:
     return (
         Payment.objects.select_for_update(no_key=True, of=("self",))

@@ -29,6 +29,10 @@ class Due:
     claim: RedemptionClaim | None = None
 
 
+VOUCHER_DUE = F("voucher_captured_fen") - F("voucher_refunded_fen") + F("voucher_owed_fen")
+OWN_DUE = F("own_captured_fen") - F("own_refunded_fen")
+
+
 def _unsettled(payee_id: int | None, leg: rules.Leg) -> QuerySet[Charge]:
     charges = Charge.objects.filter(state="captured")
     if payee_id is not None:
@@ -36,9 +40,9 @@ def _unsettled(payee_id: int | None, leg: rules.Leg) -> QuerySet[Charge]:
     settled = SettlementLine.objects.filter(leg=leg.value, active=True).values("charge_id")
     charges = charges.exclude(pk__in=settled)
     if leg is rules.Leg.VOUCHER:
-        on_claim = Charge.objects.filter(claims_needed("voucher__application__version")).values("pk")
-        return charges.filter(voucher_captured_fen__gt=0).exclude(pk__in=on_claim)
-    return charges.filter(own_captured_fen__gt=0, payment__state=PaymentState.CONFIRMED.value)
+        on_claim = Charge.objects.filter(claims_needed("parts__voucher__application__version")).values("pk")
+        return charges.annotate(due=VOUCHER_DUE).filter(due__gt=0).exclude(pk__in=on_claim)
+    return charges.annotate(due=OWN_DUE).filter(due__gt=0, payment__state=PaymentState.CONFIRMED.value)
 
 
 def due_to(payee_id: int, *, now: datetime) -> Sequence[Due]:
@@ -47,11 +51,11 @@ def due_to(payee_id: int, *, now: datetime) -> Sequence[Due]:
     Captured voucher shares that need no claim, own shares that have arrived, and approved claims whose run is open.
     """
     found = [
-        Due(rules.Leg.VOUCHER, charge.voucher_captured_fen, charge=charge)
+        Due(rules.Leg.VOUCHER, charge.voucher_payable_fen, charge=charge)
         for charge in _unsettled(payee_id, rules.Leg.VOUCHER).select_related("voucher", "payer").order_by("pk")
     ]
     found += [
-        Due(rules.Leg.OWN, charge.own_captured_fen, charge=charge)
+        Due(rules.Leg.OWN, charge.own_payable_fen, charge=charge)
         for charge in _unsettled(payee_id, rules.Leg.OWN).select_related("voucher", "payer").order_by("pk")
     ]
     found += [
@@ -63,8 +67,8 @@ def due_to(payee_id: int, *, now: datetime) -> Sequence[Due]:
 def due_by_payee(*, now: datetime) -> dict[int, int]:
     """Return the fen due to each payee now, in three queries."""
     totals: dict[int, int] = {}
-    for leg, column in ((rules.Leg.VOUCHER, "voucher_captured_fen"), (rules.Leg.OWN, "own_captured_fen")):
-        rows = _unsettled(None, leg).values("provider_id").annotate(total=Coalesce(Sum(F(column)), 0)).order_by()
+    for leg in (rules.Leg.VOUCHER, rules.Leg.OWN):
+        rows = _unsettled(None, leg).values("provider_id").annotate(total=Coalesce(Sum("due"), 0)).order_by()
         for row in rows:
             totals[row["provider_id"]] = totals.get(row["provider_id"], 0) + row["total"]
     claims = RedemptionClaim.objects.filter(state=ClaimState.PAYABLE.value, eligible_at__lte=now)

@@ -88,23 +88,34 @@ def _record(batch: SettlementBatch, *, action: str, actor: Actor, now: datetime,
 Leg = tuple[AccountKey, AccountKey, AccountKey]
 
 
-def _leg(line: SettlementLine, batch: SettlementBatch) -> Leg:
-    """Return the (payable, clearing, final) accounts of a line."""
+def _legs(line: SettlementLine, batch: SettlementBatch) -> list[tuple[Leg, int]]:
+    """Return the (payable, clearing, final) accounts of a line with their fen: one row for each voucher that paid."""
     payee, owner = f"organisation:{batch.payee_id}", f"batch:{batch.number}"
     if line.leg == rules.Leg.OWN.value:
-        return (
+        leg = (
             AccountKey(AccountKind.CASH_PROVIDER_PAYABLE, payee),
             AccountKey(AccountKind.SETTLEMENT_CLEARING, owner),
             AccountKey(AccountKind.BANK_CLEARING, "bank:main"),
         )
+        return [(leg, line.amount_fen)]
     if line.claim is not None:
-        payable = payable_of(line.claim)
-        money = (payable.programme, payable.fiscal_year)
-    else:
-        assert line.charge is not None
-        assert line.charge.voucher is not None
-        money = (line.charge.voucher.programme_code, line.charge.voucher.fiscal_year)
-        payable = AccountKey(AccountKind.PROVIDER_PAYABLE, payee, *money)
+        return [(_public(payable_of(line.claim), owner), line.amount_fen)]
+    assert line.charge is not None
+    return [
+        (
+            _public(
+                AccountKey(AccountKind.PROVIDER_PAYABLE, payee, part.voucher.programme_code, part.voucher.fiscal_year),
+                owner,
+            ),
+            part.payable_fen,
+        )
+        for part in line.charge.parts.all()
+        if part.payable_fen
+    ]
+
+
+def _public(payable: AccountKey, owner: str) -> Leg:
+    money = (payable.programme, payable.fiscal_year)
     return (
         payable,
         AccountKey(AccountKind.SETTLEMENT_CLEARING, owner, *money),
@@ -115,8 +126,9 @@ def _leg(line: SettlementLine, batch: SettlementBatch) -> Leg:
 def _sums(batch: SettlementBatch) -> dict[Leg, int]:
     """Return the batch's fen per (payable, clearing, final) accounts: one row a programme and year, one for cash."""
     sums: dict[Leg, int] = defaultdict(int)
-    for line in queries.lines_of(batch.pk).filter(active=True):
-        sums[_leg(line, batch)] += line.amount_fen
+    for line in queries.lines_of(batch.pk).filter(active=True).prefetch_related("charge__parts__voucher"):
+        for leg, fen in _legs(line, batch):
+            sums[leg] += fen
     assert sum(sums.values()) == batch.total_fen
     return sums
 
@@ -231,13 +243,14 @@ def reject_line(*, actor: Actor, batch: SettlementBatch, line_id: int, reason: s
     line = queries.lines_of(locked.pk).filter(pk=line_id, active=True).first()
     if line is None:
         raise rules.LineSettled
-    payable, clearing, _end = _leg(line, locked)
     if state is rules.BatchState.APPROVED:
         ledger.post(
             posting=Posting(
                 kind=JournalKind.BATCH_REJECTED,
                 key=f"settlement:{locked.number}/line/{line.pk}",
-                operations=[TransferOp(clearing, payable, line.amount_fen)],
+                operations=[
+                    TransferOp(clearing, payable, fen) for (payable, clearing, _end), fen in _legs(line, locked)
+                ],
                 actor=actor.signature,
                 source_type="settlement",
                 source_id=locked.number,

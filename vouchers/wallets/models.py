@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pgtrigger
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
@@ -13,13 +14,21 @@ from vouchers.wallets import rules
 class Voucher(models.Model):
     """The right to have part of a bill paid; its value lives in one ledger account of its own.
 
-    `share` of each bill is paid, as a fraction `share_num`/`share_den`. Valid from `valid_from` to before
-    `valid_until`. Never transferable: the holder does not change.
+    `share` of each bill is paid, as a fraction `share_num`/`share_den`. Orders from `valid_from` to before `valid_until`;
+    what was ordered in time may be delivered and claimed before `grace_until`. An `exclusive` voucher pays no bill
+    together with another programme's. `note` says why it is frozen or was recovered; its holder reads it. Never
+    transferable: neither holder nor account, face value or share ever changes, and the database refuses it.
     """
 
     class State(models.TextChoices):
         ACTIVE = rules.VoucherState.ACTIVE.value, _("可用")
+        FROZEN = rules.VoucherState.FROZEN.value, _("核查中")
         EXPIRED = rules.VoucherState.EXPIRED.value, _("已过期")
+        RECOVERED = rules.VoucherState.RECOVERED.value, _("已追回")
+
+    class OnExpiry(models.TextChoices):
+        RETURN = rules.OnExpiry.RETURN.value, _("退回资金池")
+        CARRY = rules.OnExpiry.CARRY.value, _("结转下一年度")
 
     number = models.CharField(max_length=24, unique=True)
     application = models.OneToOneField("vouchers.Application", on_delete=models.PROTECT, related_name="voucher")
@@ -32,9 +41,17 @@ class Voucher(models.Model):
     share_den = models.PositiveIntegerField()
     services = ArrayField(models.CharField(max_length=24), default=list)
     """Service classes it may pay for; empty = any."""
+    multi_use = models.BooleanField(default=True)
+    exclusive = models.BooleanField(default=False)
     state = models.CharField(max_length=12, choices=State, default=State.ACTIVE)
+    note = models.CharField(max_length=300, blank=True)
     valid_from = models.DateTimeField()
     valid_until = models.DateTimeField()
+    grace_until = models.DateTimeField()
+    on_expiry = models.CharField(max_length=8, choices=OnExpiry, default=OnExpiry.RETURN)
+    carried_at = models.DateTimeField(null=True, blank=True)
+    recovery = models.JSONField(default=dict, blank=True)
+    """Who signed a recovery: `proposed` and `approved`; what open orders give back later is taken by the same two."""
 
     class Meta:
         db_table = "voucher"
@@ -48,9 +65,36 @@ class Voucher(models.Model):
                 condition=Q(share_num__gt=0) & Q(share_den__gt=0) & Q(share_num__lte=F("share_den")),
             ),
             models.CheckConstraint(name="voucher_face_positive", condition=Q(face_fen__gt=0)),
-            models.CheckConstraint(name="voucher_valid_ordered", condition=Q(valid_until__gt=F("valid_from"))),
+            models.CheckConstraint(
+                name="voucher_valid_ordered",
+                condition=Q(valid_until__gt=F("valid_from")) & Q(grace_until__gte=F("valid_until")),
+            ),
+            models.CheckConstraint(
+                name="voucher_on_expiry_known", condition=Q(on_expiry__in=[x.value for x in rules.OnExpiry])
+            ),
         ]
-        indexes = [models.Index(fields=["holder", "state", "valid_until"], name="voucher_of_holder")]
+        indexes = [
+            models.Index(fields=["holder", "state", "valid_until"], name="voucher_of_holder"),
+            models.Index(fields=["programme_code", "id"], name="voucher_of_programme"),
+        ]
+        triggers = [
+            pgtrigger.Protect(
+                name="not_transferable",
+                operation=pgtrigger.Update,
+                condition=pgtrigger.AnyChange(
+                    "holder",
+                    "application",
+                    "account_id",
+                    "number",
+                    "programme_code",
+                    "fiscal_year",
+                    "face_fen",
+                    "share_num",
+                    "share_den",
+                ),
+            ),
+            pgtrigger.Protect(name="never_deleted", operation=pgtrigger.Delete),
+        ]
 
     def __str__(self) -> str:
         return self.number

@@ -37,6 +37,8 @@ from vouchers.rounds import rules as rounds
 from vouchers.rounds.models import Round
 from vouchers.settlements import rules as settlements
 from vouchers.settlements.models import SettlementBatch
+from vouchers.wallets import rules as wallets
+from vouchers.wallets.models import Voucher
 
 MACHINES: tuple[tuple[str, Mapping[tuple[Any, Any], Any], Any], ...] = (
     ("Programme version 政策版本", programmes.TRANSITIONS, ProgrammeVersion.State),
@@ -46,6 +48,7 @@ MACHINES: tuple[tuple[str, Mapping[tuple[Any, Any], Any], Any], ...] = (
     ("Notice 公示", notices.TRANSITIONS, Notice.State),
     ("Notice item 公示项", notices.ITEM_TRANSITIONS, NoticeItem.State),
     ("Objection 异议", notices.OBJECTION_TRANSITIONS, Objection.State),
+    ("Voucher 券", wallets.TRANSITIONS, Voucher.State),
     ("Instrument 仪器发布", resources.TRANSITIONS, Resource.State),
     ("Booking 预约", bookings.TRANSITIONS, Booking.State),
     ("Job 作业", jobs.TRANSITIONS, Job.State),

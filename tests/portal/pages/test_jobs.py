@@ -89,7 +89,7 @@ def submitted(scene, *, title="训练", voucher=None, minutes=60, cards=1, scrip
             partition=scene.partition,
             title=title,
             ask=rules.Ask(cards=cards, cpus=2, memory_mb=1000, time_limit_s=minutes * 60, script=script),
-            voucher=voucher,
+            vouchers=[voucher] if voucher else [],
         ),
         now=make.NOW,
         key=make.key(),

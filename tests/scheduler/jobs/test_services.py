@@ -31,7 +31,7 @@ def wanted(partition, *, voucher=None, script=SCRIPT, minutes=60, cards=8, title
         partition=partition,
         title=title,
         ask=rules.Ask(cards=cards, cpus=8, memory_mb=1000, time_limit_s=minutes * 60, script=script),
-        voucher=voucher,
+        vouchers=[voucher] if voucher else [],
     )
 
 

@@ -1,0 +1,168 @@
+"""Give money of a captured charge back: to the vouchers and the payer it came from."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+
+from portal.audit import services as audit
+from portal.kernel import idempotency
+from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import Forbidden, Invalid, noop
+from portal.kernel.money import Money
+from portal.numbers.services import next_number
+from portal.organisations.models import Organisation
+from vouchers.charges import rules, services
+from vouchers.charges.models import Charge, ChargePart, Refund
+from vouchers.ledger import services as ledger
+from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Posting, TransferOp
+from vouchers.payments import services as payments
+from vouchers.wallets import expiry
+from vouchers.wallets import services as wallets
+from vouchers.wallets.models import Voucher
+from vouchers.wallets.rules import VoucherState
+
+__all__ = ["ReasonMissing", "cut", "refund"]
+
+_ = noop
+
+
+class ReasonMissing(Invalid):
+    code = "charge.refund_reason"
+    message = _("请写明退款原因，付款单位会看到。")
+
+
+@transaction.atomic
+def refund(*, actor: Actor, charge: Charge, amount: Money, reason: str, now: datetime, key: str) -> Refund:
+    """Give `amount` of a captured charge back, as its provider, for a service that failed in whole or in part.
+
+    Idempotent on (charge, `key`). Split by `rules.refund_split`, among vouchers by the largest remainder; each part goes
+    back to the voucher it came from, or to the programme when that voucher is over by now: a refund never revives one.
+    What a settlement batch holds already, the provider owes from then on. Locks the provider, the charge, its vouchers.
+
+    Raises NotRefundable, RefundTooLarge, OwnSharePaidOut, ReasonMissing, KeyReused, Forbidden.
+    """
+    actor.require(Permission.CHARGE_REFUND)
+    if charge.provider_id != actor.organisation_id:
+        raise Forbidden
+    reason = reason.strip()[:200]
+    if not reason:
+        raise ReasonMissing(field="reason")
+    Organisation.objects.select_for_update(no_key=True).order_by("pk").get(pk=charge.provider_id)
+    locked = services.lock(charge.pk)
+    asked = idempotency.fingerprint({"amount": amount.fen, "reason": reason})
+    if existing := Refund.objects.filter(charge=locked, key=key).first():
+        idempotency.check_replay(stored=existing.fingerprint, asked=asked)
+        return existing
+    if locked.state != rules.ChargeState.CAPTURED.value or not locked.actual_fen:
+        raise rules.NotRefundable
+    if not 0 < amount.fen <= locked.refundable_fen:
+        raise rules.RefundTooLarge(field="amount", limit=str(Money(locked.refundable_fen)))
+    return _give_back(locked, amount, Refund(key=key, fingerprint=asked, reason=reason), actor=actor, now=now)
+
+
+def _give_back(charge: Charge, amount: Money, made: Refund, *, actor: Actor, now: datetime) -> Refund:
+    to_vouchers, to_payer = rules.refund_split(
+        amount.fen,
+        actual=charge.actual_fen or 0,
+        voucher=charge.voucher_captured_fen,
+        refunded=charge.refunded_fen,
+        voucher_refunded=charge.voucher_refunded_fen,
+    )
+    batched = set(charge.settlement_lines.filter(active=True).values_list("leg", flat=True))
+    if charge.redemption_lines.filter(active=True).exists():
+        batched.add("voucher")
+    if to_payer and "own" in batched:
+        raise rules.OwnSharePaidOut
+    parts = services.parts_of(charge)
+    shares = rules.apportion(to_vouchers, [part.captured_fen - part.refunded_fen for part in parts])
+    over = _over([part.voucher_id for part, fen in zip(parts, shares, strict=True) if fen], now=now)
+    operations = [
+        _to_voucher(charge, part, fen, owed="voucher" in batched, is_over=part.voucher_id in over)
+        for part, fen in zip(parts, shares, strict=True)
+        if fen
+    ]
+    if to_payer:
+        due, owing = services.own_leg(charge)
+        operations.append(TransferOp(owing, due, to_payer, charge.own_hold_id))
+    made.number = next_number(prefix="R", now=now)
+    ledger.post(
+        posting=Posting(
+            kind=JournalKind.REFUND,
+            key=f"refund:{made.number}",
+            operations=operations,
+            actor=actor.signature,
+            source_type="charge",
+            source_id=charge.number,
+            reason=made.reason,
+        )
+    )
+    for part, fen in zip(parts, shares, strict=True):
+        part.refunded_fen += fen
+        part.owed_fen += fen if "voucher" in batched else 0
+    ChargePart.objects.bulk_update(parts, ["refunded_fen", "owed_fen"])
+    charge.voucher_refunded_fen += to_vouchers
+    charge.voucher_owed_fen += to_vouchers if "voucher" in batched else 0
+    charge.own_refunded_fen += to_payer
+    charge.save(update_fields=["voucher_refunded_fen", "voucher_owed_fen", "own_refunded_fen"])
+    if to_payer:
+        payments.give_back(charge_id=charge.pk, amount=Money(to_payer), actor=actor, now=now)
+    made.charge, made.amount_fen, made.voucher_fen, made.own_fen = charge, amount.fen, to_vouchers, to_payer
+    made.lapsed_fen = sum(fen for part, fen in zip(parts, shares, strict=True) if part.voucher_id in over)
+    made.refunded_by_id, made.refunded_at = actor.user_id, now
+    made.save(force_insert=True)
+    _record(charge, made, actor=actor, now=now)
+    return made
+
+
+@transaction.atomic
+def cut(*, charge: Charge, voucher: Voucher, fen: int) -> int:
+    """Note that `fen` of a voucher's captured part goes back, and return its hold: for the verb that posts the refund.
+
+    A claim that is paid less than was captured gives the rest back this way.
+    """
+    locked = services.lock(charge.pk)
+    part = locked.parts.get(voucher=voucher)
+    assert part.hold_id is not None
+    part.refunded_fen += fen
+    part.save(update_fields=["refunded_fen"])
+    locked.voucher_refunded_fen += fen
+    locked.save(update_fields=["voucher_refunded_fen"])
+    return part.hold_id
+
+
+def _over(voucher_ids: list[int], *, now: datetime) -> set[int]:
+    """Lock vouchers, end those whose time is over, and return the ended ones."""
+    wallets.lock(voucher_ids=voucher_ids)
+    for voucher_id in sorted(voucher_ids):
+        expiry.end_if_over(voucher_id=voucher_id, now=now)
+    ended = (VoucherState.EXPIRED.value, VoucherState.RECOVERED.value)
+    return set(Voucher.objects.filter(pk__in=voucher_ids, state__in=ended).values_list("pk", flat=True))
+
+
+def _to_voucher(charge: Charge, part: ChargePart, fen: int, *, owed: bool, is_over: bool) -> TransferOp:
+    voucher = part.voucher
+    money = (voucher.programme_code, voucher.fiscal_year)
+    owner = f"organisation:{charge.provider_id}"
+    source = AccountKey(AccountKind.RECEIVABLE_PROVIDER if owed else AccountKind.PROVIDER_PAYABLE, owner, *money)
+    lapsed = AccountKey(AccountKind.EXPIRED, f"programme:{voucher.programme_code}/{voucher.fiscal_year}", *money)
+    return TransferOp(source, lapsed if is_over else voucher.account_id, fen, part.hold_id)
+
+
+def _record(charge: Charge, made: Refund, *, actor: Actor, now: datetime) -> None:
+    audit.record(
+        action="charge.refunded",
+        subject=charge.subject,
+        actor=actor,
+        now=now,
+        organisations=[charge.payer_id, charge.provider_id],
+        data={
+            "charge": charge.number,
+            "refund": made.number,
+            "voucher_fen": made.voucher_fen,
+            "own_fen": made.own_fen,
+            "lapsed_fen": made.lapsed_fen,
+            "reason": made.reason,
+        },
+    )
