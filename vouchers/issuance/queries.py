@@ -268,5 +268,5 @@ def bill_share(scheme: Programme, decision: Decision) -> Fraction:
 
 def services_of(scheme: Programme) -> list[str]:
     """Return the service classes a voucher of this programme may pay for; empty = any."""
-    kinds = scheme.document.get("cost", {}).get("include") or []
+    kinds = set(scheme.cost.include or scheme.subject) - set(scheme.cost.exclude)
     return sorted({SERVICES.get(kind, kind) for kind in kinds})

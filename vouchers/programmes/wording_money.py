@@ -22,7 +22,7 @@ from vouchers.programmes.schemes import (
     Scope,
     YearBasis,
 )
-from vouchers.programmes.words import Words
+from vouchers.programmes.words import Words, plural
 
 __all__ = ["ceilings", "how_much", "money", "purchase"]
 
@@ -70,7 +70,9 @@ def purchase(programme: Programme) -> list[Words]:
             W(f"合同在 {cost.signed_from}（含）以后签订", f"The contract is signed on or after {cost.signed_from}")
         )
     if cost.max_months:
-        said.append(W(f"合同期不超过 {cost.max_months} 个月", f"The contract runs at most {cost.max_months} months"))
+        said.append(
+            W(f"合同期不超过 {cost.max_months} 个月", f"The contract runs at most {plural(cost.max_months, 'month')}")
+        )
     if cost.min_base:
         least = names.money(cost.min_base)
         said.append(W(f"计入补贴的金额不低于 {least}（含）", f"The amount that counts is at least {least}"))
@@ -217,15 +219,15 @@ def ceilings(programme: Programme, known: Catalogue) -> list[Words]:
     if programme.count.per_contract:
         said.append(
             W("每份合同最多支持 %(zh)s 次", "A contract is supported at most %(en)s").fill(
-                zh=programme.count.per_contract, en=_plural(programme.count.per_contract, "time")
+                zh=programme.count.per_contract, en=plural(programme.count.per_contract, "time")
             )
         )
     if cycles := programme.max_cycles.total:
-        said.append(W(f"最多支持 {cycles} 个周期", f"At most {_plural(cycles, 'support cycle')}"))
+        said.append(W(f"最多支持 {cycles} 个周期", f"At most {plural(cycles, 'support cycle')}"))
     if in_a_row := programme.max_cycles.consecutive:
-        said.append(W(f"最多连续支持 {in_a_row} 个周期", f"At most {_plural(in_a_row, 'support cycle')} in a row"))
+        said.append(W(f"最多连续支持 {in_a_row} 个周期", f"At most {plural(in_a_row, 'support cycle')} in a row"))
     if often := programme.count.per_year:
-        said.append(W(f"每年最多支持 {often} 次", f"Supported at most {_plural(often, 'time')} a year"))
+        said.append(W(f"每年最多支持 {often} 次", f"Supported at most {plural(often, 'time')} a year"))
     if programme.count.per_application_max:
         most = names.money(programme.count.per_application_max)
         said.append(W(f"每次最多申领 {most} 额度", f"At most {most} of quota per application"))
@@ -241,10 +243,6 @@ YEARS: Final = {
         "年度按政策年度（自施行日起每满一年）计算", "Years are counted from the day the policy came into force"
     ),
 }
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _cap(cap: Cap, known: Catalogue) -> Words:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from portal.kernel.money import Money
 from vouchers.programmes import names, phrases
 from vouchers.programmes.conditions import join, where
 from vouchers.programmes.terms import (
@@ -24,7 +25,7 @@ from vouchers.programmes.terms import (
     Validity,
     VoucherForm,
 )
-from vouchers.programmes.words import Words
+from vouchers.programmes.words import Words, plural
 
 __all__ = ["control", "intake", "use"]
 
@@ -117,7 +118,7 @@ def _stage(number: int, stage: Stage) -> Words:
         )
     ]
     if stage.sla_days is not None:
-        said.append(W(f"{stage.sla_days} 个工作日内", f"within {stage.sla_days} working days"))
+        said.append(W(f"{stage.sla_days} 个工作日内", f"within {plural(stage.sla_days, 'working day')}"))
     if stage.quorum > 1:
         said.append(W(f"至少 {stage.quorum} 人", f"at least {stage.quorum} people"))
     if stage.returns_to:
@@ -131,12 +132,18 @@ def _days(terms: Terms) -> list[Words]:
     if "supplement_days" in terms.stated:
         days = terms.supplement_days
         said.append(
-            W(f"补正材料的期限为 {days} 个工作日", f"Missing material is to be brought within {days} working days")
+            W(
+                f"补正材料的期限为 {days} 个工作日",
+                f"Missing material is to be brought within {plural(days, 'working day')}",
+            )
         )
     if "appeal_days" in terms.stated:
         days = terms.appeal_days
         said.append(
-            W(f"对决定不服的，{days} 个工作日内可申请复核", f"A decision may be appealed within {days} working days")
+            W(
+                f"对决定不服的，{days} 个工作日内可申请复核",
+                f"A decision may be appealed within {plural(days, 'working day')}",
+            )
             if days
             else W("决定不受理复核", "Decisions cannot be appealed")
         )
@@ -195,21 +202,31 @@ def _form(form: VoucherForm, stated: frozenset[str]) -> list[Words]:
     unit = names.unit(form.unit)
     said = [W("券以%(unit)s计", "Vouchers are held in %(unit)s").fill(unit=unit)]
     if form.face_values:
-        values = "、".join(map(names.money, form.face_values)), ", ".join(map(names.money, form.face_values))
-        said.append(W(f"面额：{values[0]}", f"Face values: {values[1]}"))
+        values = join(_face(value, form.unit) for value in form.face_values)
+        said.append(W(f"面额：{values.zh}", f"Face values: {values.en}"))
     said.append(
         W("可分次使用", "May be used in parts") if form.multi_use else W("一次性使用", "Must be used in one purchase")
     )
     return [*said, W("不得转让", "Not transferable")]
 
 
+def _face(value: Money, unit: str) -> Words:
+    if unit == "CNY":
+        return W(names.money(value), names.money(value))
+    count, called = value.yuan().removesuffix(".00"), names.unit(unit)
+    return W(f"{count} {called.zh}", f"{count} {called.en}")
+
+
 def _validity(validity: Validity) -> list[Words]:
     said = []
     if months := validity.length:
         said.append(
-            W(f"券有效期 {months} 个月", f"A voucher is valid for {months} months")
+            W(f"券有效期 {months} 个月", f"A voucher is valid for {plural(months, 'month')}")
             if validity.starts == "issue"
-            else W(f"券自合同签订起 {months} 个月有效", f"A voucher is valid for {months} months from the contract")
+            else W(
+                f"券自合同签订起 {months} 个月有效",
+                f"A voucher is valid for {plural(months, 'month')} from the contract",
+            )
         )
     if validity.on_expiry == "carry":
         said.append(W("到期未用的额度结转下一年度", "What is unused at the end is carried into the next year"))
@@ -219,7 +236,7 @@ def _validity(validity: Validity) -> list[Words]:
         said.append(
             W(
                 f"有效期内下单的，到期后 {grace} 个月内仍可兑付",
-                f"Orders placed in time may be claimed for {grace} more months",
+                f"Orders placed in time may be claimed for {grace} more {'month' if grace == 1 else 'months'}",
             )
         )
     if validity.roll_forward:
@@ -247,7 +264,7 @@ def control(terms: Terms) -> list[Words]:
     """Return the public notice, audits, sanctions, what stays confidential and what is measured."""
     said = []
     if days := terms.notice.min_working_days:
-        said.append(W(f"公示不少于 {days} 个工作日", f"Public notice of at least {days} working days"))
+        said.append(W(f"公示不少于 {days} 个工作日", f"Public notice of at least {plural(days, 'working day')}"))
     if terms.notice.fields:
         fields = join(NOTICE_FIELDS[name] for name in terms.notice.fields)
         said.append(W("公示内容：%(fields)s", "The notice shows: %(fields)s").fill(fields=fields))
@@ -289,7 +306,7 @@ def _sanction(sanction: Sanction) -> Words:
         follows.append(W("追回资金", "the money is recovered"))
     if sanction.bar_years:
         years = sanction.bar_years
-        follows.append(W(f"{years} 年内不得申报", f"barred for {years} years"))
+        follows.append(W(f"{years} 年内不得申报", f"barred for {plural(years, 'year')}"))
     if sanction.publish:
         follows.append(W("予以公布", "the case is published"))
     if not follows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Words", "is_english"]
+__all__ = ["Words", "is_english", "plural"]
 
 
 def is_english(language: str) -> bool:
@@ -29,3 +29,8 @@ class Words:
 
 def _side(params: dict[str, object], language: str) -> dict[str, object]:
     return {key: value.say(language) if isinstance(value, Words) else value for key, value in params.items()}
+
+
+def plural(count: int, noun: str) -> str:
+    """Return ``1 month``, ``2 months``: English nouns that take an s."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -178,3 +178,13 @@ def test_help_names_every_option():
 
     assert done.returncode == 0
     assert all(option in done.stdout for option in ("--programmes", "--cases", "--programme", "--request"))
+
+
+def test_a_condition_on_an_unknown_fact_is_noted_and_the_request_decided(tmp_path):
+    programme = written(tmp_path / "p.json", scheme(eligibility=["applicant.regoin", "=", "杭州"]))
+    request = written(tmp_path / "request.json", asked(applicant={"regoin": "杭州"}))
+    out, err = io.StringIO(), io.StringIO()
+    call_command("evaluate", programme=programme, request=request, stdout=out, stderr=err)
+
+    assert json.loads(out.getvalue())["decision"] == "grant"
+    assert "eligibility[0]: There is no fact “applicant.regoin”; did you mean “applicant.region”?" in err.getvalue()

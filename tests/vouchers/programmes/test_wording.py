@@ -276,3 +276,130 @@ def test_a_long_word_from_a_request_is_cut():
     decision = decide(programme, asked(applicant={"type": "长" * 5000}))
 
     assert max(len(step.text) for step in wording.explain(decision, "zh")) < 200
+
+
+def test_no_key_is_a_hidden_rule():
+    """Leaving out any key of a file that has all of them changes what is told, in both languages."""
+    from tests.vouchers.programmes.test_json_schema import EVERY_KEY
+
+    together = {"order": ("order", "region_quotas"), "region_quotas": ("order", "region_quotas")}
+    silent = {"code", "lines", "schema", "facts", "name"}
+    for language in LANGUAGES:
+        whole = said(documents.load(EVERY_KEY), language)
+        for key in EVERY_KEY.keys() - silent:
+            left = {name: value for name, value in EVERY_KEY.items() if name not in together.get(key, (key,))}
+            assert said(documents.load(left), language) != whole, key
+
+
+@pytest.mark.parametrize(
+    ("changes", "zh", "en"),
+    [
+        ({"subject": ["compute", "corpus"]}, "支持的服务：算力、语料。", "Services supported: compute, corpora."),
+        (
+            {"purpose": ["contract.purpose", "=", "training"]},
+            "用途为模型训练。",
+            "The purpose is model training.",
+        ),
+        ({"channel": ["data_exchange"]}, "采购渠道限于：数据交易所。", "To be bought through: data exchange."),
+        (
+            {"applicant_kinds": ["enterprise", "maker"]},
+            "创客无须具有法人资格。",
+            "No legal personality is needed of: maker.",
+        ),
+        (
+            {"applicant_kinds": [{"kind": "team", "when": ["applicant.members", ">=", 3]}]},
+            "对团队的要求：核心成员人数不少于 3。",
+            "Asked of a team: the number of core members: at least 3.",
+        ),
+        (
+            {"related_party": {"mode": "forbidden", "tests": ["common_control"]}},
+            "关联关系包括：受同一方控制。",
+            "Related means: both are under common control.",
+        ),
+        (
+            {"double_subsidy": {"mode": "forbidden", "same": "project"}},
+            "同一项目已获其他财政补贴的，不再支持。",
+            "A project that received other public money is not supported again.",
+        ),
+        (
+            {"lines": [{"id": "a", "rate": "0.30", "rate_is_ceiling": True}]},
+            "按不超过核定合同额的 30 % 支持。",
+            "Up to 30 % of the approved contract amount.",
+        ),
+        (
+            {"caps": [{"window": "cycle", "amount": 5, "scope": "group"}]},
+            "每个支持周期最高 ¥5，同一集团的企业合并计算。",
+            "At most ¥5 per support cycle, companies of one group are counted together.",
+        ),
+        (
+            {"max_cycles": {"total": 3, "consecutive": 2}},
+            "最多连续支持 2 个周期。",
+            "At most 2 support cycles in a row.",
+        ),
+        ({"count": {"per_year": 1}}, "每年最多支持 1 次。", "Supported at most 1 time a year."),
+        (
+            {"pool": [{"period": "year", "amount": 250000000, "admin_cost_in": False}]},
+            "资金池 ¥250,000,000（每年）。",
+            "Pool ¥250,000,000 (a year).",
+        ),
+        (
+            {"cost": {"period": {"from": "2025-01-01", "to": "2025-12-31"}}},
+            "服务期在 2025-01-01 至 2025-12-31 之间（含首尾两日）。",
+            "The service is rendered from 2025-01-01 to 2025-12-31, both days included.",
+        ),
+        (
+            {"windows": [{"from": "2025-04-17", "to": "2025-05-15T17:00"}, {"from": "2026-04-01", "to": "2026-04-30"}]},
+            "受理期：2025-04-17 – 2025-05-15 17:00。",
+            "Applications are taken: 2026-04-01 – 2026-04-30.",
+        ),
+        (
+            {
+                "workflow": [
+                    {"stage": "初审", "level": "district", "sla_days": 5},
+                    {"stage": "审批", "role": "approver"},
+                ]
+            },
+            "第 1 环节“初审”：区县级审核人初审，5 个工作日内。",
+            "Stage 1, first check: first check by reviewer at district level, within 5 working days.",
+        ),
+        (
+            {"evidence": [{"doc": "发票", "stage": "claim", "check": "付款人为申请人"}]},
+            "兑付时须提供：发票（核对：付款人为申请人）。",
+            "To bring with the claim: invoice (to check: the payer is the applicant).",
+        ),
+        (
+            {"evidence": [{"doc": "模型备案号", "required_when": ["contract.use", "=", "maas_filed_model"]}]},
+            "当使用方式为基于备案模型的 MaaS 或智能体服务时，申请时须提供：模型备案号。",
+            "Where the kind of use is MaaS or agents on a filed model, with the application: filing number of the model.",
+        ),
+        (
+            {"redeem": {"mode": "reimburse", "cadence": "quarter"}},
+            "由申请人申请兑付，款项拨付给申请人。",
+            "Claims are paid once a quarter.",
+        ),
+        (
+            {"validity": {"length": 3, "on_expiry": "carry", "grace": 1, "roll_forward": True}},
+            "到期未用的额度结转下一年度。",
+            "Orders placed in time may be claimed for 1 more month.",
+        ),
+        (
+            {"sanctions": [{"breach": "审计或评审失实", "recover": True, "bar_years": 3, "party": "agency"}]},
+            "第三方机构审计或评审失实的：追回资金、3 年内不得申报。",
+            "Where the agency is found in breach (false audit or review): the money is recovered, barred for 3 years.",
+        ),
+        (
+            {"voucher": {"unit": "card_hours", "face_values": [50, 100]}},
+            "券以卡时计。",
+            "Face values: 50 card-hours, 100 card-hours.",
+        ),
+        (
+            {"order": "region_quota", "region_quotas": {"杭州": "0.6", "宁波": "0.4"}},
+            "地区额度：杭州 60 %、宁波 40 %。",
+            "Quotas: Hangzhou 60 %, Ningbo 40 %.",
+        ),
+    ],
+)
+def test_keys_in_both_languages(changes, zh, en):
+    programme = documents.load(scheme(**changes))
+    assert zh in said(programme, "zh-hans").splitlines()
+    assert en in said(programme, "en").splitlines()

@@ -53,8 +53,10 @@ class Command(BaseCommand):
             )
 
     def decide(self, programme_file: Path, request_file: Path, directory: Path | None) -> None:
-        """Print the decision as JSON, with its explanation in both languages."""
+        """Print the decision as JSON, with its explanation in both languages; unknown facts are noted on stderr."""
         programme = self.read(programme_file, documents.load)
+        for problem in documents.unknown_facts(programme):
+            self.complain(programme_file, problem)
         request = self.read(request_file, documents.load_request)
         catalogue = self.read_catalogue(programme, directory)
         decision = rules.evaluate(programme, request, catalogue=catalogue)
