@@ -4,6 +4,7 @@ from ninja import Router
 
 from vouchers.flags.api import router as flags
 from vouchers.issuance.api import applications, assessments
+from vouchers.issuance.casework_api import casework
 from vouchers.ledger.api import router as ledger
 from vouchers.notices.api import notices, objections
 from vouchers.offers.api import router as offers
@@ -17,6 +18,7 @@ from vouchers.wallets.api import router as vouchers
 routers: tuple[tuple[str, Router], ...] = (
     ("/programmes", programmes),
     ("/programmes", assessments),
+    ("/applications", casework),
     ("/applications", applications),
     ("/vouchers", vouchers),
     ("/rounds", rounds),

@@ -100,6 +100,14 @@ def get_token(actor: Actor, token_id: int) -> ApiToken:
     return token
 
 
+def by_credit_code(value: str) -> Organisation:
+    """Return the organisation of a unified social credit code. Raises NotFound, BadCreditCode."""
+    organisation = Organisation.objects.filter(credit_code=rules.check_credit_code(value)).first()
+    if organisation is None:
+        raise NotFound
+    return organisation
+
+
 def providers() -> QuerySet[Organisation]:
     """Return the organisations that offer resources: public knowledge."""
     return Organisation.objects.filter(kind=Organisation.Kind.PROVIDER)

@@ -14,8 +14,16 @@ from tests.everything import ROLES, WRITES, Things, everything
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 
 FORMS = {f"POST /orders/{{order}}/{form}" for form in ("files", "usage/file", "usage/preview")}
-ELSEWHERE = {"POST /organisations", "POST /instruments/{instrument}/calendars", *FORMS}
-"""A person without organisation does the first (``test_api.py``); the others are forms, tried below."""
+ELSEWHERE = {
+    "POST /organisations",
+    "POST /instruments/{instrument}/calendars",
+    "POST /applications/{application}/files",
+    "DELETE /applications/{application}/files/1",
+    "POST /applications/decisions",
+    *FORMS,
+}
+"""A person without organisation does the first (``test_api.py``); calendars and orders' files are forms, tried below; files
+of cases and decisions in bulk, which answer for each case by itself, are tried in ``issuance/test_casework_api.py``."""
 
 
 @pytest.fixture
@@ -82,4 +90,5 @@ def test_another_enterprise_finds_nothing(w, things):
         for write in WRITES:
             if f"{{{kind}}}/" in write.operation:
                 _method, address = things.fill(write.operation).split()
-                assert rival.post(address, write.body).status == 404, write.operation
+                send = rival.put if write.operation.startswith("PUT") else rival.post
+                assert send(address, write.body).status == 404, write.operation

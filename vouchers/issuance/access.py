@@ -20,6 +20,8 @@ RELATED = (
     "approved_by",
     "voucher",
 )
+UNSENT = Q(submitted_at__isnull=True)
+"""What an enterprise is still filling in is nobody else's business."""
 DECIDERS = (Permission.APPLICATION_REVIEW, Permission.APPLICATION_SCORE, Permission.APPLICATION_APPROVE)
 
 
@@ -34,7 +36,19 @@ def cases(actor: Actor) -> QuerySet[Application]:
     """Return the applications under the actor's department's programmes. Raises Forbidden unless a decider."""
     if not any(actor.may(permission) for permission in DECIDERS):
         raise Forbidden
-    return Application.objects.filter(version__programme__department_id=actor.organisation_id).select_related(*RELATED)
+    return (
+        Application.objects.filter(version__programme__department_id=actor.organisation_id)
+        .exclude(UNSENT)
+        .select_related(*RELATED)
+    )
+
+
+def get_case(actor: Actor, number: str) -> Application:
+    """Return a case of the actor's department. Raises NotFound."""
+    found = cases(actor).filter(number=number).first()
+    if found is None:
+        raise NotFound
+    return found
 
 
 def cases_at(actor: Actor, permission: Permission) -> QuerySet[Application]:
@@ -61,7 +75,7 @@ def get_application(actor: Actor, number: str) -> Application:
     if actor.may(Permission.APPLICATION_SUBMIT) or actor.may(Permission.VOUCHER_READ_OWN):
         seen |= Q(organisation_id=actor.organisation_id)
     if any(actor.may(permission) for permission in DECIDERS):
-        seen |= Q(version__programme__department_id=actor.organisation_id)
+        seen |= Q(version__programme__department_id=actor.organisation_id) & ~UNSENT
     application = Application.objects.filter(seen, number=number).select_related(*RELATED).first()
     if application is None:
         raise NotFound

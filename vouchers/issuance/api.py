@@ -32,7 +32,7 @@ from portal.wire import (
     paged,
     problems,
 )
-from vouchers.issuance import access, facts, queries, reviewing, services
+from vouchers.issuance import access, drafts, facts, queries, reviewing, services
 from vouchers.issuance.models import Application
 from vouchers.issuance.reviewing import Verdict
 from vouchers.issuance.rules import ApplicationState
@@ -89,10 +89,18 @@ class PassIn(StrictIn):
 
     amount: MoneyIn | None = None
     note: Annotated[Block, Field(max_length=300)] = ""
+    score: Annotated[Whole, Field(ge=0, le=100)] | None = None
+    checks: Annotated[list[Annotated[Line, Field(max_length=300)]], Field(max_length=100)] = []
     seen: Annotated[str, Field(max_length=40)] = ""
 
     def value(self) -> Verdict:
-        return Verdict(amount=self.amount.value() if self.amount else None, note=self.note, seen=self.seen)
+        return Verdict(
+            amount=self.amount.value() if self.amount else None,
+            note=self.note,
+            score=self.score,
+            checks=tuple(self.checks),
+            seen=self.seen,
+        )
 
 
 class NoteIn(StrictIn):
@@ -129,11 +137,29 @@ class ApplicationOut(Schema):
     decided_at: datetime | None
 
 
+class StageActOut(Schema):
+    """What was done at one stage; the applicant is not told by whom."""
+
+    turn: int
+    stage: int
+    role: str
+    action: str
+    amount: MoneyOut | None
+    score: int | None
+    note: str
+    at: datetime
+
+
 class ApplicationDetailOut(ApplicationOut):
     """A case with every fact the rules saw and all they answered."""
 
     request: dict[str, Any]
     decision: DecisionOut | None
+    draft: dict[str, Any]
+    signed: bool
+    """Whether the undertaking is signed for what the case holds now."""
+    turn: int
+    stages: list[StageActOut]
 
 
 class ApplicationFilter(Cursor):
@@ -166,11 +192,28 @@ def _shown(application: Application) -> dict[str, Any]:
     }
 
 
-def _detail(application: Application) -> dict[str, Any]:
+def detailed(application: Application) -> dict[str, Any]:
+    """Return a case as `ApplicationDetailOut`."""
     return {
         **_shown(application),
         "request": application.request,
         "decision": decided(Decision.from_json(application.decision)) if application.decision else None,
+        "draft": application.draft,
+        "signed": drafts.is_signed(application),
+        "turn": application.turn,
+        "stages": [
+            {
+                "turn": act.turn,
+                "stage": act.stage,
+                "role": act.role,
+                "action": act.action,
+                "amount": money(act.amount_fen) if act.amount_fen is not None else None,
+                "score": act.score,
+                "note": act.note,
+                "at": act.at,
+            }
+            for act in application.decisions.all()
+        ],
     }
 
 
@@ -205,7 +248,7 @@ def list_applications(request: ActorRequest, wanted: Query[ApplicationFilter]) -
 @applications.get("/{number}", response={200: ApplicationDetailOut, **problems(404)})
 def get_application(request: ActorRequest, number: Number) -> dict[str, Any]:
     """Return a case with the facts and the whole decision."""
-    return _detail(access.get_application(request.actor, number))
+    return detailed(access.get_application(request.actor, number))
 
 
 @applications.post("", response={201: ApplicationDetailOut, **problems(404, 409)})
@@ -220,12 +263,12 @@ def submit(request: ActorRequest, payload: ApplicationIn, key: IdempotencyKey) -
         stated=payload.stated,
     )
     made = services.submit(actor=request.actor, wanted=wanted, now=timezone.now(), key=key_from(key))
-    return Status(201, _detail(access.get_application(request.actor, made.number)))
+    return Status(201, detailed(access.get_application(request.actor, made.number)))
 
 
 def _act(request: ActorRequest, number: str, act: Callable[[Application, datetime], object]) -> dict[str, Any]:
     act(access.get_application(request.actor, number), timezone.now())
-    return _detail(access.get_application(request.actor, number))
+    return detailed(access.get_application(request.actor, number))
 
 
 @applications.post("/{number}/complete", response={200: ApplicationDetailOut, **problems(404, 409)})
