@@ -15,7 +15,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
-from portal.http import Explained
+from portal.http import Explained, explain_reason
 from portal.kernel.actors import Permission
 from portal.pages import pools
 from portal.pages.acts import attempt_on
@@ -139,6 +139,7 @@ def _shown(
     scheme = access.scheme_of(version)
     review = getattr(version, "fair_review", None)
     is_draft = version.state == VersionState.DRAFT.value
+    obstacles = queries.missing_to_publish(version, now=timezone.now()) if is_draft else []
     return page(
         request,
         "programmes/version.html",
@@ -154,7 +155,7 @@ def _shown(
             "review": review,
             "exposed": exposed_words(scheme, language()),
             "review_form": form or ReviewForm(initial=_kept(review)),
-            "obstacles": queries.missing_to_publish(version, now=timezone.now()) if is_draft else [],
+            "obstacles": [explain_reason(reason) for reason in obstacles],
             "may_draft": actor.may(Permission.PROGRAMME_DRAFT),
             "may_publish": actor.may(Permission.PROGRAMME_PUBLISH),
             "is_importer": actor.user_id == version.imported_by_id,

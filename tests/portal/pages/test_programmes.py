@@ -121,11 +121,14 @@ def test_the_importer_cannot_publish_and_a_second_person_can(w, client):
     assert client.post(address).status_code == 409
     page = client.get(reverse("programme_version", args=["test-shared-2026", 1]))
     assert "还没有审查记录，登记后才能发布。" in text_of(page)
+    assert "发布前还须： 还没有公平竞争审查记录。" in text_of(page)
+    assert address not in page.content.decode()
     review = {"reviewer": "市监局", "reviewed_on": "2026-01-05", "document_number": "公审 1 号", "opinion": "不影响。"}
     reviewed = reverse("programme_fair_review", args=["test-shared-2026", 1])
     assert client.post(reviewed, {**review, "reviewed_on": "2126-01-05"}).status_code == 422
     assert client.post(reviewed, {**review, "opinion": ""}).status_code == 422
     assert client.post(reviewed, review).status_code == 302
+    assert address in client.get(reverse("programme_version", args=["test-shared-2026", 1])).content.decode()
     assert "公审 1 号" in text_of(client.get(reverse("programme_version", args=["test-shared-2026", 1])))
     assert client.post(address).status_code == 302
     assert ProgrammeVersion.objects.get().state == "published"
