@@ -26,14 +26,14 @@ def test_every_entry_leads_somewhere(entry):
 
 def test_a_stranger_sees_only_what_is_open():
     seen = shell_of(signed_in=False)
-    assert labels(seen.open) == ["政策项目", "资格自测", "仪器预约", "算力集群"]
+    assert labels(seen.open) == ["政策项目", "资格自测", "仪器预约", "算力集群", "公示"]
     assert seen.work == []
     assert vars(seen)["self"] == []
 
 
 def test_an_actor_sees_what_the_permissions_open():
     seen = shell_of("/", Permission.JOB_SUBMIT, Permission.APPLICATION_APPROVE)
-    assert labels(seen.work) == ["工作台", "驾驶舱", "作业", "申请审核"]
+    assert labels(seen.work) == ["工作台", "驾驶舱", "作业", "申请审核", "批次与公示"]
 
 
 def test_the_place_one_is_at_is_marked():
