@@ -40,7 +40,6 @@ class VerdictForm(forms.Form):
 
     reason = forms.CharField(
         label=_("处理理由"),
-        required=False,
         max_length=500,
         widget=forms.Textarea(attrs={"rows": 4}),
         help_text=_("写明核查了什么、结论是什么。提出异议的人凭回执号可以看到。"),
@@ -65,11 +64,13 @@ def desk(request: HttpRequest) -> HttpResponse:
         if error is None:
             messages.success(request, gettext("公示稿已拟好，请另一位同事核对后发布。"))
             return redirect("notice_desk", number=drafted.number)
+    found = listing(request, access.own(actor), sorts=SORTS, default="-number")
     return page(
         request,
         "notices/desk.html",
         {
-            "listing": listing(request, access.own(actor), sorts=SORTS, default="-number"),
+            "listing": found,
+            "rows": [(row, noticepaper.title_of(row)) for row in found.rows],
             "candidates": candidates(actor),
             "may_draft": actor.may(Permission.APPLICATION_REVIEW),
             "may_notice_desk": True,
@@ -121,7 +122,8 @@ def _notice_page(request: HttpRequest, found: Notice, error: Explained | None) -
         "notices/case.html",
         {
             "notice": found,
-            "heads": [gettext(noticepaper.HEADS[name]) for name in found.fields],
+            "title": noticepaper.title_of(found),
+            "heads": [(name, gettext(noticepaper.HEADS[name])) for name in found.fields],
             "rows": table(found, items.rows),
             "listing": items,
             "period": noticepaper.period_text(found),
@@ -197,6 +199,7 @@ def _objection_page(
         "objection": found,
         "item": found.item,
         "notice": found.item.notice,
+        "title": noticepaper.title_of(found.item.notice),
         "cells": noticepaper.shown(found.item.notice, found.item),
         "files": list(evidence.files_of(f"objection:{found.number}")),
         "form": form,

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import xlsxwriter
 from django.http import HttpResponse
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.translation import gettext
 
 from portal import papers
@@ -18,9 +18,10 @@ from portal.pages.casework import language
 from portal.pages.labels import label_of
 from portal.pages.shell import EXPORT_LIMIT, csv_response
 from portal.pages.templatetags.show import bilingual, day_text
+from vouchers.notices import services
 from vouchers.notices.models import Notice, NoticeItem
 
-__all__ = ["FORMATS", "HEADS", "cells", "heads", "taken_away"]
+__all__ = ["FORMATS", "HEADS", "cells", "heads", "shown", "taken_away", "title_of"]
 
 _ = noop
 
@@ -36,6 +37,20 @@ HEADS: Final[Mapping[str, str]] = {
 MONEY: Final = ("base", "amount")
 
 
+def title_of(notice: Notice) -> str:
+    """Return a notice's title; the portal's own wording is said in the reader's language, people's words as they are."""
+    return (
+        services.default_title(version=notice.version, round_=notice.round, name=bilingual(notice.version))
+        if (notice.title == _chinese_title(notice))
+        else notice.title
+    )
+
+
+def _chinese_title(notice: Notice) -> str:
+    with translation.override("zh-hans"):
+        return services.default_title(version=notice.version, round_=notice.round, name=notice.version.name)
+
+
 def heads(notice: Notice) -> list[str]:
     """Return the column heads of a notice: its place, its fields, its state."""
     return [gettext("序号"), *(gettext(HEADS[name]) for name in notice.fields), gettext("状态")]
@@ -43,7 +58,7 @@ def heads(notice: Notice) -> list[str]:
 
 def cells(notice: Notice, item: NoticeItem) -> list[str]:
     """Return an item as the public reads it."""
-    values = [str(item.printed.get(name, "")) for name in notice.fields]
+    values = [_cell(notice, item, name) for name in notice.fields]
     return [str(item.position), *values, label_of("notice_item", item.state)[1]]
 
 
@@ -64,7 +79,7 @@ def _workbook(notice: Notice, items: Sequence[NoticeItem]) -> HttpResponse:
     book = xlsxwriter.Workbook(buffer, options)
     sheet = book.add_worksheet("notice")
     bold, amount = book.add_format({"bold": True}), book.add_format({"num_format": "#,##0.00"})
-    sheet.write_string(0, 0, notice.title, book.add_format({"bold": True, "font_size": 14}))
+    sheet.write_string(0, 0, title_of(notice), book.add_format({"bold": True, "font_size": 14}))
     sheet.write_string(1, 0, period_text(notice))
     for column, text in enumerate(heads(notice)):
         sheet.write_string(3, column, text, bold)
@@ -103,7 +118,7 @@ def _pdf(notice: Notice, items: Sequence[NoticeItem]) -> HttpResponse:
     ]
     at = timezone.localtime(notice.published_at).date() if notice.published_at else None
     sheet = papers.Sheet(
-        title=notice.title,
+        title=title_of(notice),
         heads=heads(notice),
         rows=[cells(notice, item) for item in items],
         lines=lines,
@@ -128,8 +143,11 @@ def taken_away(notice: Notice, wanted: str) -> HttpResponse | None:
     return write(notice, list(notice.items.all()[:EXPORT_LIMIT])) if write else None
 
 
+def _cell(notice: Notice, item: NoticeItem, name: str) -> str:
+    """Return a printed cell; the programme is named in the reader's language."""
+    return bilingual(notice.version) if name == "programme" else str(item.printed.get(name, ""))
+
+
 def shown(notice: Notice, item: NoticeItem) -> list[dict[str, Any]]:
     """Return an item's cells for a page: each with its field's name and head."""
-    return [
-        {"field": name, "head": gettext(HEADS[name]), "text": str(item.printed.get(name, ""))} for name in notice.fields
-    ]
+    return [{"field": name, "head": gettext(HEADS[name]), "text": _cell(notice, item, name)} for name in notice.fields]

@@ -70,11 +70,13 @@ def notices(request: HttpRequest) -> HttpResponse:
         rows = rows.filter(state=rules.NoticeState.PUBLISHED.value)
     if text := values.get("q"):
         rows = rows.filter(title__icontains=text) | rows.filter(number__icontains=text)
+    found = listing(request, rows, sorts=SORTS, default="-published")
     return page(
         request,
         "notices/list.html",
         {
-            "listing": listing(request, rows, sorts=SORTS, default="-published"),
+            "listing": found,
+            "rows": [(row, noticepaper.title_of(row)) for row in found.rows],
             "filters": filters,
             "filtered": any(values.values()),
             "receipt": ReceiptForm(),
@@ -100,7 +102,8 @@ def notice(request: HttpRequest, number: str) -> HttpResponse:
         "notices/notice.html",
         {
             "notice": found,
-            "heads": [gettext(noticepaper.HEADS[name]) for name in found.fields],
+            "title": noticepaper.title_of(found),
+            "heads": [(name, gettext(noticepaper.HEADS[name])) for name in found.fields],
             "rows": table(found, items.rows),
             "listing": items,
             "period": noticepaper.period_text(found),
@@ -164,6 +167,7 @@ def _form_page(
     context = {
         "item": item,
         "notice": item.notice,
+        "title": noticepaper.title_of(item.notice),
         "cells": noticepaper.shown(item.notice, item),
         "form": form,
         "error": error,
@@ -180,4 +184,14 @@ def result(request: HttpRequest) -> HttpResponse:
     if form.is_bound and form.is_valid():
         found, error = attempt_on("objection", lambda: access.objection_by_receipt(form.cleaned_data["receipt"]))
         status = error.status if error else 200
-    return page(request, "notices/result.html", {"form": form, "objection": found, "error": error}, status=status)
+    return page(
+        request,
+        "notices/result.html",
+        {
+            "form": form,
+            "objection": found,
+            "title": noticepaper.title_of(found.item.notice) if found else "",
+            "error": error,
+        },
+        status=status,
+    )

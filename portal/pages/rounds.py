@@ -8,7 +8,9 @@ from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
+from portal.pages import noticepaper
 from portal.pages.shell import EXPORT_LIMIT, csv_response, guarded, listing, page, wants_csv
+from vouchers.notices import access as notices
 from vouchers.programmes.allocation import lot
 from vouchers.rounds import access, queries
 from vouchers.rounds.models import Round
@@ -71,6 +73,8 @@ def round_page(request: HttpRequest, number: str) -> HttpResponse:
             "coefficient": queries.coefficient(found),
             "by_region": sorted(found.by_region.items()),
             "is_decided": is_decided,
-            "notices": found.notices.filter(state__in=["published", "closed"]).order_by("pk"),
+            "notices": [
+                (row, noticepaper.title_of(row)) for row in notices.public().filter(round=found).order_by("pk")
+            ],
         },
     )

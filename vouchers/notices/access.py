@@ -50,7 +50,7 @@ def get_public_item(number: str, position: int) -> NoticeItem:
     """Return an item of a published notice. Raises NotFound."""
     found = (
         NoticeItem.objects.filter(notice__number=number, notice__state__in=PUBLIC, position=position)
-        .select_related("notice", "notice__version", "notice__version__programme__department")
+        .select_related("notice", "notice__round", "notice__version", "notice__version__programme__department")
         .first()
     )
     if found is None:
@@ -79,7 +79,15 @@ def objections(actor: Actor) -> QuerySet[Objection]:
         raise Forbidden
     return Objection.objects.filter(
         item__notice__version__programme__department_id=actor.organisation_id
-    ).select_related("item", "item__notice", "item__application", "item__application__organisation", "decided_by")
+    ).select_related(
+        "item",
+        "item__notice",
+        "item__notice__version",
+        "item__notice__round",
+        "item__application",
+        "item__application__organisation",
+        "decided_by",
+    )
 
 
 def get_objection(actor: Actor, number: str) -> Objection:
@@ -93,7 +101,11 @@ def get_objection(actor: Actor, number: str) -> Objection:
 def objection_by_receipt(receipt: str) -> Objection:
     """Return the objection of a receipt; case and hyphens do not matter. Raises NoSuchReceipt."""
     wanted = receipt.strip().upper().replace("-", "").replace(" ", "")
-    found = Objection.objects.filter(receipt=wanted).select_related("item", "item__notice").first() if wanted else None
+    found = (
+        Objection.objects.filter(receipt=wanted).select_related("item__notice__version", "item__notice__round").first()
+        if wanted
+        else None
+    )
     if found is None:
         raise NoSuchReceipt(field="receipt")
     return found

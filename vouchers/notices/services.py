@@ -30,7 +30,7 @@ from vouchers.rounds import keeping as rounds
 from vouchers.rounds.models import Round
 from vouchers.rounds.rules import RoundAction, RoundState
 
-__all__ = ["close_due", "discard", "draft", "preview", "publish"]
+__all__ = ["close_due", "default_title", "discard", "draft", "preview", "publish"]
 
 
 def _lock(notice: Notice) -> Notice:
@@ -80,14 +80,17 @@ def draft(
     return notice
 
 
+def default_title(*, version: ProgrammeVersion, round_: Round | None, name: str = "") -> str:
+    """Return a notice's title in the language in force; `name` is what the programme is called in it."""
+    programme = name or version.name
+    if round_ is None:
+        return gettext("%(programme)s拟支持名单公示") % {"programme": programme}
+    return gettext("%(programme)s第 %(serial)s 批拟支持名单公示") % {"programme": programme, "serial": round_.serial}
+
+
 def _title(version: ProgrammeVersion, round_: Round | None) -> str:
     with translation.override("zh-hans"):
-        if round_ is None:
-            return gettext("%(programme)s拟支持名单公示") % {"programme": version.name}
-        return gettext("%(programme)s第 %(serial)s 批拟支持名单公示") % {
-            "programme": version.name,
-            "serial": round_.serial,
-        }
+        return default_title(version=version, round_=round_)[:160]
 
 
 @transaction.atomic
