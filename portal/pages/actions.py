@@ -124,6 +124,7 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "application.paid": pgettext_lazy("record", "拨付奖补"),
         "settlement.line_rejected": pgettext_lazy("record", "退回一笔明细"),
         "settlement.drafted": pgettext_lazy("record", "编制结算批次"),
+        "ledger.year_closed": pgettext_lazy("record", "会计年度结账"),
         "settlement.approved": pgettext_lazy("record", "审批结算批次"),
         "settlement.paid": pgettext_lazy("record", "登记结算付款"),
         "settlement.discarded": pgettext_lazy("record", "作废结算批次"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from vouchers.ledger.chart import AccountKind
+from vouchers.ledger.chart import CNY, AccountKind
 from vouchers.ledger.queries import TrialBalanceLine
 
 __all__ = ["Standing", "standings"]
@@ -40,10 +40,10 @@ OWED_BACK = frozenset({"receivable_enterprise", "receivable_provider"})
 
 
 def standings(lines: Iterable[TrialBalanceLine]) -> list[Standing]:
-    """Return the standing of each programme and year among `lines`, in their order."""
+    """Return the standing of each programme and year among `lines`, in their order: money only, no other units."""
     grouped: dict[tuple[str, int], list[TrialBalanceLine]] = {}
     for line in lines:
-        if line.programme and line.fiscal_year is not None:
+        if line.programme and line.fiscal_year is not None and line.unit == CNY:
             grouped.setdefault((line.programme, line.fiscal_year), []).append(line)
     return [_standing(programme, year, rows) for (programme, year), rows in grouped.items()]
 

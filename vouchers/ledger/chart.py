@@ -1,7 +1,8 @@
 """The chart of accounts: kinds of account, kinds of journal, and which may move value where. Pure.
 
 This module is the single source of the tables the database enforces: the migration seeds `ledger_account_kind`,
-`ledger_journal_kind` and `ledger_flow` from it, the constraints of `models` read it, and ``ledger_verify`` compares the database with it.
+`ledger_journal_kind`, `ledger_flow` and `ledger_unit` from it, the constraints of `models` read it, and ``manage.py audit`` compares the
+database with it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ __all__ = [
     "CNY",
     "FLOWS",
     "JOURNAL_KINDS",
+    "UNITS",
     "AccountKind",
     "Bound",
     "JournalKind",
@@ -24,12 +26,44 @@ __all__ = [
     "KindRule",
     "Scope",
     "Side",
+    "Unit",
+    "UnitRule",
 ]
 
 _ = noop
 
-CNY = "CNY"
-"""The only unit there is today; amounts are whole fen. The column exists so that another unit needs no new tables."""
+
+class Unit(StrEnum):
+    """What an account counts. Amounts are whole smallest steps of it; no transfer ever joins two units."""
+
+    CNY = "CNY"
+    MCH = "MCH"
+    IMIN = "IMIN"
+    TOK = "TOK"
+    REC = "REC"
+    MB = "MB"
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRule:
+    """`scale` smallest steps are one of `label` (Chinese, translatable): 100 fen one yuan, 1,000 MCH one card-hour."""
+
+    scale: int
+    label: str
+
+
+UNITS: Mapping[Unit, UnitRule] = {
+    Unit.CNY: UnitRule(100, _("元")),
+    Unit.MCH: UnitRule(1000, _("卡时")),
+    Unit.IMIN: UnitRule(60, _("机时")),
+    Unit.TOK: UnitRule(1, _("词元")),
+    Unit.REC: UnitRule(1, _("条")),
+    Unit.MB: UnitRule(1, _("MB 数据")),
+}
+"""Milli-card-hours, instrument minutes (shown as hours and minutes), tokens, records and megabytes of a corpus."""
+
+CNY = Unit.CNY.value
+"""The unit of money: whole fen."""
 
 
 class Side(StrEnum):
@@ -77,34 +111,42 @@ class AccountKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class KindRule:
-    """How an account of one kind reads and what it may never do. `label` is a translatable Chinese name."""
+    """How an account of one kind reads and what it may never do. `label` is a translatable Chinese name.
+
+    `hot`: many journals at once share such an account, so it is locked after all others, for the shortest time.
+    """
 
     normal: Side
     bound: Bound
     scope: Scope
     label: str
+    hot: bool = False
 
 
 ACCOUNT_KINDS: Mapping[AccountKind, KindRule] = {
-    AccountKind.APPROPRIATION: KindRule(Side.DEBIT, Bound.NONE, Scope.PROGRAMME, _("财政拨款")),
-    AccountKind.BUDGET: KindRule(Side.CREDIT, Bound.CREDIT, Scope.PROGRAMME, _("计划资金池")),
+    AccountKind.APPROPRIATION: KindRule(Side.DEBIT, Bound.NONE, Scope.PROGRAMME, _("财政拨款"), hot=True),
+    AccountKind.BUDGET: KindRule(Side.CREDIT, Bound.CREDIT, Scope.PROGRAMME, _("计划资金池"), hot=True),
     AccountKind.VOUCHER: KindRule(Side.CREDIT, Bound.CREDIT, Scope.PROGRAMME, _("创新券")),
-    AccountKind.PROVIDER_PAYABLE: KindRule(Side.CREDIT, Bound.CREDIT, Scope.PROGRAMME, _("应付服务机构（券）")),
-    AccountKind.CLAIMANT_PAYABLE: KindRule(Side.CREDIT, Bound.CREDIT, Scope.PROGRAMME, _("应付申领单位")),
-    AccountKind.SETTLEMENT_CLEARING: KindRule(Side.CREDIT, Bound.CREDIT, Scope.EITHER, _("兑付在途")),
-    AccountKind.SETTLED: KindRule(Side.CREDIT, Bound.NONE, Scope.PROGRAMME, _("已兑付")),
-    AccountKind.EXPIRED: KindRule(Side.CREDIT, Bound.CREDIT, Scope.PROGRAMME, _("过期收回")),
-    AccountKind.CLAWED_BACK: KindRule(Side.CREDIT, Bound.CREDIT, Scope.PROGRAMME, _("追回")),
+    AccountKind.PROVIDER_PAYABLE: KindRule(
+        Side.CREDIT, Bound.CREDIT, Scope.PROGRAMME, _("应付服务机构（券）"), hot=True
+    ),
+    AccountKind.CLAIMANT_PAYABLE: KindRule(Side.CREDIT, Bound.CREDIT, Scope.PROGRAMME, _("应付申领单位"), hot=True),
+    AccountKind.SETTLEMENT_CLEARING: KindRule(Side.CREDIT, Bound.CREDIT, Scope.EITHER, _("兑付在途"), hot=True),
+    AccountKind.SETTLED: KindRule(Side.CREDIT, Bound.NONE, Scope.PROGRAMME, _("已兑付"), hot=True),
+    AccountKind.EXPIRED: KindRule(Side.CREDIT, Bound.CREDIT, Scope.PROGRAMME, _("过期收回"), hot=True),
+    AccountKind.CLAWED_BACK: KindRule(Side.CREDIT, Bound.CREDIT, Scope.PROGRAMME, _("追回"), hot=True),
     AccountKind.RECEIVABLE_ENTERPRISE: KindRule(Side.DEBIT, Bound.DEBIT, Scope.PROGRAMME, _("应收企业退款")),
     AccountKind.RECEIVABLE_PROVIDER: KindRule(Side.DEBIT, Bound.DEBIT, Scope.PROGRAMME, _("应收服务机构退款")),
     AccountKind.CASH_DUE: KindRule(Side.DEBIT, Bound.NONE, Scope.CASH, _("企业自付应收")),
-    AccountKind.BANK_CLEARING: KindRule(Side.DEBIT, Bound.NONE, Scope.EITHER, _("银行账户")),
-    AccountKind.CASH_PROVIDER_PAYABLE: KindRule(Side.CREDIT, Bound.CREDIT, Scope.CASH, _("应付服务机构（自付）")),
+    AccountKind.BANK_CLEARING: KindRule(Side.DEBIT, Bound.NONE, Scope.EITHER, _("银行账户"), hot=True),
+    AccountKind.CASH_PROVIDER_PAYABLE: KindRule(
+        Side.CREDIT, Bound.CREDIT, Scope.CASH, _("应付服务机构（自付）"), hot=True
+    ),
     AccountKind.UNAPPLIED_CASH: KindRule(Side.CREDIT, Bound.CREDIT, Scope.CASH, _("待核销来款")),
-    AccountKind.WRITE_OFF: KindRule(Side.DEBIT, Bound.NONE, Scope.EITHER, _("核销坏账")),
-    AccountKind.QUOTA_GRANT: KindRule(Side.DEBIT, Bound.NONE, Scope.EITHER, _("配额来源")),
+    AccountKind.WRITE_OFF: KindRule(Side.DEBIT, Bound.NONE, Scope.EITHER, _("核销坏账"), hot=True),
+    AccountKind.QUOTA_GRANT: KindRule(Side.DEBIT, Bound.NONE, Scope.EITHER, _("配额来源"), hot=True),
     AccountKind.QUOTA_POOL: KindRule(Side.CREDIT, Bound.CREDIT, Scope.EITHER, _("可用配额")),
-    AccountKind.QUOTA_USED: KindRule(Side.CREDIT, Bound.CREDIT, Scope.EITHER, _("已用配额")),
+    AccountKind.QUOTA_USED: KindRule(Side.CREDIT, Bound.CREDIT, Scope.EITHER, _("已用配额"), hot=True),
 }
 
 

@@ -3,7 +3,7 @@
 Identity and balance are separate tables and foreign keys point at identity only: a row that every posting updates
 must never be one that every posting's foreign keys lock. What was written stays written: journals, transfers, holds
 and resolutions refuse UPDATE, DELETE and TRUNCATE in the database. Composite foreign keys ``(account, unit)``, the
-allowed flows and the guards of inserted rows are in ``sql/schema.sql``.
+allowed flows and the guards of inserted rows are in ``sql/schema.sql`` and ``sql/engine.sql``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,18 @@ from portal.kernel.money import MAX_FEN
 from vouchers.ledger.chart import ACCOUNT_KINDS, CNY, JOURNAL_KINDS, Bound, JournalKind, Scope
 from vouchers.ledger.rules import Outcome
 
-__all__ = ["Account", "Balance", "Hold", "HoldOpen", "HoldResolution", "Journal", "Transfer"]
+__all__ = [
+    "Account",
+    "AuditRun",
+    "Balance",
+    "Hold",
+    "HoldOpen",
+    "HoldResolution",
+    "Journal",
+    "Period",
+    "Seal",
+    "Transfer",
+]
 
 
 class Xid8Field(models.BigIntegerField):  # type: ignore[type-arg]  # Django's class takes none when it runs
@@ -81,7 +92,7 @@ class Account(models.Model):
 class Balance(models.Model):
     """The running sums of one account: what was posted on each side and what is held. No foreign key points here.
 
-    `bound` says which side may never be overdrawn; holds count as spent.
+    `bound` says which side may never be overdrawn; holds count as spent. `hot` balances are locked after all others.
     """
 
     account = models.OneToOneField(Account, on_delete=models.PROTECT, primary_key=True, related_name="balance")
@@ -90,6 +101,7 @@ class Balance(models.Model):
     held_dr = models.BigIntegerField(default=0)
     held_cr = models.BigIntegerField(default=0)
     bound = models.CharField(max_length=8)
+    hot = models.BooleanField(default=False)
 
     class Meta:
         db_table = "ledger_balance"
@@ -130,6 +142,7 @@ class Journal(models.Model):
     reverses = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="reversals", db_index=False
     )
+    txid = Xid8Field(db_default=models.Func(function="pg_current_xact_id"), editable=False)
 
     class Meta:
         db_table = "ledger_journal"
@@ -149,7 +162,10 @@ class Journal(models.Model):
                 | (~Q(kind=JournalKind.REVERSE.value) & Q(reverses__isnull=True)),
             ),
         ]
-        indexes = [models.Index(fields=["source_type", "source_id"], name="ledger_journal_source")]
+        indexes = [
+            models.Index(fields=["source_type", "source_id"], name="ledger_journal_source"),
+            models.Index(fields=["txid", "id"], name="ledger_journal_txid"),
+        ]
         triggers = append_only()
 
     def __str__(self) -> str:
@@ -264,3 +280,85 @@ class HoldOpen(models.Model):
 
     def __str__(self) -> str:
         return f"open hold {self.pk}"
+
+
+class Seal(models.Model):
+    """One block of the hash chain over journals with ``from_txid <= txid < upto_txid`` and all that belongs to them.
+
+    `hash` is made by `rules.seal_hash`; `leaves` holds the first eight bytes of each row's own hash, in order, so that
+    a broken block can name its row. `n` counts from 1 without gaps.
+    """
+
+    n = models.BigIntegerField(primary_key=True)
+    from_txid = Xid8Field()
+    upto_txid = Xid8Field()
+    journals = models.IntegerField()
+    rows = models.IntegerField()
+    prev_hash = models.BinaryField(max_length=32)
+    hash = models.BinaryField(max_length=32)
+    leaves = models.BinaryField()
+    sealed_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "ledger_seal"
+        constraints = [
+            models.UniqueConstraint(name="ledger_seal_follows_once", fields=["prev_hash"]),
+            models.CheckConstraint(name="ledger_seal_counts", condition=Q(n__gte=1, journals__gte=1, rows__gte=1)),
+        ]
+        triggers = append_only()
+
+    def __str__(self) -> str:
+        return f"seal {self.n}"
+
+
+class Period(models.Model):
+    """A fiscal year that was closed, by two persons: nothing is dated before `ends_at` (exclusive) any more."""
+
+    fiscal_year = models.PositiveSmallIntegerField(primary_key=True)
+    ends_at = models.DateTimeField()
+    closed_at = models.DateTimeField()
+    proposed_by = models.CharField(max_length=160)
+    approved_by = models.CharField(max_length=160)
+
+    class Meta:
+        db_table = "ledger_period"
+        constraints = [
+            models.CheckConstraint(
+                name="ledger_period_two_persons",
+                condition=~Q(proposed_by="") & ~Q(approved_by="") & ~Q(approved_by=F("proposed_by")),
+            ),
+            models.CheckConstraint(name="ledger_period_is_over", condition=Q(closed_at__gte=F("ends_at"))),
+        ]
+        triggers = append_only()
+
+    def __str__(self) -> str:
+        return f"closed year {self.fiscal_year}"
+
+
+class AuditRun(models.Model):
+    """What one audit found: the figures the cockpit shows, and at most a hundred findings in `report`.
+
+    `unaccounted` is in smallest steps of each unit, added up; `seal_n` 0 and `seal_hash` empty before the first seal.
+    """
+
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField()
+    journals = models.BigIntegerField()
+    transfers = models.BigIntegerField()
+    violations = models.IntegerField()
+    unaccounted = models.BigIntegerField()
+    seal_n = models.BigIntegerField(default=0)
+    seal_hash = models.CharField(max_length=64, blank=True)
+    unsealed = models.IntegerField(default=0)
+    report = models.JSONField(default=dict)
+
+    class Meta:
+        db_table = "ledger_audit_run"
+        indexes = [models.Index(fields=["-started_at"], name="ledger_audit_run_latest")]
+
+    def __str__(self) -> str:
+        return f"audit of {self.started_at:%Y-%m-%d %H:%M}"
+
+    @property
+    def in_order(self) -> bool:
+        return self.violations == 0 and self.unaccounted == 0

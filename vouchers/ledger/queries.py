@@ -10,7 +10,7 @@ from typing import Any
 from django.db import connection
 
 from vouchers.ledger.chart import ACCOUNT_KINDS, AccountKind, JournalKind, Side
-from vouchers.ledger.models import Balance
+from vouchers.ledger.models import AuditRun, Balance
 from vouchers.ledger.verification import Violation, verify
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "TrialBalanceLine",
     "Violation",
     "balances",
+    "last_audit",
     "statement",
     "trial_balance",
     "unaccounted_fen",
@@ -148,10 +149,14 @@ def _statement_line(row: tuple[Any, ...]) -> StatementLine:
 
 @dataclass(frozen=True, slots=True)
 class TrialBalanceLine:
-    """The sums of one kind of account in one programme and year; `balance_fen` on the kind's normal side."""
+    """The sums of one kind of account in one programme, year and unit; `balance_fen` on the kind's normal side.
+
+    Amounts are smallest steps of `unit`, fen where that is CNY.
+    """
 
     programme: str
     fiscal_year: int | None
+    unit: str
     kind: AccountKind
     accounts: int
     debit_fen: int
@@ -165,18 +170,52 @@ class TrialBalanceLine:
         return difference if ACCOUNT_KINDS[self.kind].normal is Side.CREDIT else -difference
 
 
-def trial_balance(*, programme: str | None = None) -> list[TrialBalanceLine]:
-    """Return the sums per programme, fiscal year and kind, of one programme ("" = own money) or of everything."""
+TRIAL_BALANCE = """
+    SELECT a.programme, a.fiscal_year, a.unit, a.kind, count(*), sum(b.posted_dr)::bigint, sum(b.posted_cr)::bigint,
+           sum(b.held_dr)::bigint, sum(b.held_cr)::bigint
+    FROM ledger_account a JOIN ledger_balance b ON b.account_id = a.id
+    WHERE %(programme)s::text IS NULL OR a.programme = %(programme)s
+    GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+"""
+
+TRIAL_BALANCE_AT = """
+    WITH moved AS (
+        SELECT t.debit_account_id, t.credit_account_id, t.amount
+        FROM ledger_transfer t JOIN ledger_journal j ON j.id = t.journal_id WHERE j.effective_at < %(at)s
+    ), open_then AS (
+        SELECT h.debit_account_id, h.credit_account_id, h.amount
+        FROM ledger_hold h JOIN ledger_journal j ON j.id = h.journal_id
+        WHERE j.effective_at < %(at)s AND NOT EXISTS (
+            SELECT FROM ledger_hold_resolution r JOIN ledger_journal e ON e.id = r.journal_id
+            WHERE r.hold_id = h.id AND e.effective_at < %(at)s)
+    ), leg AS (
+        SELECT debit_account_id AS account_id, amount AS dr, 0 AS cr, 0 AS held_dr, 0 AS held_cr FROM moved
+        UNION ALL SELECT credit_account_id, 0, amount, 0, 0 FROM moved
+        UNION ALL SELECT debit_account_id, 0, 0, amount, 0 FROM open_then
+        UNION ALL SELECT credit_account_id, 0, 0, 0, amount FROM open_then
+    )
+    SELECT a.programme, a.fiscal_year, a.unit, a.kind, count(DISTINCT a.id), sum(dr)::bigint, sum(cr)::bigint,
+           sum(held_dr)::bigint, sum(held_cr)::bigint
+    FROM leg JOIN ledger_account a ON a.id = leg.account_id
+    WHERE %(programme)s::text IS NULL OR a.programme = %(programme)s
+    GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+"""
+
+
+def trial_balance(*, programme: str | None = None, at: datetime | None = None) -> list[TrialBalanceLine]:
+    """Return the sums per programme, fiscal year, unit and kind, of one programme ("" = own money) or of everything.
+
+    With `at`, what counted before that instant (exclusive, by `effective_at`), recomputed from the journals. Once the
+    year that ends there is closed the answer never changes again; accounts without any movement are then left out.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT a.programme, a.fiscal_year, a.kind, count(*), sum(b.posted_dr)::bigint, sum(b.posted_cr)::bigint,"
-            " sum(b.held_dr)::bigint, sum(b.held_cr)::bigint"
-            " FROM ledger_account a JOIN ledger_balance b ON b.account_id = a.id"
-            " WHERE %(programme)s::text IS NULL OR a.programme = %(programme)s"
-            " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
-            {"programme": programme},
-        )
-        return [TrialBalanceLine(row[0], row[1], AccountKind(row[2]), *row[3:]) for row in cursor.fetchall()]
+        cursor.execute(TRIAL_BALANCE if at is None else TRIAL_BALANCE_AT, {"programme": programme, "at": at})
+        return [_trial_balance_line(row) for row in cursor.fetchall()]
+
+
+def _trial_balance_line(row: tuple[Any, ...]) -> TrialBalanceLine:
+    programme, fiscal_year, unit, kind, *sums = row
+    return TrialBalanceLine(programme, fiscal_year, unit, AccountKind(kind), *sums)
 
 
 UNACCOUNTED = """
@@ -206,3 +245,8 @@ def unaccounted_fen() -> int:
     with connection.cursor() as cursor:
         cursor.execute(UNACCOUNTED)
         return int(cursor.fetchone()[0])
+
+
+def last_audit() -> AuditRun | None:
+    """Return the latest finished audit, None before the first."""
+    return AuditRun.objects.order_by("-started_at").first()

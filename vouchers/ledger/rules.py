@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
-from portal.kernel.errors import Conflict, Invalid, PortalError, noop
+from portal.kernel.errors import Conflict, Invalid, PortalError, Unavailable, noop
 from portal.kernel.idempotency import KeyReused
-from portal.kernel.money import MAX_FEN, Money
-from vouchers.ledger.chart import ACCOUNT_KINDS, CNY, JOURNAL_KINDS, AccountKind, JournalKind, Scope
+from portal.kernel.money import MAX_FEN
+from vouchers.ledger.chart import ACCOUNT_KINDS, CNY, JOURNAL_KINDS, UNITS, AccountKind, JournalKind, Scope
+from vouchers.ledger.units import show
 
 __all__ = [
     "MAX_OPERATIONS",
@@ -35,14 +37,22 @@ __all__ = [
     "HoldResolved",
     "InsufficientFunds",
     "JournalKind",
+    "LedgerBusy",
     "Operation",
     "Outcome",
+    "PeriodClosed",
+    "PeriodNotOver",
     "Posting",
     "RefundExceedsCapture",
     "ResolveOp",
+    "SamePerson",
     "TransferOp",
+    "YearClosed",
     "error_for",
     "fingerprint",
+    "seal_hash",
+    "show",
+    "year_ends_at",
 ]
 
 _ = noop
@@ -64,7 +74,8 @@ class AccountKey:
     """Names an account by what it is for; the posting opens it when it does not exist yet.
 
     `owner` is text such as ``voucher:V2026-000123`` or ``organisation:7``. Accounts of programme money carry the
-    programme's code and the budget's fiscal year, accounts of the enterprises' own money carry neither.
+    programme's code and the budget's fiscal year, accounts of the enterprises' own money carry neither. `unit` is what
+    the account counts (`chart.Unit`); the enterprises' own money is money.
     """
 
     kind: AccountKind
@@ -75,6 +86,8 @@ class AccountKey:
 
     def __post_init__(self) -> None:
         scope = ACCOUNT_KINDS[self.kind].scope
+        if self.unit not in UNITS or (scope is Scope.CASH and self.unit != CNY):
+            raise ValueError(f"{self.kind} cannot count {self.unit!r}")
         if not self.owner or bool(self.programme) != bool(self.fiscal_year):
             raise ValueError("an account needs an owner, and programme and fiscal year together")
         if scope is not Scope.EITHER and (scope is Scope.PROGRAMME) != bool(self.programme):
@@ -86,7 +99,7 @@ AccountRef = int | AccountKey
 
 @dataclass(frozen=True, slots=True)
 class TransferOp:
-    """Move `amount_fen` from `debit` to `credit`. `refunds_hold` names the captured hold a refund gives back."""
+    """Move `amount_fen` (smallest steps of the accounts' unit) from `debit` to `credit`. `refunds_hold` names the captured hold a refund gives back."""
 
     debit: AccountRef
     credit: AccountRef
@@ -132,7 +145,7 @@ Operation = TransferOp | HoldOp | ResolveOp
 
 def _check_amount(amount_fen: int) -> None:
     if type(amount_fen) is not int or not 1 <= amount_fen <= MAX_FEN:
-        raise ValueError(f"an amount is a whole number of fen from 1 to {MAX_FEN}, not {amount_fen!r}")
+        raise ValueError(f"an amount is a whole number of steps from 1 to {MAX_FEN}, not {amount_fen!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +263,35 @@ class FlowNotAllowed(Conflict):
     message = _("不允许在这两类账户之间进行此项记账。")
 
 
+class PeriodClosed(Conflict):
+    """`effective_at` lies in a year that was closed; corrections are dated into the open one."""
+
+    code = "ledger.period_closed"
+    message = _("该会计年度已经结账，不能再记入该年度。请记入当前年度。")
+
+
+class YearClosed(Conflict):
+    code = "ledger.year_closed"
+    message = _("%(year)s 会计年度已经结账。")
+
+
+class PeriodNotOver(Conflict):
+    code = "ledger.period_not_over"
+    message = _("%(year)s 会计年度尚未结束，不能结账。")
+
+
+class SamePerson(Conflict):
+    code = "ledger.same_person"
+    message = _("提出人和批准人必须是两个人。")
+
+
+class LedgerBusy(Unavailable):
+    """The ledger was locked too long, several times over: nothing happened, and trying again is right."""
+
+    code = "ledger.busy"
+    message = _("记账繁忙，本次操作没有产生任何影响，请几秒钟后再试。")
+
+
 class BadPosting(Invalid):
     """`what` names the part of the request that makes no sense: a mistake of the program, not of a person."""
 
@@ -265,6 +307,7 @@ ERRORS: Final[Mapping[str, type[PortalError]]] = {
     "exceeds_capture": RefundExceedsCapture,
     "closed": AccountClosed,
     "reversed": AlreadyReversed,
+    "period_closed": PeriodClosed,
     "flow_not_allowed": FlowNotAllowed,
     "bad_request": BadPosting,
 }
@@ -277,5 +320,22 @@ def error_for(answer: Mapping[str, Any]) -> PortalError:
     params = {name: value for name, value in answer.items() if name != "error"}
     for name in ("available", "needed"):
         if f"{name}_fen" in params:
-            params[name] = str(Money(params[f"{name}_fen"]))
+            params[name] = show(params.get("unit") or CNY, params[f"{name}_fen"])
     return ERRORS[answer["error"]](**params)
+
+
+def year_ends_at(fiscal_year: int) -> datetime:
+    """Return the instant at which a fiscal year is over, exclusive: 1 January, 00:00 in China.
+
+    A budget year is a calendar year (预算法 2018, art. 18).
+    """
+    return datetime(fiscal_year + 1, 1, 1, tzinfo=ZoneInfo("Asia/Shanghai"))
+
+
+def seal_hash(*, prev: bytes, n: int, from_txid: int, upto_txid: int, rows: int, digest: bytes) -> bytes:
+    """Return the hash of block `n`: SHA-256 over the previous hash, the block's bounds and the digest of its rows.
+
+    Every part is preceded by its length, so that no two different blocks read the same.
+    """
+    parts = [prev, *(str(number).encode() for number in (n, from_txid, upto_txid, rows)), digest]
+    return hashlib.sha256(b"".join(b"%d:%b," % (len(part), part) for part in parts)).digest()

@@ -1,26 +1,36 @@
 """Post to the ledger: the only way value is made, held, moved and ended.
 
 Everything here may run inside the caller's transaction. A refused posting has written nothing and left the
-transaction usable. Accounts are locked in id order within one posting and stay locked until the transaction ends:
-a verb that moves value should do it with one posting, last, after its other locks.
+transaction usable. Accounts are locked in id order within one posting, those that many share last, and stay locked
+until the transaction ends: a verb that moves value should do it with one posting, last, after its other locks.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
+from portal.audit.services import record
+from portal.kernel.actors import Actor, Permission
 from vouchers.ledger import rules
 from vouchers.ledger.chart import CNY, AccountKind, JournalKind
-from vouchers.ledger.models import Account, Balance, HoldOpen
+from vouchers.ledger.models import Account, Balance, HoldOpen, Period
 from vouchers.ledger.rules import AccountKey, AccountRef, HoldOp, Outcome, Posting, ResolveOp, TransferOp
 
-__all__ = ["PostingResult", "account", "close_account", "post", "release_overdue"]
+__all__ = ["PostingResult", "account", "close_account", "close_year", "post", "release_overdue"]
+
+TRANSIENT = {"40P01", "40001", "55P03"}
+"""Deadlock, serialisation failure, lock not granted in time: nothing happened, and the same call may succeed."""
+
+RETRIES = 3
+JITTER_S = (0.01, 0.08)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +62,40 @@ def post(*, posting: Posting, now: datetime | None = None) -> PostingResult:
     """Post one journal in one round trip: all of its operations, or none.
 
     Idempotent by `posting.key`. The database's clock judges deadlines; give `now` only where time is simulated.
-    Locks the balances it touches, in account id order, FOR NO KEY UPDATE.
+    Locks the balances it touches FOR NO KEY UPDATE, in account id order, hot ones last, waiting 2 s at most for each.
+    Outside a transaction a transient failure is tried again up to three times; inside one it ends the transaction, and
+    whoever opened that may start over.
 
     Raises InsufficientFunds, HoldResolved, HoldExpired, CaptureExceedsHold, RefundExceedsCapture, AccountClosed,
-    AlreadyReversed, FlowNotAllowed, BadPosting, or KeyReused when the key was used for other content. A failure is
-    not remembered: the same key may succeed later. Whoever promises sticky failures stores the answer beside the key.
+    AlreadyReversed, PeriodClosed, FlowNotAllowed, BadPosting, LedgerBusy, or KeyReused when the key was used for other
+    content. A failure is not remembered: the same key may succeed later. Whoever promises sticky failures stores the
+    answer beside the key.
     """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT ledger_post(%s::jsonb)", [json.dumps(_request(posting, now))])
-        answer = json.loads(cursor.fetchone()[0])
+    request = json.dumps(_request(posting, now))
+    answer = _ask(request) if connection.in_atomic_block else _patiently(lambda: _ask(request))
     if "error" in answer:
         raise rules.error_for(answer)
     return PostingResult(answer["journal_id"], tuple(answer["hold_ids"]), answer["replayed"])
+
+
+def _ask(request: str) -> dict[str, Any]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT ledger_post(%s::jsonb)", [request])
+        answer: dict[str, Any] = json.loads(cursor.fetchone()[0])
+    return answer
+
+
+def _patiently(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    for attempt in range(RETRIES + 1):
+        try:
+            return work()
+        except OperationalError as error:
+            if getattr(error.__cause__, "sqlstate", "") not in TRANSIENT:
+                raise
+            if attempt == RETRIES:
+                raise rules.LedgerBusy from error
+        time.sleep(random.SystemRandom().uniform(*JITTER_S))
+    raise rules.LedgerBusy
 
 
 def _request(posting: Posting, now: datetime | None) -> dict[str, Any]:
@@ -151,3 +183,30 @@ def release_overdue(*, now: datetime, limit: int = 200) -> list[int]:
         if not result.replayed:
             ended.append(hold_id)
     return ended
+
+
+@transaction.atomic
+def close_year(*, fiscal_year: int, proposed_by: str, actor: Actor, now: datetime) -> Period:
+    """Close a fiscal year for ever: nothing is dated before its end any more, and its trial balance stands.
+
+    `proposed_by` is the signature of the person who asked, `actor` the one who approves: two persons. Waits for postings
+    under way, and they for it. Money of that year's programmes may still move, dated into the open year.
+
+    Raises Forbidden, SamePerson, PeriodNotOver before the year's end, YearClosed.
+    """
+    actor.require(Permission.SETTLEMENT_APPROVE)
+    ends_at = rules.year_ends_at(fiscal_year)
+    if proposed_by == actor.signature:
+        raise rules.SamePerson
+    if now < ends_at:
+        raise rules.PeriodNotOver(year=fiscal_year)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL lock_timeout = '10s'")
+        cursor.execute("SELECT pg_advisory_xact_lock(7151, 1)")
+    if Period.objects.filter(pk=fiscal_year).exists():
+        raise rules.YearClosed(year=fiscal_year)
+    closed = Period.objects.create(
+        fiscal_year=fiscal_year, ends_at=ends_at, closed_at=now, proposed_by=proposed_by, approved_by=actor.signature
+    )
+    record(action="ledger.year_closed", subject=f"year:{fiscal_year}", actor=actor, now=now)
+    return closed

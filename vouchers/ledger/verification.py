@@ -61,7 +61,7 @@ CHECKS: Mapping[str, str] = {
         SELECT 'account ' || a.id, a.kind || ' ' || b.posted_dr || '+' || b.held_dr || ' / ' || b.posted_cr || '+' || b.held_cr
         FROM ledger_balance b JOIN ledger_account a ON a.id = b.account_id
         JOIN ledger_account_kind k ON k.kind = a.kind
-        WHERE b.bound <> k.bound
+        WHERE b.bound <> k.bound OR b.hot <> k.hot
            OR (k.bound = 'credit' AND b.posted_dr + b.held_dr > b.posted_cr)
            OR (k.bound = 'debit' AND b.posted_cr + b.held_cr > b.posted_dr)
     """,
@@ -152,7 +152,9 @@ CHECKS: Mapping[str, str] = {
             ('ledger_hold', 'ledger_append_only'), ('ledger_hold_resolution', 'ledger_append_only'),
             ('ledger_account', 'ledger_append_only'), ('ledger_balance', 'ledger_append_only'),
             ('ledger_account', 'ledger_account_guard'), ('ledger_transfer', 'ledger_flow_guard'),
-            ('ledger_hold', 'ledger_flow_guard'), ('ledger_hold_resolution', 'ledger_resolution_guard')
+            ('ledger_hold', 'ledger_flow_guard'), ('ledger_hold_resolution', 'ledger_resolution_guard'),
+            ('ledger_seal', 'ledger_append_only'), ('ledger_period', 'ledger_append_only'),
+            ('ledger_journal', 'ledger_period_guard')
         ) AS wanted (name, guard)
         WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = wanted.name::regclass
                           AND t.tgname = wanted.guard AND t.tgenabled IN ('O', 'A'))
@@ -165,7 +167,7 @@ CHECKS: Mapping[str, str] = {
             (SELECT 'flow ' || flow FROM unnest(%(flows)s::text[]) AS flow
              EXCEPT SELECT 'flow ' || journal_kind || ' ' || debit_kind || ' ' || credit_kind FROM ledger_flow)
             UNION ALL
-            (SELECT 'kind ' || kind || ' ' || bound FROM ledger_account_kind
+            (SELECT 'kind ' || kind || ' ' || bound || ' ' || hot FROM ledger_account_kind
              EXCEPT SELECT 'kind ' || kind FROM unnest(%(kinds)s::text[]) AS kind)
         ) AS difference
     """,
@@ -181,7 +183,9 @@ def verify() -> list[Violation]:
     values = {
         "two_person": sorted(kind.value for kind, rule in JOURNAL_KINDS.items() if rule.two_person),
         "flows": sorted(" ".join(kind.value for kind in flow) for flow in FLOWS),
-        "kinds": sorted(f"{kind.value} {rule.bound.value}" for kind, rule in ACCOUNT_KINDS.items()),
+        "kinds": sorted(
+            f"{kind.value} {rule.bound.value} {str(rule.hot).lower()}" for kind, rule in ACCOUNT_KINDS.items()
+        ),
     }
     violations = []
     with connection.cursor() as cursor:

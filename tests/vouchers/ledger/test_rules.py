@@ -30,7 +30,7 @@ def test_an_amount_is_a_whole_number_of_fen_within_bounds(amount: object) -> Non
         lambda a: HoldOp(1, 2, a),
         lambda a: ResolveOp(1, Outcome.CAPTURED, a),
     ):
-        with pytest.raises(ValueError, match="fen"):
+        with pytest.raises(ValueError, match="steps"):
             build(amount)
 
 
