@@ -16,6 +16,8 @@ from vouchers.notices import objecting
 from vouchers.notices import services as notices
 from vouchers.notices.models import Objection
 from vouchers.payments.models import Payment
+from vouchers.programmes import drafts
+from vouchers.programmes.models import ProgrammeDraft
 from vouchers.settlements import services as settlements
 
 PERIOD = {"starts_at": zoned(make.slot(days=5).start), "ends_at": zoned(make.slot(days=5).end)}
@@ -55,6 +57,18 @@ WRITES = (
     Write("POST /programmes/{programme}/versions/1/publish", "publisher"),
     Write("POST /programmes/{programme}/versions/1/suspend", "publisher"),
     Write("POST /programmes/{programme}/versions/1/resume", "publisher"),
+    Write("POST /programme-drafts", "officer", {"programme": "{programme}"}),
+    Write("PUT /programme-drafts/1", "officer", {"document": {"code": "half-written"}, "revision": 1}),
+    Write("POST /programme-drafts/1/finish", "officer", {"revision": 1, "budget": {"yuan": "1"}, "fiscal_year": 2026}),
+    Write("DELETE /programme-drafts/1", "officer"),
+    Write(
+        "POST /dry-runs",
+        "officer publisher",
+        {
+            "programme": "{programme}",
+            "past": {"programme": "{programme}", "starts": "2026-01-01", "ends": "2026-12-31"},
+        },
+    ),
     Write("POST /programmes/{programme}/assess", "owner", {"contract": CONTRACT}),
     Write("POST /applications", "owner", {"programme": "test-shared-2026", "contract": CONTRACT}),
     Write("POST /applications/{application}/complete", "owner", {"stated": {}}),
@@ -207,6 +221,9 @@ def everything(w: make.World) -> Things:
         now=make.NOW,
     )
     Flag.objects.filter(pk=flag.pk).update(id=1)
+    draft = drafts.start(actor=w.officer, origin=version, now=make.NOW)
+    document = {**draft.document, "floor": 1}
+    ProgrammeDraft.objects.filter(pk=draft.pk).update(id=1, document=document)
     objection = _objection(w)
     researcher, offer = Caller(w.researcher), goods.offer(w)
     job = {"cluster": partition.cluster.code, "partition": "gpu", "cards": 1, "time_limit_s": 60, "title": "试算"}

@@ -2,6 +2,7 @@
 
 from ninja import Router
 
+from vouchers.dryruns.api import router as dryruns
 from vouchers.flags.api import router as flags
 from vouchers.issuance.api import applications, assessments
 from vouchers.issuance.casework_api import casework
@@ -11,6 +12,7 @@ from vouchers.offers.api import router as offers
 from vouchers.offers.order_api import router as orders
 from vouchers.payments.api import router as payments
 from vouchers.programmes.api import router as programmes
+from vouchers.programmes.draft_api import router as drafts
 from vouchers.rounds.api import rounds
 from vouchers.settlements.api import router as settlements
 from vouchers.wallets.api import router as vouchers
@@ -19,6 +21,8 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/programmes", programmes),
     ("/programmes", assessments),
     ("/applications", casework),
+    ("/programme-drafts", drafts),
+    ("/dry-runs", dryruns),
     ("/applications", applications),
     ("/vouchers", vouchers),
     ("/rounds", rounds),

@@ -23,6 +23,7 @@ __all__ = [
     "MOST_CASES",
     "TRANSITIONS",
     "Answer",
+    "BadPool",
     "BadRange",
     "DryRunAction",
     "DryRunState",
@@ -90,6 +91,11 @@ class TooMany(Invalid):
 class NotReady(Conflict):
     code = "dry_run.not_ready"
     message = _("试算还没有完成，完成后才能模拟资金池。")
+
+
+class BadPool(Invalid):
+    code = "dry_run.pool"
+    message = _("资金池金额不能小于零。")
 
 
 class NoQuotas(Invalid):

@@ -199,7 +199,7 @@ def shown(version: ProgrammeVersion, pools: Iterable[queries.Pool]) -> dict[str,
     }
 
 
-def _detail(version: ProgrammeVersion) -> dict[str, Any]:
+def detail(version: ProgrammeVersion) -> dict[str, Any]:
     scheme, known = access.scheme_of(version), access.catalogue()
     pools = queries.pools([version.programme_id]).get(version.programme_id, [])
     return {
@@ -287,7 +287,7 @@ def get_differences(
 @router.get("/{code}", response={200: ProgrammeDetailOut, **problems(404)})
 def get_programme(request: ActorRequest, code: Number, version: VersionNumber | None = None) -> dict[str, Any]:
     """Return a programme with its rules in words; without `version` the one in force, else the newest."""
-    return _detail(access.get_version(request.actor, code, version))
+    return detail(access.get_version(request.actor, code, version))
 
 
 @router.post("", response={201: ProgrammeDetailOut, **problems(409)})
@@ -300,14 +300,14 @@ def import_programme(request: ActorRequest, payload: ProgrammeIn) -> Status[dict
         fiscal_year=payload.fiscal_year,
         now=timezone.now(),
     )
-    return Status(201, _detail(access.get_version(request.actor, version.programme.code, version.number)))
+    return Status(201, detail(access.get_version(request.actor, version.programme.code, version.number)))
 
 
 def _act(
     request: ActorRequest, code: str, number: int, act: Callable[[ProgrammeVersion, datetime], object]
 ) -> dict[str, Any]:
     act(access.get_version(request.actor, code, number), timezone.now())
-    return _detail(access.get_version(request.actor, code, number))
+    return detail(access.get_version(request.actor, code, number))
 
 
 @router.post("/{code}/versions/{number}/publish", response={200: ProgrammeDetailOut, **problems(404, 409)})
