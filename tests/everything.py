@@ -54,6 +54,16 @@ WRITES = (
         "officer",
         {"document": json.loads(make.programme_file(code="n-2026")), "budget": {"yuan": "1"}, "fiscal_year": 2026},
     ),
+    Write(
+        "PUT /programmes/{programme}/versions/1/fair-review",
+        "publisher",
+        {
+            "reviewer": "市场监管局",
+            "reviewed_on": "2026-11-01",
+            "document_number": "公审 1 号",
+            "opinion": "未发现影响公平竞争的内容。",
+        },
+    ),
     Write("POST /programmes/{programme}/versions/1/publish", "publisher"),
     Write("POST /programmes/{programme}/versions/1/suspend", "publisher"),
     Write("POST /programmes/{programme}/versions/1/resume", "publisher"),
