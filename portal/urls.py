@@ -25,6 +25,7 @@ urlpatterns = [
         path("", include("portal.pages.urls.money")),
         path("", include("portal.pages.urls.instruments")),
         path("", include("portal.pages.urls.jobs")),
+        path("", include("portal.pages.urls.offers")),
         prefix_default_language=False,
     ),
 ]

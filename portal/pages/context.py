@@ -47,6 +47,7 @@ NAVIGATION: tuple[Entry, ...] = (
     Entry(pgettext_lazy("list", "资格自测"), "eligibility", "open"),
     Entry(pgettext_lazy("list", "仪器预约"), "instruments", "open"),
     Entry(pgettext_lazy("list", "算力集群"), "clusters", "open"),
+    Entry(pgettext_lazy("list", "服务目录"), "offers", "open"),
     Entry(pgettext_lazy("list", "公示"), "notices", "open"),
     Entry(pgettext_lazy("list", "工作台"), "dashboard", "work"),
     Entry(
@@ -59,6 +60,7 @@ NAVIGATION: tuple[Entry, ...] = (
     Entry(pgettext_lazy("list", "申请"), "applications", "work", frozenset({P.APPLICATION_SUBMIT})),
     Entry(pgettext_lazy("list", "预约"), "bookings", "work", frozenset({P.BOOKING_REQUEST})),
     Entry(pgettext_lazy("list", "作业"), "jobs", "work", frozenset({P.JOB_SUBMIT})),
+    Entry(pgettext_lazy("list", "订单"), "orders", "work", frozenset({P.ORDER_PLACE})),
     Entry(pgettext_lazy("list", "付款"), "payments", "work", frozenset({P.PAYMENT_DECLARE, P.PAYMENT_CONFIRM})),
     Entry(
         pgettext_lazy("list", "申请审核"),
@@ -74,6 +76,9 @@ NAVIGATION: tuple[Entry, ...] = (
         frozenset({P.APPLICATION_REVIEW, P.APPLICATION_APPROVE, P.PROGRAMME_PUBLISH}),
     ),
     Entry(pgettext_lazy("list", "预约处理"), "booking_queue", "work", frozenset({P.BOOKING_DECIDE, P.SESSION_RECORD})),
+    Entry(pgettext_lazy("list", "订单处理"), "order_queue", "work", frozenset({P.ORDER_SERVE})),
+    Entry(pgettext_lazy("list", "本单位服务"), "my_offers", "work", frozenset({P.OFFER_MANAGE})),
+    Entry(pgettext_lazy("list", "券付订单"), "overseen_orders", "work", frozenset({P.ORDER_READ})),
     Entry(pgettext_lazy("list", "本单位仪器"), "my_instruments", "work", frozenset({P.INSTRUMENT_MANAGE})),
     Entry(
         pgettext_lazy("list", "结算"),

@@ -18,6 +18,8 @@ from scheduler.bookings import access as bookings
 from scheduler.bookings.rules import BookingState
 from vouchers.issuance import access as issuance
 from vouchers.issuance.rules import ApplicationState
+from vouchers.offers import access as offers
+from vouchers.offers.rules import OrderState
 from vouchers.payments import access as payments
 from vouchers.payments.rules import PaymentState
 from vouchers.programmes import access as programmes
@@ -89,6 +91,23 @@ def _bookings_to_decide(actor: Actor, _now: datetime) -> Iterator[Task]:
         yield Task(gettext("确认预约"), which, reverse("booking_queue"), since=row.created_at, by=row.starts_at)
 
 
+def _orders_to_accept(actor: Actor, _now: datetime) -> Iterator[Task]:
+    for row in offers.own_orders(actor).filter(state=OrderState.DELIVERED.value).order_by("accept_by")[:SHOWN]:
+        which = f"{row.number} {bilingual(row.offer, 'title')}"
+        yield Task(gettext("验收交付"), which, reverse("order", args=[row.number]), row.delivered_at, row.accept_by)
+
+
+def _orders_to_serve(actor: Actor, _now: datetime) -> Iterator[Task]:
+    words = {
+        OrderState.PLACED.value: gettext("接单"),
+        OrderState.ACCEPTED.value: gettext("开始交付"),
+        OrderState.DISPUTED.value: gettext("处理异议"),
+    }
+    for row in offers.served_orders(actor).filter(state__in=words).order_by("updated_at")[:SHOWN]:
+        which = f"{row.number} {bilingual(row.offer, 'title')}"
+        yield Task(words[row.state], which, reverse("order", args=[row.number]), since=row.updated_at)
+
+
 def _cases_to_decide(actor: Actor, permission: Permission, what: str) -> Iterator[Task]:
     for row in issuance.cases_at(actor, permission).order_by("submitted_at")[:SHOWN]:
         which = f"{row.number} {bilingual(row.organisation)} {Money(row.amount_fen)}"
@@ -146,6 +165,8 @@ SOURCES: tuple[tuple[Permission, Source], ...] = (
     (Permission.PAYMENT_DECLARE, _payments_due),
     (Permission.VOUCHER_READ_OWN, _vouchers_ending),
     (Permission.BOOKING_DECIDE, _bookings_to_decide),
+    (Permission.ORDER_PLACE, _orders_to_accept),
+    (Permission.ORDER_SERVE, _orders_to_serve),
     (Permission.APPLICATION_REVIEW, _cases_to_review),
     (Permission.APPLICATION_APPROVE, _cases_to_approve),
     (Permission.PROGRAMME_PUBLISH, _drafts_to_publish),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from django import forms
@@ -41,7 +42,7 @@ class Purse:
         return gettext("%(name)s：抵扣 %(share)s，可用 %(left)s（%(number)s）") % values
 
 
-def purses_of(actor: Actor, *, now: datetime, service: ServiceClass = ServiceClass.INSTRUMENT_USE) -> list[Purse]:
+def purses_of(actor: Actor, *, now: datetime, service: StrEnum = ServiceClass.INSTRUMENT_USE) -> list[Purse]:
     """Return the actor's vouchers that are valid now, pay for `service` and have something left. Two queries."""
     if not actor.may(Permission.VOUCHER_READ_OWN):
         return []
@@ -56,7 +57,7 @@ def purses_of(actor: Actor, *, now: datetime, service: ServiceClass = ServiceCla
 
 
 def first_that_pays(
-    purses: Sequence[Purse], price: Money, *, now: datetime, service: ServiceClass = ServiceClass.INSTRUMENT_USE
+    purses: Sequence[Purse], price: Money, *, now: datetime, service: StrEnum = ServiceClass.INSTRUMENT_USE
 ) -> str:
     """Return the number of the first voucher (first to expire) that can pay its share of `price`, or ""."""
     for purse in purses:

@@ -8,6 +8,7 @@ from django.db.models import Q, QuerySet
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden, NotFound
+from vouchers.charges.models import ChargePart
 from vouchers.offers.models import Offer, Order
 
 RELATED = ("offer", "offer__provider", "price_list", "organisation", "placed_by", "charge", "charge__voucher")
@@ -70,7 +71,9 @@ def overseen_orders(actor: Actor) -> QuerySet[Order]:
 
 
 def overseen(actor: Actor) -> Q:
-    return Q(charge__voucher__application__version__programme__department_id=actor.organisation_id)
+    """Return what holds of the orders of which any part is paid by a voucher of the department's programmes."""
+    department = {"voucher__application__version__programme__department_id": actor.organisation_id}
+    return Q(charge__in=ChargePart.objects.filter(**department).values("charge"))
 
 
 def visible_to(actor: Actor) -> QuerySet[Order]:

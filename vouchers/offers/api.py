@@ -37,6 +37,7 @@ from vouchers.charges.prices import PriceItem, PriceRounding, PriceUnit, Tier, T
 from vouchers.offers import access, queries, rules, services
 from vouchers.offers.models import Offer, PriceList
 from vouchers.wallets import access as wallet
+from vouchers.wallets.models import Voucher
 
 __all__ = ["OrderLineIn", "PricedLineOut", "QuantityText", "priced", "router", "vouchers_of"]
 
@@ -200,9 +201,9 @@ class OfferFilter(Cursor):
     mine: bool = False
 
 
-def vouchers_of(request: ActorRequest, numbers: list[str]) -> list[Any]:
-    """Return the caller's vouchers of these numbers, each once. Raises NotFound at ``vouchers``."""
-    return [wallet.get_voucher(request.actor, number) for number in dict.fromkeys(numbers)]
+def vouchers_of(request: ActorRequest, numbers: list[str]) -> list[Voucher]:
+    """Return the caller's vouchers of these numbers, each once. Raises NotFound."""
+    return wallet.get_vouchers(request.actor, numbers)
 
 
 def priced(found: prices.PricedList) -> list[dict[str, Any]]:

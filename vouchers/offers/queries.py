@@ -68,6 +68,16 @@ def matching(offers: QuerySet[Offer], words: str) -> QuerySet[Offer]:
     return offers
 
 
+def matching_orders(found: QuerySet[Order], words: str) -> QuerySet[Order]:
+    """Return the orders in which every one of `words` occurs: number, offer, buyer or provider."""
+    for word in words.split():
+        matches = Q(number__icontains=word)
+        for column in ("offer__title", "offer__title_en", "organisation__name", "offer__provider__name"):
+            matches |= Q(**{f"{column}__icontains": word})
+        found = found.filter(matches)
+    return found
+
+
 def lines_json(lines: Iterable[prices.Line]) -> list[dict[str, str]]:
     """Return lines as an order stores them."""
     return [{"code": line.code, "quantity": prices.text(line.quantity)} for line in lines]

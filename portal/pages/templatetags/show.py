@@ -24,6 +24,7 @@ from django.utils.translation import get_language, gettext, ngettext
 from portal.kernel.money import Money
 from portal.kernel.period import Period
 from portal.pages.labels import label_of
+from vouchers.charges import prices
 from vouchers.programmes.names import CITIES
 
 register = template.Library()
@@ -58,6 +59,15 @@ def money(value: Money | int | None) -> SafeString | str:
 def money_text(value: Money | int | None) -> str:
     """Show fen (or Money) as plain text, for attributes and titles."""
     return "—" if value is None else str(Money(_fen(value)))
+
+
+@register.filter
+def quantity(value: Fraction | int | str | None) -> str:
+    """Show a quantity with grouped thousands and the decimals it has, at most six: ``Fraction(5, 2)`` → ``2.5``."""
+    if value is None:
+        return "—"
+    whole, dot, rest = prices.text(Fraction(value)).partition(".")
+    return f"{int(whole):,}{dot}{rest[:6]}"
 
 
 @register.filter
@@ -240,6 +250,9 @@ def bilingual(thing: Any, attribute: str = "name") -> str:
 
 NOUNS: Final[Mapping[str, Callable[[int], str]]] = {
     "台仪器": lambda number: ngettext("台仪器", "台仪器", number),
+    "项服务": lambda number: ngettext("项服务", "项服务", number),
+    "笔订单": lambda number: ngettext("笔订单", "笔订单", number),
+    "行明细": lambda number: ngettext("行明细", "行明细", number),
     "张券": lambda number: ngettext("张券", "张券", number),
     "卡": lambda number: ngettext("卡", "卡", number),
     "核": lambda number: ngettext("核", "核", number),

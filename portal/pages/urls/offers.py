@@ -1,0 +1,30 @@
+"""Addresses of offers and orders."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from portal.pages import offer_desk, offers, order_desk, orders
+
+urlpatterns = [
+    path("offers/", offers.offers, name="offers"),
+    path("offers/<str:number>/", offers.offer, name="offer"),
+    path("offers/<str:number>/order/", offers.offer_order, name="offer_order"),
+    path("offers/<str:number>/quote/", offers.offer_quote, name="offer_quote"),
+    path("orders/", orders.orders_list, name="orders"),
+    path("orders/<str:number>/", orders.order, name="order"),
+    path("orders/<str:number>/acts/<str:act>/", orders.order_act, name="order_act"),
+    path("orders/<str:number>/files/", orders.order_upload, name="order_upload"),
+    path("orders/<str:number>/files/<int:file_id>/", orders.order_file, name="order_file"),
+    path("orders/<str:number>/usage/", order_desk.order_usage, name="order_usage"),
+    path("orders/<str:number>/usage/csv/", order_desk.order_usage_csv, name="order_usage_csv"),
+    path("orders/<str:number>/usage/template/", order_desk.order_usage_template, name="order_usage_template"),
+    path("desk/offers/", offer_desk.my_offers, name="my_offers"),
+    path("desk/offers/new/", offer_desk.offer_new, name="offer_new"),
+    path("desk/offers/<str:number>/edit/", offer_desk.offer_edit, name="offer_edit"),
+    path("desk/offers/<str:number>/prices/", offer_desk.offer_prices, name="offer_prices"),
+    path("desk/offers/<str:number>/state/", offer_desk.offer_state, name="offer_state"),
+    path("desk/offers/<str:number>/withdraw/", offer_desk.offer_withdraw, name="offer_withdraw"),
+    path("desk/orders/", order_desk.order_queue, name="order_queue"),
+    path("oversight/orders/", orders.overseen, name="overseen_orders"),
+]
