@@ -8,7 +8,9 @@ from typing import Any
 
 from tests import make
 from tests.calling import CONTRACT, Answer, Caller, zoned
+from tests.vouchers.claims import making as claims
 from tests.vouchers.offers import goods
+from vouchers.claims import deciding
 from vouchers.flags import services as flags
 from vouchers.flags.models import Flag
 from vouchers.flags.rules import Pattern
@@ -48,6 +50,11 @@ OFFER = {
 ITEM = {"code": "record", "name": "语料", "unit": "record", "tiers": [{"price_yuan": "0.5"}]}
 LINES = [{"code": "record", "quantity": "100"}]
 USAGE = {"day": "2026-11-25", "reference": "a-1", "code": "record", "quantity": "1"}
+CLAIM = {
+    "amount": {"yuan": "100"},
+    "voucher": "{claim_voucher}",
+    "lines": [{"what": "语料", "amount": {"yuan": "100"}, "base": {"yuan": "200"}, "invoice": "25440001"}],
+}
 WRITES = (
     Write(
         "POST /programmes",
@@ -97,7 +104,7 @@ WRITES = (
     Write("POST /notices/{notice}/discard", "reviewer"),
     Write(
         "POST /notices/{notice}/objections",
-        "officer publisher reviewer approver finance finance_approver auditor keeper lab_owner operator owner researcher seller",
+        "officer publisher reviewer approver finance finance_approver auditor third keeper lab_owner operator owner researcher seller",
         {"position": 1, "name": "张三", "contact": "138-0000-0000", "text": "该单位与服务方为同一实际控制人。"},
     ),
     Write("POST /objections/{objection}/decide", "approver", {"verdict": "reject", "reason": "不属实"}),
@@ -134,6 +141,19 @@ WRITES = (
     Write("POST /payments/{payment}/confirm", "finance", {"bank_reference": "ICBC-1"}),
     Write("POST /payments/{payment}/return", "finance", {"note": "未到账"}),
     Write("POST /settlements", "finance", {"payee": "{credit_code}"}),
+    Write("POST /settlements/{batch}/lines/1/reject", "finance finance_approver", {"reason": "账号有误"}),
+    Write("POST /claims", "owner", CLAIM),
+    Write("PUT /claims/{claim}", "owner", CLAIM),
+    Write("POST /claims/{claim}/file", "owner"),
+    Write("POST /claims/{claim}/withdraw", "owner"),
+    Write("POST /claims/{claim}/check", "reviewer", {}),
+    Write("POST /claims/{claim}/find", "third", {"note": "x"}),
+    Write("POST /claims/{claim}/approve", "approver", {}),
+    Write("POST /claims/{claim}/return", "reviewer", {"note": "补充"}),
+    Write("POST /claims/{claim}/recheck", "approver", {"note": "再核"}),
+    Write("POST /claims/{claim}/refuse", "approver", {"note": "不符"}),
+    Write("POST /claims/{claim}/confirm", "reviewer"),
+    Write("POST /claims/runs", "finance", {"programme": "{programme}"}),
     Write("POST /settlements/{batch}/approve", "finance_approver"),
     Write("POST /settlements/{batch}/pay", "finance", {"bank_reference": "TR-1"}),
     Write("POST /settlements/{batch}/discard", "finance"),
@@ -200,7 +220,7 @@ class Things:
 
 
 ROLES = (
-    *("officer", "publisher", "reviewer", "approver", "finance", "finance_approver", "auditor"),
+    *("officer", "publisher", "reviewer", "approver", "finance", "finance_approver", "auditor", "third"),
     *("keeper", "lab_owner", "operator", "owner", "researcher", "seller"),
 )
 
@@ -235,6 +255,8 @@ def everything(w: make.World) -> Things:
     document = {**draft.document, "floor": 1}
     ProgrammeDraft.objects.filter(pk=draft.pk).update(id=1, document=document)
     objection = _objection(w)
+    back = make.voucher(w, claims.reimbursing(w, audit={"sample_rate": "1"}), number="HT-4")
+    claim = deciding.check(actor=w.reviewer, claim=claims.filed(w, back), now=make.NOW)
     researcher, offer = Caller(w.researcher), goods.offer(w)
     job = {"cluster": partition.cluster.code, "partition": "gpu", "cards": 1, "time_limit_s": 60, "title": "试算"}
     numbers = {
@@ -243,6 +265,8 @@ def everything(w: make.World) -> Things:
         "round": make.round_of(w, make.programme(w, code="rounds-2026", order="ranked")).number,
         "notice": objection.item.notice.number,
         "objection": objection.number,
+        "claim": claim.number,
+        "claim_voucher": back.number,
         "payment": Payment.objects.get().number,
         "batch": settlements.draft(actor=w.finance, payee=w.lab, now=make.NOW).number,
         "instrument": resource.number,

@@ -106,6 +106,7 @@ class World:
     finance: Actor
     finance_approver: Actor
     auditor: Actor
+    third: Actor
     keeper: Actor
     lab_owner: Actor
     operator: Actor
@@ -131,6 +132,7 @@ def world() -> World:
         finance=actor(department, r.FINANCE_OFFICER, name="钱财务"),
         finance_approver=actor(department, r.FINANCE_APPROVER, name="孙复核"),
         auditor=actor(department, r.AUDITOR, name="周审计"),
+        third=actor(department, r.CLAIM_AUDITOR, name="何会计"),
         keeper=actor(lab, r.LAB_MANAGER, name="吴机长"),
         lab_owner=actor(lab, r.OWNER, name="郑主任"),
         operator=actor(lab, r.CLUSTER_OPERATOR, name="冯运维"),

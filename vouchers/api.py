@@ -2,6 +2,7 @@
 
 from ninja import Router
 
+from vouchers.claims.api import router as claims
 from vouchers.dryruns.api import router as dryruns
 from vouchers.flags.api import router as flags
 from vouchers.issuance.api import applications, assessments
@@ -31,6 +32,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/offers", offers),
     ("/orders", orders),
     ("/payments", payments),
+    ("/claims", claims),
     ("/settlements", settlements),
     ("/flags", flags),
     ("/ledger", ledger),

@@ -62,11 +62,18 @@ NAVIGATION: tuple[Entry, ...] = (
     Entry(pgettext_lazy("list", "作业"), "jobs", "work", frozenset({P.JOB_SUBMIT})),
     Entry(pgettext_lazy("list", "订单"), "orders", "work", frozenset({P.ORDER_PLACE})),
     Entry(pgettext_lazy("list", "付款"), "payments", "work", frozenset({P.PAYMENT_DECLARE, P.PAYMENT_CONFIRM})),
+    Entry(pgettext_lazy("list", "申领"), "claims", "work", frozenset({P.CLAIM_FILE})),
     Entry(
         pgettext_lazy("list", "申请审核"),
         "review_queue",
         "work",
         frozenset({P.APPLICATION_REVIEW, P.APPLICATION_APPROVE}),
+    ),
+    Entry(
+        pgettext_lazy("list", "申领核查"),
+        "claim_desk",
+        "work",
+        frozenset({P.CLAIM_CHECK, P.CLAIM_APPROVE, P.CLAIM_AUDIT}),
     ),
     Entry(pgettext_lazy("list", "风险提示"), "flags", "work", frozenset({P.FLAG_DECIDE})),
     Entry(

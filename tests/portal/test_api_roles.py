@@ -20,10 +20,12 @@ ELSEWHERE = {
     "POST /applications/{application}/files",
     "DELETE /applications/{application}/files/1",
     "POST /applications/decisions",
+    "POST /claims/{claim}/files",
     *FORMS,
 }
 """A person without organisation does the first (``test_api.py``); calendars and orders' files are forms, tried below; files
-of cases and decisions in bulk, which answer for each case by itself, are tried in ``issuance/test_casework_api.py``."""
+of cases and decisions in bulk, which answer for each case by itself, are tried in ``issuance/test_casework_api.py``,
+those of claims in ``claims/test_api.py``."""
 
 
 @pytest.fixture
@@ -84,7 +86,7 @@ def test_forms_of_an_order_are_its_providers(things):
 def test_another_enterprise_finds_nothing(w, things):
     """Every numbered thing that belongs to somebody is 404 for a rival of the same kind."""
     rival = Caller(make.actor(make.organisation(make.roles.Kind.ENTERPRISE), make.roles.Role.OWNER))
-    for kind in ("application", "payment", "booking", "job", "order"):
+    for kind in ("application", "payment", "booking", "job", "order", "claim"):
         path = things.fill(f"/{kind}s/{{{kind}}}")
         assert rival.get(path).status == 404, path
         for write in WRITES:

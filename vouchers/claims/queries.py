@@ -7,11 +7,11 @@ from datetime import datetime
 from fractions import Fraction
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from portal.kernel.money import Money
 from portal.kernel.period import Period
-from vouchers.charges.models import Charge
+from vouchers.charges.models import Charge, ChargePart
 from vouchers.claims import rules
 from vouchers.claims.models import ClaimLine, PaymentRun, RedemptionClaim
 from vouchers.evidence import access as evidence
@@ -45,19 +45,24 @@ def claims_needed(version: str) -> Q:
     )
 
 
-def claimable(provider_id: int) -> QuerySet[Charge]:
-    """Return the provider's captured charges whose voucher share waits to be claimed."""
-    taken = ClaimLine.objects.filter(charge=OuterRef("pk"), active=True)
+def on_claim() -> QuerySet[Charge]:
+    """Return the charges that are paid on a claim: one of their vouchers is of a programme that needs it."""
+    return Charge.objects.filter(claims_needed("parts__voucher__application__version"))
+
+
+def claimable(provider_id: int) -> QuerySet[ChargePart]:
+    """Return what vouchers paid of the provider's captured charges, and what waits to be claimed."""
+    taken = ClaimLine.objects.filter(charge=OuterRef("charge"), voucher=OuterRef("voucher"), active=True)
     return (
-        Charge.objects.filter(
-            claims_needed("voucher__application__version"),
+        ChargePart.objects.filter(
             ~Exists(taken),
-            provider_id=provider_id,
-            state="captured",
-            voucher_captured_fen__gt=0,
+            charge__in=on_claim().values("pk"),
+            charge__provider_id=provider_id,
+            charge__state="captured",
+            captured_fen__gt=F("refunded_fen") - F("owed_fen"),
         )
-        .select_related("voucher", "voucher__application__version__programme", "payer")
-        .order_by("pk")
+        .select_related("charge", "charge__payer", "voucher__application__version__programme")
+        .order_by("charge_id", "pk")
     )
 
 
@@ -115,10 +120,17 @@ def items_of(claim: RedemptionClaim) -> list[rules.Item]:
             base=Money(line.base_fen),
             invoice=line.invoice,
             day=line.day,
-            payable=Money(line.charge.voucher_payable_fen) if line.charge else None,
+            payable=_payable(line),
         )
-        for line in claim.lines.select_related("charge").order_by("position")
+        for line in claim.lines.select_related("charge").prefetch_related("charge__parts").order_by("position")
     ]
+
+
+def _payable(line: ClaimLine) -> Money | None:
+    """Return what a line's voucher paid of its charge; None for a line that is no charge."""
+    if line.charge is None:
+        return None
+    return Money(sum(part.payable_fen for part in line.charge.parts.all() if part.voucher_id == line.voucher_id))
 
 
 def support_of(claim: RedemptionClaim) -> rules.Support:
@@ -174,3 +186,18 @@ def beneficiary_of(claim: RedemptionClaim) -> int | None:
         return claim.claimant_id
     payers = set(claim.lines.values_list("charge__payer_id", flat=True))
     return payers.pop() if len(payers) == 1 else None
+
+
+def waiting_for_runs(*, now: datetime) -> list[tuple[ProgrammeVersion, Period | None, int, int]]:
+    """Return what waits for a payment run: version, its window (None = called by hand), number of claims and their fen."""
+    waiting = (
+        RedemptionClaim.objects.filter(state=rules.ClaimState.PAYABLE.value, eligible_at__isnull=True)
+        .select_related("version__programme")
+        .order_by("pk")
+    )
+    sums: dict[tuple[int, Period | None], tuple[ProgrammeVersion, int, int]] = {}
+    for claim in waiting:
+        key = (claim.version.programme_id, window_of(claim, now=now))
+        _version, count, fen = sums.get(key, (claim.version, 0, 0))
+        sums[key] = (claim.version, count + 1, fen + (claim.approved_fen or 0))
+    return [(version, period, count, fen) for (_pk, period), (version, count, fen) in sums.items()]

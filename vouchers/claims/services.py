@@ -13,7 +13,7 @@ from portal.kernel.errors import Invalid, InvalidTransition, NotFound, Reason, n
 from portal.kernel.idempotency import check_key, check_replay, fingerprint
 from portal.kernel.money import Money
 from portal.numbers.services import next_number
-from vouchers.charges.models import Charge
+from vouchers.charges.models import ChargePart
 from vouchers.claims import access, queries, rules
 from vouchers.claims.cases import lock, move, payable_of, record, release
 from vouchers.claims.models import ClaimInvoice, ClaimLine, RedemptionClaim
@@ -137,36 +137,39 @@ def _described(claim: RedemptionClaim, wanted: Wanted) -> list[ClaimLine]:
     numbers = [line.charge for line in wanted.lines if line.charge]
     if not numbers or len(numbers) != len(wanted.lines):
         raise NothingClaimed(field="lines")
-    charges = {charge.number: charge for charge in _charges(claim.claimant_id, numbers)}
-    if missing := [number for number in numbers if number not in charges]:
-        raise NotFound(field="lines", number=missing[0])
-    vouchers = [charge.voucher for charge in charges.values() if charge.voucher is not None]
+    parts = [_part(claim.claimant_id, number) for number in numbers]
+    vouchers = [part.voucher for part in parts]
     if len({(voucher.application.version_id, voucher.fiscal_year) for voucher in vouchers}) > 1:
         raise MixedProgrammes(field="lines")
-    first = vouchers[0]
     claim.mode, claim.payee_id = RedeemMode.DEDUCT.value, claim.claimant_id
-    claim.version, claim.fiscal_year = first.application.version, first.fiscal_year
-    return [_line(claim, at, line, charges[line.charge]) for at, line in enumerate(wanted.lines, 1)]
+    claim.version, claim.fiscal_year = vouchers[0].application.version, vouchers[0].fiscal_year
+    return [_line(claim, at, line, parts[at - 1]) for at, line in enumerate(wanted.lines, 1)]
 
 
 def _mode(version: ProgrammeVersion) -> RedeemMode:
     return scheme_of(version).terms.redeem.mode
 
 
-def _charges(provider_id: int, numbers: Sequence[str]) -> list[Charge]:
-    return list(
-        Charge.objects.filter(
-            queries.claims_needed("voucher__application__version"),
-            number__in=numbers,
-            provider_id=provider_id,
-            state="captured",
-            voucher_captured_fen__gt=0,
-        ).select_related("voucher__application__version__programme")
-    )
+def _part(provider_id: int, number: str) -> ChargePart:
+    """Return what one voucher paid of a charge, named ``C2611-000042`` or, with several vouchers, ``C…/V…``."""
+    charge, _slash, voucher = number.partition("/")
+    found = ChargePart.objects.filter(
+        charge__in=queries.on_claim().values("pk"),
+        charge__number=charge.strip(),
+        charge__provider_id=provider_id,
+        charge__state="captured",
+        captured_fen__gt=0,
+    ).select_related("charge", "voucher__application__version__programme")
+    if voucher:
+        found = found.filter(voucher__number=voucher.strip())
+    part = found.order_by("pk").first()
+    if part is None:
+        raise NotFound(field="lines", number=number)
+    return part
 
 
-def _line(claim: RedemptionClaim, position: int, line: Line, charge: Charge | None = None) -> ClaimLine:
-    base = line.base or (Money(charge.actual_fen or 0) if charge else line.amount)
+def _line(claim: RedemptionClaim, position: int, line: Line, part: ChargePart | None = None) -> ClaimLine:
+    base = line.base or (Money(part.charge.actual_fen or 0) if part else line.amount)
     return ClaimLine(
         claim=claim,
         position=position,
@@ -176,8 +179,8 @@ def _line(claim: RedemptionClaim, position: int, line: Line, charge: Charge | No
         reference=line.reference.strip()[:80],
         base_fen=base.fen,
         amount_fen=line.amount.fen,
-        charge=charge,
-        voucher=charge.voucher if charge else claim.voucher,
+        charge=part.charge if part else None,
+        voucher=part.voucher if part else claim.voucher,
     )
 
 

@@ -12,7 +12,7 @@ from django.db.models.functions import Coalesce
 from vouchers.charges.models import Charge
 from vouchers.claims import paying
 from vouchers.claims.models import RedemptionClaim
-from vouchers.claims.queries import claims_needed
+from vouchers.claims.queries import on_claim
 from vouchers.claims.rules import ClaimState
 from vouchers.payments.rules import PaymentState
 from vouchers.settlements import rules
@@ -40,8 +40,8 @@ def _unsettled(payee_id: int | None, leg: rules.Leg) -> QuerySet[Charge]:
     settled = SettlementLine.objects.filter(leg=leg.value, active=True).values("charge_id")
     charges = charges.exclude(pk__in=settled)
     if leg is rules.Leg.VOUCHER:
-        on_claim = Charge.objects.filter(claims_needed("parts__voucher__application__version")).values("pk")
-        return charges.annotate(due=VOUCHER_DUE).filter(due__gt=0).exclude(pk__in=on_claim)
+        claimed = on_claim().values("pk")
+        return charges.annotate(due=VOUCHER_DUE).filter(due__gt=0).exclude(pk__in=claimed)
     return charges.annotate(due=OWN_DUE).filter(due__gt=0, payment__state=PaymentState.CONFIRMED.value)
 
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal.pages import cockpit, flags, payments, settlements, statistics, wallet
+from portal.pages import claim_desk, claims, cockpit, flags, payments, settlements, statistics, wallet
 
 urlpatterns = [
     path("cockpit/", cockpit.cockpit, name="cockpit"),
     path("statistics/", statistics.statistics, name="statistics"),
     path("flags/", flags.desk, name="flags"),
     path("flags/<int:flag_id>/", flags.flag, name="flag"),
+    path("claims/", claims.claims, name="claims"),
+    path("claims/new/", claims.new, name="claim_new"),
+    path("claims/desk/", claim_desk.queue, name="claim_desk"),
+    path("claims/runs/", claim_desk.runs, name="claim_runs"),
+    path("claims/<str:number>/", claim_desk.claim, name="claim"),
+    path("claims/<str:number>/edit/", claims.edit, name="claim_edit"),
+    path("claims/<str:number>/files/<int:file_id>/", claims.file, name="claim_file"),
     path("wallet/", wallet.purses, name="wallet"),
     path("wallet/<str:number>/", wallet.voucher, name="voucher"),
     path("payments/", payments.payments, name="payments"),

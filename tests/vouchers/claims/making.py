@@ -6,7 +6,6 @@ from datetime import date, datetime
 from typing import Any
 
 from portal.kernel.money import Money
-from portal.organisations.rules import Role
 from tests import make
 from vouchers.claims import deciding, services
 from vouchers.claims.models import RedemptionClaim
@@ -73,7 +72,3 @@ def served(w: make.World, **terms: Any) -> tuple[Any, list[Any]]:
         for start, end in (("09:00", "11:00"), ("13:00", "16:00"))
     ]
     return voucher, made
-
-
-def auditor(w: make.World) -> Any:
-    return make.actor(w.department, Role.CLAIM_AUDITOR, name="第三方审计")
