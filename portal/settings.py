@@ -6,6 +6,7 @@ A value that production needs but lacks is reported by a numbered check (``porta
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -27,6 +28,8 @@ class Environment(BaseSettings):
 
     debug: bool = False
     secret_key: str = ""
+    code_key: str = ""
+    """Keys voucher codes and their hashes; without one they hang on the secret key, and end with it."""
     allowed_hosts: str = "localhost,127.0.0.1,[::1]"
     trusted_origins: str = ""
     https: bool = False
@@ -67,6 +70,7 @@ STATE_DIR = ENV.state_dir.resolve()
 DEBUG = ENV.debug
 DEMO = ENV.demo
 SECRET_KEY = ENV.secret_key or "insecure-development-key-never-for-production-0123456789"
+VOUCHER_CODE_KEY = hashlib.sha256(f"voucher-code:{ENV.code_key or SECRET_KEY}".encode()).digest()
 ALLOWED_HOSTS = [host for host in ENV.allowed_hosts.split(",") if host]
 CSRF_TRUSTED_ORIGINS = [origin for origin in ENV.trusted_origins.split(",") if origin]
 SITE_NAME = {"zh-hans": ENV.site_name_zh, "en": ENV.site_name_en}
@@ -213,6 +217,14 @@ STATICFILES_DIRS = [BASE_DIR / "portal" / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "portal.storage.ManifestStorage"},
+    "certificates": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {
+            "location": STATE_DIR / "certificates",
+            "file_permissions_mode": 0o600,
+            "directory_permissions_mode": 0o700,
+        },
+    },
     "evidence": {
         "BACKEND": "django.core.files.storage.FileSystemStorage",
         "OPTIONS": {

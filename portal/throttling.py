@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from ninja.throttling import BaseThrottle
 from redis.exceptions import RedisError
 
-__all__ = ["WRITES_PER_MINUTE", "WriteThrottle"]
+__all__ = ["WRITES_PER_MINUTE", "WriteThrottle", "within"]
 
 logger = structlog.get_logger(__name__)
 
@@ -22,22 +22,28 @@ WINDOW_S: Final = 60
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-class WriteThrottle(BaseThrottle):
-    """Count writes per caller in windows of a minute; the counter is atomic, so parallel calls cannot slip through.
+def within(name: str, *, most: int) -> bool:
+    """Count one act of `name` in this minute, and say whether it is among the first `most`.
 
-    Without a cache every call is let through: a lost counter must not close the portal.
+    The counter is atomic, so parallel calls cannot slip through. Without a cache everything is: a lost counter must not
+    close the portal.
     """
+    key = f"{name}:{int(time.time() // WINDOW_S)}"
+    try:
+        cache.add(key, 0, timeout=2 * WINDOW_S)
+        return int(cache.incr(key)) <= most
+    except (RedisError, ValueError) as error:
+        logger.warning("throttle.cache_away", error=str(error))
+        return True
+
+
+class WriteThrottle(BaseThrottle):
+    """Count writes per caller in windows of a minute."""
 
     def allow_request(self, request: HttpRequest) -> bool:
         if request.method in SAFE:
             return True
-        key = f"writes:{self._caller(request)}:{int(time.time() // WINDOW_S)}"
-        try:
-            cache.add(key, 0, timeout=2 * WINDOW_S)
-            return int(cache.incr(key)) <= WRITES_PER_MINUTE
-        except (RedisError, ValueError) as error:
-            logger.warning("throttle.cache_away", error=str(error))
-            return True
+        return within(f"writes:{self._caller(request)}", most=WRITES_PER_MINUTE)
 
     @staticmethod
     def _caller(request: HttpRequest) -> str:

@@ -2,6 +2,7 @@
 
 from ninja import Router
 
+from vouchers.charges.api import router as charges
 from vouchers.claims.api import router as claims
 from vouchers.dryruns.api import router as dryruns
 from vouchers.flags.api import router as flags
@@ -26,6 +27,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/dry-runs", dryruns),
     ("/applications", applications),
     ("/vouchers", vouchers),
+    ("/charges", charges),
     ("/rounds", rounds),
     ("/notices", notices),
     ("/objections", objections),

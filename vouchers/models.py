@@ -13,12 +13,13 @@ from vouchers.payments.models import Payment
 from vouchers.programmes.models import Budget, FairReview, Programme, ProgrammeDraft, ProgrammeVersion
 from vouchers.rounds.models import Round, RoundAward
 from vouchers.settlements.models import SettlementBatch, SettlementLine
-from vouchers.wallets.models import Voucher
+from vouchers.wallets.models import Certificate, RedemptionAttempt, Voucher, VoucherCode
 
 __all__ = [
     "Application",
     "Assignment",
     "Budget",
+    "Certificate",
     "Charge",
     "ChargePart",
     "ClaimInvoice",
@@ -41,6 +42,7 @@ __all__ = [
     "ProgrammeDraft",
     "ProgrammeVersion",
     "Recusal",
+    "RedemptionAttempt",
     "RedemptionClaim",
     "Refund",
     "Round",
@@ -51,4 +53,5 @@ __all__ = [
     "UsageImport",
     "UsageLine",
     "Voucher",
+    "VoucherCode",
 ]

@@ -13,7 +13,7 @@ from pathlib import Path
 from portal.launch.console import LaunchError, say
 from portal.launch.engines import find_postgres, find_redis
 
-__all__ = ["NEEDS", "Need", "provide", "pytest_command"]
+__all__ = ["FONTS", "NEEDS", "Need", "provide", "provide_fonts", "pytest_command"]
 
 POLICY = Path("/usr/sbin/policy-rc.d")
 
@@ -36,6 +36,13 @@ def _files(*patterns: str) -> bool:
     return all(any(Path("/usr").glob(pattern)) for pattern in patterns)
 
 
+FONTS = Need(
+    "",
+    "中文字体 · CJK fonts",
+    ("fonts-noto-cjk",),
+    lambda: _files("share/fonts/**/Noto*CJK*") or _files("share/fonts/**/[Ww]qy*"),
+)
+"""What voucher certificates are set in."""
 NEEDS = (
     Need(
         "",
@@ -43,6 +50,7 @@ NEEDS = (
         ("postgresql", "redis-server"),
         lambda: bool(find_postgres()[0] and find_redis()[0]),
     ),
+    FONTS,
     Need(
         "browser",
         "Chromium, 中文字体 · CJK fonts",
@@ -89,6 +97,24 @@ def provide() -> list[Need]:
             f"sudo apt-get install {' '.join(need.packages)} && sudo make test"
         )
     return left_out
+
+
+def provide_fonts() -> None:
+    """Install a Chinese font where none is and this is root on Debian; elsewhere say how, and go on without.
+
+    Without one, everything works but the certificates of vouchers, which say what is missing.
+    """
+    if FONTS.present():
+        return
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        say("安装 fonts-noto-cjk · installing")
+        try:
+            _apt("update")
+            _apt("install", "--yes", "--no-install-recommends", *FONTS.packages)
+        except LaunchError as error:
+            say(f"未能安装中文字体，券凭证暂不可用 · no CJK font, certificates will not work: {error}")
+    else:
+        say("缺少中文字体，券凭证暂不可用 · certificates need a CJK font: sudo apt-get install fonts-noto-cjk")
 
 
 def pytest_command(left_out: Sequence[Need], words: Sequence[str]) -> list[str]:

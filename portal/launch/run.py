@@ -13,6 +13,7 @@ from pathlib import Path
 
 from portal.launch.console import LaunchError, say
 from portal.launch.engines import Engines
+from portal.launch.machine import provide_fonts
 from portal.launch.processes import Program, Supervisor
 from portal.launch.state import State
 
@@ -35,6 +36,7 @@ class Options:
 
 def run(options: Options) -> None:
     """Bring the portal up and look after it until a signal; ends by `Stopped` or `LaunchError`, leaving no process."""
+    provide_fonts()
     state = State(options.state)
     state.create()
     state.lock()

@@ -19,10 +19,12 @@ OURS = (
     "assets-key",
     # A file, or several: each Python keeps Celery beat's schedule in the database module it was built with.
     *(f"beat-schedule{suffix}" for suffix in ("", ".bak", ".dat", ".db", ".dir")),
+    "certificates",
     "demo-accounts.txt",
     "engines",
     "engines-elsewhere",
     "environment",
+    "evidence",
     "launcher.lock",
     "log",
     "runner",

@@ -75,6 +75,8 @@ NAVIGATION: tuple[Entry, ...] = (
         "work",
         frozenset({P.CLAIM_CHECK, P.CLAIM_APPROVE, P.CLAIM_AUDIT}),
     ),
+    Entry(pgettext_lazy("list", "券台账"), "voucher_register", "work", frozenset({P.VOUCHER_REGISTER})),
+    Entry(pgettext_lazy("list", "核验券码"), "voucher_counter", "work", frozenset({P.VOUCHER_CHECK})),
     Entry(pgettext_lazy("list", "风险提示"), "flags", "work", frozenset({P.FLAG_DECIDE})),
     Entry(
         pgettext_lazy("list", "批次与公示"),

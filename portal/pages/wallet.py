@@ -11,27 +11,33 @@ from typing import Any
 from django.db.models import F, QuerySet, Sum
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from portal.audit import queries as audit
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.money import Money
-from portal.pages.actions import subject_link
+from portal.pages.actions import events, subject_link
 from portal.pages.casework import capital, language, listed
 from portal.pages.labels import label_of
-from portal.pages.shell import EXPORT_LIMIT, actor_of, csv_response, needs, page, wants_csv
+from portal.pages.shell import EXPORT_LIMIT, actor_of, attempt, csv_response, needs, page, wants_csv
 from portal.pages.templatetags.show import bilingual, percent
 from vouchers.charges import access as charges
-from vouchers.charges.models import Charge
+from vouchers.charges.models import Charge, ChargePart
 from vouchers.charges.rules import ChargeState
 from vouchers.ledger import queries as ledger
+from vouchers.ledger.chart import JournalKind
 from vouchers.programmes import names
-from vouchers.wallets import access
-from vouchers.wallets.models import Voucher
+from vouchers.wallets import access, certificates, redeeming
+from vouchers.wallets.models import Voucher, VoucherCode
 from vouchers.wallets.rules import VoucherState
 
 HOLDS_SHOWN = 100
+TOLD = {JournalKind.REFUND, JournalKind.CLAW_UNUSED, JournalKind.CLAW_SPENT}
+"""Journals whose reason was written for the holder; others carry codes of the program."""
+ENDED = (VoucherState.EXPIRED.value, VoucherState.RECOVERED.value)
 SOON = timedelta(days=60)
 """How long before the end a voucher is said to end soon."""
 
@@ -57,12 +63,13 @@ class Purse:
 
     @property
     def is_ended(self) -> bool:
-        return self.voucher.state == VoucherState.EXPIRED.value or self.voucher.valid_until <= self.now
+        return self.voucher.state in ENDED or self.voucher.valid_until <= self.now
 
     @property
     def state(self) -> str:
         """The state as it stands now: a voucher past its end is over even before the clock's task has booked it."""
-        return VoucherState.EXPIRED.value if self.is_ended else self.voucher.state
+        over = self.is_ended and self.voucher.state not in ENDED
+        return VoucherState.EXPIRED.value if over else self.voucher.state
 
     @property
     def ends_soon(self) -> bool:
@@ -72,6 +79,11 @@ class Purse:
     def last_moment(self) -> datetime:
         """The last day of validity: `valid_until` itself is no longer valid."""
         return self.voucher.valid_until - timedelta(seconds=1)
+
+    @property
+    def last_grace(self) -> datetime:
+        """The last day on which what was ordered in time may still be delivered and claimed."""
+        return self.voucher.grace_until - timedelta(seconds=1)
 
     @property
     def share(self) -> Fraction:
@@ -180,10 +192,13 @@ class Movement:
     about: str
     url: str
     amount_fen: int
+    held_fen: int
     balance_fen: int
+    available_fen: int
+    reason: str
 
 
-def _movements(lines: Iterable[ledger.StatementLine], bills: dict[str, Charge]) -> list[Movement]:
+def _movements(lines: Iterable[ledger.HistoryLine], bills: dict[str, Charge]) -> list[Movement]:
     found = []
     for line in lines:
         bill = bills.get(line.source_id)
@@ -196,7 +211,10 @@ def _movements(lines: Iterable[ledger.StatementLine], bills: dict[str, Charge]) 
                 about,
                 url,
                 line.amount_fen,
+                line.held_fen,
                 line.balance_fen,
+                line.available_fen,
+                line.reason if line.kind in TOLD else "",
             )
         )
     return found
@@ -210,12 +228,11 @@ def voucher(request: HttpRequest, number: str) -> HttpResponse:
     [purse] = purses_of(_with_use(actor).filter(number=number), now=timezone.now())
     before = request.GET.get("before", "")
     cursor = int(before) if before.isdecimal() and len(before) < 19 else None
-    statement = ledger.statement(
+    statement = ledger.history(
         account_id=purse.voucher.account_id, before=cursor, limit=EXPORT_LIMIT if wants_csv(request) else 50
     )
-    seen = charges.visible_to(actor).filter(parts__voucher=purse.voucher)
     sources = {line.source_id for line in statement.lines if line.source_type == "charge"}
-    bills = {charge.number: charge for charge in seen.filter(number__in=sources)}
+    bills = {charge.number: charge for charge in charges.visible_to(actor).filter(number__in=sources)}
     movements = _movements(statement.lines, bills)
     if wants_csv(request):
         return _statement_csv(purse.voucher, movements)
@@ -227,21 +244,53 @@ def voucher(request: HttpRequest, number: str) -> HttpResponse:
             "voucher": purse.voucher,
             "movements": movements,
             "next_before": statement.next_before,
-            "holds": [
-                _hold(charge)
-                for charge in seen.filter(state=ChargeState.HELD.value, voucher_held_fen__gt=0)[:HOLDS_SHOWN]
-            ],
+            "holds": [_hold(part) for part in _open_parts(purse.voucher)],
+            "events": events(audit.trail(f"voucher:{number}", actor=actor)),
+            "code": VoucherCode.objects.filter(voucher=purse.voucher).first(),
+            "may_code": actor.may(Permission.APPLICATION_SUBMIT) and purse.state == VoucherState.ACTIVE.value,
         },
     )
 
 
-def _hold(charge: Charge) -> dict[str, Any]:
-    about, url = subject_link(charge.subject)
-    return {"about": about, "url": url, "charge": charge}
+def _open_parts(owner: Voucher) -> QuerySet[ChargePart]:
+    held = owner.parts.filter(charge__state=ChargeState.HELD.value)
+    return held.select_related("charge", "charge__provider").order_by("-pk")[:HOLDS_SHOWN]
+
+
+def _hold(part: ChargePart) -> dict[str, Any]:
+    about, url = subject_link(part.charge.subject)
+    return {"about": about, "url": url, "charge": part.charge, "held_fen": part.held_fen}
+
+
+@needs(Permission.VOUCHER_READ_OWN)
+def certificate(request: HttpRequest, number: str) -> HttpResponse:
+    """Hand out the certificate of a voucher as PDF, in the language of the page."""
+    actor = actor_of(request)
+    made = certificates.certificate_of(actor=actor, voucher=access.get_voucher(actor, number), now=timezone.now())
+    url = request.build_absolute_uri(reverse("verify", args=[certificates.token_of(made)]))
+    content = certificates.pdf(certificate=made, url=url, lang=language())
+    response = HttpResponse(content, content_type="application/pdf")
+    response["Content-Disposition"] = f'attachment; filename="{number}.pdf"'
+    response["Cache-Control"] = "private, no-store"
+    return response
+
+
+@needs(Permission.APPLICATION_SUBMIT)
+def code(request: HttpRequest, number: str) -> HttpResponse:
+    """Ask before a code is made, then show it, this once."""
+    actor = actor_of(request)
+    found = access.get_voucher(actor, number)
+    made = error = None
+    if request.method == "POST":
+        made, error = attempt(lambda: redeeming.make_code(actor=actor, voucher=found, now=timezone.now()))
+    context = {"voucher": found, "code": made, "error": error}
+    response = page(request, "wallet/code.html", context, status=error.status if error else 200)
+    response["Cache-Control"] = "no-store"
+    return response
 
 
 def _statement_csv(owner: Voucher, movements: Iterable[Movement]) -> HttpResponse:
-    header = (_("时间"), _("事项"), _("对象"), _("金额（元）"), _("余额（元）"))
+    header = (_("时间"), _("事项"), _("对象"), _("金额（元）"), _("冻结变动（元）"), _("余额（元）"), _("可用（元）"))
     return csv_response(
         f"voucher-{owner.number}",
         header,
@@ -251,7 +300,9 @@ def _statement_csv(owner: Voucher, movements: Iterable[Movement]) -> HttpRespons
                 line.what,
                 line.about,
                 Money(line.amount_fen).yuan(),
+                Money(line.held_fen).yuan(),
                 Money(line.balance_fen).yuan(),
+                Money(line.available_fen).yuan(),
             ]
             for line in movements
         ),

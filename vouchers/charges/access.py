@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db.models import Q, QuerySet
 
 from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import NotFound
 from vouchers.charges.models import Charge
 
 
@@ -16,6 +17,14 @@ def visible_to(actor: Actor) -> QuerySet[Charge]:
     mine = Q(pk__in=[])
     if actor.may(Permission.VOUCHER_READ_OWN):
         mine |= Q(payer_id=actor.organisation_id)
-    if actor.may(Permission.SETTLEMENT_READ_OWN):
+    if actor.may(Permission.SETTLEMENT_READ_OWN) or actor.may(Permission.CHARGE_REFUND):
         mine |= Q(provider_id=actor.organisation_id)
     return charges.filter(mine)
+
+
+def get_charge(actor: Actor, number: str) -> Charge:
+    """Return a charge the actor may see. Raises NotFound."""
+    charge = visible_to(actor).filter(number=number).first()
+    if charge is None:
+        raise NotFound
+    return charge

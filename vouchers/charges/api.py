@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from ninja import Schema
+from django.utils import timezone
+from ninja import Router, Schema, Status
+from pydantic import Field
 
 from portal.kernel.actors import Actor
-from portal.wire import MoneyOut, money
+from portal.wire import (
+    ActorRequest,
+    Block,
+    IdempotencyKey,
+    MoneyIn,
+    MoneyOut,
+    Number,
+    StrictIn,
+    key_from,
+    money,
+    problems,
+)
+from vouchers.charges import access, refunding
 from vouchers.charges.models import Charge, ChargePart
 from vouchers.charges.rules import ChargeState
 
-__all__ = ["ChargeOut", "charged"]
+__all__ = ["ChargeOut", "charged", "router"]
+
+router = Router(tags=["charges"])
 
 
 class PartOut(Schema):
@@ -81,3 +97,47 @@ def _part(part: ChargePart) -> dict[str, Any]:
         "captured": money(part.captured_fen),
         "refunded": money(part.refunded_fen),
     }
+
+
+class RefundIn(StrictIn):
+    """What is given back of a captured charge, and why; the payer reads it."""
+
+    amount: MoneyIn
+    reason: Annotated[Block, Field(max_length=200)]
+
+
+class RefundOut(Schema):
+    """`voucher` + `own` = `amount`; `lapsed` of the vouchers' part went to programmes, since the voucher is over."""
+
+    number: str
+    charge: str
+    amount: MoneyOut
+    voucher: MoneyOut
+    own: MoneyOut
+    lapsed: MoneyOut
+    reason: str
+
+
+@router.post("/{number}/refund", response={201: RefundOut, **problems(404, 409)})
+def refund(request: ActorRequest, number: Number, payload: RefundIn, key: IdempotencyKey) -> Status[dict[str, Any]]:
+    """Give part or all of a captured charge back, as its provider: to the vouchers and the payer it came from."""
+    made = refunding.refund(
+        actor=request.actor,
+        charge=access.get_charge(request.actor, number),
+        amount=payload.amount.value(),
+        reason=payload.reason,
+        now=timezone.now(),
+        key=key_from(key),
+    )
+    return Status(
+        201,
+        {
+            "number": made.number,
+            "charge": made.charge.number,
+            "amount": money(made.amount_fen),
+            "voucher": money(made.voucher_fen),
+            "own": money(made.own_fen),
+            "lapsed": money(made.lapsed_fen),
+            "reason": made.reason,
+        },
+    )

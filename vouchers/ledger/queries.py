@@ -15,11 +15,14 @@ from vouchers.ledger.verification import Violation, verify
 
 __all__ = [
     "AccountBalance",
+    "HistoryLine",
+    "HistoryPage",
     "StatementLine",
     "StatementPage",
     "TrialBalanceLine",
     "Violation",
     "balances",
+    "history",
     "last_audit",
     "statement",
     "trial_balance",
@@ -250,3 +253,71 @@ def unaccounted_fen() -> int:
 def last_audit() -> AuditRun | None:
     """Return the latest finished audit, None before the first."""
     return AuditRun.objects.order_by("-started_at").first()
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryLine:
+    """What one journal did to one account: its balance moved by `amount_fen`, what is held of it by `held_fen`.
+
+    `balance_fen` and `available_fen` are what they came to. Amounts are of a credit account.
+    """
+
+    journal_id: int
+    kind: JournalKind
+    effective_at: datetime
+    recorded_at: datetime
+    actor: str
+    reason: str
+    source_type: str
+    source_id: str
+    amount_fen: int
+    held_fen: int
+    balance_fen: int
+    available_fen: int
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Newest first. `next_before` is the cursor of the following page, None on the last."""
+
+    lines: tuple[HistoryLine, ...]
+    next_before: int | None
+
+
+HISTORY = """
+    WITH moves AS (
+        SELECT journal_id, amount AS moved, 0 AS held FROM ledger_transfer WHERE credit_account_id = %(account)s
+        UNION ALL
+        SELECT journal_id, -amount, 0 FROM ledger_transfer WHERE debit_account_id = %(account)s
+        UNION ALL
+        SELECT journal_id, 0, amount FROM ledger_hold WHERE debit_account_id = %(account)s
+        UNION ALL
+        SELECT r.journal_id, 0, -h.amount FROM ledger_hold h JOIN ledger_hold_resolution r ON r.hold_id = h.id
+        WHERE h.debit_account_id = %(account)s
+    ), lines AS (
+        SELECT journal_id, sum(moved) AS moved, sum(held) AS held FROM moves GROUP BY journal_id
+    ), running AS (
+        SELECT journal_id, moved, held, sum(moved) OVER w AS balance, sum(moved - held) OVER w AS available
+        FROM lines WINDOW w AS (ORDER BY journal_id)
+    )
+    SELECT j.id, j.kind, j.effective_at, j.recorded_at, j.actor, j.reason, j.source_type, j.source_id,
+           running.moved, running.held, running.balance, running.available
+    FROM running JOIN ledger_journal j ON j.id = running.journal_id
+    WHERE j.id < %(before)s ORDER BY j.id DESC LIMIT %(limit)s
+"""
+
+
+def history(*, account_id: int, before: int | None = None, limit: int = 50) -> HistoryPage:
+    """Return everything that happened to a credit account, holds and releases too, newest first. One query.
+
+    Journals of one account are numbered in the order they were committed, because each is written under its lock.
+    """
+    values = {"account": account_id, "before": before or 2**63 - 1, "limit": limit + 1}
+    with connection.cursor() as cursor:
+        cursor.execute(HISTORY, values)
+        rows = cursor.fetchall()
+    lines = tuple(
+        HistoryLine(row[0], JournalKind(row[1]), *row[2:8], *(int(amount) for amount in row[8:]))
+        for row in rows[:limit]
+    )
+    return HistoryPage(lines, lines[-1].journal_id if len(rows) > limit else None)

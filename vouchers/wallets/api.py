@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
+from django.utils import timezone
 from django.utils.translation import gettext
 from ninja import Query, Router, Schema
+from pydantic import Field
 
-from portal.wire import ActorRequest, Cursor, MoneyOut, Number, PageOut, money, paged, problems
+from portal.wire import (
+    ActorRequest,
+    Block,
+    Cursor,
+    Line,
+    MoneyOut,
+    Number,
+    PageOut,
+    StrictIn,
+    money,
+    paged,
+    problems,
+)
 from vouchers.ledger import queries as ledger
 from vouchers.ledger.chart import ACCOUNT_KINDS, JOURNAL_KINDS, AccountKind, JournalKind
-from vouchers.wallets import access
+from vouchers.wallets import access, redeeming, services
 from vouchers.wallets.models import Voucher
-from vouchers.wallets.rules import VoucherState
+from vouchers.wallets.rules import OnExpiry, VoucherState
 
 router = Router(tags=["vouchers"])
 
@@ -34,8 +48,12 @@ class VoucherOut(Schema):
     held: MoneyOut
     share: str
     services: list[str]
+    multi_use: bool
+    note: str
     valid_from: datetime
     valid_until: datetime
+    grace_until: datetime
+    on_expiry: OnExpiry
 
 
 class MovementOut(Schema):
@@ -50,6 +68,39 @@ class MovementOut(Schema):
     amount: MoneyOut
     balance: MoneyOut
     at: datetime
+
+
+class RegisteredOut(VoucherOut):
+    """A voucher as its department's officers see it."""
+
+    holder: str
+
+
+class ReasonIn(StrictIn):
+    """Why; the holder reads it."""
+
+    reason: Annotated[Block, Field(max_length=300)]
+
+
+class CodeOut(Schema):
+    """A code, told this once: it is stored nowhere and replaces the earlier one."""
+
+    code: str
+
+
+class LookUpIn(StrictIn):
+    """A code as typed, and the service class it is to pay for."""
+
+    code: Annotated[Line, Field(max_length=60)]
+    service: Number
+
+
+class LookUpOut(Schema):
+    """The voucher is good for `service`: it pays `share` of a bill and at most `most`. Nothing else is told."""
+
+    service: str
+    share: str
+    most: MoneyOut
 
 
 class VoucherFilter(Cursor):
@@ -75,6 +126,10 @@ def _voucher(voucher: Voucher, balances: Mapping[int, ledger.AccountBalance]) ->
         "services": voucher.services,
         "valid_from": voucher.valid_from,
         "valid_until": voucher.valid_until,
+        "grace_until": voucher.grace_until,
+        "on_expiry": voucher.on_expiry,
+        "multi_use": voucher.multi_use,
+        "note": voucher.note,
     }
 
 
@@ -87,6 +142,61 @@ def list_vouchers(request: ActorRequest, wanted: Query[VoucherFilter]) -> dict[s
     page = paged(rows, wanted, lambda voucher: voucher)
     balances = ledger.balances(account_ids=[voucher.account_id for voucher in page["items"]])
     return {**page, "items": [_voucher(voucher, balances) for voucher in page["items"]]}
+
+
+@router.get("/register", response={200: PageOut[RegisteredOut], **problems()})
+def register(request: ActorRequest, wanted: Query[VoucherFilter]) -> dict[str, Any]:
+    """List the vouchers granted under the programmes of the caller's department."""
+    rows = access.register(request.actor)
+    if wanted.state is not None:
+        rows = rows.filter(state=wanted.state.value)
+    page = paged(rows, wanted, lambda voucher: voucher)
+    balances = ledger.balances(account_ids=[voucher.account_id for voucher in page["items"]])
+    return {**page, "items": [_registered(voucher, balances) for voucher in page["items"]]}
+
+
+def _registered(voucher: Voucher, balances: Mapping[int, ledger.AccountBalance]) -> dict[str, Any]:
+    return {**_voucher(voucher, balances), "holder": voucher.holder.name}
+
+
+@router.post("/look-up", response={200: LookUpOut, **problems(409)})
+def look_up(request: ActorRequest, payload: LookUpIn) -> dict[str, Any]:
+    """Say what a code is good for, at a provider's counter. Every try is stored; ten failures in an hour lock out."""
+    shown = redeeming.look_up(actor=request.actor, text=payload.code, service=payload.service, now=timezone.now())
+    return {"service": shown.service, "share": str(shown.share), "most": money(shown.most)}
+
+
+def _officially(request: ActorRequest, number: str, act: Callable[[Voucher, datetime], object]) -> dict[str, Any]:
+    act(access.get_registered(request.actor, number), timezone.now())
+    voucher = access.get_registered(request.actor, number)
+    return _registered(voucher, ledger.balances(account_ids=[voucher.account_id]))
+
+
+@router.post("/{number}/freeze", response={200: RegisteredOut, **problems(404, 409)})
+def freeze(request: ActorRequest, number: Number, payload: ReasonIn) -> dict[str, Any]:
+    """Stop new orders on a voucher during an investigation; open orders go on."""
+    return _officially(
+        request,
+        number,
+        lambda voucher, now: services.freeze(actor=request.actor, voucher=voucher, reason=payload.reason, now=now),
+    )
+
+
+@router.post("/{number}/unfreeze", response={200: RegisteredOut, **problems(404, 409)})
+def unfreeze(request: ActorRequest, number: Number, payload: ReasonIn) -> dict[str, Any]:
+    """Let a frozen voucher be spent again."""
+    return _officially(
+        request,
+        number,
+        lambda voucher, now: services.unfreeze(actor=request.actor, voucher=voucher, reason=payload.reason, now=now),
+    )
+
+
+@router.post("/{number}/code", response={200: CodeOut, **problems(404, 409)})
+def make_code(request: ActorRequest, number: Number) -> dict[str, Any]:
+    """Make a new code for a voucher; the earlier one ends. The code is in this answer only."""
+    voucher = access.get_voucher(request.actor, number)
+    return {"code": redeeming.make_code(actor=request.actor, voucher=voucher, now=timezone.now())}
 
 
 @router.get("/{number}", response={200: VoucherOut, **problems(404)})

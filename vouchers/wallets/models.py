@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pgtrigger
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
@@ -98,3 +99,72 @@ class Voucher(models.Model):
 
     def __str__(self) -> str:
         return self.number
+
+
+class VoucherCode(models.Model):
+    """The code of a voucher, by its keyed hash only; `last4` lets the holder tell which it is. A new one replaces it."""
+
+    voucher = models.OneToOneField(Voucher, on_delete=models.PROTECT, related_name="code")
+    digest = models.CharField(max_length=64, unique=True)
+    last4 = models.CharField(max_length=4)
+    made_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    made_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "voucher_code"
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return f"…{self.last4}"
+
+
+class RedemptionAttempt(models.Model):
+    """One try of a voucher code, whatever came of it. Never changed, never deleted; holds no code."""
+
+    class Outcome(models.TextChoices):
+        SHOWN = rules.AttemptOutcome.SHOWN.value, _("有效")
+        MALFORMED = rules.AttemptOutcome.MALFORMED.value, _("格式或校验位不符")
+        UNKNOWN = rules.AttemptOutcome.UNKNOWN.value, _("没有这个券码")
+        FOREIGN = rules.AttemptOutcome.FOREIGN.value, _("不是本单位的券")
+        NOT_USABLE = rules.AttemptOutcome.NOT_USABLE.value, _("券不可用")
+        LOCKED = rules.AttemptOutcome.LOCKED.value, _("已锁定")
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    organisation = models.ForeignKey("portal.Organisation", on_delete=models.PROTECT, related_name="+")
+    voucher = models.ForeignKey(Voucher, null=True, on_delete=models.PROTECT, related_name="attempts")
+    outcome = models.CharField(max_length=12, choices=Outcome)
+    service = models.CharField(max_length=24, blank=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        db_table = "redemption_attempt"
+        ordering = ["-pk"]
+        constraints = [
+            models.CheckConstraint(
+                name="attempt_outcome_known", condition=Q(outcome__in=[x.value for x in rules.AttemptOutcome])
+            )
+        ]
+        indexes = [models.Index(fields=["user", "-at"], name="attempt_of_user")]
+        triggers = [pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete)]
+
+    def __str__(self) -> str:
+        return f"{self.user} {self.outcome}"
+
+
+class Certificate(models.Model):
+    """That a voucher has a certificate: its token opens the public page that says whether it is genuine.
+
+    `printed` is what stands on it: names of holder and programme in both languages, as they were.
+    """
+
+    voucher = models.OneToOneField(Voucher, on_delete=models.PROTECT, related_name="certificate")
+    token = models.CharField(max_length=32, unique=True)
+    printed = models.JSONField()
+    made_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "voucher_certificate"
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return str(self.voucher)

@@ -17,7 +17,12 @@ from portal.kernel.workdays import Workdays
 
 __all__ = [
     "BEIJING",
+    "LOCK_FOR",
+    "MOST_FAILURES",
     "TRANSITIONS",
+    "AttemptOutcome",
+    "CodeLocked",
+    "CodeRefused",
     "Life",
     "OnExpiry",
     "OverBeforeIssue",
@@ -57,6 +62,34 @@ class VoucherAction(StrEnum):
     EXPIRE = "expire"
     RECOVER = "recover"
     """A breach was found: whatever is unused is taken back."""
+
+
+class AttemptOutcome(StrEnum):
+    """What came of trying a voucher code. Whoever tried is told only whether it was `shown` or not."""
+
+    SHOWN = "shown"
+    MALFORMED = "malformed"
+    UNKNOWN = "unknown"
+    FOREIGN = "foreign"
+    NOT_USABLE = "not_usable"
+    LOCKED = "locked"
+
+
+MOST_FAILURES: Final = 10
+"""Failed tries of one person within `LOCK_FOR`; then every further one is refused until the oldest is an hour old."""
+LOCK_FOR: Final = timedelta(hours=1)
+
+
+class CodeRefused(Conflict):
+    """The one answer to every code that cannot be used: unknown, foreign, expired and mistyped look the same."""
+
+    code = "voucher.code_refused"
+    message = _("券码无效或暂不可用。请核对后再试，或请持券单位登录平台查看该券状态。")
+
+
+class CodeLocked(Conflict):
+    code = "voucher.code_locked"
+    message = _("一小时内核验失败已达 10 次，暂停核验。请一小时后再试。")
 
 
 S, A = VoucherState, VoucherAction

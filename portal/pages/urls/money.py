@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal.pages import claim_desk, claims, cockpit, flags, payments, settlements, statistics, wallet
+from portal.pages import claim_desk, claims, cockpit, flags, payments, settlements, statistics, vouchers, wallet
 
 urlpatterns = [
     path("cockpit/", cockpit.cockpit, name="cockpit"),
@@ -20,6 +20,12 @@ urlpatterns = [
     path("claims/<str:number>/files/<int:file_id>/", claims.file, name="claim_file"),
     path("wallet/", wallet.purses, name="wallet"),
     path("wallet/<str:number>/", wallet.voucher, name="voucher"),
+    path("wallet/<str:number>/certificate/", wallet.certificate, name="voucher_certificate"),
+    path("wallet/<str:number>/code/", wallet.code, name="voucher_code"),
+    path("vouchers/", vouchers.register, name="voucher_register"),
+    path("vouchers/counter/", vouchers.counter, name="voucher_counter"),
+    path("vouchers/<str:number>/", vouchers.registered, name="registered_voucher"),
+    path("verify/<str:token>/", vouchers.verify, name="verify"),
     path("payments/", payments.payments, name="payments"),
     path("payments/<str:number>/", payments.payment, name="payment"),
     path("settlements/", settlements.settlements, name="settlements"),

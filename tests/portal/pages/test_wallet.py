@@ -56,16 +56,24 @@ def test_the_statement_leads_to_what_was_paid_and_shows_what_is_still_held(w, cl
     response = enter(client, w.owner).get(reverse("voucher", args=[voucher.number]))
     movements = response.context["movements"]
     assert [(line.what, line.amount_fen, line.balance_fen) for line in movements] == [
+        ("冻结", 0, 9_952_000),
         ("核销", -48_000, 9_952_000),
+        ("冻结", 0, 10_000_000),
         ("发放", 10_000_000, 10_000_000),
     ]
-    assert movements[0].url.endswith(f"/{made.number}/")
+    assert [(line.held_fen, line.available_fen) for line in movements] == [
+        (48_000, 9_904_000),
+        (-48_000, 9_952_000),
+        (48_000, 9_952_000),
+        (0, 10_000_000),
+    ]
+    assert movements[1].url.endswith(f"/{made.number}/")
     text = text_of(response)
     assert f"预约 {made.number}" in text
     assert f"预约 {held.number}" in text
     assert raw_codes(text) == []
     file = client.get(reverse("voucher", args=[voucher.number]), {"format": "csv"}).content.decode()
-    assert f"核销,预约 {made.number},'-480.00,99520.00" in file
+    assert f"核销,预约 {made.number},'-480.00,'-480.00,99520.00,99520.00" in file
 
 
 def test_a_voucher_past_its_end_is_told_as_ended_before_and_after_the_books_say_so(w, client, voucher):
