@@ -16,8 +16,8 @@ from vouchers.programmes import drafting, drafting_conditions, fact_choices, nam
 from vouchers.programmes.drafting_conditions import ABSENT
 from vouchers.programmes.outline import Condition, Entry, Group, Item, Kind, Pairs, Part, Span, Table
 from vouchers.programmes.parsing import Problem, child
-from vouchers.programmes.predicates import Operator
-from vouchers.programmes.readers import MISSING, parsed_day
+from vouchers.programmes.predicates import PATHS, Operator
+from vouchers.programmes.readers import MISSING, NOT_ALLOWED, parsed_day
 from vouchers.programmes.words import Words
 
 __all__ = ["Node", "PartForm", "problem_text"]
@@ -51,11 +51,17 @@ class Node:
     number: int = 0
 
 
+EMPTY = tuple(NOT_ALLOWED.fill(found=found) for found in ('""', "[]", "null"))
+"""What is said of a value that is not there yet."""
+
+
 def problem_text(problem: Problem) -> str:
     """Say what is wrong with a field and what would do."""
     tongue = language()
-    if problem.message == MISSING:
+    if problem.message == MISSING or problem.message in EMPTY:
         return gettext("必须填写。")
+    if problem.allowed == PATHS:
+        return gettext("没有这个事实，请从列表中选择。")
     allowed = gettext("可以填：%(allowed)s。") % {"allowed": problem.allowed.say(tongue)}
     return f"{problem.message.say(tongue)} {allowed}"
 
@@ -258,7 +264,8 @@ class PartForm(forms.Form):
                 part.number = at + 1
         if kind in ("all", "any"):
             choices = [("all", gettext("同时满足以下各项")), ("any", gettext("满足以下任一项"))]
-            node.bound = self._field(f"{name}.kind", gettext("组合方式"), trail, forms.Select(choices=choices))
+            node.label = gettext("组合方式")
+            node.bound = self._field(f"{name}.kind", node.label, trail, forms.Select(choices=choices))
         return node
 
     def _leaf(self, value: Any, name: str, trail: Sequence[str]) -> list[Node]:

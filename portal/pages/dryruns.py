@@ -54,8 +54,12 @@ class RunForm(forms.Form):
         initial="past",
     )
     programme = forms.ChoiceField(label=_("哪个项目的申请"), required=False)
-    starts = forms.DateField(label=_("提交日期自"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
-    ends = forms.DateField(label=_("提交日期至"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    starts = forms.DateField(
+        label=_("提交日期自"), required=False, widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
+    )
+    ends = forms.DateField(
+        label=_("提交日期至"), required=False, widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
+    )
     file = forms.FileField(
         label=_("案例文件"),
         required=False,
@@ -138,7 +142,7 @@ def figures(found: DryRun) -> dict[str, Any]:
         "before_fen": said.get("before_fen", 0),
         "after_fen": said.get("after_fen", 0),
         "change_fen": said.get("after_fen", 0) - said.get("before_fen", 0),
-        "shifts": [(code, count) for code, count in said.get("shifts", {}).items()],
+        "shifts": [(kind.value, said.get("shifts", {}).get(kind.value, 0)) for kind in rules.Shift],
         "decisions": [(code, count) for code, count in said.get("decisions", {}).items() if count],
     }
 
@@ -148,7 +152,7 @@ def run(request: HttpRequest, run_id: int) -> HttpResponse:
     """Show a run: how far it is, then who gains, who loses and what it would cost."""
     found = access.get_run(shell.actor_of(request), run_id)
     drawn = DryRun.objects.filter(pk=found.pk).values_list("charts", flat=True).get()
-    charts = [SafeString(svg) for svg in drawn.get(language(), [])]
+    charts = [{"title": one["title"], "svg": SafeString(one["svg"])} for one in drawn.get(language(), [])]
     context = {"run": found, "charts": charts, "figures": figures(found), "is_over": _is_over(found)}
     return shell.page(request, "dryruns/run.html", context)
 

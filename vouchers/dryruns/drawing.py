@@ -24,14 +24,14 @@ SHIFTS: Final = {
 TOP_LINES: Final = 8
 
 
-def drawings(totals: Totals, amounts: Sequence[int], language: str) -> list[str]:
-    """Return the charts as SVG: who gains and who loses, the money before and after, awards by size, money by line."""
+def drawings(totals: Totals, amounts: Sequence[int], language: str) -> list[dict[str, str]]:
+    """Return the charts, ``{"title", "svg"}`` each: who gains and who loses, the money before and after, awards by size, money by line."""
     charts = [_shifts(totals, language), _money(totals, language)]
     if amounts:
         charts.append(_sizes(amounts, language))
     if totals.lines:
         charts.append(_lines(totals, language))
-    return [str(draw(chart)) for chart in charts]
+    return [{"title": chart.title, "svg": str(draw(chart))} for chart in charts]
 
 
 def _say(words: Words, language: str) -> str:

@@ -42,7 +42,7 @@ class DryRun(models.Model):
     total = models.PositiveIntegerField(default=0)
     totals = models.JSONField(default=dict, blank=True)
     charts = models.JSONField(default=dict, blank=True)
-    """Drawings by language: ``{"zh": ["<svg …", …], "en": […]}``."""
+    """Drawings by language: ``{"zh": [{"title": …, "svg": "<svg …"}, …], "en": […]}``."""
     problem = models.CharField(max_length=300, blank=True)
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     requested_at = models.DateTimeField()

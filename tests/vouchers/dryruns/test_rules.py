@@ -125,5 +125,5 @@ def test_charts_are_drawn_in_the_readers_language(language):
     found = rules.totals([(0, answer), (10_000_00, answer), (5_000_00, replace(answer, after_fen=0))])
     drawn = drawing.drawings(found, [5_000_00, 5_000_00], language)
     assert len(drawn) == 4
-    assert ("新获支持" in drawn[0]) == (language == "zh")
-    assert ("Newly supported" in drawn[0]) == (language == "en")
+    assert ("新获支持" in drawn[0]["svg"]) == (language == "zh")
+    assert ("Newly supported" in drawn[0]["svg"]) == (language == "en")
