@@ -35,10 +35,17 @@ ACCOUNTS: tuple[tuple[str, str, str, str, tuple[Role, ...], str], ...] = (
         "吴启航",
         "qianjiang",
         "provider",
-        (Role.LAB_MANAGER, Role.OWNER),
-        "实验室：发布仪器、确认预约、登记机时",
+        (Role.LAB_MANAGER, Role.SERVICE_MANAGER, Role.OWNER),
+        "实验室：发布仪器与服务、确认预约、处理订单",
     ),
-    ("jiqun", "冯立", "zhisuan", "provider", (Role.CLUSTER_OPERATOR, Role.OWNER), "集群运维：查看集群与作业"),
+    (
+        "jiqun",
+        "冯立",
+        "zhisuan",
+        "provider",
+        (Role.CLUSTER_OPERATOR, Role.SERVICE_MANAGER, Role.OWNER),
+        "集群运维：查看集群与作业、模型服务订单",
+    ),
     ("zhengce", "陈知行", "kejiting", "department", (Role.PROGRAMME_OFFICER,), "政策人员：导入政策"),
     ("fabu", "沈嘉禾", "kejiting", "department", (Role.PROGRAMME_PUBLISHER,), "发布人员：复核并发布政策"),
     ("chushen", "李思远", "kejiting", "department", (Role.REVIEWER,), "初审人员"),
@@ -107,7 +114,7 @@ def register(*, now: datetime) -> People:
 
 def _clerk_roles(kind: Kind) -> tuple[Role, ...]:
     if kind is Kind.PROVIDER:
-        return (Role.OWNER, Role.LAB_MANAGER, Role.CLUSTER_OPERATOR)
+        return (Role.OWNER, Role.LAB_MANAGER, Role.CLUSTER_OPERATOR, Role.SERVICE_MANAGER)
     return (Role.OWNER, Role.RESEARCHER) if kind is Kind.ENTERPRISE else (Role.OWNER,)
 
 

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
-from portal.demo import activity, notices, people, things
+from portal.demo import activity, notices, people, shop, things
 from portal.organisations.models import Organisation
 
 
@@ -39,6 +39,7 @@ class Command(BaseCommand):
             activity.issue_vouchers(story)
             notices.show_notices(story)
             activity.book(story)
+            shop.buy(story, shop.sell(story))
             activity.pay_and_settle(story)
             activity.submit_jobs(story)
         settings.STATE_DIR.mkdir(parents=True, exist_ok=True)
