@@ -14,6 +14,7 @@ from portal.pages import (
     programme_editor,
     programme_versions,
     programmes,
+    review_desk,
     reviews,
 )
 
@@ -54,5 +55,8 @@ urlpatterns = [
     path("applications/<str:number>/complete/", applications.complete, name="application_complete"),
     path("applications/<str:number>/withdraw/", applications.withdraw, name="application_withdraw"),
     path("review/", reviews.queue, name="review_queue"),
-    path("review/<str:number>/", reviews.case, name="case"),
+    path("review/bulk/", reviews.bulk_decide, name="review_bulk"),
+    path("review/<str:number>/", review_desk.case, name="case"),
+    path("review/<str:number>/recuse/", review_desk.case_recuse, name="case_recuse"),
+    path("review/<str:number>/files/<int:file_id>/", review_desk.case_file, name="case_file"),
 ]

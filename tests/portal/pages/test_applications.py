@@ -237,7 +237,7 @@ def test_one_person_cannot_do_both_steps(w, client, version):
     refused = decide(client, application, "pass")
     assert refused.status_code == 403
     assert "同一份申请的申请人和各环节办理人须为不同的人。" in text_of(refused)
-    assert "您已经办过这份申请的另一环节" in text_of(client.get(reverse("case", args=[application.number])))
+    assert "您办过这份申请的另一环节" in text_of(client.get(reverse("case", args=[application.number])))
     assert Voucher.objects.count() == 0
 
 
