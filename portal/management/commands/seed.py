@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
-from portal.demo import activity, notices, people, shop, things
+from portal.demo import activity, notices, people, shop, things, writing
 from portal.organisations.models import Organisation
 
 
@@ -38,6 +38,7 @@ class Command(BaseCommand):
             )
             activity.issue_vouchers(story)
             notices.show_notices(story)
+            writing.write_next_year(story)
             activity.book(story)
             shop.buy(story, shop.sell(story))
             activity.pay_and_settle(story)
