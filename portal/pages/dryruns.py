@@ -24,6 +24,7 @@ from portal.pages import shell
 from portal.pages.casework import language
 from portal.pages.exports import xlsx_table
 from portal.pages.labels import LABELS, label_of
+from portal.pages.templatetags.show import bilingual
 from vouchers.dryruns import access, rules, services
 from vouchers.dryruns.models import DryRun, DryRunCase
 from vouchers.dryruns.tasks import wake
@@ -105,13 +106,12 @@ def _tried(request: HttpRequest, actor: Actor) -> tuple[services.Rules, dict[str
     if draft.isdecimal() and len(draft) < 18:
         found = programmes.get_draft(actor, int(draft))
         url = reverse("programme_draft", args=[found.pk])
-        return services.Rules(found.document), {"name": str(found), "code": found.code, "url": url}
+        return services.Rules(found.document), {"name": bilingual(found) or str(found), "code": found.code, "url": url}
     number = request.GET.get("version", "")
     chosen = int(number) if number.isdecimal() and len(number) < 9 else None
     version = programmes.get_version(actor, request.GET.get("code", ""), chosen)
     url = reverse("programme_version", args=[version.programme.code, version.number])
-    name = version.name_en if language() == "en" and version.name_en else version.name
-    about = {"name": name, "code": version.programme.code, "url": url, "number": str(version.number)}
+    about = {"name": bilingual(version), "code": version.programme.code, "url": url, "number": str(version.number)}
     return services.Rules(version.document, version), about
 
 
