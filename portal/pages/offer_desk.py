@@ -241,9 +241,15 @@ def _stored(item: prices.PriceItem) -> dict[str, Any]:
             (f"top{at}", "" if tier.up_to is None else prices.text(tier.up_to)),
         )
     }
-    facts = {name: getattr(item, name) for name in ("code", "name", "name_en", "started", "minimum")}
+    facts = {name: getattr(item, name) for name in ("code", "name", "name_en", "started")}
     enums = {name: getattr(item, name).value for name in ("unit", "tiering", "rounding")}
-    return {**facts, **enums, "free": prices.text(item.free) if item.free else "", **tiers}
+    return {
+        **facts,
+        **enums,
+        "minimum": item.minimum or None,
+        "free": prices.text(item.free) if item.free else "",
+        **tiers,
+    }
 
 
 @shell.needs(Permission.OFFER_MANAGE)

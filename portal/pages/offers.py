@@ -81,13 +81,19 @@ class CatalogueFilter(forms.Form):
         return found.filter(**{name: said[name] for name in FACETS if said.get(name)})
 
 
+def price_text(fen: Fraction) -> str:
+    """Return a unit price with its sign and grouped thousands, exact: ``¥60,000.00``, ``¥0.000012``."""
+    whole, _dot, rest = prices.unit_price_text(fen).partition(".")
+    return f"¥{int(whole):,}.{rest}"
+
+
 def price_words(price_list: PriceList | None) -> str:
     """Say the first price of a list, and whether there are more."""
     if price_list is None:
         return gettext("尚未公布")
     items = queries.items_of(price_list)
     first = items[0]
-    text = f"¥{prices.unit_price_text(first.tiers[0].price)} / {label(first.unit.value, 'price_unit')}"
+    text = f"{price_text(first.tiers[0].price)} / {label(first.unit.value, 'price_unit')}"
     return text if len(items) == 1 and len(first.tiers) == 1 else gettext("%(price)s 起") % {"price": text}
 
 
@@ -147,7 +153,7 @@ def _tiers(item: prices.PriceItem) -> list[str]:
     unit = label(item.unit.value, "price_unit")
     said, below = [], Fraction(0)
     for tier in item.tiers:
-        price = {"price": f"¥{prices.unit_price_text(tier.price)}", "unit": unit, "below": prices.text(below)}
+        price = {"price": price_text(tier.price), "unit": unit, "below": prices.text(below)}
         if tier.up_to is not None:
             price["top"] = prices.text(tier.up_to)
             said.append(gettext("%(top)s 及以内：%(price)s / %(unit)s") % price)

@@ -13,6 +13,7 @@ from django.core.cache import cache
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -21,16 +22,18 @@ from portal.http import Explained, explain_reason
 from portal.kernel.actors import Permission
 from portal.kernel.errors import noop
 from portal.kernel.money import Money
-from portal.pages import shell, slots
+from portal.pages import acts, shell, slots
+from portal.pages.booking_requests import arrived
+from portal.pages.fields import YuanField
 from portal.pages.orders import SORTS, OrderFilter, orders_csv
 from portal.pages.templatetags.show import bilingual, label
 from portal.tables.values import LIMITS
-from vouchers.charges import prices
+from vouchers.charges import prices, refunding
 from vouchers.evidence.services import Upload
 from vouchers.offers import access, importing, queries, rules, usage
 from vouchers.offers.models import MICRO, Order, UsageLine
 
-__all__ = ["order_queue", "order_usage", "order_usage_csv", "order_usage_template"]
+__all__ = ["order_queue", "order_refund", "order_usage", "order_usage_csv", "order_usage_template"]
 
 S = rules.OrderState
 KEPT_S = 1800
@@ -78,6 +81,55 @@ def order_queue(request: HttpRequest) -> HttpResponse:
         "listing": shell.listing(request, found, sorts=SORTS, default="-placed" if chosen == "all" else "placed"),
     }
     return shell.page(request, "orders/queue.html", context)
+
+
+class RefundForm(forms.Form):
+    """How much of a settled order goes back, and why."""
+
+    amount = YuanField(label=_("退款金额"))
+    reason = forms.CharField(
+        label=_("原因"), max_length=200, widget=forms.Textarea(attrs={"rows": 3}), help_text=_("采购单位会看到。")
+    )
+
+
+@shell.needs(Permission.CHARGE_REFUND)
+def order_refund(request: HttpRequest, number: str) -> HttpResponse:
+    """Give money of a settled order back, as its provider: each part goes to where it came from."""
+    actor, now = shell.actor_of(request), timezone.now()
+    order = access.get_served(actor, number)
+    charge = order.charge
+    if charge is None or charge.refundable_fen <= 0:
+        return redirect("order", number)
+    key = request.POST.get("idempotency_key", "")
+    form = RefundForm(request.POST if request.method == "POST" else None)
+    error: Explained | None = None
+    if request.method == "POST" and form.is_valid():
+        said = form.cleaned_data
+        _made, error = acts.attempt_on(
+            "charge",
+            lambda: refunding.refund(
+                actor=actor,
+                charge=charge,
+                amount=said["amount"],
+                reason=said["reason"],
+                now=now,
+                key=shell.key_of(request),
+            ),
+        )
+        if error is None:
+            messages.success(request, gettext("已退款 %(amount)s，按原付款方式退回。") % {"amount": said["amount"]})
+            return arrived(request, reverse("order", args=[number]))
+        error = slots.put_back(form, error)
+    context = {
+        "order": order,
+        "most": Money(charge.refundable_fen),
+        "form": form,
+        "error": error,
+        "key": key or shell.new_key(),
+        "path": request.path,
+    }
+    status = error.status if error else 422 if form.errors else 200
+    return shell.page(request, "orders/refund.html", context, status=status)
 
 
 class UsageForm(forms.Form):

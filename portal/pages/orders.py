@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 
 from portal import charts
@@ -135,7 +135,7 @@ def _steps(made: Order) -> list[Step]:
         return [Step("done", gettext("提交")), Step("bad", ended[state], gettext("冻结的费用已全部退回"))]
     way = [S.PLACED, S.ACCEPTED, S.DELIVERING, S.DELIVERED, S.COMPLETED]
     at = way.index(S.DELIVERED if state is S.DISPUTED else state)
-    names = (gettext("提交"), gettext("接单"), gettext("交付"), gettext("提交验收"), gettext("验收结算"))
+    names = (gettext("提交"), gettext("已接单"), gettext("交付"), gettext("提交验收"), gettext("验收结算"))
     notes = (gettext("等待提供单位接单"), gettext("等待开始交付"), gettext("正在交付"), gettext("等待采购单位验收"), "")
     steps = [
         Step("done" if place <= at else "now" if place == at + 1 else "", name, notes[at] if place == at + 1 else "")
@@ -154,7 +154,16 @@ def _can(actor: Actor, made: Order) -> Mapping[str, bool]:
     sides |= dict.fromkeys((A.ACCEPT, A.DECLINE, A.BEGIN, A.DELIVER, A.GIVE_UP), served)
     allowed = {act.value: part and (state, act) in rules.TRANSITIONS for act, part in sides.items()}
     usage = served and state in {S.DELIVERING, S.DISPUTED}
-    return {**allowed, "mine": mine, "serves": served, "usage": usage, "part": mine or served}
+    charge = made.charge
+    refunds = served and actor.may(Permission.CHARGE_REFUND) and charge is not None and charge.refundable_fen > 0
+    return {
+        **allowed,
+        "refund": refunds and state is S.COMPLETED,
+        "mine": mine,
+        "serves": served,
+        "usage": usage,
+        "part": mine or served,
+    }
 
 
 @shell.needs(*PARTIES)
@@ -198,7 +207,7 @@ def _chart(made: Order, days: Sequence[queries.Day]) -> str:
     names = {item.code: item for item in queries.items_of(made.price_list)}
     points = tuple(
         charts.Point(
-            label=day.day.isoformat(),
+            label=f"{day.day:%m-%d}",
             amount=float(day.quantity),
             text=f"{prices.text(day.quantity)} {label(names[day.code].unit.value, 'price_unit')}",
             series=bilingual(names[day.code]),
@@ -226,6 +235,8 @@ def _split(made: Order) -> list[dict[str, Any]]:
     if charge.state != charge.State.HELD.value:
         rows.append((gettext("实际结算"), taken))
         rows.append((gettext("已退回"), (held[0] - taken[0], held[1] - taken[1])))
+    if charge.refunded_fen:
+        rows.append((gettext("验收后退款"), (charge.voucher_refunded_fen, charge.own_refunded_fen)))
     return [{"name": name, "voucher": part[0], "own": part[1], "total": sum(part)} for name, part in rows]
 
 
@@ -280,7 +291,7 @@ def _acts() -> Mapping[str, Act]:
         ),
         "dispute": Act(
             orders.dispute,
-            gettext("提出异议"),
+            pgettext("order", "提出异议"),
             gettext("结算暂停，验收期停止计算，直到提供单位重新交付或放弃。"),
             gettext("已提出异议，结算暂停。"),
             note=True,

@@ -131,6 +131,21 @@ def test_an_order_goes_its_way_by_its_buttons(w, firm, shop, corpus):
     assert raw_codes(page.replace(made.number, "").replace("交付清单.pdf", "")) == []
 
 
+def test_a_settled_order_is_refunded_by_its_provider(w, firm, shop, corpus):
+    made = goods.delivered(w, goods.order(w, corpus, pay_with=goods.voucher(w)), by=w.seller)
+    orders.approve(actor=w.researcher, order=made, now=make.NOW)
+    url = reverse("order_refund", args=[made.number])
+    assert "退款" in text_of(shop.get(reverse("order", args=[made.number])))
+    form = {"amount": "100.005", "reason": "少 200 条", "idempotency_key": make.key()}
+    assert shop.post(url, form).status_code == 422
+    assert shop.post(url, {**form, "amount": "600"}).status_code in {409, 422}
+    for _twice in range(2):
+        assert shop.post(url, {**form, "amount": "100"}).status_code == 302
+    made.charge.refresh_from_db()
+    assert (made.charge.voucher_refunded_fen, made.charge.own_refunded_fen) == (5_000, 5_000)
+    assert firm.post(url, form).status_code == 403
+
+
 def test_strangers_rivals_and_the_department_see_what_is_theirs(w, client, firm, corpus):
     paid = goods.order(w, corpus, pay_with=goods.voucher(w))
     own = goods.order(w, corpus)
