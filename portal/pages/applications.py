@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -21,9 +22,10 @@ from portal.pages.acts import attempt_on
 from portal.pages.labels import label_of
 from portal.pages.shell import EXPORT_LIMIT, actor_of, csv_response, listing, needs, page, wants_csv
 from portal.pages.templatetags.show import bilingual
-from vouchers.issuance import access, queries, services
+from vouchers.evidence import access as evidence
+from vouchers.issuance import access, appeals, drafts, queries, services
 from vouchers.issuance.models import Application
-from vouchers.issuance.rules import TRANSITIONS, ApplicationAction, ApplicationState
+from vouchers.issuance.rules import CLOSED, TRANSITIONS, ApplicationAction, ApplicationState
 from vouchers.programmes.access import scheme_of
 
 SORTS = {"number": ["pk"], "submitted": ["submitted_at"], "amount": ["amount_fen"], "state": ["state"]}
@@ -83,6 +85,23 @@ def _csv(rows: Any) -> HttpResponse:
     )
 
 
+@require_POST
+@needs(Permission.APPLICATION_SUBMIT)
+def appeal(request: HttpRequest, number: str) -> HttpResponse:
+    """Appeal against a refusal or a noticed result, with the grounds."""
+    actor = actor_of(request)
+    application = access.get_application(actor, number)
+    note = request.POST.get("note", "")
+    _done, error = attempt_on(
+        "application",
+        lambda: appeals.appeal(actor=actor, application=application, note=note, now=timezone.now()),
+    )
+    if error:
+        return _shown(request, access.get_application(actor, number), error=error, status=error.status)
+    messages.success(request, gettext("申诉已提交，由未办理过本申请的人员处理。"))
+    return redirect("application", number=number)
+
+
 def allows(application: Application, action: ApplicationAction) -> bool:
     """Say whether the application's state allows `action`."""
     return (ApplicationState(application.state), action) in TRANSITIONS
@@ -105,12 +124,38 @@ def _shown(
             "voucher": getattr(application, "voucher", None),
             "steps": _steps(application),
             "receipt": request.GET.get("receipt") == "1",
+            "files": list(evidence.files_of(drafts.subject_of(application))),
+            "holder": _holder(application),
+            "may_appeal": is_own and _may_appeal(application, timezone.now()),
+            "appeal_until": appeals.appeal_until(application),
             "may_complete": is_own and allows(application, ApplicationAction.COMPLETE),
             "may_withdraw": is_own and allows(application, ApplicationAction.WITHDRAW),
             "error": error,
         },
         status=status,
     )
+
+
+def _holder(application: Application) -> str:
+    """Say who holds the case now: the applicant, the department, the public, or nobody any more."""
+    state = ApplicationState(application.state)
+    if state in {ApplicationState.DRAFT, ApplicationState.SUPPLEMENT}:
+        return gettext("本单位")
+    if state in {ApplicationState.NOTICED, ApplicationState.OBJECTION}:
+        return gettext("公示")
+    if state in CLOSED:
+        return ""
+    department = bilingual(application.version.programme.department)
+    if state is ApplicationState.REVIEW:
+        return f"{department} · {gettext(queries.stage_name(application))}"
+    return department
+
+
+def _may_appeal(application: Application, now: datetime) -> bool:
+    if application.appealed_at is not None or not allows(application, ApplicationAction.APPEAL):
+        return False
+    until = appeals.appeal_until(application)
+    return until is None or now < until
 
 
 def _steps(application: Application) -> list[tuple[str, str]]:
@@ -136,7 +181,10 @@ def _steps(application: Application) -> list[tuple[str, str]]:
 @needs(*READERS)
 def detail(request: HttpRequest, number: str) -> HttpResponse:
     """Show one application: the decision explained, what was done, and what can be done."""
-    return _shown(request, access.get_application(actor_of(request), number))
+    application = access.get_application(actor_of(request), number)
+    if application.state == ApplicationState.DRAFT.value:
+        return redirect("application_tasks", number)
+    return _shown(request, application)
 
 
 @needs(Permission.APPLICATION_SUBMIT)

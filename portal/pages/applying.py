@@ -25,7 +25,7 @@ from portal.pages.acts import attempt_on
 from portal.pages.casework import language
 from portal.pages.fields import YuanField
 from portal.pages.shell import actor_of, key_of, needs, new_key, page
-from vouchers.issuance import services
+from vouchers.issuance import queries, services
 from vouchers.issuance.facts import Contract
 from vouchers.issuance.rules import ApplicationState
 from vouchers.programmes import access, names
@@ -208,6 +208,7 @@ def _check_page(
             "told": casework.explained(decision),
             "error": error if error and error.code != "refused" else None,
             "may_submit": may_submit,
+            "needs_tasks": any(term.stage == "application" for term in queries.terms(version).evidence),
             "is_complete": decision.decision in {DecisionKind.GRANT, DecisionKind.MANUAL},
             "key": new_key(),
         },

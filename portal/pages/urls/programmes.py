@@ -16,6 +16,7 @@ from portal.pages import (
     programmes,
     review_desk,
     reviews,
+    tasklist,
 )
 
 urlpatterns = [
@@ -34,6 +35,7 @@ urlpatterns = [
     path("programmes/drafts/<int:draft_id>/discard/", programme_editor.discard, name="programme_draft_discard"),
     path("programmes/drafts/<int:draft_id>/differences/", programme_differences.draft, name="programme_draft_changes"),
     path("programmes/drafts/<int:draft_id>/<slug:name>/", programme_editor.part, name="programme_draft_part"),
+    path("programmes/<path:code>/begin/", tasklist.begin, name="application_begin"),
     path("programmes/<path:code>/apply/", applying.apply, name="apply"),
     path("programmes/<path:code>/file/", programmes.download, name="programme_download"),
     path("programmes/<path:code>/state/", programme_versions.change_state, name="programme_state"),
@@ -52,6 +54,10 @@ urlpatterns = [
     path("programmes/<path:code>/", programmes.programme, name="programme"),
     path("applications/", applications.own, name="applications"),
     path("applications/<str:number>/", applications.detail, name="application"),
+    path("applications/<str:number>/tasks/", tasklist.task_list, name="application_tasks"),
+    path("applications/<str:number>/tasks/contract/", tasklist.contract, name="application_task_contract"),
+    path("applications/<str:number>/files/<int:file_id>/", tasklist.application_file, name="application_file"),
+    path("applications/<str:number>/appeal/", applications.appeal, name="application_appeal"),
     path("applications/<str:number>/complete/", applications.complete, name="application_complete"),
     path("applications/<str:number>/withdraw/", applications.withdraw, name="application_withdraw"),
     path("review/", reviews.queue, name="review_queue"),
