@@ -25,6 +25,7 @@ from vouchers.notices import rules as notices
 from vouchers.offers import rules as offers
 from vouchers.payments import rules as payments
 from vouchers.programmes import states as programmes
+from vouchers.recoveries import rules as recoveries
 from vouchers.rounds import rules as rounds
 from vouchers.settlements import rules as settlements
 from vouchers.wallets import rules as wallets
@@ -206,6 +207,7 @@ MACHINES = [
     (notices.NoticeState, notices.NoticeAction, notices.TRANSITIONS, {"draft"}),
     (notices.ItemState, notices.ItemAction, notices.ITEM_TRANSITIONS, {"noticed"}),
     (notices.ObjectionState, notices.ObjectionAction, notices.OBJECTION_TRANSITIONS, {"open"}),
+    (recoveries.RecoveryState, recoveries.RecoveryAction, recoveries.TRANSITIONS, {"proposed", "open"}),
     (claims.ClaimState, claims.ClaimAction, claims.TRANSITIONS, {"draft", "proposed"}),
     (wallets.VoucherState, wallets.VoucherAction, wallets.TRANSITIONS, {"active"}),
     (settlements.BatchState, settlements.BatchAction, settlements.TRANSITIONS, {"draft"}),
@@ -227,6 +229,7 @@ ENDS = {
     "NoticeState": {"closed", "discarded"},
     "ItemState": {"granted", "dropped"},
     "ObjectionState": {"upheld", "rejected", "moot"},
+    "RecoveryState": {"recovered", "written_off", "dropped"},
     "ClaimState": {"settled", "refused", "withdrawn"},
     "BatchState": {"paid", "discarded"},
 }

@@ -11,6 +11,7 @@ from vouchers.notices.models import Notice, NoticeItem, Objection
 from vouchers.offers.models import Offer, Order, PriceList, UsageImport, UsageLine
 from vouchers.payments.models import Payment
 from vouchers.programmes.models import Budget, FairReview, Programme, ProgrammeDraft, ProgrammeVersion
+from vouchers.recoveries.models import Recovery, RecoveryPayment
 from vouchers.rounds.models import Round, RoundAward
 from vouchers.settlements.models import SettlementBatch, SettlementLine
 from vouchers.wallets.models import Certificate, RedemptionAttempt, Voucher, VoucherCode
@@ -41,6 +42,8 @@ __all__ = [
     "Programme",
     "ProgrammeDraft",
     "ProgrammeVersion",
+    "Recovery",
+    "RecoveryPayment",
     "Recusal",
     "RedemptionAttempt",
     "RedemptionClaim",

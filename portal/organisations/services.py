@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -217,3 +217,24 @@ def _revoke(token: ApiToken, *, actor: Actor, now: datetime) -> None:
         now=now,
         data={"name": token.name, "prefix": token.prefix},
     )
+
+
+@transaction.atomic
+def bar(*, organisation_id: int, until: date, actor: Actor, now: datetime) -> Organisation:
+    """Write into the registered facts until when an organisation may not apply; a later day stands, never an earlier one.
+
+    The rule engine reads it as ``applicant.barred_until``. The caller has checked who may decide it.
+    """
+    organisation = Organisation.objects.select_for_update(no_key=True).order_by("pk").get(pk=organisation_id)
+    known = str(organisation.facts.get("barred_until", ""))
+    organisation.facts = {**organisation.facts, "barred_until": max(known, until.isoformat())}
+    organisation.save(update_fields=["facts"])
+    audit.record(
+        action="organisation.barred",
+        subject=f"organisation:{organisation.pk}",
+        actor=actor,
+        now=now,
+        organisations=[organisation.pk],
+        data={"until": until.isoformat()},
+    )
+    return organisation

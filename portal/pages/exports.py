@@ -21,8 +21,8 @@ from vouchers.settlements.rules import Leg
 __all__ = ["SHEET", "settlement_workbook", "xlsx_table"]
 
 SHEET = "settlement"
-WIDTHS = (6, 16, 18, 20, 30, 22, 16, 26, 14, 14, 14, 14, 36)
-LEGS = (Leg.VOUCHER, Leg.OWN, Leg.CLAIM)
+WIDTHS = (6, 16, 18, 20, 30, 22, 16, 26, 14, 14, 14, 14, 14, 36)
+LEGS = (Leg.VOUCHER, Leg.OWN, Leg.CLAIM, Leg.OFFSET)
 FIRST_LINE = 9
 """The row of the first line, counted from 0; above it stand the batch's facts and the heading."""
 
@@ -102,6 +102,7 @@ def _write_lines(sheet: Any, lines: Sequence[SettlementLine], formats: dict[str,
         gettext("券抵扣（元）"),
         gettext("企业自付（元）"),
         gettext("申领（元）"),
+        gettext("抵扣（元）"),
         gettext("合计（元）"),
         gettext("出资分担"),
     )
@@ -115,14 +116,14 @@ def _write_lines(sheet: Any, lines: Sequence[SettlementLine], formats: dict[str,
             sheet.write_string(row, column, text, formats["text"])
         for column, part in enumerate(LEGS, 8):
             sheet.write_number(row, column, _yuan(line.amount_fen if leg is part else 0), formats["money"])
-        sheet.write_number(row, 11, _yuan(line.amount_fen), formats["money"])
-        sheet.write_string(row, 12, _borne(line), formats["text"])
+        sheet.write_number(row, 12, _yuan(line.amount_fen), formats["money"])
+        sheet.write_string(row, 13, _borne(line), formats["text"])
     last = FIRST_LINE + len(lines)
     sheet.write_string(last, 0, gettext("合计"), formats["bold"])
     for column in range(1, 8):
         sheet.write_blank(last, column, None, formats["bold"])
     totals = (*(sums[leg] for leg in LEGS), sum(sums.values()))
-    for letter, fen in zip("IJKL", totals, strict=True):
+    for letter, fen in zip("IJKLM", totals, strict=True):
         formula = f"=SUM({letter}{FIRST_LINE + 1}:{letter}{last})"
         sheet.write_formula(f"{letter}{last + 1}", formula, formats["total"], _yuan(fen))
     return last
@@ -135,7 +136,9 @@ def _about(line: SettlementLine) -> tuple[str, ...]:
         party = (bilingual(claim.claimant), claim.claimant.credit_code)
         return (claim.number, bilingual(claim.version), _text(claim.approved_at), *party, "", "")
     charge = line.charge
-    assert charge is not None
+    if charge is None:
+        payee = line.batch.payee
+        return ("", f"{line.programme_code} {line.fiscal_year}", "", bilingual(payee), payee.credit_code, "", "")
     return (
         charge.number,
         subject_link(charge.subject)[0],

@@ -31,6 +31,7 @@ from vouchers.notices.models import Notice, NoticeItem, Objection
 from vouchers.offers.models import Offer, Order
 from vouchers.payments.models import Payment
 from vouchers.programmes.models import ProgrammeVersion
+from vouchers.recoveries.models import Recovery
 from vouchers.rounds.models import Round, RoundAward
 from vouchers.settlements.models import SettlementBatch
 from vouchers.wallets.models import Voucher
@@ -105,6 +106,10 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
             bad="refused",
         ),
         "mode": _states(RedemptionClaim.Mode),
+        "recovery": _states(
+            Recovery.State, ok="recovered", go="recovering", wait="proposed open heard decided", bad="written_off"
+        ),
+        "party": _states(Recovery.Party),
         "settlement": _states(SettlementBatch.State, ok="paid", go="approved", wait="draft"),
         "resource": _states(Resource.State, ok="published", wait="suspended"),
         "claim": _states(Claim.State, ok="confirmed", go="in_use", wait="held"),
@@ -174,7 +179,7 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
             "unknown": (Tone.REST, _("尚未检查")),
             "maintenance": (Tone.WAIT, _("维护中，暂停接收")),
         },
-        "leg": _plain({"voucher": _("券抵扣"), "own": _("企业自付"), "claim": _("申领")}),
+        "leg": _plain({"voucher": _("券抵扣"), "own": _("企业自付"), "claim": _("申领"), "offset": _("抵扣应退款")}),
         "service": _plain(
             {
                 "instrument_use": _("仪器使用"),

@@ -250,7 +250,8 @@ def _shown(
 def _about(line: SettlementLine) -> tuple[str, str]:
     if line.claim is not None:
         return subject_link(queries_of_claims.subject_of(line.claim))
-    assert line.charge is not None
+    if line.charge is None:
+        return subject_link(f"programme:{line.programme_code}")
     return subject_link(line.charge.subject)
 
 

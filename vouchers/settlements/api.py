@@ -145,8 +145,9 @@ def _line(line: SettlementLine) -> dict[str, Any]:
     if line.claim is not None:
         subject, payer = f"claim:{line.claim.number}", line.claim.claimant.name
         parts = [{"payer": part.payer, "amount": money(part.amount_fen)} for part in line.claim.parts.all()]
+    elif line.charge is None:
+        subject, payer, parts = f"programme:{line.programme_code}", line.batch.payee.name, []
     else:
-        assert line.charge is not None
         subject, payer, parts = line.charge.subject, line.charge.payer.name, []
     return {
         "id": line.pk,

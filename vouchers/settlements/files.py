@@ -41,8 +41,10 @@ def _row(batch: SettlementBatch, at: int, line: SettlementLine) -> list[object]:
         party, source = line.claim.claimant, line.claim.number
         money: tuple[str, object] = (line.claim.version.programme.code, line.claim.fiscal_year)
         parts = "; ".join(f"{part.payer}={Money(part.amount_fen).yuan()}" for part in line.claim.parts.all())
+    elif line.charge is None:
+        party, source, parts = batch.payee, "offset", ""
+        money = (line.programme_code, line.fiscal_year)
     else:
-        assert line.charge is not None
         party, source, parts = line.charge.payer, line.charge.number, ""
         voucher = line.charge.voucher
         money = (voucher.programme_code, voucher.fiscal_year) if voucher and line.leg == "voucher" else ("", "")

@@ -56,7 +56,7 @@ class SettlementBatch(models.Model):
 
 
 class SettlementLine(models.Model):
-    """One leg of one charge, or one approved claim, in one batch. While active, no other batch can hold it."""
+    """One leg of one charge, one approved claim, or a debt set off, in one batch. While active, no other batch can hold it."""
 
     batch = models.ForeignKey(SettlementBatch, on_delete=models.PROTECT, related_name="lines")
     charge = models.ForeignKey(
@@ -67,6 +67,9 @@ class SettlementLine(models.Model):
     )
     leg = models.CharField(max_length=8)
     amount_fen = models.BigIntegerField()
+    programme_code = models.CharField(max_length=60, blank=True)
+    fiscal_year = models.PositiveIntegerField(null=True, blank=True)
+    """Of an offset: what the payee owes back to this programme and year, taken from what it is owed."""
     active = models.BooleanField(default=True)
     reason = models.CharField(max_length=200, blank=True)
     """Why finance sent the line back."""
@@ -79,11 +82,15 @@ class SettlementLine(models.Model):
             models.UniqueConstraint(
                 name="settlement_claim_once", fields=["claim"], condition=Q(active=True, claim__isnull=False)
             ),
-            models.CheckConstraint(name="settlement_line_positive", condition=Q(amount_fen__gt=0)),
+            models.CheckConstraint(
+                name="settlement_line_positive",
+                condition=Q(amount_fen__gt=0) | Q(leg=rules.Leg.OFFSET.value, amount_fen__lt=0),
+            ),
             models.CheckConstraint(name="settlement_leg_known", condition=Q(leg__in=[x.value for x in rules.Leg])),
             models.CheckConstraint(
                 name="settlement_line_settles_one_thing",
                 condition=Q(leg=rules.Leg.CLAIM.value, claim__isnull=False, charge__isnull=True)
-                | (~Q(leg=rules.Leg.CLAIM.value) & Q(claim__isnull=True, charge__isnull=False)),
+                | Q(leg=rules.Leg.OFFSET.value, claim__isnull=True, charge__isnull=True, fiscal_year__isnull=False)
+                | Q(leg__in=[rules.Leg.VOUCHER.value, rules.Leg.OWN.value], claim__isnull=True, charge__isnull=False),
             ),
         ]

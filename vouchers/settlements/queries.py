@@ -14,7 +14,11 @@ from vouchers.claims import paying
 from vouchers.claims.models import RedemptionClaim
 from vouchers.claims.queries import on_claim
 from vouchers.claims.rules import ClaimState
+from vouchers.ledger import queries as ledger
+from vouchers.ledger.chart import AccountKind
+from vouchers.ledger.models import Account
 from vouchers.payments.rules import PaymentState
+from vouchers.programmes.terms import RedeemMode
 from vouchers.settlements import rules
 from vouchers.settlements.models import SettlementLine
 
@@ -62,6 +66,51 @@ def due_to(payee_id: int, *, now: datetime) -> Sequence[Due]:
         Due(rules.Leg.CLAIM, claim.approved_fen or 0, claim=claim) for claim in paying.eligible(payee_id, now=now)
     ]
     return found
+
+
+def offsets(payee_id: int, due: Sequence[Due]) -> dict[tuple[str, int], int]:
+    """Return what a payee owes back and is taken from what it is owed: fen by programme and year, at most what is due.
+
+    A provider owes what it refunded after a batch held it; offsets of batches not yet paid are spoken for. Cases of
+    `recoveries` have accounts of their own and are paid in money.
+    """
+    accounts = Account.objects.filter(
+        kind=AccountKind.RECEIVABLE_PROVIDER.value, owner=f"organisation:{payee_id}", closed_at__isnull=True
+    )
+    owed = {(row.programme, row.fiscal_year or 0): row.pk for row in accounts}
+    if not owed:
+        return {}
+    balances = ledger.balances(account_ids=owed.values())
+    pending = SettlementLine.objects.filter(
+        batch__payee_id=payee_id,
+        batch__state__in=[rules.BatchState.DRAFT.value, rules.BatchState.APPROVED.value],
+        leg=rules.Leg.OFFSET.value,
+        active=True,
+    )
+    spoken: dict[tuple[str, int], int] = {}
+    for line in pending:
+        spoken[line.programme_code, line.fiscal_year or 0] = (
+            spoken.get((line.programme_code, line.fiscal_year or 0), 0) - line.amount_fen
+        )
+    payable = _payable_by_money(due)
+    found = {
+        money: min(balances[pk].posted_fen - spoken.get(money, 0), payable.get(money, 0)) for money, pk in owed.items()
+    }
+    return {money: fen for money, fen in sorted(found.items()) if fen > 0}
+
+
+def _payable_by_money(due: Sequence[Due]) -> dict[tuple[str, int], int]:
+    """Return what is due out of the provider's own accounts, by programme and year."""
+    sums: dict[tuple[str, int], int] = {}
+    for row in due:
+        if row.leg is rules.Leg.VOUCHER and row.charge is not None:
+            for part in row.charge.parts.select_related("voucher"):
+                money = (part.voucher.programme_code, part.voucher.fiscal_year)
+                sums[money] = sums.get(money, 0) + part.payable_fen
+        elif row.claim is not None and row.claim.mode == RedeemMode.DEDUCT.value:
+            money = (row.claim.version.programme.code, row.claim.fiscal_year)
+            sums[money] = sums.get(money, 0) + row.amount_fen
+    return sums
 
 
 def due_by_payee(*, now: datetime) -> dict[int, int]:

@@ -16,6 +16,7 @@ __all__ = [
     "Leg",
     "LineSettled",
     "NothingToSettle",
+    "OffsetInBatch",
     "OwnPayee",
     "ReasonMissing",
     "SamePerson",
@@ -38,11 +39,12 @@ class BatchAction(StrEnum):
 
 
 class Leg(StrEnum):
-    """What a line settles: a charge's voucher share, its own share that has arrived, or an approved claim."""
+    """What a line settles: a charge's voucher share, its own share that has arrived, an approved claim, or a debt set off."""
 
     VOUCHER = "voucher"
     OWN = "own"
     CLAIM = "claim"
+    OFFSET = "offset"
 
 
 S, A = BatchState, BatchAction
@@ -65,6 +67,11 @@ class NothingToSettle(Conflict):
 class LineSettled(Conflict):
     code = "settlement.line_gone"
     message = _("该明细已付款或已退回，不能再退回。请刷新页面，查看最新状态。")
+
+
+class OffsetInBatch(Conflict):
+    code = "settlement.offset"
+    message = _("该批次含有抵扣款，不能单独退回明细。请作废整个批次后重新编制。")
 
 
 class ReasonMissing(Invalid):

@@ -39,12 +39,13 @@ def draft(*, actor: Actor, payee: Organisation, now: datetime) -> SettlementBatc
     actor.require(Permission.SETTLEMENT_DRAFT)
     Organisation.objects.select_for_update(no_key=True).order_by("pk").get(pk=payee.pk)
     due = queries.due_to(payee.pk, now=now)
-    if not due:
+    owed = queries.offsets(payee.pk, due)
+    if sum(row.amount_fen for row in due) <= sum(owed.values()):
         raise rules.NothingToSettle(field="payee")
     batch = SettlementBatch.objects.create(
         number=next_number(prefix="S", now=now),
         payee=payee,
-        total_fen=sum(row.amount_fen for row in due),
+        total_fen=sum(row.amount_fen for row in due) - sum(owed.values()),
         created_by_id=actor.person,
         created_at=now,
     )
@@ -54,6 +55,10 @@ def draft(*, actor: Actor, payee: Organisation, now: datetime) -> SettlementBatc
     SettlementLine.objects.bulk_create(
         SettlementLine(batch=batch, charge=row.charge, claim=row.claim, leg=row.leg.value, amount_fen=row.amount_fen)
         for row in due
+    )
+    SettlementLine.objects.bulk_create(
+        SettlementLine(batch=batch, leg=rules.Leg.OFFSET.value, amount_fen=-fen, programme_code=code, fiscal_year=year)
+        for (code, year), fen in owed.items()
     )
     _record(batch, action="settlement.drafted", actor=actor, now=now)
     return batch
@@ -100,6 +105,8 @@ def _legs(line: SettlementLine, batch: SettlementBatch) -> list[tuple[Leg, int]]
         return [(leg, line.amount_fen)]
     if line.claim is not None:
         return [(_public(payable_of(line.claim), owner), line.amount_fen)]
+    if line.leg == rules.Leg.OFFSET.value:
+        return [(_public(_provider_payable(line, payee), owner), line.amount_fen)]
     assert line.charge is not None
     return [
         (
@@ -112,6 +119,10 @@ def _legs(line: SettlementLine, batch: SettlementBatch) -> list[tuple[Leg, int]]
         for part in line.charge.parts.all()
         if part.payable_fen
     ]
+
+
+def _provider_payable(line: SettlementLine, payee: str) -> AccountKey:
+    return AccountKey(AccountKind.PROVIDER_PAYABLE, payee, line.programme_code, line.fiscal_year or 0)
 
 
 def _public(payable: AccountKey, owner: str) -> Leg:
@@ -130,7 +141,7 @@ def _sums(batch: SettlementBatch) -> dict[Leg, int]:
         for leg, fen in _legs(line, batch):
             sums[leg] += fen
     assert sum(sums.values()) == batch.total_fen
-    return sums
+    return {leg: fen for leg, fen in sums.items() if fen}
 
 
 @transaction.atomic
@@ -187,10 +198,36 @@ def mark_paid(*, actor: Actor, batch: SettlementBatch, bank_reference: str, now:
             source_id=locked.number,
         )
     )
+    _set_off(locked)
     for line in _claim_lines(locked):
         paying.settle(line.claim, actor=actor, now=now)
     _record(locked, action="settlement.paid", actor=actor, now=now)
     return locked
+
+
+def _set_off(batch: SettlementBatch) -> None:
+    """Take what the payee owes back from what it is owed, at the moment it is paid the rest."""
+    payee = f"organisation:{batch.payee_id}"
+    operations = [
+        TransferOp(
+            _provider_payable(line, payee),
+            AccountKey(AccountKind.RECEIVABLE_PROVIDER, payee, line.programme_code, line.fiscal_year or 0),
+            -line.amount_fen,
+        )
+        for line in queries.lines_of(batch.pk).filter(active=True, leg=rules.Leg.OFFSET.value)
+    ]
+    if operations:
+        ledger.post(
+            posting=Posting(
+                kind=JournalKind.BATCH_OPEN,
+                key=f"settlement:{batch.number}/offset",
+                operations=operations,
+                actor=f"{batch.created_by} #{batch.created_by_id}",
+                approved_by=f"{batch.approved_by} #{batch.approved_by_id}",
+                source_type="settlement",
+                source_id=batch.number,
+            )
+        )
 
 
 @transaction.atomic
@@ -240,9 +277,12 @@ def reject_line(*, actor: Actor, batch: SettlementBatch, line_id: int, reason: s
     _refuse_payee(actor, locked)
     state = rules.BatchState(locked.state)
     next_state(rules.TRANSITIONS, state, rules.BatchAction.DISCARD)
-    line = queries.lines_of(locked.pk).filter(pk=line_id, active=True).first()
+    lines = queries.lines_of(locked.pk).filter(active=True)
+    line = lines.exclude(leg=rules.Leg.OFFSET.value).filter(pk=line_id).first()
     if line is None:
         raise rules.LineSettled
+    if lines.filter(leg=rules.Leg.OFFSET.value).exists():
+        raise rules.OffsetInBatch
     if state is rules.BatchState.APPROVED:
         ledger.post(
             posting=Posting(

@@ -33,6 +33,8 @@ from vouchers.payments import rules as payments
 from vouchers.payments.models import Payment
 from vouchers.programmes import states as programmes
 from vouchers.programmes.models import ProgrammeVersion
+from vouchers.recoveries import rules as recoveries
+from vouchers.recoveries.models import Recovery
 from vouchers.rounds import rules as rounds
 from vouchers.rounds.models import Round
 from vouchers.settlements import rules as settlements
@@ -58,6 +60,7 @@ MACHINES: tuple[tuple[str, Mapping[tuple[Any, Any], Any], Any], ...] = (
     ("Payment 付款", payments.TRANSITIONS, Payment.State),
     ("Flag 风险提示", flags.TRANSITIONS, Flag.State),
     ("Claim 申领", claims.TRANSITIONS, RedemptionClaim.State),
+    ("Recovery 追回", recoveries.TRANSITIONS, Recovery.State),
     ("Settlement batch 结算批次", settlements.TRANSITIONS, SettlementBatch.State),
 )
 

@@ -121,16 +121,16 @@ def test_the_workbook_holds_both_legs_totals_and_a_block_to_sign(w, client, earn
     rows = [[cell.value for cell in row] for row in sheet.iter_rows()]
     heading = exports.FIRST_LINE - 1
     assert rows[heading][:2] == ["序号", "费用单号或申领号"]
-    assert [row[8:12] for row in rows[heading + 1 : heading + 4]] == [
-        [480, 0, 0, 480],
-        [0, 480, 0, 480],
-        [480, 480, 0, 960],
+    assert [row[8:13] for row in rows[heading + 1 : heading + 4]] == [
+        [480, 0, 0, 0, 480],
+        [0, 480, 0, 0, 480],
+        [480, 480, 0, 0, 960],
     ]
     assert isinstance(rows[heading + 1][5], str), "a credit code is text"
     assert [row[0] for row in rows[-3:]] == ["编制", "审批", "付款"]
     formulas = openpyxl.load_workbook(io.BytesIO(response.content))[exports.SHEET]
     assert (
-        formulas.cell(exports.FIRST_LINE + 3, 12).value == f"=SUM(L{exports.FIRST_LINE + 1}:L{exports.FIRST_LINE + 2})"
+        formulas.cell(exports.FIRST_LINE + 3, 13).value == f"=SUM(M{exports.FIRST_LINE + 1}:M{exports.FIRST_LINE + 2})"
     )
 
 

@@ -44,7 +44,7 @@ def a_notice_over_the_national_holiday(w: make.World) -> str:
     return "30 Sep, 9, 10, 11, 13 Oct"
 
 
-@scenario("L7", commits=True)
+@scenario("R0", commits=True)
 def two_leads_at_the_same_moment() -> str:
     """A pool of 4 million, two leads entitled to 3 million each at once: one whole, the other refused, never 6 million."""
     w = make.world()

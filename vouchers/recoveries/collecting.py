@@ -1,0 +1,105 @@
+"""Money that comes in for recoveries, and what is given up: finance's part, by two persons where value is lost."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import IntegrityError, transaction
+
+from portal.kernel.actors import Actor, Permission
+from portal.kernel.money import Money
+from vouchers.ledger import services as ledger
+from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Posting, TransferOp
+from vouchers.recoveries import rules
+from vouchers.recoveries.cases import lock, move, receivable_key, record, said
+from vouchers.recoveries.models import Recovery, RecoveryPayment
+
+
+@transaction.atomic
+def receive(*, actor: Actor, recovery: Recovery, amount: Money, bank_reference: str, now: datetime) -> Recovery:
+    """Book money found on the bank statement; the case closes when nothing is owed any more.
+
+    Once a bank reference. Raises TooMuch, TextMissing, BankReferenceTaken, InvalidTransition.
+    """
+    actor.require(Permission.PAYMENT_CONFIRM)
+    locked = lock(recovery)
+    reference = said(bank_reference, "bank_reference", 60)
+    if locked.state != rules.RecoveryState.RECOVERING.value:
+        move(locked, rules.RecoveryAction.COMPLETE)
+    if not 0 < amount.fen <= locked.outstanding_fen:
+        raise rules.TooMuch(field="amount", limit=str(Money(locked.outstanding_fen)))
+    try:
+        with transaction.atomic():
+            RecoveryPayment.objects.create(
+                recovery=locked,
+                amount_fen=amount.fen,
+                bank_reference=reference,
+                received_by_id=actor.person,
+                received_at=now,
+            )
+    except IntegrityError as error:
+        raise rules.BankReferenceTaken(field="bank_reference") from error
+    code, year = locked.version.programme.code, locked.fiscal_year
+    bank = AccountKey(AccountKind.BANK_CLEARING, "bank:main", code, year)
+    ledger.post(
+        posting=Posting(
+            kind=JournalKind.CASH_IN,
+            key=f"recovery:{locked.number}/in/{reference}",
+            operations=[TransferOp(bank, receivable_key(locked), amount.fen)],
+            actor=actor.signature,
+            source_type="recovery",
+            source_id=locked.number,
+        )
+    )
+    locked.received_fen += amount.fen
+    if not locked.outstanding_fen:
+        move(locked, rules.RecoveryAction.COMPLETE)
+        locked.closed_at = now
+    locked.save()
+    record(locked, action="recovery.received", actor=actor, now=now, received_fen=amount.fen, bank_reference=reference)
+    return locked
+
+
+@transaction.atomic
+def ask_write_off(*, actor: Actor, recovery: Recovery, reason: str, now: datetime) -> Recovery:
+    """Ask to give up what cannot be collected; another person approves. Raises TextMissing, InvalidTransition."""
+    actor.require(Permission.PAYMENT_CONFIRM)
+    locked = lock(recovery)
+    if locked.state != rules.RecoveryState.RECOVERING.value:
+        move(locked, rules.RecoveryAction.WRITE_OFF)
+    locked.write_off_asked_by_id = actor.person
+    locked.reason = said(reason, "reason", 600)
+    locked.save()
+    record(locked, action="recovery.write_off_asked", actor=actor, now=now, reason=locked.reason)
+    return locked
+
+
+@transaction.atomic
+def write_off(*, actor: Actor, recovery: Recovery, now: datetime) -> Recovery:
+    """Give up what is outstanding, as another person than the one who asked. Raises SamePerson, TextMissing."""
+    actor.require(Permission.SETTLEMENT_APPROVE)
+    locked = lock(recovery)
+    if locked.write_off_asked_by_id is None:
+        raise rules.TextMissing(field="reason")
+    if actor.person == locked.write_off_asked_by_id:
+        raise rules.SamePerson
+    move(locked, rules.RecoveryAction.WRITE_OFF)
+    code, year = locked.version.programme.code, locked.fiscal_year
+    lost = AccountKey(AccountKind.WRITE_OFF, f"programme:{code}/{year}", code, year)
+    ledger.post(
+        posting=Posting(
+            kind=JournalKind.WRITE_OFF,
+            key=f"recovery:{locked.number}/write-off",
+            operations=[TransferOp(lost, receivable_key(locked), locked.outstanding_fen)],
+            actor=f"{locked.write_off_asked_by} #{locked.write_off_asked_by_id}",
+            approved_by=actor.signature,
+            reason=locked.reason,
+            source_type="recovery",
+            source_id=locked.number,
+        )
+    )
+    locked.written_off_fen = locked.outstanding_fen
+    locked.closed_at = now
+    locked.save()
+    record(locked, action="recovery.written_off", actor=actor, now=now, reason=locked.reason)
+    return locked
