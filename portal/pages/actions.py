@@ -101,6 +101,7 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "order.usage_withdrawn": pgettext_lazy("record", "撤回用量明细"),
         "charge.held": pgettext_lazy("record", "冻结费用"),
         "charge.refunded": pgettext_lazy("record", "退款"),
+        "payment.paid_back": pgettext_lazy("record", "退还自付款"),
         "payment.lowered": pgettext_lazy("record", "调整应付金额"),
         "charge.captured": pgettext_lazy("record", "按实际用量结算"),
         "charge.released": pgettext_lazy("record", "释放冻结"),

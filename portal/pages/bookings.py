@@ -197,7 +197,14 @@ def _can(actor: Actor, made: Booking) -> Mapping[str, bool]:
         "miss": records and begun,
     }
     allowed = {name: part[name] and (state, rules.BookingAction(name)) in rules.TRANSITIONS for name in part}
-    return {**allowed, "mine": mine, "serves": served, "pays": mine and actor.may(Permission.PAYMENT_DECLARE)}
+    refunds = served and actor.may(Permission.CHARGE_REFUND) and bool(made.charge and made.charge.refundable_fen)
+    return {
+        **allowed,
+        "refund": refunds,
+        "mine": mine,
+        "serves": served,
+        "pays": mine and actor.may(Permission.PAYMENT_DECLARE),
+    }
 
 
 @shell.needs(Permission.BOOKING_REQUEST, Permission.BOOKING_DECIDE)
@@ -236,6 +243,8 @@ def _split(made: Booking) -> list[dict[str, Any]]:
     if charge.state != charge.State.HELD.value:
         rows.append((gettext("实际结算"), taken))
         rows.append((gettext("已退回"), (held[0] - taken[0], held[1] - taken[1])))
+    if charge.refunded_fen:
+        rows.append((gettext("服务退款"), (charge.voucher_refunded_fen, charge.own_refunded_fen)))
     return [{"name": name, "voucher": part[0], "own": part[1], "total": sum(part)} for name, part in rows]
 
 

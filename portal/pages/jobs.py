@@ -195,6 +195,8 @@ def _split(found: Job) -> list[dict[str, Any]]:
     if charge.state != charge.State.HELD.value:
         rows.append((gettext("实际结算"), taken))
         rows.append((gettext("已退回"), (held[0] - taken[0], held[1] - taken[1])))
+    if charge.refunded_fen:
+        rows.append((gettext("服务退款"), (charge.voucher_refunded_fen, charge.own_refunded_fen)))
     return [{"name": name, "voucher": part[0], "own": part[1], "total": sum(part)} for name, part in rows]
 
 

@@ -131,7 +131,7 @@ def payment(request: HttpRequest, number: str) -> HttpResponse:
     bank, back = BankForm(initial={"bank_reference": found.bank_reference}), ReturnForm()
     if request.method != "POST":
         return _shown(request, found, bank=bank, back=back)
-    act = act_of(request, "declare", "confirm", "return")
+    act = act_of(request, "declare", "confirm", "return", "pay_back")
     form: forms.Form = ReturnForm(request.POST) if act == "return" else BankForm(request.POST)
     bank, back = (bank, form) if isinstance(form, ReturnForm) else (form, back)  # type: ignore[assignment]
     if not form.is_valid():
@@ -152,6 +152,12 @@ def _do(request: HttpRequest, found: Payment, act: str, values: dict[str, Any]) 
             lambda: services.return_declared(actor=actor, payment=found, note=values["note"], now=now),
         )
         return gettext("已退回，付款单位会看到原因。"), error
+    if act == "pay_back":
+        _done, error = attempt_on(
+            "payment",
+            lambda: services.pay_back(actor=actor, payment=found, bank_reference=values["bank_reference"], now=now),
+        )
+        return gettext("已记录退还。"), error
     if act == "confirm":
         _done, error = attempt_on(
             "payment",
@@ -191,7 +197,8 @@ def _shown(
             "may_declare": is_payer and actor.may(Permission.PAYMENT_DECLARE) and found.state == PaymentState.DUE.value,
             "may_confirm": not is_payer
             and actor.may(Permission.PAYMENT_CONFIRM)
-            and found.state != PaymentState.CONFIRMED.value,
+            and found.state in {PaymentState.DUE.value, PaymentState.DECLARED.value},
+            "may_pay_back": not is_payer and actor.may(Permission.PAYMENT_CONFIRM) and bool(found.owed_back_fen),
             "may_return": not is_payer
             and actor.may(Permission.PAYMENT_CONFIRM)
             and found.state == PaymentState.DECLARED.value,

@@ -37,6 +37,8 @@ class PaymentOut(Schema):
     payer: str
     provider: str
     amount: MoneyOut
+    refunded: MoneyOut
+    owed_back: MoneyOut
     reference: str
     state: PaymentState
     state_label: str
@@ -78,6 +80,8 @@ def _shown(payment: Payment) -> dict[str, Any]:
         "payer": payment.payer.name,
         "provider": payment.charge.provider.name,
         "amount": money(payment.amount_fen),
+        "refunded": money(payment.refunded_fen),
+        "owed_back": money(payment.owed_back_fen),
         "reference": payment.reference,
         "state": payment.state,
         "state_label": payment.get_state_display(),
@@ -124,6 +128,18 @@ def declare(request: ActorRequest, number: Number, payload: DeclareIn) -> dict[s
 def confirm(request: ActorRequest, number: Number, payload: ConfirmIn) -> dict[str, Any]:
     """Confirm that the money is on the bank statement; the ledger records it."""
     services.confirm(
+        actor=request.actor,
+        payment=access.get_payment(request.actor, number),
+        bank_reference=payload.bank_reference,
+        now=timezone.now(),
+    )
+    return _again(request, number)
+
+
+@router.post("/{number}/pay-back", response={200: PaymentOut, **problems(404, 409)})
+def pay_back(request: ActorRequest, number: Number, payload: ConfirmIn) -> dict[str, Any]:
+    """Record that a refunded own share has been transferred back to its payer; the ledger records it."""
+    services.pay_back(
         actor=request.actor,
         payment=access.get_payment(request.actor, number),
         bank_reference=payload.bank_reference,

@@ -24,7 +24,9 @@ class Payment(models.Model):
     payer = models.ForeignKey("portal.Organisation", on_delete=models.PROTECT, related_name="+")
     amount_fen = models.BigIntegerField()
     refunded_fen = models.BigIntegerField(default=0)
-    """What of money already paid is owed back to the payer."""
+    """What of money already paid is owed back to the payer; `paid_back_fen` of it has been, last by `paid_back_reference`."""
+    paid_back_fen = models.BigIntegerField(default=0)
+    paid_back_reference = models.CharField(max_length=60, blank=True)
     reference = models.CharField(max_length=10, unique=True)
     state = models.CharField(max_length=12, choices=State, default=State.DUE)
     bank_reference = models.CharField(_("银行流水号"), max_length=60, blank=True)
@@ -45,7 +47,10 @@ class Payment(models.Model):
             ),
             models.CheckConstraint(name="payment_amount_positive", condition=Q(amount_fen__gt=0)),
             models.CheckConstraint(
-                name="payment_refund_within", condition=Q(refunded_fen__gte=0) & Q(refunded_fen__lte=F("amount_fen"))
+                name="payment_refund_within",
+                condition=Q(refunded_fen__gte=F("paid_back_fen"))
+                & Q(paid_back_fen__gte=0)
+                & Q(refunded_fen__lte=F("amount_fen")),
             ),
             models.UniqueConstraint(
                 name="payment_bank_reference_once",
@@ -60,3 +65,8 @@ class Payment(models.Model):
 
     def __str__(self) -> str:
         return self.number
+
+    @property
+    def owed_back_fen(self) -> int:
+        """What the payer has paid and is to get back now; 0 while its money has not arrived."""
+        return self.refunded_fen - self.paid_back_fen if self.state == rules.PaymentState.CONFIRMED.value else 0

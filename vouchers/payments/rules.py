@@ -10,11 +10,12 @@ from typing import Final
 
 from stdnum import luhn
 
-from portal.kernel.errors import Forbidden, Invalid, noop
+from portal.kernel.errors import Conflict, Forbidden, Invalid, noop
 
 __all__ = [
     "TRANSITIONS",
     "BankReferenceMissing",
+    "NothingOwedBack",
     "OwnPayment",
     "PaymentAction",
     "PaymentState",
@@ -55,6 +56,11 @@ TRANSITIONS: Final[Mapping[tuple[PaymentState, PaymentAction], PaymentState]] = 
         (S.DECLARED, A.RETURN): S.DUE,
     }
 )
+
+
+class NothingOwedBack(Conflict):
+    code = "payment.nothing_owed_back"
+    message = _("这笔付款没有待退还的金额。请刷新页面查看最新状态。")
 
 
 class BankReferenceMissing(Invalid):

@@ -95,6 +95,13 @@ def declare(*, actor: Actor, payment: Payment, bank_reference: str, now: datetim
     return locked
 
 
+def _refuse_own(actor: Actor, payment: Payment) -> None:
+    if actor.organisation_id == payment.payer_id or people.belongs(
+        user_id=actor.person, organisation_id=payment.payer_id
+    ):
+        raise rules.OwnPayment
+
+
 @transaction.atomic
 def confirm(*, actor: Actor, payment: Payment, bank_reference: str, now: datetime) -> Payment:
     """Confirm that the money is on the bank statement; posts it to the ledger.
@@ -104,10 +111,7 @@ def confirm(*, actor: Actor, payment: Payment, bank_reference: str, now: datetim
     """
     actor.require(Permission.PAYMENT_CONFIRM)
     locked = _lock(payment)
-    if actor.organisation_id == locked.payer_id or people.belongs(
-        user_id=actor.person, organisation_id=locked.payer_id
-    ):
-        raise rules.OwnPayment
+    _refuse_own(actor, locked)
     value = rules.bank_reference(bank_reference) or locked.bank_reference
     if not value:
         raise rules.BankReferenceMissing(field="bank_reference")
@@ -137,6 +141,44 @@ def confirm(*, actor: Actor, payment: Payment, bank_reference: str, now: datetim
         )
     )
     _record(locked, action="payment.confirmed", actor=actor, now=now)
+    return locked
+
+
+@transaction.atomic
+def pay_back(*, actor: Actor, payment: Payment, bank_reference: str, now: datetime) -> Payment:
+    """Record that finance has transferred a refunded own share back to its payer; posts it to the ledger.
+
+    Raises NothingOwedBack, OwnPayment, BankReferenceMissing, Forbidden.
+    """
+    actor.require(Permission.PAYMENT_CONFIRM)
+    locked = _lock(payment)
+    _refuse_own(actor, locked)
+    value = rules.bank_reference(bank_reference)
+    if not value:
+        raise rules.BankReferenceMissing(field="bank_reference")
+    owed = locked.owed_back_fen
+    if not owed:
+        raise rules.NothingOwedBack
+    locked.paid_back_fen += owed
+    locked.paid_back_reference = value
+    locked.save(update_fields=["paid_back_fen", "paid_back_reference"])
+    ledger.post(
+        posting=Posting(
+            kind=JournalKind.CASH_OUT,
+            key=f"payment:{locked.number}/back/{locked.paid_back_fen}",
+            operations=[
+                TransferOp(
+                    AccountKey(AccountKind.CASH_DUE, f"charge:{locked.charge.number}"),
+                    AccountKey(AccountKind.BANK_CLEARING, "bank:main"),
+                    owed,
+                )
+            ],
+            actor=actor.signature,
+            source_type="payment",
+            source_id=locked.number,
+        )
+    )
+    _record(locked, action="payment.paid_back", actor=actor, now=now)
     return locked
 
 

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal.pages import claim_desk, claims, cockpit, flags, payments, settlements, statistics, vouchers, wallet
+from portal.pages import (
+    claim_desk,
+    claims,
+    cockpit,
+    flags,
+    payments,
+    refunds,
+    settlements,
+    statistics,
+    vouchers,
+    wallet,
+)
 
 urlpatterns = [
     path("cockpit/", cockpit.cockpit, name="cockpit"),
@@ -26,6 +37,7 @@ urlpatterns = [
     path("vouchers/counter/", vouchers.counter, name="voucher_counter"),
     path("vouchers/<str:number>/", vouchers.registered, name="registered_voucher"),
     path("verify/<str:token>/", vouchers.verify, name="verify"),
+    path("charges/<str:number>/refund/", refunds.refund, name="charge_refund"),
     path("payments/", payments.payments, name="payments"),
     path("payments/<str:number>/", payments.payment, name="payment"),
     path("settlements/", settlements.settlements, name="settlements"),
