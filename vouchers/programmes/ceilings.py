@@ -29,6 +29,7 @@ __all__ = ["Catalogue", "Settlement", "is_bound", "other_awards", "rounded", "se
 
 Catalogue = Mapping[str, Programme]
 EMPTY: Final[tuple[str, ...]] = ()
+CNY: Final = "CNY"
 
 
 @dataclass(slots=True)
@@ -69,6 +70,7 @@ def settle(programme: Programme, request: Request, catalogue: Catalogue, chosen:
     _keep_highest(programme, request, catalogue, settlement)
     _round(programme.rounding, settlement)
     _draw_on_pool(programme, request, settlement)
+    _fit_face_values(programme, settlement)
     _check_floor(programme, settlement)
     return settlement
 
@@ -329,6 +331,26 @@ def _draw_on_pool(programme: Programme, request: Request, settlement: Settlement
     else:
         settlement.steps.append(Step("pool", Test.POOL, Outcome.FAIL, params, (), before, Money(0)))
         settlement.amount = None
+
+
+def _fit_face_values(programme: Programme, settlement: Settlement) -> None:
+    """Issue in vouchers of the face values there are: as many of the largest as fit, then of the next."""
+    form = programme.terms.voucher
+    if not form.face_values or form.unit != CNY or settlement.amount is None:
+        return
+    before, left = settlement.shown(), down(settlement.amount).fen
+    pieces = []
+    for value in sorted(form.face_values, reverse=True):
+        count, left = divmod(left, value.fen)
+        if count:
+            pieces.append([names.money(value), count])
+    whole = settlement.amount - left
+    if not whole:
+        settlement.steps.append(Step("nothing_payable", Test.BENEFIT, Outcome.FAIL, {}, (), before, Money(0)))
+        settlement.amount = None
+        return
+    settlement.amount = whole
+    settlement.steps.append(Step("face_values", "", Outcome.NOTE, {"pieces": pieces}, (), before, settlement.shown()))
 
 
 def _check_floor(programme: Programme, settlement: Settlement) -> None:

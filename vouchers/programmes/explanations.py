@@ -78,6 +78,7 @@ TESTS: Final = {
     "round": W("取整", "Rounding"),
     "pool": W("资金池", "Pool"),
     "pool_waits": W("资金池", "Pool"),
+    "face_values": W("面额", "Face values"),
     "floor": W("最低发放额", "Least award"),
     "funding": W("出资分担", "Funding"),
 }
@@ -303,6 +304,10 @@ def _tell_cap(step: Step, _catalogue: Catalogue) -> Words:
     return join([*said, *_conditions(step)], "；", "; ")
 
 
+def _tell_pieces(step: Step, _catalogue: Catalogue) -> Words:
+    return join([W(f"{value} {count} 张", f"{count} of {value}") for value, count in step.params["pieces"]])
+
+
 def _tell_funding(step: Step, _catalogue: Catalogue) -> Words:
     return join([W(f"{payer(name).zh} {part}", f"{payer(name).en} {part}") for name, part in step.params["parts"]])
 
@@ -330,5 +335,6 @@ TELLERS: Final[Mapping[str, Callable[[Step, Catalogue], Words]]] = {
     "line": _tell_line,
     "benefit": _tell_benefit,
     "cap": _tell_cap,
+    "face_values": _tell_pieces,
     "funding": _tell_funding,
 }

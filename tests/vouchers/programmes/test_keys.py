@@ -164,6 +164,13 @@ def used(hours, *history):
             asked(k="0.5"),
             ("grant", "250.00"),
         ),
+        # issued in face values: as many of the largest as fit, then of the next
+        (scheme(voucher={"face_values": [50, 200]}), asked(), ("grant", "300.00")),
+        (scheme(voucher={"face_values": [200, 70]}), asked(), ("grant", "270.00")),
+        (scheme(voucher={"face_values": [200, 70]}), asked(pool="199.99"), ("grant", "140.00")),
+        (scheme(voucher={"face_values": [500]}), asked(), ("reject", "R16")),
+        (scheme(voucher={"face_values": [500], "unit": "card_hours"}), asked(), ("grant", "300.00")),
+        (scheme(voucher={"face_values": [200]}, floor=250), asked(), ("reject", "R14")),
         # together with other programmes: a share, a sum
         (
             scheme(lines=[{"id": "a", "rate": "0.30", "combined": {"with": ["q"], "amount_cap": 400}}]),

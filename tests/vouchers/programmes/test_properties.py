@@ -44,10 +44,16 @@ def lines(of):
     return numbered.map(lambda bodies: [{"id": str(at), **body} for at, body in enumerate(bodies)])
 
 
-rate_lines = lines(st.fixed_dictionaries({"rate": rates}, optional={"when": conditions, "cap": some_yuan}))
+rate_lines = lines(
+    st.fixed_dictionaries(
+        {"rate": rates}, optional={"when": conditions, "cap": some_yuan, "rate_is_ceiling": st.booleans()}
+    )
+)
 any_lines = lines(
     st.one_of(
-        st.fixed_dictionaries({"rate": rates}, optional={"when": conditions, "cap": some_yuan}),
+        st.fixed_dictionaries(
+            {"rate": rates}, optional={"when": conditions, "cap": some_yuan, "rate_is_ceiling": st.booleans()}
+        ),
         st.fixed_dictionaries({"amount": some_yuan}, optional={"when": conditions}),
         st.fixed_dictionaries({"rate": rates, "derived_from": st.just("q")}),
         st.fixed_dictionaries({"rate": rates, "combined_rate_cap": rates, "combined_with": st.just(["q"])}),
@@ -67,7 +73,12 @@ any_lines = lines(
 caps = st.lists(
     st.fixed_dictionaries(
         {"window": st.sampled_from(list(Window)), "amount": some_yuan},
-        optional={"when": conditions, "unless": conditions, "across": st.just(["q"])},
+        optional={
+            "scope": st.sampled_from(["applicant", "group"]),
+            "when": conditions,
+            "unless": conditions,
+            "across": st.just(["q"]),
+        },
     ),
     max_size=3,
 )
@@ -76,21 +87,53 @@ programmes = st.fixed_dictionaries(
     optional={
         "in_force": st.just(["2025-01-01", "2025-12-31"]),
         "eligibility": conditions,
-        "provider": conditions,
-        "related_party": st.just("forbidden"),
-        "double_subsidy": st.sampled_from(["forbidden", "highest", "allowed"]),
+        "provider": st.one_of(
+            conditions, st.fixed_dictionaries({"roster": st.just("r")}, optional={"when": conditions})
+        ),
+        "subject": st.sampled_from([["compute"], ["corpus", "test"]]),
+        "purpose": conditions,
+        "applicant_kinds": st.sampled_from(
+            [["enterprise"], ["team", {"kind": "OPC", "when": ["applicant.sme", "=", True]}]]
+        ),
+        "channel": st.just(["data_exchange"]),
+        "windows": st.just([{"from": "2025-01-01", "to": "2025-07-01T17:00"}]),
+        "year_basis": st.sampled_from(["decision", "service"]),
+        "count": st.fixed_dictionaries(
+            {},
+            optional={
+                "per_contract": st.integers(1, 2),
+                "per_year": st.integers(1, 2),
+                "per_application_max": some_yuan,
+                "holding_max": some_yuan,
+            },
+        ),
+        "voucher": st.fixed_dictionaries({"face_values": st.lists(some_yuan, max_size=3)}),
+        "related_party": st.sampled_from(["forbidden", {"mode": "forbidden", "tests": ["control"]}]),
+        "double_subsidy": st.one_of(
+            st.sampled_from(["forbidden", "highest", "allowed"]),
+            st.fixed_dictionaries(
+                {
+                    "mode": st.sampled_from(["forbidden", "highest"]),
+                    "same": st.sampled_from(["contract", "project", "cost"]),
+                }
+            ),
+        ),
         "cost": st.fixed_dictionaries(
             {},
             optional={
                 "include": st.just(["compute"]),
+                "exclude": st.just(["storage"]),
+                "basis": st.sampled_from(["contract", "approved", "paid", "usage"]),
+                "period": st.just({"from": "2025-01-01", "to": "2025-12-31"}),
                 "when": conditions,
                 "signed_from": st.just("2025-01-01"),
                 "max_months": st.just(12),
                 "min_base": yuan,
             },
         ),
-        "per_contract_count": st.integers(1, 2),
-        "max_cycles": st.integers(1, 3),
+        "max_cycles": st.one_of(
+            st.integers(1, 3), st.fixed_dictionaries({"total": st.integers(1, 3), "consecutive": st.integers(1, 3)})
+        ),
         "choose": st.sampled_from(["first", "max", "sum"]),
         "caps": caps,
         "floor": yuan,
@@ -113,6 +156,12 @@ awards = st.fixed_dictionaries(
     optional={
         "year": st.sampled_from([2024, 2025]),
         "contract": st.sampled_from(["C1", "C0", None]),
+        "paid": yuan,
+        "service_year": st.sampled_from([2024, 2025]),
+        "cycle": st.integers(1, 2),
+        "project": st.sampled_from(["A", "B", None]),
+        "invoices": st.just(["1"]),
+        "of_group": st.booleans(),
         "level": st.sampled_from(["city", None]),
     },
 )
@@ -126,7 +175,14 @@ requests = st.fixed_dictionaries(
             optional={
                 "id": st.just("C1"),
                 "items": st.dictionaries(st.sampled_from(["compute", "storage"]), yuan),
+                "approved_items": st.dictionaries(st.sampled_from(["compute", "storage"]), yuan),
+                "paid_items": st.dictionaries(st.sampled_from(["compute", "storage"]), yuan),
                 "purpose": facts,
+                "project": st.sampled_from(["A", None]),
+                "invoices": st.sampled_from([["1"], ["2"]]),
+                "relations": st.sampled_from([["control"], []]),
+                "service_from": st.sampled_from(["2024-12-31", "2025-01-01"]),
+                "service_to": st.sampled_from(["2025-12-31", "2026-01-01"]),
                 "related": st.booleans(),
                 "signed": st.sampled_from(["2024-12-31", "2025-01-01"]),
                 "months": st.integers(1, 24),
@@ -136,6 +192,10 @@ requests = st.fixed_dictionaries(
         "today": st.sampled_from(["2025-06-30", "2026-01-01"]),
         "history": st.lists(awards, max_size=4),
         "pool": yuan,
+        "at": st.sampled_from(["2025-06-30T10:00", "2025-07-01T17:00"]),
+        "k": rates,
+        "cycle": st.integers(1, 2),
+        "holding": yuan,
     },
 )
 
@@ -204,7 +264,8 @@ def test_an_award_is_at_most_base_times_rate_and_every_cap(lines, choose, caps, 
     if decision.amount is None:
         return
     read = documents.load_request(request)
-    base = sum(price.fen for price in read.items.values())
+    items = read.priced("contract.approved_items") if read.items is None else read.items
+    base = sum(price.fen for price in items.values())
     assert decision.amount.fen <= base * max(line.rate for line in loaded.lines)
     if decision.decision is DecisionKind.GRANT:
         for cap in loaded.caps:
