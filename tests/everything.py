@@ -126,6 +126,12 @@ WRITES = (
     Write("POST /orders/{order}/give-up", "seller", {"note": "无法交付"}),
     Write("POST /orders/{order}/usage", "seller", {"lines": [USAGE]}),
     Write("POST /orders/{order}/usage/imports/1/withdraw", "seller"),
+    Write("POST /applications/{application}/recheck", "reviewer", {"sound": True}),
+    Write(
+        "POST /programmes/{programme}/grants",
+        "reviewer",
+        {"credit_code": "{credit_code}", "contract": CONTRACT, "stated": {}},
+    ),
     Write("POST /applications/drafts", "owner", {"programme": "test-shared-2026"}),
     Write("PUT /applications/{application}/contract", "owner", CONTRACT),
     Write("PUT /applications/{application}/facts", "owner", {"stated": {}}),

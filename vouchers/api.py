@@ -7,7 +7,7 @@ from vouchers.claims.api import router as claims
 from vouchers.dryruns.api import router as dryruns
 from vouchers.flags.api import router as flags
 from vouchers.issuance.api import applications, assessments
-from vouchers.issuance.casework_api import casework
+from vouchers.issuance.casework_api import casework, grants
 from vouchers.ledger.api import router as ledger
 from vouchers.notices.api import notices, objections
 from vouchers.offers.api import router as offers
@@ -23,6 +23,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/programmes", programmes),
     ("/programmes", assessments),
     ("/applications", casework),
+    ("/programmes", grants),
     ("/programme-drafts", drafts),
     ("/dry-runs", dryruns),
     ("/applications", applications),

@@ -27,15 +27,16 @@ from vouchers.evidence import access as evidence
 from vouchers.evidence.models import EvidenceFile
 from vouchers.evidence.rules import INLINE
 from vouchers.flags import queries as flags
-from vouchers.issuance import access, appeals, assigning, conflicts, drafts, queries, reviewing
+from vouchers.issuance import access, appeals, assigning, automatic, conflicts, drafts, queries, reviewing
 from vouchers.issuance.models import Application, StageDecision
 from vouchers.issuance.reviewing import Verdict
 from vouchers.issuance.rules import ApplicationState
-from vouchers.issuance.workflow import PERMISSION, StageRole
+from vouchers.issuance.workflow import PERMISSION, RECHECK_STAGE, StageRole
 
 __all__ = ["case", "case_file", "case_recuse"]
 
 S = ApplicationState
+RECHECKS = ("sound", "unsound")
 
 
 class DecideForm(forms.Form):
@@ -79,7 +80,10 @@ def case(request: HttpRequest, number: str) -> HttpResponse:
     done, error = _act(request, application, form)
     if error:
         return _case_page(request, access.get_case(actor, number), form, error=error, status=error.status)
-    messages.success(request, _said(done))
+    if request.POST["act"] in RECHECKS:
+        messages.success(request, gettext("%(number)s 的复核结果已登记。") % {"number": number})
+    else:
+        messages.success(request, _said(done))
     following = mine(actor).exclude(pk=application.pk).first()
     return redirect("case", following.number) if following else redirect("review_queue")
 
@@ -87,7 +91,7 @@ def case(request: HttpRequest, number: str) -> HttpResponse:
 def _act(request: HttpRequest, application: Application, form: DecideForm) -> tuple[Any, Explained | None]:
     """Do what was pressed; return the case as it is now, or what went wrong."""
     actor, now = actor_of(request), timezone.now()
-    act = act_of(request, "pass", "return", "refuse", "admit", "dismiss", "reassign")
+    act = act_of(request, "pass", "return", "refuse", "admit", "dismiss", "reassign", *RECHECKS)
     values = form.cleaned_data
     verdict = Verdict(
         amount=values["amount"] if act == "pass" else None,
@@ -104,6 +108,10 @@ def _act(request: HttpRequest, application: Application, form: DecideForm) -> tu
             return judged[act](actor=actor, application=application, verdict=verdict, now=now)
         if act in noted:
             return noted[act](actor=actor, application=application, note=verdict.note, now=now)
+        if act in RECHECKS:
+            return automatic.recheck(
+                actor=actor, application=application, is_sound=act == "sound", note=verdict.note, now=now
+            )
         return assigning.reassign(actor=actor, application=application, reason=verdict.note, now=now)
 
     return attempt_on("application", do)
@@ -160,6 +168,7 @@ def _case_page(
             "may_decide": needed is not None and actor.may(needed),
             "why_not": gettext(conflicts.WHY[why]) if why else "",
             "is_appeal": application.state == S.APPEAL.value and actor.may(Permission.APPLICATION_APPROVE),
+            "may_recheck": _may_recheck(actor, application),
             "may_reassign": in_review and actor.may(Permission.APPLICATION_APPROVE),
             "holders": [str(each.person) for each in assigning.holders(application)] if in_review else [],
             "files": files,
@@ -170,6 +179,13 @@ def _case_page(
         },
         status=status,
     )
+
+
+def _may_recheck(actor: Actor, application: Application) -> bool:
+    """Say whether the case was drawn for a check afterwards that this person may make and nobody has made."""
+    if not application.sampled or not actor.may(Permission.APPLICATION_REVIEW):
+        return False
+    return not application.decisions.filter(stage=RECHECK_STAGE).exists()
 
 
 def _decisions(application: Application) -> list[StageDecision]:

@@ -29,7 +29,7 @@ from vouchers.issuance import access, bulk, queries, reviewing
 from vouchers.issuance.models import Application, StageDecision
 from vouchers.issuance.reviewing import Verdict
 from vouchers.issuance.rules import CLOSED, ApplicationState
-from vouchers.issuance.workflow import PERMISSION, StageRole
+from vouchers.issuance.workflow import PERMISSION, RECHECK_STAGE, StageRole
 
 __all__ = ["DECIDERS", "bulk_decide", "mine", "queue"]
 
@@ -56,6 +56,7 @@ TABS: dict[str, tuple[Any, Q]] = {
         _("待发放"),
         Q(state__in=[S.WAITING.value, S.DECIDED.value, S.NOTICED.value, S.OBJECTION.value, S.GRANTED.value]),
     ),
+    "sampled": (_("抽中复核"), Q(sampled=True) & ~Q(decisions__stage=RECHECK_STAGE)),
     "closed": (_("已办结"), Q(state__in=[state.value for state in CLOSED])),
 }
 DECIDERS = access.DECIDERS

@@ -10,7 +10,7 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden
 from portal.kernel.states import next_state
 from portal.workdays.queries import workdays
-from vouchers.issuance import cases, queries, reviewing, rules, workflow
+from vouchers.issuance import cases, conflicts, queries, rules, workflow
 from vouchers.issuance.models import Application, StageDecision
 from vouchers.issuance.workflow import ReviewAction
 
@@ -71,7 +71,7 @@ def _appealed(actor: Actor, application: Application, action: rules.ApplicationA
     locked.turn += 1
     locked.first_turn = locked.turn
     locked.stage = workflow.APPEAL_STAGE
-    reviewing.refuse_interest(locked, actor)
+    conflicts.refuse_interest(locked, actor)
     return locked
 
 

@@ -82,10 +82,7 @@ def _draw(application: Application, eligible: list[int], *, count: int, now: dat
 
 def _replace(application: Application, old: Assignment, *, reason: str, actor: Actor, now: datetime) -> None:
     """End an assignment and draw another from those who have not held the case at this stage."""
-    held = Assignment.objects.filter(
-        application=application, turn=application.turn, stage=application.stage
-    ).values_list("person_id", flat=True)
-    left = [person for person in eligible_for(application) if person not in set(held)]
+    left = _fresh(application)
     old.released_at, old.released_by_id, old.reason = now, actor.user_id, reason[:300]
     old.save(update_fields=["released_at", "released_by", "reason"])
     drawn = _draw(application, left, count=1, now=now)
@@ -99,11 +96,19 @@ def _replace(application: Application, old: Assignment, *, reason: str, actor: A
     )
 
 
+def _fresh(application: Application) -> list[int]:
+    """Return the eligible who have not held the case at this stage in this turn."""
+    held = Assignment.objects.filter(application=application, turn=application.turn, stage=application.stage)
+    known = set(held.values_list("person_id", flat=True))
+    return [person for person in eligible_for(application) if person not in known]
+
+
 @transaction.atomic
 def reassign(*, actor: Actor, application: Application, reason: str, now: datetime) -> Application:
-    """Take a case from whom it was drawn for and draw another. An approver's act; raises NobodyLeft, Forbidden.
+    """Take a case from those it was drawn for who have not acted yet, and draw others. An approver's act.
 
-    The others are drawn by the same lot, so that nobody is picked by hand.
+    The others are drawn by the same lot, so that nobody is picked by hand. Raises NobodyLeft where fewer are left than
+    have to be replaced, ReasonMissing, Forbidden.
     """
     actor.require(Permission.APPLICATION_APPROVE)
     locked = queries.locked(application)
@@ -111,8 +116,8 @@ def reassign(*, actor: Actor, application: Application, reason: str, now: dateti
         raise Forbidden
     if not reason.strip():
         raise ReasonMissing(field="reason")
-    held = holders(locked)
-    if not held or len(eligible_for(locked)) <= len(held):
+    held = [each for each in holders(locked) if not queries.acted_now(locked, each.person_id)]
+    if not held or len(_fresh(locked)) < len(held):
         raise rules.NobodyLeft
     for old in held:
         _replace(locked, old, reason=reason.strip(), actor=actor, now=now)

@@ -12,11 +12,13 @@ from ninja import File, Form, Router, Schema, Status, UploadedFile
 from pydantic import Field
 
 from portal.http import explain
+from portal.kernel.actors import Permission
 from portal.organisations import access as people
 from portal.wire import (
     ActorRequest,
     Block,
     Facts,
+    Flag,
     IdempotencyKey,
     Line,
     MoneyIn,
@@ -30,13 +32,14 @@ from vouchers.evidence import access as evidence
 from vouchers.evidence import rules as file_rules
 from vouchers.evidence import services as files
 from vouchers.evidence.models import EvidenceFile
-from vouchers.issuance import access, appeals, assigning, bulk, drafts
-from vouchers.issuance.api import ApplicationDetailOut, ContractIn, detailed
+from vouchers.issuance import access, appeals, assigning, automatic, bulk, drafts, services
+from vouchers.issuance.api import ApplicationDetailOut, AssessIn, ContractIn, detailed
 from vouchers.issuance.models import Application
 from vouchers.issuance.reviewing import Verdict
 from vouchers.programmes import access as programmes
 
 casework = Router(tags=["applications"])
+grants = Router(tags=["programmes"])
 
 
 class DraftIn(StrictIn):
@@ -55,6 +58,19 @@ class GroundsIn(StrictIn):
     """The grounds, for the other side to read."""
 
     note: Annotated[Block, Field(max_length=600)]
+
+
+class GrantIn(AssessIn):
+    """`credit_code` names the enterprise that need not apply."""
+
+    credit_code: Number
+
+
+class RecheckIn(StrictIn):
+    """What the check afterwards found; `note` is a must where the case is not sound."""
+
+    sound: Flag
+    note: Annotated[Block, Field(max_length=300)] = ""
 
 
 class ReasonIn(StrictIn):
@@ -199,6 +215,35 @@ def sign(request: ActorRequest, number: Number) -> dict[str, Any]:
 def submit_draft(request: ActorRequest, number: Number) -> dict[str, Any]:
     """Submit a signed draft. Doing so twice submits once."""
     return _act(request, number, lambda case, now: drafts.send(actor=request.actor, application=case, now=now))
+
+
+@casework.post("/{number}/recheck", response={200: ApplicationDetailOut, **problems(404, 409)})
+def recheck(request: ActorRequest, number: Number, payload: RecheckIn) -> dict[str, Any]:
+    """Record what the check afterwards of a case found that the machine granted and the lot drew."""
+    return _act(
+        request,
+        number,
+        lambda case, now: automatic.recheck(
+            actor=request.actor, application=case, is_sound=payload.sound, note=payload.note, now=now
+        ),
+    )
+
+
+@grants.post("/{code}/grants", response={201: ApplicationDetailOut, **problems(404, 409)})
+def grant_unasked(request: ActorRequest, code: Number, payload: GrantIn, key: IdempotencyKey) -> Status[dict[str, Any]]:
+    """Put an enterprise forward that need not apply (免申即享); an approver has the last word."""
+    request.actor.require(Permission.APPLICATION_REVIEW)
+    wanted = services.Wanted(
+        version=programmes.get_version(request.actor, code), contract=payload.contract.value(), stated=payload.stated
+    )
+    made = services.grant_unasked(
+        actor=request.actor,
+        organisation=people.by_credit_code(payload.credit_code),
+        wanted=wanted,
+        now=timezone.now(),
+        key=key_from(key),
+    )
+    return Status(201, detailed(access.get_application(request.actor, made.number)))
 
 
 def _file(file: EvidenceFile) -> dict[str, Any]:

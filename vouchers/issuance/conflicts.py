@@ -8,12 +8,14 @@ from typing import Final
 
 from django.db.models import Q
 
+from portal.kernel.actors import Actor
 from portal.kernel.errors import noop
 from portal.organisations.models import Member, Organisation, User
 from portal.organisations.rules import Kind
+from vouchers.issuance import rules
 from vouchers.issuance.models import Application, Recusal, StageDecision
 
-__all__ = ["APPLIED", "OWN_WORK", "WHY", "found", "provider_of"]
+__all__ = ["APPLIED", "OWN_WORK", "WHY", "found", "provider_of", "refuse_interest"]
 
 _ = noop
 
@@ -110,3 +112,14 @@ def _own_domains(parties: list[Organisation]) -> set[str]:
         users[_domain(mail)].add(of)
     ours = {party.pk for party in parties}
     return {domain for domain, of in users.items() if of <= ours}
+
+
+def refuse_interest(application: Application, actor: Actor) -> None:
+    """Raises SamePerson for whoever applied or decided another stage, HasInterest for whoever is close to a party."""
+    if actor.user_id is None:
+        raise rules.SamePerson
+    why = found(application, [actor.user_id]).get(actor.user_id)
+    if why in (APPLIED, MEMBER, OWN_WORK):
+        raise rules.SamePerson
+    if why is not None:
+        raise rules.HasInterest(why=WHY[why])

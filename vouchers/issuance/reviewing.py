@@ -136,24 +136,13 @@ def _case(actor: Actor, application: Application, verdict: Verdict) -> tuple[App
     if verdict.seen and verdict.seen != seen_of(locked):
         raise rules.MovedOn
     actor.require(workflow.PERMISSION[workflow.StageRole(stages[locked.stage].role)])
-    refuse_interest(locked, actor)
+    conflicts.refuse_interest(locked, actor)
     if queries.acted_now(locked, actor.person):
         raise rules.SamePerson
     held = assigning.holders(locked)
     if held and actor.user_id not in {each.person_id for each in held}:
         raise rules.NotAssigned
     return locked, stages
-
-
-def refuse_interest(application: Application, actor: Actor) -> None:
-    """Raises SamePerson for whoever applied or decided another stage, HasInterest for whoever is close to a party."""
-    if actor.user_id is None:
-        raise rules.SamePerson
-    why = conflicts.found(application, [actor.user_id]).get(actor.user_id)
-    if why in (conflicts.APPLIED, conflicts.MEMBER, conflicts.OWN_WORK):
-        raise rules.SamePerson
-    if why is not None:
-        raise rules.HasInterest(why=conflicts.WHY[why])
 
 
 def _lowered(application: Application, amount: Money | None) -> int:

@@ -161,6 +161,11 @@ class DeadlinePassed(Conflict):
     )
 
 
+class NeedsApplication(Conflict):
+    code = "application.needs_application"
+    message = _("该政策不是免申即享，须由企业自行申请。")
+
+
 class NotYetOpen(Conflict):
     code = "application.not_yet_open"
     message = _("本批申请从 %(opens)s（北京时间）开始受理，请届时再提交。")

@@ -14,11 +14,14 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden, Refused
 from portal.kernel.states import next_state
 from portal.numbers.services import next_number
+from portal.organisations import access as people
+from portal.organisations.models import Organisation
 from vouchers.issuance import automatic, cases, drafts, facts, queries, rules
 from vouchers.issuance.models import Application
 from vouchers.programmes.decisions import Decision
 from vouchers.programmes.models import ProgrammeVersion
 from vouchers.programmes.states import VersionState
+from vouchers.programmes.terms import Automation
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,60 @@ def submit(*, actor: Actor, wanted: Wanted, now: datetime, key: str) -> Applicat
     application.save()
     drafts.submit_draft(application, actor=actor, now=now)
     return application
+
+
+@transaction.atomic
+def grant_unasked(*, actor: Actor, organisation: Organisation, wanted: Wanted, now: datetime, key: str) -> Application:
+    """Put an enterprise forward that need not apply (免申即享): the rules decide, an approver has the last word.
+
+    The person putting it forward counts as the one who submitted. Idempotent on (organisation, `key`). Raises
+    NeedsApplication, NotOpen, SamePerson for a member of the enterprise, and Refused with every failing test.
+    """
+    actor.require(Permission.APPLICATION_REVIEW)
+    version = wanted.version
+    if version.programme.department_id != actor.organisation_id:
+        raise Forbidden
+    if queries.terms(version).automation is not Automation.NO_APPLICATION:
+        raise rules.NeedsApplication
+    if people.belongs(user_id=actor.person, organisation_id=organisation.pk):
+        raise rules.SamePerson
+    cases.lock_applicant(organisation.pk)
+    if existing := Application.objects.filter(organisation=organisation, key=key).first():
+        idempotency.check_replay(stored=existing.fingerprint, asked=_unasked_print(wanted))
+        return existing
+    if version.state != VersionState.PUBLISHED.value:
+        raise rules.NotOpen
+    today = now.astimezone(rules.BEIJING).date()
+    if reasons := facts.contract_reasons(wanted.contract, today=today):
+        raise Refused(reasons)
+    application = Application.objects.create(
+        organisation=organisation,
+        key=key,
+        number=next_number(prefix="A", now=now),
+        version=version,
+        contract_number=wanted.contract.number.strip(),
+        request=queries.request_for(
+            organisation_id=organisation.pk,
+            version=version,
+            contract=wanted.contract,
+            stated=wanted.stated,
+            today=today,
+        ),
+        decision={},
+        state=rules.ApplicationState.DRAFT.value,
+        fingerprint=_unasked_print(wanted),
+        submitted_by_id=actor.user_id,
+        started_at=now,
+    )
+    cases.decide(application, action=rules.ApplicationAction.SUBMIT, actor=actor, now=now)
+    automatic.run(application, now=now, is_asked=False)
+    return application
+
+
+def _unasked_print(wanted: Wanted) -> str:
+    return idempotency.fingerprint(
+        {"unasked": wanted.version.pk, "contract": drafts.plain(wanted.contract), "stated": dict(wanted.stated)}
+    )
 
 
 @transaction.atomic

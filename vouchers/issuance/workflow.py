@@ -17,6 +17,7 @@ __all__ = [
     "ASSIGNED",
     "DEFAULT",
     "PERMISSION",
+    "RECHECK_STAGE",
     "ReviewAction",
     "StageRole",
     "is_carried",
@@ -65,6 +66,9 @@ ASSIGNED: Final[Mapping[StageRole, Role]] = MappingProxyType(
 
 APPEAL_STAGE: Final = 100
 """The stage number under which the decision about an appeal is kept: it belongs to no stage of the programme."""
+
+RECHECK_STAGE: Final = 101
+"""The stage number under which the check afterwards of a sampled case is kept."""
 
 DEFAULT: Final[tuple[Stage, ...]] = (
     Stage(_("初审"), StageRole.REVIEWER.value, action="check"),

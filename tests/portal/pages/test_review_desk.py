@@ -122,3 +122,17 @@ def test_the_queue_and_a_case_ask_a_fixed_number_of_queries(w, client, version, 
         client.get(reverse("review_queue"))
     with django_assert_max_num_queries(34):
         client.get(reverse("case", args=[cases[0].number]))
+
+
+def test_a_case_drawn_for_a_check_afterwards_waits_in_a_tab_until_it_is_checked(w, client):
+    automatic = make.programme(w, in_force=LONG, automation="instant", audit={"sample_rate": "1"})
+    case = make.application(w, automatic)
+    enter(client, w.reviewer)
+    queue = reverse("review_queue")
+    assert case.number in text_of(client.get(queue, {"tab": "sampled"}))
+    address = reverse("case", args=[case.number])
+    assert "随机抽中事后复核" in text_of(client.get(address))
+    assert client.post(address, {"act": "unsound", "note": " "}).status_code == 422
+    done = client.post(address, {"act": "sound"}, follow=True)
+    assert f"{case.number} 的复核结果已登记。" in text_of(done)
+    assert case.number not in [row.number for row in client.get(queue, {"tab": "sampled"}).context["listing"].rows]

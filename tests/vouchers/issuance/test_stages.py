@@ -12,7 +12,19 @@ from portal.kernel.errors import Forbidden, InvalidTransition, PortalError
 from portal.kernel.money import Money
 from portal.organisations.models import User
 from tests import make
-from vouchers.issuance import appeals, assigning, conflicts, drawing, lapsing, reviewing, rules, services
+from vouchers.issuance import (
+    appeals,
+    assigning,
+    automatic,
+    cases,
+    conflicts,
+    drawing,
+    lapsing,
+    reviewing,
+    rules,
+    services,
+    workflow,
+)
 from vouchers.issuance.models import Application, Assignment
 from vouchers.issuance.reviewing import Verdict
 from vouchers.ledger import queries as ledger
@@ -157,6 +169,13 @@ class TestLot:
         assert make.passed(w, case, by=free).stage == 1
         assert Assignment.objects.filter(application=case).count() == 2
 
+    def test_who_has_left_is_replaced_by_whoever_remains(self, w):
+        case = make.application(w, make.programme(w))
+        make.Member.objects.filter(user_id=w.reviewer.user_id).update(left_at=make.NOW)
+        other = make.actor(w.department, R.REVIEWER)
+        assigning.reassign(actor=w.approver, application=case, reason="已调离", now=make.NOW)
+        assert [each.user_id for each in held_by(w, case)] == [other.user_id]
+
     def test_nobody_is_left_says_so(self, w):
         case = make.application(w, make.programme(w))
         with pytest.raises(rules.NobodyLeft):
@@ -245,6 +264,43 @@ class TestAutomatic:
         assert [(each.stage, each.person_id) for each in case.decisions.all()] == [(0, None), (1, None)]
         assert Voucher.objects.get().face_fen == 10_000_000
         assert ledger.unaccounted_fen() == 0
+
+    def test_what_the_lot_drew_is_checked_afterwards_once_with_a_reason_where_it_is_not_sound(self, w):
+        case = make.application(w, make.programme(w, automation="instant", audit={"sample_rate": "1"}))
+
+        def recheck(note):
+            return automatic.recheck(actor=w.reviewer, application=case, is_sound=False, note=note, now=make.NOW)
+
+        with pytest.raises(cases.NoteMissing):
+            recheck(" ")
+        recheck("合同章不符")
+        with pytest.raises(automatic.RecheckedBefore):
+            recheck("再次")
+        assert case.decisions.get(stage=workflow.RECHECK_STAGE).action == "refuse"
+        plain = make.application(w, make.programme(w, code="test-plain"), number="HT-2")
+        with pytest.raises(automatic.RecheckedBefore):
+            automatic.recheck(actor=w.reviewer, application=plain, is_sound=True, note="", now=make.NOW)
+
+    def test_who_need_not_apply_is_put_forward_by_one_and_granted_by_another(self, w):
+        version = make.programme(w, automation="no_application")
+        wanted = services.Wanted(version=version, contract=make.contract(), stated={})
+
+        def grant(someone, key="grant-0001"):
+            return services.grant_unasked(
+                actor=someone, organisation=w.enterprise, wanted=wanted, now=make.NOW, key=key
+            )
+
+        case = grant(w.reviewer)
+        assert (case.state, case.role, case.amount_fen) == ("review", "approver", 10_000_000)
+        assert grant(w.reviewer).pk == case.pk
+        insider = make.actor(w.department, R.REVIEWER)
+        make.Member.objects.create(user_id=insider.user_id, organisation=w.enterprise, roles=[])
+        with pytest.raises(rules.SamePerson):
+            grant(insider, key="grant-0002")
+        assert make.approved(w, case).holder == w.enterprise
+        with pytest.raises(rules.NeedsApplication):
+            wanted = services.Wanted(version=make.programme(w, code="test-plain"), contract=make.contract(), stated={})
+            grant(w.reviewer, key="grant-0003")
 
 
 class TestWithdrawing:
