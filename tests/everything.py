@@ -6,11 +6,13 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from portal.kernel.money import Money
 from tests import make
 from tests.calling import CONTRACT, Answer, Caller, zoned
 from tests.vouchers.claims import making as claims
 from tests.vouchers.offers import goods
 from vouchers.claims import deciding
+from vouchers.claims.models import RedemptionClaim
 from vouchers.flags import services as flags
 from vouchers.flags.models import Flag
 from vouchers.flags.rules import Pattern
@@ -20,6 +22,9 @@ from vouchers.notices.models import Objection
 from vouchers.payments.models import Payment
 from vouchers.programmes import drafts
 from vouchers.programmes.models import ProgrammeDraft
+from vouchers.recoveries import collecting
+from vouchers.recoveries import services as recoveries
+from vouchers.recoveries.models import Recovery
 from vouchers.settlements import services as settlements
 
 PERIOD = {"starts_at": zoned(make.slot(days=5).start), "ends_at": zoned(make.slot(days=5).end)}
@@ -160,6 +165,21 @@ WRITES = (
     Write("POST /claims/{claim}/refuse", "approver", {"note": "不符"}),
     Write("POST /claims/{claim}/confirm", "reviewer"),
     Write("POST /claims/runs", "finance", {"programme": "{programme}"}),
+    Write("POST /recoveries", "reviewer", {"breach": "虚报", "voucher": "{claim_voucher}"}),
+    Write("POST /recoveries/reassess", "reviewer", {"claim": "{paid_claim}", "items": {"compute": {"yuan": "1"}}}),
+    Write("POST /recoveries/{recovery}/accept", "reviewer"),
+    Write("POST /recoveries/{recovery}/hear", "reviewer", {"text": "单位陈述"}),
+    Write(
+        "POST /recoveries/{recovery}/decide",
+        "reviewer approver",
+        {"receivable": {"yuan": "0"}, "reason": "属实"},
+    ),
+    Write("POST /recoveries/{recovery}/confirm", "approver"),
+    Write("POST /recoveries/{recovery}/return", "approver", {"text": "再议"}),
+    Write("POST /recoveries/{recovery}/drop", "reviewer approver", {"text": "无误"}),
+    Write("POST /recoveries/{recovery}/receive", "finance", {"amount": {"yuan": "1"}, "bank_reference": "B-1"}),
+    Write("POST /recoveries/{recovery}/ask-write-off", "finance", {"text": "已注销"}),
+    Write("POST /recoveries/{recovery}/write-off", "finance_approver"),
     Write("POST /settlements/{batch}/approve", "finance_approver"),
     Write("POST /settlements/{batch}/pay", "finance", {"bank_reference": "TR-1"}),
     Write("POST /settlements/{batch}/discard", "finance"),
@@ -243,6 +263,17 @@ def _objection(w: make.World) -> Objection:
     return objecting.file(item=notice.items.get(), statement=statement, key="objection-1", now=make.NOW)
 
 
+def _recovery(w: make.World, claim: RedemptionClaim) -> Recovery:
+    """Return a case that is being collected, with a write-off asked for."""
+    breach = recoveries.Breach(text="虚报用量", claim=claim)
+    case = recoveries.open_case(actor=w.reviewer, breach=breach, now=make.NOW)
+    recoveries.hear(actor=w.reviewer, recovery=case, note="属实", now=make.NOW)
+    ruling = recoveries.Ruling(receivable=Money(50000), reason="属实")
+    recoveries.decide(actor=w.reviewer, recovery=case, ruling=ruling, now=make.NOW)
+    recoveries.confirm(actor=w.approver, recovery=case, now=make.NOW)
+    return collecting.ask_write_off(actor=w.finance, recovery=case, reason="已注销", now=make.NOW)
+
+
 def everything(w: make.World) -> Things:
     """Build one of everything, each in a state in which something can still be done with it."""
     version = make.programme(w)
@@ -263,6 +294,7 @@ def everything(w: make.World) -> Things:
     objection = _objection(w)
     back = make.voucher(w, claims.reimbursing(w, audit={"sample_rate": "1"}), number="HT-4")
     claim = deciding.check(actor=w.reviewer, claim=claims.filed(w, back), now=make.NOW)
+    paid = claims.approved(w, claims.filed(w, make.voucher(w, claims.reimbursing(w), number="HT-5")))
     researcher, offer = Caller(w.researcher), goods.offer(w)
     job = {"cluster": partition.cluster.code, "partition": "gpu", "cards": 1, "time_limit_s": 60, "title": "试算"}
     numbers = {
@@ -273,6 +305,8 @@ def everything(w: make.World) -> Things:
         "objection": objection.number,
         "claim": claim.number,
         "claim_voucher": back.number,
+        "paid_claim": paid.number,
+        "recovery": _recovery(w, paid).number,
         "payment": Payment.objects.get().number,
         "batch": settlements.draft(actor=w.finance, payee=w.lab, now=make.NOW).number,
         "instrument": resource.number,

@@ -15,6 +15,7 @@ from vouchers.offers.order_api import router as orders
 from vouchers.payments.api import router as payments
 from vouchers.programmes.api import router as programmes
 from vouchers.programmes.draft_api import router as drafts
+from vouchers.recoveries.api import router as recoveries
 from vouchers.rounds.api import rounds
 from vouchers.settlements.api import router as settlements
 from vouchers.wallets.api import router as vouchers
@@ -36,6 +37,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/orders", orders),
     ("/payments", payments),
     ("/claims", claims),
+    ("/recoveries", recoveries),
     ("/settlements", settlements),
     ("/flags", flags),
     ("/ledger", ledger),

@@ -175,6 +175,7 @@ def _shown(
             "events": events(audit.trail(subject, actor=actor)),
             "pay_words": pay_words(found),
             "acts": _acts(actor, found),
+            "may_recover": found.approved_fen is not None and actor.may(Permission.RECOVERY_PROPOSE),
             "had_part": actor.user_id in {found.filed_by_id, found.checked_by_id, found.audited_by_id},
             "form": form,
             "error": error,

@@ -77,6 +77,12 @@ NAVIGATION: tuple[Entry, ...] = (
     ),
     Entry(pgettext_lazy("list", "券台账"), "voucher_register", "work", frozenset({P.VOUCHER_REGISTER})),
     Entry(pgettext_lazy("list", "核验券码"), "voucher_counter", "work", frozenset({P.VOUCHER_CHECK})),
+    Entry(
+        pgettext_lazy("list", "追回"),
+        "recoveries",
+        "work",
+        frozenset({P.RECOVERY_PROPOSE, P.RECOVERY_DECIDE, P.PAYMENT_CONFIRM}),
+    ),
     Entry(pgettext_lazy("list", "风险提示"), "flags", "work", frozenset({P.FLAG_DECIDE})),
     Entry(
         pgettext_lazy("list", "批次与公示"),

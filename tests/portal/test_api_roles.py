@@ -39,7 +39,11 @@ def test_lists_every_write_there_is():
         parts = path.removeprefix("/api/v1").split("/")
         for at, part in enumerate(parts):
             if part in {"{number}", "{code}"} and "versions" not in parts[at - 1 : at]:
-                parts[at] = "{" + parts[at - 1].rstrip("s").replace("settlement", "batch") + "}"
+                parts[at] = (
+                    "{"
+                    + parts[at - 1].rstrip("s").replace("settlement", "batch").replace("recoverie", "recovery")
+                    + "}"
+                )
             elif part.startswith("{"):
                 parts[at] = "1"
         known |= {f"{method.upper()} {'/'.join(parts)}" for method in methods if method != "get"}

@@ -1,4 +1,4 @@
-"""Addresses of vouchers, payments, settlements and the ledger."""
+"""Addresses of vouchers, payments, recoveries, settlements and the ledger."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from portal.pages import (
     cockpit,
     flags,
     payments,
+    recoveries,
     refunds,
     settlements,
     statistics,
@@ -29,6 +30,10 @@ urlpatterns = [
     path("claims/<str:number>/", claim_desk.claim, name="claim"),
     path("claims/<str:number>/edit/", claims.edit, name="claim_edit"),
     path("claims/<str:number>/files/<int:file_id>/", claims.file, name="claim_file"),
+    path("recoveries/", recoveries.desk, name="recoveries"),
+    path("recoveries/open/", recoveries.opened, name="recovery_open"),
+    path("recoveries/<str:number>/", recoveries.recovery, name="recovery"),
+    path("sanctions/", recoveries.sanctions, name="sanctions"),
     path("wallet/", wallet.purses, name="wallet"),
     path("wallet/<str:number>/", wallet.voucher, name="voucher"),
     path("wallet/<str:number>/certificate/", wallet.certificate, name="voucher_certificate"),
