@@ -11,6 +11,7 @@ from tests import make
 from tests.calling import CONTRACT, Answer, Caller, zoned
 from tests.vouchers.claims import making as claims
 from tests.vouchers.offers import goods
+from vouchers.charges.models import Charge
 from vouchers.claims import deciding
 from vouchers.claims.models import RedemptionClaim
 from vouchers.flags import services as flags
@@ -148,6 +149,16 @@ WRITES = (
     Write("POST /applications/{application}/recuse", "reviewer approver", {"reason": "亲属任职"}),
     Write("POST /applications/{application}/reassign", "approver", {"reason": "出差"}),
     Write("POST /applications/recusals", "reviewer approver", {"credit_code": "{credit_code}", "reason": "亲属"}),
+    Write("POST /vouchers/{voucher}/freeze", "approver", {"reason": "核查中"}),
+    Write("POST /vouchers/{voucher}/unfreeze", "approver", {"reason": "核查完毕"}),
+    Write("POST /vouchers/{voucher}/code", "owner"),
+    Write(
+        "POST /vouchers/look-up",
+        "owner researcher keeper lab_owner operator seller",
+        {"code": "AAAA", "service": "compute"},
+    ),
+    Write("POST /charges/{charge}/refund", "keeper lab_owner seller", {"amount": {"yuan": "1"}, "reason": "测试失败"}),
+    Write("POST /payments/{payment}/pay-back", "finance", {"bank_reference": "ICBC-9"}),
     Write("POST /payments/{payment}/declare", "owner", {"bank_reference": "ICBC-1"}),
     Write("POST /payments/{payment}/confirm", "finance", {"bank_reference": "ICBC-1"}),
     Write("POST /payments/{payment}/return", "finance", {"note": "未到账"}),
@@ -304,6 +315,8 @@ def everything(w: make.World) -> Things:
         "notice": objection.item.notice.number,
         "objection": objection.number,
         "claim": claim.number,
+        "voucher": voucher.number,
+        "charge": Charge.objects.filter(state="captured").latest("pk").number,
         "claim_voucher": back.number,
         "paid_claim": paid.number,
         "recovery": _recovery(w, paid).number,
