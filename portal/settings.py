@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import structlog
+from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -282,6 +283,8 @@ CELERY_BEAT_SCHEDULE = {
     "orders": {"task": "vouchers.run_order_deadlines", "schedule": 600.0, "options": {"expires": 600}},
     "claims": {"task": "vouchers.pay_claims", "schedule": 300.0, "options": {"expires": 300}},
     "dry runs": {"task": "vouchers.dry_runs_left", "schedule": 120.0, "options": {"expires": 120}},
+    "seals": {"task": "ledger.seal", "schedule": 60.0, "options": {"expires": 60}},
+    "audit": {"task": "ledger.audit", "schedule": crontab(hour=18, minute=30), "options": {"expires": 3600}},
     "vouchers": {"task": "vouchers.expire_overdue", "schedule": 300.0, "options": {"expires": 300}},
     "applications": {"task": "vouchers.lapse_overdue", "schedule": 300.0, "options": {"expires": 300}},
 }

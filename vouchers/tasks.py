@@ -3,12 +3,14 @@
 from vouchers.claims.tasks import pay_claims
 from vouchers.dryruns.tasks import dry_run, dry_runs_left
 from vouchers.issuance.tasks import lapse_overdue
+from vouchers.ledger.tasks import audit_ledger, seal_ledger
 from vouchers.notices.tasks import close_notices
 from vouchers.offers.tasks import run_order_deadlines
 from vouchers.rounds.tasks import turn_rounds
 from vouchers.wallets.tasks import expire_overdue
 
 __all__ = [
+    "audit_ledger",
     "close_notices",
     "dry_run",
     "dry_runs_left",
@@ -16,5 +18,6 @@ __all__ = [
     "lapse_overdue",
     "pay_claims",
     "run_order_deadlines",
+    "seal_ledger",
     "turn_rounds",
 ]

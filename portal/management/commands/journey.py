@@ -29,4 +29,4 @@ class Command(BaseCommand):
         except (JourneyFailed, OSError) as error:
             raise CommandError(str(error)) from error
         if missing:
-            raise CommandError(f"{missing} fen or violations: run manage.py ledger_verify")
+            raise CommandError(f"{missing} fen or violations: run manage.py audit")

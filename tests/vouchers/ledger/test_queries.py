@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from io import StringIO
-
 import pytest
-from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -118,29 +114,3 @@ def test_tampering_is_found(programme: Programme, check: str) -> None:
         cursor.execute(TAMPERING[check].format(voucher=programme.vouchers[0]))
         cursor.execute("SET session_replication_role = origin")
     assert check in {violation.check for violation in queries.verify()}
-
-
-def test_the_command_says_that_all_is_well(programme: Programme) -> None:
-    out = StringIO()
-    call_command("ledger_verify", stdout=out)
-    assert out.getvalue() == f"{len(verification.CHECKS)} checks, 0 violations\n0 fen unaccounted\n"
-
-
-def test_the_command_fails_and_names_what_is_missing(programme: Programme) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE ledger_balance SET posted_cr = posted_cr + 7 WHERE account_id = %s", [programme.vouchers[0]]
-        )
-    assert queries.unaccounted_fen() == 14, "seven drifted from the transfers, and the programme has seven too many"
-    out = StringIO()
-    with pytest.raises(SystemExit) as stopped:
-        call_command("ledger_verify", "--json", stdout=out)
-    assert stopped.value.code == 1
-    report = json.loads(out.getvalue())
-    assert report["unaccounted_fen"] == 14
-    found = {(v["check"], v["subject"]) for v in report["violations"]}
-    assert ("balance_is_sum_of_transfers", f"account {programme.vouchers[0]}") in found
-    lines = StringIO()
-    with pytest.raises(SystemExit):
-        call_command("ledger_verify", stdout=lines)
-    assert "books_balance\tunit CNY\t" in lines.getvalue()
