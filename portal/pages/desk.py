@@ -16,6 +16,8 @@ from portal.pages.templatetags.show import bilingual
 from portal.pages.wallet import SOON, purses_of
 from scheduler.bookings import access as bookings
 from scheduler.bookings.rules import BookingState
+from vouchers.claims import access as claims
+from vouchers.claims.rules import ClaimState
 from vouchers.issuance import access as issuance
 from vouchers.issuance.rules import ApplicationState
 from vouchers.offers import access as offers
@@ -24,6 +26,8 @@ from vouchers.payments import access as payments
 from vouchers.payments.rules import PaymentState
 from vouchers.programmes import access as programmes
 from vouchers.programmes.states import VersionState
+from vouchers.recoveries import access as recoveries
+from vouchers.recoveries.rules import RecoveryState
 from vouchers.settlements import access as settlements
 from vouchers.settlements import queries as due
 from vouchers.settlements.rules import BatchState
@@ -160,6 +164,39 @@ def _payees_to_settle(_actor: Actor, now: datetime) -> Iterator[Task]:
         yield Task(gettext("编制结算批次"), which, reverse("settlements"))
 
 
+def _own_claims(actor: Actor, _now: datetime) -> Iterator[Task]:
+    for row in claims.own_claims(actor).filter(state=ClaimState.SUPPLEMENT.value).order_by("pk")[:SHOWN]:
+        which = f"{row.number} {bilingual(row.version)}"
+        yield Task(gettext("补充申领材料"), which, reverse("claim", args=[row.number]), since=row.filed_at)
+
+
+def _claims(actor: Actor, state: ClaimState, what: str) -> Iterator[Task]:
+    """List claims at a step, without those the person has had another part in."""
+    for row in claims.cases(actor).filter(state=state.value).order_by("pk")[:SHOWN]:
+        if actor.user_id not in {row.checked_by_id, row.audited_by_id}:
+            which = f"{row.number} {bilingual(row.claimant)} {Money(row.amount_fen)}"
+            yield Task(what, which, reverse("claim", args=[row.number]), since=row.filed_at)
+
+
+def _claims_to_check(actor: Actor, _now: datetime) -> Iterator[Task]:
+    return _claims(actor, ClaimState.CHECKING, gettext("核查申领单"))
+
+
+def _claims_to_audit(actor: Actor, _now: datetime) -> Iterator[Task]:
+    return _claims(actor, ClaimState.AUDIT, gettext("审计抽中的申领"))
+
+
+def _claims_to_approve(actor: Actor, _now: datetime) -> Iterator[Task]:
+    return _claims(actor, ClaimState.APPROVAL, gettext("审批申领单"))
+
+
+def _recoveries_to_confirm(actor: Actor, _now: datetime) -> Iterator[Task]:
+    rows = recoveries.visible_to(actor).filter(state=RecoveryState.DECIDED.value).exclude(decided_by_id=actor.user_id)
+    for row in rows.order_by("pk")[:SHOWN]:
+        which = f"{row.number} {bilingual(row.debtor)} {Money(row.receivable_fen)}"
+        yield Task(gettext("确认追回案件"), which, reverse("recovery", args=[row.number]), since=row.decided_at)
+
+
 SOURCES: tuple[tuple[Permission, Source], ...] = (
     (Permission.APPLICATION_SUBMIT, _supplements),
     (Permission.PAYMENT_DECLARE, _payments_due),
@@ -171,6 +208,11 @@ SOURCES: tuple[tuple[Permission, Source], ...] = (
     (Permission.APPLICATION_APPROVE, _cases_to_approve),
     (Permission.PROGRAMME_PUBLISH, _drafts_to_publish),
     (Permission.PAYMENT_CONFIRM, _payments_to_confirm),
+    (Permission.CLAIM_FILE, _own_claims),
+    (Permission.CLAIM_CHECK, _claims_to_check),
+    (Permission.CLAIM_AUDIT, _claims_to_audit),
+    (Permission.CLAIM_APPROVE, _claims_to_approve),
+    (Permission.RECOVERY_DECIDE, _recoveries_to_confirm),
     (Permission.SETTLEMENT_APPROVE, _batches_to_approve),
     (Permission.SETTLEMENT_PAY, _batches_to_pay),
     (Permission.SETTLEMENT_DRAFT, _payees_to_settle),

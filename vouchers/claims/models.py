@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from vouchers.claims import rules
 from vouchers.programmes.terms import RedeemMode
@@ -54,7 +55,7 @@ class RedemptionClaim(models.Model):
         PROPOSED = rules.ClaimState.PROPOSED.value, _("待确认")
         DRAFT = rules.ClaimState.DRAFT.value, _("草稿")
         SUPPLEMENT = rules.ClaimState.SUPPLEMENT.value, _("待补充")
-        CHECKING = rules.ClaimState.CHECKING.value, _("核查中")
+        CHECKING = rules.ClaimState.CHECKING.value, pgettext_lazy("claim", "核查中")
         AUDIT = rules.ClaimState.AUDIT.value, _("抽样审计中")
         APPROVAL = rules.ClaimState.APPROVAL.value, _("待审批")
         PAYABLE = rules.ClaimState.PAYABLE.value, _("待付款")
