@@ -262,6 +262,16 @@ def test_every_endpoint_asks_who_calls_and_documents_its_errors():
     assert wrong == []
 
 
+def test_no_two_schemas_of_the_api_share_a_name():
+    """The OpenAPI document knows schemas by name: of two with one name, the first would be told wrongly."""
+    named: dict[str, list[str]] = {}
+    for path in SOURCES:
+        for node in tree(path).body:
+            if isinstance(node, ast.ClassDef) and re.search(r"(In|Out)$", node.name):
+                named.setdefault(node.name, []).append(name_of(path))
+    assert {name: where for name, where in named.items() if len(where) > 1} == {}
+
+
 def test_the_printed_state_machines_are_those_of_the_code():
     from portal.management.commands.states import document
 

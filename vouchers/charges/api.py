@@ -30,7 +30,7 @@ __all__ = ["ChargeOut", "charged", "router"]
 router = Router(tags=["charges"])
 
 
-class PartOut(Schema):
+class ChargePartOut(Schema):
     """What one voucher pays, in the order they burn."""
 
     voucher: str
@@ -54,7 +54,7 @@ class ChargeOut(Schema):
     unit_price: MoneyOut
     price: MoneyOut
     voucher: str | None
-    vouchers: list[PartOut]
+    vouchers: list[ChargePartOut]
     voucher_held: MoneyOut
     own_held: MoneyOut
     actual: MoneyOut | None

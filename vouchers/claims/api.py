@@ -26,14 +26,14 @@ from vouchers.claims import access, deciding, paying, queries, services
 from vouchers.claims.models import PaymentRun, RedemptionClaim
 from vouchers.claims.schemas import (
     ClaimDetailOut,
+    ClaimFileOut,
     ClaimFilter,
     ClaimIn,
+    ClaimNoteIn,
     ClaimOut,
-    FileOut,
-    NoteIn,
+    ClaimVerdictIn,
     RunIn,
     RunOut,
-    VerdictIn,
 )
 from vouchers.evidence import access as evidence
 from vouchers.evidence import services as files
@@ -167,7 +167,7 @@ def change(request: ActorRequest, number: Number, payload: ClaimIn) -> dict[str,
     )
 
 
-@router.post("/{number}/files", response={201: FileOut, **problems(404, 409)})
+@router.post("/{number}/files", response={201: ClaimFileOut, **problems(404, 409)})
 def attach(
     request: ActorRequest,
     number: Number,
@@ -208,7 +208,7 @@ def withdraw(request: ActorRequest, number: Number) -> dict[str, Any]:
 
 
 @router.post("/{number}/check", response={200: ClaimDetailOut, **problems(404, 409)})
-def check(request: ActorRequest, number: Number, payload: VerdictIn) -> dict[str, Any]:
+def check(request: ActorRequest, number: Number, payload: ClaimVerdictIn) -> dict[str, Any]:
     """Pass a claim, in full or cut; some are drawn for audit."""
     amount = payload.amount.value() if payload.amount else None
     return _act(
@@ -219,7 +219,7 @@ def check(request: ActorRequest, number: Number, payload: VerdictIn) -> dict[str
 
 
 @router.post("/{number}/find", response={200: ClaimDetailOut, **problems(404, 409)})
-def find(request: ActorRequest, number: Number, payload: VerdictIn) -> dict[str, Any]:
+def find(request: ActorRequest, number: Number, payload: ClaimVerdictIn) -> dict[str, Any]:
     """Record the third-party auditor's finding on a drawn claim."""
     amount = payload.amount.value() if payload.amount else None
     return _act(
@@ -232,7 +232,7 @@ def find(request: ActorRequest, number: Number, payload: VerdictIn) -> dict[str,
 
 
 @router.post("/{number}/approve", response={200: ClaimDetailOut, **problems(404, 409)})
-def approve(request: ActorRequest, number: Number, payload: VerdictIn) -> dict[str, Any]:
+def approve(request: ActorRequest, number: Number, payload: ClaimVerdictIn) -> dict[str, Any]:
     """Approve a checked claim as another person: it is owed from now on."""
     amount = payload.amount.value() if payload.amount else None
     return _act(
@@ -245,7 +245,7 @@ def approve(request: ActorRequest, number: Number, payload: VerdictIn) -> dict[s
 
 
 @router.post("/{number}/return", response={200: ClaimDetailOut, **problems(404, 409)})
-def send_back(request: ActorRequest, number: Number, payload: NoteIn) -> dict[str, Any]:
+def send_back(request: ActorRequest, number: Number, payload: ClaimNoteIn) -> dict[str, Any]:
     """Return a claim to its claimant for supplements."""
     return _act(
         request,
@@ -255,7 +255,7 @@ def send_back(request: ActorRequest, number: Number, payload: NoteIn) -> dict[st
 
 
 @router.post("/{number}/recheck", response={200: ClaimDetailOut, **problems(404, 409)})
-def recheck(request: ActorRequest, number: Number, payload: NoteIn) -> dict[str, Any]:
+def recheck(request: ActorRequest, number: Number, payload: ClaimNoteIn) -> dict[str, Any]:
     """Send a checked claim back to its checkers."""
     return _act(
         request,
@@ -265,7 +265,7 @@ def recheck(request: ActorRequest, number: Number, payload: NoteIn) -> dict[str,
 
 
 @router.post("/{number}/refuse", response={200: ClaimDetailOut, **problems(404, 409)})
-def refuse(request: ActorRequest, number: Number, payload: NoteIn) -> dict[str, Any]:
+def refuse(request: ActorRequest, number: Number, payload: ClaimNoteIn) -> dict[str, Any]:
     """Refuse a claim: the value goes back to where it came from."""
     return _act(
         request,

@@ -50,14 +50,14 @@ class ClaimIn(StrictIn):
         )
 
 
-class VerdictIn(StrictIn):
+class ClaimVerdictIn(StrictIn):
     """`amount` below what was asked needs a `note`; left out, all of it is passed."""
 
     amount: MoneyIn | None = None
     note: Annotated[Block, Field(max_length=600)] = ""
 
 
-class NoteIn(StrictIn):
+class ClaimNoteIn(StrictIn):
     """The reason, which the claimant reads."""
 
     note: Annotated[Block, Field(max_length=300)]
@@ -69,14 +69,14 @@ class RunIn(StrictIn):
     programme: Number
 
 
-class PartOut(Schema):
+class ClaimPartOut(Schema):
     """What one payer bears."""
 
     payer: str
     amount: MoneyOut
 
 
-class LineOut(Schema):
+class ClaimLineOut(Schema):
     """One row of a claim."""
 
     what: str
@@ -88,7 +88,7 @@ class LineOut(Schema):
     amount: MoneyOut
 
 
-class FileOut(Schema):
+class ClaimFileOut(Schema):
     """A document kept with a claim; its bytes are at ``/claims/{number}/files/{id}``."""
 
     id: int
@@ -128,9 +128,9 @@ class ClaimDetailOut(ClaimOut):
     voucher: str | None
     application: str | None
     base: str | None
-    lines: list[LineOut]
-    parts: list[PartOut]
-    files: list[FileOut]
+    lines: list[ClaimLineOut]
+    parts: list[ClaimPartOut]
+    files: list[ClaimFileOut]
     missing: list[str]
     sample_seed: str
     finding: str

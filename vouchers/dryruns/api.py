@@ -115,7 +115,7 @@ class PoolQuery(Schema):
     seed: Annotated[str, Field(max_length=100, pattern=r"^[^\x00]*$")] = ""
 
 
-class AwardOut(Schema):
+class DryRunAwardOut(Schema):
     """What one case gets of the pool."""
 
     number: str
@@ -132,7 +132,7 @@ class AllocationOut(Schema):
     left: MoneyOut
     total: MoneyOut
     coefficient: str
-    awards: list[AwardOut]
+    awards: list[DryRunAwardOut]
 
 
 def _shown(run: DryRun) -> dict[str, Any]:

@@ -103,7 +103,7 @@ class PassIn(StrictIn):
         )
 
 
-class NoteIn(StrictIn):
+class CaseNoteIn(StrictIn):
     """Why; the applicant reads it."""
 
     note: Annotated[Block, Field(max_length=300)]
@@ -301,7 +301,7 @@ def pass_stage(request: ActorRequest, number: Number, payload: PassIn) -> dict[s
 
 
 @applications.post("/{number}/return", response={200: ApplicationDetailOut, **problems(404, 409)})
-def return_case(request: ActorRequest, number: Number, payload: NoteIn) -> dict[str, Any]:
+def return_case(request: ActorRequest, number: Number, payload: CaseNoteIn) -> dict[str, Any]:
     """Send a case back for more facts, or to the earlier stage the programme names."""
     return _act(
         request,
@@ -313,7 +313,7 @@ def return_case(request: ActorRequest, number: Number, payload: NoteIn) -> dict[
 
 
 @applications.post("/{number}/refuse", response={200: ApplicationDetailOut, **problems(404, 409)})
-def refuse(request: ActorRequest, number: Number, payload: NoteIn) -> dict[str, Any]:
+def refuse(request: ActorRequest, number: Number, payload: CaseNoteIn) -> dict[str, Any]:
     """Refuse at any stage, with a reason; its reservation is released."""
     return _act(
         request,

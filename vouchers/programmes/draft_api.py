@@ -62,7 +62,7 @@ class DraftDetailOut(DraftOut):
     words: list[SectionOut]
 
 
-class StartIn(StrictIn):
+class DraftStartIn(StrictIn):
     """Empty, or the version to begin from; without a number the one in force."""
 
     programme: Number | None = None
@@ -76,7 +76,7 @@ class SaveIn(StrictIn):
     revision: Revision
 
 
-class FinishIn(StrictIn):
+class DraftFinishIn(StrictIn):
     """The revision to finish, and the budget that publishing it adds to the pool of `fiscal_year`."""
 
     revision: Revision
@@ -121,7 +121,7 @@ def list_drafts(request: ActorRequest, wanted: Query[Cursor]) -> dict[str, Any]:
 
 
 @router.post("", response={201: DraftDetailOut, **problems(404)})
-def start_draft(request: ActorRequest, payload: StartIn) -> Status[dict[str, Any]]:
+def start_draft(request: ActorRequest, payload: DraftStartIn) -> Status[dict[str, Any]]:
     """Begin a programme, empty or from a version, which itself never changes."""
     origin = access.get_version(request.actor, payload.programme, payload.version) if payload.programme else None
     draft = drafts.start(actor=request.actor, origin=origin, now=timezone.now())
@@ -158,7 +158,7 @@ def discard_draft(request: ActorRequest, draft_id: int, revision: int | None = N
 
 
 @router.post("/{draft_id}/finish", response={201: ProgrammeDetailOut, **problems(404, 409)})
-def finish_draft(request: ActorRequest, draft_id: int, payload: FinishIn) -> Status[dict[str, Any]]:
+def finish_draft(request: ActorRequest, draft_id: int, payload: DraftFinishIn) -> Status[dict[str, Any]]:
     """Make the draft a version, by the rules by which a file is imported. 422 names every problem by its path."""
     version = drafts.finish(
         actor=request.actor,

@@ -57,14 +57,14 @@ class BatchOut(Schema):
     paid_at: datetime | None
 
 
-class PartOut(Schema):
+class SettlementPartOut(Schema):
     """What one payer bears of an approved claim."""
 
     payer: str
     amount: MoneyOut
 
 
-class LineOut(Schema):
+class SettlementLineOut(Schema):
     """One leg of one charge, or an approved claim. `active` is false, with `reason`, where finance sent it back."""
 
     id: int
@@ -74,7 +74,7 @@ class LineOut(Schema):
     leg: Leg
     payer: str
     amount: MoneyOut
-    parts: list[PartOut]
+    parts: list[SettlementPartOut]
     active: bool
     reason: str
 
@@ -82,7 +82,7 @@ class LineOut(Schema):
 class BatchDetailOut(BatchOut):
     """A batch with its lines; the active ones add up to its total."""
 
-    lines: list[LineOut]
+    lines: list[SettlementLineOut]
 
 
 class DueOut(Schema):
@@ -248,7 +248,10 @@ def reject_line(request: ActorRequest, number: Number, line_id: int, payload: Re
     return _detail(request, number)
 
 
-@router.get("/{number}/statement.csv", response={200: str, **problems(404)})
+CSV = {"responses": {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}}
+
+
+@router.get("/{number}/statement.csv", response={200: str, **problems(404)}, openapi_extra=CSV)
 def statement(request: ActorRequest, number: Number) -> HttpResponse:
     """Return the batch as CSV for the treasury's system: the same batch always gives the same bytes."""
     batch = access.get_batch(request.actor, number)

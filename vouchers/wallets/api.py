@@ -76,7 +76,7 @@ class RegisteredOut(VoucherOut):
     holder: str
 
 
-class ReasonIn(StrictIn):
+class FreezeIn(StrictIn):
     """Why; the holder reads it."""
 
     reason: Annotated[Block, Field(max_length=300)]
@@ -173,7 +173,7 @@ def _officially(request: ActorRequest, number: str, act: Callable[[Voucher, date
 
 
 @router.post("/{number}/freeze", response={200: RegisteredOut, **problems(404, 409)})
-def freeze(request: ActorRequest, number: Number, payload: ReasonIn) -> dict[str, Any]:
+def freeze(request: ActorRequest, number: Number, payload: FreezeIn) -> dict[str, Any]:
     """Stop new orders on a voucher during an investigation; open orders go on."""
     return _officially(
         request,
@@ -183,7 +183,7 @@ def freeze(request: ActorRequest, number: Number, payload: ReasonIn) -> dict[str
 
 
 @router.post("/{number}/unfreeze", response={200: RegisteredOut, **problems(404, 409)})
-def unfreeze(request: ActorRequest, number: Number, payload: ReasonIn) -> dict[str, Any]:
+def unfreeze(request: ActorRequest, number: Number, payload: FreezeIn) -> dict[str, Any]:
     """Let a frozen voucher be spent again."""
     return _officially(
         request,
