@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from django.urls import reverse
@@ -12,6 +11,8 @@ from django.utils.translation import gettext
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.money import Money
 from portal.organisations.models import Organisation
+from portal.pages import desk_vouchers as life
+from portal.pages.desk_task import SHOWN, Source, Task
 from portal.pages.templatetags.show import bilingual
 from portal.pages.wallet import SOON, purses_of
 from scheduler.bookings import access as bookings
@@ -35,23 +36,6 @@ from vouchers.wallets import access as wallet
 from vouchers.wallets.rules import VoucherState
 
 __all__ = ["Task", "tasks_of"]
-
-SHOWN = 10
-"""How many of one kind are listed; the rest is behind the link to their list."""
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One thing to do: what, which, where to do it; `by` is its deadline, `since` when it began to wait."""
-
-    what: str
-    which: str
-    url: str
-    since: datetime | None = None
-    by: datetime | None = None
-
-
-Source = Callable[[Actor, datetime], Iterable[Task]]
 
 
 def tasks_of(actor: Actor, *, now: datetime) -> list[Task]:
@@ -199,6 +183,8 @@ def _recoveries_to_confirm(actor: Actor, _now: datetime) -> Iterator[Task]:
 
 SOURCES: tuple[tuple[Permission, Source], ...] = (
     (Permission.APPLICATION_SUBMIT, _supplements),
+    (Permission.APPLICATION_SUBMIT, life.drafts),
+    (Permission.CLAIM_FILE, life.claims_to_mend),
     (Permission.PAYMENT_DECLARE, _payments_due),
     (Permission.VOUCHER_READ_OWN, _vouchers_ending),
     (Permission.BOOKING_DECIDE, _bookings_to_decide),
@@ -206,6 +192,14 @@ SOURCES: tuple[tuple[Permission, Source], ...] = (
     (Permission.ORDER_SERVE, _orders_to_serve),
     (Permission.APPLICATION_REVIEW, _cases_to_review),
     (Permission.APPLICATION_APPROVE, _cases_to_approve),
+    (Permission.APPLICATION_APPROVE, life.appeals),
+    (Permission.APPLICATION_APPROVE, life.notices_to_publish),
+    (Permission.APPLICATION_APPROVE, life.objections_to_decide),
+    (Permission.CLAIM_CHECK, life.claims_to_check),
+    (Permission.CLAIM_AUDIT, life.claims_to_audit),
+    (Permission.CLAIM_APPROVE, life.claims_to_approve),
+    (Permission.RECOVERY_DECIDE, life.recoveries_to_confirm),
+    (Permission.FLAG_DECIDE, life.flags_to_check),
     (Permission.PROGRAMME_PUBLISH, _drafts_to_publish),
     (Permission.PAYMENT_CONFIRM, _payments_to_confirm),
     (Permission.CLAIM_FILE, _own_claims),

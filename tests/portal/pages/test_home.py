@@ -17,6 +17,7 @@ from scheduler.resources.rules import PublishState
 from tests import make
 from tests.portal.pages.reading import LONG, enter, raw_codes, text_of
 from vouchers.flags.rules import FlagState
+from vouchers.notices import services as notices
 from vouchers.offers.rules import OfferState, OrderState
 from vouchers.programmes.states import VersionState
 
@@ -65,11 +66,11 @@ def test_the_desks_queries_do_not_grow(w, client, django_assert_num_queries):
     version = make.programme(w, in_force=LONG)
     make.application(w, version, number="HT-0")
     enter(client, w.reviewer)
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(8):
         client.get(reverse("dashboard"))
     for number in range(1, 5):
         make.application(w, version, number=f"HT-{number}", items={"compute": make.Money.from_yuan("20000")})
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(8):
         assert len(client.get(reverse("dashboard")).context["tasks"]) == 5
 
 
@@ -146,3 +147,15 @@ def test_every_recorded_action_has_words():
     assert len(actions) > 40
     assert {action for action in actions if action_words(action) == "其他操作"} == set()
     assert set(ACTIONS) <= actions
+
+
+def test_what_waits_on_the_way_to_a_voucher_is_listed(w, client):
+    version = make.programme(w, in_force=LONG, notice={"min_working_days": 5})
+    case = make.application(w, version)
+    make.passed(w, case)
+    make.passed(w, case, by=w.approver)
+    notices.draft(actor=w.reviewer, version=version, now=make.NOW)
+    enter(client, w.owner)
+    client.post(reverse("application_begin", args=[version.programme.code]), {"idempotency_key": make.key()})
+    assert tasks(client, w.owner) == ["继续填写申请"]
+    assert tasks(client, w.approver) == ["发布公示"]
