@@ -184,7 +184,6 @@ def _recoveries_to_confirm(actor: Actor, _now: datetime) -> Iterator[Task]:
 SOURCES: tuple[tuple[Permission, Source], ...] = (
     (Permission.APPLICATION_SUBMIT, _supplements),
     (Permission.APPLICATION_SUBMIT, life.drafts),
-    (Permission.CLAIM_FILE, life.claims_to_mend),
     (Permission.PAYMENT_DECLARE, _payments_due),
     (Permission.VOUCHER_READ_OWN, _vouchers_ending),
     (Permission.BOOKING_DECIDE, _bookings_to_decide),
@@ -195,10 +194,6 @@ SOURCES: tuple[tuple[Permission, Source], ...] = (
     (Permission.APPLICATION_APPROVE, life.appeals),
     (Permission.APPLICATION_APPROVE, life.notices_to_publish),
     (Permission.APPLICATION_APPROVE, life.objections_to_decide),
-    (Permission.CLAIM_CHECK, life.claims_to_check),
-    (Permission.CLAIM_AUDIT, life.claims_to_audit),
-    (Permission.CLAIM_APPROVE, life.claims_to_approve),
-    (Permission.RECOVERY_DECIDE, life.recoveries_to_confirm),
     (Permission.FLAG_DECIDE, life.flags_to_check),
     (Permission.PROGRAMME_PUBLISH, _drafts_to_publish),
     (Permission.PAYMENT_CONFIRM, _payments_to_confirm),
