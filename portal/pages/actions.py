@@ -127,6 +127,7 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "claim.unbatched": pgettext_lazy("record", "退出结算批次"),
         "claim.settled": pgettext_lazy("record", "付款完成"),
         "application.paid": pgettext_lazy("record", "拨付奖补"),
+        "application.payment_refused": pgettext_lazy("record", "奖补不予拨付，额度退回资金池"),
         "settlement.line_rejected": pgettext_lazy("record", "退回一笔明细"),
         "recovery.proposed": pgettext_lazy("record", "提出追回"),
         "recovery.opened": pgettext_lazy("record", "追回立案"),

@@ -327,7 +327,10 @@ def claim_page(
     files = list(evidence.files_of(queries.subject_of(claim)))
     held = {file.purpose for file in files}
     editable = claim.state in services.EDITABLE and claim.claimant_id == actor.organisation_id
-    withdrawable = claim.state in {*services.EDITABLE, ClaimState.CHECKING.value}
+    withdrawable = claim.mode != RedeemMode.AWARD.value and claim.state in {
+        *services.EDITABLE,
+        ClaimState.CHECKING.value,
+    }
     return page(
         request,
         "claims/claim.html",

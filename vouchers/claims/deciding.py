@@ -15,6 +15,7 @@ from vouchers.charges import refunding
 from vouchers.claims import queries, rules
 from vouchers.claims.cases import lock, move, payable_of, record, release
 from vouchers.claims.models import ClaimPart, RedemptionClaim
+from vouchers.issuance import payouts
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import (
     AccountKey,
@@ -142,7 +143,7 @@ def recheck(*, actor: Actor, claim: RedemptionClaim, note: str, now: datetime) -
 
 @transaction.atomic
 def refuse(*, actor: Actor, claim: RedemptionClaim, note: str, now: datetime) -> RedemptionClaim:
-    """Refuse a claim for a reason: the value goes back to the voucher it came from. Raises NoteMissing, SamePerson.
+    """Refuse a claim for a reason: the value goes back to the voucher or the pool it came from. Raises NoteMissing, SamePerson.
 
     The checker refuses while checking, the approver afterwards.
     """
@@ -156,6 +157,8 @@ def refuse(*, actor: Actor, claim: RedemptionClaim, note: str, now: datetime) ->
     if locked.mode == RedeemMode.DEDUCT.value:
         _give_back(locked, locked.amount_fen, actor=actor)
     else:
+        if locked.application is not None:
+            payouts.denied(locked.application, actor=actor, note=locked.note, now=now)
         locked.lines.update(active=False)
     locked.save()
     record(locked, action="claim.refused", actor=actor, now=now, note=locked.note)

@@ -328,8 +328,13 @@ def _let_go(claim: RedemptionClaim, *, actor: Actor) -> None:
 
 @transaction.atomic
 def withdraw(*, actor: Actor, claim: RedemptionClaim, now: datetime) -> RedemptionClaim:
-    """Take a claim back before it is passed; its invoices and charges are free again. Raises InvalidTransition."""
+    """Take a claim back before it is passed; its invoices and charges are free again. Raises InvalidTransition.
+
+    An award is not taken back this way: its claim stays open until it is paid or refused.
+    """
     locked = _own(actor, claim)
+    if locked.mode == RedeemMode.AWARD.value:
+        raise InvalidTransition(state=locked.state, action=rules.ClaimAction.WITHDRAW.value)
     move(locked, rules.ClaimAction.WITHDRAW)
     _let_go(locked, actor=actor)
     locked.save()

@@ -19,3 +19,15 @@ def paid(application: Application, *, actor: Actor, now: datetime) -> Applicatio
     locked.save()
     cases.record(locked, action="application.paid", actor=actor, now=now)
     return locked
+
+
+@transaction.atomic
+def denied(application: Application, *, actor: Actor, note: str, now: datetime) -> Application:
+    """End a granted case whose payment was refused: what was reserved goes back to the pool. Raises InvalidTransition."""
+    locked = queries.locked(application)
+    cases.unreserve(locked, actor=actor)
+    cases.move(locked, rules.ApplicationAction.WITHDRAW)
+    locked.note = note[: cases.NOTE_MAX]
+    locked.save()
+    cases.record(locked, action="application.payment_refused", actor=actor, now=now, note=note)
+    return locked

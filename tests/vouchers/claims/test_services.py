@@ -336,6 +336,20 @@ def test_an_award_is_opened_once_and_paid_without_a_voucher(w):
     assert ledger.unaccounted_fen() == 0
 
 
+def test_a_refused_award_gives_its_reservation_back_and_ends_the_case(w):
+    case = award(w)
+    (claim,) = paying.open_awards(now=make.NOW)
+    with pytest.raises(InvalidTransition):
+        services.withdraw(actor=w.owner, claim=claim, now=make.NOW)
+    deciding.refuse(actor=w.reviewer, claim=claim, note="企业已注销", now=make.NOW)
+    case.refresh_from_db()
+    assert (case.state, case.reserve_hold_id) == ("withdrawn", None)
+    assert paying.open_awards(now=make.NOW) == []
+    (pool,) = [row for row in ledger.trial_balance() if row.kind.value == "budget"]
+    assert pool.balance_fen == 100_000_000
+    assert balance("claimant_payable") == 0
+
+
 def test_an_award_that_needs_documents_waits_for_the_enterprise(w):
     award(w, evidence=[{"stage": "claim", "doc": "付款凭证"}])
     (claim,) = paying.open_awards(now=make.NOW)
