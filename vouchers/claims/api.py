@@ -185,12 +185,7 @@ def attach(
     return Status(201, _file(kept))
 
 
-BYTES: dict[str, Any] = {
-    "responses": {200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}}
-}
-
-
-@router.get("/{number}/files/{file_id}", response={200: bytes, **problems(404)}, openapi_extra=BYTES)
+@router.get("/{number}/files/{file_id}", response={200: bytes, **problems(404)})
 def get_file(request: ActorRequest, number: Number, file_id: int) -> HttpResponse:
     """Return a document's bytes, as a download."""
     claim = access.get_claim(request.actor, number)

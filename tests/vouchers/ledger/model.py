@@ -18,6 +18,7 @@ class ModelAccount:
     held_dr: int = 0
     held_cr: int = 0
     closed: bool = False
+    unit: str = "CNY"
 
     def overdrawn(self) -> bool:
         bound = ACCOUNT_KINDS[self.kind].bound
@@ -133,6 +134,8 @@ class Model:
         if debit not in self.accounts or credit not in self.accounts:
             raise Refusal("bad_request")
         a, b = self.accounts[debit], self.accounts[credit]
+        if a.unit != b.unit:
+            raise Refusal("bad_request")
         if a.closed or b.closed:
             raise Refusal("closed")
         if (kind, a.kind, b.kind) not in FLOWS or a.programme != b.programme:

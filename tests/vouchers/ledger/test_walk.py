@@ -43,6 +43,15 @@ MUTANTS = {
     "a debit-bound account may be overdrawn": ("WHEN 'debit' THEN cr + held_cr - dr END", "WHEN 'debit' THEN 0 END"),
     "any flow is allowed": ("WHEN f.journal_kind IS NULL OR d.programme", "WHEN d.programme"),
     "value may leave its programme": ("OR d.programme <> c.programme\n", "OR false\n"),
+    "units may be mixed": ("c.id IS NULL OR d.unit <> c.unit THEN", "c.id IS NULL THEN"),
+    "a claimant's refund may be charged to a provider": (
+        "WHEN 'claimant_payable' THEN 'receivable_enterprise' ELSE",
+        "WHEN 'claimant_payable' THEN 'receivable_provider' ELSE",
+    ),
+    "recycled value need not be there": (
+        "THEN dr + held_dr - cr WHEN",
+        "THEN CASE wanted_kind WHEN 'recycle' THEN 0 ELSE dr + held_dr - cr END WHEN",
+    ),
     "a closed account may be used": ("WHEN d.closed_at IS NOT NULL OR c.closed_at IS NOT NULL THEN", "WHEN false THEN"),
     "a journal may be reversed twice": (
         "SELECT FROM ledger_journal WHERE reverses_id = reversed_id",

@@ -44,8 +44,13 @@ class Walk:
         self.home, self.other = first, second
         self.vouchers = [open_account(AccountKind.VOUCHER, f"W{seed}/{n}", f"W{seed}") for n in range(3)]
         self.foreign = open_account(AccountKind.VOUCHER, f"X{seed}/0", f"X{seed}")
+        self.hours = services.account(
+            kind=AccountKind.VOUCHER, owner=f"W{seed}/hours", programme=f"W{seed}", fiscal_year=2026, unit="MCH"
+        )
         for account in Account.objects.filter(pk__in=self._ids()):
-            self.model.accounts[account.pk] = ModelAccount(AccountKind(account.kind), account.programme)
+            self.model.accounts[account.pk] = ModelAccount(
+                AccountKind(account.kind), account.programme, unit=account.unit
+            )
         for programme in (first, second):
             self.model.accounts[programme.appropriation].dr = 10_000
             self.model.accounts[programme.budget].cr = 10_000
@@ -53,7 +58,7 @@ class Walk:
 
     def _ids(self) -> list[int]:
         plain = [value for p in (self.home, self.other) for value in vars(p).values() if type(value) is int]
-        return [number for number in {*plain, *self.vouchers, self.foreign} if number != 10_000]
+        return [number for number in {*plain, *self.vouchers, self.foreign, self.hours} if number != 10_000]
 
     def run(self, steps: int) -> None:
         for number in range(steps):
@@ -296,10 +301,11 @@ class Walk:
         return replace(operation, amount_fen=operation.amount_fen + 1)
 
     def _astray(self) -> Posting:
-        """A movement that no rule allows: another programme, a flow not listed, a closed account, or none."""
+        """A movement that no rule allows: another programme, another unit, a flow not listed, a closed account, or none."""
         debit, credit = self.dice.choice(
             (
                 (self.home.budget, self.foreign),
+                (self.home.budget, self.hours),
                 (self.home.budget, self.home.settled),
                 (self.home.budget, 2**40),
                 (self.vouchers[0], self.vouchers[1]),

@@ -4,8 +4,9 @@
 -- file again in a new migration.
 --
 -- Plans: every statement here finds a few rows by key, so one plan per session is right whatever the parameters, and
--- must be the index even while the tables are young and their statistics say they are empty. Nothing here is worth
--- compiling, which an unavoidable sequential scan would otherwise look like.
+-- must be the index even while the tables are young and their statistics say they are empty. Holds and resolutions are
+-- looked up one by one (LATERAL … OFFSET 0): a join planned while there were few reads all of them for ever after.
+-- Nothing here is worth compiling, which an unavoidable sequential scan would otherwise look like.
 
 -- The account of that identity, opened when there is none.
 CREATE OR REPLACE FUNCTION ledger_open(
@@ -82,7 +83,7 @@ BEGIN
             FROM unnest(r_hold, r_outcome, r_captured, r_amount, r_deadline)
                 WITH ORDINALITY AS u (hold, outcome, captured, amount, deadline, n)
         ) AS r
-        LEFT JOIN ledger_hold_resolution e ON e.hold_id = r.hold
+        LEFT JOIN LATERAL (SELECT hold_id FROM ledger_hold_resolution WHERE hold_id = r.hold OFFSET 0) AS e ON true
     ) AS bad
     WHERE bad.error IS NOT NULL
     ORDER BY bad.n LIMIT 1;
@@ -118,11 +119,12 @@ BEGIN
             FROM unnest(t_debit, t_credit, t_amount, t_hold) AS t (debit, credit, amount, hold)
             JOIN ledger_account d ON d.id = t.debit
             JOIN ledger_account c ON c.id = t.credit
-            LEFT JOIN ledger_hold h ON h.id = t.hold
+            LEFT JOIN LATERAL (SELECT * FROM ledger_hold WHERE id = t.hold OFFSET 0) AS h ON true
             LEFT JOIN ledger_account owed ON owed.id = h.credit_account_id
             GROUP BY t.hold
         ) AS asked
-        LEFT JOIN ledger_hold_resolution e ON e.hold_id = asked.hold
+        LEFT JOIN LATERAL (
+            SELECT captured_amount FROM ledger_hold_resolution WHERE hold_id = asked.hold OFFSET 0) AS e ON true
     ) AS bad
     WHERE bad.astray OR bad.needed > bad.available
     ORDER BY bad.hold LIMIT 1;
@@ -209,7 +211,7 @@ BEGIN
              t_debit, t_credit, t_amount, t_hold
         FROM ROWS FROM (jsonb_to_recordset(request->'resolutions') AS (hold bigint, outcome text, captured bigint))
             WITH ORDINALITY AS r (hold, outcome, captured, n)
-        LEFT JOIN ledger_hold h ON h.id = r.hold;
+        LEFT JOIN LATERAL (SELECT * FROM ledger_hold WHERE id = r.hold OFFSET 0) AS h ON true;
     END IF;
     IF wanted_kind = 'reverse' THEN
         SELECT array_agg(credit_account_id ORDER BY line_no), array_agg(debit_account_id ORDER BY line_no),
