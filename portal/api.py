@@ -20,6 +20,7 @@ from portal.organisations.auth import AUTH
 from portal.payloads import payload_reason
 from portal.throttling import WriteThrottle
 from portal.wire import body_of
+from portal.workdays.api import router as workdays
 from scheduler.api import routers as scheduler_routers
 from vouchers.api import routers as voucher_routers
 
@@ -41,6 +42,7 @@ api = NinjaAPI(
     urls_namespace="api",
 )
 api.add_router("/organisations", organisations)
+api.add_router("/workdays", workdays)
 for prefix, router in (*voucher_routers, *scheduler_routers):
     api.add_router(prefix, router)
 

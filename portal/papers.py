@@ -8,11 +8,22 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import typst
 
-__all__ = ["Sheet", "pdf"]
+from portal.kernel.errors import Unavailable, noop
+
+__all__ = ["FONTS", "FontMissing", "Sheet", "font", "pdf"]
+
+_ = noop
+
+FONTS: Final = (
+    *("Noto Sans CJK SC", "Source Han Sans SC", "Source Han Sans CN", "Noto Serif CJK SC", "WenQuanYi Micro Hei"),
+    *("Microsoft YaHei", "PingFang SC", "SimSun"),
+)
+"""Chinese fonts a machine may have, the wanted one first. Debian: package ``fonts-noto-cjk``."""
 
 MOST_ROWS: Final = 5_000
 SOURCE: Final = """
@@ -20,7 +31,7 @@ SOURCE: Final = """
 #set document(title: d.title, date: none)
 #set page(paper: "a4", flipped: d.heads.len() > 5, margin: (x: 18mm, y: 20mm), numbering: "1 / 1",
   footer: context [#set text(size: 8pt, fill: luma(90)); #d.foot #h(1fr) #counter(page).display("1 / 1", both: true)])
-#set text(font: ("Noto Sans CJK SC", "Noto Serif CJK SC", "Libertinus Serif"), size: 10pt, lang: d.lang)
+#set text(font: (d.font, "Libertinus Serif"), size: 10pt, lang: d.lang)
 #align(center, text(size: 16pt, weight: "bold", d.title))
 #v(4mm)
 #for line in d.lines [#par(line)]
@@ -38,6 +49,23 @@ SOURCE: Final = """
 """
 
 
+class FontMissing(Unavailable):
+    code = "font_missing"
+    message = _(
+        "服务器缺少中文字体，暂不能生成 PDF。请联系管理员安装字体（Debian：apt-get install fonts-noto-cjk）后再试。"
+    )
+
+
+@cache
+def font() -> str:
+    """Return the Chinese font this machine has. Raises FontMissing."""
+    families = set(typst.Fonts().families())
+    for name in FONTS:
+        if name in families:
+            return name
+    raise FontMissing
+
+
 @dataclass(frozen=True, slots=True)
 class Sheet:
     """A titled table: `lines` stand above it, `closing` below it on the right, `numbers` are columns of figures."""
@@ -53,7 +81,7 @@ class Sheet:
 
 
 def pdf(sheet: Sheet) -> bytes:
-    """Return the sheet as PDF; equal sheets give equal pages. At most `MOST_ROWS` rows are set."""
+    """Return the sheet as PDF; equal sheets give equal pages. At most `MOST_ROWS` rows are set. Raises FontMissing."""
     said = {
         "title": sheet.title,
         "heads": list(sheet.heads),
@@ -63,6 +91,7 @@ def pdf(sheet: Sheet) -> bytes:
         "numbers": list(sheet.numbers),
         "foot": sheet.foot,
         "lang": sheet.lang,
+        "font": font(),
     }
     made = typst.compile(SOURCE.encode(), sys_inputs={"sheet": json.dumps(said, ensure_ascii=False)})
     assert isinstance(made, bytes)

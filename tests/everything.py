@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from portal.kernel.money import Money
+from portal.workdays import rules as workday_rules
+from portal.workdays import services as workdays
+from portal.workdays.models import CalendarDay
 from tests import make
 from tests.calling import CONTRACT, Answer, Caller, zoned
 from tests.vouchers.claims import making as claims
@@ -99,6 +103,10 @@ WRITES = (
     Write("POST /applications/{application}/pass", "reviewer", {}),
     Write("POST /applications/{application}/return", "reviewer", {"note": "补充"}),
     Write("POST /applications/{application}/refuse", "reviewer", {"note": "不符"}),
+    Write(
+        "PUT /workdays", "publisher", {"date": "2027-01-01", "is_working": False, "name": "元旦", "source": "国办通知"}
+    ),
+    Write("DELETE /workdays/1", "publisher"),
     Write("POST /rounds", "publisher", {"programme": "{programme}"}),
     Write("POST /rounds/{round}/close", "publisher"),
     Write("POST /rounds/{round}/propose", "reviewer", {}),
@@ -303,6 +311,9 @@ def everything(w: make.World) -> Things:
     document = {**draft.document, "floor": 1}
     ProgrammeDraft.objects.filter(pk=draft.pk).update(id=1, document=document)
     objection = _objection(w)
+    fixed = workday_rules.Day(date(2027, 2, 1), is_working=True)
+    workdays.set_days(actor=w.publisher, days=[fixed], source="国办通知", now=make.NOW)
+    CalendarDay.objects.update(id=1)
     back = make.voucher(w, claims.reimbursing(w, audit={"sample_rate": "1"}), number="HT-4")
     claim = deciding.check(actor=w.reviewer, claim=claims.filed(w, back), now=make.NOW)
     paid = claims.approved(w, claims.filed(w, make.voucher(w, claims.reimbursing(w), number="HT-5")))

@@ -21,6 +21,7 @@ from portal.pages import casework, questions
 from portal.pages.acts import attempt_on
 from portal.pages.labels import label_of
 from portal.pages.shell import EXPORT_LIMIT, actor_of, csv_response, listing, needs, page, wants_csv
+from portal.pages.standing import standing
 from portal.pages.templatetags.show import bilingual
 from vouchers.evidence import access as evidence
 from vouchers.issuance import access, appeals, drafts, queries, services
@@ -126,6 +127,7 @@ def _shown(
             "receipt": request.GET.get("receipt") == "1",
             "files": list(evidence.files_of(drafts.subject_of(application))),
             "holder": _holder(application),
+            "standing": standing(application),
             "may_appeal": is_own and _may_appeal(application, timezone.now()),
             "appeal_until": appeals.appeal_until(application),
             "may_complete": is_own and allows(application, ApplicationAction.COMPLETE),

@@ -41,7 +41,7 @@ __all__ = ["Task", "tasks_of"]
 def tasks_of(actor: Actor, *, now: datetime) -> list[Task]:
     """Return what waits for `actor`: deadlines first, the nearest at the top, then the longest waiting.
 
-    At most two queries for each permission held, whatever waits.
+    The number of queries depends on the permissions held, never on what waits.
     """
     found = [task for permission, source in SOURCES if actor.may(permission) for task in source(actor, now)]
     return sorted(found, key=lambda task: (task.by is None, task.by or task.since or now))
@@ -191,6 +191,9 @@ SOURCES: tuple[tuple[Permission, Source], ...] = (
     (Permission.ORDER_SERVE, _orders_to_serve),
     (Permission.APPLICATION_REVIEW, _cases_to_review),
     (Permission.APPLICATION_APPROVE, _cases_to_approve),
+    (Permission.APPLICATION_REVIEW, life.rounds_to_propose),
+    (Permission.APPLICATION_REVIEW, life.cases_to_notice),
+    (Permission.APPLICATION_APPROVE, life.rounds_to_confirm),
     (Permission.APPLICATION_APPROVE, life.appeals),
     (Permission.APPLICATION_APPROVE, life.notices_to_publish),
     (Permission.APPLICATION_APPROVE, life.objections_to_decide),

@@ -1,4 +1,4 @@
-"""What waits for a person on the way from call to claw-back: drafts, appeals, notices, objections, flags."""
+"""What waits for a person on the way from call to claw-back: drafts, rounds, appeals, notices, objections, flags."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from django.urls import reverse
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 
 from portal.kernel.actors import Actor
 from portal.pages.desk_task import SHOWN, Task
@@ -16,14 +16,20 @@ from vouchers.flags.rules import FlagState
 from vouchers.issuance import access as issuance
 from vouchers.issuance.rules import ApplicationState
 from vouchers.notices import access as notices
+from vouchers.notices.queries import waiting_counts
 from vouchers.notices.rules import NoticeState, ObjectionState
+from vouchers.rounds import access as rounds
+from vouchers.rounds.rules import RoundState
 
 __all__ = [
     "appeals",
+    "cases_to_notice",
     "drafts",
     "flags_to_check",
     "notices_to_publish",
     "objections_to_decide",
+    "rounds_to_confirm",
+    "rounds_to_propose",
 ]
 
 
@@ -35,20 +41,42 @@ def drafts(actor: Actor, _now: datetime) -> Iterator[Task]:
         yield Task(gettext("继续填写申请"), f"{row.number} {bilingual(row.version)}", url, since=row.started_at)
 
 
+def rounds_to_propose(actor: Actor, _now: datetime) -> Iterator[Task]:
+    """Closed rounds without a proposal."""
+    for row in rounds.own(actor).filter(state=RoundState.CLOSED.value).order_by("closes_at")[:SHOWN]:
+        which = f"{row.number} {bilingual(row.version)}"
+        yield Task(gettext("提出分配方案"), which, reverse("round_desk", args=[row.number]), since=row.closes_at)
+
+
+def rounds_to_confirm(actor: Actor, _now: datetime) -> Iterator[Task]:
+    """Proposed rounds, for a second person."""
+    rows = rounds.own(actor).filter(state=RoundState.DECIDING.value).exclude(decided_by_id=actor.user_id)
+    for row in rows.order_by("proposed_at")[:SHOWN]:
+        which = f"{row.number} {bilingual(row.version)}"
+        yield Task(gettext("复核分配方案"), which, reverse("round_desk", args=[row.number]), since=row.proposed_at)
+
+
+def cases_to_notice(actor: Actor, _now: datetime) -> Iterator[Task]:
+    """Decided cases no notice carries yet, as one line."""
+    if count := sum(number for _version, _round, number in waiting_counts(actor.acting_for)):
+        which = ngettext("%(count)s 份已审定申请", "%(count)s 份已审定申请", count) % {"count": count}
+        yield Task(gettext("拟公示稿"), which, reverse("notices_desk"))
+
+
 def notices_to_publish(actor: Actor, _now: datetime) -> Iterator[Task]:
     """Drafted notices, for a second person."""
     rows = notices.own(actor).filter(state=NoticeState.DRAFT.value).exclude(drafted_by_id=actor.user_id)
     for row in rows.order_by("pk")[:SHOWN]:
         url = reverse("notice_desk", args=[row.number])
-        yield Task(gettext("发布公示"), f"{row.number} {row.title}", url, since=row.drafted_at)
+        yield Task(gettext("发布公示"), f"{row.number} {bilingual(row.version)}", url, since=row.drafted_at)
 
 
 def objections_to_decide(actor: Actor, _now: datetime) -> Iterator[Task]:
-    """Objections that block an item."""
+    """Objections that block an item, but not those to cases the actor had a part in."""
     rows = notices.objections(actor).filter(state=ObjectionState.OPEN.value)
-    for row in rows.order_by("pk")[:SHOWN]:
-        url = reverse("objection_desk", args=[row.number])
-        yield Task(gettext("处理异议"), row.number, url, since=row.filed_at)
+    for row in rows.exclude(item__application__decisions__person_id=actor.user_id).order_by("pk")[:SHOWN]:
+        which = f"{row.number} {bilingual(row.item.application.organisation)}"
+        yield Task(gettext("处理异议"), which, reverse("objection_desk", args=[row.number]), since=row.filed_at)
 
 
 def appeals(actor: Actor, _now: datetime) -> Iterator[Task]:

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,29 +23,16 @@ from django.utils.translation import gettext
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
-from portal.kernel.errors import NotFound, Unavailable, noop
+from portal.kernel.errors import NotFound
 from portal.kernel.money import Money
+from portal.papers import FontMissing, font
 from vouchers.programmes import names
 from vouchers.wallets import access, rules
 from vouchers.wallets.models import Certificate, Voucher
 
 __all__ = ["FontMissing", "Genuine", "certificate_of", "font", "genuine", "pdf", "token_of"]
 
-_ = noop
-
 TEMPLATE: Final = Path(__file__).with_name("certificate.typ")
-FONTS: Final = (
-    *("Noto Sans CJK SC", "Source Han Sans SC", "Source Han Sans CN", "Noto Serif CJK SC", "WenQuanYi Micro Hei"),
-    *("Microsoft YaHei", "PingFang SC", "SimSun"),
-)
-"""Chinese fonts a machine may have, the wanted one first. Debian: package ``fonts-noto-cjk``."""
-
-
-class FontMissing(Unavailable):
-    code = "voucher.font_missing"
-    message = _(
-        "服务器缺少中文字体，暂不能生成凭证。请联系管理员安装字体（Debian：apt-get install fonts-noto-cjk）后再试。"
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +110,6 @@ def genuine(*, token: str, now: datetime) -> Genuine:
         last_moment=voucher.valid_until - timedelta(seconds=1),
         state=rules.VoucherState.EXPIRED.value if over else voucher.state,
     )
-
-
-@cache
-def font() -> str:
-    """Return the Chinese font this machine has. Raises FontMissing."""
-    families = set(typst.Fonts().families())
-    for name in FONTS:
-        if name in families:
-            return name
-    raise FontMissing
 
 
 def _storage() -> Storage:

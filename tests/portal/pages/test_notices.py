@@ -138,6 +138,47 @@ def test_evidence_of_an_unknown_kind_is_refused_and_a_picture_kept(w, client, no
     assert enter(client, w.owner).get(reverse("objection_file", args=[objection.number, file_id])).status_code == 403
 
 
+def test_an_applicant_reads_where_its_case_stands(w, client):
+    now = timezone.now()
+    version = make.programme(w, budget="15000", **BATCH)
+    opened = make.round_of(w, version, closes_at=now + timedelta(seconds=1), now=now)
+    owner = make.applicant()
+    case = make.waiting(w, version, "20000", owner=owner, now=now)
+    done = make.decided(w, opened)
+    notice = make.noticed(w, version, round_=done, now=now)
+    enter(client, owner)
+    text = text_of(client.get(reverse("application", args=[case.number])))
+    assert "第 1 批，次序 1：部分 ¥15,000.00。按本批公布的系数折减。" in text
+    assert notice.number in text
+    with translation.override("en"):
+        assert raw_codes(text_of(client.get(reverse("application", args=[case.number])))) == []
+
+
+def test_the_desk_says_what_waits(w, client):
+    now = timezone.now()
+    version = make.programme(w, **BATCH)
+    opened = make.round_of(w, version, closes_at=now + timedelta(seconds=1), now=now)
+    make.waiting(w, version, "20000", now=now)
+    rounds.close_due(now=now + timedelta(seconds=2))
+
+    def tasks(actor):
+        return [task.what for task in enter(client, actor).get(reverse("dashboard")).context["tasks"]]
+
+    assert tasks(w.reviewer) == ["提出分配方案"]
+    proposed = rounds.propose(actor=w.reviewer, round_=opened, now=now)
+    assert tasks(w.approver) == ["复核分配方案"]
+    make.deciding.confirm(actor=w.approver, round_=proposed, now=now)
+    assert tasks(w.reviewer) == ["拟公示稿"]
+    drafted = services.draft(actor=w.reviewer, version=version, now=now)
+    assert tasks(w.reviewer) == []
+    assert tasks(w.approver) == ["发布公示"]
+    services.publish(actor=w.approver, notice=drafted, now=now)
+    client.logout()
+    client.post(reverse("notice_object", args=[drafted.number, 1]), SAID)
+    assert tasks(w.approver) == []
+    assert tasks(make.actor(w.department, Role.APPROVER)) == ["处理异议"]
+
+
 def test_officers_draft_publish_and_decide(w, client):
     version = make.programme(w, **NOTICED)
     case = make.waiting(w, version, now=timezone.now())

@@ -65,7 +65,7 @@ def test_what_people_typed_is_set_as_text_not_as_markup(w, monkeypatch):
 def test_a_missing_font_is_told_with_its_remedy(w, monkeypatch):
     certificate = made(w)
     certificates.font.cache_clear()
-    monkeypatch.setattr(certificates, "FONTS", ("No Such Font",))
+    monkeypatch.setattr("portal.papers.FONTS", ("No Such Font",))
     with pytest.raises(certificates.FontMissing, match="fonts-noto-cjk"):
         certificates.pdf(certificate=certificate, url="https://x.test/", lang="zh")
     certificates.font.cache_clear()
