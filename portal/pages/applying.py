@@ -23,7 +23,7 @@ from portal.organisations import access as people
 from portal.pages import casework, questions
 from portal.pages.acts import attempt_on
 from portal.pages.casework import language
-from portal.pages.fields import YuanField
+from portal.pages.fields import DayInput, YuanField
 from portal.pages.shell import actor_of, key_of, needs, new_key, page
 from vouchers.issuance import queries, services
 from vouchers.issuance.facts import Contract
@@ -44,7 +44,7 @@ class ContractForm(forms.Form):
         widget=forms.TextInput(attrs={"list": "providers", "autocomplete": "off"}),
         help_text=_("可从名录中选择，也可填写合同上的单位全称。"),
     )
-    signed = forms.DateField(label=_("签订日期"), widget=forms.DateInput(attrs={"type": "date"}))
+    signed = forms.DateField(label=_("签订日期"), widget=DayInput())
     months = forms.IntegerField(label=_("合同期限（月）"), min_value=1, max_value=120)
     related = forms.ChoiceField(
         label=_("合同双方是否为关联方"),

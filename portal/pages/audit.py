@@ -16,6 +16,7 @@ from portal.audit import queries
 from portal.audit.models import Record
 from portal.kernel.actors import Permission
 from portal.pages.actions import ACTIONS, event, events, subject_link
+from portal.pages.fields import DayInput
 from portal.pages.shell import EXPORT_LIMIT, actor_of, csv_response, listing, needs, page, wants_csv
 
 SORTS = {"at": ["pk"]}
@@ -27,8 +28,8 @@ class Filters(forms.Form):
     action = forms.ChoiceField(label=_("操作"), required=False)
     subject = forms.CharField(label=_("编号"), required=False, max_length=80)
     actor = forms.CharField(label=_("操作人或单位"), required=False, max_length=80)
-    since = forms.DateField(label=_("起始日"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
-    until = forms.DateField(label=_("截止日"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    since = forms.DateField(label=_("起始日"), required=False, widget=DayInput())
+    until = forms.DateField(label=_("截止日"), required=False, widget=DayInput())
 
     def __init__(self, data: Any = None) -> None:
         super().__init__(data)

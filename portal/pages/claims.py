@@ -22,7 +22,7 @@ from portal.kernel.errors import NotFound, noop
 from portal.kernel.money import Money
 from portal.pages.actions import events, subject_link
 from portal.pages.acts import attempt_on
-from portal.pages.fields import YuanField
+from portal.pages.fields import DayInput, YuanField
 from portal.pages.files import handed_out, upload_of
 from portal.pages.labels import label_of
 from portal.pages.shell import (
@@ -76,7 +76,7 @@ class LineForm(forms.Form):
     """One row of a claim."""
 
     what = forms.CharField(label=_("内容"), max_length=120)
-    day = forms.DateField(label=_("日期"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    day = forms.DateField(label=_("日期"), required=False, widget=DayInput())
     invoice = forms.CharField(label=_("发票号码"), max_length=40, required=False)
     base = YuanField(label=_("发票金额（元）"))
     amount = YuanField(label=_("申领金额（元）"))

@@ -12,6 +12,7 @@ from django.utils.datastructures import MultiValueDict
 from django.utils.translation import gettext
 
 from portal.pages.casework import language
+from portal.pages.fields import DayInput
 from vouchers.programmes import drafting, drafting_conditions, fact_choices, names, previews
 from vouchers.programmes.drafting_conditions import ABSENT
 from vouchers.programmes.outline import Condition, Entry, Group, Item, Kind, Pairs, Part, Span, Table
@@ -100,7 +101,7 @@ def _widget(entry: Entry, texts: Sequence[str]) -> forms.Widget:
 def _day_input(said: str) -> forms.Widget:
     """Return a date input; plain text where it holds what no date input shows."""
     is_day = not said or parsed_day(said) is not None
-    return forms.DateInput(attrs={"type": "date"}) if is_day else forms.TextInput()
+    return DayInput() if is_day else forms.TextInput()
 
 
 class PartForm(forms.Form):

@@ -23,6 +23,7 @@ from portal.kernel.money import Money
 from portal.pages import shell
 from portal.pages.casework import language
 from portal.pages.exports import xlsx_table
+from portal.pages.fields import DayInput
 from portal.pages.labels import LABELS, label_of
 from portal.pages.templatetags.show import bilingual
 from vouchers.dryruns import access, rules, services
@@ -55,12 +56,8 @@ class RunForm(forms.Form):
         initial="past",
     )
     programme = forms.ChoiceField(label=_("哪个项目的申请"), required=False)
-    starts = forms.DateField(
-        label=_("提交日期自"), required=False, widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
-    )
-    ends = forms.DateField(
-        label=_("提交日期至"), required=False, widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
-    )
+    starts = forms.DateField(label=_("提交日期自"), required=False, widget=DayInput())
+    ends = forms.DateField(label=_("提交日期至"), required=False, widget=DayInput())
     file = forms.FileField(
         label=_("案例文件"),
         required=False,

@@ -11,7 +11,16 @@ from django.utils.translation import gettext
 from portal.http import explain
 from portal.kernel.money import BadAmount, Money
 
-__all__ = ["YuanField"]
+__all__ = ["DayInput", "YuanField"]
+
+
+class DayInput(forms.DateInput):
+    """A browser's own date picker: it shows a day only where it is written as ISO 8601, whatever the page's language."""
+
+    input_type = "date"
+
+    def __init__(self, attrs: dict[str, Any] | None = None) -> None:
+        super().__init__(attrs, format="%Y-%m-%d")
 
 
 class YuanField(forms.Field):

@@ -20,7 +20,7 @@ from portal.kernel.actors import Permission
 from portal.pages import pools
 from portal.pages.acts import attempt_on
 from portal.pages.casework import language
-from portal.pages.fields import YuanField
+from portal.pages.fields import DayInput, YuanField
 from portal.pages.programmes import address, grade_words, preparations
 from portal.pages.shell import actor_of, needs, page
 from vouchers.programmes import access, documents, fairness, queries, services, wording
@@ -37,7 +37,7 @@ class ReviewForm(forms.Form):
     """What a fair-competition review says."""
 
     reviewer = forms.CharField(label=_("审查单位"), max_length=120)
-    reviewed_on = forms.DateField(label=_("审查日期"), widget=forms.DateInput(attrs={"type": "date"}))
+    reviewed_on = forms.DateField(label=_("审查日期"), widget=DayInput())
     document_number = forms.CharField(label=_("审查文号"), max_length=120)
     opinion = forms.CharField(
         label=_("审查结论"),

@@ -17,7 +17,7 @@ from django.utils.translation import gettext
 
 from portal.kernel.money import Money
 from portal.pages.casework import capital, language
-from portal.pages.fields import YuanField
+from portal.pages.fields import DayInput, YuanField
 from vouchers.programmes import asking, names
 from vouchers.programmes.predicates import ORDERED, Leaf, Operator, Scalar
 from vouchers.programmes.readers import parsed_day
@@ -154,7 +154,7 @@ def _field(question: Question, said: str) -> forms.Field:
                 decimal_places=4,
             )
         case Answer.DATE:
-            return forms.DateField(label=label, required=False, widget=forms.DateInput(attrs={"type": "date"}))
+            return forms.DateField(label=label, required=False, widget=DayInput())
         case Answer.TEXT:
             return forms.CharField(label=label, required=False, max_length=200)
 

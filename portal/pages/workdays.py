@@ -16,6 +16,7 @@ from portal.http import Explained
 from portal.kernel.actors import Permission
 from portal.kernel.errors import NotFound
 from portal.pages.acts import attempt_on
+from portal.pages.fields import DayInput
 from portal.pages.shell import act_of, actor_of, listing, needs, page
 from portal.workdays import queries, rules, services
 from portal.workdays.models import CalendarDay
@@ -42,7 +43,7 @@ class ImportForm(forms.Form):
 class CountForm(forms.Form):
     """A period to count."""
 
-    start = forms.DateField(label=_("发布日期"), widget=forms.DateInput(attrs={"type": "date"}))
+    start = forms.DateField(label=_("发布日期"), widget=DayInput())
     days = forms.IntegerField(label=_("工作日"), min_value=1, max_value=366)
 
 
