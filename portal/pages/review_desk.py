@@ -23,6 +23,7 @@ from portal.pages.files import handed_out
 from portal.pages.flags import said as flag_said
 from portal.pages.reviews import mine
 from portal.pages.shell import act_of, actor_of, needs, page
+from portal.pages.templatetags.show import entered
 from vouchers.evidence import access as evidence
 from vouchers.evidence.models import EvidenceFile
 from vouchers.evidence.rules import INLINE
@@ -59,7 +60,7 @@ class DecideForm(forms.Form):
         items = [f"{term.doc}：{term.check}" if term.check else term.doc for term in asked]
         field = self.fields["checks"]
         assert isinstance(field, forms.MultipleChoiceField)
-        field.choices = [(item, item) for item in dict.fromkeys(items)]
+        field.choices = [(item, entered(item)) for item in dict.fromkeys(items)]
         if not items:
             del self.fields["checks"]
         if application.role != StageRole.EXPERT.value:
