@@ -14,6 +14,8 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, R
 from portal.demo.people import PASSWORD
 
 WIDE, NARROW = 1440, 390
+OWN = ("data:", "blob:", "chrome://", "chrome-extension://")
+"""What a browser takes from itself; its reader of PDF files is made of such parts."""
 PATIENCE_MS = 30_000
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -40,7 +42,7 @@ class Watch:
             self.complaints.append(f"{where}: console {message.type}: {message.text}")
 
     def _request(self, request: Request) -> None:
-        if not request.url.startswith((f"{self.origin}/", "data:", "blob:")):
+        if not request.url.startswith((f"{self.origin}/", *OWN)):
             self.complaints.append(f"request off the origin: {request.url}")
 
 
