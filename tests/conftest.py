@@ -8,6 +8,7 @@ import pytest
 from django.conf import settings
 from django.db import connections, transaction
 from django.db.backends.postgresql.operations import DatabaseOperations
+from django.utils import translation
 from hypothesis import settings as hypothesis_settings
 
 from tests import make
@@ -32,6 +33,14 @@ def pytest_configure() -> None:
     """Serve static files by name: pages under test need no collected manifest, and WhiteNoise an existing folder."""
     settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
+
+
+@pytest.fixture(autouse=True)
+def _chinese() -> Iterable[None]:
+    """Begin and end every test in Chinese: a page read in English leaves its language behind in the thread."""
+    translation.activate(settings.LANGUAGE_CODE)
+    yield
+    translation.activate(settings.LANGUAGE_CODE)
 
 
 @pytest.fixture
