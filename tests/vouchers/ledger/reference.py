@@ -106,7 +106,7 @@ def _check_resolution(op: ResolveOp, hold: Hold, now: datetime) -> None:
 
 def _check_leg(kind: JournalKind, debit: int, credit: int) -> None:
     accounts = Account.objects.in_bulk([debit, credit])
-    if len(accounts) < 2 or accounts[debit].unit != accounts[credit].unit:
+    if len(accounts) < len({debit, credit}) or accounts[debit].unit != accounts[credit].unit:
         raise rules.BadPosting
     a, b = accounts[debit], accounts[credit]
     if a.closed_at or b.closed_at:
