@@ -10,13 +10,15 @@ from fractions import Fraction
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 
 from portal.controls import money, parties
 from portal.controls.findings import Finding
 from portal.kernel.money import Money
 from portal.organisations.models import Member, Organisation
-from vouchers.issuance.models import Application
+from vouchers.issuance.models import Application, StageDecision
+from vouchers.issuance.rules import COUNTED
+from vouchers.issuance.workflow import ReviewAction, StageRole
 from vouchers.programmes.access import scheme_of
 from vouchers.programmes.predicates import Operator, leaves
 from vouchers.programmes.schemes import Programme
@@ -100,61 +102,103 @@ def limits_of(scheme: Programme) -> list[Money]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the applications of one sweep are compared with: read once, whatever their number."""
+
+    ties: Mapping[int, Ties]
+    names: frozenset[str]
+    graph: parties.Graph
+    history: Mapping[int, Sequence[Application]]
+    awarded: Mapping[int, Sequence[tuple[str, Ties]]]
+    same_contract: Mapping[str, Sequence[Application]]
+    decided: Mapping[tuple[int, str], Sequence[parties.Decided]]
+
+
 def applications(*, since: datetime) -> Iterator[Noticed]:
-    """Yield what is noticed about applications submitted or decided since; history is read whole."""
-    recent = (
+    """Yield what is noticed about applications submitted since; their history is read whole. Six queries."""
+    rows = list(
         Application.objects.filter(submitted_at__gte=since)
         .select_related("version", "version__programme", "organisation")
         .order_by("pk")
     )
-    rows = list(recent)
     if not rows:
         return
+    known = _known(rows)
+    for row in rows:
+        for finding in _about(row, known):
+            if finding is not None:
+                department = row.version.programme.department_id
+                yield Noticed(f"application:{row.number}", (row.organisation_id,), department, finding)
+
+
+def _known(rows: Sequence[Application]) -> Known:
     ties = ties_of(Organisation.objects.exclude(kind=Organisation.Kind.DEPARTMENT))
-    by_name = {tie.organisation: tie for tie in ties.values()}
     history: dict[int, list[Application]] = defaultdict(list)
     awarded: dict[int, list[tuple[str, Ties]]] = defaultdict(list)
-    for other in (
-        Application.objects.exclude(submitted_at=None)
-        .select_related("version__programme", "organisation")
-        .order_by("pk")
-    ):
+    same: dict[str, list[Application]] = defaultdict(list)
+    for other in Application.objects.select_related("version__programme", "organisation").order_by("pk"):
         history[other.organisation_id].append(other)
         if other.amount_fen and other.organisation_id in ties:
             awarded[other.version.programme_id].append((other.number, ties[other.organisation_id]))
-    for row in rows:
-        yield from _about(row, history=history[row.organisation_id], awarded=awarded, ties=ties, by_name=by_name)
-
-
-def _about(
-    row: Application,
-    *,
-    history: Sequence[Application],
-    awarded: Mapping[int, Sequence[tuple[str, Ties]]],
-    ties: Mapping[int, Ties],
-    by_name: Mapping[str, Ties],
-) -> Iterator[Noticed]:
-    own = ties.get(row.organisation_id)
-    contract = _contract(row)
-    if own is None or contract is None or row.submitted_at is None:
-        return
-    others = [found for other in history if other.pk != row.pk and (found := _contract(other)) is not None]
-    findings: list[Finding | None] = [
-        money.split_contract(contract=contract, others=others, limit=limit)
-        for limit in limits_of(scheme_of(row.version))
-    ]
-    findings.append(
-        money.backdated(
-            signed=contract.signed, e_signed=None, first_use=None, invoices=(), submitted=day_of(row.submitted_at)
-        )
+        if other.contract_print and other.state in COUNTED:
+            same[other.contract_print].append(other)
+    return Known(
+        ties,
+        frozenset(tie.organisation for tie in ties.values()),
+        parties.graph_of(list(ties.values())),
+        history,
+        awarded,
+        same,
+        _decided({row.organisation_id for row in rows}),
     )
-    findings.append(parties.same_people(applicant=own, awarded=awarded.get(row.version.programme_id, ())))
-    if contract.provider in by_name:
-        findings.append(
-            parties.related_party(buyer=own.organisation, seller=contract.provider, ties=list(ties.values()))
+
+
+def _decided(organisations: set[int]) -> dict[tuple[int, str], list[parties.Decided]]:
+    """Return who passed how many of each organisation's cases, by role: one reviewer of a department is no finding among approvers."""
+    found: dict[tuple[int, str], list[parties.Decided]] = defaultdict(list)
+    counted = (
+        StageDecision.objects.filter(
+            application__organisation_id__in=organisations, action=ReviewAction.PASS.value, person__isnull=False
         )
-    for finding in findings:
-        if finding is not None:
-            yield Noticed(
-                f"application:{row.number}", (row.organisation_id,), row.version.programme.department_id, finding
-            )
+        .values("application__organisation_id", "role", "person", "person__display_name", "person__username")
+        .annotate(times=Count("application", distinct=True))
+        .order_by("person")
+    )
+    for row in counted:
+        official = f"{row['person__display_name'] or row['person__username']} #{row['person']}"
+        found[row["application__organisation_id"], row["role"]].append(parties.Decided(official, row["times"]))
+    return found
+
+
+def _about(row: Application, known: Known) -> Iterator[Finding | None]:
+    own, contract = known.ties.get(row.organisation_id), _contract(row)
+    if own is None or contract is None:
+        return
+    others = [
+        found
+        for other in known.history[row.organisation_id]
+        if other.pk != row.pk and (found := _contract(other)) is not None
+    ]
+    for limit in limits_of(scheme_of(row.version)):
+        yield money.split_contract(contract=contract, others=others, limit=limit)
+    assert row.submitted_at is not None
+    yield money.backdated(
+        signed=contract.signed, e_signed=None, first_use=None, invoices=(), submitted=day_of(row.submitted_at)
+    )
+    yield parties.same_people(applicant=own, awarded=known.awarded.get(row.version.programme_id, ()))
+    if contract.provider in known.names:
+        yield parties.related_party(buyer=own.organisation, seller=contract.provider, graph=known.graph)
+    twins = known.same_contract.get(row.contract_print, ()) if row.contract_print else ()
+    yield money.double_claim(
+        case=row.number,
+        contract=contract.number,
+        others=[
+            money.Award(twin.number, twin.version.name, twin.organisation.name, Money(twin.amount_fen))
+            for twin in twins
+        ],
+    )
+    for role in StageRole:
+        yield parties.insider(
+            applicant=own.organisation, decided=known.decided.get((row.organisation_id, role.value), ())
+        )

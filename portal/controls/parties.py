@@ -12,7 +12,17 @@ from portal.controls.findings import Finding, Row
 from portal.kernel.errors import noop
 from vouchers.flags.rules import Pattern
 
-__all__ = ["Acting", "Decided", "Ties", "insider", "related_party", "same_people", "shared_account"]
+__all__ = [
+    "Acting",
+    "Decided",
+    "Graph",
+    "Ties",
+    "graph_of",
+    "insider",
+    "related_party",
+    "same_people",
+    "shared_account",
+]
 
 _ = noop
 
@@ -54,8 +64,11 @@ class Ties:
             yield _("平台成员"), f"member:{member}"
 
 
-def _graph(ties: Iterable[Ties]) -> Mapping[str, list[tuple[str, str]]]:
-    """Return who hangs together with whom. A holder or representative that is itself known is that organisation."""
+Graph = Mapping[str, list[tuple[str, str]]]
+
+
+def graph_of(ties: Sequence[Ties]) -> Graph:
+    """Return who hangs together with whom, by (tie, other). A holder that is itself known is that organisation."""
     known = {tie.organisation for tie in ties}
     graph: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for tie in ties:
@@ -67,7 +80,7 @@ def _graph(ties: Iterable[Ties]) -> Mapping[str, list[tuple[str, str]]]:
     return graph
 
 
-def related_party(*, buyer: str, seller: str, ties: Sequence[Ties]) -> Finding | None:
+def related_party(*, buyer: str, seller: str, graph: Graph) -> Finding | None:
     """Flag a chain of control or shared contact between buyer and seller: at most three organisations long.
 
     Follows legal representatives, holdings of 25 % or more, shared telephone, address, agent and people.
@@ -75,7 +88,6 @@ def related_party(*, buyer: str, seller: str, ties: Sequence[Ties]) -> Finding |
     if buyer == seller:
         same = Row(_("买方与卖方"), buyer, seller)
         return Finding(Pattern.RELATED_PARTY, _("买卖双方是同一单位。"), {}, (same,))
-    graph = _graph(ties)
     trails: deque[tuple[str, tuple[tuple[str, str], ...]]] = deque([(buyer, ())])
     seen = {buyer}
     while trails:
@@ -85,7 +97,7 @@ def related_party(*, buyer: str, seller: str, ties: Sequence[Ties]) -> Finding |
             return Finding(Pattern.RELATED_PARTY, _("买卖双方之间存在控制或共用联系方式的关系链。"), {}, rows)
         if len(path) >= 2 * DEPTH:
             continue
-        for label, other in graph[node]:
+        for label, other in graph.get(node, ()):
             if other not in seen:
                 seen.add(other)
                 trails.append((other, (*path, (label, other))))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from portal.controls import gathering, spending
+from portal.controls import claiming, gathering, spending
 from portal.controls.gathering import Noticed
 from vouchers.flags import services as flags
 
@@ -20,6 +20,7 @@ ACTING: Final = timedelta(days=30)
 def _all(now: datetime) -> Iterator[Noticed]:
     since = now - RECENT
     yield from gathering.applications(since=since)
+    yield from claiming.claims(since=since)
     yield from spending.charges(since=since)
     yield from spending.vouchers(since=since, now=now)
     yield from spending.holders(since=now - ACTING)

@@ -19,12 +19,14 @@ from scheduler.bookings.models import Booking
 from scheduler.jobs.models import Job
 from scheduler.usage.models import UsageRecord
 from vouchers.charges.models import Charge
+from vouchers.offers.models import UsageLine
 from vouchers.programmes.models import Programme
 from vouchers.wallets.models import Voucher
 
 __all__ = ["charges", "holders", "use_of", "vouchers"]
 
 PEER_DAYS: Final = 365
+NOON: Final = 12
 
 
 def _departments() -> dict[str, int]:
@@ -89,12 +91,12 @@ def _noticed(
 def vouchers(*, since: datetime, now: datetime) -> Iterator[Noticed]:
     """Yield vouchers that ended since and were spent in a rush before."""
     departments = _departments()
-    rows = Voucher.objects.filter(valid_until__gte=since, valid_until__lte=now).prefetch_related("charges")
+    rows = Voucher.objects.filter(valid_until__gte=since, valid_until__lte=now).prefetch_related("parts__charge")
     for voucher in rows.order_by("pk"):
         spent = [
-            money.Spending(day_of(charge.created_at), Money(charge.voucher_captured_fen))
-            for charge in voucher.charges.all()
-            if charge.voucher_captured_fen
+            money.Spending(day_of(part.charge.created_at), Money(part.captured_fen))
+            for part in voucher.parts.all()
+            if part.captured_fen
         ]
         last = day_of(voucher.valid_until - timedelta(seconds=1))
         finding = money.last_days_burn(face=Money(voucher.face_fen), last_day=last, spent=spent)
@@ -136,20 +138,27 @@ def holders(*, since: datetime) -> Iterator[Noticed]:
 
 
 def use_of(*, since: datetime) -> Iterator[Noticed]:
-    """Yield jobs that idled and sessions whose hand-written hours stand out, measured since."""
+    """Yield jobs that idled, sessions whose hand-written hours stand out, and orders of calls that repeat. Five queries."""
     departments = _departments()
-    rows = UsageRecord.objects.filter(recorded_at__gte=since).select_related(
-        "job__charge__voucher", "booking__charge__voucher", "booking__resource"
+    rows = list(
+        UsageRecord.objects.filter(recorded_at__gte=since)
+        .select_related("job__charge__voucher", "booking__charge__voucher", "booking__resource")
+        .order_by("pk")
     )
-    for row in rows.order_by("pk"):
+    usual = _usual({row.booking.resource_id for row in rows if row.booking})
+    for row in rows:
         thing = row.job or row.booking
         voucher = thing.charge.voucher if thing and thing.charge else None
         if thing is None or voucher is None:
             continue
-        kind = "job" if row.job else "booking"
-        finding = _idle(row) if row.job else _inflated(row)
+        if row.booking is not None:
+            others = [hours for pk, hours in usual[row.booking.resource_id] if pk != row.pk]
+            kind, finding = "booking", use.inflated_hours(one=_hours(row), others=others)
+        else:
+            kind, finding = "job", _idle(row)
         department = departments.get(voucher.programme_code)
         yield from _noticed(f"{kind}:{thing.number}", (thing.organisation_id,), department, [finding])
+    yield from _orders(since, departments)
 
 
 def _idle(row: UsageRecord) -> Finding | None:
@@ -169,12 +178,32 @@ def _hours(row: UsageRecord) -> use.Hours:
     return use.Hours(booking.number, Fraction(row.duration_s, 3600), booked, row.source)
 
 
-def _inflated(row: UsageRecord) -> Finding | None:
-    assert row.booking is not None
-    others = (
-        UsageRecord.objects.filter(booking__resource_id=row.booking.resource_id)
-        .exclude(pk=row.pk)
-        .select_related("booking")
-        .order_by("-pk")[:200]
+def _usual(resource_ids: set[int]) -> dict[int, list[tuple[int, use.Hours]]]:
+    """Return every measured session of these instruments, by instrument. One query."""
+    found: dict[int, list[tuple[int, use.Hours]]] = defaultdict(list)
+    rows = UsageRecord.objects.filter(booking__resource_id__in=resource_ids).select_related("booking")
+    for row in rows.order_by("pk"):
+        assert row.booking is not None
+        found[row.booking.resource_id].append((row.pk, _hours(row)))
+    return found
+
+
+def _orders(since: datetime, departments: dict[str, int]) -> Iterator[Noticed]:
+    """Yield orders paid by vouchers whose imported calls are nearly all alike. Bills state days, so nights are not seen."""
+    lines = (
+        UsageLine.objects.filter(active=True, tokens_in__isnull=False, order__charge__voucher__isnull=False)
+        .filter(order__in=UsageLine.objects.filter(upload__imported_at__gte=since).values("order"))
+        .select_related("order__charge__voucher")
+        .order_by("order", "pk")
     )
-    return use.inflated_hours(one=_hours(row), others=[_hours(other) for other in others])
+    calls: dict[int, list[use.Call]] = defaultdict(list)
+    orders = {}
+    for line in lines:
+        orders[line.order_id] = line.order
+        calls[line.order_id].append(use.Call(line.tokens_in or 0, line.tokens_out or 0, NOON))
+    for pk, order in orders.items():
+        assert order.charge is not None
+        assert order.charge.voucher is not None
+        department = departments.get(order.charge.voucher.programme_code)
+        concerned = (order.charge.payer_id, order.charge.provider_id)
+        yield from _noticed(f"order:{order.number}", concerned, department, [use.empty_use(calls=calls[pk])])

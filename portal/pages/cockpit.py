@@ -15,6 +15,7 @@ from django.utils.translation import gettext
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.money import Money
+from portal.pages.pools import named
 from portal.pages.shell import actor_of, csv_response, needs, page, wants_csv
 from portal.pages.templatetags.show import bilingual, budget
 from portal.reports import queries as reports
@@ -65,11 +66,7 @@ def _bars(one: Standing) -> dict[str, Any]:
         "free": gettext("未动用"),
         "gone": gettext("收回"),
     }
-    drawn = budget(used=one.paid, held=one.committed, free=one.left, gone=one.returned)
-    for bar in drawn["bars"]:
-        bar["label"] = words[bar["code"]]
-    sentence = gettext("，").join(f"{bar['label']} {Money(bar['fen'])}" for bar in drawn["bars"])
-    return {"bars": drawn["bars"], "sentence": sentence or drawn["sentence"]}
+    return named(budget(used=one.paid, held=one.committed, free=one.left, gone=one.returned), words)
 
 
 def _rows(actor: Actor) -> list[Row]:
@@ -126,7 +123,7 @@ def cockpit(request: HttpRequest) -> HttpResponse:
             "totals": _totals(rows),
             "queues": _queues(actor, now),
             "flags": _open_flags(actor),
-            "unaccounted_fen": ledger.unaccounted_fen() if actor.may(Permission.LEDGER_READ) else None,
+            "audit": ledger.last_audit() if actor.may(Permission.LEDGER_READ) else None,
             "now": now,
         },
     )

@@ -6,9 +6,8 @@ Everything is in the address: nothing is stored, and a result can be kept or sen
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import Any, Final
 
 from django import forms
@@ -17,22 +16,19 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from portal.kernel.actors import Permission
-from portal.kernel.money import Money
 from portal.pages import casework, questions
 from portal.pages.casework import language
 from portal.pages.fields import YuanField
 from portal.pages.shell import guarded, page, stranger_or_actor
-from vouchers.programmes import access, names, rules
+from vouchers.programmes import access, names, outlook
 from vouchers.programmes.decisions import Decision, DecisionKind
 from vouchers.programmes.models import ProgrammeVersion
-from vouchers.programmes.requests import load_request
 from vouchers.programmes.schemes import Programme
 
 MOST_QUESTIONS: Final = 8
 """How many open questions are put at a time: the whole check should take two minutes."""
 FIRST: Final = ("applicant.type", "applicant.region")
 """Facts the first part of the form asks for."""
-ORDER: Final = (DecisionKind.GRANT, DecisionKind.MANUAL, DecisionKind.SUPPLEMENT, DecisionKind.REJECT)
 
 
 class AboutForm(forms.Form):
@@ -76,8 +72,15 @@ def check(request: HttpRequest) -> HttpResponse:
     is_asked = bool(request.GET.get("kind") or request.GET.get("amount"))
     if is_asked and about.is_valid() and first.is_valid() and asked.is_valid():
         stated = {**first.stated(), **asked.stated()}
-        today = timezone.localdate()
-        outlooks = _outlooks(versions, schemes, _imagined(about.cleaned_data, stated, today=today))
+        kind = about.cleaned_data["kind"]
+        imagined = outlook.imagined(
+            kind=kind, amount=about.cleaned_data["amount"], stated=stated, today=timezone.localdate()
+        )
+        by_code = {version.programme.code: version for version in versions}
+        outlooks = [
+            Outlook(by_code[code], decision, casework.explained(decision))
+            for code, decision in outlook.outlooks(schemes.values(), kind=kind, request=imagined)
+        ]
         shown = _questions(outlooks, asked, request.GET)
     actor = stranger_or_actor(request)
     return page(
@@ -91,55 +94,19 @@ def check(request: HttpRequest) -> HttpResponse:
             "outlooks": outlooks,
             "is_answered": bool(outlooks),
             "may_apply": actor is None or actor.may(Permission.APPLICATION_SUBMIT),
-            "counts": Counter(outlook.decision.decision.value for outlook in outlooks),
+            "counts": Counter(one.decision.decision.value for one in outlooks),
         },
         status=422 if is_asked and not outlooks and versions else 200,
     )
 
 
-def _imagined(values: Mapping[str, Any], stated: Mapping[str, Any], *, today: date) -> dict[str, Any]:
-    """Return the request of a contract signed today for a year with an unrelated provider, unless stated otherwise."""
-    request: dict[str, Any] = {
-        "contract": {
-            "id": "-",
-            "items": {values["kind"]: values["amount"].yuan()},
-            "signed": today.isoformat(),
-            "months": 12,
-            "related": False,
-        },
-        "today": today.isoformat(),
-        "year": today.year,
-        "history": [],
-    }
-    for path, value in stated.items():
-        section, _dot, name = path.partition(".")
-        request.setdefault(section, {})[name] = value
-    return request
-
-
-def _outlooks(
-    versions: Iterable[ProgrammeVersion], schemes: Mapping[int, Programme], imagined: Mapping[str, Any]
-) -> list[Outlook]:
-    asked = load_request(imagined)
-    catalogue = {scheme.code: scheme for scheme in schemes.values()}
-    kind = next(iter(imagined["contract"]["items"]))
-    found = []
-    for version in versions:
-        scheme = schemes[version.pk]
-        if scheme.cost.include and kind not in scheme.cost.include:
-            continue
-        decision = rules.evaluate(scheme, asked, catalogue=catalogue)
-        found.append(Outlook(version, decision, casework.explained(decision)))
-    return sorted(found, key=lambda one: (ORDER.index(one.decision.decision), -(one.decision.amount or Money(0)).fen))
-
-
 def _questions(outlooks: Iterable[Outlook], asked: questions.FactsForm, answered: QueryDict) -> list[forms.BoundField]:
     """Return what is answered already and what would decide the most programmes, eight at most at a time."""
     missing: Counter[str] = Counter()
-    for outlook in outlooks:
-        if outlook.decision.decision is not DecisionKind.REJECT:
-            paths = [fact.path for fact in outlook.decision.missing]
-            paths += [path for left in outlook.decision.left_out for path in left.missing]
+    for one in outlooks:
+        if one.decision.decision is not DecisionKind.REJECT:
+            paths = [fact.path for fact in one.decision.missing]
+            paths += [path for left in one.decision.left_out for path in left.missing]
             missing.update(set(paths))
     names_ = [name for name in asked.fields if any(answered.getlist(name))]
     names_ += [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from portal.pages.templatetags.show import budget
 from vouchers.programmes import queries
 from vouchers.programmes.models import ProgrammeVersion
 
-__all__ = ["Meter", "meters"]
+__all__ = ["Meter", "meters", "named"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,14 @@ class Meter:
     def bars(self) -> dict[str, Any]:
         """Return what ``parts/budget.html`` draws, in the words of a pool."""
         words = {"used": gettext("已发券"), "held": gettext("审核中预留"), "free": gettext("剩余")}
-        drawn = budget(used=self.issued_fen, held=self.reserved_fen, free=self.left_fen)
-        for bar in drawn["bars"]:
-            bar["label"] = words[bar["code"]]
-        sentence = gettext("，").join(f"{bar['label']} {Money(bar['fen'])}" for bar in drawn["bars"])
-        return {"bars": drawn["bars"], "sentence": sentence or drawn["sentence"]}
+        return named(budget(used=self.issued_fen, held=self.reserved_fen, free=self.left_fen), words)
+
+
+def named(drawn: dict[str, Any], words: Mapping[str, str]) -> dict[str, Any]:
+    """Return a drawn budget bar in other words than those of a voucher; the sentence follows."""
+    bars = [{**bar, "label": words[bar["code"]]} for bar in drawn["bars"]]
+    sentence = gettext("，").join(f"{bar['label']} {Money(bar['fen'])}" for bar in bars)
+    return {"bars": bars, "sentence": sentence or drawn["sentence"]}
 
 
 def meters(versions: Iterable[ProgrammeVersion]) -> dict[int, Meter]:

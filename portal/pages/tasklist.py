@@ -59,16 +59,27 @@ def begin(request: HttpRequest, code: str) -> HttpResponse:
     if error:
         messages.error(request, error.text)
         return redirect("programme", code)
-    form = ContractForm(scheme, request.POST)
-    if form.is_valid():
-        attempt_on(
-            "application",
-            lambda: drafts.fill_contract(actor=actor, application=made, contract=form.contract(), now=now),
-        )
     asked = questions.FactsForm(questions.vocabulary(scheme).values(), request.POST)
     if asked.is_valid() and asked.stated():
         attempt_on("application", lambda: drafts.fill_facts(actor=actor, application=made, stated=asked.stated()))
-    return redirect("application_tasks", made.number)
+    if "contract_number" not in request.POST:
+        return redirect("application_tasks", made.number)
+    return _contract(request, made, ContractForm(scheme, request.POST))
+
+
+def _contract(request: HttpRequest, application: Application, form: ContractForm) -> HttpResponse:
+    """Keep a contract that was sent with a draft, or show it again with what is wrong: nothing typed is lost."""
+    error: Explained | None = None
+    if form.is_valid():
+        _done, error = attempt_on(
+            "application",
+            lambda: drafts.fill_contract(
+                actor=actor_of(request), application=application, contract=form.contract(), now=timezone.now()
+            ),
+        )
+        if error is None:
+            return redirect("application_tasks", application.number)
+    return _contract_page(request, application, form, error=error, status=error.status if error else 422)
 
 
 def _own_draft(request: HttpRequest, number: str) -> Application | None:
@@ -244,12 +255,11 @@ def contract(request: HttpRequest, number: str) -> HttpResponse:
     application = _own_draft(request, number)
     if application is None:
         return redirect("application", number)
-    actor = actor_of(request)
     scheme = programmes.scheme_of(application.version)
-    form = ContractForm(scheme, request.POST if request.method == "POST" else None)
-    error: Explained | None = None
-    held = drafts.contract_of(application)
-    if request.method != "POST" and held is not None:
+    if request.method == "POST":
+        return _contract(request, application, ContractForm(scheme, request.POST))
+    form = ContractForm(scheme)
+    if (held := drafts.contract_of(application)) is not None:
         form.initial = {
             "contract_number": held.number,
             "provider": held.provider,
@@ -258,26 +268,25 @@ def contract(request: HttpRequest, number: str) -> HttpResponse:
             "related": "yes" if held.related else "no",
             **{f"item.{kind}": part for kind, part in held.items.items()},
         }
-    if request.method == "POST" and form.is_valid():
-        _done, error = attempt_on(
-            "application",
-            lambda: drafts.fill_contract(
-                actor=actor, application=application, contract=form.contract(), now=timezone.now()
-            ),
-        )
-        if error is None:
-            return redirect("application_tasks", number)
-    return page(
-        request,
-        "applications/task_contract.html",
-        {
-            "application": application,
-            "form": form,
-            "providers": people.providers().order_by("name").values_list("name", flat=True)[:300],
-            "error": error,
-        },
-        status=error.status if error else 422 if form.is_bound and form.errors else 200,
-    )
+    return _contract_page(request, application, form)
+
+
+def _contract_page(
+    request: HttpRequest,
+    application: Application,
+    form: ContractForm,
+    *,
+    error: Explained | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    context = {
+        "application": application,
+        "form": form,
+        "providers": people.providers().order_by("name").values_list("name", flat=True)[:300],
+        "error": error,
+        "action": reverse("application_task_contract", args=[application.number]),
+    }
+    return page(request, "applications/task_contract.html", context, status=status)
 
 
 @needs(Permission.APPLICATION_SUBMIT, Permission.VOUCHER_READ_OWN)

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db.models import F, Sum
-from django.db.models.functions import Coalesce
 
 from portal.reports.formulas import Volumes
 from portal.reports.standing import Standing, standings
-from vouchers.charges.models import Charge
+from vouchers.charges.models import ChargePart
 from vouchers.issuance.models import Application
 from vouchers.ledger import queries as ledger
 from vouchers.wallets.models import Voucher
@@ -42,7 +41,7 @@ class Figures:
 
 
 def figures(*, until: datetime) -> list[Figures]:
-    """Return the figures of every programme and year up to `until`, newest year first. Four queries."""
+    """Return the figures of every programme and year up to `until`, newest year first. Five queries."""
     found: dict[tuple[str, int], Figures] = {}
 
     def of(code: str, year: int) -> Figures:
@@ -57,25 +56,22 @@ def figures(*, until: datetime) -> list[Figures]:
         holders[code, year].add(holder)
         of(code, year).vouchers += 1
     rows = (
-        Charge.objects.filter(voucher__isnull=False, created_at__lte=until)
-        .values("voucher__programme_code", "voucher__fiscal_year", "provider_id", "state")
-        .annotate(
-            held=Coalesce(Sum("voucher_held_fen"), 0),
-            captured=Coalesce(Sum("voucher_captured_fen"), 0),
-            spent=Coalesce(Sum("actual_fen"), 0),
-        )
+        ChargePart.objects.filter(charge__created_at__lte=until)
+        .values("voucher__programme_code", "voucher__fiscal_year", "charge__provider_id", "charge__state")
+        .annotate(held=Sum("held_fen"), captured=Sum("captured_fen"), refunded=Sum("refunded_fen"))
         .order_by()
     )
     used: dict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0, 0])
     for row in rows:
         key = (row["voucher__programme_code"], row["voucher__fiscal_year"])
-        sums = used[key]
-        sums[0] += row["held"] if row["state"] == "held" else row["captured"]
-        sums[1] += row["captured"]
-        sums[2] += row["spent"]
-        if row["captured"]:
+        sums, kept = used[key], row["captured"] - row["refunded"]
+        sums[0] += row["held"] if row["charge__state"] == "held" else kept
+        sums[1] += kept
+        if kept:
             receivers = of(*key).receivers
-            receivers[row["provider_id"]] = receivers.get(row["provider_id"], 0) + row["captured"]
+            receivers[row["charge__provider_id"]] = receivers.get(row["charge__provider_id"], 0) + kept
+    for code, year, spent in _spent(until):
+        used[code, year][2] = spent
     for code, year, wait in Application.objects.filter(
         voucher__isnull=False, decided_at__isnull=False, decided_at__lte=until
     ).values_list("version__programme__code", "version__fiscal_year", F("decided_at") - F("submitted_at")):
@@ -93,3 +89,16 @@ def figures(*, until: datetime) -> list[Figures]:
             spent=sums[2],
         )
     return sorted(found.values(), key=lambda one: (-one.fiscal_year, one.programme))
+
+
+def _spent(until: datetime) -> list[tuple[str, int, int]]:
+    """Return (programme, year, fen) of the whole prices vouchers paid a part of; a bill of two programmes counts in both."""
+    rows = (
+        Voucher.objects.filter(parts__charge__state="captured", parts__charge__created_at__lte=until)
+        .values("programme_code", "fiscal_year", "parts__charge", "parts__charge__actual_fen")
+        .distinct()
+    )
+    found: dict[tuple[str, int], int] = defaultdict(int)
+    for row in rows:
+        found[row["programme_code"], row["fiscal_year"]] += row["parts__charge__actual_fen"] or 0
+    return [(code, year, fen) for (code, year), fen in found.items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.db import transaction
@@ -23,7 +24,7 @@ from vouchers.wallets import services as wallets
 from vouchers.wallets.models import Voucher
 from vouchers.wallets.rules import VoucherState
 
-__all__ = ["ReasonMissing", "cut", "refund"]
+__all__ = ["ReasonMissing", "cut", "over", "refund"]
 
 _ = noop
 
@@ -77,9 +78,9 @@ def _give_back(charge: Charge, amount: Money, made: Refund, *, actor: Actor, now
         raise rules.OwnSharePaidOut
     parts = services.parts_of(charge)
     shares = rules.apportion(to_vouchers, [part.captured_fen - part.refunded_fen for part in parts])
-    over = _over([part.voucher_id for part, fen in zip(parts, shares, strict=True) if fen], now=now)
+    ended = over([part.voucher_id for part, fen in zip(parts, shares, strict=True) if fen], now=now)
     operations = [
-        _to_voucher(charge, part, fen, owed="voucher" in batched, is_over=part.voucher_id in over)
+        _to_voucher(charge, part, fen, owed="voucher" in batched, is_over=part.voucher_id in ended)
         for part, fen in zip(parts, shares, strict=True)
         if fen
     ]
@@ -109,7 +110,7 @@ def _give_back(charge: Charge, amount: Money, made: Refund, *, actor: Actor, now
     if to_payer:
         payments.give_back(charge_id=charge.pk, amount=Money(to_payer), actor=actor, now=now)
     made.charge, made.amount_fen, made.voucher_fen, made.own_fen = charge, amount.fen, to_vouchers, to_payer
-    made.lapsed_fen = sum(fen for part, fen in zip(parts, shares, strict=True) if part.voucher_id in over)
+    made.lapsed_fen = sum(fen for part, fen in zip(parts, shares, strict=True) if part.voucher_id in ended)
     made.refunded_by_id, made.refunded_at = actor.user_id, now
     made.save(force_insert=True)
     _record(charge, made, actor=actor, now=now)
@@ -132,7 +133,7 @@ def cut(*, charge: Charge, voucher: Voucher, fen: int) -> int:
     return part.hold_id
 
 
-def _over(voucher_ids: list[int], *, now: datetime) -> set[int]:
+def over(voucher_ids: Sequence[int], *, now: datetime) -> set[int]:
     """Lock vouchers, end those whose time is over, and return the ended ones."""
     wallets.lock(voucher_ids=voucher_ids)
     for voucher_id in sorted(voucher_ids):

@@ -12,6 +12,7 @@ from portal.kernel.errors import NotFound
 from portal.kernel.money import Money
 from portal.organisations import access as people
 from vouchers.charges import refunding
+from vouchers.charges import services as charges
 from vouchers.claims import queries, rules
 from vouchers.claims.cases import lock, move, payable_of, record, release
 from vouchers.claims.models import ClaimPart, RedemptionClaim
@@ -32,7 +33,6 @@ from vouchers.programmes.ceilings import split
 from vouchers.programmes.models import Budget
 from vouchers.programmes.requests import load_request
 from vouchers.programmes.terms import Cadence, RedeemMode
-from vouchers.wallets.rules import VoucherState
 
 NOTE_MAX = 300
 
@@ -155,7 +155,7 @@ def refuse(*, actor: Actor, claim: RedemptionClaim, note: str, now: datetime) ->
     release(locked, actor=actor)
     locked.invoices.update(active=False)
     if locked.mode == RedeemMode.DEDUCT.value:
-        _give_back(locked, locked.amount_fen, actor=actor)
+        _give_back(locked, locked.amount_fen, actor=actor, now=now)
     else:
         if locked.application is not None:
             payouts.denied(locked.application, actor=actor, note=locked.note, now=now)
@@ -184,18 +184,18 @@ def approve(
     locked.approved_by_id, locked.approved_at = actor.person, now
     if queries.cadence_of(locked.version) is Cadence.ON_CLAIM:
         locked.eligible_at = now
-    _owe(locked, actor=actor)
+    _owe(locked, actor=actor, now=now)
     locked.save()
     _share(locked)
     record(locked, action="claim.approved", actor=actor, now=now, approved_fen=locked.approved_fen, note=locked.note)
     return locked
 
 
-def _owe(claim: RedemptionClaim, *, actor: Actor) -> None:
+def _owe(claim: RedemptionClaim, *, actor: Actor, now: datetime) -> None:
     """Move the approved amount into what the payee is owed, and the rest back."""
     assert claim.approved_fen is not None
     if claim.mode == RedeemMode.DEDUCT.value:
-        _give_back(claim, claim.amount_fen - claim.approved_fen, actor=actor)
+        _give_back(claim, claim.amount_fen - claim.approved_fen, actor=actor, now=now)
         return
     if claim.mode == RedeemMode.REIMBURSE.value:
         assert claim.hold_id is not None
@@ -220,14 +220,18 @@ def _owe(claim: RedemptionClaim, *, actor: Actor) -> None:
     )
 
 
-def _give_back(claim: RedemptionClaim, fen: int, *, actor: Actor) -> None:
+def _give_back(claim: RedemptionClaim, fen: int, *, actor: Actor, now: datetime) -> None:
     """Return `fen` of the charges' voucher shares to their vouchers, from the last line upwards.
 
-    To `expired` where the voucher has expired meanwhile: its value belongs to the pool again.
+    To `expired` where the voucher is over by now: its value belongs to the pool again.
     """
     operations = []
     left = fen
-    for line in claim.lines.select_related("charge", "voucher").order_by("-position"):
+    lines = list(claim.lines.select_related("charge", "voucher").order_by("-position")) if fen else []
+    for charge_id in sorted({line.charge_id for line in lines if line.charge_id}):
+        charges.lock(charge_id)  # before the vouchers, as a refund does
+    ended = refunding.over(sorted({line.voucher_id for line in lines if line.voucher_id}), now=now)
+    for line in lines:
         part = min(left, line.amount_fen)
         if not part:
             break
@@ -236,7 +240,7 @@ def _give_back(claim: RedemptionClaim, fen: int, *, actor: Actor) -> None:
         voucher = line.voucher
         money = (voucher.programme_code, voucher.fiscal_year)
         expired = AccountKey(AccountKind.EXPIRED, f"programme:{money[0]}/{money[1]}", *money)
-        target = expired if voucher.state == VoucherState.EXPIRED.value else voucher.account_id
+        target = expired if voucher.pk in ended else voucher.account_id
         hold_id = refunding.cut(charge=line.charge, voucher=voucher, fen=part)
         operations.append(TransferOp(payable_of(claim), target, part, hold_id))
         left -= part

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from vouchers.programmes.options import OPTIONS
 from vouchers.programmes.outline import (
     EACH_LINE,
     LEVELS,
@@ -27,22 +28,6 @@ __all__ = ["LIFE"]
 
 T, K, W = Entry, Kind, Words
 
-SHOWN: Final = {
-    "number": W("编号", "number"),
-    "applicant": W("申请单位", "applicant"),
-    "programme": W("项目", "programme"),
-    "provider": W("服务机构", "provider"),
-    "project": W("合同或项目名称", "contract or project"),
-    "base": W("计入金额", "amount that counts"),
-    "amount": W("支持金额", "award"),
-}
-MOMENTS: Final = {
-    "application": W("申请时", "at application"),
-    "contract": W("签约时", "at signature"),
-    "delivery": W("交付时", "at delivery"),
-    "claim": W("兑付时", "at the claim"),
-    "onboarding": W("服务机构入驻时", "at a provider's onboarding"),
-}
 WHEN: Final = W(
     "2026-03-01，或 2026-03-01T17:00（北京时间）；只写日期指当天全天。",
     "2026-03-01, or 2026-03-01T17:00 (Beijing time); a bare date is the whole day.",
@@ -161,7 +146,7 @@ LIFE: Final = (
                         "fields",
                         K.MANY,
                         W("公示内容（不选为全部）", "What is shown; none = all"),
-                        choices=called(NOTICE_FIELDS, SHOWN),
+                        choices=called(NOTICE_FIELDS, OPTIONS["notice.fields"]),
                     ),
                     T("objection_to", K.TEXT, W("异议受理单位", "Objections go to")),
                 ),
@@ -277,7 +262,12 @@ LIFE: Final = (
                 W("材料", "Document"),
                 (
                     T("doc", K.TEXT, W("名称", "Name"), required=True),
-                    T("stage", K.CHOICE, W("何时提交", "When"), choices=called(EVIDENCE_STAGES, MOMENTS)),
+                    T(
+                        "stage",
+                        K.CHOICE,
+                        W("何时提交", "When"),
+                        choices=called(EVIDENCE_STAGES, OPTIONS["evidence.stage"]),
+                    ),
                     T("check", K.LONG, W("核对什么", "What to look at")),
                     Condition("required_when", W("仅在以下情形要求", "Only where")),
                 ),

@@ -11,6 +11,7 @@ from typing import Final
 from portal.kernel.money import Money
 from vouchers.programmes import names, phrases
 from vouchers.programmes.conditions import join, where
+from vouchers.programmes.options import OPTIONS
 from vouchers.programmes.terms import (
     AuditTerms,
     Automation,
@@ -52,33 +53,14 @@ ROLES: Final = {
     "approver": W("审批人", "approver"),
     "collective": W("集体决策", "collective decision"),
 }
-ACTIONS: Final = {
-    "check": W("初审", "first check"),
-    "recheck": W("复核", "second check"),
-    "score": W("评分", "scoring"),
-    "decide": W("作出决定", "decision"),
-}
+ACTIONS: Final = OPTIONS["workflow.action"]
 PARTIES: Final = {
     "applicant": W("申请人", "the applicant"),
     "provider": W("服务机构", "the provider"),
     "agency": W("第三方机构", "the agency"),
 }
-STAGES: Final = {
-    "application": W("申请时", "with the application"),
-    "contract": W("签订合同时", "with the contract"),
-    "delivery": W("交付时", "on delivery"),
-    "claim": W("兑付时", "with the claim"),
-    "onboarding": W("服务机构入库时", "when a provider joins"),
-}
-NOTICE_FIELDS: Final = {
-    "number": W("受理编号", "number"),
-    "applicant": W("申请人", "applicant"),
-    "programme": W("政策项目", "programme"),
-    "provider": W("服务机构", "provider"),
-    "project": W("项目名称", "project"),
-    "base": W("计入补贴的金额", "amount that counts"),
-    "amount": W("拟支持金额", "proposed amount"),
-}
+STAGES: Final = OPTIONS["evidence.stage"]
+NOTICE_FIELDS: Final = OPTIONS["notice.fields"]
 
 
 def intake(terms: Terms) -> list[Words]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from fractions import Fraction
@@ -85,7 +86,7 @@ def issue(*, grant: Grant, now: datetime) -> Voucher:
     )
 
 
-def lock(*, voucher_ids: list[int]) -> list[Voucher]:
+def lock(*, voucher_ids: Sequence[int]) -> list[Voucher]:
     """Return vouchers under lock, in order of id: before their accounts, after bookings, jobs and charges."""
     return list(Voucher.objects.select_for_update(no_key=True).filter(pk__in=voucher_ids).order_by("pk"))
 

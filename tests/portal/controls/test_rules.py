@@ -123,7 +123,7 @@ class TestRelatedParty:
         ]
 
     def found(self, ties, buyer="甲", seller="乙"):
-        return parties.related_party(buyer=buyer, seller=seller, ties=ties)
+        return parties.related_party(buyer=buyer, seller=seller, graph=parties.graph_of(ties))
 
     @pytest.mark.parametrize(
         ("buyer", "seller"),

@@ -80,8 +80,8 @@ def test_a_programme_with_one_holder_tells_no_concentration(w, client, clock):
 def test_the_statistics_ask_a_fixed_number_of_queries(w, django_assert_num_queries):
     version = make.programme(w, in_force=LONG)
     make.voucher(w, version)
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         queries.figures(until=make.NOW)
     make.voucher(w, version, number="HT-3")
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         queries.figures(until=make.NOW)

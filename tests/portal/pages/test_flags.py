@@ -5,9 +5,12 @@ from django.urls import reverse
 from portal.controls import services as controls
 from tests import make
 from tests.portal.pages.reading import LONG, enter, raw_codes, text_of
+from tests.vouchers.claims import making as claims
 from vouchers.flags import services
 from vouchers.flags.models import Flag
 from vouchers.flags.rules import Pattern
+
+SMALL = {"compute": make.Money.from_yuan("20000")}
 
 
 def raised(w, **changes):
@@ -86,5 +89,33 @@ def test_the_sweep_over_everything_that_happened_asks_a_fixed_number_of_queries(
     controls.sweep(now=make.NOW)
     for number in range(3):
         make.application(w, version, number=f"HT-{number}")
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(20):
         controls.sweep(now=make.NOW)
+
+
+def test_the_sweep_notices_one_contract_under_two_programmes(w):
+    first = make.programme(w, in_force=LONG)
+    second = make.programme(w, code="test-second", in_force=LONG)
+    one, two = make.application(w, first), make.application(w, second)
+    controls.sweep(now=make.NOW)
+    flagged = Flag.objects.filter(pattern="double_claim").values_list("subject", flat=True)
+    assert set(flagged) == {f"application:{one.number}", f"application:{two.number}"}
+
+
+def test_the_sweep_notices_an_official_who_decides_nearly_everything_of_one_enterprise(w):
+    version = make.programme(w, in_force=LONG)
+    for number in range(4):
+        make.passed(w, make.application(w, version, number=f"HT-{number}", items=SMALL))
+    controls.sweep(now=make.NOW)
+    assert not Flag.objects.filter(pattern="insider").exists()
+    make.passed(w, make.application(w, version, number="HT-5", items=SMALL))
+    controls.sweep(now=make.NOW)
+    assert Flag.objects.filter(pattern="insider").count() == 5
+
+
+def test_the_sweep_notices_an_invoice_older_than_its_contract(w):
+    voucher = make.voucher(w, claims.reimbursing(w))
+    claim = claims.filed(w, voucher)
+    claim.lines.update(day="2026-10-01")
+    controls.sweep(now=make.NOW)
+    assert Flag.objects.get(pattern="backdated").subject == f"claim:{claim.number}"

@@ -114,3 +114,16 @@ def test_a_refusal_is_appealed_once(w, client, version):
     client.post(reverse("case", args=[case.number]), {"act": "admit", "note": "受理"})
     case.refresh_from_db()
     assert case.state == "review"
+
+
+def test_a_contract_that_will_not_do_comes_back_with_everything_typed(w, client, version, clock):
+    enter(client, w.owner)
+    address = reverse("application_begin", args=[version.programme.code])
+    sent = {**CONTRACT, "signed": "2027-01-01", "idempotency_key": make.key()}
+    response = client.post(address, sent)
+    assert response.status_code in {409, 422}
+    page = response.content.decode()
+    assert 'value="HT-9"' in page
+    assert "签订日期在将来" in page
+    case = Application.objects.get()
+    assert f'action="{reverse("application_task_contract", args=[case.number])}"' in page
