@@ -302,6 +302,6 @@ class Journey:
                 "POST", f"/settlements/{batch['number']}/pay", {"bank_reference": f"国库-{batch['number']}"}
             )
             self.say(
-                f"6. 结算 {batch['number']}：{row['provider']['name']} {len(batch['lines'])} 笔，"
+                f"6. 结算 {batch['number']}：{row['payee']['name']} {len(batch['lines'])} 笔，"
                 f"¥{batch['total']['yuan']}，{paid['state_label']}"
             )

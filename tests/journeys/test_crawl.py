@@ -19,7 +19,9 @@ STARTS = {
     "shiyan": ("/lab/instruments/", "/lab/bookings/?tab=all", "/lab/bookings/?tab=in_use", "/desk/"),
 }
 """Where somebody's looking begins, so that of each kind of page it meets the one with most to do."""
-FILES = re.compile(r"/(file|xlsx|script|raw)/(\?|$)|\.ics$|/accounts/logout/|^/(static|api|calendar)/|format=csv")
+FILES = re.compile(
+    r"/(file|files/\d+|xlsx|csv|script|raw|certificate)/(\?|$)|\.ics$|/accounts/logout/|^/(static|api|calendar)/|format=(csv|json|xlsx|pdf)"
+)
 """Addresses that answer with a file, end the session or are no page."""
 SEEN: set[str] = set()
 """The kinds of page that have been looked at in all four combinations of language and width."""

@@ -121,8 +121,8 @@ class Life:
 
     def command(self, *arguments: str) -> str:
         """Run ``manage.py`` beside the running server, on its database."""
-        given = ("DATABASE_URL", "REDIS_URL")
-        environment = {name: value for name, value in os.environ.items() if name not in given}
+        given = ("DATABASE_URL", "REDIS_URL", "GONGXIANG_")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(given)}
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=serving.ROOT,

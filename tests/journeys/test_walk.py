@@ -23,6 +23,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.servers]
 
 BEIJING = ZoneInfo("Asia/Shanghai")
 LAB = "钱江大学电子显微中心"
+SUM = 12
+"""The statement's column M: what each line comes to; behind it stands who bears it."""
 RATE, CARD_HOUR, CARDS = Decimal("480.00"), Decimal("9.00"), 2
 SHARE = Decimal("0.6")
 SCRIPT = """#!/bin/bash
@@ -375,8 +377,8 @@ def totals(file: Path) -> list[Decimal]:
     """Return the sum of a statement's lines, and the total it states."""
     rows = list(load_workbook(file, data_only=True).worksheets[0].iter_rows(values_only=True))
     at = next(place for place, cells in enumerate(rows) if cells[0] == "合计")
-    lines = [cells[-1] for cells in rows[:at] if str(cells[1] or "").startswith("C")]
-    return [Decimal(str(number)).quantize(Decimal("0.01")) for number in (sum(map(float, lines)), rows[at][-1])]
+    lines = [cells[SUM] for cells in rows[:at] if str(cells[1] or "").startswith("C")]
+    return [Decimal(str(number)).quantize(Decimal("0.01")) for number in (sum(map(float, lines)), rows[at][SUM])]
 
 
 def ledger_accounts_for_all(walk: Walk) -> None:
