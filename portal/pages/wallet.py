@@ -198,18 +198,23 @@ class Movement:
     reason: str
 
 
-def _movements(lines: Iterable[ledger.HistoryLine], bills: dict[str, Charge]) -> list[Movement]:
+DOORS = {"claim": Permission.CLAIM_FILE, "recovery": Permission.CLAIM_FILE}
+"""Who may open what a movement is about, where not everybody who reads the wallet may."""
+
+
+def _movements(lines: Iterable[ledger.HistoryLine], bills: dict[str, Charge], actor: Actor) -> list[Movement]:
     found = []
     for line in lines:
         bill = bills.get(line.source_id)
         subject = bill.subject if bill else f"{line.source_type}:{line.source_id}"
         about, url = subject_link(subject)
+        needed = DOORS.get(subject.partition(":")[0])
         found.append(
             Movement(
                 line.recorded_at,
                 label_of("journal", line.kind)[1],
                 about,
-                url,
+                url if needed is None or actor.may(needed) else "",
                 line.amount_fen,
                 line.held_fen,
                 line.balance_fen,
@@ -233,7 +238,7 @@ def voucher(request: HttpRequest, number: str) -> HttpResponse:
     )
     sources = {line.source_id for line in statement.lines if line.source_type == "charge"}
     bills = {charge.number: charge for charge in charges.visible_to(actor).filter(number__in=sources)}
-    movements = _movements(statement.lines, bills)
+    movements = _movements(statement.lines, bills, actor_of(request))
     if wants_csv(request):
         return _statement_csv(purse.voucher, movements)
     return page(

@@ -10,6 +10,7 @@ from portal.kernel.money import Money
 from portal.pages.wallet import purses_of
 from tests import make
 from tests.portal.pages.reading import LONG, enter, raw_codes, text_of
+from tests.vouchers.claims import making as claims
 from vouchers.wallets import expiry
 from vouchers.wallets.models import Voucher
 
@@ -125,3 +126,13 @@ def test_a_crooked_cursor_shows_the_first_page(w, client, voucher):
     for before in ("x", "-1", "9" * 40):
         response = client.get(reverse("voucher", args=[voucher.number]), {"before": before})
         assert len(response.context["movements"]) == 1
+
+
+def test_a_researcher_sees_what_was_claimed_without_a_door_they_may_not_open(w, client):
+    voucher = make.voucher(w, claims.reimbursing(w))
+    claim = claims.filed(w, voucher)
+    address = reverse("claim", args=[claim.number])
+    assert f'href="{address}"' in enter(client, w.owner).get(reverse("voucher", args=[voucher.number])).content.decode()
+    page = enter(client, w.researcher).get(reverse("voucher", args=[voucher.number])).content.decode()
+    assert claim.number in page
+    assert f'href="{address}"' not in page
