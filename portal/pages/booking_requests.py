@@ -96,7 +96,7 @@ class Desk:
             data,
             resource=self.resource,
             options=slots.options_of(self.resource, self.hours),
-            purses=[(purse.voucher.number, purse.label) for purse in self.purses],
+            purses=self.purses,
             **more,
         )
 

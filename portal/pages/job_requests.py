@@ -55,7 +55,7 @@ class JobForm(forms.Form):
     cpus = forms.IntegerField(label=_("CPU 核数"), required=False, help_text=_("留空按每卡的标准核数。"))
     memory_mb = forms.IntegerField(label=_("内存"), help_text=_("整个作业的内存，不按卡计。"))
     time_limit_min = forms.IntegerField(label=_("时限"), help_text=_("到时限会被停止；提前结束只收实际用量。"))
-    voucher = forms.CharField(label=_("付款方式"), required=False, widget=forms.Select)
+    voucher = purses.PayWith()
     more = purses.MoreVouchers()
     script = forms.Field(
         label=_("脚本"),
@@ -78,12 +78,7 @@ class JobForm(forms.Form):
         field = self.fields["partition"]
         assert isinstance(field, forms.ChoiceField)
         field.choices = desk.options()
-        own = gettext("全部自付")
-        held = [(p.voucher.number, p.label) for p in desk.purses]
-        self.fields["voucher"].widget.choices = [*held, ("", own)]
-        further = self.fields["more"]
-        assert isinstance(further, purses.MoreVouchers)
-        further.offer(held)
+        purses.offer_all(self, desk.purses)
 
     @property
     def sized(self) -> bool:
@@ -167,7 +162,7 @@ class Desk:
         return {**values, "voucher": query.get("voucher", self.first_that_pays(values))}
 
     def _again(self, job: Job) -> dict[str, Any]:
-        held = {purse.voucher.number for purse in self.purses}
+        held = {purse.voucher.number for purse in self.purses if purse.voucher.deducts}
         paid = [part.voucher.number for part in job.charge.parts.all()] if job.charge else []
         still = [number for number in paid if number in held]
         return {

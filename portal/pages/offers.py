@@ -215,7 +215,7 @@ class OrderForm(forms.Form):
     purpose = forms.CharField(
         label=_("用途"), max_length=200, help_text=_("例如“设备故障诊断模型微调”。仅贵单位和提供单位可见。")
     )
-    voucher = forms.CharField(label=_("付款方式"), required=False, widget=forms.Select)
+    voucher = purses.PayWith()
     more = purses.MoreVouchers()
     related = forms.BooleanField(label=_("贵单位与提供单位存在关联关系（控股、被控股或受同一方控制）"), required=False)
     agreed = forms.BooleanField(
@@ -227,7 +227,7 @@ class OrderForm(forms.Form):
         data: Mapping[str, Any] | None = None,
         *,
         items: Sequence[prices.PriceItem],
-        known: Sequence[tuple[str, str]],
+        known: Sequence[purses.Purse],
         **more: Any,
     ) -> None:
         super().__init__(data, **more)
@@ -244,12 +244,7 @@ class OrderForm(forms.Form):
                 help_text="",
             )
             self.fields[f"q{at}"].unit = unit  # type: ignore[attr-defined]  # shown beside the input
-        widget = self.fields["voucher"].widget
-        assert isinstance(widget, forms.Select)
-        widget.choices = [*known, ("", gettext("全部自付"))]
-        further = self.fields["more"]
-        assert isinstance(further, purses.MoreVouchers)
-        further.offer(known)
+        purses.offer_all(self, known)
 
     @property
     def quantities(self) -> list[tuple[forms.BoundField, str]]:
@@ -294,8 +289,7 @@ class OrderDesk:
         self.purses = purses.purses_of(self.actor, now=self.now, service=rules.OfferKind(self.offer.kind))
 
     def form(self, data: Mapping[str, Any] | None, **more: Any) -> OrderForm:
-        named = [(purse.voucher.number, purse.label) for purse in self.purses]
-        return OrderForm(data, items=self.items, known=named, **more)
+        return OrderForm(data, items=self.items, known=self.purses, **more)
 
     def vouchers(self, form: OrderForm) -> list[Voucher]:
         """Return the chosen vouchers, none to pay all oneself. Raises NotFound at the field for a foreign one."""
@@ -358,7 +352,7 @@ def offer_order(request: HttpRequest, number: str) -> HttpResponse:
     desk = OrderDesk(request, number)
     key = request.POST.get("idempotency_key", "")
     if request.method != "POST":
-        first = desk.purses[0].voucher.number if desk.purses else ""
+        first = next((purse.voucher.number for purse in desk.purses if purse.voucher.deducts), "")
         return desk.show(desk.form(None, initial={"voucher": first}), Calculation())
     form = desk.form(request.POST)
     shown = desk.calculate(form)

@@ -23,7 +23,7 @@ from vouchers.ledger import queries as ledger
 from vouchers.wallets import access
 from vouchers.wallets.models import Voucher
 
-__all__ = ["MoreVouchers", "Purse", "chosen", "first_that_pays", "purses_of"]
+__all__ = ["MoreVouchers", "PayWith", "Purse", "chosen", "first_that_pays", "offer_all", "purses_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,10 @@ class Purse:
 
 
 def purses_of(actor: Actor, *, now: datetime, service: StrEnum = ServiceClass.INSTRUMENT_USE) -> list[Purse]:
-    """Return the actor's vouchers that are valid now, pay for `service` and have something left. Two queries."""
+    """Return the actor's vouchers that are valid now, are for `service` and have something left. Two queries.
+
+    Those that pay back on a claim are among them: `PayWith` does not offer them, but says what to do with them.
+    """
     if not actor.may(Permission.VOUCHER_READ_OWN):
         return []
     held = list(
@@ -67,6 +70,28 @@ def first_that_pays(
     return ""
 
 
+class PayWith(forms.CharField):
+    """The voucher that pays, or none; below it, which vouchers pay back later and how."""
+
+    def __init__(self) -> None:
+        super().__init__(label=_("付款方式"), required=False, widget=forms.Select)
+
+    def offer(self, purses: Sequence[Purse]) -> None:
+        """Offer the vouchers that pay at purchase, and paying all oneself."""
+        widget = self.widget
+        assert isinstance(widget, forms.Select)
+        widget.choices = [*_choices(purses), ("", gettext("全部自付"))]
+        later = [purse.voucher.number for purse in purses if not purse.voucher.deducts]
+        if later:
+            self.help_text = gettext(
+                "%(numbers)s 为先付后补，不能在此抵扣：请先全部自付，取得发票后在“申领”中申领。"
+            ) % {"numbers": gettext("、").join(later)}
+
+
+def _choices(purses: Sequence[Purse]) -> list[tuple[str, str]]:
+    return [(purse.voucher.number, purse.label) for purse in purses if purse.voucher.deducts]
+
+
 class MoreVouchers(forms.MultipleChoiceField):
     """Further vouchers that pay the same bill, beside the one chosen first; hidden while there is only one."""
 
@@ -78,15 +103,24 @@ class MoreVouchers(forms.MultipleChoiceField):
             help_text=_("先到期的先用，每张最多支付自己的比例；同一政策的券合计不超过其比例。"),
         )
 
-    def offer(self, purses: Sequence[tuple[str, str]]) -> None:
-        """Offer the vouchers given as number and label."""
-        self.choices = purses
-        if len(purses) < 2:
+    def offer(self, purses: Sequence[Purse]) -> None:
+        """Offer the vouchers that pay at purchase."""
+        choices = _choices(purses)
+        self.choices = choices
+        if len(choices) < 2:
             self.widget = forms.MultipleHiddenInput()
 
     def valid_value(self, value: str) -> bool:  # noqa: ARG002
         """Take any number: whether it may pay is judged with all other reasons, not by the field."""
         return True
+
+
+def offer_all(form: forms.Form, purses: Sequence[Purse]) -> None:
+    """Offer the vouchers in a form's `voucher` and `more`."""
+    for name in ("voucher", "more"):
+        field = form.fields[name]
+        assert isinstance(field, PayWith | MoreVouchers)
+        field.offer(purses)
 
 
 def chosen(actor: Actor, purses: Sequence[Purse], values: Mapping[str, Any]) -> list[Voucher]:

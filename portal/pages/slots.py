@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from portal.http import Explained
 from portal.kernel.period import Period
-from portal.pages.purses import MoreVouchers
+from portal.pages.purses import MoreVouchers, PayWith, Purse, offer_all
 from scheduler.availability import rules as availability
 from scheduler.availability.models import OpeningHours
 from scheduler.resources.models import Resource
@@ -190,7 +190,7 @@ class BookingForm(forms.Form):
     start = ClockField(label=_("开始"), widget=forms.Select)
     ends_on = forms.IntegerField(label=_("结束日"), required=False, min_value=0, max_value=MAX_NIGHTS)
     end = ClockField(label=_("结束"), widget=forms.Select)
-    voucher = forms.CharField(label=_("付款方式"), required=False, widget=forms.Select)
+    voucher = PayWith()
     more = MoreVouchers()
 
     def __init__(
@@ -199,7 +199,7 @@ class BookingForm(forms.Form):
         *,
         resource: Resource,
         options: Options,
-        purses: Sequence[tuple[str, str]],
+        purses: Sequence[Purse],
         **more: Any,
     ) -> None:
         super().__init__(data, **more)
@@ -213,12 +213,7 @@ class BookingForm(forms.Form):
             )
         else:
             self.fields["ends_on"].widget = forms.HiddenInput()
-        widget = self.fields["voucher"].widget
-        assert isinstance(widget, forms.Select)
-        widget.choices = [*purses, ("", gettext("全部自付"))]
-        further = self.fields["more"]
-        assert isinstance(further, MoreVouchers)
-        further.offer(purses)
+        offer_all(self, purses)
 
     def _offer(self, name: str, minutes: Sequence[int]) -> None:
         """Offer the grid's times, and the one already chosen even where the grid does not have it."""

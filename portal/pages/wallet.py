@@ -91,6 +91,8 @@ class Purse:
 
     @property
     def share_words(self) -> str:
+        if not self.voucher.deducts:
+            return gettext("先付后补：先全部自付，再凭发票申领，最多补 %(share)s。") % {"share": percent(self.share)}
         if self.share == 1:
             return gettext("每笔账单可全额由券支付。")
         return gettext("每笔账单最多由券支付 %(share)s，其余自付。") % {"share": percent(self.share)}
@@ -252,7 +254,9 @@ def voucher(request: HttpRequest, number: str) -> HttpResponse:
             "holds": [_hold(part) for part in _open_parts(purse.voucher)],
             "events": events(audit.trail(f"voucher:{number}", actor=actor)),
             "code": VoucherCode.objects.filter(voucher=purse.voucher).first(),
-            "may_code": actor.may(Permission.APPLICATION_SUBMIT) and purse.state == VoucherState.ACTIVE.value,
+            "may_code": purse.voucher.deducts
+            and actor.may(Permission.APPLICATION_SUBMIT)
+            and purse.state == VoucherState.ACTIVE.value,
         },
     )
 

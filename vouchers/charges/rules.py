@@ -83,7 +83,9 @@ class OwnSharePaidOut(Conflict):
 class Terms:
     """What a voucher may pay: `share` of each bill, 0 < share ≤ 1; within `valid`; for `services` (empty = any).
 
-    What is ordered in time must end before `grace`. An `exclusive` voucher pays no bill with another programme's.
+    What is ordered in time must end before `grace`. An `exclusive` voucher pays no bill with another programme's. One
+    that does not deduct pays no bill at all: it pays back on a claim (e.g. 廊坊算力券 2023: the user pays in full, then
+    redeems; 武汉市资金管理办法 2025 §13 deducts instead).
     """
 
     number: str
@@ -96,6 +98,7 @@ class Terms:
     used_once: bool = False
     """It may be used for one purchase only, and has been."""
     grace: datetime | None = None
+    deducts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +173,16 @@ def _refusals(lot: Lot, *, service: str, at: datetime, ends_at: datetime | None)
     if terms.used_once:
         found.append(("voucher.used_once", _("券 %(number)s 限用一次，已使用。")))
     reasons = [Reason(code, text, OTHER, field="voucher", params=params) for code, text in found]
+    if not terms.deducts:
+        reasons.append(
+            Reason(
+                "voucher.pays_back",
+                _("券 %(number)s 所属政策为先付后补，不能在购买时抵扣。"),
+                _("请先全部自付，取得发票后在“申领”中用该券申领；或选择其他券。"),
+                field="voucher",
+                params=params,
+            )
+        )
     if terms.services and service not in terms.services:
         reasons.append(
             Reason(

@@ -64,6 +64,7 @@ def terms_of(voucher: Voucher, *, used_once: bool = False) -> rules.Terms:
         services=frozenset(voucher.services),
         is_active=voucher.state == VoucherState.ACTIVE.value,
         is_exclusive=voucher.exclusive,
+        deducts=voucher.deducts,
         used_once=used_once,
         grace=voucher.grace_until if voucher.grace_until > voucher.valid_until else None,
     )

@@ -34,7 +34,10 @@ router = Router(tags=["vouchers"])
 
 
 class VoucherOut(Schema):
-    """A voucher and its balance: `face` = spent + `held` + `available`. It pays `share` of each bill."""
+    """A voucher and its balance: `face` = spent + `held` + `available`. It pays `share` of each bill.
+
+    One that does not `deducts` pays no purchase: its holder pays in full and claims that share back.
+    """
 
     number: str
     application: str
@@ -49,6 +52,7 @@ class VoucherOut(Schema):
     share: str
     services: list[str]
     multi_use: bool
+    deducts: bool
     note: str
     valid_from: datetime
     valid_until: datetime
@@ -129,6 +133,7 @@ def _voucher(voucher: Voucher, balances: Mapping[int, ledger.AccountBalance]) ->
         "grace_until": voucher.grace_until,
         "on_expiry": voucher.on_expiry,
         "multi_use": voucher.multi_use,
+        "deducts": voucher.deducts,
         "note": voucher.note,
     }
 

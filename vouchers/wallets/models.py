@@ -18,7 +18,7 @@ class Voucher(models.Model):
     `share` of each bill is paid, as a fraction `share_num`/`share_den`. Orders from `valid_from` to before `valid_until`;
     what was ordered in time may be delivered and claimed before `grace_until`. An `exclusive` voucher pays no bill
     together with another programme's. `note` says why it is frozen or was recovered; its holder reads it. Never
-    transferable: neither holder nor account, face value or share ever changes, and the database refuses it.
+    transferable: neither holder nor account, face value, share nor way of paying ever changes, and the database refuses it.
     """
 
     class State(models.TextChoices):
@@ -44,6 +44,8 @@ class Voucher(models.Model):
     """Service classes it may pay for; empty = any."""
     multi_use = models.BooleanField(default=True)
     exclusive = models.BooleanField(default=False)
+    deducts = models.BooleanField(default=True)
+    """It pays at purchase; one that does not pays back on a claim what its holder has paid in full."""
     state = models.CharField(max_length=12, choices=State, default=State.ACTIVE)
     note = models.CharField(max_length=300, blank=True)
     valid_from = models.DateTimeField()
@@ -92,6 +94,7 @@ class Voucher(models.Model):
                     "face_fen",
                     "share_num",
                     "share_den",
+                    "deducts",
                 ),
             ),
             pgtrigger.Protect(name="never_deleted", operation=pgtrigger.Delete),

@@ -37,12 +37,12 @@ class Shown:
 def make_code(*, actor: Actor, voucher: Voucher, now: datetime) -> str:
     """Make a new code for a voucher of the actor's organisation and return it, once; the earlier one ends.
 
-    Raises NotFound, CodeRefused for a voucher that cannot be used.
+    Raises NotFound, CodeRefused for a voucher that cannot be used, or pays back instead of at the counter.
     """
     actor.require(Permission.APPLICATION_SUBMIT)
     found = access.get_voucher(actor, voucher.number)
     [locked] = services.lock(voucher_ids=[found.pk])
-    if locked.state != rules.VoucherState.ACTIVE.value or locked.valid_until <= now:
+    if locked.state != rules.VoucherState.ACTIVE.value or not locked.deducts or locked.valid_until <= now:
         raise rules.CodeRefused
     key = settings.VOUCHER_CODE_KEY
     code = codes.make(
@@ -135,6 +135,7 @@ def _judge(
     left = balances.balances(account_ids=[voucher.account_id])[voucher.account_id].available_fen
     usable = (
         voucher.state == rules.VoucherState.ACTIVE.value
+        and voucher.deducts
         and voucher.valid_from <= now < voucher.valid_until
         and (not voucher.services or service in voucher.services)
         and left > 0

@@ -21,6 +21,7 @@ from vouchers.ledger import queries as balances
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Posting, TransferOp
 from vouchers.programmes.schemes import DoubleSubsidy, Programme
+from vouchers.programmes.terms import RedeemMode
 from vouchers.wallets import access, queries, rules
 from vouchers.wallets.models import Voucher
 
@@ -79,6 +80,7 @@ def issue(*, grant: Grant, now: datetime) -> Voucher:
         services=grant.services,
         multi_use=terms.voucher.multi_use,
         exclusive=grant.scheme.double_subsidy is not DoubleSubsidy.ALLOWED,
+        deducts=terms.redeem.mode is RedeemMode.DEDUCT,
         valid_from=lifetime.valid_from,
         valid_until=lifetime.valid_until,
         grace_until=lifetime.grace_until,

@@ -299,6 +299,15 @@ class TestForm:
         assert 'name="seen" value="900/450"' in page.text
         assert "本作业分得 2 个 CPU 核。" in page.text
 
+    def test_a_voucher_that_pays_back_is_not_offered_but_explained(self, scene):
+        version = make.programme(scene, code="back-later", redeem={"mode": "reimburse"})
+        later = make.voucher(scene, version, number="HT-later")
+        page = client_of(scene.researcher).get(reverse("job_new"))
+        assert f'value="{later.number}"' not in page.content.decode()
+        assert f"{later.number} 为先付后补" in page.content.decode()
+        assert post(scene, voucher=later.number, seen="1800/0").status_code == 409
+        assert nothing_happened()
+
     def test_an_earlier_job_can_be_submitted_again(self, scene):
         job = submitted(scene, title="上一次", script="#!/bin/sh\necho earlier\n", minutes=90)
         page = client_of(scene.researcher).get(reverse("job_new"), {"again": job.number})

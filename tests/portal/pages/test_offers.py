@@ -93,6 +93,18 @@ def test_the_calculator_says_what_a_voucher_would_pay_and_the_order_is_placed(w,
     assert "我的订单" in text_of(firm.get(reverse("orders")))
 
 
+def test_a_voucher_that_pays_back_is_not_offered_but_explained(w, firm, corpus):
+    voucher = goods.voucher(w, redeem={"mode": "reimburse"})
+    url = reverse("offer_order", args=[corpus.number])
+    page = firm.get(url)
+    assert f'value="{voucher.number}"' not in page.content.decode()
+    assert f"{voucher.number} 为先付后补，不能在此抵扣" in text_of(page)
+    quote = text_of(firm.get(reverse("offer_quote", args=[corpus.number]), {"q0": "1000", "voucher": voucher.number}))
+    assert "请先全部自付，取得发票后在“申领”中用该券申领" in quote
+    assert firm.post(url, asked(corpus, voucher=voucher.number)).status_code == 409
+    assert not Order.objects.exists()
+
+
 def test_every_reason_against_an_order_stands_in_the_form(w, firm, corpus):
     voucher = goods.voucher(w, "model_api")
     url = reverse("offer_order", args=[corpus.number])

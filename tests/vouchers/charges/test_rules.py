@@ -102,6 +102,12 @@ class TestRefusals:
             "voucher.not_together",
         ]
 
+    def test_a_voucher_that_pays_back_pays_no_bill_and_says_what_to_do(self):
+        later = lot(deducts=False)
+        reasons = rules.voucher_refusals(Money(100), lots=[later, lot("V2")], service="compute", at=NOW)
+        assert [(reason.code, reason.params) for reason in reasons] == [("voucher.pays_back", {"number": "V1"})]
+        assert "申领" in reasons[0].remedy
+
     def test_exclusive_vouchers_of_one_programme_may_pay_together(self):
         assert codes(100, lot("V1", is_exclusive=True), lot("V2", is_exclusive=True)) == []
 

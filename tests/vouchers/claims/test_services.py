@@ -4,7 +4,7 @@ from fractions import Fraction
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from portal.kernel.errors import Forbidden, InvalidTransition, NotFound
+from portal.kernel.errors import Forbidden, InvalidTransition, NotFound, Refused
 from portal.kernel.idempotency import KeyReused
 from portal.kernel.money import BadAmount, Money
 from portal.organisations.rules import Role
@@ -18,6 +18,8 @@ from vouchers.flags.models import Flag
 from vouchers.ledger import queries as ledger
 from vouchers.settlements import queries as due
 from vouchers.settlements import services as settlements
+from vouchers.wallets import redeeming
+from vouchers.wallets.rules import CodeRefused
 
 
 def balance(kind):
@@ -46,6 +48,16 @@ def test_a_reimbursement_is_held_while_checked_and_owed_once_approved(w, voucher
     assert (claim.state, claim.approved_fen) == ("payable", 3_000_000)
     assert balances(voucher) == (7_000_000, 0)
     assert balance("claimant_payable") == 3_000_000
+
+
+def test_a_voucher_that_pays_back_pays_no_booking_and_nothing_is_held(w, voucher):
+    assert not voucher.deducts
+    with pytest.raises(Refused) as refused:
+        make.booking(w, make.instrument(w), pay_with=voucher)
+    assert faults(refused) == ["voucher.pays_back"]
+    assert (Charge.objects.count(), balances(voucher)) == (0, (10_000_000, 0))
+    with pytest.raises(CodeRefused):
+        redeeming.make_code(actor=w.owner, voucher=voucher, now=make.NOW)
 
 
 def test_a_cut_gives_the_rest_back_and_says_why(w, voucher):
