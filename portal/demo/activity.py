@@ -135,7 +135,8 @@ def issue_vouchers(story: Story) -> None:
     issuance.submit(actor=story.people.actors["qiye"], wanted=wanted, now=story.now, key=story.key())
 
 
-def _slot(day: date, half: int, length: int) -> Period:
+def slot(day: date, half: int, length: int) -> Period:
+    """Return `length` half hours of a day in Beijing from its half hour number `half`."""
     start = datetime.combine(day, time(half // 2, 30 * (half % 2)), BEIJING).astimezone(UTC)
     return Period(start, start + timedelta(minutes=30 * length))
 
@@ -144,25 +145,26 @@ def book(story: Story) -> None:
     """Fill last week, this one and the next: measured, in use, confirmed and waiting bookings, maintenance too."""
     today = story.now.astimezone(BEIJING).date()
     for resource in story.instruments:
-        keeper = story.people.actors[f"clerk-{_lab_of(story, resource)}"]
+        keeper = story.people.actors[f"clerk-{lab_of(story, resource)}"]
         for offset in (-6, -3, -2, -1, 0, 1, 2, 4, 5, 6, 7):
             if story.dice.random() < 0.28:
                 continue
             firm = "xinghe" if story.dice.random() < 0.2 else story.dice.choice(FIRMS)
-            period = _slot(
+            period = slot(
                 today + timedelta(days=offset), story.dice.randrange(17, 38), story.dice.choice([2, 3, 4, 4, 6, 8])
             )
             with contextlib.suppress(Refused):
                 _one(story, resource, keeper, firm, period)
         if story.dice.random() < 0.4:
-            period = _slot(today + timedelta(days=story.dice.choice([3, 4, 6])), story.dice.randrange(18, 32), 4)
+            period = slot(today + timedelta(days=story.dice.choice([3, 4, 6])), story.dice.randrange(18, 32), 4)
             with contextlib.suppress(availability.OutageTaken):
                 availability.block_for_maintenance(
                     actor=keeper, resource=resource, period=period, note="例行维护", now=story.now
                 )
 
 
-def _lab_of(story: Story, resource: Resource) -> str:
+def lab_of(story: Story, resource: Resource) -> str:
+    """Return the key of the organisation an instrument belongs to."""
     return next(key for key, org in story.people.organisations.items() if org.pk == resource.owner_id)
 
 
@@ -247,4 +249,4 @@ def submit_jobs(story: Story) -> None:
         )
 
 
-__all__ = ["Booking", "Story", "book", "issue_vouchers", "pay_and_settle", "submit_jobs"]
+__all__ = ["Booking", "Story", "book", "issue_vouchers", "lab_of", "pay_and_settle", "slot", "submit_jobs"]

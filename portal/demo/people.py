@@ -50,6 +50,11 @@ ACCOUNTS: tuple[tuple[str, str, str, str, tuple[Role, ...], str], ...] = (
     ("fabu", "沈嘉禾", "kejiting", "department", (Role.PROGRAMME_PUBLISHER,), "发布人员：复核并发布政策"),
     ("chushen", "李思远", "kejiting", "department", (Role.REVIEWER,), "初审人员"),
     ("shenpi", "王以宁", "kejiting", "department", (Role.APPROVER,), "审批人员"),
+    ("fushen", "何若谷", "kejiting", "department", (Role.APPROVER,), "第二位审批人员：申诉、异议、须由两人办理的事项"),
+    ("zhuanjia1", "方清源", "kejiting", "department", (Role.EXPERT,), "评审专家：为抽到的申请打分"),
+    ("zhuanjia2", "程砚秋", "kejiting", "department", (Role.EXPERT,), "评审专家"),
+    ("zhuanjia3", "陆观澜", "kejiting", "department", (Role.EXPERT,), "评审专家"),
+    ("sanfang", "郑衡", "kejiting", "department", (Role.CLAIM_AUDITOR,), "第三方审计：核查抽中的申领"),
     ("caiwu", "钱学章", "kejiting", "department", (Role.FINANCE_OFFICER,), "财务：确认到账、编制结算"),
     ("fuhe", "孙怀谨", "kejiting", "department", (Role.FINANCE_APPROVER,), "财务复核：审批结算"),
     ("shenji", "周鉴", "kejiting", "department", (Role.AUDITOR, Role.OWNER), "审计：查看审计记录与总账"),
@@ -121,5 +126,5 @@ def _clerk_roles(kind: Kind) -> tuple[Role, ...]:
 def accounts_text() -> str:
     """Return the table of accounts that the launcher prints."""
     lines = [f"演示账号（密码均为 {PASSWORD}）· demo accounts, one password for all:"]
-    lines += [f"  {username:<8} {purpose}" for username, _name, _key, _kind, _roles, purpose in ACCOUNTS]
+    lines += [f"  {username:<9} {purpose}" for username, _name, _key, _kind, _roles, purpose in ACCOUNTS]
     return "\n".join(lines) + "\n"

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
-from portal.demo import activity, notices, people, shop, things, writing
+from portal.demo import activity, casework, claiming, lots, notices, people, shop, things, watching, writing
 from portal.organisations.models import Organisation
 
 
@@ -43,6 +43,16 @@ class Command(BaseCommand):
             shop.buy(story, shop.sell(story))
             activity.pay_and_settle(story)
             activity.submit_jobs(story)
+            lots.draw_lots(story)
+            lots.open_ranking(story)
+            casework.let_time_run(story)
+            casework.ask_for_judgement(story)
+            casework.grant_at_once(story)
+            casework.grant_unasked(story)
+            filed = claiming.claim_services(story)
+            claiming.pay_claims(story, filed)
+            claiming.take_back(story, filed)
+            watching.watch(story)
         settings.STATE_DIR.mkdir(parents=True, exist_ok=True)
         accounts.write_text(people.accounts_text(), encoding="utf-8")
         self.stdout.write(people.accounts_text())
