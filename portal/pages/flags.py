@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from portal.http import Explained
-from portal.kernel.actors import Permission
+from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import PortalError
 from portal.organisations import access as people
 from portal.organisations.models import Organisation
 from portal.pages.actions import subject_link
@@ -31,9 +33,15 @@ from portal.pages.shell import (
     wants_csv,
 )
 from portal.pages.templatetags.show import bilingual
+from scheduler.bookings import access as bookings
+from scheduler.jobs import access as jobs
+from vouchers.claims import access as claims
 from vouchers.flags import access, services
 from vouchers.flags.models import Flag
 from vouchers.flags.rules import FlagAction, FlagState
+from vouchers.issuance import access as applications
+from vouchers.offers import access as offers
+from vouchers.wallets import access as vouchers
 
 SORTS = {"raised": ["raised_at"], "pattern": ["pattern"], "subject": ["subject"]}
 
@@ -68,6 +76,30 @@ def compared(flag: Flag) -> list[dict[str, str]]:
         {"what": f"{gettext(label)} {of}".strip(), "expected": expected, "found": found}
         for label, of, expected, found in flag.facts.get("rows", [])
     ]
+
+
+OPENING: Final[Mapping[str, Callable[[Actor, str], object]]] = {
+    "application": applications.get_application,
+    "booking": bookings.get_booking,
+    "claim": claims.get_claim,
+    "job": jobs.get_job,
+    "order": offers.get_order,
+    "voucher": vouchers.get_registered,
+}
+"""Who reads of a flag may not always open what it is about: a booking is its lab's and its firm's alone."""
+
+
+def _door(actor: Actor, subject: str) -> tuple[str, str]:
+    """Return what a flag is about in words, and its address where the reader may go there."""
+    label, url = subject_link(subject)
+    kind, _colon, number = subject.partition(":")
+    opening = OPENING.get(kind)
+    if opening is not None:
+        try:
+            opening(actor, number)
+        except PortalError:
+            return label, ""
+    return label, reverse("registered_voucher", args=[number]) if kind == "voucher" else url
 
 
 @needs(*access.READERS)
@@ -132,7 +164,7 @@ def flag(request: HttpRequest, flag_id: int) -> HttpResponse:
             "said": said(found),
             "rows": compared(found),
             "about": _about(found.about),
-            "link": subject_link(found.subject),
+            "link": _door(actor, found.subject),
             "form": form,
             "error": error,
             "may_decide": actor.may(Permission.FLAG_DECIDE) and found.department_id == actor.organisation_id,

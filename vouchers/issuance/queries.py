@@ -48,8 +48,9 @@ def decide(version: ProgrammeVersion, request: Mapping[str, Any]) -> Decision:
 
 
 def registered_facts(organisation: Organisation) -> dict[str, Any]:
-    """Return what is registered of an applicant."""
-    return {"type": "enterprise", "legal_person": True, "region": organisation.city, **organisation.facts}
+    """Return what is registered of an applicant; its city is where it is registered, and who pays a city's part."""
+    city = organisation.city
+    return {"type": "enterprise", "legal_person": True, "region": city, "city": city, **organisation.facts}
 
 
 def registered_provider(name: str) -> dict[str, Any]:

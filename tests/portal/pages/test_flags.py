@@ -119,3 +119,15 @@ def test_the_sweep_notices_an_invoice_older_than_its_contract(w):
     claim.lines.update(day="2026-10-01")
     controls.sweep(now=make.NOW)
     assert Flag.objects.get(pattern="backdated").subject == f"claim:{claim.number}"
+
+
+def test_a_flag_opens_no_door_its_reader_may_not_pass(w, client):
+    case = make.application(w, make.programme(w, in_force=LONG))
+    booked = make.booking(w, make.instrument(w))
+    enter(client, w.reviewer)
+    for subject, may in ((f"application:{case.number}", True), (f"booking:{booked.number}", False)):
+        flag = raised(w, subject=subject)
+        page = client.get(reverse("flag", args=[flag.pk])).content.decode()
+        kind, number = subject.split(":")
+        assert number in page
+        assert (f'href="{reverse(kind, args=[number])}"' in page) is may

@@ -326,6 +326,12 @@ def test_payers_bear_their_parts_and_the_last_takes_the_remainder(w):
     ]
 
 
+def test_the_city_that_pays_its_part_is_the_applicants(w):
+    funding = [{"payer": "applicant.city", "share": "0.5"}, {"payer": "district", "share": "0.5"}]
+    claim = making.approved(w, making.filed(w, make.voucher(w, making.reimbursing(w, funding=funding)), "1000"))
+    assert [part.payer for part in claim.parts.all()] == [w.enterprise.city, "district"]
+
+
 def award(w, **terms):
     version = make.programme(w, code="award-2026", redeem={"mode": "award"}, **terms)
     case = make.passed(w, make.application(w, version))
