@@ -136,6 +136,8 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "recovery.returned": pgettext_lazy("record", "退回追回决定"),
         "recovery.confirmed": pgettext_lazy("record", "确认追回决定"),
         "recovery.dropped": pgettext_lazy("record", "不予追究"),
+        "recovery.set_off": pgettext_lazy("record", "抵扣欠款"),
+        "settlement.set_off": pgettext_lazy("record", "列入欠款抵扣"),
         "recovery.received": pgettext_lazy("record", "追缴来款"),
         "recovery.write_off_asked": pgettext_lazy("record", "申请核销"),
         "recovery.written_off": pgettext_lazy("record", "核销坏账"),

@@ -138,14 +138,16 @@ def _about(line: SettlementLine) -> tuple[str, ...]:
     charge = line.charge
     if charge is None:
         payee = line.batch.payee
-        return ("", f"{line.programme_code} {line.fiscal_year}", "", bilingual(payee), payee.credit_code, "", "")
+        case = line.recovery.number if line.recovery else ""
+        money = f"{line.programme_code} {line.fiscal_year}" if line.programme_code else label_of("leg", "own")[1]
+        return (case, money, "", bilingual(payee), payee.credit_code, "", "")
     return (
         charge.number,
         subject_link(charge.subject)[0],
         _text(charge.resolved_at),
         bilingual(charge.payer),
         charge.payer.credit_code,
-        charge.voucher.number if charge.voucher and line.leg == Leg.VOUCHER.value else "",
+        line.voucher.number if line.voucher else "",
         charge.payment.number if line.leg == Leg.OWN.value else "",
     )
 

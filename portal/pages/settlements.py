@@ -30,7 +30,8 @@ from portal.pages.shell import EXPORT_LIMIT, act_of, actor_of, csv_response, lis
 from vouchers.claims import queries as queries_of_claims
 from vouchers.ledger import queries as ledger_queries
 from vouchers.programmes.models import ProgrammeVersion
-from vouchers.settlements import access, files, queries, services
+from vouchers.recoveries import queries as queries_of_recoveries
+from vouchers.settlements import access, files, offsetting, queries, services
 from vouchers.settlements.models import SettlementBatch, SettlementLine
 from vouchers.settlements.rules import TRANSITIONS, BatchAction, BatchState, Leg
 
@@ -166,7 +167,7 @@ def settlement(request: HttpRequest, number: str) -> HttpResponse:
     form = PayForm()
     if request.method != "POST":
         return _shown(request, batch, form=form)
-    act = act_of(request, "approve", "pay", "discard", "reject")
+    act = act_of(request, "approve", "pay", "discard", "reject", "set_off")
     form = PayForm(request.POST) if act == "pay" else form
     if form.is_bound and not form.is_valid():
         return _shown(request, batch, form=form, status=422)
@@ -192,6 +193,9 @@ def _do(actor: Actor, batch: SettlementBatch, act: str, reference: str) -> tuple
     if act == "discard":
         _done, error = attempt_on("settlement", lambda: services.discard(actor=actor, batch=batch, now=now))
         return gettext("批次已作废，其中的明细可编入新的批次。"), error
+    if act == "set_off":
+        _done, error = attempt_on("settlement", lambda: offsetting.set_off(actor=actor, batch=batch, now=now))
+        return gettext("欠款已列入抵扣，等待审批。"), error
     _done, error = attempt_on("settlement", lambda: services.approve(actor=actor, batch=batch, now=now))
     return gettext("批次已审批，可以付款。"), error
 
@@ -222,6 +226,7 @@ def _shown(
     actor = actor_of(request)
     lines = list(queries.lines_of(batch.pk))
     state = BatchState(batch.state)
+    debts = list(offsetting.possible(batch)) if actor.may(Permission.SETTLEMENT_DRAFT) else []
 
     def may(action: BatchAction, permission: Permission) -> bool:
         return (state, action) in TRANSITIONS and actor.may(permission)
@@ -236,6 +241,8 @@ def _shown(
             "events": events(audit.trail(f"settlement:{batch.number}", actor=actor)),
             "form": form,
             "error": error,
+            "debts": debts,
+            "debts_fen": sum(debt.fen for debt in debts),
             "may_approve": may(BatchAction.APPROVE, Permission.SETTLEMENT_APPROVE),
             "may_reject": (state, BatchAction.DISCARD) in TRANSITIONS
             and (actor.may(Permission.SETTLEMENT_APPROVE) or actor.may(Permission.SETTLEMENT_PAY)),
@@ -250,8 +257,12 @@ def _shown(
 def _about(line: SettlementLine) -> tuple[str, str]:
     if line.claim is not None:
         return subject_link(queries_of_claims.subject_of(line.claim))
+    if line.recovery is not None:
+        return subject_link(queries_of_recoveries.subject_of(line.recovery))
     if line.charge is None:
-        return subject_link(f"programme:{line.programme_code}")
+        if line.programme_code:
+            return subject_link(f"programme:{line.programme_code}")
+        return gettext("自付部分退款"), ""
     return subject_link(line.charge.subject)
 
 

@@ -15,7 +15,8 @@ class Charge(models.Model):
     """The money side of one booking or job. Held parts always add up to the held price, captured ones to the actual.
 
     `subject` is ``booking:<number>`` or ``job:<number>``; `service` a service class such as ``compute``. `voucher` is the
-    first that pays, `voucher_*_fen` the sums over `parts`: one part a voucher.
+    first that pays, for a name only; `voucher_*_fen` are the sums over `parts`: one part a voucher, claimed and settled by
+    itself.
     """
 
     class State(models.TextChoices):
@@ -42,6 +43,8 @@ class Charge(models.Model):
     own_refunded_fen = models.BigIntegerField(default=0)
     voucher_owed_fen = models.BigIntegerField(default=0)
     """What of the refunded voucher share the provider owes back, since a settlement batch held it already."""
+    own_owed_fen = models.BigIntegerField(default=0)
+    """The same of the refunded own share."""
     waived_fen = models.BigIntegerField(default=0)
     """Measured use above the held price: never charged, shown to the provider."""
     own_hold_id = models.BigIntegerField(null=True, blank=True)
@@ -81,6 +84,8 @@ class Charge(models.Model):
                 condition=Q(voucher_refunded_fen__lte=F("voucher_captured_fen"))
                 & Q(own_refunded_fen__lte=F("own_captured_fen"))
                 & Q(voucher_owed_fen__lte=F("voucher_refunded_fen"))
+                & Q(own_owed_fen__lte=F("own_refunded_fen"))
+                & Q(own_owed_fen__gte=0)
                 & Q(voucher_refunded_fen__gte=0)
                 & Q(own_refunded_fen__gte=0)
                 & Q(voucher_owed_fen__gte=0),
@@ -101,12 +106,12 @@ class Charge(models.Model):
 
     @property
     def voucher_payable_fen(self) -> int:
-        """What the programmes owe for it; what the provider owes back in turn is netted in a batch, not left out."""
+        """What the programmes owe for it, all `parts`; what the provider owes back in turn is netted in a batch."""
         return self.voucher_captured_fen - self.voucher_refunded_fen + self.voucher_owed_fen
 
     @property
     def own_payable_fen(self) -> int:
-        return self.own_captured_fen - self.own_refunded_fen
+        return self.own_captured_fen - self.own_refunded_fen + self.own_owed_fen
 
     @property
     def refundable_fen(self) -> int:

@@ -40,9 +40,10 @@ def refund(*, actor: Actor, charge: Charge, amount: Money, reason: str, now: dat
 
     Idempotent on (charge, `key`). Split by `rules.refund_split`, among vouchers by the largest remainder; each part goes
     back to the voucher it came from, or to the programme when that voucher is over by now: a refund never revives one.
-    What a settlement batch holds already, the provider owes from then on. Locks the provider, the charge, its vouchers.
+    What a settlement batch or a claim holds already, voucher part or own share, the provider owes from then on: it is a
+    negative line of its next batch. Locks the provider, the charge, its vouchers.
 
-    Raises NotRefundable, RefundTooLarge, OwnSharePaidOut, ReasonMissing, KeyReused, Forbidden.
+    Raises NotRefundable, RefundTooLarge, ReasonMissing, KeyReused, Forbidden.
     """
     actor.require(Permission.CHARGE_REFUND)
     if charge.provider_id != actor.organisation_id:
@@ -71,22 +72,20 @@ def _give_back(charge: Charge, amount: Money, made: Refund, *, actor: Actor, now
         refunded=charge.refunded_fen,
         voucher_refunded=charge.voucher_refunded_fen,
     )
-    batched = set(charge.settlement_lines.filter(active=True).values_list("leg", flat=True))
-    if charge.redemption_lines.filter(active=True).exists():
-        batched.add("voucher")
-    if to_payer and "own" in batched:
-        raise rules.OwnSharePaidOut
+    batched = _batched(charge)
+    own_owed = to_payer if None in batched else 0
     parts = services.parts_of(charge)
     shares = rules.apportion(to_vouchers, [part.captured_fen - part.refunded_fen for part in parts])
     ended = over([part.voucher_id for part, fen in zip(parts, shares, strict=True) if fen], now=now)
     operations = [
-        _to_voucher(charge, part, fen, owed="voucher" in batched, is_over=part.voucher_id in ended)
+        _to_voucher(charge, part, fen, owed=part.voucher_id in batched, is_over=part.voucher_id in ended)
         for part, fen in zip(parts, shares, strict=True)
         if fen
     ]
     if to_payer:
         due, owing = services.own_leg(charge)
-        operations.append(TransferOp(owing, due, to_payer, charge.own_hold_id))
+        debt = AccountKey(AccountKind.RECEIVABLE_PROVIDER, f"organisation:{charge.provider_id}")
+        operations.append(TransferOp(debt if own_owed else owing, due, to_payer, charge.own_hold_id))
     made.number = next_number(prefix="R", now=now)
     ledger.post(
         posting=Posting(
@@ -101,12 +100,13 @@ def _give_back(charge: Charge, amount: Money, made: Refund, *, actor: Actor, now
     )
     for part, fen in zip(parts, shares, strict=True):
         part.refunded_fen += fen
-        part.owed_fen += fen if "voucher" in batched else 0
+        part.owed_fen += fen if part.voucher_id in batched else 0
     ChargePart.objects.bulk_update(parts, ["refunded_fen", "owed_fen"])
     charge.voucher_refunded_fen += to_vouchers
-    charge.voucher_owed_fen += to_vouchers if "voucher" in batched else 0
+    charge.voucher_owed_fen += sum(fen for part, fen in zip(parts, shares, strict=True) if part.voucher_id in batched)
     charge.own_refunded_fen += to_payer
-    charge.save(update_fields=["voucher_refunded_fen", "voucher_owed_fen", "own_refunded_fen"])
+    charge.own_owed_fen += own_owed
+    charge.save(update_fields=["voucher_refunded_fen", "voucher_owed_fen", "own_refunded_fen", "own_owed_fen"])
     if to_payer:
         payments.give_back(charge_id=charge.pk, amount=Money(to_payer), actor=actor, now=now)
     made.charge, made.amount_fen, made.voucher_fen, made.own_fen = charge, amount.fen, to_vouchers, to_payer
@@ -115,6 +115,12 @@ def _give_back(charge: Charge, amount: Money, made: Refund, *, actor: Actor, now
     made.save(force_insert=True)
     _record(charge, made, actor=actor, now=now)
     return made
+
+
+def _batched(charge: Charge) -> set[int | None]:
+    """Return whose parts a settlement batch or a filed claim holds: ids of vouchers, None for the own share."""
+    held: set[int | None] = set(charge.settlement_lines.filter(active=True).values_list("voucher_id", flat=True))
+    return held.union(charge.redemption_lines.filter(active=True).values_list("voucher_id", flat=True))
 
 
 @transaction.atomic

@@ -24,7 +24,6 @@ __all__ = [
     "ChargeState",
     "Lot",
     "NotRefundable",
-    "OwnSharePaidOut",
     "Part",
     "RefundTooLarge",
     "Split",
@@ -72,11 +71,6 @@ class RefundTooLarge(Invalid):
 
     code = "charge.refund_too_large"
     message = _("退款须大于零，且不超过尚未退回的 %(limit)s。")
-
-
-class OwnSharePaidOut(Conflict):
-    code = "charge.own_share_paid_out"
-    message = _("该笔费用的自付部分已列入结算批次。请先退回该批次，或由服务机构直接退款给付款单位。")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ from fractions import Fraction
 from typing import Any
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models.expressions import NegatedExpression
 
 from portal.kernel.money import Money
 from portal.kernel.period import Period
-from vouchers.charges.models import Charge, ChargePart
+from vouchers.charges.models import ChargePart
 from vouchers.claims import rules
 from vouchers.claims.models import ClaimLine, PaymentRun, RedemptionClaim
 from vouchers.evidence import access as evidence
@@ -45,18 +46,22 @@ def claims_needed(version: str) -> Q:
     )
 
 
-def on_claim() -> QuerySet[Charge]:
-    """Return the charges that are paid on a claim: one of their vouchers is of a programme that needs it."""
-    return Charge.objects.filter(claims_needed("parts__voucher__application__version"))
+def on_claim() -> QuerySet[ChargePart]:
+    """Return what is paid on a claim: the parts of charges paid by vouchers of programmes that need one, no others."""
+    return ChargePart.objects.filter(claims_needed("voucher__application__version"))
+
+
+def unclaimed() -> NegatedExpression[Any]:
+    """Return the condition on parts of charges that no filed claim holds them."""
+    return ~Exists(ClaimLine.objects.filter(charge=OuterRef("charge"), voucher=OuterRef("voucher"), active=True))
 
 
 def claimable(provider_id: int) -> QuerySet[ChargePart]:
     """Return what vouchers paid of the provider's captured charges, and what waits to be claimed."""
-    taken = ClaimLine.objects.filter(charge=OuterRef("charge"), voucher=OuterRef("voucher"), active=True)
     return (
-        ChargePart.objects.filter(
-            ~Exists(taken),
-            charge__in=on_claim().values("pk"),
+        on_claim()
+        .filter(
+            unclaimed(),
             charge__provider_id=provider_id,
             charge__state="captured",
             captured_fen__gt=F("refunded_fen") - F("owed_fen"),

@@ -153,16 +153,19 @@ def _mode(version: ProgrammeVersion) -> RedeemMode:
 def _part(provider_id: int, number: str) -> ChargePart:
     """Return what one voucher paid of a charge, named ``C2611-000042`` or, with several vouchers, ``C…/V…``."""
     charge, _slash, voucher = number.partition("/")
-    found = ChargePart.objects.filter(
-        charge__in=queries.on_claim().values("pk"),
-        charge__number=charge.strip(),
-        charge__provider_id=provider_id,
-        charge__state="captured",
-        captured_fen__gt=0,
-    ).select_related("charge", "voucher__application__version__programme")
+    found = (
+        queries.on_claim()
+        .filter(
+            charge__number=charge.strip(),
+            charge__provider_id=provider_id,
+            charge__state="captured",
+            captured_fen__gt=0,
+        )
+        .select_related("charge", "voucher__application__version__programme")
+    )
     if voucher:
         found = found.filter(voucher__number=voucher.strip())
-    part = found.order_by("pk").first()
+    part = found.alias(free=queries.unclaimed()).order_by("-free", "pk").first()
     if part is None:
         raise NotFound(field="lines", number=number)
     return part

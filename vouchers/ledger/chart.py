@@ -136,7 +136,7 @@ ACCOUNT_KINDS: Mapping[AccountKind, KindRule] = {
     AccountKind.EXPIRED: KindRule(Side.CREDIT, Bound.CREDIT, Scope.PROGRAMME, _("过期收回"), hot=True),
     AccountKind.CLAWED_BACK: KindRule(Side.CREDIT, Bound.CREDIT, Scope.PROGRAMME, _("追回"), hot=True),
     AccountKind.RECEIVABLE_ENTERPRISE: KindRule(Side.DEBIT, Bound.DEBIT, Scope.PROGRAMME, _("应收企业退款")),
-    AccountKind.RECEIVABLE_PROVIDER: KindRule(Side.DEBIT, Bound.DEBIT, Scope.PROGRAMME, _("应收服务机构退款")),
+    AccountKind.RECEIVABLE_PROVIDER: KindRule(Side.DEBIT, Bound.DEBIT, Scope.EITHER, _("应收服务机构退款")),
     AccountKind.CASH_DUE: KindRule(Side.DEBIT, Bound.NONE, Scope.CASH, _("企业自付应收")),
     AccountKind.BANK_CLEARING: KindRule(Side.DEBIT, Bound.NONE, Scope.EITHER, _("银行账户"), hot=True),
     AccountKind.CASH_PROVIDER_PAYABLE: KindRule(
@@ -244,6 +244,7 @@ _MOVES: dict[JournalKind, tuple[tuple[AccountKind, AccountKind], ...]] = {
         (_a.RECEIVABLE_ENTERPRISE, _a.VOUCHER),
         (_a.RECEIVABLE_ENTERPRISE, _a.EXPIRED),
         (_a.CASH_PROVIDER_PAYABLE, _a.CASH_DUE),
+        (_a.RECEIVABLE_PROVIDER, _a.CASH_DUE),
         (_a.QUOTA_USED, _a.QUOTA_POOL),
     ),
     _j.EXPIRE: ((_a.VOUCHER, _a.EXPIRED),),
@@ -271,8 +272,11 @@ _MOVES: dict[JournalKind, tuple[tuple[AccountKind, AccountKind], ...]] = {
         (_a.PROVIDER_PAYABLE, _a.SETTLEMENT_CLEARING),
         (_a.CASH_PROVIDER_PAYABLE, _a.SETTLEMENT_CLEARING),
         (_a.PROVIDER_PAYABLE, _a.RECEIVABLE_PROVIDER),
+        (_a.PROVIDER_PAYABLE, _a.RECEIVABLE_ENTERPRISE),
+        (_a.CASH_PROVIDER_PAYABLE, _a.RECEIVABLE_PROVIDER),
         (_a.CLAIMANT_PAYABLE, _a.SETTLEMENT_CLEARING),
         (_a.CLAIMANT_PAYABLE, _a.RECEIVABLE_ENTERPRISE),
+        (_a.CLAIMANT_PAYABLE, _a.RECEIVABLE_PROVIDER),
     ),
     _j.BATCH_PAID: ((_a.SETTLEMENT_CLEARING, _a.SETTLED), (_a.SETTLEMENT_CLEARING, _a.BANK_CLEARING)),
     _j.BATCH_REJECTED: (

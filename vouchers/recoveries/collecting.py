@@ -10,7 +10,7 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.money import Money
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Posting, TransferOp
-from vouchers.recoveries import rules
+from vouchers.recoveries import queries, rules
 from vouchers.recoveries.cases import lock, move, receivable_key, record, said
 from vouchers.recoveries.models import Recovery, RecoveryPayment
 
@@ -26,8 +26,9 @@ def receive(*, actor: Actor, recovery: Recovery, amount: Money, bank_reference: 
     reference = said(bank_reference, "bank_reference", 60)
     if locked.state != rules.RecoveryState.RECOVERING.value:
         move(locked, rules.RecoveryAction.COMPLETE)
-    if not 0 < amount.fen <= locked.outstanding_fen:
-        raise rules.TooMuch(field="amount", limit=str(Money(locked.outstanding_fen)))
+    limit = locked.outstanding_fen - queries.promised_fen(locked)
+    if not 0 < amount.fen <= limit:
+        raise rules.TooMuch(field="amount", limit=str(Money(limit)))
     try:
         with transaction.atomic():
             RecoveryPayment.objects.create(
@@ -51,12 +52,33 @@ def receive(*, actor: Actor, recovery: Recovery, amount: Money, bank_reference: 
             source_id=locked.number,
         )
     )
-    locked.received_fen += amount.fen
-    if not locked.outstanding_fen:
-        move(locked, rules.RecoveryAction.COMPLETE)
-        locked.closed_at = now
-    locked.save()
+    _came_in(locked, amount, now=now)
     record(locked, action="recovery.received", actor=actor, now=now, received_fen=amount.fen, bank_reference=reference)
+    return locked
+
+
+def _came_in(recovery: Recovery, amount: Money, *, now: datetime) -> None:
+    recovery.received_fen += amount.fen
+    if not recovery.outstanding_fen:
+        move(recovery, rules.RecoveryAction.COMPLETE)
+        recovery.closed_at = now
+    recovery.save()
+
+
+@transaction.atomic
+def set_off(*, recovery: Recovery, amount: Money, batch: str, actor: Actor, now: datetime) -> Recovery:
+    """Note that a paid settlement batch has set `amount` off, whose ledger posting is the batch's. For settlements only."""
+    locked = lock(recovery)
+    RecoveryPayment.objects.create(
+        recovery=locked,
+        amount_fen=amount.fen,
+        bank_reference=f"{batch}/{locked.number}",
+        batch=batch,
+        received_by_id=actor.person,
+        received_at=now,
+    )
+    _came_in(locked, amount, now=now)
+    record(locked, action="recovery.set_off", actor=actor, now=now, received_fen=amount.fen, batch=batch)
     return locked
 
 
@@ -76,13 +98,15 @@ def ask_write_off(*, actor: Actor, recovery: Recovery, reason: str, now: datetim
 
 @transaction.atomic
 def write_off(*, actor: Actor, recovery: Recovery, now: datetime) -> Recovery:
-    """Give up what is outstanding, as another person than the one who asked. Raises SamePerson, TextMissing."""
+    """Give up what is outstanding, as another person than the one who asked. Raises SamePerson, TextMissing, SetOffPending."""
     actor.require(Permission.SETTLEMENT_APPROVE)
     locked = lock(recovery)
     if locked.write_off_asked_by_id is None:
         raise rules.TextMissing(field="reason")
     if actor.person == locked.write_off_asked_by_id:
         raise rules.SamePerson
+    if queries.promised_fen(locked):
+        raise rules.SetOffPending
     move(locked, rules.RecoveryAction.WRITE_OFF)
     code, year = locked.version.programme.code, locked.fiscal_year
     lost = AccountKey(AccountKind.WRITE_OFF, f"programme:{code}/{year}", code, year)

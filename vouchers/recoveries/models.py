@@ -106,11 +106,13 @@ class Recovery(models.Model):
 
 
 class RecoveryPayment(models.Model):
-    """Money that came in for a recovery, by the bank's own reference: once."""
+    """Money that came in for a recovery, by the bank's own reference, or was set off in a settlement batch: once."""
 
     recovery = models.ForeignKey(Recovery, on_delete=models.PROTECT, related_name="payments")
     amount_fen = models.BigIntegerField()
     bank_reference = models.CharField(max_length=60, unique=True)
+    batch = models.CharField(max_length=24, blank=True)
+    """The settlement batch that set the amount off; empty for money from the bank."""
     received_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     received_at = models.DateTimeField()
 

@@ -6,7 +6,8 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from django.db.models import Sum
+from django.db.models import Q, Sum
+from django.db.models.functions import Coalesce
 
 from portal.kernel.money import Money
 from vouchers.claims.models import RedemptionClaim
@@ -55,6 +56,25 @@ def limit_fen(recovery: Recovery) -> int:
     others = others.filter(voucher=recovery.voucher) if recovery.voucher else others.filter(claim=recovery.claim)
     asked = others.aggregate(total=Sum("receivable_fen"))["total"] or 0
     return max(0, spent_fen(recovery) - asked)
+
+
+def promised_fen(recovery: Recovery) -> int:
+    """Return what drafted and approved settlement batches will set off once they are paid."""
+    lines = recovery.set_offs.filter(active=True, batch__paid_at__isnull=True)
+    return -(lines.aggregate(total=Sum("amount_fen"))["total"] or 0)
+
+
+def outstanding_of(debtor_id: int) -> list[tuple[Recovery, int]]:
+    """Return the debtor's cases in collection with the fen no batch has promised yet, oldest first. One query."""
+    pending = Q(set_offs__active=True, set_offs__batch__paid_at__isnull=True)
+    cases = (
+        Recovery.objects.filter(debtor_id=debtor_id, state=RecoveryState.RECOVERING.value)
+        .select_related("version__programme")
+        .annotate(promised=Coalesce(-Sum("set_offs__amount_fen", filter=pending), 0))
+        .order_by("pk")
+    )
+    found = [(case, case.outstanding_fen - case.promised) for case in cases]
+    return [(case, fen) for case, fen in found if fen > 0]
 
 
 def reassessed(claim: RedemptionClaim, items: Mapping[str, Money]) -> Reassessment:

@@ -22,6 +22,7 @@ __all__ = [
     "RecoveryAction",
     "RecoveryState",
     "SamePerson",
+    "SetOffPending",
     "TextMissing",
     "TooMuch",
     "barred_until",
@@ -106,6 +107,11 @@ class SamePerson(Forbidden):
 class Involved(Forbidden):
     code = "recovery.involved"
     message = _("您是被追回单位的成员，不能办理这个案件。请由其他同事办理。")
+
+
+class SetOffPending(Conflict):
+    code = "recovery.set_off_pending"
+    message = _("结算批次正在抵扣这笔欠款。请等该批次付款，或先作废该批次。")
 
 
 class BankReferenceTaken(Conflict):

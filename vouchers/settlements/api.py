@@ -25,7 +25,7 @@ from portal.wire import (
     paged,
     problems,
 )
-from vouchers.settlements import access, files, queries, services
+from vouchers.settlements import access, files, offsetting, queries, services
 from vouchers.settlements.models import SettlementBatch, SettlementLine
 from vouchers.settlements.rules import BatchState, Leg
 
@@ -65,12 +65,16 @@ class SettlementPartOut(Schema):
 
 
 class SettlementLineOut(Schema):
-    """One leg of one charge, or an approved claim. `active` is false, with `reason`, where finance sent it back."""
+    """One voucher's part of a charge, its own share, an approved claim, or (negative) what the payee owes back.
+
+    `recovery` is the case whose debt is set off. `active` is false, with `reason`, where finance sent the line back.
+    """
 
     id: int
     subject: str
     charge: str | None
     claim: str | None
+    recovery: str | None
     leg: Leg
     payer: str
     amount: MoneyOut
@@ -99,9 +103,9 @@ class BatchIn(StrictIn):
 
 
 class PaidIn(StrictIn):
-    """The number of the treasury's payment."""
+    """The number of the treasury's payment; only a batch of zero has none."""
 
-    bank_reference: Annotated[Line, Field(max_length=60)]
+    bank_reference: Annotated[Line, Field(max_length=60)] = ""
 
 
 class RejectIn(StrictIn):
@@ -147,6 +151,10 @@ def _line(line: SettlementLine) -> dict[str, Any]:
         parts = [{"payer": part.payer, "amount": money(part.amount_fen)} for part in line.claim.parts.all()]
     elif line.charge is None:
         subject, payer, parts = f"programme:{line.programme_code}", line.batch.payee.name, []
+        if line.recovery is not None:
+            subject = f"recovery:{line.recovery.number}"
+        elif not line.programme_code:
+            subject = "own_shares"
     else:
         subject, payer, parts = line.charge.subject, line.charge.payer.name, []
     return {
@@ -154,6 +162,7 @@ def _line(line: SettlementLine) -> dict[str, Any]:
         "subject": subject,
         "charge": line.charge.number if line.charge else None,
         "claim": line.claim.number if line.claim else None,
+        "recovery": line.recovery.number if line.recovery else None,
         "leg": line.leg,
         "payer": payer,
         "amount": money(line.amount_fen),
@@ -225,6 +234,13 @@ def pay(request: ActorRequest, number: Number, payload: PaidIn) -> dict[str, Any
         bank_reference=payload.bank_reference,
         now=timezone.now(),
     )
+    return _detail(request, number)
+
+
+@router.post("/{number}/set-off", response={200: BatchDetailOut, **problems(404, 409)})
+def set_off(request: ActorRequest, number: Number) -> dict[str, Any]:
+    """Take what the payee owes in open recoveries off a draft, within one programme and year, never below zero."""
+    offsetting.set_off(actor=request.actor, batch=access.get_batch(request.actor, number), now=timezone.now())
     return _detail(request, number)
 
 

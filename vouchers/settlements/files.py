@@ -42,12 +42,12 @@ def _row(batch: SettlementBatch, at: int, line: SettlementLine) -> list[object]:
         money: tuple[str, object] = (line.claim.version.programme.code, line.claim.fiscal_year)
         parts = "; ".join(f"{part.payer}={Money(part.amount_fen).yuan()}" for part in line.claim.parts.all())
     elif line.charge is None:
-        party, source, parts = batch.payee, "offset", ""
-        money = (line.programme_code, line.fiscal_year)
+        party, source, parts = batch.payee, line.recovery.number if line.recovery else "offset", ""
+        money = (line.programme_code, line.fiscal_year or "")
     else:
         party, source, parts = line.charge.payer, line.charge.number, ""
-        voucher = line.charge.voucher
-        money = (voucher.programme_code, voucher.fiscal_year) if voucher and line.leg == "voucher" else ("", "")
+        voucher = line.voucher
+        money = (voucher.programme_code, voucher.fiscal_year) if voucher else ("", "")
     return [
         batch.number,
         at,

@@ -46,8 +46,8 @@ class SettlementBatch(models.Model):
                 name="batch_four_eyes", condition=Q(approved_by__isnull=True) | ~Q(approved_by=F("created_by"))
             ),
             models.CheckConstraint(
-                name="batch_total_positive",
-                condition=Q(total_fen__gt=0) | Q(total_fen=0, state=rules.BatchState.DISCARDED.value),
+                name="batch_total_not_negative",
+                condition=Q(total_fen__gte=0),
             ),
         ]
 
@@ -56,7 +56,10 @@ class SettlementBatch(models.Model):
 
 
 class SettlementLine(models.Model):
-    """One leg of one charge, one approved claim, or a debt set off, in one batch. While active, no other batch can hold it."""
+    """One voucher's part of a charge, its own share, an approved claim, or a debt set off, in one batch.
+
+    While active, no other batch can hold it.
+    """
 
     batch = models.ForeignKey(SettlementBatch, on_delete=models.PROTECT, related_name="lines")
     charge = models.ForeignKey(
@@ -65,11 +68,22 @@ class SettlementLine(models.Model):
     claim = models.ForeignKey(
         "vouchers.RedemptionClaim", null=True, blank=True, on_delete=models.PROTECT, related_name="settlement_lines"
     )
+    voucher = models.ForeignKey("vouchers.Voucher", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    """Whose part of the charge it is; empty for the own share."""
+    recovery = models.ForeignKey(
+        "vouchers.Recovery", null=True, blank=True, on_delete=models.PROTECT, related_name="set_offs"
+    )
+    """The case whose debt is set off; empty for refunds the payee made after a batch held them."""
     leg = models.CharField(max_length=8)
     amount_fen = models.BigIntegerField()
     programme_code = models.CharField(max_length=60, blank=True)
     fiscal_year = models.PositiveIntegerField(null=True, blank=True)
-    """Of an offset: what the payee owes back to this programme and year, taken from what it is owed."""
+    """Of an offset: what the payee owes back to this programme and year, taken from what it is owed.
+
+    Empty for the own shares it owes back, which are no programme's money.
+    """
+    payable = models.CharField(max_length=24, blank=True)
+    """Of an offset: the kind of the ledger account it is taken from."""
     active = models.BooleanField(default=True)
     reason = models.CharField(max_length=200, blank=True)
     """Why finance sent the line back."""
@@ -78,7 +92,12 @@ class SettlementLine(models.Model):
         db_table = "settlement_line"
         ordering = ["pk"]
         constraints = [
-            models.UniqueConstraint(name="settlement_leg_once", fields=["charge", "leg"], condition=Q(active=True)),
+            models.UniqueConstraint(
+                name="settlement_leg_once",
+                fields=["charge", "leg", "voucher"],
+                condition=Q(active=True, charge__isnull=False),
+                nulls_distinct=False,
+            ),
             models.UniqueConstraint(
                 name="settlement_claim_once", fields=["claim"], condition=Q(active=True, claim__isnull=False)
             ),
@@ -90,7 +109,8 @@ class SettlementLine(models.Model):
             models.CheckConstraint(
                 name="settlement_line_settles_one_thing",
                 condition=Q(leg=rules.Leg.CLAIM.value, claim__isnull=False, charge__isnull=True)
-                | Q(leg=rules.Leg.OFFSET.value, claim__isnull=True, charge__isnull=True, fiscal_year__isnull=False)
-                | Q(leg__in=[rules.Leg.VOUCHER.value, rules.Leg.OWN.value], claim__isnull=True, charge__isnull=False),
+                | Q(leg=rules.Leg.OFFSET.value, claim__isnull=True, charge__isnull=True) & ~Q(payable="")
+                | Q(leg=rules.Leg.VOUCHER.value, claim__isnull=True, charge__isnull=False, voucher__isnull=False)
+                | Q(leg=rules.Leg.OWN.value, claim__isnull=True, charge__isnull=False, voucher__isnull=True),
             ),
         ]

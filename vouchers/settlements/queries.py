@@ -2,65 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import F, QuerySet, Sum
+from django.db.models import Exists, F, OuterRef, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
-from vouchers.charges.models import Charge
+from vouchers.charges.models import Charge, ChargePart
 from vouchers.claims import paying
+from vouchers.claims.cases import payable_of
 from vouchers.claims.models import RedemptionClaim
-from vouchers.claims.queries import on_claim
+from vouchers.claims.queries import on_claim, unclaimed
 from vouchers.claims.rules import ClaimState
 from vouchers.ledger import queries as ledger
 from vouchers.ledger.chart import AccountKind
 from vouchers.ledger.models import Account
 from vouchers.payments.rules import PaymentState
-from vouchers.programmes.terms import RedeemMode
 from vouchers.settlements import rules
 from vouchers.settlements.models import SettlementLine
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What a payee is owed and no batch holds yet: one leg of one charge, or an approved claim."""
+    """What a payee is owed and no batch holds yet: a voucher's part of a charge, its own share, or an approved claim."""
 
     leg: rules.Leg
     amount_fen: int
     charge: Charge | None = None
     claim: RedemptionClaim | None = None
+    part: ChargePart | None = None
+
+    @property
+    def purse(self) -> rules.Purse:
+        """Which of the payee's accounts owes it."""
+        if self.claim is not None:
+            key = payable_of(self.claim)
+            return rules.Purse(key.kind.value, key.programme, key.fiscal_year)
+        if self.part is not None:
+            voucher = self.part.voucher
+            return rules.Purse(AccountKind.PROVIDER_PAYABLE.value, voucher.programme_code, voucher.fiscal_year)
+        return rules.OWN_SHARES
 
 
-VOUCHER_DUE = F("voucher_captured_fen") - F("voucher_refunded_fen") + F("voucher_owed_fen")
-OWN_DUE = F("own_captured_fen") - F("own_refunded_fen")
+PART_DUE = F("captured_fen") - F("refunded_fen") + F("owed_fen")
+OWN_DUE = F("own_captured_fen") - F("own_refunded_fen") + F("own_owed_fen")
 
 
-def _unsettled(payee_id: int | None, leg: rules.Leg) -> QuerySet[Charge]:
-    charges = Charge.objects.filter(state="captured")
+def _parts_due(payee_id: int | None) -> QuerySet[ChargePart]:
+    """Return what vouchers paid that needs no claim, is in none, and in no batch."""
+    parts = ChargePart.objects.filter(charge__state="captured")
+    if payee_id is not None:
+        parts = parts.filter(charge__provider_id=payee_id)
+    batched = SettlementLine.objects.filter(charge=OuterRef("charge"), voucher=OuterRef("voucher"), active=True)
+    return (
+        parts.annotate(due=PART_DUE)
+        .filter(~Exists(batched), unclaimed(), due__gt=0)
+        .exclude(pk__in=on_claim().values("pk"))
+    )
+
+
+def _own_due(payee_id: int | None) -> QuerySet[Charge]:
+    """Return the charges whose own share has arrived and is in no batch."""
+    charges = Charge.objects.filter(state="captured", payment__state=PaymentState.CONFIRMED.value)
     if payee_id is not None:
         charges = charges.filter(provider_id=payee_id)
-    settled = SettlementLine.objects.filter(leg=leg.value, active=True).values("charge_id")
-    charges = charges.exclude(pk__in=settled)
-    if leg is rules.Leg.VOUCHER:
-        claimed = on_claim().values("pk")
-        return charges.annotate(due=VOUCHER_DUE).filter(due__gt=0).exclude(pk__in=claimed)
-    return charges.annotate(due=OWN_DUE).filter(due__gt=0, payment__state=PaymentState.CONFIRMED.value)
+    batched = SettlementLine.objects.filter(charge=OuterRef("pk"), leg=rules.Leg.OWN.value, active=True)
+    return charges.annotate(due=OWN_DUE).filter(~Exists(batched), due__gt=0)
 
 
 def due_to(payee_id: int, *, now: datetime) -> Sequence[Due]:
     """Return everything a payee can be paid now.
 
-    Captured voucher shares that need no claim, own shares that have arrived, and approved claims whose run is open.
+    What vouchers paid without need of a claim, own shares that have arrived, and approved claims whose run is open.
     """
     found = [
-        Due(rules.Leg.VOUCHER, charge.voucher_payable_fen, charge=charge)
-        for charge in _unsettled(payee_id, rules.Leg.VOUCHER).select_related("voucher", "payer").order_by("pk")
+        Due(rules.Leg.VOUCHER, part.payable_fen, charge=part.charge, part=part)
+        for part in _parts_due(payee_id).select_related("charge__payer", "voucher").order_by("charge_id", "pk")
     ]
     found += [
         Due(rules.Leg.OWN, charge.own_payable_fen, charge=charge)
-        for charge in _unsettled(payee_id, rules.Leg.OWN).select_related("voucher", "payer").order_by("pk")
+        for charge in _own_due(payee_id).select_related("payer").order_by("pk")
     ]
     found += [
         Due(rules.Leg.CLAIM, claim.approved_fen or 0, claim=claim) for claim in paying.eligible(payee_id, now=now)
@@ -68,61 +90,57 @@ def due_to(payee_id: int, *, now: datetime) -> Sequence[Due]:
     return found
 
 
-def offsets(payee_id: int, due: Sequence[Due]) -> dict[tuple[str, int], int]:
-    """Return what a payee owes back and is taken from what it is owed: fen by programme and year, at most what is due.
+def refunds_owed(payee_id: int, due: Sequence[Due]) -> dict[rules.Purse, int]:
+    """Return what a payee owes back of refunds and is taken from what it is owed: fen by purse, at most what is due.
 
     A provider owes what it refunded after a batch held it; offsets of batches not yet paid are spoken for. Cases of
-    `recoveries` have accounts of their own and are paid in money.
+    `recoveries` have accounts of their own: finance sets them off by `offsetting.set_off`.
     """
     accounts = Account.objects.filter(
         kind=AccountKind.RECEIVABLE_PROVIDER.value, owner=f"organisation:{payee_id}", closed_at__isnull=True
     )
-    owed = {(row.programme, row.fiscal_year or 0): row.pk for row in accounts}
+    owed = {_purse(row.programme, row.fiscal_year): row.pk for row in accounts}
     if not owed:
         return {}
     balances = ledger.balances(account_ids=owed.values())
+    spoken: dict[rules.Purse, int] = {}
     pending = SettlementLine.objects.filter(
-        batch__payee_id=payee_id,
-        batch__state__in=[rules.BatchState.DRAFT.value, rules.BatchState.APPROVED.value],
-        leg=rules.Leg.OFFSET.value,
-        active=True,
+        batch__payee_id=payee_id, batch__paid_at__isnull=True, leg=rules.Leg.OFFSET.value, recovery=None, active=True
     )
-    spoken: dict[tuple[str, int], int] = {}
     for line in pending:
-        spoken[line.programme_code, line.fiscal_year or 0] = (
-            spoken.get((line.programme_code, line.fiscal_year or 0), 0) - line.amount_fen
-        )
-    payable = _payable_by_money(due)
+        purse = _purse(line.programme_code, line.fiscal_year)
+        spoken[purse] = spoken.get(purse, 0) - line.amount_fen
+    payable = by_purse((row.purse, row.amount_fen) for row in due)
     found = {
-        money: min(balances[pk].posted_fen - spoken.get(money, 0), payable.get(money, 0)) for money, pk in owed.items()
+        purse: min(balances[pk].posted_fen - spoken.get(purse, 0), payable.get(purse, 0)) for purse, pk in owed.items()
     }
-    return {money: fen for money, fen in sorted(found.items()) if fen > 0}
+    return {purse: fen for purse, fen in sorted(found.items()) if fen > 0}
 
 
-def _payable_by_money(due: Sequence[Due]) -> dict[tuple[str, int], int]:
-    """Return what is due out of the provider's own accounts, by programme and year."""
-    sums: dict[tuple[str, int], int] = {}
-    for row in due:
-        if row.leg is rules.Leg.VOUCHER and row.charge is not None:
-            for part in row.charge.parts.select_related("voucher"):
-                money = (part.voucher.programme_code, part.voucher.fiscal_year)
-                sums[money] = sums.get(money, 0) + part.payable_fen
-        elif row.claim is not None and row.claim.mode == RedeemMode.DEDUCT.value:
-            money = (row.claim.version.programme.code, row.claim.fiscal_year)
-            sums[money] = sums.get(money, 0) + row.amount_fen
+def _purse(programme: str, year: int | None) -> rules.Purse:
+    if not programme:
+        return rules.OWN_SHARES
+    return rules.Purse(AccountKind.PROVIDER_PAYABLE.value, programme, year or 0)
+
+
+def by_purse(rows: Iterable[tuple[rules.Purse, int]]) -> dict[rules.Purse, int]:
+    """Add amounts up by the account that owes them."""
+    sums: dict[rules.Purse, int] = {}
+    for purse, fen in rows:
+        sums[purse] = sums.get(purse, 0) + fen
     return sums
 
 
 def due_by_payee(*, now: datetime) -> dict[int, int]:
     """Return the fen due to each payee now, in three queries."""
     totals: dict[int, int] = {}
-    for leg in (rules.Leg.VOUCHER, rules.Leg.OWN):
-        rows = _unsettled(None, leg).values("provider_id").annotate(total=Coalesce(Sum("due"), 0)).order_by()
-        for row in rows:
-            totals[row["provider_id"]] = totals.get(row["provider_id"], 0) + row["total"]
+    parts = _parts_due(None).values_list("charge__provider_id").annotate(total=Coalesce(Sum("due"), 0))
+    own = _own_due(None).values_list("provider_id").annotate(total=Coalesce(Sum("due"), 0))
     claims = RedemptionClaim.objects.filter(state=ClaimState.PAYABLE.value, eligible_at__lte=now)
-    for payee_id, total in claims.values_list("payee_id").annotate(total=Sum("approved_fen")).order_by():
-        totals[payee_id] = totals.get(payee_id, 0) + total
+    claimed = claims.values_list("payee_id").annotate(total=Coalesce(Sum("approved_fen"), 0))
+    for rows in (parts, own, claimed):
+        for payee_id, total in rows.order_by():
+            totals[payee_id] = totals.get(payee_id, 0) + total
     return totals
 
 
@@ -132,7 +150,9 @@ def lines_of(batch_id: int) -> QuerySet[SettlementLine]:
         SettlementLine.objects.filter(batch_id=batch_id)
         .select_related(
             "charge",
-            "charge__voucher",
+            "voucher",
+            "recovery__version__programme",
+            "batch__payee",
             "charge__payer",
             "charge__payment",
             "claim",

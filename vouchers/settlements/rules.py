@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from portal.kernel.errors import Conflict, Forbidden, Invalid, noop
 
 __all__ = [
+    "OWN_SHARES",
     "TRANSITIONS",
     "BatchAction",
     "BatchState",
+    "Debt",
     "Leg",
     "LineSettled",
+    "NothingToSetOff",
     "NothingToSettle",
     "OffsetInBatch",
     "OwnPayee",
+    "Purse",
     "ReasonMissing",
     "SamePerson",
+    "set_off",
 ]
 
 _ = noop
@@ -47,6 +52,45 @@ class Leg(StrEnum):
     OFFSET = "offset"
 
 
+class Purse(NamedTuple):
+    """One of a payee's payable accounts: its kind in the ledger, and whose money it is; `OWN_SHARES` is no programme's."""
+
+    kind: str
+    programme: str = ""
+    fiscal_year: int = 0
+
+
+OWN_SHARES: Final = Purse("cash_provider_payable")
+
+
+class Debt(NamedTuple):
+    """What a party owes in one case, of one programme's and year's money; or the part of it that is set off."""
+
+    case: str
+    programme: str
+    fiscal_year: int
+    fen: int
+
+
+def set_off(debts: Sequence[Debt], payable: Mapping[Purse, int]) -> dict[Debt, Purse]:
+    """Return which part of which debt is taken from which purse: in the order given, each from its own money only.
+
+    Never more than is owed, never more than a purse holds; what a purse lacks stays a debt. Source: Civil Code 2020,
+    Article 568 (mutual debts of one kind are set off to the amount of the smaller).
+    """
+    left = dict(payable)
+    found: dict[Debt, Purse] = {}
+    for debt in debts:
+        owed = debt.fen
+        for purse in sorted(purse for purse in left if purse[1:] == (debt.programme, debt.fiscal_year)):
+            taken = min(owed, left[purse])
+            if taken > 0:
+                found[debt._replace(fen=taken)] = purse
+                left[purse] -= taken
+                owed -= taken
+    return found
+
+
 S, A = BatchState, BatchAction
 
 TRANSITIONS: Final[Mapping[tuple[BatchState, BatchAction], BatchState]] = MappingProxyType(
@@ -67,6 +111,11 @@ class NothingToSettle(Conflict):
 class LineSettled(Conflict):
     code = "settlement.line_gone"
     message = _("该明细已付款或已退回，不能再退回。请刷新页面，查看最新状态。")
+
+
+class NothingToSetOff(Conflict):
+    code = "settlement.nothing_to_set_off"
+    message = _("没有可抵扣的欠款：收款单位在本批次的项目和年度内没有待追缴的金额，或已全部列入抵扣。")
 
 
 class OffsetInBatch(Conflict):

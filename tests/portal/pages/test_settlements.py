@@ -10,8 +10,12 @@ from django.urls import reverse
 from portal.pages import exports
 from tests import make
 from tests.portal.pages.reading import LONG, enter, raw_codes, text_of
+from tests.vouchers.claims import making
+from tests.vouchers.recoveries.test_services import confirmed
 from vouchers.payments import services as payments
 from vouchers.payments.models import Payment
+from vouchers.recoveries import services as recoveries
+from vouchers.recoveries.services import Breach
 from vouchers.settlements import queries
 from vouchers.settlements.models import SettlementBatch
 
@@ -159,7 +163,7 @@ def test_the_number_of_queries_does_not_grow(w, client, earned, django_assert_nu
     with django_assert_num_queries(8):
         client.get(reverse("settlements"))
     address = reverse("settlement", args=[SettlementBatch.objects.get().number])
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         client.get(address)
     voucher = make.voucher(w, make.programme(w, in_force=LONG, code="more"))
     resource = make.instrument(w)
@@ -169,5 +173,27 @@ def test_the_number_of_queries_does_not_grow(w, client, earned, django_assert_nu
     with django_assert_num_queries(8):
         assert client.get(reverse("settlements")).context["listing"].total == 2
     newest = SettlementBatch.objects.order_by("-pk").first()
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         assert len(client.get(reverse("settlement", args=[newest.number])).context["lines"]) == 3
+
+
+def test_finance_sets_a_debt_off_in_the_batch_and_the_statement_says_what_remains(w, client):
+    claim = making.approved(w, making.filed(w, make.voucher(w, making.reimbursing(w)), "4000"))
+    case = recoveries.open_case(actor=w.reviewer, breach=Breach(text="虚报用量", claim=claim), now=make.NOW)
+    confirmed(w, case, 100_000)
+    draft(enter(client, w.finance), w.enterprise)
+    batch = SettlementBatch.objects.get()
+    assert "本批次可抵扣 ¥1,000.00" in text_of(client.get(reverse("settlement", args=[batch.number])))
+    assert act(client, batch, "set_off").status_code == 302
+    again = act(client, batch, "set_off")
+    assert "没有可抵扣的欠款" in text_of(again)
+    assert again.status_code == 409
+    shown = text_of(client.get(reverse("settlement", args=[batch.number])))
+    assert "抵扣应退款 -¥1,000.00" in shown
+    assert "该案尚欠 ¥1,000.00" in shown
+    act(enter(client, w.finance_approver), batch, "approve")
+    act(enter(client, w.finance), batch, "pay", bank_reference="TR-9")
+    case.refresh_from_db()
+    assert (case.state, case.received_fen) == ("recovered", 100_000)
+    page = text_of(enter(client, w.owner).get(reverse("recovery", args=[case.number])))
+    assert f"结算批次 {batch.number} 抵扣" in page
