@@ -13,6 +13,17 @@ def trail(subject: str, *, actor: Actor) -> QuerySet[Record]:
     return visible_to(actor).filter(subject=subject).order_by("pk")
 
 
+OUTSIDERS = frozenset({Permission.APPLICATION_SCORE, Permission.CLAIM_AUDIT})
+"""Who holds nothing but these is appointed for single cases, and is no official of the department."""
+
+
+def lately(actor: Actor) -> QuerySet[Record]:
+    """Return what happened around `actor`, newest first: whoever is appointed for single cases sees only own acts."""
+    if actor.permissions and actor.permissions <= OUTSIDERS:
+        return Record.objects.filter(actor_user_id=actor.person).order_by("-pk")
+    return visible_to(actor).order_by("-pk")
+
+
 def visible_to(actor: Actor) -> QuerySet[Record]:
     """Return the records `actor` may read: all for auditors, else those of the own organisation."""
     if actor.may(Permission.AUDIT_READ):

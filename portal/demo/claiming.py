@@ -43,7 +43,7 @@ FILED = (
     Paid("lanting", (28_000, 15_400, 9_000), 10),
     Paid("haichuan", (24_000,), 9),
     Paid("jinhua", (31_500, 12_500), 5),
-    Paid("zhoushan", (19_800,), 4),
+    Paid("xinghe", (19_800,), 4),
     Paid("mingzhu", (27_300, 8_700), 1),
 )
 
@@ -96,7 +96,7 @@ def _decide(story: Story, made: dict[str, RedemptionClaim]) -> None:
     checker, auditor = story.people.actors["chushen"], story.people.actors["sanfang"]
     approver = story.people.actors["fushen"]
     back = "第 1 行发票抬头不是本单位，请更换或更正。"
-    deciding.send_back(actor=checker, claim=made["zhoushan"], note=back, now=story.now - timedelta(days=3))
+    deciding.send_back(actor=checker, claim=made["xinghe"], note=back, now=story.now - timedelta(days=3))
     cut = made["lanting"]
     less = Money(cut.amount_fen) - Money.from_yuan(4_500)
     reasons = {"lanting": "第 3 行成分分析不在合同约定的检测项目内，扣减 4,500 元。"}

@@ -12,7 +12,7 @@ from vouchers.rounds import services as rounds
 
 __all__ = ["draw_lots", "open_ranking"]
 
-FIRMS = ("lanting", "ruian", "yunfan", "mingzhu", "zhoushan")
+FIRMS = ("lanting", "ruian", "xinghe", "mingzhu", "zhoushan")
 POOL = Money.from_yuan(60_000)
 """Enough for three of the five."""
 

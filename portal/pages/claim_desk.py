@@ -171,6 +171,7 @@ def _shown(
             "asked": [(name, name in held) for name in asked],
             "files": files,
             "others": queries.other_support(found),
+            "may_flags": flag_pages.may_read(actor),
             "flags": [(flag, flag_pages.said(flag)) for flag in flags.of_subjects([subject]).get(subject, [])],
             "events": events(audit.trail(subject, actor=actor)),
             "pay_words": pay_words(found),

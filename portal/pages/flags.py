@@ -70,6 +70,11 @@ def said(flag: Flag) -> str:
     return template % flag.facts.get("params", {}) if "%(" in template else template
 
 
+def may_read(actor: Actor) -> bool:
+    """Say whether the actor may open flags: who is shown one beside a case may be there for the case alone."""
+    return any(actor.may(permission) for permission in access.READERS)
+
+
 def compared(flag: Flag) -> list[dict[str, str]]:
     """Return the facts side by side: what, expected, found."""
     return [

@@ -46,7 +46,7 @@ def home(request: HttpRequest) -> HttpResponse:
 def dashboard(request: HttpRequest) -> HttpResponse:
     """Show what waits for this person, the nearest deadline first, and what happened lately."""
     actor = actor_of(request)
-    recent = audit.visible_to(actor).order_by("-pk")[:RECENT_SHOWN] if actor.organisation_id else []
+    recent = audit.lately(actor)[:RECENT_SHOWN] if actor.organisation_id else []
     return page(
         request,
         "home/dashboard.html",

@@ -20,6 +20,7 @@ from portal.pages import casework
 from portal.pages.acts import attempt_on
 from portal.pages.fields import YuanField
 from portal.pages.files import handed_out
+from portal.pages.flags import may_read
 from portal.pages.flags import said as flag_said
 from portal.pages.reviews import mine
 from portal.pages.shell import act_of, actor_of, needs, page
@@ -174,6 +175,7 @@ def _case_page(
             "holders": [str(each.person) for each in assigning.holders(application)] if in_review else [],
             "files": files,
             "shown": _shown(request, files),
+            "may_flags": may_read(actor_of(request)),
             "flags": [(flag, flag_said(flag)) for flag in flags.open_on(f"application:{application.number}")],
             "now": timezone.now(),
             **_neighbours(actor, application),

@@ -12,8 +12,11 @@ from django.db.models import F, Sum
 from portal.reports.formulas import Volumes
 from portal.reports.standing import Standing, standings
 from vouchers.charges.models import ChargePart
+from vouchers.claims.models import RedemptionClaim
+from vouchers.claims.rules import ACTIVE
 from vouchers.issuance.models import Application
 from vouchers.ledger import queries as ledger
+from vouchers.programmes.terms import RedeemMode
 from vouchers.wallets.models import Voucher
 
 __all__ = ["Figures", "figures", "standing_of"]
@@ -41,7 +44,7 @@ class Figures:
 
 
 def figures(*, until: datetime) -> list[Figures]:
-    """Return the figures of every programme and year up to `until`, newest year first. Five queries."""
+    """Return the figures of every programme and year up to `until`, newest year first. Six queries."""
     found: dict[tuple[str, int], Figures] = {}
 
     def of(code: str, year: int) -> Figures:
@@ -70,8 +73,11 @@ def figures(*, until: datetime) -> list[Figures]:
         if kept:
             receivers = of(*key).receivers
             receivers[row["charge__provider_id"]] = receivers.get(row["charge__provider_id"], 0) + kept
+    for code, year, held, approved, base in _claimed(until):
+        sums = used[code, year]
+        sums[0], sums[1], sums[2] = sums[0] + held, sums[1] + approved, sums[2] + base
     for code, year, spent in _spent(until):
-        used[code, year][2] = spent
+        used[code, year][2] += spent
     for code, year, wait in Application.objects.filter(
         voucher__isnull=False, decided_at__isnull=False, decided_at__lte=until
     ).values_list("version__programme__code", "version__fiscal_year", F("decided_at") - F("submitted_at")):
@@ -89,6 +95,23 @@ def figures(*, until: datetime) -> list[Figures]:
             spent=sums[2],
         )
     return sorted(found.values(), key=lambda one: (-one.fiscal_year, one.programme))
+
+
+def _claimed(until: datetime) -> Iterable[tuple[str, int, int, int, int]]:
+    """Return (programme, year, used, redeemed, whole price) of each claim that paid back what was bought in full.
+
+    What a claim asks for is used while it is looked at, and what is approved of it afterwards; refused, it is neither.
+    """
+    rows = (
+        RedemptionClaim.objects.filter(mode=RedeemMode.REIMBURSE.value, filed_at__lte=until)
+        .filter(state__in=[state.value for state in ACTIVE])
+        .annotate(bought=Sum("lines__base_fen"))
+        .order_by()
+    )
+    for code, year, asked, approved, bought in rows.values_list(
+        "version__programme__code", "fiscal_year", "amount_fen", "approved_fen", "bought"
+    ):
+        yield code, year, asked if approved is None else approved, approved or 0, bought if approved else 0
 
 
 def _spent(until: datetime) -> list[tuple[str, int, int]]:

@@ -7,6 +7,8 @@ from django.urls import reverse
 from portal.reports import queries
 from tests import make
 from tests.portal.pages.reading import LONG, enter, raw_codes, text_of
+from tests.vouchers.claims import making as claims
+from vouchers.claims import deciding
 
 
 def test_the_budget_is_exactly_what_became_of_it(w, client):
@@ -70,6 +72,16 @@ def test_strangers_read_the_statistics(w, client, clock):
     assert "100000.00" in client.get(reverse("statistics"), {"format": "csv"}).content.decode()
 
 
+def test_what_a_claim_pays_back_is_used_and_redeemed(w, client, clock):
+    voucher = make.voucher(w, claims.reimbursing(w, in_force=LONG))
+    refused = claims.filed(w, voucher, "500")
+    deciding.refuse(actor=w.reviewer, claim=refused, note="发票不实", now=make.NOW)
+    claims.approved(w, claims.filed(w, voucher, "1000"))
+    claims.filed(w, voucher, "200")
+    (row,) = client.get(reverse("statistics")).context["rows"]
+    assert (row.volumes.used, row.volumes.redeemed, row.volumes.spent) == (120_000, 100_000, 200_000)
+
+
 def test_a_programme_with_one_holder_tells_no_concentration(w, client, clock):
     make.voucher(w, make.programme(w, in_force=LONG))
     (row,) = client.get(reverse("statistics")).context["rows"]
@@ -80,8 +92,8 @@ def test_a_programme_with_one_holder_tells_no_concentration(w, client, clock):
 def test_the_statistics_ask_a_fixed_number_of_queries(w, django_assert_num_queries):
     version = make.programme(w, in_force=LONG)
     make.voucher(w, version)
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         queries.figures(until=make.NOW)
     make.voucher(w, version, number="HT-3")
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         queries.figures(until=make.NOW)

@@ -6,6 +6,7 @@ from portal.controls import services as controls
 from tests import make
 from tests.portal.pages.reading import LONG, enter, raw_codes, text_of
 from tests.vouchers.claims import making as claims
+from vouchers.claims import deciding
 from vouchers.flags import services
 from vouchers.flags.models import Flag
 from vouchers.flags.rules import Pattern
@@ -131,3 +132,14 @@ def test_a_flag_opens_no_door_its_reader_may_not_pass(w, client):
         kind, number = subject.split(":")
         assert number in page
         assert (f'href="{reverse(kind, args=[number])}"' in page) is may
+
+
+def test_who_may_not_read_flags_is_told_of_one_without_a_door(w, client):
+    voucher = make.voucher(w, claims.reimbursing(w, in_force=LONG, audit={"sample_rate": "1"}))
+    claim = deciding.check(actor=w.reviewer, claim=claims.filed(w, voucher), now=make.NOW)
+    flag = raised(w, subject=f"claim:{claim.number}")
+    door = f'href="{reverse("flag", args=[flag.pk])}"'
+    for official, may in ((w.reviewer, True), (w.third, False)):
+        page = enter(client, official).get(reverse("claim", args=[claim.number]))
+        assert "日期先后不合" in text_of(page)
+        assert (door in page.content.decode()) is may

@@ -35,6 +35,14 @@ def test_the_statement_on_accessibility_is_public(db, client):
     assert "无障碍声明" in text_of(client.get(reverse("accessibility")))
 
 
+def test_whoever_is_appointed_for_single_cases_does_not_read_the_department(w, client):
+    case = make.application(w, make.programme(w, in_force=LONG))
+    expert = make.actor(w.department, make.roles.Role.EXPERT)
+    assert case.number in text_of(enter(client, w.reviewer).get(reverse("dashboard")))
+    for outsider in (expert, w.third):
+        assert case.number not in text_of(enter(client, outsider).get(reverse("dashboard")))
+
+
 def tasks(client, actor):
     response = enter(client, actor).get(reverse("dashboard"))
     assert raw_codes(text_of(response)) == []
