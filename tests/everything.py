@@ -21,6 +21,8 @@ from vouchers.claims.models import RedemptionClaim
 from vouchers.flags import services as flags
 from vouchers.flags.models import Flag
 from vouchers.flags.rules import Pattern
+from vouchers.issuance import assigning
+from vouchers.issuance.models import Recusal
 from vouchers.notices import objecting
 from vouchers.notices import services as notices
 from vouchers.notices.models import Objection
@@ -157,6 +159,7 @@ WRITES = (
     Write("POST /applications/{application}/recuse", "reviewer approver", {"reason": "亲属任职"}),
     Write("POST /applications/{application}/reassign", "approver", {"reason": "出差"}),
     Write("POST /applications/recusals", "reviewer approver", {"credit_code": "{credit_code}", "reason": "亲属"}),
+    Write("POST /applications/recusals/1/lift", "approver", {"reason": "登记有误"}),
     Write("POST /vouchers/{voucher}/freeze", "approver", {"reason": "核查中"}),
     Write("POST /vouchers/{voucher}/unfreeze", "approver", {"reason": "核查完毕"}),
     Write("POST /vouchers/{voucher}/code", "owner"),
@@ -311,6 +314,9 @@ def everything(w: make.World) -> Things:
     document = {**draft.document, "floor": 1}
     ProgrammeDraft.objects.filter(pk=draft.pk).update(id=1, document=document)
     objection = _objection(w)
+    unknown = make.organisation(make.roles.Kind.ENTERPRISE)
+    kept = assigning.recuse(actor=w.reviewer, application=None, organisation=unknown, reason="亲属", now=make.NOW)
+    Recusal.objects.filter(pk=kept.pk).update(id=1)
     fixed = workday_rules.Day(date(2027, 2, 1), is_working=True)
     workdays.set_days(actor=w.publisher, days=[fixed], source="国办通知", now=make.NOW)
     CalendarDay.objects.update(id=1)

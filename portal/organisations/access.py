@@ -116,3 +116,12 @@ def providers() -> QuerySet[Organisation]:
 def payees() -> QuerySet[Organisation]:
     """Return the organisations that can be paid: providers and enterprises."""
     return Organisation.objects.exclude(kind=Organisation.Kind.DEPARTMENT)
+
+
+def by_name_or_code(text: str) -> Organisation | None:
+    """Return the organisation whose full name or unified social credit code this is, as somebody typed it."""
+    wanted = text.strip()
+    return (
+        Organisation.objects.filter(credit_code=wanted.upper()).first()
+        or Organisation.objects.filter(name=wanted).order_by("pk").first()
+    )

@@ -33,6 +33,7 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "application.undertaken": pgettext_lazy("record", "签署真实性承诺"),
         "application.reassigned": pgettext_lazy("record", "改派办理人"),
         "application.recused": pgettext_lazy("record", "申请回避"),
+        "application.recusal_lifted": pgettext_lazy("record", "解除回避"),
         "application.automatic": pgettext_lazy("record", "自动办理各环节"),
         "application.rechecked": pgettext_lazy("record", "抽中案件复核"),
         "application.appealed": pgettext_lazy("record", "提出申诉"),

@@ -6,7 +6,8 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden, NotFound
-from vouchers.issuance.models import Application, Assignment, StageDecision
+from portal.organisations.models import Member
+from vouchers.issuance.models import Application, Assignment, Recusal, StageDecision
 from vouchers.issuance.rules import ApplicationState
 from vouchers.issuance.workflow import PERMISSION
 
@@ -80,3 +81,25 @@ def get_application(actor: Actor, number: str) -> Application:
     if application is None:
         raise NotFound
     return application
+
+
+def recusals(actor: Actor) -> QuerySet[Recusal]:
+    """Return the recusals the actor may see: their own; an approver those of the department's people too.
+
+    Raises Forbidden unless a decider.
+    """
+    if not any(actor.may(permission) for permission in DECIDERS):
+        raise Forbidden
+    seen = Q(person_id=actor.user_id)
+    if actor.may(Permission.APPLICATION_APPROVE):
+        people = Member.objects.filter(organisation_id=actor.acting_for, left_at__isnull=True)
+        seen |= Q(person__in=people.values("user_id"))
+    return Recusal.objects.filter(seen).select_related("person", "organisation", "application", "withdrawn_by")
+
+
+def get_recusal(actor: Actor, recusal_id: int) -> Recusal:
+    """Return a recusal the actor may see. Raises NotFound."""
+    found = recusals(actor).filter(pk=recusal_id).first()
+    if found is None:
+        raise NotFound
+    return found

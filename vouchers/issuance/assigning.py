@@ -10,11 +10,12 @@ from django.db.models import Q
 from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Conflict, Forbidden, Invalid, noop
+from portal.organisations import access as people
 from portal.organisations.models import Member, Organisation
 from vouchers.issuance import conflicts, drawing, queries, rules, workflow
 from vouchers.issuance.models import Application, Assignment, Recusal
 
-__all__ = ["assign", "eligible_for", "holders", "reassign", "recuse"]
+__all__ = ["assign", "eligible_for", "holders", "lift", "reassign", "recuse"]
 
 _ = noop
 
@@ -27,6 +28,21 @@ class RecusedBefore(Conflict):
 class ReasonMissing(Invalid):
     code = "application.recusal_reason"
     message = _("请写明回避的原因，例如亲属任职、曾任职、持股或其他利害关系。")
+
+
+class LiftReasonMissing(Invalid):
+    code = "application.lift_reason"
+    message = _("请写明解除回避的原因，例如利害关系已消除、登记有误。")
+
+
+class OwnRecusal(Forbidden):
+    code = "application.own_recusal"
+    message = _("自己申请的回避不能由自己解除。请由本单位其他审批人员解除。")
+
+
+class LiftedBefore(Conflict):
+    code = "application.recusal_lifted"
+    message = _("这项回避已经解除。")
 
 
 def holders(application: Application) -> list[Assignment]:
@@ -147,10 +163,9 @@ def recuse(
             )
     except IntegrityError:
         raise RecusedBefore from None
-    subject = f"application:{application.number}" if application else f"organisation:{made.organisation_id}"
     audit.record(
         action="application.recused",
-        subject=subject,
+        subject=_subject(made),
         actor=actor,
         now=now,
         organisations=[actor.organisation_id],
@@ -163,3 +178,40 @@ def recuse(
         if (locked.turn, locked.stage) == (old.turn, old.stage):
             _replace(locked, old, reason=made.reason, actor=actor, now=now)
     return made
+
+
+@transaction.atomic
+def lift(*, actor: Actor, recusal: Recusal, reason: str, now: datetime) -> Recusal:
+    """End a recusal of one of the actor's department, with a reason. An approver's act, never for oneself.
+
+    What was drawn anew meanwhile stays where it is; the person may be drawn again from now on. Raises
+    LiftReasonMissing, OwnRecusal, LiftedBefore, Forbidden.
+    """
+    actor.require(Permission.APPLICATION_APPROVE)
+    locked = Recusal.objects.select_for_update(no_key=True).get(pk=recusal.pk)
+    if not people.belongs(user_id=locked.person_id, organisation_id=actor.acting_for):
+        raise Forbidden
+    if locked.person_id == actor.person:
+        raise OwnRecusal
+    if not reason.strip():
+        raise LiftReasonMissing(field="reason")
+    if locked.withdrawn_at is not None:
+        raise LiftedBefore
+    locked.withdrawn_at, locked.withdrawn_by_id, locked.withdrawn_reason = now, actor.person, reason.strip()[:300]
+    locked.save(update_fields=["withdrawn_at", "withdrawn_by", "withdrawn_reason"])
+    audit.record(
+        action="application.recusal_lifted",
+        subject=_subject(locked),
+        actor=actor,
+        now=now,
+        organisations=[actor.organisation_id],
+        data={"reason": locked.withdrawn_reason},
+    )
+    return locked
+
+
+def _subject(recusal: Recusal) -> str:
+    """Return what a recusal keeps its person away from, as the audit trail names it."""
+    if recusal.application is not None:
+        return f"application:{recusal.application.number}"
+    return f"organisation:{recusal.organisation_id}"

@@ -34,7 +34,7 @@ from vouchers.evidence import services as files
 from vouchers.evidence.models import EvidenceFile
 from vouchers.issuance import access, appeals, assigning, automatic, bulk, drafts, services
 from vouchers.issuance.api import ApplicationDetailOut, AssessIn, ContractIn, detailed
-from vouchers.issuance.models import Application
+from vouchers.issuance.models import Application, Recusal
 from vouchers.issuance.reviewing import Verdict
 from vouchers.programmes import access as programmes
 
@@ -86,11 +86,16 @@ class RecusalIn(ReasonIn):
 
 
 class RecusalOut(Schema):
-    """A declaration to keep away."""
+    """A declaration to keep away from one case, or from all of an organisation's; `lifted_at` ended it."""
 
     id: int
+    person: str
+    organisation: str | None = None
+    application: str | None = None
     reason: str
     at: datetime
+    lifted_at: datetime | None = None
+    lifted_reason: str = ""
 
 
 class FileIn(StrictIn):
@@ -180,7 +185,33 @@ def recuse_from_organisation(request: ActorRequest, payload: RecusalIn) -> Statu
         reason=payload.reason,
         now=timezone.now(),
     )
-    return Status(201, {"id": made.pk, "reason": made.reason, "at": made.at})
+    return Status(201, _recusal(made))
+
+
+@casework.get("/recusals", response={200: list[RecusalOut], **problems()})
+def list_recusals(request: ActorRequest) -> list[dict[str, Any]]:
+    """List the caller's recusals, the newest first; an approver those of the whole department."""
+    return [_recusal(each) for each in access.recusals(request.actor).order_by("-pk")[:500]]
+
+
+@casework.post("/recusals/{recusal}/lift", response={200: RecusalOut, **problems(404, 409)})
+def lift_recusal(request: ActorRequest, recusal: int, payload: ReasonIn) -> dict[str, Any]:
+    """End a recusal of one of the department's people, with a reason; never one's own."""
+    found = access.get_recusal(request.actor, recusal)
+    return _recusal(assigning.lift(actor=request.actor, recusal=found, reason=payload.reason, now=timezone.now()))
+
+
+def _recusal(made: Recusal) -> dict[str, Any]:
+    return {
+        "id": made.pk,
+        "person": str(made.person),
+        "organisation": made.organisation.name if made.organisation else None,
+        "application": made.application.number if made.application else None,
+        "reason": made.reason,
+        "at": made.at,
+        "lifted_at": made.withdrawn_at,
+        "lifted_reason": made.withdrawn_reason,
+    }
 
 
 @casework.put("/{number}/contract", response={200: ApplicationDetailOut, **problems(404, 409)})

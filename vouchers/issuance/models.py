@@ -209,7 +209,10 @@ class Assignment(models.Model):
 
 
 class Recusal(models.Model):
-    """A person keeps away from an organisation's cases, or from one case, and says why. Withdrawn, never deleted."""
+    """A person keeps away from an organisation's cases, or from one case, and says why. Lifted, never deleted.
+
+    `withdrawn_at` ends it: another of the department lifted it, for `withdrawn_reason`.
+    """
 
     person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     organisation = models.ForeignKey(
@@ -221,6 +224,10 @@ class Recusal(models.Model):
     reason = models.CharField(max_length=300)
     at = models.DateTimeField()
     withdrawn_at = models.DateTimeField(null=True, blank=True)
+    withdrawn_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    withdrawn_reason = models.CharField(max_length=300, blank=True)
 
     class Meta:
         db_table = "application_recusal"
@@ -240,6 +247,10 @@ class Recusal(models.Model):
                 name="recusal_application_once",
                 fields=["person", "application"],
                 condition=Q(withdrawn_at__isnull=True),
+            ),
+            models.CheckConstraint(
+                name="recusal_lifted_by_another",
+                condition=Q(withdrawn_by__isnull=True) | ~Q(withdrawn_by=F("person")),
             ),
         ]
 

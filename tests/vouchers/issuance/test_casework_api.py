@@ -128,3 +128,9 @@ class TestRecusal:
         assert Caller(w.reviewer).post("/applications/recusals", body).code == "application.recused_before"
         assert Caller(w.reviewer).post(f"/applications/{case.number}/pass", {}).code == "application.has_interest"
         assert Caller(other).post(f"/applications/{case.number}/pass", {}).status == 200
+        listed = Caller(w.reviewer).get("/applications/recusals").body
+        assert [(each["organisation"], each["lifted_at"]) for each in listed] == [(w.enterprise.name, None)]
+        assert Caller(other).get("/applications/recusals").body == []
+        lift = f"/applications/recusals/{listed[0]['id']}/lift"
+        assert Caller(w.approver).post(lift, {"reason": "登记有误"}).body["lifted_reason"] == "登记有误"
+        assert Caller(w.approver).post(lift, {"reason": "登记有误"}).code == "application.recusal_lifted"

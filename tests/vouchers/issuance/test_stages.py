@@ -197,6 +197,30 @@ class TestRecusal:
         with pytest.raises(assigning.ReasonMissing):
             assigning.recuse(actor=other, application=case, organisation=None, reason=" ", now=make.NOW)
 
+    def test_another_approver_lifts_it_with_a_reason_and_the_person_may_act_again(self, w):
+        case = make.application(w, make.programme(w))
+        made = assigning.recuse(actor=w.reviewer, application=case, organisation=None, reason="曾任职", now=make.NOW)
+        with pytest.raises(Forbidden):
+            assigning.lift(actor=w.reviewer, recusal=made, reason="已消除", now=make.NOW)
+        with pytest.raises(Forbidden):
+            assigning.lift(actor=make.world().approver, recusal=made, reason="已消除", now=make.NOW)
+        with pytest.raises(assigning.LiftReasonMissing):
+            assigning.lift(actor=w.approver, recusal=made, reason=" ", now=make.NOW)
+        lifted = assigning.lift(actor=w.approver, recusal=made, reason="登记有误", now=make.NOW)
+        assert (lifted.withdrawn_by_id, lifted.withdrawn_reason) == (w.approver.user_id, "登记有误")
+        with pytest.raises(assigning.LiftedBefore):
+            assigning.lift(actor=w.approver, recusal=made, reason="再次", now=make.NOW)
+        make.passed(w, case)
+        again = assigning.recuse(actor=w.reviewer, application=case, organisation=None, reason="曾任职", now=make.NOW)
+        assert again.pk != made.pk
+
+    def test_nobody_lifts_their_own(self, w):
+        own = assigning.recuse(
+            actor=w.approver, application=None, organisation=w.enterprise, reason="持股", now=make.NOW
+        )
+        with pytest.raises(assigning.OwnRecusal):
+            assigning.lift(actor=w.approver, recusal=own, reason="已转让", now=make.NOW)
+
     def test_ties_the_records_show_keep_a_person_away(self, w):
         names = {"provider": w.keeper, "name": w.approver, "mail": w.reviewer}
         User.objects.filter(pk=w.reviewer.user_id).update(email="li@xinghe.example")
