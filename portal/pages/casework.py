@@ -101,6 +101,8 @@ class Explanation:
     left_out: list[str]
     steps: list[Step]
     amount: Money | None
+    lowered: list[str]
+    """What made a granted amount smaller, such as a ceiling or what is held already."""
 
     @property
     def tone(self) -> str:
@@ -120,6 +122,8 @@ def capital(text: str) -> str:
 def explained(decision: Decision) -> Explanation:
     """Return `decision` in the reader's language. One query, for the names of other programmes."""
     said = language()
+    told = wording.explain(decision, said, catalogue=access.catalogue())
+    is_granted = decision.decision in {DecisionKind.GRANT, DecisionKind.MANUAL}
     return Explanation(
         kind=decision.decision.value,
         headline=wording.headline(decision, said),
@@ -130,11 +134,9 @@ def explained(decision: Decision) -> Explanation:
             % {"number": left.number, "facts": listed(names.fact(path).name.say(said) for path in left.missing)}
             for left in decision.left_out
         ],
-        steps=[
-            Step(TONES[told.outcome], gettext(WORDS[told.outcome]), told.text)
-            for told in wording.explain(decision, said, catalogue=access.catalogue())
-        ],
-        amount=decision.amount if decision.decision in {DecisionKind.GRANT, DecisionKind.MANUAL} else None,
+        steps=[Step(TONES[step.outcome], gettext(WORDS[step.outcome]), step.text) for step in told],
+        amount=decision.amount if is_granted else None,
+        lowered=[step.text for step in told if step.lowers] if is_granted else [],
     )
 
 

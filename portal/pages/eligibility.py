@@ -15,11 +15,13 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from portal.kernel.actors import Permission
+from portal.kernel.actors import Actor, Permission
+from portal.kernel.money import Money
 from portal.pages import casework, questions
 from portal.pages.casework import language
 from portal.pages.fields import YuanField
 from portal.pages.shell import guarded, page, stranger_or_actor
+from vouchers.issuance import queries as issuance
 from vouchers.programmes import access, names, outlook
 from vouchers.programmes.decisions import Decision, DecisionKind
 from vouchers.programmes.models import ProgrammeVersion
@@ -67,6 +69,7 @@ def check(request: HttpRequest) -> HttpResponse:
     asked = questions.FactsForm(
         [question for path, question in vocabulary.items() if path not in FIRST], request.GET or None
     )
+    actor = stranger_or_actor(request)
     outlooks: list[Outlook] = []
     shown: list[forms.BoundField] = []
     is_asked = bool(request.GET.get("kind") or request.GET.get("amount"))
@@ -79,10 +82,11 @@ def check(request: HttpRequest) -> HttpResponse:
         by_code = {version.programme.code: version for version in versions}
         outlooks = [
             Outlook(by_code[code], decision, casework.explained(decision))
-            for code, decision in outlook.outlooks(schemes.values(), kind=kind, request=imagined)
+            for code, decision in outlook.outlooks(
+                schemes.values(), kind=kind, request=imagined, holdings=_holdings(actor, schemes.values())
+            )
         ]
         shown = _questions(outlooks, asked, request.GET)
-    actor = stranger_or_actor(request)
     return page(
         request,
         "programmes/eligibility.html",
@@ -98,6 +102,13 @@ def check(request: HttpRequest) -> HttpResponse:
         },
         status=422 if is_asked and not outlooks and versions else 200,
     )
+
+
+def _holdings(actor: Actor | None, schemes: Iterable[Programme]) -> dict[str, Money]:
+    """Return what the asker holds already, where an enterprise that may apply asks; nothing of a stranger."""
+    if actor is None or not actor.may(Permission.APPLICATION_SUBMIT):
+        return {}
+    return issuance.holdings_of(actor.acting_for, schemes)
 
 
 def _questions(outlooks: Iterable[Outlook], asked: questions.FactsForm, answered: QueryDict) -> list[forms.BoundField]:

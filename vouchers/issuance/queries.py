@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from fractions import Fraction
 from typing import Any
 
-from django.db.models import Max, Q
+from django.db.models import Max, Q, Sum
 from django.utils.translation import gettext
 
 from portal.kernel.money import Money
@@ -24,9 +24,11 @@ from vouchers.programmes.models import Budget, ProgrammeVersion
 from vouchers.programmes.predicates import Truth, judge
 from vouchers.programmes.requests import load_request
 from vouchers.programmes.schemes import PoolShort, Programme
-from vouchers.programmes.terms import AwardOrder, EvidenceTerm, Stage, Terms
+from vouchers.programmes.terms import AwardOrder, EvidenceTerm, RedeemMode, Stage, Terms
+from vouchers.wallets import queries as wallets
 
 COUNTED = tuple(state.value for state in rules.COUNTED)
+ENDED = (rules.ApplicationState.ISSUED, rules.ApplicationState.PAID)
 
 SERVICES = {"test": "instrument_use"}
 """Cost kinds of a programme file that the portal sells under another service class."""
@@ -88,6 +90,36 @@ def pool_of(version: ProgrammeVersion) -> Money:
     return Money(ledger.balances(account_ids=[account_id])[account_id].available_fen)
 
 
+def holdings_of(organisation_id: int, schemes: Iterable[Programme], *, besides: int = 0) -> dict[str, Money]:
+    """Return what an organisation holds of each programme that limits it: unspent vouchers, and cases on their way to one.
+
+    Awards are paid, not held. Source: 上海市科技创新券 (a ceiling on what an enterprise holds at a time). Three queries a
+    programme with a ceiling, none without.
+    """
+    found = {}
+    for scheme in schemes:
+        if scheme.count.holding_max is None or scheme.terms.redeem.mode is RedeemMode.AWARD:
+            continue
+        coming = Application.objects.filter(
+            organisation_id=organisation_id,
+            version__programme__code=scheme.code,
+            state__in=[state.value for state in rules.COUNTED if state not in ENDED],
+        ).exclude(pk=besides)
+        on_its_way = coming.aggregate(total=Sum("amount_fen"))["total"] or 0
+        held = wallets.held_by(holder_id=organisation_id, programme=scheme.code)
+        found[scheme.code] = held + Money(on_its_way)
+    return found
+
+
+def _with_holding(
+    request: dict[str, Any], version: ProgrammeVersion, organisation_id: int, *, besides: int = 0
+) -> dict[str, Any]:
+    """Return the request with what the applicant holds now, where the programme limits it."""
+    for held in holdings_of(organisation_id, [scheme_of(version)], besides=besides).values():
+        request["holding"] = held.yuan()
+    return request
+
+
 def request_for(
     *,
     organisation_id: int,
@@ -108,7 +140,7 @@ def request_for(
     )
     request["provider"].update(registered_provider(request["provider"]["name"]))
     request["history"] = history_of(organisation, request)
-    return request
+    return _with_holding(request, version, organisation_id)
 
 
 def history_of(organisation: Organisation, request: Mapping[str, Any], *, besides: int = 0) -> list[dict[str, Any]]:
@@ -138,9 +170,10 @@ def with_facts(application: Application, *, stated: Mapping[str, Any]) -> dict[s
 
 
 def with_pool(application: Application) -> dict[str, Any]:
-    """Return the application's request with the pool and the history as they are now."""
+    """Return the application's request with the pool, the history and what is held as they are now."""
     history = history_of(application.organisation, application.request, besides=application.pk)
     request = {**application.request, "history": history}
+    _with_holding(request, application.version, application.organisation_id, besides=application.pk)
     if is_batch(application.version):
         request.pop("pool", None)
         return request

@@ -26,6 +26,8 @@ class Told:
     outcome: Outcome
     test: str
     text: str
+    lowers: bool = False
+    """It made the award smaller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +164,14 @@ def explain(decision: Decision, language: str, *, catalogue: Catalogue | None = 
     """Return every step in words, tests the programme does not make left out. `catalogue` names other programmes."""
     with names.declared(decision.facts):
         return [
-            Told(step.outcome, step.test, sentence(_say(step, catalogue or {})).say(language))
+            Told(step.outcome, step.test, sentence(_say(step, catalogue or {})).say(language), _lowers(step))
             for step in decision.trace
             if step.outcome is not Outcome.SKIPPED or step.params
         ]
+
+
+def _lowers(step: Step) -> bool:
+    return bool(step.params.get("lowered"))
 
 
 def _say(step: Step, catalogue: Catalogue) -> Words:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import date
 from typing import Any, Final
 
@@ -45,12 +46,21 @@ def pays_for(scheme: Programme, kind: str) -> bool:
     return not scheme.cost.include or kind in scheme.cost.include
 
 
-def outlooks(schemes: Iterable[Programme], *, kind: str, request: Mapping[str, Any]) -> list[tuple[str, Decision]]:
-    """Return code and decision of every programme that pays for `kind`: the best prospects first, then by amount."""
+def outlooks(
+    schemes: Iterable[Programme],
+    *,
+    kind: str,
+    request: Mapping[str, Any],
+    holdings: Mapping[str, Money] | None = None,
+) -> list[tuple[str, Decision]]:
+    """Return code and decision of every programme that pays for `kind`: the best prospects first, then by amount.
+
+    `holdings` is what the asker holds of a programme that limits it, by code, where it is known.
+    """
     known = {scheme.code: scheme for scheme in schemes}
-    asked = load_request(request)
+    asked, held = load_request(request), holdings or {}
     found = [
-        (scheme.code, rules.evaluate(scheme, asked, catalogue=known))
+        (scheme.code, rules.evaluate(scheme, replace(asked, holding=held.get(scheme.code)), catalogue=known))
         for scheme in known.values()
         if pays_for(scheme, kind)
     ]

@@ -66,3 +66,13 @@ def test_the_number_of_queries_does_not_grow(w, client, django_assert_max_num_qu
     ask(client)
     with django_assert_max_num_queries(6):
         ask(client, **{"fact.applicant.type": "0"})
+
+
+def test_who_holds_a_voucher_is_told_what_may_still_be_held_and_a_stranger_is_not_asked(w, client):
+    version = make.programme(w, in_force=LONG, per_contract_count=9, count={"holding_max": "120000"})
+    make.voucher(w, version)
+    [stranger] = ask(client, **{"fact.applicant.type": "0"}).context["outlooks"]
+    assert stranger.decision.amount.yuan() == "50000.00"
+    page = ask(enter(client, w.owner), **{"fact.applicant.type": "0"})
+    assert [one.decision.amount.yuan() for one in page.context["outlooks"]] == ["20000.00"]
+    assert "最多持有 ¥120,000，现持有 ¥100,000" in text_of(page)

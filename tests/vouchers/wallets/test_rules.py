@@ -4,8 +4,11 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from vouchers.wallets.rules import valid_until
+from portal.kernel.money import Money
+from vouchers.wallets.rules import holding_refusals, valid_until
 
 BEIJING = ZoneInfo("Asia/Shanghai")
 
@@ -28,3 +31,13 @@ def test_a_voucher_ends_with_the_corresponding_day_or_the_months_last(issued, mo
 
 def test_the_day_of_issue_is_the_day_in_beijing():
     assert valid_until(datetime(2026, 11, 24, 17, 0, tzinfo=UTC), months=1).astimezone(BEIJING).day == 26
+
+
+FEN = st.integers(0, 10**9).map(Money)
+
+
+@given(FEN, FEN, st.none() | FEN, st.none() | FEN)
+def test_every_ceiling_that_would_break_is_told_and_no_other(asked, held, holding, each):
+    told = {reason.code for reason in holding_refusals(asked, held=held, holding_max=holding, per_application_max=each)}
+    assert ("voucher.holding_max" in told) is (holding is not None and asked + held > holding)
+    assert ("voucher.per_application_max" in told) is (each is not None and asked > each)

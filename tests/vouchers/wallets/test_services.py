@@ -9,6 +9,7 @@ from django.db.utils import DatabaseError
 from portal.kernel.errors import Forbidden, InvalidTransition, NotFound, Refused
 from portal.organisations.rules import Kind, Role
 from tests import make
+from vouchers.issuance import services as issuance
 from vouchers.ledger import queries as ledger
 from vouchers.wallets import access, expiry, queries, rules, services
 from vouchers.wallets.models import Voucher
@@ -41,7 +42,7 @@ class TestHolder:
         with pytest.raises(IntegrityError), transaction.atomic():
             Voucher.objects.filter(pk=voucher.pk).update(state="lent")
 
-    def test_holds_no_more_than_the_programme_allows(self, w):
+    def test_holds_no_more_than_the_programme_allows_and_is_told_when_it_applies(self, w):
         version = make.programme(
             w,
             code="test-holding",
@@ -50,9 +51,13 @@ class TestHolder:
         )
         make.voucher(w, version)
         assert queries.held_by(holder_id=w.enterprise.pk, programme="test-holding").fen == 10_000_000
+        second = make.application(w, version, number="HT-2")
+        assert (second.amount_fen, second.decision["rule_ids"]) == (5_000_000, ["R12"])
         with pytest.raises(Refused) as refused:
-            make.voucher(w, version, number="HT-2")
-        assert [reason.code for reason in refused.value.reasons] == ["voucher.holding_max"]
+            make.application(w, version, number="HT-3", related=True)
+        assert [reason.code for reason in refused.value.reasons] == ["R05", "R12"]
+        issuance.withdraw(actor=w.owner, application=second, now=make.NOW)
+        assert make.application(w, version, number="HT-4").amount_fen == 5_000_000
 
 
 class TestFreezing:
