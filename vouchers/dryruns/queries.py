@@ -39,4 +39,4 @@ def simulation(run: DryRun, *, pool: Money, order: AwardOrder, short: PoolShort,
         )
         for at, row in enumerate(rows)
     ]
-    return rules.simulate(claims, pool=pool, order=order, short=short, quotas=scheme.terms.region_quotas, seed=seed)
+    return rules.simulate(claims, pool=pool, order=order, short=short, terms=scheme.terms, seed=seed)

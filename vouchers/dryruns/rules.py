@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -17,7 +16,7 @@ from vouchers.programmes.allocation import Allocation, Claim, allocate
 from vouchers.programmes.decisions import DecisionKind
 from vouchers.programmes.requests import load_request
 from vouchers.programmes.schemes import PoolShort, Programme, YearBasis
-from vouchers.programmes.terms import AwardOrder
+from vouchers.programmes.terms import AwardOrder, Terms
 
 __all__ = [
     "MOST_CASES",
@@ -210,12 +209,18 @@ def simulate(
     pool: Money,
     order: AwardOrder,
     short: PoolShort,
-    quotas: Mapping[str, Fraction],
+    terms: Terms,
     seed: str,
 ) -> Allocation:
     """Divide a pool among what the run would grant, exactly as a round would. Raises NoQuotas."""
-    if order is AwardOrder.REGION_QUOTA and not quotas:
+    if order is AwardOrder.REGION_QUOTA and not terms.region_quotas:
         raise NoQuotas(field="order")
     return allocate(
-        order=order, pool=pool, short=short, claims=claims, quotas=quotas, seed=(seed or "dry run").encode()
+        order=order,
+        pool=pool,
+        short=short,
+        claims=claims,
+        quotas=terms.region_quotas,
+        seed=(seed or "dry run").encode(),
+        leftovers=terms.region_leftovers,
     )

@@ -18,13 +18,12 @@ from typing import Final
 from portal.kernel.money import Money
 from vouchers.programmes.ceilings import rounded
 from vouchers.programmes.schemes import PoolShort, Rounding, RoundingMode
-from vouchers.programmes.terms import AwardOrder
+from vouchers.programmes.terms import AwardOrder, Leftovers
 
 __all__ = [
     "Allocation",
     "Award",
     "Claim",
-    "Leftovers",
     "Outcome",
     "Why",
     "allocate",
@@ -77,15 +76,6 @@ class Why(StrEnum):
     """What could be paid is below the least award."""
     NO_QUOTA = "no_quota"
     """The claim's region has no share of the pool."""
-
-
-class Leftovers(StrEnum):
-    """What becomes of the money a region's claims do not use."""
-
-    STAY = "stay"
-    """It stays in the pool: a quota is a limit."""
-    SHARE = "share"
-    """It serves, in order of submission, the claims that their own region could not serve."""
 
 
 @dataclass(frozen=True, slots=True)

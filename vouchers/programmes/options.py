@@ -108,6 +108,10 @@ OPTIONS: Final[Mapping[str, Mapping[str, Words]]] = {
         "lottery": W("抽签", "by lot"),
         "region_quota": W("按地区额度", "by region"),
     },
+    "region_leftovers": {
+        "stay": W("留在资金池", "stays in the pool"),
+        "share": W("支持其他地区", "serves other regions"),
+    },
     "workflow.role": {
         "reviewer": W("审核人", "reviewer"),
         "expert": W("专家", "expert"),

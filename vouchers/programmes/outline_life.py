@@ -59,6 +59,15 @@ LIFE: Final = (
                 is_map=True,
             ),
             T(
+                "region_leftovers",
+                K.CHOICE,
+                W("地区未用完的额度", "What a region does not use"),
+                choices=choices(
+                    stay=("留在资金池", "stays in the pool"),
+                    share=("按提交先后支持其他地区", "serves other regions, by submission"),
+                ),
+            ),
+            T(
                 "pool_short",
                 K.CHOICE,
                 W("余额不够支付一笔时", "When the pool is short of an award"),

@@ -128,6 +128,7 @@ TITLES: Final[Mapping[str, Words]] = {
     "redeem.max_share": W("每笔账单最高比例", "most of one bill, a share"),
     "order": W("支持顺序", "order of award"),
     "region_quotas": W("地区额度（份额之和为 1）", "share of each region, adding up to 1"),
+    "region_leftovers": W("地区未用完的额度", "what becomes of a region's unused share"),
     "windows": W("受理期", "intake windows"),
     "windows.from": W("开始（日期或时刻，北京时间）", "start, a day or an instant, Beijing time"),
     "windows.to": W("截止（日期含当日，时刻不含）", "end: a day is included, an instant is not"),

@@ -30,6 +30,7 @@ __all__ = [
     "Cadence",
     "EvidenceTerm",
     "IntakeWindow",
+    "Leftovers",
     "Level",
     "NoticeTerms",
     "Redeem",
@@ -81,6 +82,15 @@ class AwardOrder(StrEnum):
     RANKED = "ranked"
     LOTTERY = "lottery"
     REGION_QUOTA = "region_quota"
+
+
+class Leftovers(StrEnum):
+    """What becomes of the money a region's claims do not use."""
+
+    STAY = "stay"
+    """It stays in the pool: a quota is a limit."""
+    SHARE = "share"
+    """It serves, in order of submission, the claims that their own region could not serve."""
 
 
 class Automation(StrEnum):
@@ -208,6 +218,7 @@ class Terms:
     redeem: Redeem = Redeem()
     order: AwardOrder = AwardOrder.FIRST_COME
     region_quotas: Mapping[str, Fraction] = field(default_factory=dict)
+    region_leftovers: Leftovers = Leftovers.STAY
     windows: tuple[IntakeWindow, ...] = ()
     workflow: tuple[Stage, ...] = ()
     notice: NoticeTerms = NoticeTerms()

@@ -31,6 +31,7 @@ from vouchers.programmes.terms import (
     Cadence,
     EvidenceTerm,
     IntakeWindow,
+    Leftovers,
     Level,
     NoticeTerms,
     Redeem,
@@ -260,6 +261,7 @@ TERMS: Final[Mapping[str, Reader]] = {
     "redeem": _redeem,
     "order": word(AwardOrder),
     "region_quotas": _region_quotas,
+    "region_leftovers": word(Leftovers),
     "windows": _windows,
     "workflow": _workflow,
     "notice": _notice,
@@ -283,4 +285,7 @@ def terms_of(read: Mapping[str, Any], problems: Problems) -> Terms:
     if by_region is not ("region_quotas" in given):
         together = Words("order 为 region_quota 时填写，且仅在此时", "given with order region_quota, and only then")
         refuse(sorted(given.get("region_quotas", ())), "region_quotas", problems, together)
+    if "region_leftovers" in given and not by_region:
+        only = Words("仅在 order 为 region_quota 时填写", "given with order region_quota only")
+        refuse(given["region_leftovers"].value, "region_leftovers", problems, only)
     return Terms(**given, stated=frozenset(given))

@@ -18,6 +18,7 @@ from vouchers.programmes.terms import (
     AwardOrder,
     Cadence,
     EvidenceTerm,
+    Leftovers,
     Redeem,
     RedeemMode,
     Sanction,
@@ -46,6 +47,13 @@ ORDERS: Final = {
     AwardOrder.RANKED: W("受理截止后按评审得分择优支持", "After the deadline the best scores are supported first"),
     AwardOrder.LOTTERY: W("受理截止后公开抽签", "After the deadline lots are drawn in public"),
     AwardOrder.REGION_QUOTA: W("按地区额度支持", "Each region has a quota"),
+}
+LEFTOVERS: Final = {
+    Leftovers.STAY: W("地区未用完的额度留在资金池", "What a region does not use stays in the pool"),
+    Leftovers.SHARE: W(
+        "地区未用完的额度，按提交先后支持其他地区未获支持的申请",
+        "What a region does not use serves, in order of submission, applications their own region could not serve",
+    ),
 }
 ROLES: Final = {
     "reviewer": W("审核人", "reviewer"),
@@ -78,6 +86,7 @@ def intake(terms: Terms) -> list[Words]:
     if terms.region_quotas:
         quotas = join(_quota(region, names.percent(share)) for region, share in terms.region_quotas.items())
         said.append(W("地区额度：%(quotas)s", "Quotas: %(quotas)s").fill(quotas=quotas))
+        said.append(LEFTOVERS[terms.region_leftovers])
     said += [_stage(number, stage) for number, stage in enumerate(terms.workflow, 1)]
     said += _days(terms)
     said += _evidence(item for item in terms.evidence if item.stage in ("application", "contract", "onboarding"))

@@ -112,6 +112,7 @@ def allocation(round_: Round, asked: list[Claim]) -> Allocation:
         quotas=scheme.terms.region_quotas,
         seed=seed(round_),
         rounding=scheme.rounding,
+        leftovers=scheme.terms.region_leftovers,
     )
 
 

@@ -17,7 +17,7 @@ from vouchers.programmes import documents
 from vouchers.programmes.allocation import Claim
 from vouchers.programmes.decisions import DecisionKind
 from vouchers.programmes.schemes import PoolShort
-from vouchers.programmes.terms import AwardOrder
+from vouchers.programmes.terms import AwardOrder, Leftovers, Terms
 
 SCHEME = documents.load(make.programme_file())
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -82,7 +82,7 @@ def claims(*yuan):
 
 
 def test_a_pool_is_divided_as_a_round_would():
-    kept = {"pool": Money.from_yuan("300"), "quotas": {}, "seed": ""}
+    kept = {"pool": Money.from_yuan("300"), "terms": Terms(), "seed": ""}
     first = rules.simulate(claims(200, 200), order=AwardOrder.FIRST_COME, short=PoolShort.PARTIAL, **kept)
     assert [award.amount.yuan() for award in first.awards] == ["200.00", "100.00"]
     even = rules.simulate(claims(200, 400), order=AwardOrder.ALL_THEN_PRORATE, short=PoolShort.PARTIAL, **kept)
@@ -91,6 +91,11 @@ def test_a_pool_is_divided_as_a_round_would():
     assert drawn.total == Money.from_yuan("200")
     with pytest.raises(rules.NoQuotas):
         rules.simulate(claims(1), order=AwardOrder.REGION_QUOTA, short=PoolShort.PARTIAL, **kept)
+    regional = {"order": AwardOrder.REGION_QUOTA, "short": PoolShort.REJECT, "pool": Money.from_yuan("300"), "seed": ""}
+    quotas = {"杭州": Fraction(1, 3), "宁波": Fraction(2, 3)}
+    for leftovers, total in ((Leftovers.STAY, "0.00"), (Leftovers.SHARE, "200.00")):
+        terms = Terms(region_quotas=quotas, region_leftovers=leftovers)
+        assert rules.simulate(claims(200), terms=terms, **regional).total.yuan() == total
 
 
 def test_a_table_is_read_by_the_names_of_facts():

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from portal.kernel.money import Money
 from vouchers.programmes.allocation import (
     Claim,
-    Leftovers,
     Outcome,
     Why,
     allocate,
@@ -20,7 +19,7 @@ from vouchers.programmes.allocation import (
     lottery_order,
 )
 from vouchers.programmes.schemes import PoolShort, Rounding
-from vouchers.programmes.terms import AwardOrder
+from vouchers.programmes.terms import AwardOrder, Leftovers
 
 START = datetime(2026, 5, 6, 1, 0, tzinfo=UTC)
 SEED = b"seed"
@@ -99,6 +98,21 @@ def test_the_order_of_asking_never_matters(order, pool, short, claims, leftovers
     assert run(order, pool, short, claims, leftovers=leftovers) == run(
         order, pool, short, shuffled, leftovers=leftovers
     )
+
+
+@given(pools, shortages, claim_lists(), steps)
+def test_what_a_region_leaves_obeys_the_key_to_the_fen(pool, short, claims, rounding):
+    stays, shared = (run(AwardOrder.REGION_QUOTA, pool, short, claims, rounding, each) for each in Leftovers)
+    region = {claim.id: claim.region for claim in claims}
+    for name, share in REGIONS.items():
+        own = sum(award.amount.fen for award in stays.awards if region[award.id] == name)
+        assert own <= pool.share(share).fen
+    for before, after in zip(stays.awards, shared.awards, strict=True):
+        assert after.amount == before.amount or not before.amount
+    assert stays.total + stays.left == shared.total + shared.left == pool
+    if short is PoolShort.REJECT:
+        unserved = [award for award in shared.awards if not award.amount and award.why is not Why.BELOW_FLOOR]
+        assert all(award.asked > shared.left for award in unserved)
 
 
 @given(orders, pools, st.integers(1, 5_000), shortages, claim_lists())

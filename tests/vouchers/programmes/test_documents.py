@@ -365,6 +365,7 @@ def test_the_stages_of_a_review_are_read_with_the_action_of_their_role():
         (scheme(voucher={"transferable": True}), "voucher.transferable", "false: a voucher is never transferable"),
         (scheme(order="region_quota"), "region_quotas", "given with order region_quota"),
         (scheme(region_quotas={"杭州": "1"}), "region_quotas", "given with order region_quota"),
+        (scheme(region_leftovers="stay"), "region_leftovers", "given with order region_quota only"),
         (
             scheme(order="region_quota", region_quotas={"杭州": "0.5", "宁波": "0.4"}),
             "region_quotas",

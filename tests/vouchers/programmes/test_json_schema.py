@@ -35,6 +35,7 @@ EVERY_KEY = {
     "year_basis": "service",
     "order": "region_quota",
     "region_quotas": {"杭州": "0.5", "宁波": "0.5"},
+    "region_leftovers": "share",
     "windows": [{"from": "2026-01-01", "to": "2026-05-15T17:00", "note": "一"}],
     "workflow": [{"stage": "初审", "level": "district", "sla_days": 5}, {"stage": "审批", "role": "approver"}],
     "audit": {"sample_rate": "0.1", "third_party": True, "on_site": False},

@@ -282,7 +282,8 @@ def test_no_key_is_a_hidden_rule():
     """Leaving out any key of a file that has all of them changes what is told, in both languages."""
     from tests.vouchers.programmes.test_json_schema import EVERY_KEY
 
-    together = {"order": ("order", "region_quotas"), "region_quotas": ("order", "region_quotas")}
+    regional = ("order", "region_quotas", "region_leftovers")
+    together = {"order": regional, "region_quotas": regional}
     silent = {"code", "lines", "schema", "facts", "name"}
     for language in LANGUAGES:
         whole = said(documents.load(EVERY_KEY), language)
@@ -396,6 +397,11 @@ def test_no_key_is_a_hidden_rule():
             {"order": "region_quota", "region_quotas": {"杭州": "0.6", "宁波": "0.4"}},
             "地区额度：杭州 60 %、宁波 40 %。",
             "Quotas: Hangzhou 60 %, Ningbo 40 %.",
+        ),
+        (
+            {"order": "region_quota", "region_quotas": {"杭州": "1"}, "region_leftovers": "share"},
+            "地区未用完的额度，按提交先后支持其他地区未获支持的申请。",
+            "What a region does not use serves, in order of submission, applications their own region could not serve.",
         ),
     ],
 )
