@@ -151,6 +151,7 @@ def _contract_page(
             "carried": list(_hidden(asked)) if asked else [],
             "providers": people.providers().order_by("name").values_list("name", flat=True)[:300],
             "is_open": version.state == "published",
+            "closed": casework.closed_words(version, now=timezone.now()),
             "error": error,
         },
         status=status,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from django.utils.translation import get_language, gettext
@@ -13,9 +14,12 @@ from portal.kernel.actors import Actor
 from portal.kernel.errors import noop
 from portal.kernel.money import Money
 from portal.pages.actions import Event, events
+from vouchers.issuance.drafts import refuse_closed
 from vouchers.issuance.models import Application
+from vouchers.issuance.rules import DeadlinePassed, NotYetOpen
 from vouchers.programmes import access, names, wording
 from vouchers.programmes.decisions import Decision, DecisionKind, Outcome
+from vouchers.programmes.models import ProgrammeVersion
 
 __all__ = [
     "Explanation",
@@ -24,6 +28,7 @@ __all__ = [
     "Step",
     "awards_of",
     "capital",
+    "closed_words",
     "decision_of",
     "explained",
     "facts_of",
@@ -185,3 +190,17 @@ def awards_of(request: Mapping[str, Any]) -> list[tuple[int, str, Money]]:
 def timeline(application: Application, actor: Actor) -> list[Event]:
     """Return what was done with an application, oldest first, as far as `actor` may read it. One query."""
     return events(audit.trail(f"application:{application.number}", actor=actor))
+
+
+def closed_words(version: ProgrammeVersion, *, now: datetime) -> str:
+    """Say that a programme takes no applications at this moment, and since or until when; empty where it takes them."""
+    try:
+        refuse_closed(version, now=now)
+    except DeadlinePassed as error:
+        text = gettext(
+            "本批申请已于 %(deadline)s（北京时间）截止，现在提交不会受理。您可以测算，请留意下一批申报通知。"
+        )
+        return text % error.params
+    except NotYetOpen as error:
+        return gettext("本批申请从 %(opens)s（北京时间）开始受理。您可以先测算，届时再提交。") % error.params
+    return ""

@@ -40,7 +40,7 @@ from portal.pages.shell import (
 )
 from portal.pages.templatetags.show import bilingual
 from portal.tables.reading import read_table
-from portal.tables.values import BadTable, Column, Kind
+from portal.tables.values import BadTable, Column, Kind, Limits
 from vouchers.charges.models import ChargePart
 from vouchers.claims import access, queries, services
 from vouchers.claims.models import RedemptionClaim
@@ -52,6 +52,7 @@ from vouchers.programmes.terms import Cadence, RedeemMode
 SORTS = {"number": ["pk"], "amount": ["amount_fen"], "filed": ["filed_at"], "programme": ["version__name"]}
 ROWS = 5
 MOST_ROWS = 200
+LIMITS = Limits(rows=MOST_ROWS)
 COLUMNS = (
     Column("what", noop("内容"), names=("项目", "服务", "what", "item"), max_length=120),
     Column("day", noop("日期"), Kind.DAY, names=("开票日期", "date"), required=False),
@@ -243,7 +244,7 @@ def _edit(request: HttpRequest, *, claim: RedemptionClaim | None = None, voucher
             rows = LineSet(initial=_typed(rows) + [{}] * ROWS)
             form = ClaimForm(initial={"amount": request.POST.get("amount", "")})
         elif act == "upload":
-            form, rows, error = _from_table(request)
+            form, rows, error = _from_table(request, rows)
         elif form.is_valid() and rows.is_valid():
             saved, error = _saved(request, form, rows, claim=claim, voucher=voucher)
             if saved:
@@ -287,22 +288,23 @@ def _typed(rows: Any) -> list[dict[str, Any]]:
     return [{name: row[name].value() or "" for name in row.fields} for row in rows.forms]
 
 
-def _from_table(request: HttpRequest) -> tuple[ClaimForm, Any, Explained | None]:
-    """Fill the rows from an uploaded xlsx or CSV; nothing is kept of one that has faults."""
+def _from_table(request: HttpRequest, typed: Any) -> tuple[ClaimForm, Any, Explained | None]:
+    """Fill the rows from an uploaded xlsx or CSV; of one that has faults nothing is taken, and what was typed stays."""
     upload = upload_of(request)
 
     def read() -> Any:
-        table = read_table(upload.content if upload else b"", upload.name if upload else "", COLUMNS)
+        table = read_table(upload.content if upload else b"", upload.name if upload else "", COLUMNS, limits=LIMITS)
         if table.problems:
             raise BadTable([problem.reason for problem in table.problems])
         return table
 
     table, error = attempt(read)
     if error:
-        return ClaimForm(initial={"amount": request.POST.get("amount", "")}), LineSet(initial=[{}] * ROWS), error
+        kept = LineSet(initial=_typed(typed) or [{}] * ROWS)
+        return ClaimForm(initial={"amount": request.POST.get("amount", "")}), kept, error
     initial = [{name: value for name, value in row.values.items() if value is not None} for row in table.rows]
     total = Money(sum(row.values["amount"].fen for row in table.rows))
-    return ClaimForm(initial={"amount": total}), LineSet(initial=initial[:MOST_ROWS]), None
+    return ClaimForm(initial={"amount": total}), LineSet(initial=initial), None
 
 
 def _saved(

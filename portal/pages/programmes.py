@@ -11,6 +11,7 @@ from django import forms
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -111,6 +112,7 @@ def programme(request: HttpRequest, code: str) -> HttpResponse:
             "prepare": preparations(scheme),
             "versions": access.visible_to(actor).filter(programme=version.programme).order_by("-number"),
             "is_open": version.state == VersionState.PUBLISHED.value,
+            "closed": casework.closed_words(version, now=timezone.now()),
             "may_apply": actor is None or actor.may(Permission.APPLICATION_SUBMIT),
             "may_switch": is_own and actor is not None and actor.may(Permission.PROGRAMME_PUBLISH),
             "may_open_versions": is_own

@@ -148,9 +148,13 @@ def _cell(cell: Any) -> Cell:
     return Cell(cell.value, FORMULA if kind == "f" else FAULT if kind == "e" else None)
 
 
+OTHER_FILES = (b"%PDF", b"\xd0\xcf\x11\xe0", b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b")
+"""How documents, pictures and archives begin, which a Chinese encoding would read as text."""
+
+
 def _csv(content: bytes) -> Iterator[Cells]:
     """Yield the rows of a text in UTF-8 or GB 18030, separated by comma, semicolon or tab."""
-    if b"\0" in content or content.lstrip()[:1] == b"<" or content.startswith((b"%PDF", b"\xd0\xcf\x11\xe0")):
+    if b"\0" in content or content.lstrip()[:1] == b"<" or content.startswith(OTHER_FILES):
         raise BadTable([NOT_A_TABLE])
     for encoding in ("utf-8-sig", "gb18030"):
         try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from django.utils import translation
+
 from portal.kernel.errors import noop
 from portal.kernel.money import Money
 from portal.tables.reading import read_table
@@ -108,21 +110,37 @@ def _column(path: str, name: Words) -> Column:
     return Column(path, name.zh, kind, names=(name.en, path), required=False)
 
 
+def _both(template: str, params: Mapping[str, Any]) -> Words:
+    """Return what reading a table says, in both languages."""
+    said = []
+    for language in ("zh-hans", "en"):
+        with translation.override(language):
+            text = translation.gettext(template) if template else ""
+            said.append(text % {name: translation.gettext(str(value)) for name, value in params.items()})
+    return Words(*said)
+
+
 def _table_cases(content: bytes, name: str) -> list[dict[str, Any]]:
     table = read_table(content, name, columns())
     problems = Problems()
     for fault in table.problems:
         where = f"{fault.row}:{fault.column}"
-        text = fault.reason.message % fault.reason.params
-        remedy = fault.reason.remedy % fault.reason.params
-        problems.add(where, Words(text, text), Words(remedy, remedy))
+        params = fault.reason.params
+        problems.add(where, _both(fault.reason.message, params), _both(fault.reason.remedy, params))
     cases = []
     for row in table.rows[:MOST_CASES]:
         request = _request_of(row)
         read_request(request, f"[{row.number}]", problems)
         number = str(row.values.get("number") or row.number)
         cases.append({"number": number, "name": str(row.values.get("name") or ""), "request": request})
-    if not cases:
+    if not table.columns & {path for path, _name in fact_choices.facts()}:
+        heads = "、".join(table.ignored[:5]) or "—"
+        problems.add(
+            "1",
+            Words(f"表头没有一列是已知的事实（{heads}）", f"No heading names a known fact ({heads})"),
+            Words("事实的名称或路径，例如 applicant.region", "a fact's name or path, such as applicant.region"),
+        )
+    elif not cases and not table.problems:
         refuse([], "$", problems, Words("至少一行案例", "at least one row"))
     problems.raise_as(BadCaseTable)
     return _numbered(cases)

@@ -132,10 +132,10 @@ def recognise(upload: Upload) -> Kind:
             [
                 Reason(
                     "evidence.too_large",
-                    _("文件有 %(size)s MB，超过上限 %(limit)s MB。"),
+                    _("文件超过上限 %(limit)s MB。"),
                     _("请压缩扫描分辨率或拆分后上传。"),
                     field="file",
-                    params={"size": -(-len(content) // 1024 // 1024), "limit": limit},
+                    params={"limit": limit},
                 )
             ]
         )

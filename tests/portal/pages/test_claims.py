@@ -170,3 +170,17 @@ def test_english_pages_are_english(w, client, voucher):
         page = client.get(f"/en{address}" if not address.startswith("/en") else address)
         assert page.status_code == 200
         assert "Claim" in text_of(page)
+
+
+def test_a_table_that_cannot_be_read_leaves_what_was_typed(w, client, voucher):
+    enter(client, w.owner)
+    address = f"{reverse('claim_new')}?voucher={voucher.number}"
+    typed = rows(("已经填好的一行", "A1", "200", "100"), total="100") | {"act": "upload"}
+    picture = SimpleUploadedFile("表.xlsx", making.PNG)
+    answer = client.post(address, typed | {"file": picture})
+    assert answer.status_code == 409
+    assert "按内容判断" in text_of(answer)
+    assert "已经填好的一行" in answer.content.decode()
+    long = "内容,日期,发票号码,发票金额,申领金额\n" + "".join(f"一,2026-11-20,N{at},2,1\n" for at in range(201))
+    answer = client.post(address, typed | {"file": SimpleUploadedFile("表.csv", long.encode())})
+    assert (answer.status_code, "200" in text_of(answer)) == (409, True)

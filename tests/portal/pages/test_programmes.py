@@ -164,3 +164,20 @@ def test_the_file_comes_back_as_it_was_imported(w, client):
     response = client.get(reverse("programme_download", args=["test-shared-2026"]))
     assert response["Content-Disposition"] == 'attachment; filename="test-shared-2026-v1.json"'
     assert json.loads(response.content) == json.loads(make.programme_file(in_force=LONG))
+
+
+@pytest.mark.parametrize(
+    ("window", "said"),
+    [
+        ({"from": "2026-11-01T00:00:00+08:00", "to": "2026-11-25T10:00:00+08:00"}, "已于 2026-11-25 10:00:00"),
+        ({"from": "2026-11-25T10:00:01+08:00", "to": "2026-12-25"}, "从 2026-11-25 10:00:01"),
+        ({"from": "2026-11-01", "to": "2026-11-25T10:00:01+08:00"}, ""),
+    ],
+)
+def test_a_closed_intake_is_told_before_the_form_is_filled_in(w, client, clock, window, said):
+    version = make.programme(w, in_force=LONG, windows=[window])
+    enter(client, w.owner)
+    for name in ("programme", "apply"):
+        text = text_of(client.get(reverse(name, args=[version.programme.code])))
+        assert said in text
+        assert ("现在提交不会受理" in text or "届时再提交" in text) is bool(said)

@@ -177,6 +177,7 @@ def test_a_zip_that_is_no_workbook_and_other_files_are_told():
         archive.writestr("a.txt", "x")
     assert refused(buffer.getvalue()) == ["table.unknown_type"]
     assert refused(b"%PDF-1.7\n") == ["table.unknown_type"]
+    assert refused(b"\x89PNG\r\n\x1a\ncut short") == ["table.unknown_type"]
     assert refused(b"\xd0\xcf\x11\xe0 an old xls") == ["table.unknown_type"]
     assert refused(b"<html>") == ["table.unknown_type"]
     assert refused(b"") == ["table.empty"]

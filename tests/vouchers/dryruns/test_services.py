@@ -11,7 +11,7 @@ from portal.kernel.errors import Forbidden, NotFound
 from portal.kernel.money import Money
 from tests import make
 from tests.vouchers.dryruns.test_rules import request
-from vouchers.dryruns import access, queries, rules, services
+from vouchers.dryruns import access, queries, rules, services, uploads
 from vouchers.dryruns.models import DryRun
 from vouchers.issuance.models import Application
 from vouchers.programmes import documents
@@ -134,3 +134,18 @@ def test_a_draft_that_is_no_programme_yet_is_not_tried(w):
     version = make.programme(w)
     with pytest.raises(documents.BadProgramme):
         asked(w, generous(version, lines=[]))
+
+
+def test_a_table_without_one_known_fact_is_refused_and_its_headings_named():
+    with pytest.raises(uploads.BadCaseTable) as refused:
+        uploads.read_cases("编号,甲,乙\n1,2,3\n".encode(), "案例.csv")
+    (problem,) = refused.value.problems
+    assert "甲、乙" in problem.message.zh
+
+
+def test_what_is_wrong_with_a_table_is_told_in_both_languages():
+    with pytest.raises(uploads.BadCaseTable) as refused:
+        uploads.read_cases("编号,contract.items.compute\n1,100.005\n".encode(), "案例.csv")
+    (problem,) = refused.value.problems
+    assert "超过两位小数" in problem.message.zh
+    assert "more than two decimals" in problem.message.en
