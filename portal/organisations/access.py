@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import NotFound
@@ -125,3 +125,10 @@ def by_name_or_code(text: str) -> Organisation | None:
         Organisation.objects.filter(credit_code=wanted.upper()).first()
         or Organisation.objects.filter(name=wanted).order_by("pk").first()
     )
+
+
+def enterprises_like(text: str, *, most: int) -> QuerySet[Organisation]:
+    """Return at most `most` enterprises whose name holds the text or whose credit code begins with it, by name."""
+    wanted = text.strip()
+    like = Q(name__icontains=wanted) | Q(name_en__icontains=wanted) | Q(credit_code__startswith=wanted.upper())
+    return Organisation.objects.filter(like, kind=Organisation.Kind.ENTERPRISE).order_by("name", "pk")[:most]

@@ -22,6 +22,7 @@ from portal.pages.shell import guarded, listing, page, stranger_or_actor
 from vouchers.programmes import access, schemes, wording
 from vouchers.programmes.models import ProgrammeVersion
 from vouchers.programmes.states import VersionState
+from vouchers.programmes.terms import Automation
 
 IN_FORCE = (VersionState.PUBLISHED.value, VersionState.SUSPENDED.value)
 SORTS = {"name": ["name"], "year": ["fiscal_year"], "published": ["published_at"]}
@@ -114,6 +115,10 @@ def programme(request: HttpRequest, code: str) -> HttpResponse:
             "is_open": version.state == VersionState.PUBLISHED.value,
             "closed": casework.closed_words(version, now=timezone.now()),
             "may_apply": actor is None or actor.may(Permission.APPLICATION_SUBMIT),
+            "may_grant": is_own
+            and actor is not None
+            and actor.may(Permission.APPLICATION_REVIEW)
+            and scheme.terms.automation is Automation.NO_APPLICATION,
             "may_switch": is_own and actor is not None and actor.may(Permission.PROGRAMME_PUBLISH),
             "may_open_versions": is_own
             and actor is not None

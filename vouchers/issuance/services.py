@@ -90,43 +90,71 @@ def submit(*, actor: Actor, wanted: Wanted, now: datetime, key: str) -> Applicat
     return application
 
 
-@transaction.atomic
-def grant_unasked(*, actor: Actor, organisation: Organisation, wanted: Wanted, now: datetime, key: str) -> Application:
-    """Put an enterprise forward that need not apply (免申即享): the rules decide, an approver has the last word.
+def check_unasked(*, actor: Actor, version: ProgrammeVersion) -> None:
+    """Say whether the actor may put enterprises forward under the version. Raises Forbidden, NeedsApplication, NotOpen."""
+    _own_unasked(actor, version)
+    if version.state != VersionState.PUBLISHED.value:
+        raise rules.NotOpen
 
-    The person putting it forward counts as the one who submitted. Idempotent on (organisation, `key`). Raises
-    NeedsApplication, NotOpen, SamePerson for a member of the enterprise, and Refused with every failing test.
-    """
+
+def _own_unasked(actor: Actor, version: ProgrammeVersion) -> None:
     actor.require(Permission.APPLICATION_REVIEW)
-    version = wanted.version
     if version.programme.department_id != actor.organisation_id:
         raise Forbidden
     if queries.terms(version).automation is not Automation.NO_APPLICATION:
         raise rules.NeedsApplication
+
+
+def assess_unasked(*, actor: Actor, organisation: Organisation, wanted: Wanted, now: datetime) -> Decision:
+    """Say what the rules would decide of an enterprise that need not apply, changing nothing.
+
+    Raises what `grant_unasked` raises, but tells a refusal by the rules as their decision.
+    """
+    check_unasked(actor=actor, version=wanted.version)
+    if people.belongs(user_id=actor.person, organisation_id=organisation.pk):
+        raise rules.SamePerson
+    return queries.decide(wanted.version, _unasked_request(organisation, wanted, now))
+
+
+def _unasked_request(organisation: Organisation, wanted: Wanted, now: datetime) -> dict[str, Any]:
+    today = now.astimezone(rules.BEIJING).date()
+    if reasons := facts.contract_reasons(wanted.contract, today=today):
+        raise Refused(reasons)
+    return queries.request_for(
+        organisation_id=organisation.pk,
+        version=wanted.version,
+        contract=wanted.contract,
+        stated=wanted.stated,
+        today=today,
+    )
+
+
+@transaction.atomic
+def grant_unasked(
+    *, actor: Actor, organisation: Organisation, wanted: Wanted, now: datetime, key: str, reason: str = ""
+) -> Application:
+    """Put an enterprise forward that need not apply (免申即享): the rules decide, an approver has the last word.
+
+    The person putting it forward counts as the one who submitted; `reason` is what it rests on, for the trail.
+    Idempotent on (organisation, `key`). Raises NeedsApplication, NotOpen, SamePerson for a member of the enterprise, and
+    Refused with every failing test.
+    """
+    version = wanted.version
+    _own_unasked(actor, version)
     if people.belongs(user_id=actor.person, organisation_id=organisation.pk):
         raise rules.SamePerson
     cases.lock_applicant(organisation.pk)
     if existing := Application.objects.filter(organisation=organisation, key=key).first():
         idempotency.check_replay(stored=existing.fingerprint, asked=_unasked_print(wanted))
         return existing
-    if version.state != VersionState.PUBLISHED.value:
-        raise rules.NotOpen
-    today = now.astimezone(rules.BEIJING).date()
-    if reasons := facts.contract_reasons(wanted.contract, today=today):
-        raise Refused(reasons)
+    check_unasked(actor=actor, version=version)
     application = Application.objects.create(
         organisation=organisation,
         key=key,
         number=next_number(prefix="A", now=now),
         version=version,
         contract_number=wanted.contract.number.strip(),
-        request=queries.request_for(
-            organisation_id=organisation.pk,
-            version=version,
-            contract=wanted.contract,
-            stated=wanted.stated,
-            today=today,
-        ),
+        request=_unasked_request(organisation, wanted, now),
         decision={},
         state=rules.ApplicationState.DRAFT.value,
         fingerprint=_unasked_print(wanted),
@@ -134,6 +162,8 @@ def grant_unasked(*, actor: Actor, organisation: Organisation, wanted: Wanted, n
         started_at=now,
     )
     cases.decide(application, action=rules.ApplicationAction.SUBMIT, actor=actor, now=now)
+    if reason:
+        cases.record(application, action="application.put_forward", actor=actor, now=now, reason=reason[:300])
     automatic.run(application, now=now, is_asked=False)
     return application
 

@@ -10,6 +10,7 @@ from portal.pages import (
     dryrun_pools,
     dryruns,
     eligibility,
+    granting,
     programme_differences,
     programme_editor,
     programme_versions,
@@ -38,6 +39,7 @@ urlpatterns = [
     path("programmes/drafts/<int:draft_id>/<slug:name>/", programme_editor.part, name="programme_draft_part"),
     path("programmes/<path:code>/begin/", tasklist.begin, name="application_begin"),
     path("programmes/<path:code>/apply/", applying.apply, name="apply"),
+    path("programmes/<path:code>/grants/", granting.grants, name="programme_grants"),
     path("programmes/<path:code>/file/", programmes.download, name="programme_download"),
     path("programmes/<path:code>/state/", programme_versions.change_state, name="programme_state"),
     path(
