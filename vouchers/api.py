@@ -12,6 +12,7 @@ from vouchers.ledger.api import router as ledger
 from vouchers.notices.api import notices, objections
 from vouchers.offers.api import router as offers
 from vouchers.offers.order_api import router as orders
+from vouchers.offers.ruling_api import router as rulings
 from vouchers.payments.api import router as payments
 from vouchers.programmes.api import router as programmes
 from vouchers.programmes.draft_api import router as drafts
@@ -35,6 +36,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/objections", objections),
     ("/offers", offers),
     ("/orders", orders),
+    ("/orders", rulings),
     ("/payments", payments),
     ("/claims", claims),
     ("/recoveries", recoveries),

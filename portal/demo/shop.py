@@ -13,7 +13,7 @@ from vouchers.charges.prices import Line, PriceItem, PriceUnit, Tier, Tiering
 from vouchers.evidence.services import Upload
 from vouchers.issuance import facts, reviewing
 from vouchers.issuance import services as issuance
-from vouchers.offers import importing, orders, rules, services, usage
+from vouchers.offers import disputes, importing, orders, rules, services, usage
 from vouchers.offers.models import Offer, Order
 from vouchers.wallets.models import Voucher
 
@@ -340,7 +340,7 @@ def buy(story: Story, goods: dict[str, Offer]) -> None:
     orders.approve(actor=_clerk(story, "xinghe"), order=done, now=story.now - timedelta(days=21))
     bad = _order(story, Asked("ruian", goods["spectra"], (("spectrum", "2000"),), "药物谱图比对", 9))
     _delivered(bad, by=_clerk(story, "xixi"), at=story.now - timedelta(days=8))
-    orders.dispute(
+    disputes.dispute(
         actor=_clerk(story, "ruian"),
         order=bad,
         note="质谱部分缺少 120 条标注，请补齐。",

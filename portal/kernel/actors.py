@@ -35,6 +35,7 @@ class Permission(StrEnum):
     OFFER_MANAGE = "offer:manage"
     ORDER_PLACE = "order:place"
     ORDER_READ = "order:read"
+    ORDER_RULE = "order:rule"
     ORDER_SERVE = "order:serve"
     PAYMENT_CONFIRM = "payment:confirm"
     PAYMENT_DECLARE = "payment:declare"

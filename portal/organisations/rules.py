@@ -112,6 +112,7 @@ PERMISSIONS: Final[Mapping[tuple[Kind, Role], frozenset[P]]] = MappingProxyType(
         (Kind.DEPARTMENT, Role.APPROVER): frozenset(
             {
                 P.ORDER_READ,
+                P.ORDER_RULE,
                 P.APPLICATION_APPROVE,
                 P.FLAG_DECIDE,
                 P.CLAIM_APPROVE,

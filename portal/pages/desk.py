@@ -96,6 +96,13 @@ def _orders_to_serve(actor: Actor, _now: datetime) -> Iterator[Task]:
         yield Task(words[row.state], which, reverse("order", args=[row.number]), since=row.updated_at)
 
 
+def _orders_to_rule(actor: Actor, _now: datetime) -> Iterator[Task]:
+    rows = offers.overseen_orders(actor).filter(state=OrderState.DISPUTED.value)
+    for row in rows.order_by("updated_at")[:SHOWN]:
+        which = f"{row.number} {bilingual(row.offer, 'title')}"
+        yield Task(gettext("裁决异议"), which, reverse("order", args=[row.number]), since=row.updated_at)
+
+
 def _cases_to_decide(actor: Actor, permission: Permission, what: str) -> Iterator[Task]:
     for row in issuance.cases_at(actor, permission).order_by("submitted_at")[:SHOWN]:
         which = f"{row.number} {bilingual(row.organisation)} {Money(row.amount_fen)}"
@@ -189,6 +196,7 @@ SOURCES: tuple[tuple[Permission, Source], ...] = (
     (Permission.BOOKING_DECIDE, _bookings_to_decide),
     (Permission.ORDER_PLACE, _orders_to_accept),
     (Permission.ORDER_SERVE, _orders_to_serve),
+    (Permission.ORDER_RULE, _orders_to_rule),
     (Permission.APPLICATION_REVIEW, _cases_to_review),
     (Permission.APPLICATION_APPROVE, _cases_to_approve),
     (Permission.APPLICATION_REVIEW, life.rounds_to_propose),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,16 +12,15 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import gettext, pgettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from portal import charts
 from portal.audit import queries as audit
 from portal.http import Explained
 from portal.kernel.actors import Actor, Permission
-from portal.kernel.errors import NotFound
 from portal.kernel.money import Money
-from portal.pages import actions, acts, files, shell
+from portal.pages import actions, files, shell
 from portal.pages.booking_requests import arrived
 from portal.pages.templatetags.show import bilingual, label
 from portal.wire import language
@@ -30,7 +29,7 @@ from vouchers.evidence import access as evidence
 from vouchers.offers import access, orders, queries, rules
 from vouchers.offers.models import Order
 
-__all__ = ["OrderFilter", "order", "order_act", "order_file", "order_page", "orders_csv", "orders_list", "overseen"]
+__all__ = ["OrderFilter", "order", "order_file", "order_page", "orders_csv", "orders_list", "overseen"]
 
 S, A = rules.OrderState, rules.OrderAction
 SORTS = {
@@ -152,6 +151,7 @@ def _can(actor: Actor, made: Order) -> Mapping[str, bool]:
     mine, served = access.is_buyer(actor, made), access.is_provider(actor, made)
     sides = {**dict.fromkeys((A.CANCEL, A.APPROVE, A.DISPUTE), mine)}
     sides |= dict.fromkeys((A.ACCEPT, A.DECLINE, A.BEGIN, A.DELIVER, A.GIVE_UP), served)
+    sides[A.RULE] = not mine and not served and actor.may(Permission.ORDER_RULE)
     allowed = {act.value: part and (state, act) in rules.TRANSITIONS for act, part in sides.items()}
     usage = served and state in {S.DELIVERING, S.DISPUTED}
     charge = made.charge
@@ -184,6 +184,7 @@ def order_page(request: HttpRequest, made: Order, *, error: Explained | None = N
         "parts": list(made.charge.parts.select_related("voucher")) if made.charge else [],
         "wanted": queries.priced(made, queries.lines_of(made.wanted)),
         "delivered": queries.priced(made, queries.lines_of(made.delivered)) if made.delivered else None,
+        "proposed": queries.priced(made, queries.lines_of(made.proposed)) if made.proposed else None,
         "usage": usage,
         "usage_lines": sum(day.lines for day in days),
         "chart": _chart(made, days) if len({day.day for day in days}) > 1 else "",
@@ -248,84 +249,6 @@ def _purposes(can: Mapping[str, bool]) -> list[tuple[str, str]]:
         if purpose is not rules.FilePurpose.USAGE and (can["mine"] if purpose in orders.BUYERS_FILES else can["serves"])
     ]
     return [(purpose.value, label(purpose.value, "order_file")) for purpose in sides]
-
-
-class NoteForm(forms.Form):
-    """Why, for the other side to read."""
-
-    note = forms.CharField(label=_("原因"), max_length=200, widget=forms.Textarea(attrs={"rows": 3}))
-
-
-@dataclass(frozen=True, slots=True)
-class Act:
-    """One act on an order: its words, what follows, whether it asks for a reason (True), may take one, or needs none."""
-
-    do: Callable[..., Order]
-    name: str
-    follows: str
-    done: str
-    note: bool | None = None
-    """True: a reason is required; False: it may be given; None: pressed at once, without a page of its own."""
-
-
-def _acts() -> Mapping[str, Act]:
-    back = gettext("冻结的费用立即全部退回采购单位。")
-    return {
-        "accept": Act(orders.accept, gettext("接单"), "", gettext("已接单。")),
-        "begin": Act(orders.begin, gettext("开始交付"), "", gettext("已开始交付。")),
-        "decline": Act(orders.decline, gettext("不接单"), back, gettext("已回绝订单，费用已退回采购单位。"), note=True),
-        "cancel": Act(orders.cancel, gettext("取消订单"), back, gettext("已取消，费用已全部退回。"), note=False),
-        "give_up": Act(orders.give_up, gettext("放弃订单"), back, gettext("已放弃，费用已退回采购单位。"), note=True),
-        "deliver": Act(
-            orders.deliver,
-            gettext("提交交付"),
-            gettext("采购单位须在验收期内验收；有用量明细的，以明细为准。"),
-            gettext("已提交交付，等待验收。"),
-            note=False,
-        ),
-        "approve": Act(
-            orders.approve,
-            gettext("验收通过"),
-            gettext("验收后立即按实际金额结算，不能撤回。"),
-            gettext("已验收，费用已结算。"),
-        ),
-        "dispute": Act(
-            orders.dispute,
-            pgettext("order", "提出异议"),
-            gettext("结算暂停，验收期停止计算，直到提供单位重新交付或放弃。"),
-            gettext("已提出异议，结算暂停。"),
-            note=True,
-        ),
-    }
-
-
-@shell.needs(Permission.ORDER_PLACE, Permission.ORDER_SERVE)
-def order_act(request: HttpRequest, number: str, act: str) -> HttpResponse:
-    """Do one act on an order; those that ask for a reason or cannot be undone ask first, saying what follows."""
-    actor, now = shell.actor_of(request), timezone.now()
-    known = _acts()
-    if act not in known:
-        raise NotFound
-    one, made = known[act], access.get_order(actor, number)
-    form = NoteForm(request.POST if request.method == "POST" else None)
-    form.fields["note"].required = one.note is True
-    asks = one.note is not None or bool(one.follows)
-    if request.method != "POST" or (asks and not form.is_valid()):
-        context = {
-            "order": made,
-            "act": one,
-            "form": form,
-            "asks": one.note is not None,
-            "path": request.path,
-            "ordered": queries.priced(made, queries.lines_of(made.wanted)),
-        }
-        return shell.page(request, "orders/act.html", context, status=422 if form.errors else 200)
-    more = {"note": form.cleaned_data["note"]} if one.note is not None else {}
-    _done, error = acts.attempt_on("order", lambda: one.do(actor=actor, order=made, now=now, **more))
-    if error is None:
-        messages.success(request, one.done)
-        return arrived(request, reverse("order", args=[number]))
-    return order_page(request, access.get_order(actor, number), error=error)
 
 
 @shell.needs(*PARTIES)

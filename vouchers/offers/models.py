@@ -142,6 +142,13 @@ class Order(models.Model):
     wanted = models.JSONField()
     delivered = models.JSONField(default=list, blank=True)
     actual_fen = models.BigIntegerField(null=True, blank=True)
+    proposed = models.JSONField(default=list, blank=True)
+    """How much of a disputed delivery the buyer accepts, as it said with the dispute; empty: it did not say."""
+    ruled_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    ruled_at = models.DateTimeField(null=True, blank=True)
+    """When the department decided the dispute."""
     state = models.CharField(max_length=12, choices=State, default=State.PLACED)
     charge = models.OneToOneField("vouchers.Charge", null=True, on_delete=models.PROTECT, related_name="+")
     note = models.CharField(max_length=200, blank=True)
@@ -166,6 +173,9 @@ class Order(models.Model):
             ),
             models.CheckConstraint(
                 name="order_silence_after_notice", condition=Q(by_silence=False) | Q(noticed_at__isnull=False)
+            ),
+            models.CheckConstraint(
+                name="order_ruled_by_somebody", condition=Q(ruled_at__isnull=True) | Q(ruled_by__isnull=False)
             ),
             models.CheckConstraint(
                 name="order_delivered_has_deadline",

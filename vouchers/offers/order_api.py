@@ -69,6 +69,8 @@ class OrderOut(Schema):
     price_version: int
     wanted: list[PricedLineOut]
     delivered: list[PricedLineOut]
+    proposed: list[PricedLineOut]
+    ruled_at: datetime | None
     actual: MoneyOut | None
     state: rules.OrderState
     state_label: str
@@ -177,7 +179,8 @@ class OrderFilter(Cursor):
 
 def _shown(request: ActorRequest, order: Order) -> dict[str, Any]:
     part = access.is_buyer(request.actor, order) or access.is_provider(request.actor, order)
-    names = ("number", "related", "licence", "state", "note", "placed_at", "delivered_at", "accept_by", "by_silence")
+    told = ("number", "related", "licence", "state", "note")
+    names = (*told, "placed_at", "delivered_at", "accept_by", "by_silence", "ruled_at")
     return {
         **{name: getattr(order, name) for name in names},
         "offer": order.offer.number,
@@ -188,6 +191,7 @@ def _shown(request: ActorRequest, order: Order) -> dict[str, Any]:
         "purpose": order.purpose if part else "",
         "price_version": order.price_list.version,
         "wanted": priced(queries.priced(order, queries.lines_of(order.wanted))),
+        "proposed": priced(queries.priced(order, queries.lines_of(order.proposed))),
         "delivered": priced(queries.priced(order, queries.lines_of(order.delivered))),
         "actual": None if order.actual_fen is None else money(order.actual_fen),
         "state_label": order.get_state_display(),
@@ -195,7 +199,8 @@ def _shown(request: ActorRequest, order: Order) -> dict[str, Any]:
     }
 
 
-def _again(request: ActorRequest, number: str) -> dict[str, Any]:
+def shown_again(request: ActorRequest, number: str) -> dict[str, Any]:
+    """Return an order as it is now."""
     return _shown(request, access.get_order(request.actor, number))
 
 
@@ -210,7 +215,7 @@ def place(request: ActorRequest, payload: OrderIn, key: IdempotencyKey) -> Statu
         vouchers=vouchers_of(request, payload.vouchers),
     )
     made = orders.place(actor=request.actor, wanted=wanted, now=timezone.now(), key=key_from(key))
-    return Status(201, _again(request, made.number))
+    return Status(201, shown_again(request, made.number))
 
 
 @router.get("", response={200: PageOut[OrderOut], **problems()})
@@ -225,14 +230,14 @@ def list_orders(request: ActorRequest, wanted: Query[OrderFilter]) -> dict[str, 
 @router.get("/{number}", response={200: OrderOut, **problems(404)})
 def get_order(request: ActorRequest, number: Number) -> dict[str, Any]:
     """Return one order."""
-    return _again(request, number)
+    return shown_again(request, number)
 
 
 def _act(
     request: ActorRequest, number: str, reach: Callable[..., Order], act: Callable[..., object], **more: Any
 ) -> dict[str, Any]:
     act(actor=request.actor, order=reach(request.actor, number), now=timezone.now(), **more)
-    return _again(request, number)
+    return shown_again(request, number)
 
 
 @router.post("/{number}/accept", response={200: OrderOut, **problems(404, 409)})
@@ -270,12 +275,6 @@ def deliver(request: ActorRequest, number: Number, payload: DeliveryIn) -> dict[
 def approve(request: ActorRequest, number: Number) -> dict[str, Any]:
     """Accept a delivery: the actual price is captured, the rest of what was held is free again."""
     return _act(request, number, access.get_own, orders.approve)
-
-
-@router.post("/{number}/dispute", response={200: OrderOut, **problems(404, 409)})
-def dispute(request: ActorRequest, number: Number, payload: OrderNoteIn) -> dict[str, Any]:
-    """Object to a delivery, with a reason: no deadline runs until the provider answers."""
-    return _act(request, number, access.get_own, orders.dispute, note=payload.note)
 
 
 @router.post("/{number}/give-up", response={200: OrderOut, **problems(404, 409)})

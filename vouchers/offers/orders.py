@@ -1,4 +1,4 @@
-"""Place, serve, deliver and accept orders; the only writer of orders."""
+"""Place, serve, deliver and accept orders; with ``disputes`` the only writer of orders."""
 
 from __future__ import annotations
 
@@ -169,7 +169,8 @@ def serve(actor: Actor, order: Order) -> Order:
     return locked
 
 
-def _buy(actor: Actor, order: Order) -> Order:
+def buy(actor: Actor, order: Order) -> Order:
+    """Lock an order for its buyer. Raises Forbidden."""
     actor.require(Permission.ORDER_PLACE)
     locked = lock(order)
     if locked.organisation_id != actor.organisation_id:
@@ -177,14 +178,15 @@ def _buy(actor: Actor, order: Order) -> Order:
     return locked
 
 
-def _noted(note: str) -> str:
+def noted(note: str) -> str:
+    """Return a reason given. Raises NoteMissing."""
     note = note.strip()
     if not note or len(note) > NOTE:
         raise rules.NoteMissing(field="note")
     return note
 
 
-def _move(order: Order, action: rules.OrderAction, *, actor: Actor, now: datetime, note: str = "") -> None:
+def move(order: Order, action: rules.OrderAction, *, actor: Actor, now: datetime, note: str = "") -> None:
     """Take the transition, save the whole row and record it under the new state's name."""
     order.state = next_state(rules.TRANSITIONS, rules.OrderState(order.state), action).value
     order.updated_at = now
@@ -200,10 +202,10 @@ def _charge(order: Order) -> int:
     return order.charge_id
 
 
-def _end(order: Order, action: rules.OrderAction, *, actor: Actor, now: datetime, note: str = "") -> Order:
+def end(order: Order, action: rules.OrderAction, *, actor: Actor, now: datetime, note: str = "") -> Order:
     """End an order that buys nothing: everything held is free again."""
     order.resolved_at = now
-    _move(order, action, actor=actor, now=now, note=note)
+    move(order, action, actor=actor, now=now, note=note)
     order.charge = charges.release(charge_id=_charge(order), reason=order.state, actor=actor, now=now)
     return order
 
@@ -212,7 +214,7 @@ def _end(order: Order, action: rules.OrderAction, *, actor: Actor, now: datetime
 def accept(*, actor: Actor, order: Order, now: datetime) -> Order:
     """Take a placed order on, as the provider. Raises InvalidTransition, Forbidden."""
     locked = serve(actor, order)
-    _move(locked, A.ACCEPT, actor=actor, now=now)
+    move(locked, A.ACCEPT, actor=actor, now=now)
     return locked
 
 
@@ -220,28 +222,28 @@ def accept(*, actor: Actor, order: Order, now: datetime) -> Order:
 def decline(*, actor: Actor, order: Order, note: str, now: datetime) -> Order:
     """Turn a placed order down, with a reason; everything held is free again at once."""
     locked = serve(actor, order)
-    return _end(locked, A.DECLINE, actor=actor, now=now, note=_noted(note))
+    return end(locked, A.DECLINE, actor=actor, now=now, note=noted(note))
 
 
 @transaction.atomic
 def cancel(*, actor: Actor, order: Order, note: str, now: datetime) -> Order:
     """Cancel as the buyer, before delivery begins; everything held is free again at once."""
-    locked = _buy(actor, order)
-    return _end(locked, A.CANCEL, actor=actor, now=now, note=note.strip()[:NOTE])
+    locked = buy(actor, order)
+    return end(locked, A.CANCEL, actor=actor, now=now, note=note.strip()[:NOTE])
 
 
 @transaction.atomic
 def give_up(*, actor: Actor, order: Order, note: str, now: datetime) -> Order:
     """Give an order up as the provider, before delivery or in a dispute; everything held is free again at once."""
     locked = serve(actor, order)
-    return _end(locked, A.GIVE_UP, actor=actor, now=now, note=_noted(note))
+    return end(locked, A.GIVE_UP, actor=actor, now=now, note=noted(note))
 
 
 @transaction.atomic
 def begin(*, actor: Actor, order: Order, now: datetime) -> Order:
     """Begin delivery: from now on the buyer cannot cancel alone. Raises InvalidTransition, Forbidden."""
     locked = serve(actor, order)
-    _move(locked, A.BEGIN, actor=actor, now=now)
+    move(locked, A.BEGIN, actor=actor, now=now)
     return locked
 
 
@@ -273,7 +275,7 @@ def deliver(
     locked.delivered_at = now
     locked.accept_by = now + timedelta(days=locked.offer.acceptance_days)
     locked.noticed_at = None
-    _move(locked, A.DELIVER, actor=actor, now=now, note=note.strip()[:NOTE])
+    move(locked, A.DELIVER, actor=actor, now=now, note=note.strip()[:NOTE])
     return locked
 
 
@@ -298,16 +300,19 @@ def approve(*, actor: Actor, order: Order, now: datetime) -> Order:
     Never more than was held: what the delivery comes to above that is waived. Two acceptances at once capture once. Raises
     InvalidTransition, Forbidden.
     """
-    locked = _buy(actor, order)
-    return _complete(locked, actor=actor, now=now)
+    locked = buy(actor, order)
+    return complete(locked, actor=actor, now=now)
 
 
-def _complete(order: Order, *, actor: Actor, now: datetime) -> Order:
+def complete(
+    order: Order, *, actor: Actor, now: datetime, action: rules.OrderAction = A.APPROVE, note: str = ""
+) -> Order:
+    """Capture what a locked order's delivery comes to; the rest of what was held is free again."""
     if order.actual_fen is None:
         # Nothing was handed over yet: the table knows no way to acceptance from there, and says so.
-        next_state(rules.TRANSITIONS, rules.OrderState(order.state), A.APPROVE)
+        next_state(rules.TRANSITIONS, rules.OrderState(order.state), action)
     order.resolved_at = now
-    _move(order, A.APPROVE, actor=actor, now=now)
+    move(order, action, actor=actor, now=now, note=note)
     assert order.actual_fen is not None
     order.charge = charges.capture(
         charge_id=_charge(order),
@@ -317,17 +322,6 @@ def _complete(order: Order, *, actor: Actor, now: datetime) -> Order:
         now=now,
     )
     return order
-
-
-@transaction.atomic
-def dispute(*, actor: Actor, order: Order, note: str, now: datetime) -> Order:
-    """Object to a delivery, with a reason: nothing is captured and no deadline runs until the provider answers."""
-    locked = _buy(actor, order)
-    note = _noted(note)
-    locked.accept_by = None
-    locked.noticed_at = None
-    _move(locked, A.DISPUTE, actor=actor, now=now, note=note)
-    return locked
 
 
 BUYERS_FILES = frozenset({rules.FilePurpose.ACCEPTANCE_NOTE, rules.FilePurpose.DISPUTE})
@@ -343,7 +337,7 @@ def add_file(*, actor: Actor, order: Order, purpose: str, upload: files.Upload, 
         known = rules.FilePurpose(purpose)
     except ValueError:
         raise NoSuchPurpose(field="purpose") from None
-    locked = _buy(actor, order) if known in BUYERS_FILES else serve(actor, order)
+    locked = buy(actor, order) if known in BUYERS_FILES else serve(actor, order)
     return files.store(actor=actor, subject=locked.subject, purpose=known.value, upload=upload, now=now)
 
 
@@ -361,7 +355,7 @@ def run_deadlines(*, now: datetime) -> int:
     for row in unanswered:
         locked = lock(row)
         if locked.state == rules.OrderState.PLACED.value:
-            _end(locked, A.LAPSE, actor=actor, now=now)
+            end(locked, A.LAPSE, actor=actor, now=now)
             moved += 1
     waiting = Order.objects.filter(state=rules.OrderState.DELIVERED.value, accept_by__lte=now + rules.NOTICE).order_by(
         "pk"
@@ -381,6 +375,6 @@ def _by_silence(order: Order, *, actor: Actor, now: datetime) -> int:
         return 1
     if rules.is_accepted_by_silence(accept_by=order.accept_by, noticed_at=order.noticed_at, now=now):
         order.by_silence = True
-        _complete(order, actor=actor, now=now)
+        complete(order, actor=actor, now=now)
         return 1
     return 0

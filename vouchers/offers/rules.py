@@ -9,16 +9,18 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from portal.kernel.errors import Conflict, Invalid, Reason, Refused, noop
+from portal.kernel.errors import Conflict, Forbidden, Invalid, Reason, Refused, noop
 
 __all__ = [
     "METERED",
+    "MORE_THAN_DELIVERED",
     "NOTICE",
     "OFFER_TRANSITIONS",
     "TRANSITIONS",
     "UNANSWERED",
     "DeliveryForm",
     "FilePurpose",
+    "Involved",
     "NoPrice",
     "NotDeliverable",
     "NoteMissing",
@@ -119,6 +121,10 @@ class OrderAction(StrEnum):
     APPROVE = "approve"
     DISPUTE = "dispute"
     GIVE_UP = "give_up"
+    RULE = "rule"
+    """The department decides a dispute: what of the delivery counts is settled."""
+    QUASH = "quash"
+    """The department decides that nothing of the delivery counts."""
 
 
 S, A = OrderState, OrderAction
@@ -139,6 +145,8 @@ TRANSITIONS: Final[Mapping[tuple[OrderState, OrderAction], OrderState]] = Mappin
         (S.DISPUTED, A.APPROVE): S.COMPLETED,
         (S.DISPUTED, A.DELIVER): S.DELIVERED,
         (S.DISPUTED, A.GIVE_UP): S.CANCELLED,
+        (S.DISPUTED, A.RULE): S.COMPLETED,
+        (S.DISPUTED, A.QUASH): S.CANCELLED,
     }
 )
 
@@ -169,6 +177,19 @@ class NoPrice(Conflict):
 class NoteMissing(Invalid):
     code = "order.note"
     message = _("请写明原因（200 字以内），对方会看到。")
+
+
+class Involved(Forbidden):
+    code = "order.involved"
+    message = _("您是采购单位或提供单位的成员，不能裁决这个订单。请由其他同事办理。")
+
+
+MORE_THAN_DELIVERED: Final = Reason(
+    "order.more_than_delivered",
+    _("认可的数量须不小于零，且不超过交付数量。"),
+    _("请对照交付数量修改。"),
+    field="quantities",
+)
 
 
 class NotDeliverable(Refused):

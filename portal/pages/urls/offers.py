@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal.pages import offer_desk, offers, order_desk, orders
+from portal.pages import offer_desk, offers, order_acts, order_desk, orders
 
 urlpatterns = [
     path("offers/", offers.offers, name="offers"),
@@ -13,7 +13,7 @@ urlpatterns = [
     path("offers/<str:number>/quote/", offers.offer_quote, name="offer_quote"),
     path("orders/", orders.orders_list, name="orders"),
     path("orders/<str:number>/", orders.order, name="order"),
-    path("orders/<str:number>/acts/<str:act>/", orders.order_act, name="order_act"),
+    path("orders/<str:number>/acts/<str:act>/", order_acts.order_act, name="order_act"),
     path("orders/<str:number>/files/", orders.order_upload, name="order_upload"),
     path("orders/<str:number>/files/<int:file_id>/", orders.order_file, name="order_file"),
     path("orders/<str:number>/refund/", order_desk.order_refund, name="order_refund"),

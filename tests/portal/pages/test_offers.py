@@ -143,6 +143,32 @@ def test_an_order_goes_its_way_by_its_buttons(w, firm, shop, corpus):
     assert raw_codes(page.replace(made.number, "").replace("交付清单.pdf", "")) == []
 
 
+def test_less_is_delivered_part_is_accepted_and_the_department_rules(w, client, firm, shop, corpus):
+    made = goods.delivering(w, goods.order(w, corpus, pay_with=goods.voucher(w)), by=w.seller)
+    upload = SimpleUploadedFile(goods.PDF.name, goods.PDF.content)
+    shop.post(reverse("order_upload", args=[made.number]), {"purpose": "delivery_proof", "file": upload})
+    asks = shop.get(reverse("order_act", args=[made.number, "deliver"])).content.decode()
+    assert 'name="q0" value="1000"' in asks
+    assert act(shop, made, "deliver", q0="1000.5").status_code == 422
+    assert act(shop, made, "deliver", q0="900").status_code == 302
+    assert "最多 900 条" in text_of(firm.get(reverse("order_act", args=[made.number, "dispute"])))
+    assert act(firm, made, "dispute", note="缺 200 条", q0="700").status_code == 302
+    assert "采购单位认可 标注语料 700 条" in text_of(firm.get(reverse("order", args=[made.number])))
+    again = shop.get(reverse("order_act", args=[made.number, "deliver"])).content.decode()
+    assert 'name="q0" value="700"' in again
+    officer = enter(client, w.approver)
+    assert "裁决异议" in text_of(officer.get(reverse("dashboard")))
+    assert "裁决异议" in text_of(officer.get(reverse("order", args=[made.number])))
+    assert act(officer, made, "rule", note="", q0="800").status_code == 422
+    assert act(officer, made, "rule", note="按抽查结果", q0="800").status_code == 302
+    made.refresh_from_db()
+    assert (made.state, made.actual_fen) == ("completed", 40_000)
+    assert act(shop, made, "rule", note="x", q0="1").status_code == 403
+    page = text_of(firm.get(reverse("order", args=[made.number])))
+    assert "按抽查结果" in page
+    assert raw_codes(page.replace(made.number, "").replace(goods.PDF.name, "")) == []
+
+
 def test_a_settled_order_is_refunded_by_its_provider(w, firm, shop, corpus):
     made = goods.delivered(w, goods.order(w, corpus, pay_with=goods.voucher(w)), by=w.seller)
     orders.approve(actor=w.researcher, order=made, now=make.NOW)

@@ -66,6 +66,19 @@ def test_from_offer_to_captured_charge(w, shop, firm):
     assert [row["purpose"] for row in firm.get(f"/orders/{order}/files").body] == ["usage"]
 
 
+def test_a_dispute_says_what_is_accepted_and_the_department_rules(w, firm):
+    made = goods.delivered(w, goods.order(w, goods.offer(w), pay_with=goods.voucher(w)), by=w.seller)
+    path = f"/orders/{made.number}"
+    said = {"note": "缺 200 条", "quantities": [{"code": "record", "quantity": "800"}]}
+    shown = firm.post(f"{path}/dispute", said).body
+    assert (shown["state"], shown["proposed"][0]["quantity"], shown["ruled_at"]) == ("disputed", "800", None)
+    too_much = {"note": "裁决", "quantities": [{"code": "record", "quantity": "1000.000001"}]}
+    assert Caller(w.approver).post(f"{path}/ruling", too_much).reasons == ["order.more_than_delivered"]
+    assert Caller(w.reviewer).post(f"{path}/ruling", said).status == 403
+    done = Caller(w.approver).post(f"{path}/ruling", {**said, "note": "按抽查结果"}).body
+    assert (done["state"], done["actual"]["yuan"], done["note"]) == ("completed", "400.00", "按抽查结果")
+
+
 def test_the_department_reads_the_orders_its_vouchers_pay_but_not_what_for(w):
     corpus = goods.offer(w)
     goods.order(w, corpus, pay_with=goods.voucher(w))

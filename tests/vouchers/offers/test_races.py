@@ -12,7 +12,7 @@ from tests import make
 from tests.vouchers.offers import goods
 from vouchers.charges.models import Charge
 from vouchers.ledger import verification
-from vouchers.offers import orders
+from vouchers.offers import disputes, orders
 from vouchers.offers.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -61,7 +61,7 @@ def test_acceptance_and_dispute_at_once_are_one_of_them():
     made = goods.delivered(w, goods.order(w, goods.offer(w, by=seller)), by=seller)
     ended = together(
         lambda: orders.approve(actor=w.researcher, order=made, now=make.NOW),
-        lambda: orders.dispute(actor=w.owner, order=made, note="内容不全", now=make.NOW),
+        lambda: disputes.dispute(actor=w.owner, order=made, note="内容不全", now=make.NOW),
     )
     state = Order.objects.get().state
     # A dispute may still be followed by acceptance; acceptance may not be followed by a dispute.

@@ -18,7 +18,7 @@ from tests.vouchers.offers import goods
 from vouchers.charges.prices import BadPriceList, Line, Tier
 from vouchers.ledger import queries as ledger
 from vouchers.ledger import verification
-from vouchers.offers import access, orders, queries, rules, services
+from vouchers.offers import access, disputes, orders, queries, rules, services
 from vouchers.offers.models import Offer, Order, PriceList
 
 NOW = make.NOW
@@ -229,7 +229,7 @@ def test_a_late_clock_still_gives_two_days_notice(w, seller, corpus):
 
 def test_a_dispute_freezes_until_the_provider_delivers_again(w, seller, corpus):
     made = goods.delivered(w, goods.order(w, corpus), by=seller)
-    orders.dispute(actor=w.researcher, order=made, note="缺少 200 条", now=NOW)
+    disputes.dispute(actor=w.researcher, order=made, note="缺少 200 条", now=NOW)
     assert orders.run_deadlines(now=NOW + timedelta(days=90)) == 0
     again = orders.deliver(
         actor=seller, order=made, quantities=[Line("record", Fraction(800))], note="按 800 条", now=NOW
@@ -237,6 +237,53 @@ def test_a_dispute_freezes_until_the_provider_delivers_again(w, seller, corpus):
     assert again.state == "delivered"
     done = orders.approve(actor=w.researcher, order=made, now=NOW)
     assert done.actual_fen == 40_000
+
+
+def lines(quantity):
+    return [Line("record", Fraction(quantity))]
+
+
+@pytest.fixture
+def disputed(w, seller, corpus):
+    """Return an order of 1,000 records, delivered, paid half by voucher, of which the buyer accepts 700."""
+    made = goods.delivered(w, goods.order(w, corpus, pay_with=goods.voucher(w)), by=seller)
+    with pytest.raises(Refused):
+        disputes.dispute(actor=w.researcher, order=made, note="缺行", quantities=lines(1001), now=NOW)
+    return disputes.dispute(actor=w.researcher, order=made, note="缺行", quantities=lines(700), now=NOW)
+
+
+def test_a_ruling_settles_what_counts_of_a_disputed_delivery_and_frees_the_rest(w, disputed):
+    assert disputed.proposed == [{"code": "record", "quantity": "700"}]
+    done = disputes.rule(actor=w.approver, order=disputed, note="按抽查结果", quantities=lines(800), now=NOW)
+    assert (done.state, done.actual_fen, done.ruled_by_id) == ("completed", 40_000, w.approver.person)
+    assert (done.charge.voucher_captured_fen, done.charge.own_captured_fen) == (20_000, 20_000)
+    with pytest.raises(InvalidTransition):
+        disputes.rule(actor=w.approver, order=disputed, note="再裁", now=NOW)
+
+
+@pytest.mark.parametrize("quantity", [0, None])
+def test_a_ruling_may_count_nothing_or_all(w, disputed, quantity):
+    said = None if quantity is None else lines(quantity)
+    done = disputes.rule(actor=w.approver, order=disputed, note="裁决", quantities=said, now=NOW)
+    assert (done.state, done.charge.state) == (
+        ("completed", "captured") if quantity is None else ("cancelled", "released")
+    )
+
+
+def test_a_ruling_is_for_the_paying_department_and_nobody_close_to_a_party(w, disputed):
+    for someone in (w.reviewer, w.seller, w.researcher):
+        with pytest.raises(Forbidden):
+            disputes.rule(actor=someone, order=disputed, note="裁决", now=NOW)
+    other = make.actor(make.organisation(roles.Kind.DEPARTMENT), roles.Role.APPROVER)
+    with pytest.raises(NotFound):
+        disputes.rule(actor=other, order=disputed, note="裁决", now=NOW)
+    with pytest.raises(Refused):
+        disputes.rule(actor=w.approver, order=disputed, note="裁决", quantities=lines(1001), now=NOW)
+    with pytest.raises(rules.NoteMissing):
+        disputes.rule(actor=w.approver, order=disputed, note=" ", now=NOW)
+    make.Member.objects.create(user=make.user_of(w.approver), organisation=w.lab, roles=["owner"])
+    with pytest.raises(rules.Involved):
+        disputes.rule(actor=w.approver, order=disputed, note="裁决", now=NOW)
 
 
 def test_acceptance_before_delivery_and_twice_is_refused(w, seller, corpus):
