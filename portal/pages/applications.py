@@ -21,12 +21,12 @@ from portal.pages import casework, questions
 from portal.pages.acts import attempt_on
 from portal.pages.labels import label_of
 from portal.pages.shell import EXPORT_LIMIT, actor_of, csv_response, listing, needs, page, wants_csv
-from portal.pages.standing import standing
+from portal.pages.standing import holding, standing
 from portal.pages.templatetags.show import bilingual
 from vouchers.evidence import access as evidence
 from vouchers.issuance import access, appeals, drafts, queries, services
 from vouchers.issuance.models import Application
-from vouchers.issuance.rules import CLOSED, TRANSITIONS, ApplicationAction, ApplicationState
+from vouchers.issuance.rules import TRANSITIONS, ApplicationAction, ApplicationState
 from vouchers.programmes.access import scheme_of
 
 SORTS = {"number": ["pk"], "submitted": ["submitted_at"], "amount": ["amount_fen"], "state": ["state"]}
@@ -126,7 +126,7 @@ def _shown(
             "steps": _steps(application),
             "receipt": request.GET.get("receipt") == "1",
             "files": list(evidence.files_of(drafts.subject_of(application))),
-            "holder": _holder(application),
+            "holding": holding(application, now=timezone.now()),
             "standing": standing(application),
             "may_appeal": is_own and _may_appeal(application, timezone.now()),
             "appeal_until": appeals.appeal_until(application),
@@ -136,21 +136,6 @@ def _shown(
         },
         status=status,
     )
-
-
-def _holder(application: Application) -> str:
-    """Say who holds the case now: the applicant, the department, the public, or nobody any more."""
-    state = ApplicationState(application.state)
-    if state in {ApplicationState.DRAFT, ApplicationState.SUPPLEMENT}:
-        return gettext("本单位")
-    if state in {ApplicationState.NOTICED, ApplicationState.OBJECTION}:
-        return gettext("公示")
-    if state in CLOSED:
-        return ""
-    department = bilingual(application.version.programme.department)
-    if state is ApplicationState.REVIEW:
-        return f"{department} · {gettext(queries.stage_name(application))}"
-    return department
 
 
 def _may_appeal(application: Application, now: datetime) -> bool:

@@ -138,7 +138,10 @@ def decide(application: Application, *, action: rules.ApplicationAction, actor: 
     application.stopped_at = None
     enter_stage(application, stage=0, now=now)
     application.save()
-    record(application, action="application.submitted", actor=actor, now=now)
+    if action is rules.ApplicationAction.ADMIT:
+        record(application, action="application.appeal_admitted", actor=actor, now=now)
+    else:
+        record(application, action="application.submitted", actor=actor, now=now)
 
 
 def _ask(application: Application, *, actor: Actor, now: datetime) -> None:

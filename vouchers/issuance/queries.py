@@ -49,16 +49,22 @@ def decide(version: ProgrammeVersion, request: Mapping[str, Any]) -> Decision:
     return engine.evaluate(scheme_of(version), load_request(request), catalogue=catalogue())
 
 
+TIES = frozenset({"legal_representative", "holders", "phones", "address", "agent"})
+"""What the registry says of the people behind an organisation: for the controls alone, no case carries it along."""
+
+
 def registered_facts(organisation: Organisation) -> dict[str, Any]:
     """Return what is registered of an applicant; its city is where it is registered, and who pays a city's part."""
     city = organisation.city
-    return {"type": "enterprise", "legal_person": True, "region": city, "city": city, **organisation.facts}
+    told = {name: value for name, value in organisation.facts.items() if name not in TIES}
+    return {"type": "enterprise", "legal_person": True, "region": city, "city": city, **told}
 
 
 def registered_provider(name: str) -> dict[str, Any]:
     """Return what is registered of the provider of that name; nothing of one the portal does not know."""
     provider = Organisation.objects.filter(kind=Organisation.Kind.PROVIDER, name=name).first()
-    return {"region": provider.city, "recognised": True, "rosters": [], **provider.facts} if provider else {}
+    told = {key: value for key, value in provider.facts.items() if key not in TIES} if provider else {}
+    return {"region": provider.city, "recognised": True, "rosters": [], **told} if provider else {}
 
 
 def awards_of(

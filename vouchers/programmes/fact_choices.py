@@ -96,6 +96,8 @@ KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
     "applicant.tags": (
         "OPC",
         "tech_sme",
+        "hnte",
+        "specialised_sme",
         "tech_enterprise",
         "filed_llm",
         "multimodal_foundation_model",

@@ -227,6 +227,8 @@ VALUES: Final[Mapping[str, Words]] = {
     "public_institution": W("事业单位", "public institution"),
     "OPC": W("一人公司（OPC）", "one-person company (OPC)"),
     "tech_sme": W("科技型中小企业", "technology SME"),
+    "hnte": W("高新技术企业", "high-tech enterprise"),
+    "specialised_sme": W("专精特新中小企业", "specialised and innovative SME"),
     "tech_enterprise": W("科技型企业", "technology enterprise"),
     "filed_llm": W("已备案大模型企业", "developer of a filed large model"),
     "bj_key_ai_firm": W("北京市重点人工智能企业", "Beijing key AI firm"),

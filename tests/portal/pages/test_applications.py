@@ -5,6 +5,7 @@ from django.urls import reverse
 
 from tests import make
 from tests.portal.pages.reading import LONG, enter, raw_codes, text_of
+from vouchers.issuance import appeals
 from vouchers.issuance.models import Application
 from vouchers.wallets.models import Voucher
 
@@ -267,3 +268,37 @@ def test_the_queues_queries_do_not_grow(w, client, version, django_assert_num_qu
         make.application(w, version, number=f"HT-{number}", items={"compute": make.Money.from_yuan("20000")})
     with django_assert_num_queries(6):
         assert client.get(reverse("review_queue")).context["listing"].total == 6
+
+
+def test_the_page_says_who_holds_the_case_and_until_when(w, client, clock):
+    stages = [
+        {"stage": "初审", "role": "reviewer", "level": "city", "action": "check", "sla_days": 5},
+        {"stage": "审批", "role": "approver", "level": "city", "action": "decide", "sla_days": 5},
+    ]
+    version = make.programme(w, in_force=LONG, workflow=stages, supplement_days=3)
+    case = make.application(w, version)
+    enter(client, w.owner)
+
+    def told():
+        return text_of(client.get(reverse("application", args=[case.number])))
+
+    assert "现在由 省科技厅 办理“初审”，期限 2026-12-03 00:00（北京时间）。" in told()
+    case.due_at = make.NOW
+    case.save(update_fields=["due_at"])
+    assert "期限 2026-11-25 10:00（北京时间），已超过期限。" in told()
+    make.returned(w, case, note="请补充盖章页")
+    assert "现在由本单位补充信息，补齐前办理时限暂停计算，期限 2026-12-01 00:00（北京时间）。" in told()
+
+
+def test_an_appeal_upheld_is_told_as_such_and_no_registry_ties_travel_with_a_case(w, client):
+    w.enterprise.facts = {**w.enterprise.facts, "legal_representative": "赵一", "phones": ["0571-1"]}
+    w.enterprise.save()
+    case = make.application(w, make.programme(w, in_force=LONG))
+    assert {"legal_representative", "phones"}.isdisjoint(case.request["applicant"])
+    make.refused(w, case, note="不符")
+    appeals.appeal(actor=w.owner, application=case, note="请复核", now=make.NOW)
+    enter(client, w.owner)
+    address = reverse("application", args=[case.number])
+    assert "没有办过本申请的人员处理" in text_of(client.get(address))
+    appeals.admit(actor=w.approver, application=case, note="重审", now=make.NOW)
+    assert "申诉成立，重新审核" in text_of(client.get(address))
