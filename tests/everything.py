@@ -155,6 +155,7 @@ WRITES = (
     Write("POST /applications/{application}/submit", "owner"),
     Write("POST /applications/{application}/appeal", "owner", {"note": "合同属实"}),
     Write("POST /applications/{application}/appeal/admit", "approver", {"note": "受理"}),
+    Write("POST /applications/{application}/appeal/ask", "approver", {"reason": "请补充验收单"}),
     Write("POST /applications/{application}/appeal/dismiss", "approver", {"note": "驳回"}),
     Write("POST /applications/{application}/recuse", "reviewer approver", {"reason": "亲属任职"}),
     Write("POST /applications/{application}/reassign", "approver", {"reason": "出差"}),

@@ -192,7 +192,13 @@ def complete(request: HttpRequest, number: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         done, error = attempt_on(
             "application",
-            lambda: services.complete(actor=actor, application=application, stated=form.stated(), now=timezone.now()),
+            lambda: services.complete(
+                actor=actor,
+                application=application,
+                stated=form.stated(),
+                now=timezone.now(),
+                answer=request.POST.get("answer", ""),
+            ),
         )
         if error is None:
             _say_completed(request, done)
@@ -206,6 +212,8 @@ def complete(request: HttpRequest, number: str) -> HttpResponse:
             "required": [form[f"fact.{fact.path}"] for fact in decision.missing if f"fact.{fact.path}" in form.fields],
             "optional": [form[q.field] for q in asked if q.path not in {fact.path for fact in decision.missing}],
             "told": casework.explained(decision),
+            "in_appeal": appeals.is_asked(application),
+            "answer": request.POST.get("answer", ""),
             "error": error,
         },
         status=error.status if error else 422 if form.errors else 200,
@@ -215,6 +223,8 @@ def complete(request: HttpRequest, number: str) -> HttpResponse:
 def _say_completed(request: HttpRequest, application: Application) -> None:
     if application.state == ApplicationState.SUPPLEMENT.value:
         messages.warning(request, gettext("已保存，但还缺信息。"))
+    elif application.state == ApplicationState.APPEAL.value:
+        messages.success(request, gettext("已提交，申诉继续办理。"))
     else:
         messages.success(
             request,

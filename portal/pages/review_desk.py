@@ -93,7 +93,7 @@ def case(request: HttpRequest, number: str) -> HttpResponse:
 def _act(request: HttpRequest, application: Application, form: DecideForm) -> tuple[Any, Explained | None]:
     """Do what was pressed; return the case as it is now, or what went wrong."""
     actor, now = actor_of(request), timezone.now()
-    act = act_of(request, "pass", "return", "refuse", "admit", "dismiss", "reassign", *RECHECKS)
+    act = act_of(request, "pass", "return", "refuse", "admit", "ask", "dismiss", "reassign", *RECHECKS)
     values = form.cleaned_data
     verdict = Verdict(
         amount=values["amount"] if act == "pass" else None,
@@ -103,7 +103,7 @@ def _act(request: HttpRequest, application: Application, form: DecideForm) -> tu
         seen=request.POST.get("seen", ""),
     )
     judged = {"pass": reviewing.pass_stage, "return": reviewing.return_case, "refuse": reviewing.refuse}
-    noted = {"admit": appeals.admit, "dismiss": appeals.dismiss}
+    noted = {"admit": appeals.admit, "ask": appeals.ask, "dismiss": appeals.dismiss}
 
     def do() -> Application:
         if act in judged:
@@ -126,6 +126,8 @@ def _said(application: Application) -> str:
     if voucher is not None:
         return gettext("%(number)s 已批准，券 %(voucher)s 已发放。") % {**number, "voucher": voucher.number}
     match ApplicationState(application.state):
+        case S.SUPPLEMENT if application.appealed_at is not None:
+            return gettext("%(number)s 已请申请单位补充，答复后申诉继续办理。") % number
         case S.SUPPLEMENT:
             return gettext("%(number)s 已退回企业补充，预留额度已释放。") % number
         case S.REFUSED:

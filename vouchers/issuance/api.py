@@ -79,9 +79,10 @@ class ApplicationIn(AssessIn):
 
 
 class CompleteIn(StrictIn):
-    """The facts asked for, by path."""
+    """The facts asked for, by path; `answer` in words only where something was asked inside an appeal."""
 
     stated: Facts
+    answer: Annotated[Block, Field(max_length=600)] = ""
 
 
 class PassIn(StrictIn):
@@ -277,7 +278,9 @@ def complete(request: ActorRequest, number: Number, payload: CompleteIn) -> dict
     return _act(
         request,
         number,
-        lambda case, now: services.complete(actor=request.actor, application=case, stated=payload.stated, now=now),
+        lambda case, now: services.complete(
+            actor=request.actor, application=case, stated=payload.stated, now=now, answer=payload.answer
+        ),
     )
 
 

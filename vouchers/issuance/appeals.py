@@ -14,7 +14,7 @@ from vouchers.issuance import cases, conflicts, queries, rules, workflow
 from vouchers.issuance.models import Application, StageDecision
 from vouchers.issuance.workflow import ReviewAction
 
-__all__ = ["admit", "appeal", "appeal_until", "dismiss"]
+__all__ = ["admit", "appeal", "appeal_until", "ask", "dismiss", "is_asked", "resume"]
 
 APPEAL_MAX = 600
 
@@ -77,16 +77,55 @@ def _appealed(actor: Actor, application: Application, action: rules.ApplicationA
 
 @transaction.atomic
 def admit(*, actor: Actor, application: Application, note: str, now: datetime) -> Application:
-    """Let an appealed case be decided anew from the first stage, by other people. Raises Refused if the rules say no."""
+    """Let an appealed case be decided anew from the first stage, by other people. Raises Refused if the rules say no.
+
+    Where the rules lack facts, the applicant is asked for them first, and the case goes on as any returned one.
+    """
     locked = _appealed(actor, application, rules.ApplicationAction.ADMIT)
     _write(locked, ReviewAction.ADMIT, actor=actor, note=note, now=now)
     locked.reviewed_by_id = locked.approved_by_id = locked.decided_at = None
     locked.note = note.strip()[: cases.NOTE_MAX]
+    locked.stage = 0
     submitted = locked.submitted_at
     cases.decide(locked, action=rules.ApplicationAction.ADMIT, actor=actor, now=now)
     locked.submitted_at = submitted
     locked.save(update_fields=["submitted_at"])
     return locked
+
+
+@transaction.atomic
+def ask(*, actor: Actor, application: Application, note: str, now: datetime) -> Application:
+    """Ask the applicant for facts or documents before the appeal is decided; the answer brings it back to the appeal.
+
+    Whoever asks has not decided anything, and may still do so. The programme's days for a supplement hold; who does not
+    answer in time has the appeal decided on what is there. Raises NoteMissing, SamePerson, HasInterest, Forbidden.
+    """
+    locked = _appealed(actor, application, rules.ApplicationAction.RETURN)
+    locked.note = cases.noted(note)
+    _write(locked, ReviewAction.RETURN, actor=actor, note=note, now=now)
+    cases.move(locked, rules.ApplicationAction.RETURN)
+    cases.ask_applicant(locked, now=now)
+    locked.save()
+    cases.record(locked, action="application.appeal_asked", actor=actor, now=now, note=locked.note)
+    return locked
+
+
+def is_asked(application: Application) -> bool:
+    """Say whether the applicant is asked for something inside an appeal that is not decided yet."""
+    return application.state == rules.ApplicationState.SUPPLEMENT.value and application.stage == workflow.APPEAL_STAGE
+
+
+def resume(application: Application, *, action: str, actor: Actor, now: datetime, note: str = "") -> Application:
+    """Put a locked case that was asked inside its appeal back before those who decide appeals; nothing is judged yet."""
+    cases.move(application, rules.ApplicationAction.RESUME)
+    if application.stopped_at is not None:
+        application.stopped_s += max(0, int((now - application.stopped_at).total_seconds()))
+        application.stopped_at = None
+    application.due_at = None
+    application.stage_since = now
+    application.save()
+    cases.record(application, action=action, actor=actor, now=now, note=note.strip()[:APPEAL_MAX])
+    return application
 
 
 @transaction.atomic

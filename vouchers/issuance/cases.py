@@ -145,7 +145,7 @@ def decide(application: Application, *, action: rules.ApplicationAction, actor: 
 
 
 def _ask(application: Application, *, actor: Actor, now: datetime) -> None:
-    if application.state == rules.ApplicationState.DRAFT.value:
+    if application.state in {rules.ApplicationState.DRAFT.value, rules.ApplicationState.APPEAL.value}:
         move(application, rules.ApplicationAction.ASK)
         application.submitted_at = rules.to_the_millisecond(now)
         ask_applicant(application, now=now)

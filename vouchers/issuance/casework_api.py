@@ -74,7 +74,7 @@ class RecheckIn(StrictIn):
 
 
 class ReasonIn(StrictIn):
-    """Why; only the department reads it."""
+    """Why; only the department reads it, except where the endpoint says otherwise."""
 
     reason: Annotated[Block, Field(max_length=300)]
 
@@ -346,6 +346,16 @@ def admit_appeal(request: ActorRequest, number: Number, payload: GroundsIn) -> d
         request,
         number,
         lambda case, now: appeals.admit(actor=request.actor, application=case, note=payload.note, now=now),
+    )
+
+
+@casework.post("/{number}/appeal/ask", response={200: ApplicationDetailOut, **problems(404, 409)})
+def ask_in_appeal(request: ActorRequest, number: Number, payload: ReasonIn) -> dict[str, Any]:
+    """Ask the applicant for more before the appeal is decided; `reason` says for what, and the applicant reads it."""
+    return _act(
+        request,
+        number,
+        lambda case, now: appeals.ask(actor=request.actor, application=case, note=payload.reason, now=now),
     )
 
 

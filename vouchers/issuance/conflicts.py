@@ -14,6 +14,7 @@ from portal.organisations.models import Member, Organisation, User
 from portal.organisations.rules import Kind
 from vouchers.issuance import rules
 from vouchers.issuance.models import Application, Recusal, StageDecision
+from vouchers.issuance.workflow import APPEAL_STAGE, ReviewAction
 
 __all__ = ["APPLIED", "OWN_WORK", "WHY", "found", "provider_of", "refuse_interest"]
 
@@ -48,7 +49,7 @@ def provider_of(application: Application) -> Organisation | None:
 def found(application: Application, persons: Collection[int]) -> dict[int, str]:
     """Return, for each of these persons who may not act on the case now, the first reason as a key of `WHY`.
 
-    At most seven queries, however many persons.
+    Whoever only asked for more inside an appeal has not judged it. At most eight queries, however many persons.
     """
     provider = provider_of(application)
     parties = [application.organisation, *([provider] if provider else [])]
@@ -65,8 +66,10 @@ def found(application: Application, persons: Collection[int]) -> dict[int, str]:
     )
     because([who for of, who in members if of == application.organisation_id], MEMBER)
     because([who for of, who in members if of != application.organisation_id], "member_of_provider")
-    acts = StageDecision.objects.filter(application=application).values_list("turn", "stage", "person_id")
-    because([who for turn, _stage, who in acts if turn < application.first_turn], "before_appeal")
+    decisions = StageDecision.objects.filter(application=application)
+    acts = decisions.values_list("turn", "stage", "person_id")
+    judged = decisions.exclude(stage=APPEAL_STAGE, action=ReviewAction.RETURN.value)
+    because(judged.filter(turn__lt=application.first_turn).values_list("person_id", flat=True), "before_appeal")
     because([who for _turn, stage, who in acts if stage != application.stage], OWN_WORK)
     recused = Recusal.objects.filter(
         Q(application=application) | Q(organisation__in=parties), withdrawn_at__isnull=True

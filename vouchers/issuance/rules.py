@@ -74,6 +74,8 @@ class ApplicationAction(StrEnum):
     WITHDRAW = "withdraw"
     APPEAL = "appeal"
     ADMIT = "admit"
+    RESUME = "resume"
+    """The applicant has answered what was asked inside an appeal, or the time to do so is over: it waits to be decided."""
 
 
 S, A = ApplicationState, ApplicationAction
@@ -112,6 +114,9 @@ TRANSITIONS: Final[Mapping[tuple[ApplicationState, ApplicationAction], Applicati
         (S.GRANTED, A.WITHDRAW): S.WITHDRAWN,
         (S.REFUSED, A.APPEAL): S.APPEAL,
         (S.APPEAL, A.ADMIT): S.REVIEW,
+        (S.APPEAL, A.ASK): S.SUPPLEMENT,
+        (S.APPEAL, A.RETURN): S.SUPPLEMENT,
+        (S.SUPPLEMENT, A.RESUME): S.APPEAL,
         (S.APPEAL, A.REFUSE): S.REFUSED,
         (S.APPEAL, A.WITHDRAW): S.WITHDRAWN,
     }

@@ -16,7 +16,7 @@ from portal.kernel.states import next_state
 from portal.numbers.services import next_number
 from portal.organisations import access as people
 from portal.organisations.models import Organisation
-from vouchers.issuance import automatic, cases, drafts, facts, queries, rules
+from vouchers.issuance import appeals, automatic, cases, drafts, facts, queries, rules
 from vouchers.issuance.models import Application
 from vouchers.programmes.decisions import Decision
 from vouchers.programmes.models import ProgrammeVersion
@@ -175,8 +175,13 @@ def _unasked_print(wanted: Wanted) -> str:
 
 
 @transaction.atomic
-def complete(*, actor: Actor, application: Application, stated: Mapping[str, Any], now: datetime) -> Application:
-    """Bring missing facts; the rules decide anew by the version the case was submitted under. Raises SupplementLate."""
+def complete(
+    *, actor: Actor, application: Application, stated: Mapping[str, Any], now: datetime, answer: str = ""
+) -> Application:
+    """Bring missing facts; the rules decide anew by the version the case was submitted under. Raises SupplementLate.
+
+    What was asked inside an appeal goes back to it with the `answer` in words, and nothing is judged yet.
+    """
     actor.require(Permission.APPLICATION_SUBMIT)
     cases.lock_applicant(application.organisation_id)
     locked = queries.locked(application)
@@ -188,6 +193,8 @@ def complete(*, actor: Actor, application: Application, stated: Mapping[str, Any
     locked.request = queries.with_facts(locked, stated=stated)
     if missing := drafts.missing_evidence(locked, locked.request):
         raise rules.EvidenceMissing(missing)
+    if appeals.is_asked(locked):
+        return appeals.resume(locked, action="application.appeal_answered", actor=actor, now=now, note=answer)
     if locked.stopped_at is not None:
         locked.stopped_s += max(0, int((now - locked.stopped_at).total_seconds()))
         locked.stopped_at = now

@@ -136,3 +136,26 @@ def test_a_case_drawn_for_a_check_afterwards_waits_in_a_tab_until_it_is_checked(
     done = client.post(address, {"act": "sound"}, follow=True)
     assert f"{case.number} 的复核结果已登记。" in text_of(done)
     assert case.number not in [row.number for row in client.get(queue, {"tab": "sampled"}).context["listing"].rows]
+
+
+def test_more_is_asked_inside_an_appeal_and_the_answer_brings_it_back(w, client, version):
+    case = make.refused(w, make.application(w, version), note="不符合条件")
+    enter(client, w.owner)
+    client.post(reverse("application_appeal", args=[case.number]), {"note": "合同属实"})
+    enter(client, w.approver)
+    address = reverse("case", args=[case.number])
+    assert client.post(address, {"act": "ask", "note": ""}).status_code == 422
+    assert client.post(address, {"act": "ask", "note": "请补充验收单"}).status_code == 302
+    enter(client, w.owner)
+    answering = reverse("application_complete", args=[case.number])
+    shown = text_of(client.get(answering))
+    assert "请补充验收单" in shown
+    assert "申诉办理中" in shown
+    assert client.post(answering, {"answer": "验收单已上传"}).status_code == 302
+    case.refresh_from_db()
+    assert case.state == "appeal"
+    page = text_of(enter(client, w.approver).get(address))
+    assert "验收单已上传" in page
+    assert client.post(address, {"act": "admit", "note": "证据充分"}).status_code == 302
+    case.refresh_from_db()
+    assert case.state == "review"

@@ -272,6 +272,54 @@ class TestAppeal:
         with pytest.raises(rules.AppealedBefore):
             appeals.appeal(actor=w.owner, application=case, note="再次", now=until)
 
+    def test_more_is_asked_inside_an_appeal_and_the_same_person_may_decide_it(self, w):
+        case = make.refused(w, make.application(w, make.programme(w)), note="不符合条件")
+        case = appeals.appeal(actor=w.owner, application=case, note="合同属实", now=make.NOW)
+        with pytest.raises(cases.NoteMissing):
+            appeals.ask(actor=w.approver, application=case, note=" ", now=make.NOW)
+        case = appeals.ask(actor=w.approver, application=case, note="请补充验收单", now=make.NOW)
+        assert (case.state, case.role, case.due_at is not None) == ("supplement", "", True)
+        with pytest.raises(InvalidTransition):
+            appeals.admit(actor=w.approver, application=case, note="受理", now=make.NOW)
+        later = make.NOW + timedelta(days=1)
+        case = services.complete(actor=w.owner, application=case, stated={}, answer="见附件", now=later)
+        assert (case.state, case.due_at, case.stopped_s) == ("appeal", None, 86400)
+        case = appeals.ask(actor=w.approver, application=case, note="还缺发票", now=later)
+        case = services.complete(actor=w.owner, application=case, stated={}, now=later)
+        case = appeals.admit(actor=w.approver, application=case, note="证据充分", now=later)
+        assert (case.state, case.stage) == ("review", 0)
+        with pytest.raises(rules.HasInterest):
+            make.passed(w, case)
+
+    def test_who_does_not_answer_in_time_has_the_appeal_decided_on_what_is_there(self, w):
+        case = make.refused(w, make.application(w, make.programme(w, supplement_days=5)), note="不符合条件")
+        case = appeals.appeal(actor=w.owner, application=case, note="合同属实", now=make.NOW)
+        case = appeals.ask(actor=w.approver, application=case, note="请补充验收单", now=make.NOW)
+        due = case.due_at
+        assert lapsing.lapse_overdue(now=due - timedelta(seconds=1)) == 0
+        with pytest.raises(rules.SupplementLate):
+            services.complete(actor=w.owner, application=case, stated={}, now=due)
+        assert lapsing.lapse_overdue(now=due) == 1
+        case.refresh_from_db()
+        assert case.state == "appeal"
+        case = appeals.dismiss(actor=w.approver, application=case, note="没有新的证据", now=due)
+        assert case.state == "refused"
+
+    def test_an_admitted_appeal_that_lacks_facts_asks_for_them_and_goes_on(self, w):
+        version = make.programme(w)
+        case = make.refused(w, make.application(w, version), note="不符合条件")
+        case = appeals.appeal(actor=w.owner, application=case, note="合同属实", now=make.NOW)
+        request = {**case.request, "contract": {**case.request["contract"]}}
+        del request["contract"]["months"]
+        Application.objects.filter(pk=case.pk).update(request=request)
+        case = appeals.admit(actor=w.approver, application=case, note="受理", now=make.NOW)
+        assert (case.state, case.stage, case.due_at is not None) == ("supplement", 0, True)
+        Application.objects.filter(pk=case.pk).update(
+            request={**request, "contract": {**request["contract"], "months": 12}}
+        )
+        case = services.complete(actor=w.owner, application=case, stated={}, now=make.NOW)
+        assert (case.state, case.stage) == ("review", 0)
+
     def test_a_dismissed_appeal_leaves_the_case_refused(self, w):
         case = make.refused(w, make.application(w, make.programme(w)), note="合同不实")
         case = appeals.appeal(actor=w.owner, application=case, note="合同属实", now=make.NOW)
