@@ -26,7 +26,7 @@ def denied(application: Application, *, actor: Actor, note: str, now: datetime) 
     """End a granted case whose payment was refused: what was reserved goes back to the pool. Raises InvalidTransition."""
     locked = queries.locked(application)
     cases.unreserve(locked, actor=actor)
-    cases.move(locked, rules.ApplicationAction.WITHDRAW)
+    cases.move(locked, rules.ApplicationAction.DENY)
     locked.note = note[: cases.NOTE_MAX]
     locked.save()
     cases.record(locked, action="application.payment_refused", actor=actor, now=now, note=note)

@@ -72,6 +72,8 @@ class ApplicationAction(StrEnum):
     PAY = "pay"
     LAPSE = "lapse"
     WITHDRAW = "withdraw"
+    DENY = "deny"
+    """The payment of a granted award is refused; nobody withdraws what is granted."""
     APPEAL = "appeal"
     ADMIT = "admit"
     RESUME = "resume"
@@ -111,7 +113,7 @@ TRANSITIONS: Final[Mapping[tuple[ApplicationState, ApplicationAction], Applicati
         (S.OBJECTION, A.WITHDRAW): S.WITHDRAWN,
         (S.GRANTED, A.ISSUE): S.ISSUED,
         (S.GRANTED, A.PAY): S.PAID,
-        (S.GRANTED, A.WITHDRAW): S.WITHDRAWN,
+        (S.GRANTED, A.DENY): S.WITHDRAWN,
         (S.REFUSED, A.APPEAL): S.APPEAL,
         (S.APPEAL, A.ADMIT): S.REVIEW,
         (S.APPEAL, A.ASK): S.SUPPLEMENT,

@@ -206,7 +206,7 @@ def complete(
 
 @transaction.atomic
 def withdraw(*, actor: Actor, application: Application, now: datetime) -> Application:
-    """Withdraw an application before its voucher is issued; its reservation is released."""
+    """Withdraw an application before it is granted; its reservation is released. Raises InvalidTransition, Forbidden."""
     actor.require(Permission.APPLICATION_SUBMIT)
     locked = queries.locked(application)
     if locked.organisation_id != actor.organisation_id:
