@@ -11,7 +11,7 @@ from django.utils import translation
 from django.utils.translation import gettext
 
 from portal.kernel.actors import Actor, Permission
-from portal.kernel.errors import Forbidden, InvalidTransition
+from portal.kernel.errors import Forbidden, InvalidTransition, PortalError
 from portal.kernel.money import Money
 from portal.kernel.states import next_state
 from portal.numbers.services import next_number
@@ -52,11 +52,12 @@ def draft(
 ) -> Notice:
     """Draft a notice of every decided case of a version, or of one round, that no notice carries yet.
 
-    Raises NothingToNotice, Forbidden.
+    Locks the version: of two drafts at once the second finds nothing. Raises NothingToNotice, Forbidden.
     """
     actor.require(Permission.APPLICATION_REVIEW)
     if version.programme.department_id != actor.organisation_id:
         raise Forbidden
+    ProgrammeVersion.objects.select_for_update(no_key=True).order_by("pk").get(pk=version.pk)
     found = list(waiting(version, round_).select_for_update(no_key=True, of=("self",)).order_by("pk"))
     if not found:
         raise rules.NothingToNotice
@@ -177,7 +178,8 @@ def close_due(*, now: datetime) -> int:
     """End every notice whose period is over and grant its undisputed items; return how many notices ended.
 
     Run by the clock, each notice in its own transaction; correctness never depends on the hour it runs at, only what is
-    granted waits for it.
+    granted waits for it. An item that cannot be granted yet (its holder holds too much, say) stops no other: it stays
+    noticed and is tried again with every run.
     """
     due = Notice.objects.filter(state=rules.NoticeState.PUBLISHED.value, ends_at__lte=now).order_by("pk")
     ended = 0
@@ -187,7 +189,17 @@ def close_due(*, now: datetime) -> int:
         except InvalidTransition:
             continue
         ended += 1
+    held = Notice.objects.filter(state=rules.NoticeState.CLOSED.value, items__state=rules.ItemState.NOTICED.value)
+    for notice in held.distinct().order_by("pk"):
+        _grant_held(notice, now=now)
     return ended
+
+
+@transaction.atomic
+def _grant_held(notice: Notice, *, now: datetime) -> None:
+    locked = _lock(notice)
+    if _grant_undisputed(locked, now=now):
+        settle_round(locked, now=now)
 
 
 @transaction.atomic
@@ -196,14 +208,26 @@ def _close(notice: Notice, *, now: datetime) -> None:
     _move(locked, rules.NoticeAction.CLOSE)
     locked.closed_at = now
     locked.save(update_fields=["state", "closed_at"])
-    granted = 0
-    for item in locked_items(locked):
+    granted = _grant_undisputed(locked, now=now)
+    held = locked.items.filter(state=rules.ItemState.NOTICED.value).count()
+    record(locked, action="notice.closed", actor=ACTOR, now=now, granted=granted, **({"held": held} if held else {}))
+    settle_round(locked, now=now)
+
+
+def _grant_undisputed(notice: Notice, *, now: datetime) -> int:
+    """Grant what nobody disputes of a locked notice, drop what has left it; return how many items changed."""
+    changed = 0
+    for item in locked_items(notice):
         if item.application.state == ApplicationState.OBJECTION.value:
             continue
         if item.application.state != ApplicationState.NOTICED.value:
             drop(item, now=now)
+            changed += 1
             continue
-        grant_item(item, actor=ACTOR, now=now)
-        granted += 1
-    record(locked, action="notice.closed", actor=ACTOR, now=now, granted=granted)
-    settle_round(locked, now=now)
+        try:
+            with transaction.atomic():
+                grant_item(item, actor=ACTOR, now=now)
+        except PortalError:
+            continue
+        changed += 1
+    return changed

@@ -1,5 +1,6 @@
 """Notices and objections on a real database: who, when, what is printed, what is blocked, what follows."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 
@@ -21,6 +22,7 @@ from vouchers.notices import access, objecting, rules, services
 from vouchers.notices.models import Notice, NoticeItem, Objection
 from vouchers.notices.objecting import Statement, Verdict
 from vouchers.rounds import services as rounds
+from vouchers.wallets import expiry
 from vouchers.wallets.models import Voucher
 
 TERMS = {
@@ -64,6 +66,43 @@ def test_a_decided_case_waits_for_its_notice_then_gets_its_voucher(w):
     assert journal.actor.endswith(f"#{w.reviewer.user_id}")
     assert journal.approved_by.endswith(f"#{w.approver.user_id}")
     assert issuance.pool_of(version) == Money.from_yuan("980000")
+
+
+def test_an_item_that_cannot_be_granted_stops_no_other_and_is_tried_again(w):
+    owner = make.applicant()
+    version = make.programme(w, **TERMS, count={"holding_max": "15000"})
+    twice = [make.waiting(w, version, "10000", owner=owner) for _ in range(2)]
+    other = make.waiting(w, version, "10000")
+    notice = make.noticed(w, version)
+    assert services.close_due(now=notice.ends_at) == 1
+    assert [state_of(case) for case in (*twice, other)] == ["issued", "noticed", "issued"]
+    assert Record.objects.get(action="notice.closed").data["held"] == 1
+    assert services.close_due(now=notice.ends_at) == 0
+    first = Voucher.objects.get(application=twice[0])
+    later = first.valid_until
+    expiry.expire_overdue(now=later)
+    services.close_due(now=later)
+    assert state_of(twice[1]) == "issued"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_drafts_at_once_one_has_the_cases():
+    w = make.world()
+    version = make.programme(w, **TERMS)
+    make.waiting(w, version, "10000")
+    start = threading.Barrier(2)
+
+    def draft(_):
+        start.wait()
+        try:
+            return services.draft(actor=w.reviewer, version=version, now=make.NOW).state
+        except PortalError as error:
+            return error.code
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(draft, range(2))) == ["draft", "notice.nothing"]
 
 
 def test_what_is_printed_is_frozen_minimal_and_never_confidential(w):
