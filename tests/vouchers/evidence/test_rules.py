@@ -23,6 +23,7 @@ def container(members: dict[str, bytes], *, method: int = zipfile.ZIP_DEFLATED) 
 
 XLSX = container({"[Content_Types].xml": b"<Types/>", "xl/workbook.xml": b"<workbook/>"})
 
+DEFLATED = container({"xl/workbook.xml": bytes(range(256)) * 200})
 STORED = container({"xl/workbook.xml": b"<workbook/>"}, method=zipfile.ZIP_STORED)
 
 
@@ -59,6 +60,7 @@ def test_a_file_is_known_by_its_content(name, content, kind):
         ("a.png", PNG[:30], "evidence.cut_short"),
         ("a.jpg", JPEG[:20], "evidence.cut_short"),
         ("a.xlsx", XLSX[: len(XLSX) // 2], "evidence.cut_short"),
+        ("a.xlsx", DEFLATED[:50] + b"\xff" * 30 + DEFLATED[80:], "evidence.cut_short"),
         ("a.xlsx", STORED.replace(b"<workbook/>", b"<workb00k/>"), "evidence.cut_short"),
         ("a.html", b"<html><script>alert(1)</script>", "evidence.unknown_type"),
         ("a.txt", b"  <!doctype html>", "evidence.unknown_type"),
