@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
@@ -24,7 +25,7 @@ from vouchers.wallets import services as wallets
 from vouchers.wallets.models import Voucher
 from vouchers.wallets.rules import VoucherState
 
-__all__ = ["ReasonMissing", "cut", "over", "refund"]
+__all__ = ["Cut", "ReasonMissing", "cut", "over", "refund"]
 
 _ = noop
 
@@ -32,6 +33,19 @@ _ = noop
 class ReasonMissing(Invalid):
     code = "charge.refund_reason"
     message = _("请写明退款原因，付款单位会看到。")
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What becomes of an amount not paid: `back_fen` of `hold_id` go back, `settled_fen` settle what is owed.
+
+    `owed_by` is the signature of who gave back what is owed; empty where nothing is.
+    """
+
+    hold_id: int
+    back_fen: int
+    settled_fen: int
+    owed_by: str
 
 
 @transaction.atomic
@@ -124,19 +138,25 @@ def _batched(charge: Charge) -> set[int | None]:
 
 
 @transaction.atomic
-def cut(*, charge: Charge, voucher: Voucher, fen: int) -> int:
-    """Note that `fen` of a voucher's captured part goes back, and return its hold: for the verb that posts the refund.
+def cut(*, charge: Charge, voucher: Voucher, fen: int) -> Cut:
+    """Note that `fen` of a voucher's captured part are not paid to the provider: for the verb that posts it.
 
-    A claim that is paid less than was captured gives the rest back this way.
+    A claim that is paid less than was captured gives the rest back this way. What the provider refunded meanwhile, and
+    owes, went back already: so much of the cut only settles that debt.
     """
     locked = services.lock(charge.pk)
     part = locked.parts.get(voucher=voucher)
     assert part.hold_id is not None
-    part.refunded_fen += fen
-    part.save(update_fields=["refunded_fen"])
-    locked.voucher_refunded_fen += fen
-    locked.save(update_fields=["voucher_refunded_fen"])
-    return part.hold_id
+    settled = min(fen, part.owed_fen)
+    back = fen - settled
+    part.refunded_fen += back
+    part.owed_fen -= settled
+    part.save(update_fields=["refunded_fen", "owed_fen"])
+    locked.voucher_refunded_fen += back
+    locked.voucher_owed_fen -= settled
+    locked.save(update_fields=["voucher_refunded_fen", "voucher_owed_fen"])
+    last = locked.refunds.select_related("refunded_by").order_by("-pk").first() if settled else None
+    return Cut(part.hold_id, back, settled, f"{last.refunded_by} #{last.refunded_by_id}" if last else "")
 
 
 def over(voucher_ids: Sequence[int], *, now: datetime) -> set[int]:

@@ -258,7 +258,11 @@ def refund_split(amount: int, *, actual: int, voucher: int, refunded: int, vouch
     """Return how many fen of a refund go back to the vouchers and to the payer.
 
     Refunds are apportioned cumulatively: after `refunded` + `amount` of `actual`, the vouchers have got that part of
-    their `voucher` share, rounded down. However it is cut, the whole refund restores the original split exactly.
+    their `voucher` share, rounded down. However it is cut, the whole refund restores the original split exactly. Where a
+    claim's cut gave vouchers more than their part before, the payer's comes first; neither ever gets back below nothing or
+    above what it paid.
     """
-    back = (refunded + amount) * voucher // actual - voucher_refunded
+    owed = (refunded + amount) * voucher // actual - voucher_refunded
+    own_left = (actual - voucher) - (refunded - voucher_refunded)
+    back = max(owed, amount - own_left, 0)
     return back, amount - back

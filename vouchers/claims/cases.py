@@ -12,6 +12,7 @@ from vouchers.claims.models import RedemptionClaim
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Outcome, Posting, ResolveOp
 from vouchers.programmes.terms import RedeemMode
+from vouchers.wallets import expiry
 
 
 def record(claim: RedemptionClaim, *, action: str, actor: Actor, now: datetime, **data: object) -> None:
@@ -47,8 +48,8 @@ def payable_of(claim: RedemptionClaim) -> AccountKey:
     return AccountKey(kind, f"organisation:{claim.payee_id}", claim.version.programme.code, claim.fiscal_year)
 
 
-def release(claim: RedemptionClaim, *, actor: Actor) -> None:
-    """Give back what a claim holds on its voucher, if anything."""
+def release(claim: RedemptionClaim, *, actor: Actor, now: datetime) -> None:
+    """Give back what a claim holds on its voucher, if anything; on to the programme where the voucher is over by now."""
     if claim.hold_id is not None:
         ledger.post(
             posting=Posting(
@@ -60,4 +61,11 @@ def release(claim: RedemptionClaim, *, actor: Actor) -> None:
                 source_id=claim.number,
             )
         )
-    claim.hold_id = None
+        claim.hold_id = None
+        end_over(claim, now=now)
+
+
+def end_over(claim: RedemptionClaim, *, now: datetime) -> None:
+    """End the voucher of a reimbursement if its time is over: what came back to it goes where its rest went."""
+    if claim.mode == RedeemMode.REIMBURSE.value and claim.voucher_id is not None:
+        expiry.end_if_over(voucher_id=claim.voucher_id, now=now)

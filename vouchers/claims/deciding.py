@@ -14,9 +14,10 @@ from portal.organisations import access as people
 from vouchers.charges import refunding
 from vouchers.charges import services as charges
 from vouchers.claims import queries, rules
-from vouchers.claims.cases import lock, move, payable_of, record, release
+from vouchers.claims.cases import end_over, lock, move, payable_of, record, release
 from vouchers.claims.models import ClaimPart, RedemptionClaim
 from vouchers.issuance import payouts
+from vouchers.ledger import queries as balances
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import (
     AccountKey,
@@ -147,12 +148,14 @@ def refuse(*, actor: Actor, claim: RedemptionClaim, note: str, now: datetime) ->
 
     The checker refuses while checking, the approver afterwards.
     """
-    is_checking = claim.state in {rules.ClaimState.CHECKING.value, rules.ClaimState.PROPOSED.value}
-    locked = opened_for(actor, claim, Permission.CLAIM_CHECK if is_checking else Permission.CLAIM_APPROVE)
+    either = Permission.CLAIM_CHECK if actor.may(Permission.CLAIM_CHECK) else Permission.CLAIM_APPROVE
+    locked = opened_for(actor, claim, either)
+    is_checking = locked.state in {rules.ClaimState.CHECKING.value, rules.ClaimState.PROPOSED.value}
+    actor.require(Permission.CLAIM_CHECK if is_checking else Permission.CLAIM_APPROVE)
     _refuse_same(actor, locked.filed_by_id)
     move(locked, rules.ClaimAction.REFUSE)
     locked.note = _noted(note)
-    release(locked, actor=actor)
+    release(locked, actor=actor, now=now)
     locked.invoices.update(active=False)
     if locked.mode == RedeemMode.DEDUCT.value:
         _give_back(locked, locked.amount_fen, actor=actor, now=now)
@@ -218,20 +221,23 @@ def _owe(claim: RedemptionClaim, *, actor: Actor, now: datetime) -> None:
             source_id=claim.number,
         )
     )
+    end_over(claim, now=now)
 
 
 def _give_back(claim: RedemptionClaim, fen: int, *, actor: Actor, now: datetime) -> None:
-    """Return `fen` of the charges' voucher shares to their vouchers, from the last line upwards.
+    """Return `fen` of the charges' voucher shares to their vouchers: of lines refunded since, then from the last upwards.
 
-    To `expired` where the voucher is over by now: its value belongs to the pool again.
+    To `expired` where the voucher is over by now: its value belongs to the pool again. What the provider refunded after
+    filing went back already; so much only settles what it owes for that.
     """
-    operations = []
+    operations: list[Operation] = []
+    settled, owed_by = 0, ""
     left = fen
     lines = list(claim.lines.select_related("charge", "voucher").order_by("-position")) if fen else []
     for charge_id in sorted({line.charge_id for line in lines if line.charge_id}):
         charges.lock(charge_id)  # before the vouchers, as a refund does
     ended = refunding.over(sorted({line.voucher_id for line in lines if line.voucher_id}), now=now)
-    for line in lines:
+    for line in sorted(lines, key=queries.is_whole):
         part = min(left, line.amount_fen)
         if not part:
             break
@@ -241,17 +247,50 @@ def _give_back(claim: RedemptionClaim, fen: int, *, actor: Actor, now: datetime)
         money = (voucher.programme_code, voucher.fiscal_year)
         expired = AccountKey(AccountKind.EXPIRED, f"programme:{money[0]}/{money[1]}", *money)
         target = expired if voucher.pk in ended else voucher.account_id
-        hold_id = refunding.cut(charge=line.charge, voucher=voucher, fen=part)
-        operations.append(TransferOp(payable_of(claim), target, part, hold_id))
+        cut = refunding.cut(charge=line.charge, voucher=voucher, fen=part)
+        if cut.back_fen:
+            operations.append(TransferOp(payable_of(claim), target, cut.back_fen, cut.hold_id))
+        settled, owed_by = settled + cut.settled_fen, cut.owed_by or owed_by
         left -= part
-    if not operations:
+    if operations:
+        ledger.post(
+            posting=Posting(
+                kind=JournalKind.REFUND,
+                key=f"claim:{claim.number}/give-back",
+                operations=operations,
+                actor=actor.signature,
+                source_type="claim",
+                source_id=claim.number,
+                reason=claim.note,
+            )
+        )
+    if settled:
+        _settle_refunds(claim, settled, first=owed_by, actor=actor)
+
+
+def _settle_refunds(claim: RedemptionClaim, fen: int, *, first: str, actor: Actor) -> None:
+    """Set what the provider owes for its refunds off against what it is not paid.
+
+    Signed by whoever refunded (`first`) and by the actor. What a paid batch has taken from the provider for them already
+    stays payable to it.
+    """
+    payable = payable_of(claim)
+    owed = ledger.account(
+        kind=AccountKind.RECEIVABLE_PROVIDER,
+        owner=payable.owner,
+        programme=payable.programme,
+        fiscal_year=payable.fiscal_year,
+    )
+    fen = min(fen, balances.balances(account_ids=[owed])[owed].available_fen)
+    if fen <= 0:
         return
     ledger.post(
         posting=Posting(
-            kind=JournalKind.REFUND,
-            key=f"claim:{claim.number}/give-back",
-            operations=operations,
-            actor=actor.signature,
+            kind=JournalKind.BATCH_OPEN,
+            key=f"claim:{claim.number}/set-off",
+            operations=[TransferOp(payable, owed, fen)],
+            actor=first,
+            approved_by=actor.signature,
             source_type="claim",
             source_id=claim.number,
             reason=claim.note,

@@ -196,7 +196,7 @@ class ClaimInvoice(models.Model):
     """An invoice in use. While `active`, no other claim of any organisation or programme can carry its number."""
 
     claim = models.ForeignKey(RedemptionClaim, on_delete=models.CASCADE, related_name="invoices")
-    key = models.CharField(max_length=40)
+    key = models.CharField(max_length=rules.MAX_INVOICE)
     active = models.BooleanField(default=True)
 
     class Meta:

@@ -36,6 +36,7 @@ class NoClaims(Conflict):
 def open_awards(*, now: datetime, limit: int = 200) -> list[RedemptionClaim]:
     """Open a claim for every granted award that is paid without a voucher and return those opened here.
 
+    Its key holds a slash, which no caller's idempotency key may: nobody can take it first.
     The enterprise adds what the programme asks for and files it; where nothing is asked, it goes to the checkers at once.
     """
     return [opened for application in queries.awards_to_open()[:limit] if (opened := _open_award(application, now))]
@@ -53,7 +54,7 @@ def _open_award(found: Application, now: datetime) -> RedemptionClaim | None:
         return None
     claim = _award(application.version_id, application.organisation_id, Money(application.amount_fen), now=now)
     claim.application, claim.fiscal_year = application, application.version.fiscal_year
-    claim.key = f"award:{application.number}"
+    claim.key = f"award/{application.number}"
     claim.save(force_insert=True)
     _one_line(claim, what=f"{application.version.name} {application.number}"[:120], now=now)
     if not queries.documents_asked(claim):
@@ -224,7 +225,7 @@ def propose_topups(base: RedemptionClaim, *, now: datetime) -> list[RedemptionCl
             if not amount or beneficiary is None:
                 continue
             claim = _award(version.pk, beneficiary, amount, now=now)
-            claim.base, claim.fiscal_year, claim.key = base, version.fiscal_year, f"topup:{base.number}/{version.pk}"
+            claim.base, claim.fiscal_year, claim.key = base, version.fiscal_year, f"topup/{base.number}/{version.pk}"
             claim.state = rules.ClaimState.PROPOSED.value
             claim.save(force_insert=True)
             _one_line(claim, what=f"{base.version.name} {base.number}"[:120], now=now)

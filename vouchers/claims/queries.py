@@ -24,6 +24,7 @@ from vouchers.programmes.access import scheme_of
 from vouchers.programmes.models import ProgrammeVersion
 from vouchers.programmes.terms import Cadence, RedeemMode
 from vouchers.wallets.models import Voucher
+from vouchers.wallets.rules import VoucherState
 
 OPEN_STATES = (rules.ClaimState.REFUSED.value, rules.ClaimState.WITHDRAWN.value)
 
@@ -138,8 +139,16 @@ def _payable(line: ClaimLine) -> Money | None:
     return Money(sum(part.payable_fen for part in line.charge.parts.all() if part.voucher_id == line.voucher_id))
 
 
+def is_whole(line: ClaimLine) -> bool:
+    """Say whether nothing of a line's charge was refunded since it was filed."""
+    return not ChargePart.objects.filter(charge=line.charge_id, voucher=line.voucher_id, owed_fen__gt=0).exists()
+
+
 def support_of(claim: RedemptionClaim) -> rules.Support:
-    """Return what a claim rests on; what the claim itself holds on its voucher counts as available."""
+    """Return what a claim rests on; what the claim itself holds on its voucher counts as available.
+
+    A claim that holds its amount was filed in time and not changed since: neither end nor freeze stops it any more.
+    """
     if claim.mode == RedeemMode.REIMBURSE.value and claim.voucher is not None:
         voucher = claim.voucher
         available = ledger.balances(account_ids=[voucher.account_id])[voucher.account_id].available_fen
@@ -148,7 +157,8 @@ def support_of(claim: RedemptionClaim) -> rules.Support:
             share=Fraction(voucher.share_num, voucher.share_den),
             available=Money(available + own),
             starts=voucher.valid_from,
-            ends=voucher.valid_until,
+            ends=voucher.valid_until if claim.hold_id is None else None,
+            is_frozen=claim.hold_id is None and voucher.state != VoucherState.ACTIVE.value,
             needs_invoice=True,
         )
     if claim.application is not None:

@@ -46,6 +46,7 @@ _ = noop
 
 BEIJING: Final = ZoneInfo("Asia/Shanghai")
 MAX_LINES: Final = 500
+MAX_INVOICE: Final = 40
 SPAN: Final = {"month": 1, "quarter": 3, "year": 12}
 
 
@@ -174,6 +175,8 @@ class Support:
     starts: datetime | None = None
     ends: datetime | None = None
     needs_invoice: bool = False
+    is_frozen: bool = False
+    """The voucher is looked into, or over: nothing new is claimed of it."""
 
 
 def filing_reasons(
@@ -220,16 +223,31 @@ def filing_reasons(
                 params={"available": str(support.available), "total": str(total)},
             )
         )
-    if (support.ends is not None and now >= support.ends) or (support.starts is not None and now < support.starts):
-        reasons.append(
-            Reason("claim.expired", _("该券已过申领期限或尚未生效。"), _("请选择有效期内的券。"), field="voucher")
-        )
+    reasons += _voucher_reasons(support, now=now)
     reasons += [
         Reason(
             "claim.document", _("缺少材料：%(document)s。"), _("请上传后再提交。"), "evidence", {"document": document}
         )
         for document in missing
     ]
+    return reasons
+
+
+def _voucher_reasons(support: Support, *, now: datetime) -> list[Reason]:
+    reasons: list[Reason] = []
+    if (support.ends is not None and now >= support.ends) or (support.starts is not None and now < support.starts):
+        reasons.append(
+            Reason("claim.expired", _("该券已过申领期限或尚未生效。"), _("请选择有效期内的券。"), field="voucher")
+        )
+    if support.is_frozen:
+        reasons.append(
+            Reason(
+                "claim.frozen",
+                _("该券正在核查、已过期或已追回，不能申领。"),
+                _("请选择其他券，或待核查结束后再提交。"),
+                field="voucher",
+            )
+        )
     return reasons
 
 
@@ -245,8 +263,19 @@ def _line_reasons(items: Sequence[Item], *, support: Support, today: date) -> li
             )
         if item.day is not None and item.day > today:
             reasons.append(Reason("claim.line_day", _("第 %(row)s 行：日期在将来。"), "", "lines", at))
-        if support.needs_invoice and not invoice_key(item.invoice):
+        key = invoice_key(item.invoice)
+        if support.needs_invoice and not item.invoice.strip():
             reasons.append(Reason("claim.line_invoice", _("第 %(row)s 行：请填写发票号码。"), "", "lines", at))
+        elif item.invoice.strip() and not 0 < len(key) <= MAX_INVOICE:
+            reasons.append(
+                Reason(
+                    "claim.line_invoice_key",
+                    _("第 %(row)s 行：发票号码须含数字或字母，至多 40 个。"),
+                    _("请照发票上的号码填写。"),
+                    "lines",
+                    at,
+                )
+            )
         if item.payable is not None and item.amount != item.payable:
             params = {**at, "payable": str(item.payable)}
             reasons.append(

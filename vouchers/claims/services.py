@@ -13,6 +13,7 @@ from portal.kernel.errors import Invalid, InvalidTransition, NotFound, Reason, n
 from portal.kernel.idempotency import check_key, check_replay, fingerprint
 from portal.kernel.money import Money
 from portal.numbers.services import next_number
+from vouchers.charges import services as charges
 from vouchers.charges.models import ChargePart
 from vouchers.claims import access, queries, rules
 from vouchers.claims.cases import lock, move, payable_of, record, release
@@ -26,6 +27,7 @@ from vouchers.ledger.rules import HoldOp, JournalKind, Posting
 from vouchers.programmes.access import scheme_of
 from vouchers.programmes.models import ProgrammeVersion
 from vouchers.programmes.terms import RedeemMode
+from vouchers.wallets import services as wallets
 from vouchers.wallets.models import Voucher
 
 _ = noop
@@ -92,8 +94,6 @@ def draft(*, actor: Actor, wanted: Wanted, now: datetime, key: str) -> Redemptio
         created_at=now,
     )
     lines = _described(claim, wanted)
-    if wanted.amount.fen <= 0:
-        raise rules.ClaimRefused([Reason("claim.amount", _("申领金额须大于零。"), field="amount")])
     claim.save(force_insert=True)
     ClaimLine.objects.bulk_create(lines)
     record(claim, action="claim.drafted", actor=actor, now=now)
@@ -108,7 +108,7 @@ def change(*, actor: Actor, claim: RedemptionClaim, wanted: Wanted, now: datetim
         raise InvalidTransition(state=locked.state, action="change")
     if locked.mode == RedeemMode.AWARD.value:
         raise InvalidTransition(state=locked.state, action="change")
-    _let_go(locked, actor=actor)
+    _let_go(locked, actor=actor, now=now)
     locked.lines.all().delete()
     before = (locked.mode, locked.version_id)
     lines = _described(locked, wanted)
@@ -122,7 +122,9 @@ def change(*, actor: Actor, claim: RedemptionClaim, wanted: Wanted, now: datetim
 
 
 def _described(claim: RedemptionClaim, wanted: Wanted) -> list[ClaimLine]:
-    """Fill in whom and what the claim is about; return its lines, not yet saved."""
+    """Fill in whom and what the claim is about; return its lines, not yet saved. Raises as `draft`."""
+    if wanted.amount.fen <= 0:
+        raise rules.ClaimRefused([Reason("claim.amount", _("申领金额须大于零。"), field="amount")])
     if wanted.voucher:
         voucher = (
             Voucher.objects.filter(number=wanted.voucher.strip(), holder_id=claim.claimant_id)
@@ -229,6 +231,7 @@ def _filed(*, actor: Actor, claim: RedemptionClaim, now: datetime) -> Redemption
     locked = _own(actor, claim)
     if locked.state not in EDITABLE:
         move(locked, rules.ClaimAction.FILE)
+    _lock_sources(locked)
     reasons = rules.filing_reasons(
         total=Money(locked.amount_fen),
         items=queries.items_of(locked),
@@ -262,6 +265,14 @@ def _filed(*, actor: Actor, claim: RedemptionClaim, now: datetime) -> Redemption
     locked.save()
     record(locked, action="claim.filed", actor=actor, now=now)
     return locked
+
+
+def _lock_sources(claim: RedemptionClaim) -> None:
+    """Lock what a claim rests on before it is judged: a refund of its charges, a freeze of its voucher waits or wins."""
+    for charge_id in sorted({line.charge_id for line in claim.lines.all() if line.charge_id}):
+        charges.lock(charge_id)
+    if claim.voucher_id is not None:
+        [claim.voucher] = wallets.lock(voucher_ids=[claim.voucher_id])
 
 
 def _take_invoices(claim: RedemptionClaim) -> None:
@@ -308,7 +319,8 @@ def _flag_both(claim: RedemptionClaim, invoice: str, *, now: datetime) -> None:
 
 def _hold(claim: RedemptionClaim, *, actor: Actor) -> None:
     assert claim.voucher is not None
-    release(claim, actor=actor)
+    if claim.hold_id is not None:
+        return  # filed before and not changed since: held in time, for the same amount
     result = ledger.post(
         posting=Posting(
             kind=JournalKind.HOLD,
@@ -322,11 +334,11 @@ def _hold(claim: RedemptionClaim, *, actor: Actor) -> None:
     claim.hold_id = result.hold_ids[0]
 
 
-def _let_go(claim: RedemptionClaim, *, actor: Actor) -> None:
+def _let_go(claim: RedemptionClaim, *, actor: Actor, now: datetime) -> None:
     """Free invoices, charges and the hold: somebody else, or another claim, may have them."""
     claim.invoices.update(active=False)
     claim.lines.update(active=False)
-    release(claim, actor=actor)
+    release(claim, actor=actor, now=now)
 
 
 @transaction.atomic
@@ -339,7 +351,7 @@ def withdraw(*, actor: Actor, claim: RedemptionClaim, now: datetime) -> Redempti
     if locked.mode == RedeemMode.AWARD.value:
         raise InvalidTransition(state=locked.state, action=rules.ClaimAction.WITHDRAW.value)
     move(locked, rules.ClaimAction.WITHDRAW)
-    _let_go(locked, actor=actor)
+    _let_go(locked, actor=actor, now=now)
     locked.save()
     record(locked, action="claim.withdrawn", actor=actor, now=now)
     return locked

@@ -149,6 +149,22 @@ class TestRefund:
             refunded, back = refunded + amount, back + share
         assert back == voucher
 
+    @given(st.data(), st.integers(1, 10**6))
+    def test_after_a_cut_nobody_gets_less_than_nothing_or_more_than_was_paid(self, data, actual):
+        voucher = data.draw(st.integers(0, actual))
+        back = refunded = data.draw(st.integers(0, voucher))
+        while refunded < actual:
+            amount = data.draw(st.integers(max(1, (actual - refunded) // 4), actual - refunded))
+            share, own = rules.refund_split(
+                amount, actual=actual, voucher=voucher, refunded=refunded, voucher_refunded=back
+            )
+            assert share >= 0
+            assert own >= 0
+            refunded, back = refunded + amount, back + share
+            assert back <= voucher
+            assert refunded - back <= actual - voucher
+        assert back == voucher
+
     def test_the_largest_remainder_gets_the_odd_fen_and_ties_go_to_the_earlier(self):
         assert rules.apportion(10, [1, 1, 1]) == [4, 3, 3]
         assert rules.apportion(10, [1, 2, 3]) == [2, 3, 5]

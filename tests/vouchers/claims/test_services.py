@@ -1,24 +1,28 @@
 import threading
+from datetime import timedelta
 from fractions import Fraction
 
 import pytest
 from django.db import IntegrityError, connection, transaction
 
 from portal.kernel.errors import Forbidden, InvalidTransition, NotFound, Refused
-from portal.kernel.idempotency import KeyReused
+from portal.kernel.idempotency import BadKey, KeyReused
 from portal.kernel.money import BadAmount, Money
 from portal.organisations.rules import Role
 from tests import make
 from tests.vouchers.claims import making
+from vouchers.charges import refunding
 from vouchers.charges.models import Charge
 from vouchers.claims import access, deciding, paying, queries, rules, services
 from vouchers.claims.models import RedemptionClaim
 from vouchers.evidence.services import Upload
 from vouchers.flags.models import Flag
+from vouchers.issuance import services as issuance
 from vouchers.ledger import queries as ledger
 from vouchers.settlements import queries as due
 from vouchers.settlements import services as settlements
-from vouchers.wallets import redeeming
+from vouchers.wallets import expiry, redeeming
+from vouchers.wallets import services as wallets
 from vouchers.wallets.rules import CodeRefused
 
 
@@ -332,6 +336,140 @@ def test_the_city_that_pays_its_part_is_the_applicants(w):
     assert [part.payer for part in claim.parts.all()] == [w.enterprise.city, "district"]
 
 
+def provider_claim(w):
+    """File a provider's claim on two charges of 480 and 720 yuan of voucher money."""
+    voucher, made = making.served(w)
+    claim = claimed(w, made)
+    attach(w, claim, "服务发票", actor=w.lab_owner)
+    return voucher, services.file(actor=w.lab_owner, claim=claim, now=make.NOW), Charge.objects.order_by("pk").first()
+
+
+def given_back(w, charge, yuan):
+    return refunding.refund(
+        actor=w.keeper, charge=charge, amount=making.yuan(yuan), reason="部分失败", now=make.NOW, key=make.key()
+    )
+
+
+def test_what_was_refunded_after_filing_is_not_given_back_twice_by_a_refusal(w):
+    voucher, claim, charge = provider_claim(w)
+    given_back(w, charge, "100")
+    deciding.refuse(actor=w.reviewer, claim=claim, note="服务不符", now=make.NOW)
+    assert balances(voucher) == (10_000_000, 0)
+    assert (balance("provider_payable"), balance("receivable_provider")) == (0, 0)
+    assert ledger.unaccounted_fen() == 0
+
+
+def test_a_cut_for_what_was_refunded_only_settles_the_debt(w):
+    voucher, claim, charge = provider_claim(w)
+    given_back(w, charge, "960")
+    deciding.check(actor=w.reviewer, claim=claim, amount=Money(72_000), note="一笔已退款", now=make.NOW)
+    deciding.approve(actor=w.approver, claim=claim, now=make.NOW)
+    assert balances(voucher) == (10_000_000 - 72_000, 0)
+    assert (balance("provider_payable"), balance("receivable_provider")) == (72_000, 0)
+    assert ledger.unaccounted_fen() == 0
+
+
+def test_a_refund_after_a_cut_takes_nothing_from_the_voucher(w):
+    _voucher, claim, _charge = provider_claim(w)
+    deciding.check(actor=w.reviewer, claim=claim, amount=Money(100_000), note="机时不符", now=make.NOW)
+    deciding.approve(actor=w.approver, claim=claim, now=make.NOW)
+    last = Charge.objects.order_by("pk").last()
+    refund = given_back(w, last, "10")
+    assert (refund.voucher_fen, refund.own_fen) == (0, 1_000)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_refund_and_a_filing_at_once_never_pay_the_same_money_twice():
+    w = make.world()
+    _voucher, made = making.served(w)
+    claim = claimed(w, made)
+    attach(w, claim, "服务发票", actor=w.lab_owner)
+    charge = Charge.objects.order_by("pk").first()
+    gate = threading.Barrier(2)
+
+    def run(act):
+        gate.wait()
+        try:
+            act()
+        except rules.ClaimRefused:
+            pass  # the refund was first: the line no longer is what its voucher paid
+        finally:
+            connection.close()
+
+    acts = [
+        lambda: services.file(actor=w.lab_owner, claim=claim, now=make.NOW),
+        lambda: given_back(w, charge, "100"),
+    ]
+    threads = [threading.Thread(target=run, args=[act]) for act in acts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    claim.refresh_from_db()
+    charge.refresh_from_db()
+    part = charge.parts.get()
+    if claim.state == "checking":
+        assert part.payable_fen == part.captured_fen
+        assert balance("receivable_provider") == part.refunded_fen
+    assert balance("provider_payable") - balance("receivable_provider") == 120_000 - part.refunded_fen
+
+
+def test_a_claim_is_never_changed_to_nothing(w, voucher):
+    claim = making.drafted(w, voucher)
+    nothing = services.Wanted(amount=Money(0), voucher=voucher.number, lines=[making.line("1")])
+    with pytest.raises(rules.ClaimRefused) as refused:
+        services.change(actor=w.owner, claim=claim, wanted=nothing, now=make.NOW)
+    assert faults(refused) == ["claim.amount"]
+
+
+def test_a_frozen_voucher_takes_no_new_claim_but_one_filed_before_goes_on(w, voucher):
+    before = making.filed(w, voucher, "1000")
+    deciding.send_back(actor=w.reviewer, claim=before, note="请补充", now=make.NOW)
+    claim = making.drafted(w, voucher)
+    wallets.freeze(actor=w.approver, voucher=voucher, reason="核查", now=make.NOW)
+    with pytest.raises(rules.ClaimRefused) as refused:
+        services.file(actor=w.owner, claim=claim, now=make.NOW)
+    assert faults(refused) == ["claim.frozen"]
+    assert services.file(actor=w.owner, claim=before, now=make.NOW).state == "checking"
+
+
+def test_a_claim_filed_in_time_may_be_supplemented_after_its_voucher_ended(w, voucher):
+    claim = making.filed(w, voucher, "30000")
+    deciding.send_back(actor=w.reviewer, claim=claim, note="请补充回单", now=make.NOW)
+    expiry.expire_overdue(now=voucher.valid_until)
+    assert services.file(actor=w.owner, claim=claim, now=voucher.valid_until).state == "checking"
+    assert balances(voucher) == (0, 3_000_000)
+
+
+def test_what_a_refusal_or_a_cut_frees_on_an_ended_voucher_goes_to_the_programme(w, voucher):
+    refused, cut = making.filed(w, voucher, "30000"), making.filed(w, voucher, "20000")
+    late = voucher.valid_until
+    assert expiry.expire_overdue(now=late) == 1
+    deciding.refuse(actor=w.reviewer, claim=refused, note="不符", now=late + timedelta(seconds=1))
+    assert balances(voucher) == (0, 2_000_000)
+    deciding.check(actor=w.reviewer, claim=cut, amount=Money(1_500_000), note="核减", now=late)
+    deciding.approve(actor=w.approver, claim=cut, now=late + timedelta(seconds=2))
+    assert balances(voucher) == (0, 0)
+    assert balance("claimant_payable") == 1_500_000
+    assert ledger.unaccounted_fen() == 0
+
+
+def test_an_invoice_number_that_is_none_is_told(w, voucher):
+    claim = making.drafted(w, voucher, "1000", making.line("1000", base="2000", invoice="⒇" * 40))
+    with pytest.raises(rules.ClaimRefused) as refused:
+        services.file(actor=w.owner, claim=claim, now=make.NOW)
+    assert faults(refused) == ["claim.line_invoice_key"]
+
+
+def test_whoever_checks_may_not_refuse_what_came_to_approval_meanwhile(w, voucher):
+    seen = making.filed(w, voucher)
+    deciding.check(actor=w.reviewer, claim=seen, now=make.NOW)
+    assert seen.state == "checking"
+    other = make.actor(w.department, Role.REVIEWER)
+    with pytest.raises(Forbidden):
+        deciding.refuse(actor=other, claim=seen, note="不符", now=make.NOW)
+
+
 def award(w, **terms):
     version = make.programme(w, code="award-2026", redeem={"mode": "award"}, **terms)
     case = make.passed(w, make.application(w, version))
@@ -366,6 +504,28 @@ def test_a_refused_award_gives_its_reservation_back_and_ends_the_case(w):
     (pool,) = [row for row in ledger.trial_balance() if row.kind.value == "budget"]
     assert pool.balance_fen == 100_000_000
     assert balance("claimant_payable") == 0
+
+
+def test_a_granted_award_is_not_withdrawn_under_its_claim(w):
+    case = award(w)
+    (claim,) = paying.open_awards(now=make.NOW)
+    with pytest.raises(InvalidTransition):
+        issuance.withdraw(actor=w.owner, application=case, now=make.NOW)
+    making.approved(w, claim)
+    assert balance("claimant_payable") == 10_000_000
+
+
+def test_no_caller_can_take_the_key_of_an_awards_claim(w, voucher):
+    version = make.programme(w, code="award-2026", redeem={"mode": "award"})
+    case = make.application(w, version, number="HT-9")
+    for key in (f"award:{case.number}", f"award.{case.number}", f"award-{case.number}"):
+        services.draft(actor=w.owner, wanted=making.wanted(voucher, "1"), now=make.NOW, key=key)
+    make.passed(w, make.passed(w, case), by=w.approver)
+    assert [claim.application_id for claim in paying.open_awards(now=make.NOW)] == [case.pk]
+    with pytest.raises(BadKey):
+        services.draft(
+            actor=w.owner, wanted=making.wanted(voucher, "1"), now=make.NOW, key=RedemptionClaim.objects.first().key
+        )
 
 
 def test_an_award_that_needs_documents_waits_for_the_enterprise(w):
