@@ -38,6 +38,19 @@ def refusal(raw):
     return error.params["reason"], str(error.message % error.params)
 
 
+@pytest.fixture(scope="module")
+def full_calendar_s():
+    """The processor's seconds for an ordinary calendar as full as is allowed: what the work of others is held to."""
+    raw = calendar(*(event(MONDAY, TWO_HOURS, uid=str(number)) for number in range(2000)))
+
+    def once():
+        started = clock.process_time()
+        read(raw, zone=SHANGHAI, horizon=HORIZON)
+        return clock.process_time() - started
+
+    return min(once() for _turn in range(3))
+
+
 def classes_named(start):
     """Component classes the process keeps for names it met in files."""
     gc.collect()
@@ -250,7 +263,7 @@ class TestRefused:
             "weeks",
         ],
     )
-    def test_work_is_bounded(self, part):
+    def test_work_is_bounded(self, part, full_calendar_s):
         started = clock.process_time()
         assert refusal(calendar(part))[0] in {"too_frequent", "too_many_instances", "too_many_components"}
-        assert clock.process_time() - started < 2
+        assert clock.process_time() - started < 12 * full_calendar_s
