@@ -1,12 +1,14 @@
 """Every page each person can reach, looked at in both languages and on both widths."""
 
+import os
 import re
 from collections.abc import Iterable
-from urllib.parse import urlsplit
+from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 import pytest
 from django.urls import Resolver404, resolve
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.journeys.browsing import NARROW, WIDE, Browsers, workday
 from tests.journeys.looking import ELEMENTS, examine, look, report
@@ -23,8 +25,6 @@ FILES = re.compile(
     r"/(file|files/\d+|xlsx|csv|script|raw|certificate)/(\?|$)|\.ics$|/accounts/logout/|^/(static|api|calendar)/|format=(csv|json|xlsx|pdf)"
 )
 """Addresses that answer with a file, end the session or are no page."""
-SEEN: set[str] = set()
-"""The kinds of page that have been looked at in all four combinations of language and width."""
 
 
 def kind(path: str) -> str:
@@ -42,12 +42,38 @@ def pages(links: Iterable[str], origin: str) -> Iterable[str]:
             yield path
 
 
+@pytest.fixture(scope="module")
+def looked_at(running: tuple[str, Path]) -> Path:
+    """Where all test processes of the session note which kinds of page have been looked at with axe."""
+    path = running[1].parent / f"looked-at-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
+    path.mkdir(exist_ok=True)
+    return path
+
+
+def is_new(kind_of_page: str, looked_at: Path) -> bool:
+    try:
+        (looked_at / quote(kind_of_page, safe="")).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def resized(screen: Page, width: int) -> list[str]:
+    """Make the window so wide, say what is wrong with the page then, and make it as it was."""
+    before = screen.viewport_size
+    assert before is not None
+    screen.set_viewport_size({"width": width, "height": before["height"]})
+    findings = [f"{width} wide: {finding}" for finding in examine(screen, axe=False).findings]
+    screen.set_viewport_size(before)
+    return findings
+
+
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role or "public")
-def test_every_page(people: Browsers, role: str) -> None:
+def test_every_page(people: Browsers, role: str, looked_at: Path) -> None:
     """Follow the links from the front page; of each kind of page look at one.
 
-    Wide in Chinese and narrow in English show everybody's pages; the other two combinations, whose words and layouts
-    those have covered, are looked at once for each kind of page.
+    Wide in Chinese and narrow in English show everybody's pages. Once for each kind of page the window is made the other
+    width as well, and the page looked at with all of axe: those judge the template, not what is in it.
     """
     screens = {width: people.context(role, width=width).new_page() for width in (WIDE, NARROW)}
     for screen in screens.values():
@@ -57,12 +83,13 @@ def test_every_page(people: Browsers, role: str) -> None:
     findings: list[str] = []
     while waiting:
         path = waiting.pop(0)
-        new = kind(path) not in SEEN
-        SEEN.add(kind(path))
-        looks = [("", WIDE, True), ("/en", NARROW, new), *([("", NARROW, False), ("/en", WIDE, False)] if new else [])]
-        for language, width, axe in looks:
-            seen = look(screens[width], f"{language}{path}", axe=axe, contrast=new)
-            findings += [f"{language}{path} at {width}: {finding}" for finding in seen.findings]
+        new = is_new(kind(path), looked_at)
+        for language, width in (("", WIDE), ("/en", NARROW)):
+            address, screen = f"{language}{path}", screens[width]
+            seen = look(screen, address, axe=new)
+            findings += [f"{address} at {width}: {finding}" for finding in seen.findings]
+            if new and seen.links:
+                findings += [f"{address} made {finding}" for finding in resized(screen, WIDE + NARROW - width)]
             for found in pages(seen.links, people.origin):
                 if kind(found) not in kinds:
                     kinds.add(kind(found))
