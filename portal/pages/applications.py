@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST
 from portal.http import Explained
 from portal.kernel.actors import Permission
 from portal.kernel.money import Money
-from portal.pages import casework, questions
+from portal.pages import casework
 from portal.pages.acts import attempt_on
 from portal.pages.labels import label_of
 from portal.pages.shell import EXPORT_LIMIT, actor_of, csv_response, listing, needs, page, wants_csv
@@ -27,7 +27,6 @@ from vouchers.evidence import access as evidence
 from vouchers.issuance import access, appeals, drafts, queries, services
 from vouchers.issuance.models import Application
 from vouchers.issuance.rules import TRANSITIONS, ApplicationAction, ApplicationState
-from vouchers.programmes.access import scheme_of
 
 SORTS = {"number": ["pk"], "submitted": ["submitted_at"], "amount": ["amount_fen"], "state": ["state"]}
 READERS = (Permission.APPLICATION_SUBMIT, Permission.VOUCHER_READ_OWN)
@@ -156,7 +155,7 @@ def _steps(application: Application) -> list[tuple[str, str]]:
     elif state in {ApplicationState.ISSUED, ApplicationState.PAID}:
         reached = len(names)
     elif state is ApplicationState.REVIEW or ended or state is ApplicationState.APPEAL:
-        reached = 1 + application.stage
+        reached = 1 + (application.stage if application.stage < len(stages) else 0)
     else:
         reached = len(names) - 1
     marks = [
@@ -172,64 +171,6 @@ def detail(request: HttpRequest, number: str) -> HttpResponse:
     if application.state == ApplicationState.DRAFT.value:
         return redirect("application_tasks", number)
     return _shown(request, application)
-
-
-@needs(Permission.APPLICATION_SUBMIT)
-def complete(request: HttpRequest, number: str) -> HttpResponse:
-    """Bring the facts an application lacks; the rules decide anew."""
-    actor = actor_of(request)
-    application = access.get_application(actor, number)
-    if not allows(application, ApplicationAction.COMPLETE):
-        return redirect("application", number=number)
-    decision = casework.decision_of(application)
-    vocabulary = questions.vocabulary(scheme_of(application.version))
-    known = {f"{section}.{key}" for section in questions.ASKED for key in application.request.get(section) or {}}
-    wanted = [fact.path for fact in decision.missing]
-    wanted += [path for path in vocabulary if path not in wanted and path not in known]
-    asked = [vocabulary[path] for path in wanted if path in vocabulary]
-    form = questions.FactsForm(asked, request.POST if request.method == "POST" else None)
-    error: Explained | None = None
-    if request.method == "POST" and form.is_valid():
-        done, error = attempt_on(
-            "application",
-            lambda: services.complete(
-                actor=actor,
-                application=application,
-                stated=form.stated(),
-                now=timezone.now(),
-                answer=request.POST.get("answer", ""),
-            ),
-        )
-        if error is None:
-            _say_completed(request, done)
-            return redirect("application", number=number)
-    return page(
-        request,
-        "applications/complete.html",
-        {
-            "application": application,
-            "form": form,
-            "required": [form[f"fact.{fact.path}"] for fact in decision.missing if f"fact.{fact.path}" in form.fields],
-            "optional": [form[q.field] for q in asked if q.path not in {fact.path for fact in decision.missing}],
-            "told": casework.explained(decision),
-            "in_appeal": appeals.is_asked(application),
-            "answer": request.POST.get("answer", ""),
-            "error": error,
-        },
-        status=error.status if error else 422 if form.errors else 200,
-    )
-
-
-def _say_completed(request: HttpRequest, application: Application) -> None:
-    if application.state == ApplicationState.SUPPLEMENT.value:
-        messages.warning(request, gettext("已保存，但还缺信息。"))
-    elif application.state == ApplicationState.APPEAL.value:
-        messages.success(request, gettext("已提交，申诉继续办理。"))
-    else:
-        messages.success(
-            request,
-            gettext("信息已补齐，测算金额 %(amount)s，已进入审核。") % {"amount": Money(application.amount_fen)},
-        )
 
 
 @require_POST

@@ -7,6 +7,7 @@ from django.urls import path
 from portal.pages import (
     applications,
     applying,
+    completing,
     dryrun_pools,
     dryruns,
     eligibility,
@@ -61,7 +62,7 @@ urlpatterns = [
     path("applications/<str:number>/tasks/contract/", tasklist.contract, name="application_task_contract"),
     path("applications/<str:number>/files/<int:file_id>/", tasklist.application_file, name="application_file"),
     path("applications/<str:number>/appeal/", applications.appeal, name="application_appeal"),
-    path("applications/<str:number>/complete/", applications.complete, name="application_complete"),
+    path("applications/<str:number>/complete/", completing.complete, name="application_complete"),
     path("applications/<str:number>/withdraw/", applications.withdraw, name="application_withdraw"),
     path("review/", reviews.queue, name="review_queue"),
     path("review/bulk/", reviews.bulk_decide, name="review_bulk"),

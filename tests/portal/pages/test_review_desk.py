@@ -1,12 +1,14 @@
 """The review desk: evidence beside claim, decisions one by one and in bulk, keeping away, never another's business."""
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from tests import make
 from tests.portal.pages.reading import LONG, enter, text_of
 from tests.vouchers.evidence.test_rules import PDF
 from vouchers.evidence import services as evidence
+from vouchers.evidence.models import EvidenceFile
 from vouchers.flags import services as flags
 from vouchers.flags.rules import Pattern
 from vouchers.issuance.models import StageDecision
@@ -151,7 +153,15 @@ def test_more_is_asked_inside_an_appeal_and_the_answer_brings_it_back(w, client,
     shown = text_of(client.get(answering))
     assert "请补充验收单" in shown
     assert "申诉办理中" in shown
+    sheet = SimpleUploadedFile("验收单.pdf", PDF)
+    assert client.post(answering, {"act": "upload", "purpose": "补充材料", "file": sheet}).status_code == 302
+    kept = EvidenceFile.objects.get()
+    assert "验收单.pdf" in text_of(client.get(answering))
+    assert client.post(answering, {"act": "remove", "file_id": kept.pk}).status_code == 302
+    assert "验收单.pdf" not in text_of(client.get(answering))
+    assert client.post(answering, {"act": "upload", "purpose": "补充材料"}).status_code == 409
     assert client.post(answering, {"answer": "验收单已上传"}).status_code == 302
+    assert client.get(reverse("application", args=[case.number])).context["steps"][1][1] == "now"
     case.refresh_from_db()
     assert case.state == "appeal"
     page = text_of(enter(client, w.approver).get(address))
