@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,6 +36,9 @@ class Proxy:
     faults: list[Fault] = field(default_factory=list)
     seen: list[tuple[str, str]] = field(default_factory=list)
     forwarded: list[tuple[str, str]] = field(default_factory=list)
+    over: threading.Event = field(default_factory=threading.Event)
+    silent: bool = False
+    """Whether somebody still owes an answer to a request that a slow fault met: for a minute, or until the end."""
 
     def __enter__(self) -> Self:
         proxy = self
@@ -61,6 +63,7 @@ class Proxy:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.over.set()
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()
@@ -93,7 +96,9 @@ class Proxy:
             reply(handler, fault.status, json.dumps(fault.body).encode(), "application/json")
             return
         if kind == "slow":
-            time.sleep(5)
+            self.silent = True
+            self.over.wait(60)
+            self.silent = False
             return
         if fault and fault.rewrite:
             body = fault.rewrite(body)

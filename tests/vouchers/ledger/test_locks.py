@@ -9,6 +9,8 @@ from typing import Self
 
 import pytest
 from django.db import OperationalError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+from psycopg.errors import LockNotAvailable
 
 from tests.vouchers.ledger.world import Programme, posting
 from vouchers.ledger import rules, services
@@ -112,11 +114,14 @@ def test_a_posting_waits_two_seconds_at_most_and_inside_a_transaction_once() -> 
     programme = Programme()
     voucher = programme.issue(100)
     asked = posting(JournalKind.HOLD, HoldOp(voucher, programme.payable, 10), key="patient")
-    with Rival(voucher):
-        began = time.monotonic()
-        with pytest.raises(OperationalError), transaction.atomic():
-            services.post(posting=asked)
-        assert 1.9 < time.monotonic() - began < 4
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT proconfig FROM pg_proc WHERE proname = 'ledger_post'")
+        assert "lock_timeout=2s" in cursor.fetchone()[0]
+    asking = CaptureQueriesContext(connection)
+    with Rival(voucher), asking, pytest.raises(OperationalError) as late, transaction.atomic():
+        services.post(posting=asked)
+    assert isinstance(late.value.__cause__, LockNotAvailable)
+    assert sum(query["sql"].startswith("SELECT ledger_post") for query in asking) == 1
     assert not Journal.objects.filter(key="patient").exists()
 
 
