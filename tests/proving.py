@@ -1,4 +1,6 @@
-"""A pytest plugin for `make prove`: a line for each scenario, as it ends."""
+"""A pytest plugin for `make prove`: scenarios at their full size, and a line for each as it ends."""
+
+import os
 
 import pytest
 
@@ -28,6 +30,7 @@ class Proving:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config):
+    os.environ.setdefault("GONGXIANG_PROVE_FULL", "1")
     terminal = config.pluginmanager.getplugin("terminalreporter")
     config.pluginmanager.register(Proving(terminal), "proving")
     terminal.showfspath = False

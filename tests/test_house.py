@@ -16,6 +16,7 @@ from portal.organisations.rules import PERMISSIONS
 from scheduler.bookings import rules as bookings
 from scheduler.jobs import rules as jobs
 from scheduler.resources import rules as resources
+from vouchers.campaigns import rules as campaigns
 from vouchers.charges import rules as charges
 from vouchers.claims import rules as claims
 from vouchers.dryruns import rules as dryruns
@@ -206,6 +207,7 @@ MACHINES = [
     (programmes.VersionState, programmes.VersionAction, programmes.TRANSITIONS, {"draft"}),
     (dryruns.DryRunState, dryruns.DryRunAction, dryruns.TRANSITIONS, {"queued"}),
     (flags.FlagState, flags.FlagAction, flags.TRANSITIONS, {"open"}),
+    (campaigns.CampaignState, campaigns.CampaignAction, campaigns.TRANSITIONS, {"proposed"}),
     (rounds.RoundState, rounds.RoundAction, rounds.TRANSITIONS, {"open"}),
     (notices.NoticeState, notices.NoticeAction, notices.TRANSITIONS, {"draft"}),
     (notices.ItemState, notices.ItemAction, notices.ITEM_TRANSITIONS, {"noticed"}),
@@ -228,6 +230,7 @@ ENDS = {
     "VersionState": {"superseded"},
     "DryRunState": {"done", "failed"},
     "FlagState": set(),
+    "CampaignState": {"done", "withdrawn"},
     "RoundState": {"evaluated"},
     "NoticeState": {"closed", "discarded"},
     "ItemState": {"granted", "dropped"},

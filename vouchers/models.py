@@ -1,5 +1,6 @@
 """Index of the vouchers app's tables, for Django only; nothing inside the app imports it."""
 
+from vouchers.campaigns.models import Campaign, CampaignBatch
 from vouchers.charges.models import Charge, ChargePart, Refund
 from vouchers.claims.models import ClaimInvoice, ClaimLine, ClaimPart, PaymentRun, RedemptionClaim
 from vouchers.dryruns.models import DryRun, DryRunCase
@@ -20,6 +21,8 @@ __all__ = [
     "Application",
     "Assignment",
     "Budget",
+    "Campaign",
+    "CampaignBatch",
     "Certificate",
     "Charge",
     "ChargePart",

@@ -21,6 +21,7 @@ from scheduler.availability.models import Claim
 from scheduler.bookings.models import Booking
 from scheduler.jobs.models import Job
 from scheduler.resources.models import Instrument, Rate, Resource
+from vouchers.campaigns.models import Campaign
 from vouchers.charges.models import Charge
 from vouchers.claims.models import RedemptionClaim
 from vouchers.dryruns.models import DryRun, DryRunCase
@@ -84,6 +85,7 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
         ),
         "dry_run": _states(DryRun.State, ok="done", go="running", wait="queued", bad="failed"),
         "shift": _states(DryRunCase.Shift, ok="new more", wait="less", bad="lost"),
+        "campaign": _states(Campaign.State, ok="done", go="approved", wait="proposed"),
         "round": _states(Round.State, ok="granted evaluated", go="open noticed decided", wait="closed deciding"),
         "award_order": _states(Round.Order),
         "pool_short": _states(Round.Short),

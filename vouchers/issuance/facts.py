@@ -10,7 +10,7 @@ from typing import Any
 from portal.kernel.errors import Reason, noop
 from portal.kernel.money import Money
 
-__all__ = ["Award", "Contract", "build", "contract_reasons", "history_json"]
+__all__ = ["Award", "Contract", "build", "build_without_contract", "contract_reasons", "history_json"]
 
 _ = noop
 
@@ -75,12 +75,7 @@ def build(
     `stated` holds further facts by path, such as ``contract.purpose``; only the sections applicant, provider,
     contract, instrument, request and usage may be stated.
     """
-    request: dict[str, Any] = {section: {} for section in ("applicant", "provider", "contract")}
-    for path, value in stated.items():
-        section, _dot, name = path.partition(".")
-        if section in STATED_SECTIONS and name:
-            request.setdefault(section, {})[name] = value
-    request["applicant"].update(registered)
+    request = build_without_contract(registered=registered, stated=stated, history=history, today=today)
     request["provider"]["name"] = contract.provider.strip()
     request["contract"].update(
         {
@@ -91,11 +86,24 @@ def build(
             "months": contract.months,
         }
     )
+    if pool is not None:
+        request["pool"] = pool.yuan()
+    return request
+
+
+def build_without_contract(
+    *, registered: Mapping[str, Any], stated: Mapping[str, Any], history: Iterable[Award], today: date
+) -> dict[str, Any]:
+    """Return the request of somebody given a voucher without a contract yet, as `build` does."""
+    request: dict[str, Any] = {section: {} for section in ("applicant", "provider", "contract")}
+    for path, value in stated.items():
+        section, _dot, name = path.partition(".")
+        if section in STATED_SECTIONS and name:
+            request.setdefault(section, {})[name] = value
+    request["applicant"].update(registered)
     request["year"] = today.year
     request["today"] = today.isoformat()
     request["history"] = history_json(history)
-    if pool is not None:
-        request["pool"] = pool.yuan()
     return request
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from fractions import Fraction
 from typing import Any
@@ -78,16 +78,21 @@ def awards_of(
     same = Q(contract_print=contract_print) if contract_print else Q(pk__in=[])
     found = Application.objects.filter(Q(organisation_id=organisation_id) | same, state__in=COUNTED)
     return [
-        facts.Award(
-            programme=row.version.programme.code,
-            year=row.version.fiscal_year,
-            amount=Money(row.amount_fen),
-            contract=contract if contract_print and row.contract_print == contract_print else row.contract_number,
-            level=row.version.document.get("level"),
-            side=row.version.document.get("side", "demand"),
-        )
+        award_of(row, contract=contract if contract_print and row.contract_print == contract_print else "")
         for row in found.exclude(pk=besides).select_related("version", "version__programme").order_by("pk")
     ]
+
+
+def award_of(row: Application, *, contract: str = "") -> facts.Award:
+    """Return an application, read with its version and programme, as an award; `contract` replaces its own number."""
+    return facts.Award(
+        programme=row.version.programme.code,
+        year=row.version.fiscal_year,
+        amount=Money(row.amount_fen),
+        contract=contract or row.contract_number,
+        level=row.version.document.get("level"),
+        side=row.version.document.get("side", "demand"),
+    )
 
 
 def pool_of(version: ProgrammeVersion) -> Money:
@@ -102,19 +107,28 @@ def holdings_of(organisation_id: int, schemes: Iterable[Programme], *, besides: 
     Awards are paid, not held. Source: 上海市科技创新券 (a ceiling on what an enterprise holds at a time). Three queries a
     programme with a ceiling, none without.
     """
-    found = {}
-    for scheme in schemes:
-        if scheme.count.holding_max is None or scheme.terms.redeem.mode is RedeemMode.AWARD:
-            continue
-        coming = Application.objects.filter(
-            organisation_id=organisation_id,
-            version__programme__code=scheme.code,
-            state__in=[state.value for state in rules.COUNTED if state not in ENDED],
-        ).exclude(pk=besides)
-        on_its_way = coming.aggregate(total=Sum("amount_fen"))["total"] or 0
-        held = wallets.held_by(holder_id=organisation_id, programme=scheme.code)
-        found[scheme.code] = held + Money(on_its_way)
-    return found
+    return {
+        scheme.code: holdings_each([organisation_id], scheme, besides=besides)[organisation_id]
+        for scheme in schemes
+        if limits_holding(scheme)
+    }
+
+
+def limits_holding(scheme: Programme) -> bool:
+    """Say whether a programme limits what an organisation holds of it at a time. Awards are paid, not held."""
+    return scheme.count.holding_max is not None and scheme.terms.redeem.mode is not RedeemMode.AWARD
+
+
+def holdings_each(organisation_ids: Sequence[int], scheme: Programme, *, besides: int = 0) -> dict[int, Money]:
+    """Return what each organisation holds of a programme, as `holdings_of` counts. Three queries."""
+    coming = Application.objects.filter(
+        organisation_id__in=organisation_ids,
+        version__programme__code=scheme.code,
+        state__in=[state.value for state in rules.COUNTED if state not in ENDED],
+    ).exclude(pk=besides)
+    on_its_way = dict(coming.values_list("organisation_id").annotate(total=Sum("amount_fen")))
+    held = wallets.held_by_each(holder_ids=organisation_ids, programme=scheme.code)
+    return {pk: fen + Money(on_its_way.get(pk, 0)) for pk, fen in held.items()}
 
 
 def _with_holding(

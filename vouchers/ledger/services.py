@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,7 +24,7 @@ from vouchers.ledger.chart import CNY, AccountKind, JournalKind
 from vouchers.ledger.models import Account, Balance, HoldOpen, Period
 from vouchers.ledger.rules import AccountKey, AccountRef, HoldOp, Outcome, Posting, ResolveOp, TransferOp
 
-__all__ = ["PostingResult", "account", "close_account", "close_year", "post", "release_overdue"]
+__all__ = ["PostingResult", "account", "accounts", "close_account", "close_year", "post", "release_overdue"]
 
 TRANSIENT = {"40P01", "40001", "55P03"}
 """Deadlock, serialisation failure, lock not granted in time: nothing happened, and the same call may succeed."""
@@ -49,13 +49,24 @@ def account(
 
     Raises ValueError when the kind needs a programme and fiscal year and lacks them, or carries them needlessly.
     """
-    key = AccountKey(AccountKind(kind), owner, programme, fiscal_year or 0, unit)
+    [found] = accounts(keys=[AccountKey(AccountKind(kind), owner, programme, fiscal_year or 0, unit)])
+    return found
+
+
+def accounts(*, keys: Sequence[AccountKey]) -> list[int]:
+    """Return the ids of the accounts of these identities, in order, opening those there are none of. One query."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT ledger_open(%s, %s, %s, %s, %s)",
-            [key.kind.value, key.unit, key.owner, key.programme, key.fiscal_year or None],
+            "SELECT ledger_open_all(%s, %s, %s, %s, %s)",
+            [
+                [key.kind.value for key in keys],
+                [key.unit for key in keys],
+                [key.owner for key in keys],
+                [key.programme for key in keys],
+                [key.fiscal_year or None for key in keys],
+            ],
         )
-        return int(cursor.fetchone()[0])
+        return [int(number) for number in cursor.fetchone()[0]]
 
 
 def post(*, posting: Posting, now: datetime | None = None) -> PostingResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
@@ -16,12 +16,13 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden
 from portal.kernel.money import Money
 from portal.organisations.models import User
+from portal.rows import insert_alike
 from vouchers.ledger import queries as balances
 from vouchers.wallets import access, codes, rules, services
 from vouchers.wallets.models import RedemptionAttempt, Voucher, VoucherCode
 from vouchers.wallets.rules import AttemptOutcome
 
-__all__ = ["Shown", "look_up", "make_code"]
+__all__ = ["Shown", "look_up", "make_code", "make_codes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,26 @@ def make_code(*, actor: Actor, voucher: Voucher, now: datetime) -> str:
         data={"last4": code[-4:]},
     )
     return codes.pretty(code)
+
+
+def make_codes(
+    *, vouchers: Mapping[str, int], programme: str, fiscal_year: int, made_by: int, now: datetime
+) -> list[tuple[str, str]]:
+    """Make the first codes of new vouchers (pks by number) of one programme; return pairs of number and code. One query.
+
+    `made_by` is the user who answers for it. Runs inside the transaction that made the vouchers, for a programme that pays
+    at the counter; who keeps the codes for their holders is the caller's business: only their hashes are stored.
+    """
+    key, batch = settings.VOUCHER_CODE_KEY, codes.batch_of(fiscal_year=fiscal_year)
+    made = {number: codes.make(programme=programme, batch=batch, key=key, choose=secrets.choice) for number in vouchers}
+    if made:
+        each: dict[str, Sequence[int | str]] = {
+            "voucher_id": list(vouchers.values()),
+            "digest": [codes.digest(code, key=key) for code in made.values()],
+            "last4": [code[-4:] for code in made.values()],
+        }
+        insert_alike(VoucherCode(made_by_id=made_by, made_at=now), each=each, known_by="voucher_id")
+    return list(made.items())
 
 
 def look_up(*, actor: Actor, text: str, service: str, now: datetime) -> Shown:

@@ -15,6 +15,8 @@ from scheduler.jobs import rules as jobs
 from scheduler.jobs.models import Job
 from scheduler.resources import rules as resources
 from scheduler.resources.models import Resource
+from vouchers.campaigns import rules as campaigns
+from vouchers.campaigns.models import Campaign
 from vouchers.charges import rules as charges
 from vouchers.charges.models import Charge
 from vouchers.claims import rules as claims
@@ -46,6 +48,7 @@ MACHINES: tuple[tuple[str, Mapping[tuple[Any, Any], Any], Any], ...] = (
     ("Programme version 政策版本", programmes.TRANSITIONS, ProgrammeVersion.State),
     ("Dry run 试算", dryruns.TRANSITIONS, DryRun.State),
     ("Application 申请", issuance.TRANSITIONS, Application.State),
+    ("Campaign 批量发放", campaigns.TRANSITIONS, Campaign.State),
     ("Round 批次", rounds.TRANSITIONS, Round.State),
     ("Notice 公示", notices.TRANSITIONS, Notice.State),
     ("Notice item 公示项", notices.ITEM_TRANSITIONS, NoticeItem.State),

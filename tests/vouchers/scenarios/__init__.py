@@ -12,11 +12,14 @@ the runner verifies that.
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Scenario", "every", "scenario"]
+__all__ = ["FULL", "Scenario", "every", "is_full", "scenario"]
+
+FULL = "GONGXIANG_PROVE_FULL"
 
 Run = Callable[..., str | None]
 _found: dict[str, Scenario] = {}
@@ -43,6 +46,11 @@ def scenario(id_: str, *, commits: bool = False) -> Callable[[Run], Run]:
         return function
 
     return register
+
+
+def is_full() -> bool:
+    """Say whether scenarios run at their full size: with `make prove`, not in the everyday suite."""
+    return os.environ.get(FULL) == "1"
 
 
 def every() -> list[Scenario]:

@@ -38,6 +38,35 @@ BEGIN
     RETURN found_id;
 END $$;
 
+-- The accounts of those identities, in order, opened where there are none: two statements, however many they are.
+CREATE OR REPLACE FUNCTION ledger_open_all(
+    kinds text[], units text[], owners text[], programmes text[], years integer[]
+) RETURNS bigint[] LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+DECLARE
+    found_ids bigint[];
+BEGIN
+    WITH made AS (
+        INSERT INTO ledger_account (kind, unit, owner, programme, fiscal_year, opened_at)
+        SELECT wanted.*, clock_timestamp()
+        FROM (SELECT DISTINCT * FROM unnest(kinds, units, owners, programmes, years)
+              AS u (kind, unit, owner, programme, fiscal_year) ORDER BY 1, 2, 3, 4, 5) AS wanted
+        ON CONFLICT ON CONSTRAINT ledger_account_identity DO NOTHING
+        RETURNING id, kind
+    )
+    INSERT INTO ledger_balance (account_id, posted_dr, posted_cr, held_dr, held_cr, bound, hot)
+    SELECT made.id, 0, 0, 0, 0, k.bound, k.hot FROM made JOIN ledger_account_kind k ON k.kind = made.kind;
+    SELECT coalesce(array_agg(a.id ORDER BY wanted.n), '{}') INTO found_ids
+    FROM unnest(kinds, units, owners, programmes, years) WITH ORDINALITY
+        AS wanted (kind, unit, owner, programme, fiscal_year, n)
+    JOIN LATERAL (
+        SELECT id FROM ledger_account
+        WHERE kind = wanted.kind AND unit = wanted.unit AND owner = wanted.owner AND programme = wanted.programme
+          AND fiscal_year IS NOT DISTINCT FROM wanted.fiscal_year OFFSET 0
+    ) AS a ON true;
+    RETURN found_ids;
+END $$;
+
 -- The stored answer to a key; NULL when the key is new.
 CREATE OR REPLACE FUNCTION ledger_replay(wanted_key text, wanted_print bytea) RETURNS jsonb LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
