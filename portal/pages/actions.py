@@ -53,6 +53,10 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "application.appeal_admitted": pgettext_lazy("record", "申诉成立，重新审核"),
         "application.promoted": pgettext_lazy("record", "排队递补，已预留资金"),
         "application.reopened": pgettext_lazy("record", "异议成立，重新审核"),
+        "campaign.proposed": pgettext_lazy("record", "提出批量发放"),
+        "campaign.approved": pgettext_lazy("record", "批准批量发放"),
+        "campaign.withdrawn": pgettext_lazy("record", "撤回批量发放"),
+        "campaign.batch_issued": pgettext_lazy("record", "批量发券"),
         "round.opened": pgettext_lazy("record", "开始受理一批"),
         "round.closed": pgettext_lazy("record", "截止受理"),
         "round.proposed": pgettext_lazy("record", "提出分配方案"),
@@ -198,6 +202,7 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
 SUBJECTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "application": (_("申请"), "application"),
+        "campaign": (_("批量发放"), ""),
         "round": (_("批次"), "round_desk"),
         "notice": (_("公示"), "notice_desk"),
         "objection": (_("异议"), "objection_desk"),

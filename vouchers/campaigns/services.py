@@ -200,7 +200,7 @@ def _posting(campaign: Campaign, batch: CampaignBatch, grants: Sequence[wallets.
     pool = Budget.objects.get(programme=version.programme_id, fiscal_year=version.fiscal_year).account_id
     return Posting(
         kind=JournalKind.ISSUE,
-        key=batch_key(campaign, batch.number),
+        key=batch_key(campaign=campaign, number=batch.number),
         operations=[TransferOp(pool, grant.account_id, grant.face.fen) for grant in grants],
         actor=f"{campaign.proposed_by} #{campaign.proposed_by_id}",
         approved_by=f"{campaign.approved_by} #{campaign.approved_by_id}",
@@ -209,7 +209,7 @@ def _posting(campaign: Campaign, batch: CampaignBatch, grants: Sequence[wallets.
     )
 
 
-def batch_key(campaign: Campaign, number: int) -> str:
+def batch_key(*, campaign: Campaign, number: int) -> str:
     """Return the ledger's key of a batch."""
     return f"campaign:{campaign.number}/batch/{number}"
 

@@ -87,7 +87,7 @@ def kill_in_the_middle_of(campaign: Campaign, number: int, folder: Path) -> None
     """
     with transaction.atomic():
         Journal.objects.create(
-            kind="release", key=services.batch_key(campaign, number), fingerprint=b"0" * 32, actor="nobody",
+            kind="release", key=services.batch_key(campaign=campaign, number=number), fingerprint=b"0" * 32, actor="nobody",
             source_type="test", source_id="1", effective_at=make.NOW, recorded_at=make.NOW,
         )  # fmt: skip
         with run(campaign, folder) as process:
@@ -151,7 +151,7 @@ def resent_without_effect(campaign: Campaign, killed_after: int) -> None:
     before = Transfer.objects.count()
     for number in (killed_after, killed_after + 1):
         services.issue_batch(campaign=campaign, number=number, actor=SYSTEM, now=make.NOW + timedelta(hours=1))
-        journal = Journal.objects.get(key=services.batch_key(campaign, number))
+        journal = Journal.objects.get(key=services.batch_key(campaign=campaign, number=number))
         moved = journal.transfers.order_by("line_no")
         posting = ledger_rules.Posting(
             kind=ledger_rules.JournalKind.ISSUE,
