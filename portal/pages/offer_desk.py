@@ -1,11 +1,6 @@
-"""The provider's offers: the list, describing one, the price editor, publishing, suspending and withdrawing."""
+"""The provider's offers: the list, describing one, publishing, suspending and withdrawing."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from datetime import datetime, time
-from fractions import Fraction
-from typing import Any, Final
 
 from django import forms
 from django.contrib import messages
@@ -19,18 +14,13 @@ from django.utils.translation import gettext_lazy as _
 
 from portal.http import Explained
 from portal.kernel.actors import Permission
-from portal.kernel.money import Money
-from portal.numbers.services import PORTAL_ZONE
 from portal.pages import acts, shell, slots
 from portal.pages.booking_requests import arrived
-from portal.pages.fields import YuanField
 from portal.pages.offers import offer_page, price_words
-from portal.pages.templatetags.show import label
-from vouchers.charges import prices
 from vouchers.offers import access, queries, rules, services
 from vouchers.offers.models import Offer
 
-__all__ = ["my_offers", "offer_edit", "offer_new", "offer_prices", "offer_state", "offer_withdraw"]
+__all__ = ["my_offers", "offer_edit", "offer_new", "offer_state", "offer_withdraw"]
 
 S = rules.OrderState
 
@@ -150,152 +140,3 @@ def offer_withdraw(request: HttpRequest, number: str) -> HttpResponse:
     if request.method != "POST":
         return shell.page(request, "offers/withdraw.html", {"offer": offer, "path": request.path})
     return _change(request, number, rules.OfferAction.WITHDRAW, gettext("已下架；已有订单照常履行。"))
-
-
-ROWS: Final = 8
-TIERS: Final = 4
-
-
-class PriceItemForm(forms.Form):
-    """One line of the price editor: up to four tiers. A line without code, name and price is left out."""
-
-    code = forms.RegexField(
-        r"^[A-Za-z0-9_.-]{1,40}$", label=_("编码"), error_messages={"invalid": _("编码只能用字母、数字和 _ . -。")}
-    )
-    name = forms.CharField(label=_("名称"), max_length=80)
-    name_en = forms.CharField(label=_("英文名称"), max_length=120, required=False)
-    unit = forms.ChoiceField(label=_("计价单位"))
-    tiering = forms.ChoiceField(label=_("分档方式"), required=False)
-    free = forms.DecimalField(label=_("免费额度"), min_value=0, max_digits=16, decimal_places=6, required=False)
-    minimum = YuanField(label=_("最低收费"), least_fen=0, required=False)
-    rounding = forms.ChoiceField(label=_("取整"), required=False)
-    started = forms.BooleanField(label=_("不足一个计价单位按一个计"), required=False)
-
-    def __init__(self, *args: Any, **more: Any) -> None:
-        super().__init__(*args, **more)
-        for name, kind, known in (
-            ("unit", "price_unit", prices.PriceUnit),
-            ("tiering", "tiering", prices.Tiering),
-            ("rounding", "rounding", prices.PriceRounding),
-        ):
-            field = self.fields[name]
-            assert isinstance(field, forms.ChoiceField)
-            field.choices = [(member.value, label(member.value, kind)) for member in known]
-        for at in range(TIERS):
-            self.fields[f"price{at}"] = forms.DecimalField(
-                label=_("单价"), min_value=0, max_digits=16, decimal_places=6, required=at == 0
-            )
-            self.fields[f"top{at}"] = forms.DecimalField(
-                label=_("用量上限（含）"), min_value=0, max_digits=16, decimal_places=6, required=False
-            )
-        for field in self.fields.values():
-            if isinstance(field, forms.DecimalField):
-                field.widget = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"})
-
-    @property
-    def tiers(self) -> list[tuple[forms.BoundField, forms.BoundField]]:
-        return [(self[f"price{at}"], self[f"top{at}"]) for at in range(TIERS)]
-
-    def value(self) -> prices.PriceItem:
-        """Return the item. The tiers are those with a price; the last one's end is as entered."""
-        said = self.cleaned_data
-        return prices.PriceItem(
-            code=said["code"],
-            name=said["name"],
-            name_en=said["name_en"],
-            unit=prices.PriceUnit(said["unit"]),
-            tiers=tuple(
-                prices.Tier(
-                    Fraction(said[f"price{at}"]) * 100,
-                    None if said[f"top{at}"] is None else Fraction(said[f"top{at}"]),
-                )
-                for at in range(TIERS)
-                if said[f"price{at}"] is not None
-            ),
-            tiering=prices.Tiering(said["tiering"] or prices.Tiering.WHOLE_VOLUME),
-            free=Fraction(said["free"] or 0),
-            minimum=said["minimum"] or Money(0),
-            rounding=prices.PriceRounding(said["rounding"] or prices.PriceRounding.HALF_UP),
-            started=said["started"],
-        )
-
-
-class StartForm(forms.Form):
-    """When the new list begins."""
-
-    day = slots.DayField(
-        label=_("生效日期"), required=False, help_text=_("留空即刻生效；填写日期则自当日零时（北京时间）生效。")
-    )
-
-
-PriceForms = forms.formset_factory(PriceItemForm, extra=0, min_num=1, max_num=ROWS, absolute_max=ROWS, can_delete=True)
-
-
-def _stored(item: prices.PriceItem) -> dict[str, Any]:
-    """Return an item as the editor shows it."""
-    tiers = {
-        name: value
-        for at, tier in enumerate(item.tiers[:TIERS])
-        for name, value in (
-            (f"price{at}", prices.unit_price_text(tier.price)),
-            (f"top{at}", "" if tier.up_to is None else prices.text(tier.up_to)),
-        )
-    }
-    facts = {name: getattr(item, name) for name in ("code", "name", "name_en", "started")}
-    enums = {name: getattr(item, name).value for name in ("unit", "tiering", "rounding")}
-    return {
-        **facts,
-        **enums,
-        "minimum": item.minimum or None,
-        "free": prices.text(item.free) if item.free else "",
-        **tiers,
-    }
-
-
-@shell.needs(Permission.OFFER_MANAGE)
-def offer_prices(request: HttpRequest, number: str) -> HttpResponse:
-    """Write the next version of a price list, starting from the present one, and publish it."""
-    actor, now = shell.actor_of(request), timezone.now()
-    offer = access.get_own_offer(actor, number)
-    latest = offer.price_lists.order_by("-version").first()
-    error: Explained | None = None
-    if request.method == "POST":
-        rows, start = PriceForms(request.POST, prefix="row"), StartForm(request.POST)
-        if request.POST.get("act") == "more":
-            rows = _with_another(request.POST)
-        elif rows.is_valid() and start.is_valid():
-            items = [form.value() for form in rows.forms if form not in rows.deleted_forms]
-            day = start.cleaned_data["day"]
-            begins = datetime.combine(day, time(), PORTAL_ZONE) if day else now
-            _made, error = shell.attempt(
-                lambda: services.publish_prices(
-                    actor=actor,
-                    offer=offer,
-                    items=items,
-                    effective_from=max(begins, now) if not day else begins,
-                    now=now,
-                )
-            )
-            if error is None:
-                messages.success(request, gettext("新价目表已公布。已有订单仍按下单时的价目表。"))
-                return redirect("offer", number)
-    else:
-        known = [_stored(item) for item in queries.items_of(latest)] if latest else [{}]
-        rows, start = PriceForms(initial=known, prefix="row"), StartForm()
-    bad = request.method == "POST" and request.POST.get("act") != "more"
-    context = {"offer": offer, "rows": rows, "start": start, "error": error, "latest": latest, "most": ROWS}
-    return shell.page(
-        request, "offers/prices_edit.html", context, status=error.status if error else 422 if bad else 200
-    )
-
-
-def _with_another(posted: Mapping[str, Any]) -> Any:
-    """Return the editor with the same values and one more line, unjudged."""
-    data = dict(posted.items())
-    sent = str(data.get("row-TOTAL_FORMS", ""))
-    total = min(int(sent) + 1, ROWS) if sent.isdigit() and len(sent) < 4 else 1
-    starts = [f"row-{at}-" for at in range(total)]
-    known = [
-        {name.removeprefix(start): value for name, value in data.items() if name.startswith(start)} for start in starts
-    ]
-    return PriceForms(initial=known, prefix="row")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal.pages import offer_desk, offers, order_acts, order_desk, orders
+from portal.pages import offer_desk, offers, order_acts, order_desk, orders, price_editor
 
 urlpatterns = [
     path("offers/", offers.offers, name="offers"),
@@ -23,7 +23,7 @@ urlpatterns = [
     path("shop/offers/", offer_desk.my_offers, name="my_offers"),
     path("shop/offers/new/", offer_desk.offer_new, name="offer_new"),
     path("shop/offers/<str:number>/edit/", offer_desk.offer_edit, name="offer_edit"),
-    path("shop/offers/<str:number>/prices/", offer_desk.offer_prices, name="offer_prices"),
+    path("shop/offers/<str:number>/prices/", price_editor.offer_prices, name="offer_prices"),
     path("shop/offers/<str:number>/state/", offer_desk.offer_state, name="offer_state"),
     path("shop/offers/<str:number>/withdraw/", offer_desk.offer_withdraw, name="offer_withdraw"),
     path("shop/orders/", order_desk.order_queue, name="order_queue"),

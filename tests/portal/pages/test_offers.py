@@ -315,6 +315,31 @@ def test_a_provider_enters_prices_and_publishes_an_offer(w, shop):
     assert shop.post(reverse("offer_edit", args=[made.number]), offer_form()).status_code == 409
 
 
+def test_the_price_editor_grows_by_lines_and_tiers_and_keeps_what_was_typed(w, shop, corpus):
+    url = reverse("offer_prices", args=[corpus.number])
+    form = price_form(name="词元（写了一半", free="abc")
+    for _more in range(9):
+        shown = shop.post(url, {**form, "act": "more", "day": "2099-01-01"})
+        form["row-TOTAL_FORMS"] = str(len(shown.context["rows"].forms))
+    assert shown.status_code == 200
+    assert len(shown.context["rows"].forms) == 10
+    page = shown.content.decode()
+    assert "词元（写了一半" in page
+    assert 'value="abc"' in page
+    assert 'value="2099-01-01"' in page
+    assert shown.context["rows"].total_error_count() == 0
+    form = price_form(top1="200", price2="6", top2="300")
+    for at in range(3, 12):
+        shown = shop.post(url, {**form, "act": "more.0"})
+        assert f'name="row-0-price{at}"' in shown.content.decode()
+        form |= {f"row-0-price{at}": f"{5 - at / 10:.1f}", f"row-0-top{at}": str(100 * (at + 1)) if at < 11 else ""}
+    assert 'value="more.0"' not in shown.content.decode()
+    assert shop.post(url, {**form, "act": "publish", "day": "2099-01-01"}).status_code == 302
+    made = PriceList.objects.order_by("-version").first()
+    assert len(made.items[0]["tiers"]) == 12
+    assert 'name="row-0-price11"' in shop.get(url).content.decode()
+
+
 def test_another_providers_offers_cannot_be_edited(w, corpus):
     other = make.organisation(make.roles.Kind.PROVIDER)
     rival = enter(Client(), make.actor(other, make.roles.Role.SERVICE_MANAGER))
