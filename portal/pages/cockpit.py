@@ -15,7 +15,7 @@ from django.utils.translation import gettext
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.money import Money
-from portal.pages.pools import named
+from portal.pages.pools import named, rooms_of
 from portal.pages.shell import actor_of, csv_response, needs, page, wants_csv
 from portal.pages.templatetags.show import bilingual, budget
 from portal.reports import queries as reports
@@ -23,8 +23,10 @@ from portal.reports.standing import Standing
 from vouchers.flags import access as flags
 from vouchers.flags.rules import FlagState
 from vouchers.issuance import access as issuance
+from vouchers.issuance import funds
 from vouchers.ledger import queries as ledger
 from vouchers.programmes.models import Programme, ProgrammeVersion
+from vouchers.programmes.states import VersionState
 
 __all__ = ["READERS", "cockpit"]
 
@@ -46,6 +48,8 @@ class Row:
     url: str
     standing: Standing
     bars: dict[str, Any]
+    rooms: tuple[tuple[str, int], ...] = ()
+    """The pools in force, each with the fen that may still be awarded under it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +73,25 @@ def _bars(one: Standing) -> dict[str, Any]:
     return named(budget(used=one.paid, held=one.committed, free=one.left, gone=one.returned), words)
 
 
-def _rows(actor: Actor) -> list[Row]:
-    """Return the department's programmes, newest year first. Three queries."""
+def _rows(actor: Actor, now: datetime) -> list[Row]:
+    """Return the department's programmes, newest year first. Four queries, and one for each pool shorter than a year."""
     own = list(Programme.objects.filter(department_id=actor.organisation_id).values_list("code", flat=True))
     names: dict[str, ProgrammeVersion] = {}
-    versions = ProgrammeVersion.objects.filter(programme__code__in=own).select_related("programme")
-    for version in versions.order_by("number"):
+    found_versions = ProgrammeVersion.objects.filter(programme__code__in=own).select_related("programme")
+    versions = list(found_versions.order_by("number"))
+    for version in versions:
         names[version.programme.code] = version
+    current = [version for version in versions if version.state == VersionState.PUBLISHED.value]
+    stands = funds.standings(current, now=now)
+    rooms = {(version.programme.code, stands[version.pk].year): rooms_of(stands[version.pk]) for version in current}
     found = [
-        Row(bilingual(names[one.programme]), reverse("programme", args=[one.programme]), one, _bars(one))
+        Row(
+            bilingual(names[one.programme]),
+            reverse("programme", args=[one.programme]),
+            one,
+            _bars(one),
+            rooms.get((one.programme, one.fiscal_year), ()),
+        )
         for one in reports.standing_of(own)
         if one.programme in names
     ]
@@ -112,7 +126,7 @@ def cockpit(request: HttpRequest) -> HttpResponse:
     """Show the department where its money stands and what waits for it. A fixed number of queries."""
     actor = actor_of(request)
     now = timezone.now()
-    rows = _rows(actor)
+    rows = _rows(actor, now)
     if wants_csv(request):
         return _csv(rows)
     return page(

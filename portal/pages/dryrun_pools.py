@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -19,7 +20,7 @@ from portal.pages.fields import YuanField
 from portal.pages.labels import label_of
 from vouchers.dryruns import access, queries
 from vouchers.dryruns.models import DryRun
-from vouchers.programmes import documents
+from vouchers.programmes import documents, pools
 from vouchers.programmes.allocation import Allocation, Outcome
 from vouchers.programmes.schemes import PoolShort
 from vouchers.programmes.terms import AwardOrder
@@ -54,8 +55,8 @@ def pool(request: HttpRequest, run_id: int) -> HttpResponse:
         "order": scheme.terms.order.value,
         "short": scheme.pool_short.value,
     }
-    if scheme.pool:
-        initial["pool"] = scheme.pool[0].amount
+    if (planned := pools.planned(scheme.pool, at=timezone.now(), windows=scheme.terms.windows)) is not None:
+        initial["pool"] = planned
     asked = "pool" in request.GET
     form = PoolForm(request.GET if asked else None, initial=initial)
     error: Explained | None = None

@@ -21,6 +21,7 @@ from portal.pages import casework, questions
 from portal.pages.casework import language
 from portal.pages.fields import YuanField
 from portal.pages.shell import guarded, page, stranger_or_actor
+from vouchers.issuance import funds
 from vouchers.issuance import queries as issuance
 from vouchers.programmes import access, names, outlook
 from vouchers.programmes.decisions import Decision, DecisionKind
@@ -79,11 +80,19 @@ def check(request: HttpRequest) -> HttpResponse:
         imagined = outlook.imagined(
             kind=kind, amount=about.cleaned_data["amount"], stated=stated, today=timezone.localdate()
         )
+        stands = funds.standings(versions, now=timezone.now())
+        left = {
+            version.programme.code: stands[version.pk].left for version in versions if not issuance.is_batch(version)
+        }
         by_code = {version.programme.code: version for version in versions}
         outlooks = [
             Outlook(by_code[code], decision, casework.explained(decision))
             for code, decision in outlook.outlooks(
-                schemes.values(), kind=kind, request=imagined, holdings=_holdings(actor, schemes.values())
+                schemes.values(),
+                kind=kind,
+                request=imagined,
+                holdings=_holdings(actor, schemes.values()),
+                pools=left,
             )
         ]
         shown = _questions(outlooks, asked, request.GET)

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from django.db.models import Sum
 from django.utils.translation import gettext
 
 from portal.kernel.money import Money
+from portal.pages.casework import language
 from portal.pages.templatetags.show import budget
+from vouchers.issuance import funds
 from vouchers.programmes import queries
 from vouchers.programmes.models import ProgrammeVersion
+from vouchers.programmes.pools import period_words
 
-__all__ = ["Meter", "meters", "named"]
+__all__ = ["Meter", "meters", "named", "rooms_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """One programme's pool of one fiscal year, in fen: `total` = `issued` + `reserved` + `left`."""
+    """One programme's pool of one fiscal year, in fen: `total` = `issued` + `reserved` + `left`. `rooms`: pools in force."""
 
     fiscal_year: int
     total_fen: int
     reserved_fen: int
     left_fen: int
+    rooms: tuple[tuple[str, int], ...] = ()
 
     @property
     def issued_fen(self) -> int:
@@ -43,22 +47,28 @@ def named(drawn: dict[str, Any], words: Mapping[str, str]) -> dict[str, Any]:
     return {"bars": bars, "sentence": sentence or drawn["sentence"]}
 
 
-def meters(versions: Iterable[ProgrammeVersion]) -> dict[int, Meter]:
-    """Return the meter of each version's own fiscal year by version id; none for one never published. Three queries."""
+def meters(versions: Iterable[ProgrammeVersion], *, now: datetime) -> dict[int, Meter]:
+    """Return the meter of the budget year each version awards from now; none for one never published.
+
+    Three queries, and one for each pool shorter than a year.
+    """
     versions = list(versions)
-    programme_ids = {version.programme_id for version in versions}
-    pools = queries.pools(programme_ids)
-    put_in = {
-        (row["programme_id"], row["fiscal_year"]): row["total"]
-        for row in ProgrammeVersion.objects.filter(programme_id__in=programme_ids, published_at__isnull=False)
-        .values("programme_id", "fiscal_year")
-        .annotate(total=Sum("budget_fen"))
-        .order_by()
-    }
+    pools = queries.pools({version.programme_id for version in versions})
+    stands = funds.standings(versions, now=now)
     found: dict[int, Meter] = {}
     for version in versions:
+        stand = stands[version.pk]
         for pool in pools.get(version.programme_id, []):
-            if pool.fiscal_year == version.fiscal_year:
-                total = put_in[version.programme_id, version.fiscal_year]
-                found[version.pk] = Meter(pool.fiscal_year, total, pool.reserved_fen, pool.available_fen)
+            if pool.fiscal_year == stand.year:
+                found[version.pk] = Meter(
+                    pool.fiscal_year, pool.put_in_fen, pool.reserved_fen, pool.available_fen, rooms_of(stand)
+                )
     return found
+
+
+def rooms_of(stand: funds.Standing) -> tuple[tuple[str, int], ...]:
+    """Return the pools in force in words, each with the fen that may still be awarded under it."""
+    return tuple(
+        (period_words(room.row.period).say(language()) or period_words("total").say(language()), room.left.fen)
+        for room in stand.rooms
+    )

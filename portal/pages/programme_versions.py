@@ -150,7 +150,7 @@ def _shown(
             "prepare": preparations(scheme),
             "grade": grade_words(scheme.grade),
             "source": json.dumps(version.document, ensure_ascii=False, indent=2),
-            "meter": pools.meters([version]).get(version.pk),
+            "meter": pools.meters([version], now=timezone.now()).get(version.pk),
             "is_draft": is_draft,
             "review": review,
             "exposed": exposed_words(scheme, language()),

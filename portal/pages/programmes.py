@@ -54,7 +54,7 @@ class Entry:
 
 def entries(versions: list[ProgrammeVersion]) -> list[Entry]:
     """Return programmes with their money. Three queries, whatever the number."""
-    found = pools.meters(versions)
+    found = pools.meters(versions, now=timezone.now())
     return [Entry(version, access.scheme_of(version), found.get(version.pk)) for version in versions]
 
 
@@ -109,7 +109,7 @@ def programme(request: HttpRequest, code: str) -> HttpResponse:
             "version": version,
             "scheme": scheme,
             "sections": wording.describe(scheme, language(), catalogue=access.catalogue()),
-            "meter": pools.meters([version]).get(version.pk),
+            "meter": pools.meters([version], now=timezone.now()).get(version.pk),
             "prepare": preparations(scheme),
             "versions": access.visible_to(actor).filter(programme=version.programme).order_by("-number"),
             "is_open": version.state == VersionState.PUBLISHED.value,

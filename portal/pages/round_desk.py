@@ -263,7 +263,7 @@ def _shown(
             "total_fen": sum(awards.values_list("amount_fen", flat=True)),
             "members": queries.members(found).count() if state in {RoundState.OPEN, RoundState.CLOSED} else 0,
             "pending": queries.pending(found).count() if is_closed or state is RoundState.OPEN else 0,
-            "left": queries.pool_left(found),
+            "left": queries.pool_left(found, now=timezone.now()),
             "form": form,
             "error": error,
             "events": events(audit.trail(f"round:{found.number}", actor=actor)),

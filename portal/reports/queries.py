@@ -80,7 +80,7 @@ def figures(*, until: datetime) -> list[Figures]:
         used[code, year][2] += spent
     for code, year, wait in Application.objects.filter(
         voucher__isnull=False, decided_at__isnull=False, decided_at__lte=until
-    ).values_list("version__programme__code", "version__fiscal_year", F("decided_at") - F("submitted_at")):
+    ).values_list("version__programme__code", "fiscal_year", F("decided_at") - F("submitted_at")):
         of(code, year).waits.append(int(wait.total_seconds()))
     standing = {(one.programme, one.fiscal_year): one for one in standings(ledger.trial_balance())}
     for key, one in found.items():

@@ -16,7 +16,7 @@ from vouchers.charges import services as charges
 from vouchers.claims import queries, rules
 from vouchers.claims.cases import end_over, lock, move, payable_of, record, release
 from vouchers.claims.models import ClaimPart, RedemptionClaim
-from vouchers.issuance import payouts
+from vouchers.issuance import funds, payouts
 from vouchers.ledger import queries as balances
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import (
@@ -208,7 +208,9 @@ def _owe(claim: RedemptionClaim, *, actor: Actor, now: datetime) -> None:
         operations, kind = [], JournalKind.AWARD
         if claim.application is not None and claim.application.reserve_hold_id is not None:
             operations.append(ResolveOp(claim.application.reserve_hold_id, Outcome.RELEASED))
-        pool = Budget.objects.get(programme=claim.version.programme, fiscal_year=claim.fiscal_year).account_id
+            pool = Budget.objects.get(programme=claim.version.programme, fiscal_year=claim.fiscal_year).account_id
+        else:
+            pool, claim.fiscal_year = funds.draw(claim.version, amount=Money(claim.approved_fen), now=now)
         operations.append(TransferOp(pool, payable_of(claim), claim.approved_fen))
     ledger.post(
         posting=Posting(

@@ -53,7 +53,7 @@ def _open_award(found: Application, now: datetime) -> RedemptionClaim | None:
     if application.state != found.state or application.claims.exists():
         return None
     claim = _award(application.version_id, application.organisation_id, Money(application.amount_fen), now=now)
-    claim.application, claim.fiscal_year = application, application.version.fiscal_year
+    claim.application, claim.fiscal_year = application, application.fiscal_year
     claim.key = f"award/{application.number}"
     claim.save(force_insert=True)
     _one_line(claim, what=f"{application.version.name} {application.number}"[:120], now=now)

@@ -12,7 +12,7 @@ from portal.kernel.money import Money
 from portal.kernel.states import next_state
 from portal.organisations.models import Organisation
 from portal.workdays.queries import workdays
-from vouchers.issuance import assigning, queries, rules
+from vouchers.issuance import assigning, funds, queries, rules
 from vouchers.issuance.models import Application
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import (
@@ -26,7 +26,7 @@ from vouchers.ledger.rules import (
     ResolveOp,
 )
 from vouchers.programmes.decisions import DecisionKind
-from vouchers.programmes.models import Budget, ProgrammeVersion
+from vouchers.programmes.models import ProgrammeVersion
 
 _ = noop
 
@@ -111,8 +111,9 @@ def decide(application: Application, *, action: rules.ApplicationAction, actor: 
     have no gap and no two cases the same. Raises Refused.
     """
     ProgrammeVersion.objects.select_for_update(no_key=True).order_by("pk").get(pk=application.version_id)
+    funds.lock(application.version, now=now)
     for attempt in range(POOL_TRIES):
-        application.request = queries.with_pool(application)
+        application.request = queries.with_pool(application, now=now)
         decision = queries.decide(application.version, application.request)
         application.contract_print = queries.print_of(application.organisation, application.request)
         application.decision = decision.as_json()
@@ -124,7 +125,7 @@ def decide(application: Application, *, action: rules.ApplicationAction, actor: 
         amount = decision.amount or Money(0)
         application.place = queries.last_place(application.version_id) + 1
         try:
-            if queries.may_reserve(application, amount):
+            if queries.may_reserve(application, amount, now=now):
                 application.reserve_hold_id = reserve(application, amount=amount, actor=actor, now=now)
         except InsufficientFunds:
             if attempt == POOL_TRIES - 1:
@@ -153,13 +154,17 @@ def _ask(application: Application, *, actor: Actor, now: datetime) -> None:
     record(application, action="application.supplement_asked", actor=actor, now=now)
 
 
-def reserve(application: Application, *, amount: Money, actor: Actor, now: datetime) -> int:
-    """Hold `amount` of the version's pool for the case and return the hold. Raises InsufficientFunds."""
+def reserve(
+    application: Application, *, amount: Money, actor: Actor, now: datetime, in_round: Money | None = None
+) -> int:
+    """Hold `amount` for the case in the budget of now's year and return the hold; unsaved. Raises InsufficientFunds.
+
+    `in_round` is what a pool of each round has given already.
+    """
     version = application.version
-    pool = Budget.objects.get(programme=version.programme, fiscal_year=version.fiscal_year).account_id
-    voucher = AccountKey(
-        AccountKind.VOUCHER, f"application:{application.number}", version.programme.code, version.fiscal_year
-    )
+    pool, year = funds.draw(version, amount=amount, now=now, submitted=application.submitted_at, in_round=in_round)
+    application.reserved_at, application.fiscal_year = now, year
+    voucher = AccountKey(AccountKind.VOUCHER, f"application:{application.number}", version.programme.code, year)
     result = ledger.post(
         posting=Posting(
             kind=JournalKind.RESERVE,
@@ -186,7 +191,7 @@ def release(application: Application, *, actor: Actor) -> None:
                 source_id=application.number,
             )
         )
-    application.reserve_hold_id = None
+    application.reserve_hold_id, application.reserved_at = None, None
 
 
 def unreserve(application: Application, *, actor: Actor) -> None:

@@ -97,6 +97,7 @@ def start(*, actor: Actor, version: ProgrammeVersion, now: datetime, key: str) -
         defaults={
             "number": next_number(prefix="A", now=now),
             "version": version,
+            "fiscal_year": version.fiscal_year,
             "request": {},
             "decision": {},
             "state": rules.ApplicationState.DRAFT.value,
@@ -201,6 +202,7 @@ def submit_draft(application: Application, *, actor: Actor, now: datetime) -> No
     if contract is None:
         raise rules.DraftIncomplete
     application.version = _version(application)
+    application.fiscal_year = application.version.fiscal_year
     refuse_closed(application.version, now=now)
     if not is_signed(application):
         raise rules.UndertakingMissing(field="undertaking")
@@ -212,7 +214,7 @@ def submit_draft(application: Application, *, actor: Actor, now: datetime) -> No
         version=application.version,
         contract=contract,
         stated=application.draft.get("stated") or {},
-        today=today,
+        now=now,
     )
     if missing := missing_evidence(application, application.request):
         raise rules.EvidenceMissing(missing)

@@ -73,6 +73,9 @@ class Application(models.Model):
     computed_fen = models.BigIntegerField(default=0)
     amount_fen = models.BigIntegerField(default=0)
     reserve_hold_id = models.BigIntegerField(null=True, blank=True)
+    reserved_at = models.DateTimeField(null=True, blank=True)
+    fiscal_year = models.PositiveIntegerField()
+    """The budget year the award is drawn from: the version's own until it is reserved."""
     note = models.CharField(max_length=300, blank=True)
     submitted_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
     reviewed_by = models.ForeignKey(

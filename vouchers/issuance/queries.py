@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from fractions import Fraction
 from typing import Any
 
@@ -12,7 +12,7 @@ from django.utils.translation import gettext
 
 from portal.kernel.money import Money
 from portal.organisations.models import Organisation
-from vouchers.issuance import facts, rules, workflow
+from vouchers.issuance import facts, funds, rules, workflow
 from vouchers.issuance.fingerprints import Party, contract_print
 from vouchers.issuance.models import Application
 from vouchers.issuance.workflow import ReviewAction
@@ -87,7 +87,7 @@ def award_of(row: Application, *, contract: str = "") -> facts.Award:
     """Return an application, read with its version and programme, as an award; `contract` replaces its own number."""
     return facts.Award(
         programme=row.version.programme.code,
-        year=row.version.fiscal_year,
+        year=row.fiscal_year,
         amount=Money(row.amount_fen),
         contract=contract or row.contract_number,
         level=row.version.document.get("level"),
@@ -96,7 +96,7 @@ def award_of(row: Application, *, contract: str = "") -> facts.Award:
 
 
 def pool_of(version: ProgrammeVersion) -> Money:
-    """Return what the version's pool of its fiscal year has left."""
+    """Return what the books of the version's own fiscal year have left; see `funds` for what may be awarded."""
     account_id = Budget.objects.get(programme=version.programme, fiscal_year=version.fiscal_year).account_id
     return Money(ledger.balances(account_ids=[account_id])[account_id].available_fen)
 
@@ -146,7 +146,7 @@ def request_for(
     version: ProgrammeVersion,
     contract: facts.Contract,
     stated: Mapping[str, Any],
-    today: date,
+    now: datetime,
 ) -> dict[str, Any]:
     """Return the request of a new application as plain JSON."""
     organisation = Organisation.objects.get(pk=organisation_id)
@@ -155,8 +155,8 @@ def request_for(
         contract=contract,
         stated=stated,
         history=(),
-        pool=None if is_batch(version) else pool_of(version),
-        today=today,
+        pool=None if is_batch(version) else funds.left(version, now=now),
+        today=now.astimezone(rules.BEIJING).date(),
     )
     request["provider"].update(registered_provider(request["provider"]["name"]))
     request["history"] = history_of(organisation, request)
@@ -189,7 +189,7 @@ def with_facts(application: Application, *, stated: Mapping[str, Any]) -> dict[s
     return request
 
 
-def with_pool(application: Application) -> dict[str, Any]:
+def with_pool(application: Application, *, now: datetime) -> dict[str, Any]:
     """Return the application's request with the pool, the history and what is held as they are now."""
     history = history_of(application.organisation, application.request, besides=application.pk)
     request = {**application.request, "history": history}
@@ -197,7 +197,8 @@ def with_pool(application: Application) -> dict[str, Any]:
     if is_batch(application.version):
         request.pop("pool", None)
         return request
-    return {**request, "pool": pool_of(application.version).yuan()}
+    left = funds.left(application.version, now=now, submitted=application.submitted_at)
+    return {**request, "pool": left.yuan()}
 
 
 def locked(application: Application) -> Application:
@@ -242,7 +243,7 @@ def last_place(version_id: int) -> int:
     return Application.objects.filter(version_id=version_id).aggregate(last=Max("place"))["last"] or 0
 
 
-def may_reserve(application: Application, amount: Money) -> bool:
+def may_reserve(application: Application, amount: Money, *, now: datetime) -> bool:
     """Say whether the case reserves now: not in a batch order, nor behind or in the queue of a pool that was short."""
     if is_batch(application.version):
         return False
@@ -253,7 +254,8 @@ def may_reserve(application: Application, amount: Money) -> bool:
         reserve_hold_id__isnull=True,
         state__in=[rules.ApplicationState.REVIEW.value, rules.ApplicationState.WAITING.value],
     ).exclude(pk=application.pk)
-    return amount <= pool_of(application.version) and not queued.exists()
+    left = funds.left(application.version, now=now, submitted=application.submitted_at)
+    return amount <= left and not queued.exists()
 
 
 def passed_by(application: Application) -> list[int | None]:

@@ -48,7 +48,7 @@ def _request(actor: Actor, wanted: Wanted, now: datetime) -> dict[str, Any]:
         version=wanted.version,
         contract=wanted.contract,
         stated=wanted.stated,
-        today=today,
+        now=now,
     )
 
 
@@ -79,6 +79,7 @@ def submit(*, actor: Actor, wanted: Wanted, now: datetime, key: str) -> Applicat
         contract_number=wanted.contract.number.strip(),
         request=request,
         decision={},
+        fiscal_year=wanted.version.fiscal_year,
         state=rules.ApplicationState.DRAFT.value,
         draft={"contract": drafts.plain(wanted.contract), "stated": dict(wanted.stated)},
         fingerprint=print_,
@@ -125,7 +126,7 @@ def _unasked_request(organisation: Organisation, wanted: Wanted, now: datetime) 
         version=wanted.version,
         contract=wanted.contract,
         stated=wanted.stated,
-        today=today,
+        now=now,
     )
 
 
@@ -156,6 +157,7 @@ def grant_unasked(
         contract_number=wanted.contract.number.strip(),
         request=_unasked_request(organisation, wanted, now),
         decision={},
+        fiscal_year=version.fiscal_year,
         state=rules.ApplicationState.DRAFT.value,
         fingerprint=_unasked_print(wanted),
         submitted_by_id=actor.user_id,

@@ -9,12 +9,13 @@ from typing import Any
 
 from django.db import connection
 
-from vouchers.ledger.chart import ACCOUNT_KINDS, AccountKind, JournalKind, Side
+from vouchers.ledger.chart import ACCOUNT_KINDS, CNY, AccountKind, JournalKind, Side
 from vouchers.ledger.models import AuditRun, Balance
 from vouchers.ledger.verification import Violation, verify
 
 __all__ = [
     "AccountBalance",
+    "BudgetBalance",
     "HistoryLine",
     "HistoryPage",
     "StatementLine",
@@ -22,6 +23,7 @@ __all__ = [
     "TrialBalanceLine",
     "Violation",
     "balances",
+    "budgets",
     "history",
     "last_audit",
     "statement",
@@ -62,6 +64,40 @@ def _balance(pk: int, kind: AccountKind, sums: list[int]) -> AccountBalance:
     if ACCOUNT_KINDS[kind].normal is Side.CREDIT:
         return AccountBalance(pk, kind, posted_cr - posted_dr, held_fen=held_dr, incoming_fen=held_cr)
     return AccountBalance(pk, kind, posted_dr - posted_cr, held_fen=held_cr, incoming_fen=held_dr)
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetBalance:
+    """A programme's budget of one fiscal year: what was appropriated to it, is reserved there, and is free."""
+
+    put_in: int
+    reserved: int
+    free: int
+
+
+def budgets(*, programmes: Iterable[str], unit: str = CNY) -> dict[str, dict[int, BudgetBalance]]:
+    """Return the budgets of programmes by code and fiscal year, in smallest steps of `unit`. One query."""
+    kinds = (AccountKind.APPROPRIATION.value, AccountKind.BUDGET.value)
+    rows = Balance.objects.filter(account__programme__in=list(programmes), account__kind__in=kinds, account__unit=unit)
+    sums: dict[tuple[str, int], dict[AccountKind, AccountBalance]] = {}
+    for pk, code, year, kind, *amounts in rows.values_list(
+        "pk",
+        "account__programme",
+        "account__fiscal_year",
+        "account__kind",
+        "posted_dr",
+        "posted_cr",
+        "held_dr",
+        "held_cr",
+    ):
+        sums.setdefault((code, year or 0), {})[AccountKind(kind)] = _balance(pk, AccountKind(kind), amounts)
+    found: dict[str, dict[int, BudgetBalance]] = {}
+    for (code, year), by_kind in sums.items():
+        put_in, budget = by_kind.get(AccountKind.APPROPRIATION), by_kind.get(AccountKind.BUDGET)
+        if budget is not None:
+            line = BudgetBalance(put_in.posted_fen if put_in else 0, budget.held_fen, budget.available_fen)
+            found.setdefault(code, {})[year] = line
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from vouchers.programmes import readers
 from vouchers.programmes.parsing import Problems, Reader, child, shape_of, shaped
+from vouchers.programmes.pools import period as pool_period
 from vouchers.programmes.predicates import predicate
 from vouchers.programmes.readers import (
     amount,
@@ -280,13 +281,28 @@ def _lines(value: Any, path: str, problems: Problems) -> tuple[Line, ...]:
     return tuple(line for line in lines if line)
 
 
-_pool_fields = record({"period": text(most=60), "amount": sizes, "admin_cost_in": flag}, required=("amount",))
+_pool_fields = record(
+    {"period": pool_period, "amount": sizes, "admin_cost_in": flag, "admin_share": rate}, required=("amount",)
+)
 
 
 @shaped(_pool_fields)
 def _pool(value: Any, path: str, problems: Problems) -> Pool | None:
     read = _pool_fields(value, path, problems)
-    return Pool(**read) if "amount" in read else None
+    if read.get("admin_share") is not None and not read.get("admin_cost_in"):
+        inside = Words("仅在 admin_cost_in 为 true 时填写", "given only with admin_cost_in true")
+        refuse(value["admin_share"], child(path, "admin_share"), problems, inside)
+    return Pool(**{**read, "period": read.get("period") or ""}) if "amount" in read else None
+
+
+_pool_list = listing(_pool, most=50)
+
+
+@shaped(_pool_list)
+def _pools(value: Any, path: str, problems: Problems) -> tuple[Pool, ...]:
+    rows = _pool_list(value, path, problems)
+    no_repeats([row.period if row else f"#{at}" for at, row in enumerate(rows)], path, "period", problems)
+    return tuple(row for row in rows if row)
 
 
 _count_fields = record(
@@ -323,7 +339,7 @@ MONEY_KEYS: Final[Mapping[str, Reader]] = {
     "choose": readers.word(Choose),
     "caps": listing(_cap, most=50),
     "floor": amount(),
-    "pool": listing(_pool, most=50),
+    "pool": _pools,
     "pool_short": readers.word(PoolShort),
     "funding": _funding,
     "rounding": _rounding,

@@ -24,6 +24,11 @@ __all__ = ["MONEY"]
 
 T, K, W = Entry, Kind, Words
 
+POOL_PERIODS: Final = W(
+    "total、year、quarter、month、round（每批），或 2026、2026-Q1、2026-03、2026-01-01/2026-06-30。",
+    "total, year, quarter, month, round; or 2026, 2026-Q1, 2026-03, 2026-01-01/2026-06-30.",
+)
+
 LINE: Final = (
     T("id", K.TEXT, W("档次名称", "Name of the line"), required=True),
     T("benefit", K.CHOICE, W("支持方式", "Kind of support"), choices=BENEFITS, shapes=True, required=True),
@@ -233,9 +238,10 @@ MONEY: Final = (
                 W("文件载明的资金规模", "Budgets the text names"),
                 W("资金", "Budget"),
                 (
-                    T("period", K.TEXT, W("期间", "Period")),
+                    T("period", K.TEXT, W("期间", "Period"), hint=POOL_PERIODS),
                     T("amount", K.AMOUNT, W("金额", "Amount"), unit=YUAN, required=True),
                     T("admin_cost_in", K.FLAG, W("是否含管理费", "Administration included")),
+                    T("admin_share", K.RATE, W("其中管理费占比", "Share for administration"), unit=W("%", "%")),
                 ),
             ),
             Table(

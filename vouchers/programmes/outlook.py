@@ -52,15 +52,24 @@ def outlooks(
     kind: str,
     request: Mapping[str, Any],
     holdings: Mapping[str, Money] | None = None,
+    pools: Mapping[str, Money] | None = None,
 ) -> list[tuple[str, Decision]]:
     """Return code and decision of every programme that pays for `kind`: the best prospects first, then by amount.
 
-    `holdings` is what the asker holds of a programme that limits it, by code, where it is known.
+    `holdings` is what the asker holds of a programme that limits it, by code, where it is known. `pools` holds what each
+    programme may still award now, by code; without it money is taken to be enough.
     """
     known = {scheme.code: scheme for scheme in schemes}
-    asked, held = load_request(request), holdings or {}
+    asked, held, left = load_request(request), holdings or {}, pools or {}
     found = [
-        (scheme.code, rules.evaluate(scheme, replace(asked, holding=held.get(scheme.code)), catalogue=known))
+        (
+            scheme.code,
+            rules.evaluate(
+                scheme,
+                replace(asked, holding=held.get(scheme.code), pool=left.get(scheme.code)),
+                catalogue=known,
+            ),
+        )
         for scheme in known.values()
         if pays_for(scheme, kind)
     ]

@@ -10,7 +10,7 @@ from portal.kernel.errors import Reason
 from vouchers.ledger import queries as ledger
 from vouchers.programmes import publication
 from vouchers.programmes.access import scheme_of
-from vouchers.programmes.models import Budget, FairReview, ProgrammeVersion
+from vouchers.programmes.models import FairReview, Programme, ProgrammeVersion
 from vouchers.programmes.publication import Standing
 from vouchers.programmes.states import VersionState
 from vouchers.programmes.terms import BEIJING
@@ -18,24 +18,23 @@ from vouchers.programmes.terms import BEIJING
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """What a programme's pool of one fiscal year holds, in fen."""
+    """What a programme's pool of one fiscal year was given, has free and has reserved, in fen."""
 
     fiscal_year: int
+    put_in_fen: int
     available_fen: int
     reserved_fen: int
 
 
 def pools(programme_ids: Iterable[int]) -> dict[int, list[Pool]]:
     """Return the pools of each programme, newest year first. Two queries."""
-    budgets = list(Budget.objects.filter(programme_id__in=list(programme_ids)).order_by("-fiscal_year"))
-    balances = ledger.balances(account_ids=[budget.account_id for budget in budgets])
-    found: dict[int, list[Pool]] = {}
-    for budget in budgets:
-        balance = balances[budget.account_id]
-        found.setdefault(budget.programme_id, []).append(
-            Pool(budget.fiscal_year, balance.available_fen, balance.held_fen)
-        )
-    return found
+    codes = dict(Programme.objects.filter(pk__in=list(programme_ids)).values_list("code", "pk"))
+    return {
+        codes[code]: [
+            Pool(year, one.put_in, one.free, one.reserved) for year, one in sorted(years.items(), reverse=True)
+        ]
+        for code, years in ledger.budgets(programmes=codes).items()
+    }
 
 
 def missing_to_publish(version: ProgrammeVersion, *, now: datetime) -> list[Reason]:

@@ -104,9 +104,12 @@ TITLES: Final[Mapping[str, Words]] = {
     "caps.unless": W("例外（转人工决定）", "exception, left to people"),
     "floor": W("最低发放额（元）", "least award in yuan"),
     "pool": W("资金池", "pools"),
-    "pool.period": W("期间（year、total 或年度）", "period: year, total or a fiscal year"),
+    "pool.period": W(
+        "期间（如 total、year、quarter、round、2026）", "period, such as total, year, quarter, round or 2026"
+    ),
     "pool.amount": W("金额（元）", "amount in yuan"),
     "pool.admin_cost_in": W("工作经费是否从资金池列支", "whether administration is paid from it"),
+    "pool.admin_share": W("其中工作经费占比", "share of it for administration"),
     "pool_short": W("资金不足时", "when the pool falls short"),
     "funding": W("出资分担", "who pays which share"),
     "funding.payer": W("出资方", "payer"),

@@ -241,11 +241,12 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Money set aside. `period` year, total, or a fiscal year such as ``2025``; admin cost inside the sum or not."""
+    """Money set aside for a period (see `pools`). `admin_share` of it is for administration, where that is inside the sum."""
 
     amount: Money
     period: str = ""
     admin_cost_in: bool | None = None
+    admin_share: Fraction | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,6 +238,33 @@ def _fund(version: ProgrammeVersion, *, actor: Actor) -> None:
 
 
 @transaction.atomic
+def open_year(*, version: ProgrammeVersion, year: int, budget: Money) -> None:
+    """Open the budget of a later year with what the published pools set aside for it, unless it is open already.
+
+    Signed by the two who imported and published that text. Rivals wait for each other at the budget's own row.
+    """
+    code, owner = version.programme.code, f"programme:{version.programme.code}/{year}"
+    if Budget.objects.filter(programme_id=version.programme_id, fiscal_year=year).exists():
+        return
+    pool = ledger.account(kind=AccountKind.BUDGET, owner=owner, programme=code, fiscal_year=year)
+    _budget, created = Budget.objects.get_or_create(
+        programme=version.programme, fiscal_year=year, defaults={"account_id": pool}
+    )
+    if created and budget:
+        ledger.post(
+            posting=Posting(
+                kind=JournalKind.APPROPRIATE,
+                key=f"programme:{code}/{year}/open",
+                operations=[TransferOp(AccountKey(AccountKind.APPROPRIATION, owner, code, year), pool, budget.fen)],
+                actor=f"{version.imported_by} #{version.imported_by_id}",
+                approved_by=f"{version.published_by} #{version.published_by_id}",
+                source_type="programme",
+                source_id=code,
+            )
+        )
+
+
+@transaction.atomic
 def change_state(
     *, actor: Actor, version: ProgrammeVersion, action: states.VersionAction, now: datetime
 ) -> ProgrammeVersion:

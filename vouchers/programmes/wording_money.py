@@ -7,6 +7,7 @@ from typing import Final
 from vouchers.programmes import names, phrases
 from vouchers.programmes.conditions import condition, join, sentences, where
 from vouchers.programmes.explanations import WINDOWS, Catalogue, payer, title
+from vouchers.programmes.pools import period_words
 from vouchers.programmes.schemes import (
     Basis,
     Brackets,
@@ -267,8 +268,6 @@ def _cap(cap: Cap, known: Catalogue) -> Words:
     return join(said, "，", ", ")
 
 
-PERIODS: Final = {"year": W("每年", "a year"), "total": W("总计", "in all")}
-
 POOL_SHORT: Final = {
     PoolShort.PARTIAL: W("资金池余额不足时，按余额支持", "If the pool falls short, what is left is granted"),
     PoolShort.REJECT: W("资金池余额不足时，不予支持", "If the pool falls short, the request is refused"),
@@ -283,7 +282,7 @@ def money(programme: Programme) -> list[Words]:
     """Return the pools, what happens when they fall short, and who pays which share."""
     said = []
     for pool in programme.pool:
-        amount, period = names.money(pool.amount), PERIODS.get(pool.period, W(pool.period, pool.period))
+        amount, period = names.money(pool.amount), period_words(pool.period)
         gap = W(f"（{period.zh}）", f" ({period.en})") if pool.period else W("", "")
         said.append(W("资金池 %(amount)s%(gap)s", "Pool %(amount)s%(gap)s").fill(amount=amount, gap=gap))
         if pool.admin_cost_in is not None:
@@ -291,6 +290,11 @@ def money(programme: Programme) -> list[Words]:
                 W("工作经费从资金池列支", "Administration is paid from the pool")
                 if pool.admin_cost_in
                 else W("工作经费不在资金池内列支", "Administration is paid outside the pool")
+            )
+        if pool.admin_share is not None:
+            share = names.percent(pool.admin_share)
+            said.append(
+                W(f"其中 {share} 为工作经费，不用于支持", f"{share} of it is for administration, and not awarded")
             )
     said.append(POOL_SHORT[programme.pool_short])
     if programme.funding:

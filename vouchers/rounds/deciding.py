@@ -11,13 +11,13 @@ from django.utils import translation
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden
-from vouchers.issuance import cases, issuing
+from portal.kernel.money import Money
+from vouchers.issuance import cases, funds, issuing
 from vouchers.issuance import queries as issuance
 from vouchers.issuance.models import Application
 from vouchers.issuance.rules import ApplicationAction
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import AccountKey, AccountKind, HoldOp, InsufficientFunds, JournalKind, Posting
-from vouchers.programmes.models import Budget
 from vouchers.rounds import keeping, queries, rules
 from vouchers.rounds.models import Round, RoundAward
 
@@ -44,8 +44,9 @@ def confirm(*, actor: Actor, round_: Round, now: datetime) -> Round:
         raise rules.SamePerson
     if queries.takes_part(locked, actor.person):
         raise rules.TakesPart
-    awards = _proposed(locked)
-    _reserve(locked, awards, actor=actor)
+    funds.lock(locked.version, now=now)
+    awards = _proposed(locked, now=now)
+    _reserve(locked, awards, actor=actor, now=now)
     locked.checked_by_id = actor.person
     locked.decided_at = now
     if locked.seed_secret is not None:
@@ -63,7 +64,7 @@ def confirm(*, actor: Actor, round_: Round, now: datetime) -> Round:
     return locked
 
 
-def _proposed(round_: Round) -> list[RoundAward]:
+def _proposed(round_: Round, *, now: datetime) -> list[RoundAward]:
     """Return the proposed awards with their cases locked. Raises RoundChanged unless they are what the rules give now."""
     applications = list(
         queries.members(round_)
@@ -74,7 +75,7 @@ def _proposed(round_: Round) -> list[RoundAward]:
     awards = list(round_.awards.order_by("place"))
     by_number = {row.number: row for row in applications}
     numbers = {row.pk: row.number for row in applications}
-    left = queries.pool_left(round_).fen
+    left = queries.pool_left(round_, now=now).fen
     if (
         queries.pending(round_).exists()
         or round_.pool_fen > left
@@ -91,12 +92,15 @@ def _proposed(round_: Round) -> list[RoundAward]:
     return awards
 
 
-def _reserve(round_: Round, awards: Sequence[RoundAward], *, actor: Actor) -> None:
+def _reserve(round_: Round, awards: Sequence[RoundAward], *, actor: Actor, now: datetime) -> None:
     """Hold every award's amount in the pool. Raises RoundChanged when a rival took money in between."""
     version = round_.version
-    code, year = version.programme.code, version.fiscal_year
-    pool = Budget.objects.get(programme=version.programme, fiscal_year=year).account_id
-    paid = [award for award in awards if award.amount_fen]
+    code, paid = version.programme.code, [award for award in awards if award.amount_fen]
+    total = Money(sum(award.amount_fen for award in paid))
+    try:
+        pool, year = funds.draw(version, amount=total, now=now, in_round=queries.given(round_))
+    except InsufficientFunds as error:
+        raise rules.RoundChanged from error
     for at, start in enumerate(range(0, len(paid), BATCH)):
         part = paid[start : start + BATCH]
         posting = Posting(
@@ -120,7 +124,8 @@ def _reserve(round_: Round, awards: Sequence[RoundAward], *, actor: Actor) -> No
         except InsufficientFunds as error:
             raise rules.RoundChanged from error
         for award, hold_id in zip(part, result.hold_ids, strict=True):
-            award.application.reserve_hold_id = hold_id
+            award.application.reserve_hold_id, award.application.reserved_at = hold_id, now
+            award.application.fiscal_year = year
 
 
 def _carry_on(round_: Round, awards: Sequence[RoundAward], *, actor: Actor, now: datetime) -> None:

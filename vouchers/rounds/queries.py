@@ -10,7 +10,7 @@ from django.db.models import Count, F, QuerySet, Sum
 
 from portal.kernel.money import Money
 from portal.organisations.models import Member
-from vouchers.issuance import queries as issuance
+from vouchers.issuance import funds
 from vouchers.issuance.models import Application, StageDecision
 from vouchers.issuance.rules import ApplicationState
 from vouchers.programmes.access import scheme_of
@@ -25,6 +25,7 @@ __all__ = [
     "allocation",
     "claims",
     "coefficient",
+    "given",
     "members",
     "pending",
     "pool_left",
@@ -53,9 +54,19 @@ def pending(round_: Round) -> QuerySet[Application]:
     return _in_time(round_).filter(state__in=PENDING)
 
 
-def pool_left(round_: Round) -> Money:
-    """Return what the pool of the round's version has left."""
-    return issuance.pool_of(round_.version)
+def pool_left(round_: Round, *, now: datetime) -> Money:
+    """Return what the round may give now: what the budget holds, within every pool in force and that of each round."""
+    return funds.left(round_.version, now=now, in_round=given(round_))
+
+
+def given(round_: Round) -> Money:
+    """Return what a round has given for good."""
+    total = (
+        round_.awards.filter(is_final=True)
+        .exclude(outcome=RoundAward.Outcome.WAITS)
+        .aggregate(total=Sum("amount_fen"))["total"]
+    )
+    return Money(total or 0)
 
 
 def scores(applications: Iterable[Application]) -> Mapping[int, Fraction]:

@@ -157,7 +157,7 @@ def propose(
     _of_department(actor, locked.version)
     move(locked, rules.RoundAction.PROPOSE)
     _check_ready(locked, actor)
-    left = queries.pool_left(locked)
+    left = queries.pool_left(locked, now=now)
     if pool is not None and not 0 < pool.fen <= left.fen:
         raise rules.PoolTooLarge(field="pool", limit=str(left))
     locked.pool_fen = (pool or left).fen

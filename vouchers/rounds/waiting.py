@@ -10,7 +10,7 @@ from django.db import transaction
 from portal.kernel.actors import Actor
 from portal.kernel.errors import noop
 from portal.kernel.money import Money
-from vouchers.issuance import cases, issuing
+from vouchers.issuance import cases, funds, issuing
 from vouchers.issuance import queries as issuance
 from vouchers.issuance.models import Application
 from vouchers.issuance.rules import ApplicationState
@@ -18,6 +18,7 @@ from vouchers.ledger.rules import InsufficientFunds
 from vouchers.programmes.access import scheme_of
 from vouchers.programmes.models import ProgrammeVersion
 from vouchers.programmes.schemes import PoolShort
+from vouchers.rounds import queries
 from vouchers.rounds.models import RoundAward
 
 __all__ = ["promote", "promote_all"]
@@ -46,18 +47,26 @@ def promote(*, version: ProgrammeVersion, now: datetime) -> int:
     """
     queue = _batch_queue(version) if issuance.is_batch(version) else _queue(version)
     ProgrammeVersion.objects.select_for_update(no_key=True).order_by("pk").get(pk=version.pk)
+    funds.lock(version, now=now)
     served = 0
     for application in queue:
-        if application.amount_fen > issuance.pool_of(version).fen:
+        amount, in_round = Money(application.amount_fen), _in_round(application)
+        if amount > funds.left(version, now=now, submitted=application.submitted_at, in_round=in_round):
             break
         try:
-            hold = cases.reserve(application, amount=Money(application.amount_fen), actor=ACTOR, now=now)
+            hold = cases.reserve(application, amount=amount, actor=ACTOR, now=now, in_round=in_round)
         except InsufficientFunds:
             break
         application.reserve_hold_id = hold
         _serve(application, now=now)
         served += 1
     return served
+
+
+def _in_round(application: Application) -> Money | None:
+    """Return what the round that left a case waiting has given; None for a case of no round."""
+    award = RoundAward.objects.filter(application=application, is_final=True).select_related("round").first()
+    return queries.given(award.round) if award else None
 
 
 def _locked(pks: list[int]) -> dict[int, Application]:
@@ -93,7 +102,7 @@ def _batch_queue(version: ProgrammeVersion) -> list[Application]:
 
 def _serve(application: Application, *, now: datetime) -> None:
     if application.state == ApplicationState.REVIEW.value:
-        application.save(update_fields=["reserve_hold_id"])
+        application.save(update_fields=["reserve_hold_id", "reserved_at", "fiscal_year"])
         cases.record(application, action="application.promoted", actor=ACTOR, now=now)
         return
     RoundAward.objects.filter(application=application, is_final=True).update(

@@ -57,7 +57,7 @@ def test_one_contract_is_not_supported_twice_under_two_spellings_or_by_two_parti
         version=other,
         contract=make.contract("ht 2026 001"),
         stated={},
-        today=date(2026, 11, 25),
+        now=make.NOW,
     )
     assert [award["contract"] for award in request["history"]] == ["ht 2026 001"]
     assert queries.decide(other, request).rule == "R10"
