@@ -23,7 +23,7 @@ from portal.numbers.services import next_number
 from portal.organisations.models import Organisation
 from vouchers.campaigns import rules
 from vouchers.campaigns.models import Campaign, CampaignBatch
-from vouchers.issuance import enrolling
+from vouchers.issuance import enrolling, funds
 from vouchers.issuance.rules import NotOpen
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import JournalKind, Posting, TransferOp
@@ -158,12 +158,14 @@ def issue_batch(
     chosen = Organisation.objects.select_for_update(no_key=True).filter(pk__in=batch.organisations).order_by("pk")
     by_id = {organisation.pk: organisation for organisation in chosen}
     version = ProgrammeVersion.objects.select_for_update(no_key=True, of=("self",)).select_related("programme")
+    issued = version.order_by("pk").get(pk=held.version_id)
     source = enrolling.Source(
-        version=version.order_by("pk").get(pk=held.version_id),
+        version=issued,
         stated=held.stated,
         key=f"campaign:{held.number}",
         proposed_by=held.proposed_by_id,
         approved_by=held.approved_by_id,
+        year=funds.lock(issued, now=now),
     )
     decided = enrolling.decide_for([by_id[pk] for pk in batch.organisations], source=source, now=now)
     grants = enrolling.enrol(decided, source=source, now=now)
@@ -172,7 +174,7 @@ def issue_batch(
         made = redeeming.make_codes(
             vouchers=vouchers,
             programme=source.version.programme.code,
-            fiscal_year=source.version.fiscal_year,
+            fiscal_year=source.year,
             made_by=source.approved_by,
             now=now,
         )
@@ -197,7 +199,7 @@ def issue_batch(
 
 def _posting(campaign: Campaign, batch: CampaignBatch, grants: Sequence[wallets.Grant]) -> Posting:
     version = campaign.version
-    pool = Budget.objects.get(programme=version.programme_id, fiscal_year=version.fiscal_year).account_id
+    pool = Budget.objects.get(programme=version.programme_id, fiscal_year=grants[0].fiscal_year).account_id
     return Posting(
         kind=JournalKind.ISSUE,
         key=batch_key(campaign=campaign, number=batch.number),

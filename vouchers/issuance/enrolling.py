@@ -13,7 +13,7 @@ from portal.kernel.money import Money
 from portal.numbers.services import next_numbers
 from portal.organisations.models import Organisation
 from portal.rows import insert_alike
-from vouchers.issuance import facts, queries, rules
+from vouchers.issuance import facts, funds, queries, rules
 from vouchers.issuance.models import Application
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import AccountKey, AccountKind
@@ -30,7 +30,7 @@ __all__ = ["Decided", "Granted", "Source", "decide_for", "enrol", "lets_campaign
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where cases come from: a programme version, facts by path that hold for all, and the two who signed.
+    """Where cases come from: a programme version, facts by path that hold for all, the two who signed, the budget year.
 
     `key` names the source; with the organisation it is the case's own key, so that one source gives each only once.
     """
@@ -40,6 +40,7 @@ class Source:
     key: str
     proposed_by: int
     approved_by: int
+    year: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def decide_for(organisations: Sequence[Organisation], *, source: Source, now: da
     ids = [organisation.pk for organisation in organisations]
     history = _history(ids)
     holdings = queries.holdings_each(ids, scheme) if queries.limits_holding(scheme) else {}
-    pool = queries.pool_of(version).fen
+    pool = funds.left(version, now=now).fen
     memo: dict[str, tuple[Mapping[str, Any], Decision, Mapping[str, Any]]] = {}
     found = Decided()
     for organisation in organisations:
@@ -158,7 +159,7 @@ def enrol(decided: Decided, *, source: Source, now: datetime) -> list[Grant]:
             "place": [place + at + 1 for _number, at in same],
         }
         made |= insert_alike(_case(decided.granted[same[0][1]], source, now), each=each, known_by="number")
-    code, year = version.programme.code, version.fiscal_year
+    code, year = version.programme.code, source.year
     keys = [AccountKey(AccountKind.VOUCHER, f"application:{number}", code, year) for number in numbers]
     kinds = queries.services_of(scheme)
     return [
@@ -191,5 +192,7 @@ def _case(granted: Granted, source: Source, now: datetime) -> Application:
         key=source.key,
         started_at=now,
         submitted_at=rules.to_the_millisecond(now),
+        reserved_at=now,
+        fiscal_year=source.year,
         decided_at=now,
     )

@@ -96,19 +96,21 @@ def _drawn(version: ProgrammeVersion, row: Pool, books: Books, *, year: int, at:
     moment = "submitted_at" if row.period == pools.ROUND else "reserved_at"
     within = {f"{moment}__gte": span.start, f"{moment}__lt": span.end}
     taken = Application.objects.filter(
-        version__programme_id=version.programme_id, reserve_hold_id__isnull=False, state__in=DRAWN, **within
+        version__programme_id=version.programme_id, reserved_at__isnull=False, state__in=DRAWN, **within
     ).aggregate(total=Sum("amount_fen"))["total"]
     return Money(int(taken or 0))
 
 
-def lock(version: ProgrammeVersion, *, now: datetime) -> None:
+def lock(version: ProgrammeVersion, *, now: datetime) -> int:
     """Open the budget of the year the programme's pools name now, and let awards under its pools wait for each other.
+
+    Return that year: awards are drawn from it.
 
     Taken after the version's own lock. A programme without pools needs neither: the ledger alone keeps its budget.
     """
     rows = scheme_of(version).pool
     if not rows:
-        return
+        return version.fiscal_year
     opened = Budget.objects.filter(programme_id=version.programme_id)
     year = pools.budget_year(
         rows, at=now, own=version.fiscal_year, opened=set(opened.values_list("fiscal_year", flat=True))
@@ -116,6 +118,7 @@ def lock(version: ProgrammeVersion, *, now: datetime) -> None:
     if year != version.fiscal_year:
         programmes.open_year(version=version, year=year, budget=pools.money_of(rows, year) or Money(0))
     list(opened.select_for_update(no_key=True).order_by("pk").values_list("pk", flat=True))
+    return year
 
 
 def draw(
@@ -130,11 +133,9 @@ def draw(
 
     Locks the programme's budgets where it states pools, so that rivals together never pass one.
     """
-    lock(version, now=now)
-    year = version.fiscal_year
+    year = lock(version, now=now)
     if scheme_of(version).pool:
         found = _standing(version, _books(version), now=now, submitted=submitted, in_round=in_round)
         if amount > found.left:
             raise InsufficientFunds(available=str(found.left), needed=str(amount))
-        year = found.year
     return Budget.objects.get(programme_id=version.programme_id, fiscal_year=year).account_id, year

@@ -15,6 +15,7 @@ from tests import make
 from tests.vouchers.scenarios.campaigns import SYSTEM, approved, enterprises, everybody_a_hundred_yuan
 from vouchers.campaigns import rules, services
 from vouchers.campaigns.models import CampaignBatch
+from vouchers.issuance import funds
 from vouchers.issuance.models import Application
 from vouchers.ledger.models import Journal
 from vouchers.wallets.codes import canonical, digest
@@ -123,10 +124,17 @@ class TestIssuing:
     def test_the_number_of_queries_does_not_grow_with_the_batch(self, w, version, django_assert_num_queries):
         first, small, large = (approved(w, version, enterprises(n, start=n * 10), size=20) for n in (1, 2, 5))
         issue(first)
-        with django_assert_num_queries(26):
+        with django_assert_num_queries(25):
             issue(small, keep=lambda _batch, _made: None)
-        with django_assert_num_queries(26):
+        with django_assert_num_queries(25):
             issue(large, keep=lambda _batch, _made: None)
+
+    def test_the_pools_of_the_programme_bound_it(self, w):
+        version = everybody_a_hundred_yuan(w, budget="1000", pool=[{"period": "month", "amount": 250}])
+        for batch in issue(approved(w, version, enterprises(3), size=2)):
+            assert batch.vouchers == (2 if batch.number == 1 else 0)
+        assert [row["reasons"] for row in CampaignBatch.objects.get(number=2).left_out] == [["pool_short"]]
+        assert funds.left(version, now=make.NOW).yuan() == "50.00"
 
 
 class TestCommand:

@@ -10,6 +10,7 @@ import time
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -45,7 +46,7 @@ def enterprises(count: int, *, start: int = 0) -> list[str]:
         return [code for (code,) in cursor.fetchall()]
 
 
-def everybody_a_hundred_yuan(w: make.World, *, budget: str) -> ProgrammeVersion:
+def everybody_a_hundred_yuan(w: make.World, *, budget: str, **changes: Any) -> ProgrammeVersion:
     """Publish a programme that gives every enterprise a voucher of ¥100, without asking."""
     return make.programme(
         w,
@@ -56,6 +57,7 @@ def everybody_a_hundred_yuan(w: make.World, *, budget: str) -> ProgrammeVersion:
         cost={"include": ["compute"]},
         related_party="allowed",
         per_contract_count=1000,
+        **changes,
     )
 
 
