@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -359,15 +360,22 @@ def slot(days: int = 1, start: str = "09:00", end: str = "11:00", *, now: dateti
 
 
 def booking(
-    w: World, resource: Resource, *, period: Period | None = None, pay_with: Voucher | None = None, now: datetime = NOW
+    w: World,
+    resource: Resource,
+    *,
+    period: Period | None = None,
+    pay_with: Voucher | Sequence[Voucher] | None = None,
+    now: datetime = NOW,
 ) -> Booking:
+    """Request a booking, paid by the voucher or vouchers given."""
+    vouchers = [pay_with] if isinstance(pay_with, Voucher) else list(pay_with or ())
     return bookings.request_booking(
         actor=w.researcher,
         wanted=bookings.Wanted(
             resource=resource,
             period=period or slot(now=now),
             title="电池极片截面观察",
-            vouchers=[pay_with] if pay_with else [],
+            vouchers=vouchers,
         ),
         now=now,
         key=key(),

@@ -15,9 +15,11 @@ from typing import Final
 from portal.controls.findings import Finding, Row
 from portal.kernel.errors import noop
 from portal.kernel.money import Money
+from vouchers.charges.prices import unit_price_text
 from vouchers.flags.rules import Pattern
 
 __all__ = [
+    "Alike",
     "Award",
     "Contract",
     "OwnShare",
@@ -32,8 +34,10 @@ __all__ = [
 
 _ = noop
 
-LEAST_PEERS: Final = 10
-"""Fewer comparable prices than this tell nothing."""
+LEAST_PEERS: Final = 5
+"""Prices of fewer other things than this tell nothing."""
+FAR_ABOVE: Final = Fraction(110, 100)
+"""Somebody is always in the dearest tenth; a price is far above from a tenth over it."""
 REFUND_DAYS: Final = 30
 SPLIT_DAYS: Final = 90
 NEAR: Final = Fraction(95, 100)
@@ -43,20 +47,54 @@ BURNT: Final = Fraction(60, 100)
 """A voucher is burnt when over 60 % of its face was spent in its last ten days."""
 
 
-def price_above_list(*, unit_price: Money, list_price: Money | None, peers: Sequence[Money]) -> Finding | None:
-    """Flag a unit price above the provider's published list, or above the 90th percentile of comparable prices."""
-    rows, high = [], None
-    if len(peers) >= LEAST_PEERS:
-        ordered = sorted(peers)
-        high = ordered[-(-len(ordered) * 9 // 10) - 1]
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """What a unit price is compared with: the prices, in fen a unit, of other things of one kind, model family and unit.
+
+    `kind` and `unit` are codes with their register, such as ``category:analytical`` and ``price_unit:hour``.
+    """
+
+    kind: str
+    model: str
+    unit: str
+    prices: tuple[Fraction, ...]
+
+
+def price_above_list(
+    *, unit_price: Fraction, list_price: Fraction | None, alike: Alike | None = None
+) -> Finding | None:
+    """Flag a unit price above the provider's published list, or far above those of comparable things.
+
+    Far above is over 110 % of the 90th percentile (of fewer than ten, of the highest) of at least five other things, one
+    price each; the flag says with what it was compared. Prices in fen a unit, exact.
+    """
+    rows, said, params = [], _("单价 %(price)s 高于公示价。"), {"price": _price_text(unit_price)}
     if list_price is not None and unit_price > list_price:
-        rows.append(Row(_("公示价"), str(list_price), str(unit_price)))
-    if high is not None and unit_price > high:
-        rows.append(Row(_("同类价格第 90 百分位"), str(high), str(unit_price)))
-    if not rows:
-        return None
-    said = _("单价 %(price)s 高于公示价或同类价格的高位。")
-    return Finding(Pattern.PRICE_ABOVE_LIST, said, {"price": str(unit_price)}, tuple(rows))
+        rows.append(Row(_("公示价"), _price_text(list_price), params["price"]))
+    if alike is not None and len(alike.prices) >= LEAST_PEERS:
+        ordered = sorted(alike.prices)
+        high = ordered[-(-len(ordered) * 9 // 10) - 1]
+        if unit_price > high * FAR_ABOVE:
+            said = _(
+                "单价 %(price)s 明显偏高：与另外 %(count)s 个同类对象（%(kind)s，每%(unit)s）相比，"
+                "超过其价格第 90 百分位一成以上。"
+            )
+            params |= {"count": str(len(ordered)), "kind": alike.kind, "unit": alike.unit}
+            rows.append(Row(_("同类价格第 90 百分位"), _price_text(high), params["price"], alike.model))
+            rows.append(
+                Row(
+                    _("同类价格范围"),
+                    f"{_price_text(ordered[0])} – {_price_text(ordered[-1])}",
+                    params["price"],
+                    alike.model,
+                )
+            )
+    return Finding(Pattern.PRICE_ABOVE_LIST, said, params, tuple(rows)) if rows else None
+
+
+def _price_text(price: Fraction) -> str:
+    """Return fen a unit as money; below a fen with as many decimals as the price has."""
+    return str(Money(int(price))) if price.denominator == 1 else f"¥{unit_price_text(price)}"
 
 
 @dataclass(frozen=True, slots=True)

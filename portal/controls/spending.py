@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any, Final
 
 from django.db.models import Count, QuerySet
 
-from portal.controls import money, parties, use
+from portal.controls import money, parties, pricing, use
 from portal.controls.findings import Finding
 from portal.controls.gathering import Noticed, day_of
 from portal.kernel.money import Money
@@ -18,7 +18,7 @@ from portal.organisations.models import Member
 from scheduler.bookings.models import Booking
 from scheduler.jobs.models import Job
 from scheduler.usage.models import UsageRecord
-from vouchers.charges.models import Charge
+from vouchers.charges.models import Charge, ChargePart
 from vouchers.offers.models import UsageLine
 from vouchers.programmes.models import Programme
 from vouchers.wallets.models import Voucher
@@ -33,59 +33,55 @@ def _departments() -> dict[str, int]:
     return dict(Programme.objects.values_list("code", "department_id"))
 
 
+def _payers(charge: Charge, departments: Mapping[str, int]) -> list[int]:
+    """Return the departments whose vouchers pay a charge, each once, in the order the vouchers burn."""
+    parts = sorted(charge.parts.all(), key=lambda part: part.pk)
+    return list(dict.fromkeys(departments[part.voucher.programme_code] for part in parts))
+
+
 def charges(*, since: datetime) -> Iterator[Noticed]:
-    """Yield what is noticed about charges that vouchers paid a part of, resolved since."""
-    rows = (
+    """Yield what is noticed about charges that vouchers paid a part of, resolved since. Seven queries."""
+    rows = list(
         Charge.objects.filter(state="captured", resolved_at__gte=since, voucher__isnull=False)
-        .select_related("payer", "provider", "voucher", "payment")
+        .select_related("payer", "provider", "payment")
+        .prefetch_related("parts__voucher")
         .order_by("pk")
     )
-    departments, peers = _departments(), _peers(since - timedelta(days=PEER_DAYS))
+    if not rows:
+        return
+    departments, known = _departments(), pricing.market(since=since - timedelta(days=PEER_DAYS))
     for row in rows:
-        unit_price = Money(int(row.quote.get("unit_price_fen", 0)))
-        list_price = row.quote.get("list_price_fen")
-        compared = [price for pk, price in peers.get(_class_of(row), ()) if pk != row.pk]
         payment = getattr(row, "payment", None)
-        findings = [
-            money.price_above_list(
-                unit_price=unit_price,
-                list_price=Money(int(list_price)) if list_price is not None else None,
-                peers=compared,
-            ),
-            money.own_share_returned(
-                money.OwnShare(
-                    owed=Money(row.own_captured_fen),
-                    received=Money(payment.amount_fen if payment and payment.confirmed_at else 0),
-                    received_on=day_of(payment.confirmed_at) if payment and payment.confirmed_at else None,
-                    payer="",
-                    buyer=row.payer.name,
-                )
-            ),
-        ]
-        assert row.voucher is not None
-        yield from _noticed(
-            row.subject, (row.payer_id, row.provider_id), departments.get(row.voucher.programme_code), findings
+        share = money.OwnShare(
+            owed=Money(row.own_captured_fen),
+            received=Money(payment.amount_fen if payment and payment.confirmed_at else 0),
+            received_on=day_of(payment.confirmed_at) if payment and payment.confirmed_at else None,
+            payer="",
+            buyer=row.payer.name,
         )
+        findings = [_too_dear(row, known), money.own_share_returned(share)]
+        yield from _noticed(row.subject, (row.payer_id, row.provider_id), _payers(row, departments), findings)
 
 
-def _class_of(charge: Charge) -> tuple[str, str]:
-    return charge.service, str(charge.quote.get("unit", ""))
-
-
-def _peers(since: datetime) -> dict[tuple[str, str], list[tuple[int, Money]]]:
-    found: dict[tuple[str, str], list[tuple[int, Money]]] = defaultdict(list)
-    for row in Charge.objects.filter(created_at__gte=since).only("pk", "service", "quote").order_by("pk"):
-        if (price := row.quote.get("unit_price_fen")) is not None:
-            found[_class_of(row)].append((row.pk, Money(int(price))))
-    return found
+def _too_dear(charge: Charge, known: pricing.Market) -> Finding | None:
+    """Return the first of a charge's prices that stands out."""
+    stated = charge.quote.get("list_price_fen")
+    list_price = Fraction(stated) if stated is not None else None
+    found = (
+        money.price_above_list(unit_price=one.price, list_price=list_price, alike=known.alike(one))
+        for one in known.of.get(charge.pk, ())
+    )
+    return next((finding for finding in found if finding is not None), None)
 
 
 def _noticed(
-    subject: str, organisations: tuple[int, ...], department_id: int | None, findings: Sequence[Finding | None]
+    subject: str, organisations: tuple[int, ...], departments: Iterable[int], findings: Sequence[Finding | None]
 ) -> Iterator[Noticed]:
-    for finding in findings:
-        if finding is not None:
-            yield Noticed(subject, organisations, department_id, finding)
+    """Yield each finding for every department whose money it is about: each looks and decides for itself."""
+    for department_id in departments:
+        for finding in findings:
+            if finding is not None:
+                yield Noticed(subject, organisations, department_id, finding)
 
 
 def vouchers(*, since: datetime, now: datetime) -> Iterator[Noticed]:
@@ -100,8 +96,8 @@ def vouchers(*, since: datetime, now: datetime) -> Iterator[Noticed]:
         ]
         last = day_of(voucher.valid_until - timedelta(seconds=1))
         finding = money.last_days_burn(face=Money(voucher.face_fen), last_day=last, spent=spent)
-        department = departments.get(voucher.programme_code)
-        yield from _noticed(f"voucher:{voucher.number}", (voucher.holder_id,), department, [finding])
+        department = departments[voucher.programme_code]
+        yield from _noticed(f"voucher:{voucher.number}", (voucher.holder_id,), [department], [finding])
 
 
 def _acting(since: datetime) -> list[parties.Acting]:
@@ -127,37 +123,38 @@ def holders(*, since: datetime) -> Iterator[Noticed]:
     members: dict[str, set[str]] = defaultdict(set)
     for organisation_id, user_id in Member.objects.values_list("organisation_id", "user_id"):
         members[str(organisation_id)].add(f"#{user_id}")
-    departments: dict[int, int] = {}
+    departments: dict[int, dict[int, None]] = defaultdict(dict)
     codes = _departments()
-    for holder_id, code in Voucher.objects.order_by("pk").values_list("holder_id", "programme_code"):
-        departments[holder_id] = codes[code]
+    spent = ChargePart.objects.filter(charge__created_at__gte=since).order_by("pk")
+    for holder_id, code in spent.values_list("voucher__holder_id", "voucher__programme_code"):
+        departments[holder_id][codes[code]] = None
     for holder in dict.fromkeys(act.holder for act in acting):
         finding = parties.shared_account(acting=acting, named=members[holder], holder=holder)
         pk = int(holder)
-        yield from _noticed(f"organisation:{pk}", (pk,), departments.get(pk), [finding])
+        yield from _noticed(f"organisation:{pk}", (pk,), departments[pk], [finding])
 
 
 def use_of(*, since: datetime) -> Iterator[Noticed]:
-    """Yield jobs that idled, sessions whose hand-written hours stand out, and orders of calls that repeat. Five queries."""
+    """Yield jobs that idled, sessions whose hand-written hours stand out, and orders of calls that repeat. Nine queries."""
     departments = _departments()
     rows = list(
         UsageRecord.objects.filter(recorded_at__gte=since)
-        .select_related("job__charge__voucher", "booking__charge__voucher", "booking__resource")
+        .select_related("job__charge", "booking__charge", "booking__resource")
+        .prefetch_related("job__charge__parts__voucher", "booking__charge__parts__voucher")
         .order_by("pk")
     )
     usual = _usual({row.booking.resource_id for row in rows if row.booking})
     for row in rows:
         thing = row.job or row.booking
-        voucher = thing.charge.voucher if thing and thing.charge else None
-        if thing is None or voucher is None:
+        if thing is None or thing.charge is None:
             continue
         if row.booking is not None:
             others = [hours for pk, hours in usual[row.booking.resource_id] if pk != row.pk]
             kind, finding = "booking", use.inflated_hours(one=_hours(row), others=others)
         else:
             kind, finding = "job", _idle(row)
-        department = departments.get(voucher.programme_code)
-        yield from _noticed(f"{kind}:{thing.number}", (thing.organisation_id,), department, [finding])
+        paying = _payers(thing.charge, departments)
+        yield from _noticed(f"{kind}:{thing.number}", (thing.organisation_id,), paying, [finding])
     yield from _orders(since, departments)
 
 
@@ -193,7 +190,8 @@ def _orders(since: datetime, departments: dict[str, int]) -> Iterator[Noticed]:
     lines = (
         UsageLine.objects.filter(active=True, tokens_in__isnull=False, order__charge__voucher__isnull=False)
         .filter(order__in=UsageLine.objects.filter(upload__imported_at__gte=since).values("order"))
-        .select_related("order__charge__voucher")
+        .select_related("order__charge")
+        .prefetch_related("order__charge__parts__voucher")
         .order_by("order", "pk")
     )
     calls: dict[int, list[use.Call]] = defaultdict(list)
@@ -203,7 +201,6 @@ def _orders(since: datetime, departments: dict[str, int]) -> Iterator[Noticed]:
         calls[line.order_id].append(use.Call(line.tokens_in or 0, line.tokens_out or 0, NOON))
     for pk, order in orders.items():
         assert order.charge is not None
-        assert order.charge.voucher is not None
-        department = departments.get(order.charge.voucher.programme_code)
+        paying = _payers(order.charge, departments)
         concerned = (order.charge.payer_id, order.charge.provider_id)
-        yield from _noticed(f"order:{order.number}", concerned, department, [use.empty_use(calls=calls[pk])])
+        yield from _noticed(f"order:{order.number}", concerned, paying, [use.empty_use(calls=calls[pk])])

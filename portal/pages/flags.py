@@ -21,7 +21,7 @@ from portal.organisations import access as people
 from portal.organisations.models import Organisation
 from portal.pages.actions import subject_link
 from portal.pages.acts import attempt_on
-from portal.pages.labels import label_of
+from portal.pages.labels import LABELS, label_of
 from portal.pages.shell import (
     EXPORT_LIMIT,
     act_of,
@@ -43,6 +43,8 @@ from vouchers.issuance import access as applications
 from vouchers.offers import access as offers
 from vouchers.wallets import access as vouchers
 
+WORDED: Final = frozenset({"category", "service", "price_unit"})
+"""Registers of words the facts of a flag may name codes of."""
 SORTS = {"raised": ["raised_at"], "pattern": ["pattern"], "subject": ["subject"]}
 
 
@@ -67,7 +69,14 @@ class DecideForm(forms.Form):
 def said(flag: Flag) -> str:
     """Return what was noticed, in the reader's language."""
     template = gettext(str(flag.facts.get("said", "")))
-    return template % flag.facts.get("params", {}) if "%(" in template else template
+    params = {name: _worded(value) for name, value in flag.facts.get("params", {}).items()}
+    return template % params if "%(" in template else template
+
+
+def _worded(value: object) -> object:
+    """Return a stored code with its register, such as ``category:analytical``, in words; anything else as it is."""
+    register, _colon, code = str(value).partition(":")
+    return label_of(register, code)[1] if register in WORDED and code in LABELS[register] else value
 
 
 def may_read(actor: Actor) -> bool:

@@ -13,7 +13,7 @@ from vouchers.flags import rules
 
 
 class Flag(models.Model):
-    """One pattern noticed on one case, once. `facts` hold what was compared, side by side, as plain JSON rows.
+    """One pattern noticed on one case, once for each department whose money it is. `facts` hold what was compared, side by side, as plain JSON rows.
 
     `subject` names the case (``claim:K…``), `about` the organisations it concerns, `department` whose business it is.
     """
@@ -57,7 +57,9 @@ class Flag(models.Model):
         db_table = "flag"
         ordering = ["-pk"]
         constraints = [
-            models.UniqueConstraint(name="flag_once", fields=["subject", "pattern"]),
+            models.UniqueConstraint(
+                name="flag_once", fields=["subject", "pattern", "department"], nulls_distinct=False
+            ),
             models.CheckConstraint(name="flag_state_known", condition=Q(state__in=[s.value for s in rules.FlagState])),
             models.CheckConstraint(
                 name="flag_decided_with_reason",

@@ -29,15 +29,16 @@ def raise_flag(
     department_id: int | None,
     now: datetime,
 ) -> Flag:
-    """Flag a case for a person to look at. Idempotent on (subject, pattern): an older flag keeps its decision.
+    """Flag a case for a person to look at. Idempotent on (subject, pattern, department): an older flag keeps its decision.
 
-    While the flag is open, newer facts replace the older; once decided they do not.
+    Where the money of several departments is concerned, each is told by a flag of its own and decides it by itself. While the flag is open, newer facts replace the older; once decided they do not.
     """
     about = sorted(set(organisations))
     flag, created = Flag.objects.select_for_update(no_key=True).get_or_create(
         subject=subject,
         pattern=pattern.value,
-        defaults={"facts": dict(facts), "about": about, "department_id": department_id, "raised_at": now},
+        department_id=department_id,
+        defaults={"facts": dict(facts), "about": about, "raised_at": now},
     )
     if created:
         audit.record(

@@ -17,24 +17,41 @@ DAY = date(2026, 6, 30)
 LIMIT = Money(50_000_000)
 
 
-def yuan(*amounts: int) -> list[Money]:
-    return [Money(amount * 100) for amount in amounts]
+def alike(*yuan_prices: int) -> money.Alike:
+    return money.Alike(
+        "category:analytical", "SU8600", "price_unit:hour", tuple(Fraction(each * 100) for each in yuan_prices)
+    )
 
 
 class TestPriceAboveList:
+    def speaks(self, fen, *, list_fen=None, others=()):
+        listed = None if list_fen is None else Fraction(list_fen)
+        return money.price_above_list(unit_price=Fraction(fen), list_price=listed, alike=alike(*others))
+
     def test_at_the_list_price_it_is_silent_and_a_fen_above_it_speaks(self):
-        assert money.price_above_list(unit_price=Money(600), list_price=Money(600), peers=[]) is None
-        assert money.price_above_list(unit_price=Money(601), list_price=Money(600), peers=[]) is not None
+        assert self.speaks(600, list_fen=600) is None
+        assert self.speaks(601, list_fen=600).said == "单价 %(price)s 高于公示价。"
 
-    def test_the_ninetieth_percentile_of_ten_is_the_ninth(self):
-        peers = yuan(*range(1, 11))
-        assert money.price_above_list(unit_price=Money(900), list_price=None, peers=peers) is None
-        found = money.price_above_list(unit_price=Money(901), list_price=None, peers=peers)
-        assert found is not None
-        assert found.rows[0].expected == "¥9.00"
+    def test_the_ninetieth_percentile_of_ten_is_the_ninth_and_a_tenth_above_it_is_ordinary(self):
+        others = range(1, 11)
+        assert self.speaks(990, others=others) is None
+        found = self.speaks(991, others=others)
+        assert [(row.expected, row.of) for row in found.rows] == [("¥9.00", "SU8600"), ("¥1.00 – ¥10.00", "SU8600")]
+        assert found.params == {
+            "price": "¥9.91",
+            "count": "10",
+            "kind": "category:analytical",
+            "unit": "price_unit:hour",
+        }
 
-    def test_nine_prices_tell_nothing(self):
-        assert money.price_above_list(unit_price=Money(10**6), list_price=None, peers=yuan(*range(1, 10))) is None
+    def test_of_five_the_highest_counts_and_four_tell_nothing(self):
+        assert self.speaks(550, others=range(1, 6)) is None
+        assert self.speaks(551, others=range(1, 6)) is not None
+        assert self.speaks(10**6, others=range(1, 5)) is None
+
+    def test_a_price_below_a_fen_is_shown_in_full(self):
+        found = money.price_above_list(unit_price=Fraction(3, 1000), list_price=Fraction(1, 1000))
+        assert (found.rows[0].expected, found.rows[0].found) == ("¥0.00001", "¥0.00003")
 
 
 class TestOwnShare:
@@ -213,17 +230,18 @@ class TestInflatedHours:
         assert use.inflated_hours(one=Hours("S", Fraction(99), Fraction(2), "agent"), others=self.OTHERS) is None
 
 
-@given(st.lists(st.integers(1, 10**9), min_size=10, max_size=40), st.integers(1, 10**9))
-def test_a_price_is_never_flagged_below_nine_tenths_of_its_peers(peers, price):
-    found = money.price_above_list(unit_price=Money(price), list_price=None, peers=[Money(peer) for peer in peers])
-    assert (found is not None) == (sum(peer < price for peer in peers) >= -(-len(peers) * 9 // 10))
+@given(st.lists(st.integers(1, 10**9), min_size=5, max_size=40), st.integers(1, 10**9))
+def test_a_price_is_flagged_from_a_tenth_above_nine_tenths_of_its_peers(peers, price):
+    others = money.Alike("service:compute", "A100", "price_unit:card_hour", tuple(Fraction(peer) for peer in peers))
+    found = money.price_above_list(unit_price=Fraction(price), list_price=None, alike=others)
+    assert (found is not None) == (sum(11 * peer < 10 * price for peer in peers) >= -(-len(peers) * 9 // 10))
 
 
 def test_a_finding_is_stored_as_plain_json():
-    found = money.price_above_list(unit_price=Money(601), list_price=Money(600), peers=[])
+    found = money.price_above_list(unit_price=Fraction(601), list_price=Fraction(600))
     assert found is not None
     assert found.as_facts() == {
-        "said": "单价 %(price)s 高于公示价或同类价格的高位。",
+        "said": "单价 %(price)s 高于公示价。",
         "params": {"price": "¥6.01"},
         "rows": [["公示价", "", "¥6.00", "¥6.01"]],
     }
