@@ -8,6 +8,7 @@ from django.db import IntegrityError, transaction
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.money import Money
+from portal.organisations import access as people
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Posting, TransferOp
 from vouchers.recoveries import queries, rules
@@ -15,14 +16,22 @@ from vouchers.recoveries.cases import lock, move, receivable_key, record, said
 from vouchers.recoveries.models import Recovery, RecoveryPayment
 
 
+def _financial(actor: Actor, recovery: Recovery, permission: Permission) -> Recovery:
+    """Lock a case for a person of finance. Raises Forbidden, Involved for a member of the debtor."""
+    actor.require(permission)
+    locked = lock(recovery)
+    if people.belongs(user_id=actor.person, organisation_id=locked.debtor_id):
+        raise rules.Involved
+    return locked
+
+
 @transaction.atomic
 def receive(*, actor: Actor, recovery: Recovery, amount: Money, bank_reference: str, now: datetime) -> Recovery:
     """Book money found on the bank statement; the case closes when nothing is owed any more.
 
-    Once a bank reference. Raises TooMuch, TextMissing, BankReferenceTaken, InvalidTransition.
+    Once a bank reference. Raises Involved, TooMuch, TextMissing, BankReferenceTaken, InvalidTransition.
     """
-    actor.require(Permission.PAYMENT_CONFIRM)
-    locked = lock(recovery)
+    locked = _financial(actor, recovery, Permission.PAYMENT_CONFIRM)
     reference = said(bank_reference, "bank_reference", 60)
     if locked.state != rules.RecoveryState.RECOVERING.value:
         move(locked, rules.RecoveryAction.COMPLETE)
@@ -84,9 +93,8 @@ def set_off(*, recovery: Recovery, amount: Money, batch: str, actor: Actor, now:
 
 @transaction.atomic
 def ask_write_off(*, actor: Actor, recovery: Recovery, reason: str, now: datetime) -> Recovery:
-    """Ask to give up what cannot be collected; another person approves. Raises TextMissing, InvalidTransition."""
-    actor.require(Permission.PAYMENT_CONFIRM)
-    locked = lock(recovery)
+    """Ask to give up what cannot be collected; another person approves. Raises Involved, TextMissing."""
+    locked = _financial(actor, recovery, Permission.PAYMENT_CONFIRM)
     if locked.state != rules.RecoveryState.RECOVERING.value:
         move(locked, rules.RecoveryAction.WRITE_OFF)
     locked.write_off_asked_by_id = actor.person
@@ -99,8 +107,7 @@ def ask_write_off(*, actor: Actor, recovery: Recovery, reason: str, now: datetim
 @transaction.atomic
 def write_off(*, actor: Actor, recovery: Recovery, now: datetime) -> Recovery:
     """Give up what is outstanding, as another person than the one who asked. Raises SamePerson, TextMissing, SetOffPending."""
-    actor.require(Permission.SETTLEMENT_APPROVE)
-    locked = lock(recovery)
+    locked = _financial(actor, recovery, Permission.SETTLEMENT_APPROVE)
     if locked.write_off_asked_by_id is None:
         raise rules.TextMissing(field="reason")
     if actor.person == locked.write_off_asked_by_id:

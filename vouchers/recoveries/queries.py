@@ -6,22 +6,25 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from django.db.models import Q, Sum
+from django.db.models import F, Q, Sum
 from django.db.models.functions import Coalesce
 
 from portal.kernel.money import Money
 from vouchers.claims.models import RedemptionClaim
-from vouchers.ledger import queries as ledger
+from vouchers.claims.rules import ClaimState
 from vouchers.programmes import rules as engine
 from vouchers.programmes.access import catalogue, scheme_of
 from vouchers.programmes.models import ProgrammeVersion
 from vouchers.programmes.requests import load_request
 from vouchers.programmes.rules import Reassessment
-from vouchers.programmes.terms import Sanction
+from vouchers.programmes.terms import RedeemMode, Sanction
 from vouchers.recoveries.models import Recovery
 from vouchers.recoveries.rules import RecoveryState
+from vouchers.wallets.rules import VoucherState
 
 LIVE = (RecoveryState.DROPPED.value,)
+UNDECIDED = (RecoveryState.OPEN.value, RecoveryState.HEARD.value, RecoveryState.DECIDED.value)
+PAID = (ClaimState.PAYABLE.value, ClaimState.BATCHED.value, ClaimState.SETTLED.value)
 
 
 def subject_of(recovery: Recovery) -> str:
@@ -35,27 +38,38 @@ def sanctions_of(version: ProgrammeVersion) -> tuple[Sanction, ...]:
 
 
 def spent_fen(recovery: Recovery) -> int:
-    """Return the value already spent: of a voucher what left it, of a claim what was approved."""
+    """Return the value already spent: of a voucher what it paid and nobody gave back, of a claim what was approved."""
     if recovery.voucher is not None:
-        balance = ledger.balances(account_ids=[recovery.voucher.account_id])[recovery.voucher.account_id]
-        return recovery.voucher.face_fen - balance.available_fen - balance.held_fen - _taken(recovery)
+        paid = recovery.voucher.parts.aggregate(total=Sum(F("captured_fen") - F("refunded_fen")))["total"] or 0
+        back = recovery.voucher.claims.filter(state__in=PAID, mode=RedeemMode.REIMBURSE.value)
+        return int(paid) + int(back.aggregate(total=Sum("approved_fen"))["total"] or 0)
     return (recovery.claim.approved_fen or 0) if recovery.claim is not None else 0
 
 
-def _taken(recovery: Recovery) -> int:
-    """Return what was taken back of a voucher unused, or came to its end: it left the voucher, but was never spent."""
-    assert recovery.voucher is not None
-    page = ledger.statement(account_id=recovery.voucher.account_id, limit=200)
-    kinds = {"claw_unused", "expire"}
-    return sum(-line.amount_fen for line in page.lines if line.kind.value in kinds)
-
-
 def limit_fen(recovery: Recovery) -> int:
-    """Return the most that can be made receivable: what was spent, less what other cases already ask back."""
+    """Return the most that can be made receivable: what was spent, less what other cases already ask back.
+
+    A case on a voucher and one on a claim of that voucher ask for the same money.
+    """
     others = Recovery.objects.exclude(pk=recovery.pk).exclude(state__in=LIVE)
-    others = others.filter(voucher=recovery.voucher) if recovery.voucher else others.filter(claim=recovery.claim)
-    asked = others.aggregate(total=Sum("receivable_fen"))["total"] or 0
+    claim = recovery.claim
+    if recovery.voucher is not None:
+        same = Q(voucher=recovery.voucher) | Q(claim__voucher=recovery.voucher)
+    else:
+        same = Q(claim=claim)
+        if claim is not None and claim.voucher_id is not None:
+            same |= Q(voucher=claim.voucher_id)
+    asked = others.filter(same).aggregate(total=Sum("receivable_fen"))["total"] or 0
     return max(0, spent_fen(recovery) - asked)
+
+
+def is_frozen_for(recovery: Recovery) -> bool:
+    """Say whether the case's voucher is frozen because of it: for its reason, and no other case on it is open."""
+    voucher = recovery.voucher
+    if voucher is None or voucher.state != VoucherState.FROZEN.value or voucher.note != recovery.breach:
+        return False
+    others = Recovery.objects.filter(voucher=voucher, state__in=UNDECIDED).exclude(pk=recovery.pk)
+    return not others.exists()
 
 
 def promised_fen(recovery: Recovery) -> int:

@@ -14,8 +14,9 @@ from portal.kernel.money import Money
 from portal.numbers.services import next_number
 from portal.organisations import access as people
 from portal.organisations import services as organisations
+from vouchers.claims import cases as claims
 from vouchers.claims.models import RedemptionClaim
-from vouchers.claims.rules import BEIJING, ClaimState
+from vouchers.claims.rules import BEIJING
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Posting, TransferOp
 from vouchers.programmes.access import scheme_of
@@ -29,7 +30,6 @@ from vouchers.wallets.rules import VoucherState
 _ = noop
 
 ACTOR = Actor.system(_("追回测算"))
-PAID = (ClaimState.PAYABLE.value, ClaimState.BATCHED.value, ClaimState.SETTLED.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +138,16 @@ def hear(*, actor: Actor, recovery: Recovery, note: str, now: datetime) -> Recov
 
 @transaction.atomic
 def drop(*, actor: Actor, recovery: Recovery, reason: str, now: datetime) -> Recovery:
-    """Close a case without consequence; a voucher frozen for it can be spent again. Raises TextMissing."""
+    """Close a case without consequence; a voucher frozen for it, and for nothing else, can be spent again.
+
+    Raises TextMissing, InvalidTransition.
+    """
     locked = _official(actor, recovery, *access.OFFICERS)
     move(locked, rules.RecoveryAction.DROP)
     locked.reason, locked.closed_at = said(reason, "reason", 600), now
     locked.receivable_fen = 0
     locked.save()
-    if locked.voucher is not None and locked.voucher.state == VoucherState.FROZEN.value and may_freeze(actor):
+    if locked.voucher is not None and queries.is_frozen_for(locked) and may_freeze(actor):
         wallets.unfreeze(actor=actor, voucher=locked.voucher, reason=locked.reason, now=now)
     record(locked, action="recovery.dropped", actor=actor, now=now, reason=locked.reason)
     return locked
@@ -155,9 +158,7 @@ def decide(*, actor: Actor, recovery: Recovery, ruling: Ruling, now: datetime) -
     """Decide as the first of two persons; nothing happens before the second confirms. Raises TooMuch, TextMissing."""
     locked = _official(actor, recovery, *access.OFFICERS)
     move(locked, rules.RecoveryAction.DECIDE)
-    limit = queries.limit_fen(locked)
-    if not 0 <= ruling.receivable.fen <= limit:
-        raise rules.TooMuch(field="receivable", limit=str(Money(limit)))
+    _within_limit(locked, ruling.receivable)
     if not ruling.receivable and not (ruling.take_unused and locked.voucher):
         raise rules.NothingToRecover(field="receivable")
     locked.receivable_fen, locked.reason = ruling.receivable.fen, said(ruling.reason, "reason", 600)
@@ -167,6 +168,18 @@ def decide(*, actor: Actor, recovery: Recovery, ruling: Ruling, now: datetime) -
     locked.save()
     record(locked, action="recovery.decided", actor=actor, now=now, reason=locked.reason)
     return locked
+
+
+def _within_limit(recovery: Recovery, asked: Money) -> None:
+    """Lock what the case is about, so that two cases on it take turns. Raises TooMuch."""
+    claim = recovery.claim
+    if claim is not None:
+        claims.lock(claim)
+    if voucher_id := recovery.voucher_id or (claim.voucher_id if claim else None):
+        wallets.lock(voucher_ids=[voucher_id])
+    limit = queries.limit_fen(recovery)
+    if not 0 <= asked.fen <= limit:
+        raise rules.TooMuch(field="receivable", limit=str(Money(limit)))
 
 
 @transaction.atomic
@@ -187,12 +200,14 @@ def confirm(*, actor: Actor, recovery: Recovery, now: datetime) -> Recovery:
 
     The voucher's unused rest is taken (what is held stays, and is taken once it comes back), spent value becomes
     receivable, the bar is written into the party's registered facts, and derived awards are proposed to follow. The
-    provider's own accounts do not change when the enterprise is the debtor. Raises SamePerson, Involved.
+    provider's own accounts do not change when the enterprise is the debtor. Raises SamePerson, Involved, and TooMuch
+    where something was refunded or asked back elsewhere since.
     """
     locked = _official(actor, recovery, Permission.RECOVERY_DECIDE)
     if actor.person == locked.decided_by_id:
         raise rules.SamePerson
     move(locked, rules.RecoveryAction.CONFIRM)
+    _within_limit(locked, Money(locked.receivable_fen))
     locked.confirmed_by_id, locked.confirmed_at = actor.person, now
     locked.barred_until = rules.barred_until(now.astimezone(BEIJING).date(), years=locked.bar_years)
     first = f"{locked.decided_by} #{locked.decided_by_id}"
@@ -234,7 +249,9 @@ def propose_derived(*, base: Recovery, now: datetime) -> list[Recovery]:
     if base.claim is None or not base.receivable_fen:
         return []
     made = []
-    topups = RedemptionClaim.objects.filter(base=base.claim, state__in=PAID).select_related("version__programme")
+    topups = RedemptionClaim.objects.filter(base=base.claim, state__in=queries.PAID).select_related(
+        "version__programme"
+    )
     for claim in topups.order_by("pk"):
         if Recovery.objects.filter(base=base, claim=claim).exists():
             continue
@@ -267,7 +284,7 @@ def reassess(*, actor: Actor, claim: RedemptionClaim, items: Mapping[str, Money]
     Raises NotFound for another department's claim, Forbidden.
     """
     actor.require(Permission.RECOVERY_PROPOSE)
-    if claim.version.programme.department_id != actor.organisation_id or claim.state not in PAID:
+    if claim.version.programme.department_id != actor.organisation_id or claim.state not in queries.PAID:
         raise NotFound
     found = queries.reassessed(claim, items)
     if not found.receivable:

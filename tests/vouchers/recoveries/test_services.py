@@ -6,11 +6,15 @@ from portal.kernel.money import Money
 from portal.organisations.rules import Kind, Role
 from tests import make
 from tests.vouchers.claims import making
+from vouchers.charges import refunding
+from vouchers.charges.models import Charge
 from vouchers.claims import paying
 from vouchers.ledger import queries as ledger
 from vouchers.recoveries import access, collecting, queries, rules, services
 from vouchers.recoveries.models import Recovery
 from vouchers.recoveries.services import Breach, Ruling
+from vouchers.wallets import expiry
+from vouchers.wallets import services as wallets
 
 LATER = [{"breach": "虚报用量", "recover": True, "bar_years": 3, "publish": True, "party": "applicant"}]
 
@@ -184,3 +188,78 @@ def test_rules_that_give_the_same_propose_nothing(w):
     assert services.reassess(actor=w.reviewer, claim=claim, items=items, now=make.NOW) is None
     less = services.reassess(actor=w.reviewer, claim=claim, items={"compute": Money(10_000_000)}, now=make.NOW)
     assert less.receivable_fen == 5_000_000
+
+
+def test_a_case_on_a_voucher_and_one_on_its_claim_ask_for_the_same_money_once(w, claim, case):
+    on_voucher = services.open_case(
+        actor=w.reviewer, breach=Breach(text="虚报用量", voucher=claim.voucher), now=make.NOW
+    )
+    decided(w, case, 3_000_000)
+    assert queries.limit_fen(on_voucher) == 0
+    heard(w, on_voucher)
+    with pytest.raises(rules.TooMuch):
+        services.decide(actor=w.reviewer, recovery=on_voucher, ruling=Ruling(Money(1), "x"), now=make.NOW)
+
+
+def test_what_was_refunded_between_decision_and_confirmation_is_not_asked_back(w):
+    voucher, _made = making.served(w)
+    charge = Charge.objects.order_by("pk").first()
+    case = services.open_case(actor=w.reviewer, breach=Breach(text="虚报用量", voucher=voucher), now=make.NOW)
+    assert queries.limit_fen(case) == 120_000
+    ruled = decided(w, case, 120_000)
+    refunding.refund(
+        actor=w.lab_owner, charge=charge, amount=Money(96_000), reason="未提供", now=make.NOW, key=make.key()
+    )
+    with pytest.raises(rules.TooMuch):
+        services.confirm(actor=w.approver, recovery=ruled, now=make.NOW)
+    services.send_back(actor=w.approver, recovery=case, reason="已有退款", now=make.NOW)
+    again = decided(w, case, 72_000)
+    assert services.confirm(actor=w.approver, recovery=again, now=make.NOW).receivable_fen == 72_000
+
+
+def test_what_a_refund_gave_to_the_programme_is_not_asked_back_again(w):
+    voucher, _made = making.served(w)
+    late = voucher.valid_until
+    expiry.expire_overdue(now=late)
+    case = services.open_case(actor=w.reviewer, breach=Breach(text="虚报用量", voucher=voucher), now=late)
+    charge = Charge.objects.order_by("pk").first()
+    refunding.refund(actor=w.lab_owner, charge=charge, amount=Money(96_000), reason="未提供", now=late, key=make.key())
+    assert queries.limit_fen(case) == 72_000
+
+
+def test_dropping_a_case_frees_no_voucher_that_is_frozen_for_something_else(w):
+    voucher = make.voucher(w)
+    both = make.actor(w.department, Role.REVIEWER, Role.APPROVER)
+    wallets.freeze(actor=w.approver, voucher=voucher, reason="公安协查", now=make.NOW)
+    voucher.refresh_from_db()
+    case = services.open_case(actor=both, breach=Breach(text="核查", voucher=voucher), now=make.NOW)
+    services.drop(actor=both, recovery=case, reason="无误", now=make.NOW)
+    voucher.refresh_from_db()
+    assert voucher.state == "frozen"
+
+
+def test_dropping_one_of_two_cases_leaves_the_voucher_frozen(w):
+    voucher = make.voucher(w)
+    both = make.actor(w.department, Role.REVIEWER, Role.APPROVER)
+    first = services.open_case(actor=both, breach=Breach(text="核查", voucher=voucher), now=make.NOW)
+    voucher.refresh_from_db()
+    second = services.open_case(actor=both, breach=Breach(text="核查", voucher=voucher), now=make.NOW)
+    services.drop(actor=both, recovery=first, reason="无误", now=make.NOW)
+    voucher.refresh_from_db()
+    assert voucher.state == "frozen"
+    services.drop(actor=both, recovery=second, reason="无误", now=make.NOW)
+    voucher.refresh_from_db()
+    assert voucher.state == "active"
+
+
+def test_finance_people_of_the_debtor_give_nothing_up_and_book_nothing(w, case):
+    confirmed(w, case)
+    collecting.ask_write_off(actor=w.finance, recovery=case, reason="单位已注销", now=make.NOW)
+    for someone in (w.finance, w.finance_approver):
+        make.Member.objects.create(user=make.user_of(someone), organisation=w.enterprise, roles=["owner"])
+    with pytest.raises(rules.Involved):
+        collecting.write_off(actor=w.finance_approver, recovery=case, now=make.NOW)
+    with pytest.raises(rules.Involved):
+        collecting.receive(actor=w.finance, recovery=case, amount=Money(1), bank_reference="ICBC-9", now=make.NOW)
+    with pytest.raises(rules.Involved):
+        collecting.ask_write_off(actor=w.finance, recovery=case, reason="x", now=make.NOW)
