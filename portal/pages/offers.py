@@ -48,7 +48,7 @@ class CatalogueFilter(forms.Form):
         super().__init__(data, auto_id="filter_%s")
         self.fields["q"].widget.attrs.update({"type": "search", "placeholder": gettext("名称、内容、许可或单位")})
         chosen = {name: data.get(name, "") for name in FACETS}
-        found = queries.matching(access.on_sale(), (data.get("q") or "")[:80])
+        found = queries.matching(access.on_sale(), (data.get("q") or "").replace("\0", " ")[:80])
         for name, known in FACETS.items():
             others = {
                 other: value for other, value in chosen.items() if other != name and value in FACETS[other].values

@@ -28,7 +28,7 @@ __all__ = ["statistics"]
 
 MOST_CHARTED = 8
 LEAST_HOLDERS = 3
-"""Rates of a programme with fewer holders would tell one enterprise's business: they are left out."""
+"""What is used of a programme with fewer holders would tell one enterprise's business: only what was issued is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Row:
 
     @property
     def days(self) -> Fraction | None:
-        return formulas.median_days(self.figures.waits)
+        return formulas.median_days(self.figures.waits) if self.is_told else None
 
     @property
     def days_shown(self) -> str:
@@ -62,7 +62,7 @@ class Row:
 
     @property
     def leverage_shown(self) -> str:
-        return "" if self.volumes.leverage is None else f"{float(self.volumes.leverage):.2f}"
+        return "" if not self.is_told or self.volumes.leverage is None else f"{float(self.volumes.leverage):.2f}"
 
 
 def _rows() -> list[Row]:
@@ -79,7 +79,9 @@ def _rows() -> list[Row]:
 
 def _chart(rows: list[Row]) -> charts.Chart | None:
     """Return issued, used, redeemed and returned by programme, the largest first; None where nothing was issued."""
-    shown = sorted((row for row in rows if row.volumes.issued), key=lambda row: -row.volumes.issued)[:MOST_CHARTED]
+    shown = sorted((row for row in rows if row.volumes.issued and row.is_told), key=lambda row: -row.volumes.issued)[
+        :MOST_CHARTED
+    ]
     if not shown:
         return None
     series = (
@@ -110,9 +112,10 @@ def _chart(rows: list[Row]) -> charts.Chart | None:
 
 
 def _total(rows: Iterable[Row]) -> Volumes:
+    """Add up what is told: with the others in it, the sum would tell them by what is missing."""
     sums = dict.fromkeys(("issued", "used", "redeemed", "paid", "returned", "spent"), 0)
     for row in rows:
-        for name in sums:
+        for name in sums if row.is_told else ():
             sums[name] += getattr(row.volumes, name)
     return Volumes(**sums)
 
@@ -131,6 +134,7 @@ def statistics(request: HttpRequest) -> HttpResponse:
         {
             "rows": rows,
             "total": _total(rows),
+            "issued_fen": sum(row.volumes.issued for row in rows),
             "chart": charts.cached(chart) if (chart := _chart(rows)) else "",
             "vouchers": sum(row.figures.vouchers for row in rows),
             "at": timezone.now(),
@@ -145,18 +149,25 @@ def _percent(value: Fraction | None) -> str:
 
 def _facts(row: Row) -> dict[str, Any]:
     volumes = row.volumes
+
+    def yuan(fen: int) -> str:
+        return Money(fen).yuan() if row.is_told else ""
+
+    def percent(value: Fraction | None) -> str:
+        return _percent(value) if row.is_told else ""
+
     return {
         "programme": row.code,
         "fiscal_year": row.figures.fiscal_year,
         "vouchers": row.figures.vouchers,
         "issued_yuan": Money(volumes.issued).yuan(),
-        "used_yuan": Money(volumes.used).yuan(),
-        "redeemed_yuan": Money(volumes.redeemed).yuan(),
-        "paid_yuan": Money(volumes.paid).yuan(),
-        "returned_yuan": Money(volumes.returned).yuan(),
-        "use_rate_percent": _percent(volumes.use_rate),
-        "redemption_rate_percent": _percent(volumes.redemption_rate),
-        "return_rate_percent": _percent(volumes.return_rate),
+        "used_yuan": yuan(volumes.used),
+        "redeemed_yuan": yuan(volumes.redeemed),
+        "paid_yuan": yuan(volumes.paid),
+        "returned_yuan": yuan(volumes.returned),
+        "use_rate_percent": percent(volumes.use_rate),
+        "redemption_rate_percent": percent(volumes.redemption_rate),
+        "return_rate_percent": percent(volumes.return_rate),
         "leverage": row.leverage_shown,
         "median_days": row.days_shown,
         "top10_percent": _percent(row.concentration),

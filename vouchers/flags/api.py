@@ -9,7 +9,7 @@ from django.utils import timezone
 from ninja import Query, Router, Schema
 from pydantic import Field
 
-from portal.wire import ActorRequest, Cursor, PageOut, StrictIn, Text, paged, problems
+from portal.wire import ActorRequest, Block, Cursor, PageOut, StrictIn, paged, problems
 from vouchers.flags import access, services
 from vouchers.flags.models import Flag
 from vouchers.flags.rules import FlagAction, FlagState, Pattern
@@ -44,7 +44,7 @@ class FlagIn(StrictIn):
     """The finding and what it rests on."""
 
     action: FlagAction
-    reason: Annotated[Text, Field(max_length=500)]
+    reason: Annotated[Block, Field(max_length=500)]
 
 
 def _shown(flag: Flag) -> dict[str, Any]:

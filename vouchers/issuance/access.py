@@ -34,14 +34,27 @@ def own_applications(actor: Actor) -> QuerySet[Application]:
 
 
 def cases(actor: Actor) -> QuerySet[Application]:
-    """Return the applications under the actor's department's programmes. Raises Forbidden unless a decider."""
+    """Return the applications under the actor's department's programmes; an expert's, those given to them.
+
+    Raises Forbidden unless a decider.
+    """
     if not any(actor.may(permission) for permission in DECIDERS):
         raise Forbidden
-    return (
-        Application.objects.filter(version__programme__department_id=actor.organisation_id)
-        .exclude(UNSENT)
-        .select_related(*RELATED)
-    )
+    return Application.objects.filter(_cases_of(actor)).select_related(*RELATED)
+
+
+def _cases_of(actor: Actor) -> Q:
+    """Return what holds of the cases a decider may read: an expert is appointed for single ones, and reads no other."""
+    department = Q(version__programme__department_id=actor.organisation_id) & ~UNSENT
+    if actor.may(Permission.APPLICATION_REVIEW) or actor.may(Permission.APPLICATION_APPROVE):
+        return department
+    case = {"application": OuterRef("pk")}
+    given = Assignment.objects.filter(**case, person_id=actor.user_id, released_at__isnull=True)
+    acted = StageDecision.objects.filter(**case, person_id=actor.user_id)
+    held = Assignment.objects.filter(**case, turn=OuterRef("turn"), stage=OuterRef("stage"), released_at__isnull=True)
+    roles = [role.value for role, needed in PERMISSION.items() if needed is Permission.APPLICATION_SCORE]
+    free = Q(state=ApplicationState.REVIEW.value, role__in=roles) & ~Exists(held)
+    return department & (Exists(given) | Exists(acted) | free)
 
 
 def get_case(actor: Actor, number: str) -> Application:
@@ -76,7 +89,7 @@ def get_application(actor: Actor, number: str) -> Application:
     if actor.may(Permission.APPLICATION_SUBMIT) or actor.may(Permission.VOUCHER_READ_OWN):
         seen |= Q(organisation_id=actor.organisation_id)
     if any(actor.may(permission) for permission in DECIDERS):
-        seen |= Q(version__programme__department_id=actor.organisation_id) & ~UNSENT
+        seen |= _cases_of(actor)
     application = Application.objects.filter(seen, number=number).select_related(*RELATED).first()
     if application is None:
         raise NotFound

@@ -68,7 +68,7 @@ def test_strangers_read_the_statistics(w, client, clock):
     assert "100,000.00" in text_of(response)
     assert w.enterprise.name not in text_of(response)
     (fact,) = json.loads(client.get(reverse("statistics"), {"format": "json"}).content)
-    assert (fact["issued_yuan"], fact["use_rate_percent"], fact["hhi"]) == ("100000.00", "0.00", "")
+    assert (fact["issued_yuan"], fact["use_rate_percent"], fact["hhi"]) == ("100000.00", "", "")
     assert "100000.00" in client.get(reverse("statistics"), {"format": "csv"}).content.decode()
 
 
@@ -82,11 +82,21 @@ def test_what_a_claim_pays_back_is_used_and_redeemed(w, client, clock):
     assert (row.volumes.used, row.volumes.redeemed, row.volumes.spent) == (120_000, 100_000, 200_000)
 
 
-def test_a_programme_with_one_holder_tells_no_concentration(w, client, clock):
-    make.voucher(w, make.programme(w, in_force=LONG))
-    (row,) = client.get(reverse("statistics")).context["rows"]
-    assert row.is_told is False
-    assert row.concentration is None
+def test_a_programme_with_one_holder_tells_what_was_issued_and_nothing_of_its_use(w, client, clock):
+    voucher = make.voucher(w, claims.reimbursing(w, in_force=LONG))
+    claims.approved(w, claims.filed(w, voucher, "12345"))
+    response = client.get(reverse("statistics"))
+    (row,) = response.context["rows"]
+    assert (row.is_told, row.concentration, row.days) == (False, None, None)
+    assert response.context["chart"] == ""
+    (fact,) = json.loads(client.get(reverse("statistics"), {"format": "json"}).content)
+    told = {name for name, value in fact.items() if value not in ("", None)}
+    assert told == {"programme", "fiscal_year", "vouchers", "issued_yuan"}
+    csv = client.get(reverse("statistics"), {"format": "csv"}).content.decode()
+    for said in (text_of(response), csv):
+        assert "12,345" not in said
+        assert "12345" not in said
+        assert "12.35" not in said
 
 
 def test_the_statistics_ask_a_fixed_number_of_queries(w, django_assert_num_queries):

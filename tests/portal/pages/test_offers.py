@@ -45,6 +45,7 @@ def test_a_stranger_finds_offers_by_words_and_facets(w, client, corpus):
     assert "之江文语大模型" not in found
     assert "没有符合条件的服务" in text_of(client.get(reverse("offers"), {"q": "不存在"}))
     assert client.get(reverse("offers"), {"kind": "' OR 1", "page": "9", "sort": "x"}).status_code == 200
+    assert client.get(reverse("offers"), {"q": "\0 故障"}).status_code == 200
 
 
 def test_the_catalogue_takes_the_same_queries_whatever_its_length(w, client, corpus, django_assert_max_num_queries):

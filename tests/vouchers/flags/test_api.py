@@ -13,6 +13,7 @@ def test_walks_from_open_to_cleared(w):
     listed = reviewer.get("/flags?state=open")
     assert [item["pattern"] for item in listed.body["items"]] == ["backdated"]
     assert reviewer.post(f"/flags/{flag.pk}/decide", {"action": "clear", "reason": " "}).code == "flag.reason"
+    assert reviewer.post(f"/flags/{flag.pk}/decide", {"action": "clear", "reason": "\0"}).status == 422
     decided = reviewer.post(f"/flags/{flag.pk}/decide", {"action": "clear", "reason": "已核对"})
     assert (decided.status, decided.body["state"], decided.body["reason"]) == (200, "cleared", "已核对")
     assert reviewer.get("/flags?state=open").body["items"] == []

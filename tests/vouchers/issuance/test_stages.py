@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connections
 
-from portal.kernel.errors import Forbidden, InvalidTransition, PortalError
+from portal.kernel.errors import Forbidden, InvalidTransition, NotFound, PortalError
 from portal.kernel.money import Money
 from portal.organisations.models import User
 from tests import make
 from vouchers.issuance import (
+    access,
     appeals,
     assigning,
     automatic,
@@ -67,6 +68,12 @@ class TestLongWay:
         assert {each.user_id for each in drawn} <= {each.user_id for each in experts}
         with pytest.raises(rules.ScoreMissing):
             make.passed(w, case, by=drawn[0])
+        (other,) = [each for each in experts if each.user_id not in {one.user_id for one in drawn}]
+        assert access.get_application(drawn[0], case.number) == access.get_case(drawn[1], case.number)
+        for reach in (access.get_application, access.get_case):
+            with pytest.raises(NotFound):
+                reach(other, case.number)
+        assert not access.cases(other).exists()
         score = lambda by, points: reviewing.pass_stage(
             actor=by, application=case, verdict=Verdict(score=points), now=make.NOW
         )
