@@ -53,8 +53,8 @@ def _cases_of(actor: Actor) -> Q:
     acted = StageDecision.objects.filter(**case, person_id=actor.user_id)
     held = Assignment.objects.filter(**case, turn=OuterRef("turn"), stage=OuterRef("stage"), released_at__isnull=True)
     roles = [role.value for role, needed in PERMISSION.items() if needed is Permission.APPLICATION_SCORE]
-    free = Q(state=ApplicationState.REVIEW.value, role__in=roles) & ~Exists(held)
-    return department & (Exists(given) | Exists(acted) | free)
+    free = Q(state=ApplicationState.REVIEW.value, role__in=roles) & Q(~Exists(held))
+    return department & (Q(Exists(given)) | Q(Exists(acted)) | free)
 
 
 def get_case(actor: Actor, number: str) -> Application:

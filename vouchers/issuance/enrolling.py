@@ -11,7 +11,7 @@ from typing import Any
 
 from portal.kernel.money import Money
 from portal.numbers.services import next_numbers
-from portal.organisations.models import Organisation
+from portal.organisations.models import Member, Organisation
 from portal.rows import insert_alike
 from vouchers.issuance import facts, funds, queries, rules
 from vouchers.issuance.models import Application
@@ -85,7 +85,7 @@ def pays_at_counter(version: ProgrammeVersion) -> bool:
 
 
 def decide_for(organisations: Sequence[Organisation], *, source: Source, now: datetime) -> Decided:
-    """Ask the rules about each organisation, in order, until the pool is spent. Seven queries at most.
+    """Ask the rules about each organisation, in order, until the pool is spent. Eight queries at most.
 
     The organisations are locked: their caps are judged by all they hold. Equal requests are decided once, so the pool is
     no part of them; it is counted down here, and the ledger stands behind that.
@@ -98,7 +98,11 @@ def decide_for(organisations: Sequence[Organisation], *, source: Source, now: da
     pool = funds.left(version, now=now).fen
     memo: dict[str, tuple[Mapping[str, Any], Decision, Mapping[str, Any]]] = {}
     found = Decided()
+    own = _own_of(source, ids)
     for organisation in organisations:
+        if organisation.pk in own:
+            found.leave_out(organisation.pk, [rules.SamePerson.code])
+            continue
         request = facts.build_without_contract(
             registered=queries.registered_facts(organisation),
             stated=source.stated,
@@ -118,6 +122,12 @@ def decide_for(organisations: Sequence[Organisation], *, source: Source, now: da
         pool -= granted.amount.fen
         found.granted.append(granted)
     return found
+
+
+def _own_of(source: Source, organisation_ids: Sequence[int]) -> set[int]:
+    """Return to which of the organisations the two who signed belong: nobody grants to their own."""
+    signed = Member.objects.filter(user_id__in=[source.proposed_by, source.approved_by], left_at__isnull=True)
+    return set(signed.filter(organisation__in=organisation_ids).values_list("organisation_id", flat=True))
 
 
 def _against(decision: Decision, amount: int, pool: int) -> list[str]:

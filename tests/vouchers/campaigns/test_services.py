@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from portal.kernel.errors import Forbidden, InvalidTransition
-from portal.kernel.idempotency import KeyReused
+from portal.kernel.idempotency import BadKey, KeyReused, check_key
 from portal.organisations.models import Organisation
 from tests import make
 from tests.vouchers.scenarios.campaigns import SYSTEM, approved, enterprises, everybody_a_hundred_yuan
@@ -17,7 +17,10 @@ from vouchers.campaigns import rules, services
 from vouchers.campaigns.models import CampaignBatch
 from vouchers.issuance import funds
 from vouchers.issuance.models import Application
+from vouchers.issuance.rules import NotOpen
 from vouchers.ledger.models import Journal
+from vouchers.programmes import services as programmes
+from vouchers.programmes.states import VersionAction
 from vouchers.wallets.codes import canonical, digest
 from vouchers.wallets.models import Voucher, VoucherCode
 
@@ -101,6 +104,36 @@ class TestIssuing:
         assert batches[0].vouchers == 10
         assert [each["reasons"] for each in batches[0].left_out] == [["R02"], ["pool_short"]]
 
+    def test_nobody_grants_to_their_own(self, w, version):
+        codes = enterprises(3)
+        campaign = approved(w, version, codes, size=20)
+        for someone, code in ((w.reviewer, codes[0]), (w.approver, codes[2])):
+            own = Organisation.objects.get(credit_code=code)
+            make.Member.objects.create(user=make.user_of(someone), organisation=own, roles=["owner"])
+        [batch] = issue(campaign)
+        assert [each["reasons"] for each in batch.left_out] == [["application.same_person"]] * 2
+        assert Voucher.objects.get().holder.credit_code == codes[1]
+
+    def test_another_department_issues_nothing(self, w, version):
+        campaign = approved(w, version, enterprises(1), size=2)
+        stranger = make.actor(make.organisation(make.roles.Kind.DEPARTMENT), make.roles.Role.APPROVER)
+        with pytest.raises(Forbidden):
+            services.issue_batch(campaign=campaign, number=1, actor=stranger, now=make.NOW)
+
+    def test_a_suspended_programme_issues_no_batch(self, w, version):
+        campaign = approved(w, version, enterprises(1), size=2)
+        suspend = VersionAction.SUSPEND
+        programmes.change_state(actor=w.publisher, version=version, action=suspend, now=make.NOW)
+        with pytest.raises(NotOpen):
+            issue(campaign)
+        assert not Voucher.objects.exists()
+
+    def test_no_recipient_can_take_the_key_of_its_case(self, w, version):
+        campaign = approved(w, version, enterprises(1), size=2)
+        issue(campaign)
+        with pytest.raises(BadKey):
+            check_key(Application.objects.get().key)
+
     def test_what_was_issued_is_issued_once(self, w, version):
         campaign = approved(w, version, enterprises(4), size=2)
         [first] = issue(campaign, most=1)
@@ -124,9 +157,9 @@ class TestIssuing:
     def test_the_number_of_queries_does_not_grow_with_the_batch(self, w, version, django_assert_num_queries):
         first, small, large = (approved(w, version, enterprises(n, start=n * 10), size=20) for n in (1, 2, 5))
         issue(first)
-        with django_assert_num_queries(25):
+        with django_assert_num_queries(26):
             issue(small, keep=lambda _batch, _made: None)
-        with django_assert_num_queries(25):
+        with django_assert_num_queries(26):
             issue(large, keep=lambda _batch, _made: None)
 
     def test_the_pools_of_the_programme_bound_it(self, w):
