@@ -32,6 +32,7 @@ from vouchers.programmes.models import ProgrammeDraft
 from vouchers.recoveries import collecting
 from vouchers.recoveries import services as recoveries
 from vouchers.recoveries.models import Recovery
+from vouchers.settlements import closing
 from vouchers.settlements import services as settlements
 
 PERIOD = {"starts_at": zoned(make.slot(days=5).start), "ends_at": zoned(make.slot(days=5).end)}
@@ -138,6 +139,7 @@ WRITES = (
     Write("POST /orders/{order}/begin", "seller"),
     Write("POST /orders/{order}/deliver", "seller", {}),
     Write("POST /orders/{order}/approve", FIRM),
+    Write("POST /orders/{order}/ruling", "approver", {"note": "按合格部分计"}),
     Write("POST /orders/{order}/dispute", FIRM, {"note": "内容不全"}),
     Write("POST /orders/{order}/give-up", "seller", {"note": "无法交付"}),
     Write("POST /orders/{order}/usage", "seller", {"lines": [USAGE]}),
@@ -206,6 +208,10 @@ WRITES = (
     Write("POST /settlements/{batch}/approve", "finance_approver"),
     Write("POST /settlements/{batch}/pay", "finance", {"bank_reference": "TR-1"}),
     Write("POST /settlements/{batch}/discard", "finance"),
+    Write("POST /settlements/{batch}/set-off", "finance"),
+    Write("POST /settlements/years/1/propose", "finance"),
+    Write("POST /settlements/years/1/approve", "finance_approver"),
+    Write("POST /settlements/years/1/return", "finance finance_approver", {"reason": "尚未核对"}),
     Write("POST /flags/1/decide", "reviewer approver", {"action": "clear", "reason": "已核对"}),
     Write("POST /instruments", "keeper", INSTRUMENT),
     Write("PUT /instruments/{instrument}", "keeper", INSTRUMENT),
@@ -318,6 +324,7 @@ def everything(w: make.World) -> Things:
     unknown = make.organisation(make.roles.Kind.ENTERPRISE)
     kept = assigning.recuse(actor=w.reviewer, application=None, organisation=unknown, reason="亲属", now=make.NOW)
     Recusal.objects.filter(pk=kept.pk).update(id=1)
+    closing.propose_year(actor=w.finance, fiscal_year=1, now=make.NOW)
     fixed = workday_rules.Day(date(2027, 2, 1), is_working=True)
     workdays.set_days(actor=w.publisher, days=[fixed], source="国办通知", now=make.NOW)
     CalendarDay.objects.update(id=1)
@@ -345,7 +352,7 @@ def everything(w: make.World) -> Things:
         "cluster": partition.cluster.code,
         "job": researcher.post("/jobs", {**job, "script": "#!/bin/bash\n"}, key="job-key-1").body["number"],
         "offer": offer.number,
-        "order": goods.order(w, offer).number,
+        "order": goods.order(w, offer, pay_with=goods.voucher(w)).number,
         "credit_code": w.lab.credit_code,
     }
     return Things(numbers, {role: Caller(getattr(w, role)) for role in ROLES})

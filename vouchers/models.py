@@ -14,7 +14,7 @@ from vouchers.payments.models import Payment
 from vouchers.programmes.models import Budget, FairReview, Programme, ProgrammeDraft, ProgrammeVersion
 from vouchers.recoveries.models import Recovery, RecoveryPayment
 from vouchers.rounds.models import Round, RoundAward
-from vouchers.settlements.models import SettlementBatch, SettlementLine
+from vouchers.settlements.models import SettlementBatch, SettlementLine, YearProposal
 from vouchers.wallets.models import Certificate, RedemptionAttempt, Voucher, VoucherCode
 
 __all__ = [
@@ -60,4 +60,5 @@ __all__ = [
     "UsageLine",
     "Voucher",
     "VoucherCode",
+    "YearProposal",
 ]

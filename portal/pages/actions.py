@@ -153,6 +153,8 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "recovery.written_off": pgettext_lazy("record", "核销坏账"),
         "organisation.barred": pgettext_lazy("record", "限制申报"),
         "settlement.drafted": pgettext_lazy("record", "编制结算批次"),
+        "ledger.year_proposed": pgettext_lazy("record", "提出年度结账"),
+        "ledger.year_returned": pgettext_lazy("record", "退回年度结账"),
         "ledger.year_closed": pgettext_lazy("record", "会计年度结账"),
         "settlement.approved": pgettext_lazy("record", "审批结算批次"),
         "settlement.paid": pgettext_lazy("record", "登记结算付款"),

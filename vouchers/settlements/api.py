@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from django.http import HttpResponse
 from django.utils import timezone
-from ninja import Query, Router, Schema, Status
+from ninja import Path, Query, Router, Schema, Status
 from pydantic import Field
 
 from portal.kernel.actors import Permission
@@ -25,7 +25,8 @@ from portal.wire import (
     paged,
     problems,
 )
-from vouchers.settlements import access, files, offsetting, queries, services
+from vouchers.ledger.models import Period
+from vouchers.settlements import access, closing, files, offsetting, queries, services
 from vouchers.settlements.models import SettlementBatch, SettlementLine
 from vouchers.settlements.rules import BatchState, Leg
 
@@ -94,6 +95,35 @@ class DueOut(Schema):
 
     payee: PayeeOut
     amount: MoneyOut
+
+
+Year = Annotated[int, Path(ge=1, le=9998)]
+
+
+class YearBalanceOut(Schema):
+    """What one kind of account of a programme and year holds; `balance` and `held` in smallest steps of `unit`."""
+
+    programme: str
+    fiscal_year: int | None
+    unit: str
+    account: str
+    balance: int
+    held: int
+
+
+class YearOut(Schema):
+    """A fiscal year at its end: balances that carry over, vouchers open, claims and batches not paid yet."""
+
+    year: int
+    ends_at: datetime
+    proposed_by: str | None
+    closed_at: datetime | None
+    balances: list[YearBalanceOut]
+    vouchers: int
+    claims: int
+    claims_amount: MoneyOut
+    batches: int
+    batches_amount: MoneyOut
 
 
 class BatchIn(StrictIn):
@@ -199,6 +229,61 @@ def due(request: ActorRequest) -> list[dict[str, Any]]:
         {"payee": _payee(payee), "amount": money(sums[payee.pk])}
         for payee in payees.filter(pk__in=sums).order_by("name", "pk")
     ]
+
+
+@router.get("/years/{year}", response={200: YearOut, **problems(404)})
+def get_year(request: ActorRequest, year: Year) -> dict[str, Any]:
+    """Say what stands open at the end of a fiscal year, whether it is closed, and who asked for it to be."""
+    request.actor.require(Permission.LEDGER_READ)
+    return _year(year)
+
+
+@router.post("/years/{year}/propose", response={200: YearOut, **problems(409)})
+def propose_year(request: ActorRequest, year: Year) -> dict[str, Any]:
+    """Ask for a fiscal year to be closed; another person approves."""
+    closing.propose_year(actor=request.actor, fiscal_year=year, now=timezone.now())
+    return _year(year)
+
+
+@router.post("/years/{year}/approve", response={200: YearOut, **problems(409)})
+def approve_year(request: ActorRequest, year: Year) -> dict[str, Any]:
+    """Close a fiscal year that another person asked to be closed, for ever."""
+    closing.approve_year(actor=request.actor, fiscal_year=year, now=timezone.now())
+    return _year(year)
+
+
+@router.post("/years/{year}/return", response={200: YearOut, **problems(409)})
+def return_year(request: ActorRequest, year: Year, payload: RejectIn) -> dict[str, Any]:
+    """Send such a request back with a reason, or take back one's own."""
+    closing.return_year(actor=request.actor, fiscal_year=year, reason=payload.reason, now=timezone.now())
+    return _year(year)
+
+
+def _year(year: int) -> dict[str, Any]:
+    found, proposal = closing.outlook(year), closing.open_proposal(year)
+    closed = Period.objects.filter(pk=year).first()
+    return {
+        "year": year,
+        "ends_at": found.ends_at,
+        "proposed_by": proposal.signature if proposal else None,
+        "closed_at": closed.closed_at if closed else None,
+        "balances": [
+            {
+                "programme": line.programme,
+                "fiscal_year": line.fiscal_year,
+                "unit": line.unit,
+                "account": line.kind.value,
+                "balance": line.balance_fen,
+                "held": max(line.held_debit_fen, line.held_credit_fen),
+            }
+            for line in found.lines
+        ],
+        "vouchers": found.vouchers,
+        "claims": found.claims,
+        "claims_amount": money(found.claims_fen),
+        "batches": found.batches,
+        "batches_amount": money(found.batches_fen),
+    }
 
 
 @router.get("/{number}", response={200: BatchDetailOut, **problems(404)})

@@ -114,3 +114,36 @@ class SettlementLine(models.Model):
                 | Q(leg=rules.Leg.OWN.value, claim__isnull=True, charge__isnull=False, voucher__isnull=True),
             ),
         ]
+
+
+class YearProposal(models.Model):
+    """That a fiscal year be closed: asked for by one person of finance, ended by another's approval or a return.
+
+    `signature` is the asker as the ledger signs; `reason` says why it was sent back, empty where the year was closed.
+    """
+
+    fiscal_year = models.PositiveSmallIntegerField()
+    proposed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    signature = models.CharField(max_length=160)
+    proposed_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+    ended_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    reason = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        db_table = "year_proposal"
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(
+                name="year_proposed_once", fields=["fiscal_year"], condition=Q(ended_at__isnull=True)
+            ),
+            models.CheckConstraint(
+                name="year_closed_by_another",
+                condition=Q(ended_by__isnull=True) | ~Q(reason="") | ~Q(ended_by=F("proposed_by")),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"close {self.fiscal_year}"

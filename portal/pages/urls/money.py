@@ -16,6 +16,7 @@ from portal.pages import (
     statistics,
     vouchers,
     wallet,
+    years,
 )
 
 urlpatterns = [
@@ -50,4 +51,6 @@ urlpatterns = [
     path("settlements/<str:number>/", settlements.settlement, name="settlement"),
     path("settlements/<str:number>/xlsx/", settlements.download, name="settlement_xlsx"),
     path("ledger/", settlements.ledger, name="ledger_overview"),
+    path("ledger/years/", years.years, name="ledger_years"),
+    path("ledger/years/<int:fiscal_year>/", years.year, name="ledger_year"),
 ]
