@@ -68,4 +68,4 @@ def payload_reason(error: Mapping[str, Any]) -> dict[str, str]:
     _where, *path = [str(part) for part in error["loc"]]
     if path and path[0] in WHOLE_THINGS:
         path = path[1:]
-    return {"code": kind, "text": text, "remedy": "", "field": ".".join(path)}
+    return {"code": kind, "text": text, "remedy": str(error.get("ctx", {}).get("remedy", "")), "field": ".".join(path)}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated, Any, Final, Generic, TypeVar
 
@@ -10,8 +12,16 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import get_language, gettext
 from ninja import Header, Schema
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, Field, StringConstraints
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from portal.http import Explained
 from portal.kernel.actors import Actor
@@ -24,6 +34,7 @@ __all__ = [
     "Block",
     "Cursor",
     "Day",
+    "DecimalText",
     "Document",
     "Facts",
     "Flag",
@@ -215,7 +226,40 @@ def span(period: Period) -> dict[str, datetime]:
     return {"starts_at": period.start, "ends_at": period.end}
 
 
-YuanText = Annotated[str, StringConstraints(pattern=r"^-?\d{1,13}(\.\d{1,2})?$", max_length=17)]
+@dataclass(frozen=True, slots=True)
+class DecimalText:
+    """A decimal number as text: JSON floats are not exact. One written otherwise is told in words how to write it."""
+
+    digits: int
+    places: int
+    signed: bool = False
+
+    @property
+    def pattern(self) -> str:
+        return rf"^{'-?' if self.signed else ''}[0-9]{{1,{self.digits}}}(\.[0-9]{{1,{self.places}}})?$"
+
+    def check(self, value: str) -> str:
+        """Return the text as it is. Raises for anything but such a number, with the remedy."""
+        if re.fullmatch(self.pattern.removeprefix("^").removesuffix("$"), value):
+            return value
+        if re.fullmatch(r"-?[0-9]+\.[0-9]+", value) and len(value.partition(".")[2]) > self.places:
+            said, remedy = gettext("小数超过 {places} 位。"), gettext("请四舍五入到 {places} 位小数。")
+        else:
+            said = gettext("不是可以接受的数：整数至多 {digits} 位，小数至多 {places} 位。")
+            remedy = gettext("请写成不带单位、千分位和空格的文本，例如 1234.5。")
+        limits = {"digits": self.digits, "places": self.places}
+        told = {"message": said.format(**limits), "remedy": remedy.format(**limits)}
+        raise PydanticCustomError("decimal_text", "{message}", told)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "pattern": self.pattern}
+
+
+YuanText = Annotated[str, DecimalText(digits=13, places=2, signed=True)]
+"""Yuan as text: whole fen, at most two decimals."""
 
 
 class MoneyIn(StrictIn):

@@ -35,6 +35,7 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "application.recused": pgettext_lazy("record", "申请回避"),
         "application.recusal_lifted": pgettext_lazy("record", "解除回避"),
         "application.put_forward": pgettext_lazy("record", "主管部门提出，免申即享"),
+        "application.put_forward_incomplete": pgettext_lazy("record", "提出后待企业补充信息"),
         "application.automatic": pgettext_lazy("record", "自动办理各环节"),
         "application.rechecked": pgettext_lazy("record", "抽中案件复核"),
         "application.appealed": pgettext_lazy("record", "提出申诉"),

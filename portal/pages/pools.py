@@ -14,21 +14,27 @@ from portal.pages.casework import language
 from portal.pages.templatetags.show import budget
 from vouchers.issuance import funds
 from vouchers.programmes import queries
+from vouchers.programmes.access import scheme_of
 from vouchers.programmes.models import ProgrammeVersion
 from vouchers.programmes.pools import period_words
+from vouchers.programmes.terms import RedeemMode
 
 __all__ = ["Meter", "meters", "named", "rooms_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """One programme's pool of one fiscal year, in fen: `total` = `issued` + `reserved` + `left`. `rooms`: pools in force."""
+    """One programme's pool of one fiscal year, in fen: `total` = `issued` + `reserved` + `left`. `rooms`: pools in force.
+
+    `vouchers` says that what is granted is a voucher; awards are paid as money.
+    """
 
     fiscal_year: int
     total_fen: int
     reserved_fen: int
     left_fen: int
     rooms: tuple[tuple[str, int], ...] = ()
+    vouchers: bool = True
 
     @property
     def issued_fen(self) -> int:
@@ -36,7 +42,8 @@ class Meter:
 
     def bars(self) -> dict[str, Any]:
         """Return what ``parts/budget.html`` draws, in the words of a pool."""
-        words = {"used": gettext("已发券"), "held": gettext("审核中预留"), "free": gettext("剩余")}
+        granted = gettext("已发券") if self.vouchers else gettext("已核定奖补")
+        words = {"used": granted, "held": gettext("审核中预留"), "free": gettext("剩余")}
         return named(budget(used=self.issued_fen, held=self.reserved_fen, free=self.left_fen), words)
 
 
@@ -61,9 +68,18 @@ def meters(versions: Iterable[ProgrammeVersion], *, now: datetime) -> dict[int, 
         for pool in pools.get(version.programme_id, []):
             if pool.fiscal_year == stand.year:
                 found[version.pk] = Meter(
-                    pool.fiscal_year, pool.put_in_fen, pool.reserved_fen, pool.available_fen, rooms_of(stand)
+                    pool.fiscal_year,
+                    pool.put_in_fen,
+                    pool.reserved_fen,
+                    pool.available_fen,
+                    rooms_of(stand),
+                    _by_voucher(version),
                 )
     return found
+
+
+def _by_voucher(version: ProgrammeVersion) -> bool:
+    return scheme_of(version).terms.redeem.mode is not RedeemMode.AWARD
 
 
 def rooms_of(stand: funds.Standing) -> tuple[tuple[str, int], ...]:

@@ -38,14 +38,7 @@ def standing(application: Application) -> list[Standing]:
     found = []
     award = RoundAward.objects.filter(application=application, is_final=True).select_related("round").first()
     if award is not None:
-        text = gettext("第 %(serial)s 批，次序 %(place)s：%(outcome)s %(amount)s。%(why)s。") % {
-            "serial": award.round.serial,
-            "place": award.place,
-            "outcome": label_of("award", award.outcome)[1],
-            "amount": Money(award.amount_fen),
-            "why": label_of("award_why", award.why)[1],
-        }
-        found.append(Standing(text, reverse("round", args=[award.round.number]), award.round.number))
+        found.append(Standing(_given(award), reverse("round", args=[award.round.number]), award.round.number))
     shown = (NoticeState.PUBLISHED.value, NoticeState.CLOSED.value)
     item = NoticeItem.objects.filter(application=application, notice__state__in=shown).select_related("notice").last()
     if item is not None and item.notice.last_day is not None:
@@ -55,6 +48,26 @@ def standing(application: Application) -> list[Standing]:
         }
         found.append(Standing(text, reverse("notice", args=[item.notice.number]), item.notice.number))
     return found
+
+
+def _given(award: RoundAward) -> str:
+    params = {
+        "serial": award.round.serial,
+        "place": award.place,
+        "outcome": label_of("award", award.outcome)[1],
+        "amount": Money(award.amount_fen),
+        "why": label_of("award_why", award.why)[1],
+    }
+    if award.is_undrawn:
+        if award.round.seed_revealed_at is None:
+            return gettext("第 %(serial)s 批抽签：未抽中。") % params
+        return (
+            gettext("第 %(serial)s 批抽签：未抽中，签号排第 %(place)s。抽签的秘密值和全部签号已公布，可自行复算：")
+            % params
+        )
+    if not award.amount_fen:
+        return gettext("第 %(serial)s 批，次序 %(place)s：%(outcome)s。%(why)s。") % params
+    return gettext("第 %(serial)s 批，次序 %(place)s：%(outcome)s %(amount)s。%(why)s。") % params
 
 
 def holding(application: Application, *, now: datetime) -> str:

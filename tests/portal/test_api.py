@@ -156,6 +156,42 @@ class TestMalformedPayloads:
         text = answer.body["reasons"][0]["text"]
         assert not re.search(r"[A-Za-z]{4,} [a-z]{2,} [a-z]{2,}", text), "the parser's English"
 
+    @pytest.mark.parametrize(
+        ("yuan", "text", "remedy"),
+        [
+            ("1234.505", "小数超过 2 位。", "请四舍五入到 2 位小数。"),
+            (
+                "1,234.50",
+                "不是可以接受的数：整数至多 13 位，小数至多 2 位。",
+                "请写成不带单位、千分位和空格的文本，例如 1234.5。",
+            ),
+            (
+                "１２",
+                "不是可以接受的数：整数至多 13 位，小数至多 2 位。",
+                "请写成不带单位、千分位和空格的文本，例如 1234.5。",
+            ),
+            (
+                "1.5\n",
+                "不是可以接受的数：整数至多 13 位，小数至多 2 位。",
+                "请写成不带单位、千分位和空格的文本，例如 1234.5。",
+            ),
+            (
+                "12345678901234",
+                "不是可以接受的数：整数至多 13 位，小数至多 2 位。",
+                "请写成不带单位、千分位和空格的文本，例如 1234.5。",
+            ),
+        ],
+    )
+    def test_tell_how_to_write_an_amount(self, w, yuan, text, remedy):
+        charge = make.measured(w, make.booking(w, make.instrument(w))).charge
+        answer = Caller(w.keeper).post(
+            f"/charges/{charge.number}/refund", {"amount": {"yuan": yuan}, "reason": "少测一半"}, key="refund-1234"
+        )
+        assert (answer.status, answer.code) == (422, "invalid.payload")
+        assert answer.body["reasons"] == [
+            {"code": "decimal_text", "text": text, "remedy": remedy, "field": "amount.yuan"}
+        ]
+
     def test_name_every_field_at_once(self, booking_of):
         answer = booking_of(title=7, starts_at="soon", colour="red")
         assert set(answer.body["fields"]) == {"title", "starts_at", "colour"}

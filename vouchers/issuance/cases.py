@@ -103,12 +103,20 @@ def leave_stages(application: Application) -> None:
     application.stage_since = None
 
 
-def decide(application: Application, *, action: rules.ApplicationAction, actor: Actor, now: datetime) -> None:
+def decide(
+    application: Application,
+    *,
+    action: rules.ApplicationAction,
+    actor: Actor,
+    now: datetime,
+    put_forward: str | None = None,
+) -> None:
     """Ask the rules, record the place in the order and reserve what they grant; lacking facts, ask the applicant.
 
     First come, first served: whoever has the earlier place has the earlier claim to the pool. A batch order only
     records, and a case that was in time stays in time whatever it was asked for later. The version is locked, so places
-    have no gap and no two cases the same. Raises Refused.
+    have no gap and no two cases the same. `put_forward` is what the department's putting it forward rests on; None where
+    the applicant handed it in. Raises Refused.
     """
     ProgrammeVersion.objects.select_for_update(no_key=True).order_by("pk").get(pk=application.version_id)
     funds.lock(application.version, now=now)
@@ -120,7 +128,7 @@ def decide(application: Application, *, action: rules.ApplicationAction, actor: 
         if decision.decision is DecisionKind.REJECT:
             raise Refused(decision.failures, data={"decision": application.decision})
         if decision.decision is DecisionKind.SUPPLEMENT:
-            _ask(application, actor=actor, now=now)
+            _ask(application, put_forward, actor=actor, now=now)
             return
         amount = decision.amount or Money(0)
         application.place = queries.last_place(application.version_id) + 1
@@ -141,17 +149,23 @@ def decide(application: Application, *, action: rules.ApplicationAction, actor: 
     application.save()
     if action is rules.ApplicationAction.ADMIT:
         record(application, action="application.appeal_admitted", actor=actor, now=now)
-    else:
+    elif put_forward is None:
         record(application, action="application.submitted", actor=actor, now=now)
+    else:
+        record(application, action="application.put_forward", actor=actor, now=now, reason=put_forward)
 
 
-def _ask(application: Application, *, actor: Actor, now: datetime) -> None:
+def _ask(application: Application, put_forward: str | None, *, actor: Actor, now: datetime) -> None:
     if application.state in {rules.ApplicationState.DRAFT.value, rules.ApplicationState.APPEAL.value}:
         move(application, rules.ApplicationAction.ASK)
         application.submitted_at = rules.to_the_millisecond(now)
         ask_applicant(application, now=now)
     application.save()
-    record(application, action="application.supplement_asked", actor=actor, now=now)
+    if put_forward is None:
+        record(application, action="application.supplement_asked", actor=actor, now=now)
+        return
+    record(application, action="application.put_forward", actor=actor, now=now, reason=put_forward)
+    record(application, action="application.put_forward_incomplete", actor=actor, now=now)
 
 
 def reserve(

@@ -163,9 +163,7 @@ def grant_unasked(
         submitted_by_id=actor.user_id,
         started_at=now,
     )
-    cases.decide(application, action=rules.ApplicationAction.SUBMIT, actor=actor, now=now)
-    if reason:
-        cases.record(application, action="application.put_forward", actor=actor, now=now, reason=reason[:300])
+    cases.decide(application, action=rules.ApplicationAction.SUBMIT, actor=actor, now=now, put_forward=reason[:300])
     automatic.run(application, now=now, is_asked=False)
     return application
 

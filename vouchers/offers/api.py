@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from django.utils import timezone
 from ninja import Query, Router, Schema, Status
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from portal.http import explain_reason
 from portal.kernel.actors import Permission
@@ -18,6 +18,7 @@ from portal.wire import (
     ActorRequest,
     Block,
     Cursor,
+    DecimalText,
     Flag,
     Line,
     Moment,
@@ -43,9 +44,9 @@ __all__ = ["OrderLineIn", "PricedLineOut", "QuantityText", "priced", "router", "
 
 router = Router(tags=["offers"])
 
-QuantityText = Annotated[str, StringConstraints(pattern=r"^\d{1,10}(\.\d{1,6})?$", max_length=17)]
+QuantityText = Annotated[str, DecimalText(digits=10, places=6)]
 """A quantity as text, ``"1250.5"``: JSON floats are not exact."""
-UnitPriceText = Annotated[str, StringConstraints(pattern=r"^\d{1,10}(\.\d{1,6})?$", max_length=17)]
+UnitPriceText = Annotated[str, DecimalText(digits=10, places=6)]
 
 
 class PriceTierIn(StrictIn):

@@ -149,7 +149,7 @@ def _refuse(application: Application, award: RoundAward, *, actor: Actor, now: d
     cases.move(application, ApplicationAction.REFUSE)
     application.amount_fen = 0
     with translation.override("zh-hans"):
-        application.note = str(RoundAward.Why(award.why).label)
+        application.note = rules.NOT_DRAWN if award.is_undrawn else str(RoundAward.Why(award.why).label)
     application.decided_at = now
     application.save()
     cases.record(application, action="application.refused", actor=actor, now=now, round=award.round.number)

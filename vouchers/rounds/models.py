@@ -165,3 +165,12 @@ class RoundAward(models.Model):
 
     def __str__(self) -> str:
         return f"{self.round} #{self.place}"
+
+    @property
+    def is_undrawn(self) -> bool:
+        """Say whether lots decided against it: those drawn before left it too little."""
+        return (
+            self.round.order == AwardOrder.LOTTERY.value
+            and self.outcome == Outcome.NOTHING.value
+            and self.why in {Why.EXHAUSTED.value, Why.POOL_SHORT.value}
+        )

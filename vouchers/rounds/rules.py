@@ -12,6 +12,7 @@ from typing import Final
 from portal.kernel.errors import Conflict, Forbidden, Invalid, noop
 
 __all__ = [
+    "NOT_DRAWN",
     "SEED_BYTES",
     "TRANSITIONS",
     "AlreadyOpen",
@@ -35,6 +36,8 @@ __all__ = [
 _ = noop
 
 SEED_BYTES: Final = 32
+NOT_DRAWN: Final = _("未抽中：排在前面的申请用完了本批资金。")
+"""What its applicant reads of an application the lots decided against."""
 
 
 class RoundState(StrEnum):

@@ -64,6 +64,10 @@ def test_an_enterprise_is_found_added_checked_and_put_forward(w, client, version
     assert [each.application for each in done.context["done"]] == [case]
     assert (case.organisation, case.state, case.role) == (w.enterprise, "review", "approver")
     assert Record.objects.get(action="application.put_forward").data["reason"] == "浙科〔2026〕8 号"
+    assert not Record.objects.filter(action="application.submitted").exists()
+    trail = text_of(client.get(reverse("case", args=[case.number])))
+    assert "主管部门提出，免申即享" in trail
+    assert "提交申请" not in trail
     assert [each.application for each in client.post(address, confirm).context["done"]] == [case]
     assert Application.objects.count() == 1
 

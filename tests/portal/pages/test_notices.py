@@ -250,8 +250,8 @@ def test_a_stranger_follows_a_lottery(w, client):
     before = text_of(client.get(address))
     assert opened.seed_commitment in before
     secret = bytes(opened.seed_secret).hex()
-    for _ in range(3):
-        make.waiting(w, version, "10000", now=now)
+    owners = [make.applicant() for _ in range(3)]
+    owned = {make.waiting(w, version, "10000", owner=owner, now=now).number: owner for owner in owners}
     rounds.close_due(now=now + timedelta(seconds=2))
     rounds.propose(actor=w.reviewer, round_=opened, public_value="3412.55", now=now)
     assert secret not in client.get(address).content.decode()
@@ -265,6 +265,15 @@ def test_a_stranger_follows_a_lottery(w, client):
     assert "3412.55" in after
     rows = client.get(address, {"format": "csv"}).content.decode("utf-8-sig").splitlines()[1:]
     drawn = [row.split(",")[1] for row in rows]
+    first, last = (Application.objects.get(number=number) for number in (drawn[0], drawn[-1]))
+    assert (first.state, last.note) == ("issued", "未抽中：排在前面的申请用完了本批资金。")
+    enter(client, owned[last.number])
+    told = client.get(reverse("application", args=[last.number]))
+    assert "未抽中，签号排第 3。" in text_of(told)
+    assert address in told.content.decode()
+    assert "¥0.00" not in text_of(told)
+    assert "资金池已用完" not in text_of(told)
+    client.logout()
     assert drawn == list(opened.awards.order_by("place").values_list("application__number", flat=True))
     assert opened.number in text_of(client.get(reverse("rounds")))
 

@@ -6,6 +6,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
+from portal.pages import pools
 from tests import make
 from tests.portal.pages.reading import LONG, enter, raw_codes, text_of
 from vouchers.programmes.models import ProgrammeVersion
@@ -37,6 +38,15 @@ def test_the_pool_adds_up(w, client):
     assert (meter.total_fen, meter.issued_fen, meter.reserved_fen) == (100_000_000, 10_000_000, 10_000_000)
     assert meter.left_fen == 80_000_000
     assert "已发券 ¥100,000.00" in text_of(response)
+
+
+def test_what_is_paid_as_money_is_no_voucher(w, client):
+    version = make.programme(w, in_force=LONG, redeem={"mode": "award"})
+    make.passed(w, make.application(w, version))
+    text = text_of(client.get(reverse("programme", args=[version.programme.code])))
+    assert "已发券" not in text
+    meter = pools.Meter(2026, 300, 100, 100, vouchers=False)
+    assert "已核定奖补 ¥1.00" in meter.bars()["sentence"]
 
 
 def test_the_number_of_queries_does_not_grow_with_the_list(w, client, django_assert_num_queries):

@@ -369,6 +369,19 @@ def test_a_cut_for_what_was_refunded_only_settles_the_debt(w):
     assert ledger.unaccounted_fen() == 0
 
 
+@pytest.mark.parametrize(("back", "kept"), [("1", 100), ("100", 47_999), ("960", 71_999), ("960", 72_001), ("500", 1)])
+def test_a_cut_beyond_what_was_not_refunded_takes_from_no_line_more_than_it_had(w, back, kept):
+    voucher, claim, charge = provider_claim(w)
+    given_back(w, charge, back)
+    deciding.check(actor=w.reviewer, claim=claim, amount=Money(kept), note="机时不符", now=make.NOW)
+    deciding.approve(actor=w.approver, claim=claim, now=make.NOW)
+    refunded = making.yuan(back).fen // 2
+    already = max(0, refunded - (120_000 - kept))
+    assert balances(voucher) == (10_000_000 - kept + already, 0)
+    assert (balance("provider_payable"), balance("receivable_provider")) == (kept, already)
+    assert ledger.unaccounted_fen() == 0
+
+
 def test_a_refund_after_a_cut_takes_nothing_from_the_voucher(w):
     _voucher, claim, _charge = provider_claim(w)
     deciding.check(actor=w.reviewer, claim=claim, amount=Money(100_000), note="机时不符", now=make.NOW)
