@@ -11,7 +11,7 @@ from vouchers.ledger.models import *  # noqa: F403
 from vouchers.notices.models import Notice, NoticeItem, Objection
 from vouchers.offers.models import Offer, Order, PriceList, UsageImport, UsageLine
 from vouchers.payments.models import Payment
-from vouchers.programmes.models import Budget, FairReview, Programme, ProgrammeDraft, ProgrammeVersion
+from vouchers.programmes.models import Budget, CoLead, FairReview, Programme, ProgrammeDraft, ProgrammeVersion
 from vouchers.recoveries.models import Recovery, RecoveryPayment
 from vouchers.rounds.models import Round, RoundAward
 from vouchers.settlements.models import SettlementBatch, SettlementLine, YearProposal
@@ -29,6 +29,7 @@ __all__ = [
     "ClaimInvoice",
     "ClaimLine",
     "ClaimPart",
+    "CoLead",
     "DryRun",
     "DryRunCase",
     "EvidenceFile",

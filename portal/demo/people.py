@@ -20,6 +20,7 @@ PASSWORD = "gongxiang-2026"  # noqa: S105  printed for everybody: demo data only
 DEPARTMENT = OrganisationEntry(
     "kejiting", "省科技主管部门（演示）", "Provincial science and technology department (demo)", "杭州", {}
 )
+CITY = OrganisationEntry("shikeji", "设区市科技局（演示）", "City science and technology bureau (demo)", "宁波", {})
 ACCOUNTS: tuple[tuple[str, str, str, str, tuple[Role, ...], str], ...] = (
     (
         "qiye",
@@ -90,6 +91,7 @@ def register(*, now: datetime) -> People:
         (DEPARTMENT, Kind.DEPARTMENT),
         *((entry, Kind.PROVIDER) for entry in LABS),
         *((entry, Kind.ENTERPRISE) for entry in ENTERPRISES),
+        (CITY, Kind.DEPARTMENT),
     ]
     for serial, (entry, kind) in enumerate(entries, start=260001):
         clerk = _user(f"clerk-{entry.key}", "登记员", hashed)

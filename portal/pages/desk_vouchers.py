@@ -81,7 +81,7 @@ def objections_to_decide(actor: Actor, _now: datetime) -> Iterator[Task]:
 
 def appeals(actor: Actor, _now: datetime) -> Iterator[Task]:
     """Appeals against refusals."""
-    rows = issuance.cases(actor).filter(state=ApplicationState.APPEAL.value)
+    rows = issuance.own_cases(actor).filter(state=ApplicationState.APPEAL.value)
     for row in rows.order_by("appealed_at")[:SHOWN]:
         which = f"{row.number} {bilingual(row.organisation)}"
         yield Task(gettext("处理申诉"), which, reverse("case", args=[row.number]), since=row.appealed_at)

@@ -29,7 +29,7 @@ from vouchers.evidence import access as evidence
 from vouchers.evidence.models import EvidenceFile
 from vouchers.evidence.rules import INLINE
 from vouchers.flags import queries as flags
-from vouchers.issuance import access, appeals, assigning, automatic, conflicts, drafts, queries, reviewing
+from vouchers.issuance import access, appeals, assigning, automatic, cases, conflicts, drafts, queries, reviewing
 from vouchers.issuance.models import Application, StageDecision
 from vouchers.issuance.reviewing import Verdict
 from vouchers.issuance.rules import ApplicationState
@@ -151,6 +151,8 @@ def _case_page(
 ) -> HttpResponse:
     actor = actor_of(request)
     in_review = application.state == S.REVIEW.value
+    is_own = application.version.programme.department_id == actor.organisation_id
+    is_here = cases.desk_of(application) == actor.organisation_id
     needed = PERMISSION[StageRole(application.role)] if in_review else None
     files = list(evidence.files_of(drafts.subject_of(application)))
     why = conflicts.found(application, [actor.person]).get(actor.person) if in_review else None
@@ -169,11 +171,11 @@ def _case_page(
             "error": error,
             "stage": queries.stage_name(application),
             "seen": reviewing.seen_of(application),
-            "may_decide": needed is not None and actor.may(needed),
+            "may_decide": is_here and needed is not None and actor.may(needed),
             "why_not": gettext(conflicts.WHY[why]) if why else "",
-            "is_appeal": application.state == S.APPEAL.value and actor.may(Permission.APPLICATION_APPROVE),
+            "is_appeal": is_own and application.state == S.APPEAL.value and actor.may(Permission.APPLICATION_APPROVE),
             "may_recheck": _may_recheck(actor, application),
-            "may_reassign": in_review and actor.may(Permission.APPLICATION_APPROVE),
+            "may_reassign": is_here and in_review and actor.may(Permission.APPLICATION_APPROVE),
             "holders": [str(each.person) for each in assigning.holders(application)] if in_review else [],
             "files": files,
             "shown": _shown(request, files),
@@ -189,6 +191,8 @@ def _case_page(
 def _may_recheck(actor: Actor, application: Application) -> bool:
     """Say whether the case was drawn for a check afterwards that this person may make and nobody has made."""
     if not application.sampled or not actor.may(Permission.APPLICATION_REVIEW):
+        return False
+    if application.version.programme.department_id != actor.organisation_id:
         return False
     return not application.decisions.filter(stage=RECHECK_STAGE).exists()
 

@@ -76,7 +76,8 @@ def holding(application: Application, *, now: datetime) -> str:
     department = bilingual(application.version.programme.department)
     if state is ApplicationState.REVIEW:
         stage = gettext(queries.stage_name(application))
-        said = gettext("现在由 %(who)s 办理“%(stage)s”") % {"who": department, "stage": stage}
+        who = bilingual(application.desk) if application.desk else department
+        said = gettext("现在由 %(who)s 办理“%(stage)s”") % {"who": who, "stage": stage}
     elif state is ApplicationState.WAITING:
         said = _awaiting_round(application, department)
     else:

@@ -10,11 +10,13 @@ from portal.organisations.models import Member
 from vouchers.issuance.models import Application, Assignment, Recusal, StageDecision
 from vouchers.issuance.rules import ApplicationState
 from vouchers.issuance.workflow import PERMISSION
+from vouchers.programmes.models import CoLead
 
 RELATED = (
     "version",
     "version__programme",
     "version__programme__department",
+    "desk",
     "organisation",
     "submitted_by",
     "reviewed_by",
@@ -34,18 +36,24 @@ def own_applications(actor: Actor) -> QuerySet[Application]:
 
 
 def cases(actor: Actor) -> QuerySet[Application]:
-    """Return the applications under the actor's department's programmes; an expert's, those given to them.
+    """Return the applications under the actor's department's programmes, and those of others while it acts at their stage.
 
-    Raises Forbidden unless a decider.
+    An expert's are those given to them. Raises Forbidden unless a decider.
     """
     if not any(actor.may(permission) for permission in DECIDERS):
         raise Forbidden
     return Application.objects.filter(_cases_of(actor)).select_related(*RELATED)
 
 
+def own_cases(actor: Actor) -> QuerySet[Application]:
+    """Return the cases under programmes of the actor's own department: not those it only sees at its stage."""
+    return cases(actor).filter(version__programme__department_id=actor.organisation_id)
+
+
 def _cases_of(actor: Actor) -> Q:
     """Return what holds of the cases a decider may read: an expert is appointed for single ones, and reads no other."""
-    department = Q(version__programme__department_id=actor.organisation_id) & ~UNSENT
+    own = Q(version__programme__department_id=actor.acting_for)
+    department = (own | Q(desk_id=actor.acting_for)) & ~UNSENT
     if actor.may(Permission.APPLICATION_REVIEW) or actor.may(Permission.APPLICATION_APPROVE):
         return department
     case = {"application": OuterRef("pk")}
@@ -53,20 +61,35 @@ def _cases_of(actor: Actor) -> Q:
     acted = StageDecision.objects.filter(**case, person_id=actor.user_id)
     held = Assignment.objects.filter(**case, turn=OuterRef("turn"), stage=OuterRef("stage"), released_at__isnull=True)
     roles = [role.value for role, needed in PERMISSION.items() if needed is Permission.APPLICATION_SCORE]
-    free = Q(state=ApplicationState.REVIEW.value, role__in=roles) & Q(~Exists(held))
+    free = Q(state=ApplicationState.REVIEW.value, role__in=roles) & Q(~Exists(held)) & _here(actor)
     return department & (Q(Exists(given)) | Q(Exists(acted)) | free)
 
 
+def _here(actor: Actor) -> Q:
+    """Return the condition on cases of `cases` that the actor's department acts on now."""
+    return Q(desk_id=actor.acting_for) | Q(desk__isnull=True)
+
+
+def _decided_by(actor: Actor) -> Q:
+    """Return the condition on cases of a programme the actor's department is a co-lead of, that the actor decided on."""
+    decided = StageDecision.objects.filter(application=OuterRef("pk"), person_id=actor.user_id)
+    partner = CoLead.objects.filter(version=OuterRef("version"), organisation_id=actor.acting_for)
+    return Q(Exists(decided)) & Q(Exists(partner)) & ~UNSENT
+
+
 def get_case(actor: Actor, number: str) -> Application:
-    """Return a case of the actor's department. Raises NotFound."""
-    found = cases(actor).filter(number=number).first()
+    """Return a case of the actor's department, at its stage, or that the actor decided on at such one. Raises NotFound."""
+    if not any(actor.may(permission) for permission in DECIDERS):
+        raise Forbidden
+    seen = _cases_of(actor) | _decided_by(actor)
+    found = Application.objects.filter(seen, number=number).select_related(*RELATED).first()
     if found is None:
         raise NotFound
     return found
 
 
 def cases_at(actor: Actor, permission: Permission) -> QuerySet[Application]:
-    """Return the department's cases at a stage of `permission` that the actor may decide: no part in them so far."""
+    """Return the cases at a stage of `permission`, and of the actor's department, that the actor may decide: no part so far."""
     roles = [role.value for role, needed in PERMISSION.items() if needed is permission]
     acted = StageDecision.objects.filter(application=OuterRef("pk"), person_id=actor.user_id).exclude(
         ~Q(turn=OuterRef("turn")), stage=OuterRef("stage")
@@ -76,7 +99,7 @@ def cases_at(actor: Actor, permission: Permission) -> QuerySet[Application]:
     )
     return (
         cases(actor)
-        .filter(state=ApplicationState.REVIEW.value, role__in=roles)
+        .filter(_here(actor), state=ApplicationState.REVIEW.value, role__in=roles)
         .exclude(submitted_by_id=actor.user_id)
         .exclude(Exists(acted))
         .filter(Exists(held.filter(person_id=actor.user_id)) | ~Exists(held))
@@ -89,7 +112,7 @@ def get_application(actor: Actor, number: str) -> Application:
     if actor.may(Permission.APPLICATION_SUBMIT) or actor.may(Permission.VOUCHER_READ_OWN):
         seen |= Q(organisation_id=actor.organisation_id)
     if any(actor.may(permission) for permission in DECIDERS):
-        seen |= _cases_of(actor)
+        seen |= _cases_of(actor) | _decided_by(actor)
     application = Application.objects.filter(seen, number=number).select_related(*RELATED).first()
     if application is None:
         raise NotFound

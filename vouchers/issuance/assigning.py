@@ -55,12 +55,17 @@ def holders(application: Application) -> list[Assignment]:
 
 
 def eligible_for(application: Application) -> list[int]:
-    """Return whom the case's present stage may be given to: the department's people of that role without a part in it."""
+    """Return whom the case's present stage may be given to: people of that role in the department that acts there.
+
+    Those with a part in the case are left out.
+    """
     role = workflow.ASSIGNED.get(workflow.StageRole(application.role))
     if role is None:
         return []
     members = Member.objects.filter(
-        organisation_id=application.version.programme.department_id, left_at__isnull=True, roles__contains=[role.value]
+        organisation_id=application.desk_id or application.version.programme.department_id,
+        left_at__isnull=True,
+        roles__contains=[role.value],
     ).values_list("user_id", flat=True)
     persons = set(members)
     return sorted(persons - conflicts.found(application, persons).keys())
@@ -107,7 +112,10 @@ def _replace(application: Application, old: Assignment, *, reason: str, actor: A
         subject=f"application:{application.number}",
         actor=actor,
         now=now,
-        organisations=[application.version.programme.department_id],
+        organisations=[
+            application.version.programme.department_id,
+            *([application.desk_id] if application.desk_id else []),
+        ],
         data={"from": old.person_id, "to": [each.person_id for each in drawn], "reason": reason},
     )
 
@@ -128,7 +136,7 @@ def reassign(*, actor: Actor, application: Application, reason: str, now: dateti
     """
     actor.require(Permission.APPLICATION_APPROVE)
     locked = queries.locked(application)
-    if locked.version.programme.department_id != actor.organisation_id:
+    if (locked.desk_id or locked.version.programme.department_id) != actor.organisation_id:
         raise Forbidden
     if not reason.strip():
         raise ReasonMissing(field="reason")

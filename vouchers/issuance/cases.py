@@ -51,9 +51,20 @@ def record(application: Application, *, action: str, actor: Actor, now: datetime
         subject=f"application:{application.number}",
         actor=actor,
         now=now,
-        organisations=[application.organisation_id, application.version.programme.department_id],
+        organisations=[application.organisation_id, *departments_of(application)],
         data={"state": application.state, "amount_fen": application.amount_fen, **data},
     )
+
+
+def departments_of(application: Application) -> list[int]:
+    """Return the programme's department, and the co-lead that acts at the present stage, if one does."""
+    desk = application.desk_id
+    return [application.version.programme.department_id, *([desk] if desk is not None else [])]
+
+
+def desk_of(application: Application) -> int:
+    """Return the department whose people act on the case now."""
+    return application.desk_id or application.version.programme.department_id
 
 
 def move(application: Application, action: rules.ApplicationAction) -> None:
@@ -80,6 +91,7 @@ def enter_stage(application: Application, *, stage: int, now: datetime) -> None:
     application.days_left = None
     application.stage = stage
     application.role = found.role
+    application.desk_id = queries.desk_of(application, found)
     application.stage_since = now
     application.due_at = rules.due(workdays(), now, days=days) if days is not None else None
     assigning.assign(application, now=now)
@@ -89,7 +101,7 @@ def ask_applicant(application: Application, *, now: datetime) -> None:
     """Stop the clock and give the applicant the programme's days to answer."""
     if application.role and application.due_at is not None:
         application.days_left = rules.days_left(workdays(), now, until=application.due_at)
-    application.role = ""
+    application.role, application.desk_id = "", None
     application.stage_since = now
     application.stopped_at = now
     days = queries.terms(application.version).supplement_days
@@ -98,7 +110,7 @@ def ask_applicant(application: Application, *, now: datetime) -> None:
 
 def leave_stages(application: Application) -> None:
     """Take the case from its reviewers: nobody's desk shows it as theirs."""
-    application.role = ""
+    application.role, application.desk_id = "", None
     application.due_at = None
     application.stage_since = None
 

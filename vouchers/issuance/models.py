@@ -47,6 +47,8 @@ class Application(models.Model):
     state = models.CharField(max_length=12, choices=State)
     stage = models.PositiveSmallIntegerField(default=0)
     role = models.CharField(max_length=12, blank=True)
+    desk = models.ForeignKey("portal.Organisation", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    """The co-lead department that acts at the present stage; empty = the programme's own."""
     turn = models.PositiveSmallIntegerField(default=1)
     first_turn = models.PositiveSmallIntegerField(default=1)
     place = models.PositiveBigIntegerField(null=True, blank=True)

@@ -20,7 +20,7 @@ from vouchers.ledger import queries as ledger
 from vouchers.programmes import rules as engine
 from vouchers.programmes.access import catalogue, scheme_of
 from vouchers.programmes.decisions import Decision
-from vouchers.programmes.models import Budget, ProgrammeVersion
+from vouchers.programmes.models import Budget, CoLead, ProgrammeVersion
 from vouchers.programmes.predicates import Truth, judge
 from vouchers.programmes.requests import load_request
 from vouchers.programmes.schemes import PoolShort, Programme
@@ -219,6 +219,25 @@ def terms(version: ProgrammeVersion) -> Terms:
 def stages(version: ProgrammeVersion) -> tuple[Stage, ...]:
     """Return the stages a case of this version goes through."""
     return scheme_of(version).terms.workflow or workflow.DEFAULT
+
+
+PLACES = ("district", "region", "city")
+"""Facts of an applicant that say where it is."""
+
+
+def desk_of(application: Application, stage: Stage) -> int | None:
+    """Return the co-lead department that acts at a stage of the case; None = the programme's own.
+
+    One query, none for a stage of no level.
+    """
+    if not stage.level:
+        return None
+    partners = [
+        workflow.Partner(one.organisation_id, one.level, tuple(one.regions))
+        for one in CoLead.objects.filter(version_id=application.version_id).order_by("pk")
+    ]
+    facts_of = application.request.get("applicant") or {}
+    return workflow.desk_of(stage, partners, {str(facts_of[name]) for name in PLACES if facts_of.get(name)})
 
 
 def stage_name(application: Application) -> str:

@@ -129,7 +129,7 @@ def _case(actor: Actor, application: Application, verdict: Verdict) -> tuple[App
     InvalidTransition.
     """
     locked = queries.locked(application)
-    if locked.version.programme.department_id != actor.organisation_id:
+    if cases.desk_of(locked) != actor.organisation_id:
         raise Forbidden
     stages = queries.stages(locked.version)
     next_state(rules.TRANSITIONS, rules.ApplicationState(locked.state), rules.ApplicationAction.PASS)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -18,8 +19,10 @@ __all__ = [
     "DEFAULT",
     "PERMISSION",
     "RECHECK_STAGE",
+    "Partner",
     "ReviewAction",
     "StageRole",
+    "desk_of",
     "is_carried",
     "is_last",
     "target_of",
@@ -75,6 +78,28 @@ DEFAULT: Final[tuple[Stage, ...]] = (
     Stage(_("审批"), StageRole.APPROVER.value, action="decide"),
 )
 """What a programme that names no stages has: a check and a decision by another person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Partner:
+    """A co-lead department, and at the stages of which level, for applicants of which regions (none = all others)."""
+
+    organisation_id: int
+    level: str
+    regions: tuple[str, ...] = ()
+
+
+def desk_of(stage: Stage, partners: Sequence[Partner], places: Collection[str]) -> int | None:
+    """Return the co-lead department that acts at a stage, for an applicant at `places`; None = the programme's own.
+
+    Source: reviewed first by the district, then by the city (青岛市 2024 年度申报指南; 武汉市垂类模型算力支持).
+    """
+    if not stage.level:
+        return None
+    at_level = [one for one in partners if one.level == stage.level]
+    near = [one for one in at_level if set(one.regions) & set(places)]
+    found = near or [one for one in at_level if not one.regions]
+    return found[0].organisation_id if found else None
 
 
 def is_last(stages: Sequence[Stage], at: int) -> bool:

@@ -96,6 +96,7 @@ def _section(key: str) -> Words:
 CONDITIONS: Final = re.compile(r"(^|\.)(eligibility|purpose|when|unless|required_when)$")
 IDENTITIES: Final = {
     "lines": "id",
+    "co_leads": "name",
     "workflow": "stage",
     "facts": "path",
     "funding": "payer",
@@ -165,7 +166,9 @@ def _named(items: list[Any], key: str) -> dict[str, Any] | None:
 AMOUNTS: Final = re.compile(
     r"(^|\.)(amount|cap|soft|floor|min_base|amount_cap|per_application_max|holding_max|to|face_values)$"
 )
-RATES: Final = re.compile(r"(^|\.)(rate|share|rate_cap|combined_rate_cap|max_share|sample_rate)$|^region_quotas\.")
+RATES: Final = re.compile(
+    r"(^|\.)(rate|share|rate_cap|combined_rate_cap|max_share|sample_rate|admin_share)$|^region_quotas\."
+)
 NO_AMOUNTS: Final = frozenset({"windows.to", "cost.period.to", "cost.free_quota.amount", "notice.objection_to"})
 
 

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from vouchers.programmes import readers
 from vouchers.programmes.money_keys import MONEY_KEYS
-from vouchers.programmes.parsing import Problems, Reader, shape_of, shaped
+from vouchers.programmes.parsing import Problems, Reader, child, shape_of, shaped
 from vouchers.programmes.predicates import PATHS, SECTIONS, predicate
 from vouchers.programmes.readers import choice, flag, listing, no_repeats, nullable, record, refuse, text, whole, word
-from vouchers.programmes.schemes import DeclaredFact, DoubleSubsidy, Kind, Level, Same, Side
+from vouchers.programmes.schemes import CoLead, DeclaredFact, DoubleSubsidy, Kind, Level, Same, Side
 from vouchers.programmes.terms_reading import TERMS
 from vouchers.programmes.words import Words
 
@@ -62,6 +62,18 @@ def _codes_or_code(value: Any, path: str, problems: Problems) -> tuple[str, ...]
     return tuple(codes(value, path, problems))
 
 
+CREDIT_CODE: Final = r"^[0-9A-HJ-NP-RT-UW-Y]{18}$"
+"""A unified social credit code (GB 32100-2015)."""
+
+
+@shaped({"type": "string", "pattern": CREDIT_CODE})
+def _credit_code(value: Any, path: str, problems: Problems) -> str:
+    if isinstance(value, str) and re.match(CREDIT_CODE[:-1] + r"\Z", value):
+        return value
+    refuse(value, path, problems, Words("18 位统一社会信用代码", "a unified social credit code of 18 characters"))
+    return ""
+
+
 _bounds = listing(nullable(readers.day), least=2, most=2)
 
 
@@ -72,6 +84,42 @@ def _in_force(value: Any, path: str, problems: Problems) -> tuple[date | None, d
     if start and end and start > end:
         refuse(value, path, problems, Words("起始日不晚于截止日", "a first day not after the last day"))
     return start, end
+
+
+_co_lead_fields = record(
+    {
+        "name": text(),
+        "credit_code": _credit_code,
+        "level": word(Level),
+        "regions": listing(text(most=60), least=1, most=50),
+    },
+    required=("name",),
+)
+
+
+@shaped({"anyOf": [shape_of(text()), shape_of(_co_lead_fields)]})
+def _co_lead(value: Any, path: str, problems: Problems) -> CoLead:
+    if isinstance(value, dict):
+        return CoLead(**{"name": "", **_co_lead_fields(value, path, problems)})
+    return CoLead(text()(value, path, problems) or "")
+
+
+_co_lead_list = listing(_co_lead, most=50)
+
+
+@shaped(_co_lead_list)
+def _co_leads(value: Any, path: str, problems: Problems) -> tuple[CoLead, ...]:
+    """Read the further departments: of one level, no two for the same region, and one for all others."""
+    found: tuple[CoLead, ...] = _co_lead_list(value, path, problems)
+    taken: set[tuple[str, str]] = set()
+    for at, one in enumerate(found):
+        for region in one.regions or ("",) if one.level else ():
+            if (one.level or "", region) in taken:
+                where = child(child(path, at), "regions" if region else "level")
+                allowed = Words("同一级别每个地区只由一个单位办理", "one department of a level for each region")
+                refuse(region or str(one.level), where, problems, allowed)
+            taken.add((one.level or "", region))
+    return found
 
 
 _kind_fields = record({"kind": choice(*APPLICANT_KINDS), "when": predicate}, required=("kind",))
@@ -179,7 +227,7 @@ KEYS: Final[Mapping[str, Reader]] = {
     "doc_no": text(),
     "issuer": text(),
     "lead": text(),
-    "co_leads": listing(text(), most=50),
+    "co_leads": _co_leads,
     "level": word(Level),
     "source": text(most=2000),
     "grade": text(most=20),

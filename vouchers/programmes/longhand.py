@@ -30,6 +30,8 @@ def opened(document: Mapping[str, Json]) -> dict[str, Json]:
     if isinstance(plain.get("applicant_kinds"), list):
         kinds = plain["applicant_kinds"]
         plain["applicant_kinds"] = [{"kind": kind} if isinstance(kind, str) else kind for kind in kinds]
+    if isinstance(plain.get("co_leads"), list):
+        plain["co_leads"] = [{"name": one} if isinstance(one, str) else one for one in plain["co_leads"]]
     cost = plain.get("cost")
     if isinstance(cost, dict) and isinstance(cost.get("period"), str):
         cost["period"] = {"note": cost["period"]}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from vouchers.programmes.states import VersionState
+from vouchers.programmes.terms import Level
 
 
 class Programme(models.Model):
@@ -72,6 +74,30 @@ class ProgrammeVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} v{self.number}"
+
+
+class CoLead(models.Model):
+    """A further department that takes part in a version: found when it was published, by credit code or name.
+
+    It acts at the stages of `level`, where there are any, for applicants of `regions`, empty = for all others.
+    """
+
+    version = models.ForeignKey(ProgrammeVersion, on_delete=models.PROTECT, related_name="co_leads")
+    organisation = models.ForeignKey("portal.Organisation", on_delete=models.PROTECT, related_name="+")
+    level = models.CharField(max_length=12, blank=True)
+    regions = ArrayField(models.CharField(max_length=60), default=list)
+
+    class Meta:
+        db_table = "programme_co_lead"
+        ordering = ["pk"]
+        constraints = [
+            models.CheckConstraint(
+                name="co_lead_level_known", condition=Q(level__in=["", *(one.value for one in Level)])
+            )
+        ]
+
+    def __str__(self) -> str:
+        return str(self.organisation)
 
 
 class FairReview(models.Model):

@@ -60,7 +60,22 @@ RULES: Final = (
             T("doc_no", K.TEXT, W("文号", "Document number")),
             T("issuer", K.TEXT, W("发布单位", "Issuer")),
             T("lead", K.TEXT, W("牵头单位", "Lead department")),
-            T("co_leads", K.LINES, W("配合单位", "Further departments"), hint=EACH_LINE),
+            Table(
+                "co_leads",
+                W("配合单位", "Further departments"),
+                W("单位", "Department"),
+                (
+                    T("name", K.TEXT, W("名称", "Name"), required=True),
+                    T("credit_code", K.TEXT, W("统一社会信用代码", "Unified social credit code")),
+                    T("level", K.CHOICE, W("办理哪一级的环节", "Acts at the stages of level"), choices=LEVELS),
+                    T(
+                        "regions",
+                        K.LINES,
+                        W("只办理这些地区（不填为其余）", "Only these regions; none = all others"),
+                        hint=EACH_LINE,
+                    ),
+                ),
+            ),
             T("level", K.CHOICE, W("资金级别", "Level of the money"), choices=LEVELS),
             T("source", K.LONG, W("来源", "Source")),
             T(

@@ -31,16 +31,19 @@ def obstacles(
     is_reviewed: bool,
     current: Standing | None,
     predecessors: Iterable[Standing],
+    unknown: Iterable[int],
     today: date,
 ) -> list[Reason]:
     """Return every reason why the scheme may not be put in force `today` (Beijing).
 
     `current` is the version of the same programme now in force, which publishing supersedes; `predecessors` are open
-    programmes of the department that the scheme says it replaces. Source of the review: 公平竞争审查条例 (国务院令第 783 号).
+    programmes of the department that the scheme says it replaces; `unknown` the co-lead departments, by place in the
+    file, that are no registered department. Source of the review: 公平竞争审查条例 (国务院令第 783 号).
     """
     return [
         *_provenance(scheme),
         *_review(is_reviewed=is_reviewed),
+        *(_unknown(scheme, at) for at in unknown),
         *_period(scheme, current, today),
         *(_overlap(old) for old in predecessors if _meet(scheme.in_force, old.in_force)),
     ]
@@ -76,6 +79,15 @@ def _review(*, is_reviewed: bool) -> list[Reason]:
             _("请由导入人以外的同事登记审查单位、日期、文号和结论。"),
         )
     ]
+
+
+def _unknown(scheme: Programme, at: int) -> Reason:
+    return Reason(
+        "programme.co_lead_unknown",
+        _("规则文件 %(path)s：配合单位“%(name)s”不是已登记的主管部门，或有同名单位。"),
+        _("请先登记该部门，或在文件中写明它的统一社会信用代码（credit_code）后重新导入。"),
+        params={"path": f"co_leads[{at}]", "name": scheme.co_leads[at].name},
+    )
 
 
 def _period(scheme: Programme, current: Standing | None, today: date) -> list[Reason]:

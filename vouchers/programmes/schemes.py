@@ -19,6 +19,7 @@ __all__ = [
     "Brackets",
     "Cap",
     "Choose",
+    "CoLead",
     "Cost",
     "Count",
     "Cycles",
@@ -250,6 +251,19 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
+class CoLead:
+    """A further department that takes part: it acts at the stages of its `level`.
+
+    `regions`: only for applicants of these; empty = for all others of that level. `name` may be its credit code.
+    """
+
+    name: str
+    credit_code: str = ""
+    level: Level | None = None
+    regions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class DeclaredFact:
     """A fact this programme alone asks for: its path, its name, and its unit where it is a number."""
 
@@ -296,7 +310,7 @@ class Programme:
     doc_no: str = ""
     issuer: str = ""
     lead: str = ""
-    co_leads: tuple[str, ...] = ()
+    co_leads: tuple[CoLead, ...] = ()
     level: Level | None = None
     source: str = ""
     grade: str = ""

@@ -18,7 +18,7 @@ from portal.kernel.states import next_state
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Posting, TransferOp
 from vouchers.programmes import documents, fairness, queries, states
-from vouchers.programmes.models import Budget, FairReview, Programme, ProgrammeVersion
+from vouchers.programmes.models import Budget, CoLead, FairReview, Programme, ProgrammeVersion
 from vouchers.programmes.terms import BEIJING
 
 _ = noop
@@ -210,6 +210,11 @@ def publish(*, actor: Actor, version: ProgrammeVersion, now: datetime) -> Progra
     locked.published_by_id = actor.user_id
     locked.published_at = now
     locked.save()
+    CoLead.objects.bulk_create(
+        CoLead(version=locked, organisation=found, level=one.level or "", regions=list(one.regions))
+        for one, found in queries.co_leads(documents.load(locked.document))
+        if found is not None
+    )
     _fund(locked, actor=actor)
     _record(locked, action="programme.published", actor=actor, now=now)
     return locked

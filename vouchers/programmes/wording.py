@@ -12,7 +12,7 @@ from typing import Final
 from vouchers.programmes import names, phrases, wording_money, wording_terms
 from vouchers.programmes.conditions import condition, join, sentence, sentences
 from vouchers.programmes.explanations import Catalogue, Ground, Told, explain, headline, reasons, title
-from vouchers.programmes.schemes import DoubleSubsidy, Kind, Programme, Same, Side
+from vouchers.programmes.schemes import CoLead, DoubleSubsidy, Kind, Programme, Same, Side
 from vouchers.programmes.words import Words
 
 __all__ = ["Ground", "Section", "Told", "describe", "explain", "headline", "reasons"]
@@ -60,6 +60,15 @@ def _sections(programme: Programme, known: Catalogue) -> list[tuple[Words, list[
     ]
 
 
+def _co_lead(one: CoLead) -> Words:
+    """Return a further department in words, with the stages it acts at and for whom."""
+    if one.level is None:
+        return W(one.name, one.name)
+    regions = (f"，{'、'.join(one.regions)}", f" for {', '.join(one.regions)}") if one.regions else ("", "")
+    said = W(f"{one.name}（办理%(level)s级环节{regions[0]}）", f"{one.name} (acts at %(level)s level{regions[1]})")
+    return said.fill(level=names.value(one.level.value))
+
+
 def _basis(programme: Programme, known: Catalogue) -> list[Words]:
     said = []
     if programme.issuer:
@@ -70,7 +79,9 @@ def _basis(programme: Programme, known: Catalogue) -> list[Words]:
     if programme.lead and programme.lead != programme.issuer:
         said.append(W(f"牵头单位：{programme.lead}", f"Lead: {programme.lead}"))
     if programme.co_leads:
-        said.append(W(f"配合单位：{'、'.join(programme.co_leads)}", f"With: {', '.join(programme.co_leads)}"))
+        said.append(
+            W("配合单位：%(who)s", "With: %(who)s").fill(who=join(map(_co_lead, programme.co_leads), "、", ", "))
+        )
     if programme.level:
         said.append(W("资金级别：%(level)s", "Level: %(level)s").fill(level=names.value(programme.level.value)))
     if programme.source:

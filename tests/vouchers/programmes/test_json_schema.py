@@ -23,6 +23,8 @@ FILES = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sor
 EVERY_KEY = {
     **FULL,
     "schema": 1,
+    "co_leads": ["样例局", {"name": "另一局", "level": "district", "regions": ["杭州"], "credit_code": "1" * 18}],
+    "pool": [{"period": "2026-Q1", "amount": 1000, "admin_cost_in": True, "admin_share": "0.05"}],
     "subject": ["compute"],
     "purpose": ["contract.purpose", "=", "training"],
     "applicant_kinds": ["enterprise", {"kind": "team", "when": ["applicant.members", ">=", 3]}],
