@@ -14,6 +14,7 @@ from portal.pages import (
     refunds,
     settlements,
     statistics,
+    statistics_months,
     vouchers,
     wallet,
     years,
@@ -22,6 +23,7 @@ from portal.pages import (
 urlpatterns = [
     path("cockpit/", cockpit.cockpit, name="cockpit"),
     path("statistics/", statistics.statistics, name="statistics"),
+    path("statistics/monthly/", statistics_months.monthly, name="statistics_monthly"),
     path("flags/", flags.desk, name="flags"),
     path("flags/<int:flag_id>/", flags.flag, name="flag"),
     path("claims/", claims.claims, name="claims"),
