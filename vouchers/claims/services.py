@@ -123,6 +123,9 @@ def change(*, actor: Actor, claim: RedemptionClaim, wanted: Wanted, now: datetim
 
 def _described(claim: RedemptionClaim, wanted: Wanted) -> list[ClaimLine]:
     """Fill in whom and what the claim is about; return its lines, not yet saved. Raises as `draft`."""
+    numbers = [line.charge for line in wanted.lines if line.charge]
+    if not wanted.voucher and (not numbers or len(numbers) != len(wanted.lines)):
+        raise NothingClaimed(field="lines")
     if wanted.amount.fen <= 0:
         raise rules.ClaimRefused([Reason("claim.amount", _("申领金额须大于零。"), field="amount")])
     if wanted.voucher:
@@ -136,9 +139,6 @@ def _described(claim: RedemptionClaim, wanted: Wanted) -> list[ClaimLine]:
         claim.mode, claim.voucher, claim.payee_id = RedeemMode.REIMBURSE.value, voucher, claim.claimant_id
         claim.version, claim.fiscal_year = voucher.application.version, voucher.fiscal_year
         return [_line(claim, at, line) for at, line in enumerate(wanted.lines, 1)]
-    numbers = [line.charge for line in wanted.lines if line.charge]
-    if not numbers or len(numbers) != len(wanted.lines):
-        raise NothingClaimed(field="lines")
     parts = [_part(claim.claimant_id, number) for number in numbers]
     vouchers = [part.voucher for part in parts]
     if len({(voucher.application.version_id, voucher.fiscal_year) for voucher in vouchers}) > 1:
