@@ -53,6 +53,22 @@ def no_nul(named: Mapping[str, object]) -> None:
         raise NotFound
 
 
+class Unstorable(Invalid):
+    """What was typed holds a NUL, which no keyboard makes and the database cannot keep."""
+
+    code = "text.nul"
+    message = noop("提交的内容含有不能保存的字符（NUL）。请删去后再提交。")
+
+
+def storable(request: HttpRequest) -> None:
+    """Raises Unstorable, naming the field, for a sent form with a NUL in it."""
+    if request.method != "POST":
+        return
+    for name, texts in request.POST.lists():
+        if "\0" in name or any("\0" in str(text) for text in texts):
+            raise Unstorable(field=name.replace("\0", ""))
+
+
 def guarded(
     view: Callable[Concatenate[HttpRequest, P], HttpResponse],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
@@ -62,6 +78,7 @@ def guarded(
     def wrapped(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         try:
             no_nul(kwargs)
+            storable(request)
             return view(request, *args, **kwargs)
         except PortalError as error:
             return problem_page(request, explain(error))

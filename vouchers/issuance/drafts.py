@@ -87,10 +87,11 @@ def _draft(actor: Actor, application: Application) -> Application:
 
 @transaction.atomic
 def start(*, actor: Actor, version: ProgrammeVersion, now: datetime, key: str) -> Application:
-    """Begin an application; it has its number from now on. Idempotent on (organisation, `key`). Raises NotOpen."""
+    """Begin an application; it has its number from now on. Idempotent on (organisation, `key`). Raises NotOpen, KeyReused."""
     actor.require(Permission.APPLICATION_SUBMIT)
     if version.state != VersionState.PUBLISHED.value:
         raise rules.NotOpen
+    print_ = idempotency.fingerprint({"draft": version.programme_id})
     made, created = Application.objects.get_or_create(
         organisation_id=actor.acting_for,
         key=key,
@@ -101,12 +102,14 @@ def start(*, actor: Actor, version: ProgrammeVersion, now: datetime, key: str) -
             "request": {},
             "decision": {},
             "state": rules.ApplicationState.DRAFT.value,
-            "fingerprint": idempotency.fingerprint({"draft": version.programme_id}),
+            "fingerprint": print_,
             "started_at": now,
         },
     )
     if created:
         cases.record(made, action="application.started", actor=actor, now=now)
+    else:
+        idempotency.check_replay(stored=made.fingerprint, asked=print_)
     return made
 
 

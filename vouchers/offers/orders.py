@@ -268,10 +268,12 @@ def deliver(
         stated=quantities is not None,
     )
     reasons += [] if used else _too_much(lines, ordered)
+    amount = queries.priced(locked, lines).amount
+    reasons += queries.amount_reasons(amount)
     if reasons:
         raise rules.NotDeliverable(reasons)
     locked.delivered = queries.lines_json(lines)
-    locked.actual_fen = queries.priced(locked, lines).amount.fen
+    locked.actual_fen = amount.fen
     locked.delivered_at = now
     locked.accept_by = now + timedelta(days=locked.offer.acceptance_days)
     locked.noticed_at = None

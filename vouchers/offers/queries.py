@@ -11,6 +11,7 @@ from typing import Any
 from django.db.models import Count, Q, QuerySet, Sum
 
 from portal.kernel.errors import Reason, noop
+from portal.kernel.money import MAX_FEN, Money
 from vouchers.charges import prices
 from vouchers.charges import rules as charge_rules
 from vouchers.charges import services as charges
@@ -156,10 +157,26 @@ def quote(
         reasons.append(
             Reason("order.quantity", _("数量须在 0 到 10 亿之间，最多六位小数。"), _("请修改数量。"), field="items")
         )
+    reasons += amount_reasons(priced.amount)
     plan = charges.plan(vouchers=vouchers, price=priced.amount, service=offer.kind, now=now)
     reasons += plan.reasons
     reasons += programme_reasons(offer, vouchers, related=related)
     return Quote(price_list, priced, plan.split, tuple(reasons))
+
+
+def amount_reasons(amount: Money) -> list[Reason]:
+    """Return why an amount is none the books can hold."""
+    if amount.fen <= MAX_FEN:
+        return []
+    return [
+        Reason(
+            "order.amount",
+            _("金额 %(amount)s 超过系统上限 %(limit)s。"),
+            _("请检查数量和单价，或分成几份订单。"),
+            field="items",
+            params={"amount": str(amount), "limit": str(Money(MAX_FEN))},
+        )
+    ]
 
 
 def used(order: Order) -> list[prices.Line]:

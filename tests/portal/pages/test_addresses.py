@@ -1,4 +1,4 @@
-"""Addresses nobody has: a NUL in one is answered like any other unknown name, never by a failure."""
+"""A NUL in an address is answered like any other unknown name, one in a form by saying so; never by a failure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import pytest
 
 from tests import make
 from tests.portal.pages.reading import enter
+from vouchers.programmes import sections
+from vouchers.programmes.models import ProgrammeDraft
 
 
 @pytest.mark.parametrize("path", ["/instruments/a%00b/", "/programmes/%00/", "/programmes/a%00/file/"])
@@ -31,3 +33,14 @@ def test_a_departments_nul_is_not_found(w, client):
         enter(client, make.actor(w.lab, make.roles.Role.LAB_MANAGER)).get("/lab/instruments/%00/edit/").status_code
         == 404
     )
+
+
+def test_a_nul_in_a_form_is_told(w, client):
+    case = make.application(w, make.programme(w))
+    answer = enter(client, w.reviewer).post(f"/review/{case.number}/recuse/", {"reason": "亲属\0任职"})
+    assert answer.status_code == 422
+    assert "NUL" in answer.content.decode()
+    enter(client, w.officer).post("/programmes/drafts/")
+    draft = ProgrammeDraft.objects.get()
+    told = client.post(f"/programmes/drafts/{draft.pk}/{sections.PARTS[0].name}/", {"code": "a\0", "revision": "1"})
+    assert told.status_code == 422

@@ -11,9 +11,10 @@ from django.db import IntegrityError, connections, transaction
 from django.db.models import F
 
 from portal.kernel.errors import Forbidden, InvalidTransition, NotFound, Refused
+from portal.kernel.idempotency import KeyReused
 from portal.kernel.money import Money
 from tests import make
-from vouchers.issuance import access, rules, services
+from vouchers.issuance import access, drafts, rules, services
 from vouchers.issuance.models import Application
 from vouchers.ledger import queries as ledger
 from vouchers.programmes.models import Budget
@@ -203,3 +204,11 @@ class TestVoucher:
         with pytest.raises(NotFound):
             wallet.get_voucher(other, voucher.number)
         assert Voucher.objects.count() == 1
+
+
+def test_a_key_begins_one_draft_of_one_programme(w):
+    first, other = make.programme(w, code="first-2026"), make.programme(w, code="other-2026")
+    made = drafts.start(actor=w.owner, version=first, now=make.NOW, key="draft-key-1")
+    assert drafts.start(actor=w.owner, version=first, now=make.NOW, key="draft-key-1") == made
+    with pytest.raises(KeyReused):
+        drafts.start(actor=w.owner, version=other, now=make.NOW, key="draft-key-1")

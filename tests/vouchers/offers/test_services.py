@@ -12,14 +12,16 @@ from django.db import DatabaseError, IntegrityError, transaction
 from portal.audit.models import Record
 from portal.kernel.errors import Forbidden, InvalidTransition, NotFound, Refused
 from portal.kernel.idempotency import KeyReused
+from portal.kernel.money import MAX_FEN
 from portal.organisations import rules as roles
 from tests import make
 from tests.vouchers.offers import goods
 from vouchers.charges.prices import BadPriceList, Line, Tier
 from vouchers.ledger import queries as ledger
 from vouchers.ledger import verification
-from vouchers.offers import access, disputes, orders, queries, rules, services
+from vouchers.offers import access, disputes, importing, orders, queries, rules, services
 from vouchers.offers.models import Offer, Order, PriceList
+from vouchers.offers.usage import UsageValue
 
 NOW = make.NOW
 
@@ -339,3 +341,19 @@ def test_the_programmes_rules_on_channel_and_provider_bind_the_voucher(w, seller
 def test_an_offer_in_the_database_has_a_known_state(w, corpus):
     with pytest.raises(IntegrityError), transaction.atomic():
         Offer.objects.filter(pk=corpus.pk).update(state="sold")
+
+
+def test_an_amount_no_book_can_hold_is_told_when_ordered_and_when_delivered(w, seller):
+    dear = goods.PriceItem(code="record", name="x", unit=goods.PriceUnit.RECORD, tiers=(goods.Tier(Fraction(MAX_FEN)),))
+    with pytest.raises(Refused) as refused:
+        goods.order(w, goods.offer(w, items=(dear,)), "1000000")
+    assert codes(refused) == ["order.amount"]
+
+    tokens = goods.PriceItem(code="tokens", name="x", unit=goods.PriceUnit.TOKEN, tiers=(goods.Tier(Fraction(10**10)),))
+    made = goods.order(w, goods.offer(w, items=(tokens,), kind="model_api"), "1", code="tokens")
+    goods.delivering(w, made, by=seller)
+    much = UsageValue(row=1, day=make.NOW.date(), reference="r1", code="tokens", quantity=Fraction(10**12))
+    importing.import_lines(actor=seller, order=made, lines=[much], now=make.NOW)
+    with pytest.raises(rules.NotDeliverable) as undelivered:
+        orders.deliver(actor=seller, order=made, now=make.NOW)
+    assert codes(undelivered) == ["order.amount"]
