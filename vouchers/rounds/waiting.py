@@ -8,7 +8,7 @@ from typing import Final
 from django.db import transaction
 
 from portal.kernel.actors import Actor
-from portal.kernel.errors import noop
+from portal.kernel.errors import PortalError, noop
 from portal.kernel.money import Money
 from vouchers.issuance import cases, funds, issuing
 from vouchers.issuance import queries as issuance
@@ -28,12 +28,18 @@ STATES: Final = (ApplicationState.REVIEW.value, ApplicationState.WAITING.value)
 
 
 def promote_all(*, now: datetime) -> int:
-    """Promote in every programme with a queue; return how many cases were served. Run by the clock."""
+    """Promote in every programme with a queue; return how many cases were served. Run by the clock.
+
+    A programme whose next case cannot be granted now (its holder holds too much, say) stops no other.
+    """
     queued = Application.objects.filter(state__in=STATES, reserve_hold_id__isnull=True)
     served = 0
     for version in ProgrammeVersion.objects.filter(applications__in=queued).distinct().order_by("pk"):
         if scheme_of(version).pool_short is PoolShort.QUEUE:
-            served += promote(version=version, now=now)
+            try:
+                served += promote(version=version, now=now)
+            except PortalError:
+                continue
     return served
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, F, OuterRef
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor
@@ -13,6 +13,7 @@ from portal.kernel.errors import noop
 from portal.kernel.states import next_state
 from vouchers.ledger import queries as balances
 from vouchers.ledger import services as ledger
+from vouchers.ledger.models import Balance
 from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Posting, TransferOp
 from vouchers.programmes.models import Budget, ProgrammeVersion
 from vouchers.wallets import rules, services
@@ -26,13 +27,18 @@ def expire_overdue(*, now: datetime, limit: int = 200) -> int:
     """Expire vouchers past their validity, or carry them where their programme says so; return how many were touched.
 
     What is held stays held for its booking or job; once that ends, a later run takes the remainder. The same for what
-    comes back to a recovered voucher. Each voucher is its own transaction.
+    comes back to a recovered voucher. Each voucher is its own transaction; those that ended before and hold nothing take
+    nobody's place among the `limit`.
     """
-    lately = Q(state__in=OVER, parts__charge__resolved_at__gte=now - timedelta(days=2))
-    due = Voucher.objects.filter(Q(valid_until__lte=now) & ~Q(state__in=OVER) | lately)
+    due = Voucher.objects.filter(valid_until__lte=now).exclude(state__in=OVER)
+    left = Balance.objects.filter(pk=OuterRef("account_id"), posted_cr__gt=F("posted_dr") + F("held_dr"))
+    lately = Voucher.objects.filter(
+        Exists(left), state__in=OVER, parts__charge__resolved_at__gte=now - timedelta(days=2)
+    ).distinct()
     touched = 0
-    for voucher_id in list(due.distinct().order_by("pk").values_list("pk", flat=True)[:limit]):
-        touched += end_if_over(voucher_id=voucher_id, now=now)
+    for vouchers in (due, lately):
+        for voucher_id in list(vouchers.order_by("pk").values_list("pk", flat=True)[:limit]):
+            touched += end_if_over(voucher_id=voucher_id, now=now)
     return touched
 
 

@@ -282,6 +282,24 @@ def test_a_first_come_queue_moves_up_without_gaps(w):
     assert issuance.pool_of(version) == Money.from_yuan("30000")
 
 
+def test_a_queue_that_cannot_move_holds_up_no_other(w):
+    """The first programme's vouchers would be over: its queue stands, the second's moves."""
+    over = {"length": 1, "from": "contract"}
+    later = make.NOW + timedelta(days=60)
+    cases = []
+    for code, terms in (("stuck-2026", {"validity": over}), ("moves-2026", {})):
+        version = make.programme(w, code=code, budget="10000", pool_short="queue", **terms)
+        owner = make.applicant()
+        wanted = applications.Wanted(
+            version=version, contract=make.contract(items={"compute": Money.from_yuan("18000")}), stated={}
+        )
+        first = applications.submit(actor=owner, wanted=wanted, now=make.NOW, key=make.key())
+        cases.append(make.waiting(w, version, "6000"))
+        applications.withdraw(actor=owner, application=first, now=later)
+    assert waiting.promote_all(now=later) == 1
+    assert [state_of(case) for case in cases] == ["waiting", "issued"]
+
+
 def test_windows_of_the_programme_open_rounds_by_themselves(w):
     windows = [{"from": "2026-11-20", "to": "2026-12-01", "note": "深证成指收盘价"}]
     version = make.programme(w, order="lottery", pool_short="reject", windows=windows)

@@ -9,6 +9,7 @@ from django.db.utils import DatabaseError
 from portal.kernel.errors import Forbidden, InvalidTransition, NotFound, Refused
 from portal.organisations.rules import Kind, Role
 from tests import make
+from vouchers.charges.models import Charge
 from vouchers.issuance import services as issuance
 from vouchers.ledger import queries as ledger
 from vouchers.wallets import access, expiry, queries, rules, services
@@ -105,6 +106,16 @@ class TestEnding:
         assert expiry.expire_overdue(now=voucher.valid_until) == 1
         assert (sums("expired"), sums("budget") - pool) == (0, 10_000_000)
         assert expiry.expire_overdue(now=voucher.valid_until) == 0
+
+    def test_those_that_ended_before_take_nobodys_place(self, w):
+        first = make.voucher(w)
+        made = make.measured(w, make.booking(w, make.instrument(w), pay_with=first))
+        expiry.end_if_over(voucher_id=first.pk, now=first.valid_until)
+        Charge.objects.filter(subject=f"booking:{made.number}").update(resolved_at=first.valid_until)
+        second = make.voucher(w, make.programme(w, code="second-2026"), number="HT-2")
+        assert expiry.expire_overdue(now=second.valid_until, limit=1) == 1
+        second.refresh_from_db()
+        assert second.state == "expired"
 
     def test_is_carried_once_into_the_year_after_its_budgets(self, w):
         version = make.programme(w, validity={"length": 6, "from": "issue", "on_expiry": "carry"})
