@@ -65,7 +65,8 @@ FACTS = """() => {
   };
 }"""
 
-AXE = """() => axe.run(document, {resultTypes: ["violations"]}).then(found => found.violations.map(
+AXE = """contrast => axe.run(document, {
+  resultTypes: ["violations"], rules: {"color-contrast": {enabled: contrast}}}).then(found => found.violations.map(
   rule => [rule.id, rule.nodes.length, rule.nodes[0].target.join(" "), rule.nodes[0].failureSummary]))"""
 
 
@@ -78,14 +79,17 @@ class Seen:
     requests: int = 0
 
 
-def look(page: Page, address: str, *, status: int = 200, axe: bool = True) -> Seen:
-    """Open `address` and say everything that is wrong with the page; `axe` takes most of the time."""
+def look(page: Page, address: str, *, status: int = 200, axe: bool = True, contrast: bool = True) -> Seen:
+    """Open `address` and say everything that is wrong with the page.
+
+    `axe` takes most of the time, and `contrast` most of axe's.
+    """
     answer = page.goto(address)
     assert answer is not None
     if answer.status != status:
         return Seen([f"status {answer.status}"], [])
     size = len(gzip.compress(answer.body(), 6))
-    seen = examine(page, axe=axe)
+    seen = examine(page, axe=axe, contrast=contrast)
     if size > HTML_GZIP:
         seen.findings.append(f"HTML {size} bytes gzipped")
     if seen.requests > REQUESTS_WARM:
@@ -93,14 +97,16 @@ def look(page: Page, address: str, *, status: int = 200, axe: bool = True) -> Se
     return seen
 
 
-def examine(page: Page, *, axe: bool = True) -> Seen:
+def examine(page: Page, *, axe: bool = True, contrast: bool = True) -> Seen:
     """Say everything that is wrong with the page as it is now, dialogs and messages included."""
     facts = page.evaluate(FACTS)
     english = urlsplit(page.url).path.startswith("/en/")
     findings = [*structure(facts, english=english), *words(facts["texts"], page.url, english=english)]
     if axe:
         page.evaluate(AXE_SCRIPT)
-        findings += [f"axe {rule}: {count} × {target}: {why}" for rule, count, target, why in page.evaluate(AXE)]
+        findings += [
+            f"axe {rule}: {count} × {target}: {why}" for rule, count, target, why in page.evaluate(AXE, contrast)
+        ]
     return Seen(findings, facts["links"], facts["requests"])
 
 
@@ -129,7 +135,8 @@ def words(texts: list[tuple[str, str]], address: str, *, english: bool) -> Itera
     for language, text in texts:
         for code in RAW.findall(text):
             yield f"raw {code!r} in {text[:80]!r}"
-        if english and not language.startswith("zh") and HAN.search(left := without(known, text)):
+        foreign = english and not language.startswith("zh") and HAN.search(text)
+        if foreign and HAN.search(left := without(known, text)):
             yield f"Chinese {left[:60]!r} in {text[:80]!r}"
 
 

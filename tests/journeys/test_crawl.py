@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -28,17 +29,23 @@ FILES = re.compile(
 
 
 def kind(path: str) -> str:
+    return view_of(path.partition("?")[0])
+
+
+@cache
+def view_of(path: str) -> str:
     try:
-        return resolve(path.partition("?")[0]).view_name
+        return resolve(path).view_name
     except Resolver404:
         return f"nothing at {path}"
 
 
 def pages(links: Iterable[str], origin: str) -> Iterable[str]:
+    """Return the pages that links lead to, each by its Chinese address."""
     for link in links:
         parts = urlsplit(link)
-        path = parts.path + (f"?{parts.query}" if parts.query else "")
-        if link.startswith(f"{origin}/") and not path.startswith("/en/") and not FILES.search(path):
+        path = "/" + parts.path.removeprefix("/en/").removeprefix("/") + (f"?{parts.query}" if parts.query else "")
+        if link.startswith(f"{origin}/") and not FILES.search(path):
             yield path
 
 
@@ -72,8 +79,9 @@ def resized(screen: Page, width: int) -> list[str]:
 def test_every_page(people: Browsers, role: str, looked_at: Path) -> None:
     """Follow the links from the front page; of each kind of page look at one.
 
-    Wide in Chinese and narrow in English show everybody's pages. Once for each kind of page the window is made the other
-    width as well, and the page looked at with all of axe: those judge the template, not what is in it.
+    Everybody's own pages are looked at narrow and in English: a word left in Chinese and a line too long show there.
+    Once for each kind of page, by whoever comes first, it is looked at wide and in Chinese too, in windows made the other
+    width, and with axe: those judge the template, not what is in it. Colours are the same in both languages.
     """
     screens = {width: people.context(role, width=width).new_page() for width in (WIDE, NARROW)}
     for screen in screens.values():
@@ -84,9 +92,9 @@ def test_every_page(people: Browsers, role: str, looked_at: Path) -> None:
     while waiting:
         path = waiting.pop(0)
         new = is_new(kind(path), looked_at)
-        for language, width in (("", WIDE), ("/en", NARROW)):
+        for language, width in (("", WIDE), ("/en", NARROW)) if new else (("/en", NARROW),):
             address, screen = f"{language}{path}", screens[width]
-            seen = look(screen, address, axe=new)
+            seen = look(screen, address, axe=new, contrast=width == WIDE)
             findings += [f"{address} at {width}: {finding}" for finding in seen.findings]
             if new and seen.links:
                 findings += [f"{address} made {finding}" for finding in resized(screen, WIDE + NARROW - width)]
