@@ -146,7 +146,7 @@ def decide(
         application.place = queries.last_place(application.version_id) + 1
         try:
             if queries.may_reserve(application, amount, now=now):
-                application.reserve_hold_id = reserve(application, amount=amount, actor=actor, now=now)
+                application.reserve_hold_id = reserve(application, amount=amount, actor=actor, now=now, attempt=attempt)
         except InsufficientFunds:
             if attempt == POOL_TRIES - 1:
                 raise
@@ -181,11 +181,18 @@ def _ask(application: Application, put_forward: str | None, *, actor: Actor, now
 
 
 def reserve(
-    application: Application, *, amount: Money, actor: Actor, now: datetime, in_round: Money | None = None
+    application: Application,
+    *,
+    amount: Money,
+    actor: Actor,
+    now: datetime,
+    in_round: Money | None = None,
+    attempt: int = 0,
 ) -> int:
     """Hold `amount` for the case in the budget of now's year and return the hold; unsaved. Raises InsufficientFunds.
 
-    `in_round` is what a pool of each round has given already.
+    `in_round` is what a pool of each round has given already. `attempt` tells the tries of one moment apart: a key the
+    ledger has refused stays refused.
     """
     version = application.version
     pool, year = funds.draw(version, amount=amount, now=now, submitted=application.submitted_at, in_round=in_round)
@@ -194,7 +201,7 @@ def reserve(
     result = ledger.post(
         posting=Posting(
             kind=JournalKind.RESERVE,
-            key=f"application:{application.number}/reserve/{now.isoformat()}",
+            key=f"application:{application.number}/reserve/{now.isoformat()}/{attempt}",
             operations=[HoldOp(pool, voucher, amount.fen)],
             actor=actor.signature,
             source_type="application",

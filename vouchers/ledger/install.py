@@ -27,7 +27,7 @@ SQL_DIR = Path(__file__).parent / "sql"
 DROP_SQL = """
 DROP FUNCTION IF EXISTS ledger_post(jsonb), ledger_replay(text, bytea),
     ledger_open(text, text, text, text, integer);
-DROP FUNCTION IF EXISTS ledger_open_all, ledger_refuse_resolutions, ledger_refuse_refunds;
+DROP FUNCTION IF EXISTS ledger_post_one, ledger_remember, ledger_open_all, ledger_refuse_resolutions, ledger_refuse_refunds;
 DROP FUNCTION IF EXISTS ledger_refuse(), ledger_account_guard(), ledger_flow_guard(), ledger_resolution_guard() CASCADE;
 DROP TABLE IF EXISTS ledger_flow, ledger_journal_kind, ledger_account_kind CASCADE;
 """

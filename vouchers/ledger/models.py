@@ -25,6 +25,7 @@ __all__ = [
     "HoldResolution",
     "Journal",
     "Period",
+    "Refusal",
     "Seal",
     "Transfer",
 ]
@@ -170,6 +171,26 @@ class Journal(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.key}"
+
+
+class Refusal(models.Model):
+    """A key the ledger refused for good: what it answered, so that the key is answered the same for ever.
+
+    Written in the transaction that asked; when that is undone, the key was never sent.
+    """
+
+    key = models.CharField(max_length=200)
+    fingerprint = models.BinaryField(max_length=32)
+    answer = models.JSONField()
+    refused_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "ledger_refusal"
+        constraints = [models.UniqueConstraint(name="ledger_refusal_key", fields=["key"])]
+        triggers = append_only()
+
+    def __str__(self) -> str:
+        return f"refused {self.key}"
 
 
 class Hold(models.Model):

@@ -79,8 +79,8 @@ def post(*, posting: Posting, now: datetime | None = None) -> PostingResult:
 
     Raises InsufficientFunds, HoldResolved, HoldExpired, CaptureExceedsHold, RefundExceedsCapture, AccountClosed,
     AlreadyReversed, PeriodClosed, FlowNotAllowed, BadPosting, LedgerBusy, or KeyReused when the key was used for other
-    content. A failure is not remembered: the same key may succeed later. Whoever promises sticky failures stores the
-    answer beside the key.
+    content. A refusal (all but BadPosting, FlowNotAllowed, LedgerBusy) is remembered with the caller's transaction: the key
+    fails for ever after, whatever changes, and a new attempt needs a new key.
     """
     request = json.dumps(_request(posting, now))
     answer = _ask(request) if connection.in_atomic_block else _patiently(lambda: _ask(request))

@@ -140,6 +140,10 @@ CHECKS: Mapping[str, str] = {
              EXCEPT SELECT line_no, credit_account_id, debit_account_id, amount FROM ledger_transfer
                     WHERE journal_id = j.reverses_id))
     """,
+    "refused_key_never_succeeds": """
+        SELECT 'journal ' || j.id, 'key ' || j.key || ' was refused at ' || r.refused_at
+        FROM ledger_refusal r JOIN ledger_journal j ON j.key = r.key
+    """,
     "closed_account_is_empty": """
         SELECT 'account ' || a.id, b.posted_dr || '/' || b.posted_cr || ', held ' || b.held_dr || '/' || b.held_cr
         FROM ledger_account a JOIN ledger_balance b ON b.account_id = a.id
@@ -154,7 +158,7 @@ CHECKS: Mapping[str, str] = {
             ('ledger_account', 'ledger_account_guard'), ('ledger_transfer', 'ledger_flow_guard'),
             ('ledger_hold', 'ledger_flow_guard'), ('ledger_hold_resolution', 'ledger_resolution_guard'),
             ('ledger_seal', 'ledger_append_only'), ('ledger_period', 'ledger_append_only'),
-            ('ledger_journal', 'ledger_period_guard')
+            ('ledger_journal', 'ledger_period_guard'), ('ledger_refusal', 'ledger_append_only')
         ) AS wanted (name, guard)
         WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = wanted.name::regclass
                           AND t.tgname = wanted.guard AND t.tgenabled IN ('O', 'A'))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection, connections
 
-TABLES = "ledger_seal, ledger_period, ledger_hold_open, ledger_hold_resolution, ledger_transfer, ledger_hold, ledger_journal, ledger_balance, ledger_account"
+TABLES = "ledger_refusal, ledger_seal, ledger_period, ledger_hold_open, ledger_hold_resolution, ledger_transfer, ledger_hold, ledger_journal, ledger_balance, ledger_account"
 
 
 @pytest.fixture

@@ -55,6 +55,16 @@ class ModelJournal:
     reversed: bool = False
 
 
+def same(first: Posting, second: Posting) -> bool:
+    """Say whether two postings ask for the same, whoever asks."""
+    return (first.kind, first.operations, first.reverses, first.source_id) == (
+        second.kind,
+        second.operations,
+        second.reverses,
+        second.source_id,
+    )
+
+
 class Refusal(Exception):
     pass
 
@@ -65,18 +75,15 @@ class Model:
     holds: dict[int, ModelHold] = field(default_factory=dict)
     journals: dict[str, ModelJournal] = field(default_factory=dict)
     by_id: dict[int, ModelJournal] = field(default_factory=dict)
+    refused: dict[str, tuple[Posting, str]] = field(default_factory=dict)
 
     def predict(self, posting: Posting, now: datetime) -> str:
         """Return "ok", "replayed" or the code of the refusal. Changes nothing."""
-        known = self.journals.get(posting.key)
-        if known is not None:
-            same = (known.posting.kind, known.posting.operations, known.posting.reverses, known.posting.source_id) == (
-                posting.kind,
-                posting.operations,
-                posting.reverses,
-                posting.source_id,
-            )
-            return "replayed" if same else "idempotency.mismatch"
+        if known := self.journals.get(posting.key):
+            return "replayed" if same(known.posting, posting) else "idempotency.mismatch"
+        if posting.key in self.refused:
+            asked, answer = self.refused[posting.key]
+            return answer if same(asked, posting) else "idempotency.mismatch"
         try:
             self._check(posting, now)
         except Refusal as refusal:
@@ -169,6 +176,11 @@ class Model:
                 hold = self.holds[op.hold]
                 accounts[hold.debit].held_dr -= hold.amount
                 accounts[hold.credit].held_cr -= hold.amount
+
+    def refuse(self, posting: Posting, answer: str) -> None:
+        """Take over that a posting was refused: for good, unless the program was mistaken."""
+        if answer not in {"ledger.bad_request", "ledger.flow_not_allowed", "idempotency.mismatch"}:
+            self.refused.setdefault(posting.key, (posting, answer))
 
     def accept(self, posting: Posting, now: datetime, journal_id: int, hold_ids: tuple[int, ...]) -> None:
         """Take over what the ledger did for a posting predicted "ok"."""

@@ -8,19 +8,39 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import F, Sum
 
+from portal.kernel.errors import PortalError
 from portal.kernel.idempotency import KeyReused
 from vouchers.ledger import rules
 from vouchers.ledger.chart import ACCOUNT_KINDS, FLOWS, JOURNAL_KINDS, AccountKind, Bound, JournalKind
-from vouchers.ledger.models import Account, Balance, Hold, HoldOpen, HoldResolution, Journal, Transfer
+from vouchers.ledger.models import Account, Balance, Hold, HoldOpen, HoldResolution, Journal, Refusal, Transfer
 from vouchers.ledger.rules import HoldOp, Outcome, Posting, ResolveOp, TransferOp
 from vouchers.ledger.services import PostingResult
 
 Leg = tuple[int, int, int, int | None]
 
 
-@transaction.atomic
+REFUSALS = {kind.code: kind for kind in rules.ERRORS.values()}
+MISTAKES = (rules.BadPosting, rules.FlowNotAllowed, KeyReused)
+
+
 def post(*, posting: Posting, now: datetime) -> PostingResult:
+    """Post, and remember a refusal beside the posting that was undone."""
     fingerprint = bytes.fromhex(rules.fingerprint(posting))
+    if refused := Refusal.objects.filter(key=posting.key).first():
+        if bytes(refused.fingerprint) != fingerprint:
+            raise KeyReused
+        raise REFUSALS[refused.answer["error"]](needed="", available="")
+    try:
+        return _post(posting=posting, now=now, fingerprint=fingerprint)
+    except MISTAKES:
+        raise
+    except PortalError as error:
+        Refusal.objects.create(key=posting.key, fingerprint=fingerprint, answer={"error": error.code}, refused_at=now)
+        raise
+
+
+@transaction.atomic
+def _post(*, posting: Posting, now: datetime, fingerprint: bytes) -> PostingResult:
     if known := Journal.objects.filter(key=posting.key).first():
         if bytes(known.fingerprint) != fingerprint:
             raise KeyReused

@@ -88,6 +88,10 @@ CASES = [
         for statement in ("UPDATE {table} SET journal_id = journal_id", "DELETE FROM {table}", "TRUNCATE {table} CASCADE")
         if (table, statement[:6]) != ("ledger_journal", "UPDATE")
     ],
+    *[
+        (statement, statement, {}, RESTRICT)
+        for statement in ("UPDATE ledger_refusal SET key = 'x'", "DELETE FROM ledger_refusal", "TRUNCATE ledger_refusal")
+    ],
     ("UPDATE ledger_journal", "UPDATE ledger_journal SET reason = 'better'", {}, RESTRICT),
     ("TRUNCATE ledger_account", "TRUNCATE ledger_account CASCADE", {}, RESTRICT),
     ("TRUNCATE ledger_balance", "TRUNCATE ledger_balance", {}, RESTRICT),

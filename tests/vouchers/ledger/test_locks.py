@@ -100,7 +100,7 @@ def test_shared_accounts_are_locked_last() -> None:
 
 def test_a_ledger_that_locks_by_number_alone_is_noticed() -> None:
     right = "ORDER BY hot, account_id FOR NO KEY UPDATE"
-    assert functions_sql().count(right) == 1
+    assert functions_sql().count(right) == 2
     try:
         with connection.cursor() as cursor:
             cursor.execute(functions_sql().replace(right, "ORDER BY account_id FOR NO KEY UPDATE"))

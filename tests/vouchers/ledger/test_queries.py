@@ -93,6 +93,8 @@ TAMPERING = {
     "units_and_flows_allowed": "UPDATE ledger_journal SET kind = 'issue' WHERE kind = 'expire'",
     "second_person_approved": "UPDATE ledger_journal SET approved_by = '' WHERE kind = 'issue'",
     "reversal_mirrors": "UPDATE ledger_transfer SET amount = 8 WHERE amount = 9 AND debit_account_id = {voucher}",
+    "refused_key_never_succeeds": "INSERT INTO ledger_refusal (key, fingerprint, answer, refused_at)"
+    " SELECT key, fingerprint, '{{}}', now() FROM ledger_journal WHERE kind = 'issue'",
     "closed_account_is_empty": "UPDATE ledger_account SET closed_at = now() WHERE id = {voucher}",
     "guards_are_on": "ALTER TABLE ledger_transfer DISABLE TRIGGER ledger_flow_guard",
     "chart_is_current": "INSERT INTO ledger_flow VALUES ('issue', 'voucher', 'budget')",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from psycopg.types.json import Jsonb
 
@@ -88,15 +89,36 @@ def test_a_replay_is_answered_even_when_the_money_is_gone() -> None:
     assert services.post(posting=programme_hold).replayed
 
 
-def test_a_refused_key_is_free_until_someone_makes_it_stick() -> None:
+def test_a_refused_key_fails_for_ever_and_a_new_one_succeeds() -> None:
     programme = Programme()
     voucher = programme.issue(100)
-    asked = posting(JournalKind.HOLD, HoldOp(voucher, programme.payable, 101), key="too much")
+    asked = posting(JournalKind.HOLD, HoldOp(voucher, programme.payable, 101), key="poor")
     with pytest.raises(rules.InsufficientFunds) as refused:
         services.post(posting=asked)
     assert refused.value.params["available_fen"] == 100
     assert refused.value.params["needed_fen"] == 101
     assert str(refused.value) == "ledger.insufficient: 余额不足：可用 ¥1.00，需要 ¥1.01。"
+    post(JournalKind.ISSUE, TransferOp(programme.budget, voucher, 1_000))
+    with pytest.raises(rules.InsufficientFunds) as again:
+        services.post(posting=asked)
+    assert again.value.params == refused.value.params
+    with pytest.raises(KeyReused):
+        services.post(posting=posting(JournalKind.HOLD, HoldOp(voucher, programme.payable, 5), key="poor"))
+    assert not services.post(posting=replace(asked, key="rich")).replayed
+
+
+def test_what_was_undone_was_never_refused_and_a_mistake_of_the_program_may_be_mended() -> None:
+    programme = Programme()
+    voucher = programme.issue(100)
+    asked = posting(JournalKind.HOLD, HoldOp(voucher, programme.payable, 101), key="undone")
+    with pytest.raises(rules.InsufficientFunds), transaction.atomic():
+        services.post(posting=asked)
+    astray = posting(JournalKind.HOLD, HoldOp(programme.budget, programme.payable, 1), key="astray")
+    with pytest.raises(rules.FlowNotAllowed):
+        services.post(posting=astray)
+    post(JournalKind.ISSUE, TransferOp(programme.budget, voucher, 1))
+    mended = posting(JournalKind.HOLD, HoldOp(voucher, programme.payable, 1), key="astray")
+    assert not services.post(posting=mended).replayed
     post(JournalKind.ISSUE, TransferOp(programme.budget, voucher, 1))
     assert not services.post(posting=asked).replayed
 

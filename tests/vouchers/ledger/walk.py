@@ -25,7 +25,7 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 STEPS = (
     *("issue", "reserve", "award", "hold", "hold", "hold", "capture", "capture", "capture", "release", "expire_hold"),
     *("refund", "refund", "expire", "claw_unused", "claw_spent", "recycle", "cash_in", "batch_open", "batch_paid"),
-    *("batch_rejected", "reverse", "replay", "other_content", "astray", "close", "tick", "sweep"),
+    *("batch_rejected", "reverse", "replay", "again", "other_content", "astray", "close", "tick", "sweep"),
 )
 
 
@@ -94,6 +94,8 @@ class Walk:
             got = error.code
         if got != expected:
             raise Diverged(f"step {self.taken}: {asked} gave {got}, expected {expected}")
+        if got not in {"ok", "replayed"}:
+            self.model.refuse(asked, got)
         if got == "ok":
             self.model.accept(asked, self.now, result.journal_id, result.hold_ids)
         if got == "replayed" and list(result.hold_ids) != self.model.journals[asked.key].hold_ids:
@@ -285,11 +287,17 @@ class Walk:
             replace(self.dice.choice(known[-20:]).posting, actor="another hand", approved_by="third") if known else None
         )
 
+    def _again(self) -> Posting | None:
+        """Send a refused key again: money may have come in since, or a deadline passed."""
+        known = list(self.model.refused.values())
+        return replace(self.dice.choice(known[-20:])[0], actor="another hand", approved_by="third") if known else None
+
     def _other_content(self) -> Posting | None:
-        known = list(self.model.journals.values())
+        known = [journal.posting for journal in self.model.journals.values()][-20:]
+        known += [posting for posting, _answer in self.model.refused.values()][-5:]
         if not known:
             return None
-        asked = self.dice.choice(known[-20:]).posting
+        asked = self.dice.choice(known)
         if self.dice.random() < 0.3 or not asked.operations:
             return replace(asked, source_id="2")
         return replace(asked, operations=(*asked.operations[:-1], self._changed(asked.operations[-1])))

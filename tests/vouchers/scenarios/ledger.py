@@ -135,7 +135,7 @@ def s04() -> str:
 
 @scenario("S5", commits=True)
 def s05() -> str:
-    """One key sent fifty times at once is one journal; with another amount it is an error; a new key is a new act."""
+    """One key sent fifty times at once is one journal; another amount is an error; a refused key fails for ever, a new one not."""
     programme = Programme()
     voucher = programme.issue(1_000)
     asked = posting(J.HOLD, HoldOp(voucher, programme.payable, 1_000), key="s5")
@@ -146,14 +146,25 @@ def s05() -> str:
         services.post(posting=posting(J.HOLD, HoldOp(voucher, programme.payable, 1_001), key="s5"))
 
     poor = posting(J.HOLD, HoldOp(voucher, programme.payable, 5), key="s5/poor")
-    with pytest.raises(rules.InsufficientFunds):
-        services.post(posting=poor)
-    assert not Journal.objects.filter(key="s5/poor").exists()
+    said = at_once(lambda _n: refusal_of(poor), 50)
+    assert {(code, params["available_fen"], params["needed_fen"]) for code, params in said} == {
+        ("ledger.insufficient", 0, 5)
+    }
     post(J.ISSUE, TransferOp(programme.budget, voucher, 5))
+    assert refusal_of(poor) == said[0]
+    assert not Journal.objects.filter(key="s5/poor").exists()
+    with pytest.raises(rules.PortalError, match="idempotency"):
+        services.post(posting=posting(J.HOLD, HoldOp(voucher, programme.payable, 4), key="s5/poor"))
     fresh = posting(J.HOLD, HoldOp(voucher, programme.payable, 5), key="s5/new")
     assert not services.post(posting=fresh).replayed
     assert left(voucher) == 0
-    return "1 journal for 50 calls"
+    return "1 journal for 50 calls; 51 refusals of one key alike"
+
+
+def refusal_of(asked: rules.Posting) -> tuple[str, dict[str, object]]:
+    with pytest.raises(rules.InsufficientFunds) as refused:
+        services.post(posting=asked)
+    return refused.value.code, dict(refused.value.params)
 
 
 @scenario("LS6")

@@ -67,18 +67,24 @@ BEGIN
     RETURN found_ids;
 END $$;
 
--- The stored answer to a key; NULL when the key is new.
+-- The stored answer to a key, a refusal among them; NULL when the key is new.
 CREATE OR REPLACE FUNCTION ledger_replay(wanted_key text, wanted_print bytea) RETURNS jsonb LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
-    stored ledger_journal%ROWTYPE;
+    stored record;
 BEGIN
-    SELECT * INTO stored FROM ledger_journal WHERE key = wanted_key;
+    SELECT id, fingerprint, NULL::jsonb AS answer INTO stored FROM ledger_journal WHERE key = wanted_key;
+    IF NOT FOUND THEN
+        SELECT NULL::bigint AS id, fingerprint, answer INTO stored FROM ledger_refusal WHERE key = wanted_key;
+    END IF;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
     IF stored.fingerprint <> wanted_print THEN
         RETURN jsonb_build_object('error', 'mismatch');
+    END IF;
+    IF stored.answer IS NOT NULL THEN
+        RETURN stored.answer;
     END IF;
     RETURN jsonb_build_object(
         'journal_id', stored.id, 'replayed', true,
@@ -160,6 +166,139 @@ BEGIN
     RETURN answer;
 END $$;
 
+-- A journal of one operation between two accounts, which most are: the same rules as in ledger_post, without arrays. The
+-- walk runs both. Gives the answer, or a refusal without any effect.
+CREATE OR REPLACE FUNCTION ledger_post_one(
+    request jsonb, wanted_kind text, wanted_key text, wanted_print bytea, closed_until timestamptz, shape text,
+    opened bigint[]
+) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    op         jsonb := request->shape->0;
+    debit_id   bigint := (op->>'debit')::bigint;
+    credit_id  bigint := (op->>'credit')::bigint;
+    amount     bigint := (op->>'amount')::bigint;
+    ending     text;
+    ended      ledger_hold%ROWTYPE;
+    -- What it posts on both accounts, and how what is held on both changes.
+    moved      bigint := 0;
+    held       bigint := 0;
+    side       record;
+    leg_unit   text;
+    leg_error  text;
+    overdrawn  jsonb;
+    decided_at timestamptz;
+    effective  timestamptz;
+    new_id     bigint;
+    new_hold   bigint;
+BEGIN
+    IF shape = 'resolutions' THEN
+        ending := op->>'outcome';
+        SELECT * INTO ended FROM ledger_hold WHERE id = (op->>'hold')::bigint;
+        debit_id := ended.debit_account_id;
+        credit_id := ended.credit_account_id;
+        amount := CASE ending WHEN 'captured' THEN (op->>'captured')::bigint ELSE ended.amount END;
+        moved := CASE ending WHEN 'captured' THEN amount ELSE 0 END;
+        held := -ended.amount;
+    ELSE
+        debit_id := CASE WHEN debit_id < 0 THEN opened[-debit_id] ELSE debit_id END;
+        credit_id := CASE WHEN credit_id < 0 THEN opened[-credit_id] ELSE credit_id END;
+        moved := CASE shape WHEN 'transfers' THEN amount ELSE 0 END;
+        held := CASE shape WHEN 'holds' THEN amount ELSE 0 END;
+    END IF;
+    IF debit_id IS NULL OR credit_id IS NULL OR amount IS NULL OR amount <= 0 THEN
+        RETURN '{"error": "bad_request"}';
+    END IF;
+
+    FOR side IN
+        SELECT account_id, CASE WHEN account_id = debit_id AND bound = 'credit' THEN posted_cr - posted_dr - held_dr
+                                WHEN account_id = credit_id AND bound = 'debit' THEN posted_dr - posted_cr - held_cr
+                           END AS available
+        FROM ledger_balance WHERE account_id IN (debit_id, credit_id) ORDER BY hot, account_id FOR NO KEY UPDATE
+    LOOP
+        IF moved + held > side.available AND (overdrawn IS NULL OR side.account_id < (overdrawn->>'account')::bigint) THEN
+            overdrawn := jsonb_build_object('error', 'insufficient', 'account', side.account_id,
+                                            'available_fen', side.available, 'needed_fen', moved + held);
+        END IF;
+    END LOOP;
+    decided_at := coalesce((request->>'now')::timestamptz, clock_timestamp());
+    effective := coalesce((request->>'effective_at')::timestamptz, decided_at);
+
+    IF effective < closed_until THEN
+        RETURN '{"error": "period_closed"}';
+    END IF;
+    IF ending IS NOT NULL THEN
+        IF EXISTS (SELECT FROM ledger_hold_resolution WHERE hold_id = ended.id) THEN
+            RETURN jsonb_build_object('error', 'resolved', 'hold', ended.id);
+        ELSIF ending = 'captured' AND decided_at >= ended.expires_at THEN
+            RETURN jsonb_build_object('error', 'expired', 'hold', ended.id);
+        ELSIF moved > ended.amount THEN
+            RETURN jsonb_build_object('error', 'exceeds_hold', 'hold', ended.id, 'unit', ended.unit,
+                                      'available_fen', ended.amount, 'needed_fen', moved);
+        ELSIF ending = 'expired' AND decided_at < coalesce(ended.expires_at, 'infinity') THEN
+            RETURN jsonb_build_object('error', 'bad_request', 'hold', ended.id);
+        END IF;
+    END IF;
+    IF ending IS NULL OR moved > 0 THEN
+        SELECT d.unit, CASE WHEN d.id IS NULL OR c.id IS NULL OR d.unit <> c.unit THEN 'bad_request'
+                            WHEN d.closed_at IS NOT NULL OR c.closed_at IS NOT NULL THEN 'closed'
+                            WHEN f.journal_kind IS NULL OR d.programme <> c.programme
+                                 OR d.fiscal_year IS DISTINCT FROM c.fiscal_year THEN 'flow_not_allowed'
+                       END INTO leg_unit, leg_error
+        FROM (VALUES (debit_id, credit_id)) AS asked (debit, credit)
+        LEFT JOIN ledger_account d ON d.id = asked.debit
+        LEFT JOIN ledger_account c ON c.id = asked.credit
+        LEFT JOIN ledger_flow f ON f.journal_kind = wanted_kind AND f.debit_kind = d.kind AND f.credit_kind = c.kind;
+        IF leg_error IS NOT NULL THEN
+            RETURN jsonb_build_object('error', leg_error, 'debit', debit_id, 'credit', credit_id);
+        END IF;
+    END IF;
+    IF overdrawn IS NOT NULL THEN
+        RETURN overdrawn || jsonb_build_object('unit', leg_unit);
+    END IF;
+
+    INSERT INTO ledger_journal (kind, key, fingerprint, actor, approved_by, reason, source_type, source_id,
+                                effective_at, recorded_at)
+    VALUES (wanted_kind, wanted_key, wanted_print, request->>'actor', coalesce(request->>'approved_by', ''),
+            coalesce(request->>'reason', ''), request->>'source_type', request->>'source_id', effective, decided_at)
+    RETURNING id INTO new_id;
+    UPDATE ledger_balance
+    SET posted_dr = posted_dr + CASE account_id WHEN debit_id THEN moved ELSE 0 END,
+        posted_cr = posted_cr + CASE account_id WHEN credit_id THEN moved ELSE 0 END,
+        held_dr = held_dr + CASE account_id WHEN debit_id THEN held ELSE 0 END,
+        held_cr = held_cr + CASE account_id WHEN credit_id THEN held ELSE 0 END
+    WHERE account_id IN (debit_id, credit_id);
+    IF moved > 0 THEN
+        INSERT INTO ledger_transfer (journal_id, line_no, unit, debit_account_id, credit_account_id, amount, hold_id)
+        VALUES (new_id, 1, leg_unit, debit_id, credit_id, moved, ended.id);
+    END IF;
+    IF shape = 'holds' THEN
+        INSERT INTO ledger_hold (journal_id, line_no, unit, debit_account_id, credit_account_id, amount, expires_at)
+        VALUES (new_id, 1, leg_unit, debit_id, credit_id, held,
+                decided_at + make_interval(secs => (op->>'ttl_s')::bigint))
+        RETURNING id INTO new_hold;
+        INSERT INTO ledger_hold_open (hold_id, expires_at)
+        VALUES (new_hold, decided_at + make_interval(secs => (op->>'ttl_s')::bigint));
+    ELSIF ending IS NOT NULL THEN
+        INSERT INTO ledger_hold_resolution (hold_id, journal_id, outcome, captured_amount)
+        VALUES (ended.id, new_id, ending, moved);
+        DELETE FROM ledger_hold_open WHERE hold_id = ended.id;
+    END IF;
+    RETURN jsonb_build_object('journal_id', new_id, 'replayed', false, 'hold_ids',
+                              CASE WHEN new_hold IS NULL THEN '[]'::jsonb ELSE jsonb_build_array(new_hold) END);
+END $$;
+
+-- What came of a posting: a refusal that must stick is stored under its key, in the caller's transaction. Mistakes of the
+-- program (bad_request, flow_not_allowed) are not: a mended program may send the key again.
+CREATE OR REPLACE FUNCTION ledger_remember(wanted_key text, wanted_print bytea, answer jsonb) RETURNS jsonb
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF answer->>'error' NOT IN ('bad_request', 'flow_not_allowed', 'mismatch') THEN
+        INSERT INTO ledger_refusal (key, fingerprint, answer, refused_at)
+        VALUES (wanted_key, wanted_print, answer, clock_timestamp()) ON CONFLICT (key) DO NOTHING;
+    END IF;
+    RETURN answer;
+END $$;
+
 -- Post one journal. Request: kind, key, fingerprint (hex), actor, approved_by, reason, source_type, source_id,
 -- effective_at, now, reverses, open [{kind, unit, owner, programme, fiscal_year}], transfers [{debit, credit, amount,
 -- hold}], holds [{debit, credit, amount, ttl_s}], resolutions [{hold, outcome, captured}]. An account is its id, or
@@ -174,6 +313,8 @@ DECLARE
     rule         record;
     answer       jsonb;
     opened       bigint[];
+    -- Where the one operation is, of a journal that has only one and is neither a refund nor a reversal.
+    shape        text;
     -- Transfers to write, captures included.
     t_debit bigint[]; t_credit bigint[]; t_amount bigint[]; t_hold bigint[];
     -- Holds to write.
@@ -191,7 +332,10 @@ DECLARE
 BEGIN
     -- Postings share this lock, the closing of a year takes it alone: none slips into a year being closed.
     PERFORM pg_advisory_xact_lock_shared(7151, 1);
-    SELECT k.*, EXISTS (SELECT FROM ledger_journal WHERE key = wanted_key) AS known,
+    -- Twins with one key take turns, so that the second sees what came of the first, a refusal too.
+    PERFORM pg_advisory_xact_lock(7152, hashtext(wanted_key));
+    SELECT k.*, EXISTS (SELECT FROM ledger_journal WHERE key = wanted_key)
+                OR EXISTS (SELECT FROM ledger_refusal WHERE key = wanted_key) AS known,
            (SELECT ends_at FROM ledger_period ORDER BY fiscal_year DESC LIMIT 1) AS closed_until INTO rule
     FROM (VALUES (1)) AS once LEFT JOIN ledger_journal_kind k ON k.kind = wanted_kind;
     IF rule.known THEN
@@ -200,10 +344,25 @@ BEGIN
 
     -- 1. What is asked, in arrays.
     IF request ? 'open' THEN
-        SELECT array_agg(ledger_open(o.kind, o.unit, o.owner, o.programme, o.fiscal_year) ORDER BY o.n) INTO opened
+        SELECT ledger_open_all(array_agg(o.kind ORDER BY o.n), array_agg(o.unit ORDER BY o.n),
+                               array_agg(o.owner ORDER BY o.n), array_agg(o.programme ORDER BY o.n),
+                               array_agg(o.fiscal_year ORDER BY o.n)) INTO opened
         FROM ROWS FROM (jsonb_to_recordset(request->'open')
             AS (kind text, unit text, owner text, programme text, fiscal_year integer))
             WITH ORDINALITY AS o (kind, unit, owner, programme, fiscal_year, n);
+    END IF;
+    IF wanted_kind NOT IN ('refund', 'reverse') AND reversed_id IS NULL THEN
+        shape := CASE
+            WHEN jsonb_array_length(coalesce(request->'transfers', '[]')) + jsonb_array_length(
+                coalesce(request->'holds', '[]')) + jsonb_array_length(coalesce(request->'resolutions', '[]')) <> 1 THEN NULL
+            WHEN rule.transfers AND request ? 'transfers' THEN 'transfers'
+            WHEN rule.holds AND request ? 'holds' THEN 'holds'
+            WHEN rule.resolves AND request ? 'resolutions' THEN 'resolutions'
+        END;
+    END IF;
+    IF shape IS NOT NULL THEN
+        answer := ledger_post_one(request, wanted_kind, wanted_key, wanted_print, rule.closed_until, shape, opened);
+        RETURN CASE WHEN answer ? 'error' THEN ledger_remember(wanted_key, wanted_print, answer) ELSE answer END;
     END IF;
     IF rule.transfers AND request ? 'transfers' THEN
         SELECT array_agg(CASE WHEN t.debit < 0 THEN opened[-t.debit] ELSE t.debit END ORDER BY t.n),
@@ -338,8 +497,7 @@ BEGIN
                 (SELECT unit FROM ledger_account WHERE id = (answer->>'account')::bigint),
                 (SELECT unit FROM ledger_hold WHERE id = (answer->>'hold')::bigint)));
         END IF;
-        -- A twin with the same key may have finished while this one waited: then its answer is ours.
-        RETURN coalesce(ledger_replay(wanted_key, wanted_print), answer);
+        RETURN ledger_remember(wanted_key, wanted_print, answer);
     END IF;
 
     -- 5. Write.
@@ -348,11 +506,7 @@ BEGIN
     VALUES (wanted_kind, wanted_key, wanted_print, request->>'actor', coalesce(request->>'approved_by', ''),
             coalesce(request->>'reason', ''), request->>'source_type', request->>'source_id',
             coalesce((request->>'effective_at')::timestamptz, decided_at), decided_at, reversed_id)
-    ON CONFLICT (key) DO NOTHING
     RETURNING id INTO new_id;
-    IF new_id IS NULL THEN
-        RETURN ledger_replay(wanted_key, wanted_print);
-    END IF;
     UPDATE ledger_balance b
     SET posted_dr = b.posted_dr + d.dr, posted_cr = b.posted_cr + d.cr,
         held_dr = b.held_dr + d.held_dr, held_cr = b.held_cr + d.held_cr
