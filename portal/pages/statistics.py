@@ -10,7 +10,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext
 
 from portal import charts
 from portal.kernel.money import Money
@@ -87,7 +87,7 @@ def _chart(rows: list[Row]) -> charts.Chart | None:
     series = (
         (gettext("发放"), "issued", charts.Tone.QUIET),
         (gettext("使用"), "used", charts.Tone.WARN),
-        (gettext("核销"), "redeemed", charts.Tone.ACCENT),
+        (pgettext("statistics", "核销"), "redeemed", charts.Tone.ACCENT),
         (gettext("收回"), "returned", charts.Tone.BAD),
     )
     points = tuple(

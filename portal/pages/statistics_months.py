@@ -8,7 +8,7 @@ from datetime import date
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext
 
 from portal import charts
 from portal.kernel.money import Money
@@ -18,7 +18,7 @@ from portal.pages.statistics import LEAST_HOLDERS
 from portal.reports import months as reports
 from portal.reports.months import Cell, Month, Stage
 
-__all__ = ["monthly"]
+__all__ = ["chart_of", "monthly", "told"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,11 @@ def _size(cell: Cell) -> tuple[int, int]:
 
 
 def _words() -> dict[Stage, str]:
-    return {Stage.AWARDED: gettext("核定"), Stage.REDEEMED: gettext("核销"), Stage.SETTLED: gettext("兑付")}
+    return {
+        Stage.AWARDED: gettext("核定"),
+        Stage.REDEEMED: pgettext("statistics", "核销"),
+        Stage.SETTLED: gettext("兑付"),
+    }
 
 
 TONES = {
@@ -66,13 +70,13 @@ TONES = {
 }
 
 
-def _chart(rows: Sequence[Row]) -> charts.Chart | None:
-    """Return the stages as lines over the months; None where nothing is told."""
+def chart_of(rows: Sequence[Row]) -> charts.Chart | None:
+    """Return the stages as lines over the months, in their order whatever is left out; None where nothing is told."""
     words = _words()
     points = tuple(
         charts.Point(label=row.name[2:], amount=fen / 100, text=str(Money(fen)), series=words[stage])
-        for stage in Stage
         for row in rows
+        for stage in Stage
         if (fen := row.fen[stage]) is not None
     )
     if not any(point.amount for point in points):
@@ -102,7 +106,7 @@ def monthly(request: HttpRequest) -> HttpResponse:
         {
             "rows": [(row, list(row.fen.values())) for row in reversed(rows)],
             "words": list(_words().values()),
-            "chart": charts.cached(chart) if (chart := _chart(rows)) else "",
+            "chart": charts.cached(chart) if (chart := chart_of(rows)) else "",
             "at": now,
             "least": LEAST_HOLDERS,
             "is_empty": not any(fen or fen is None for row in rows for fen in row.fen.values()),

@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 from django.urls import reverse
 
-from portal.pages.statistics_months import told
+from portal.pages.statistics_months import chart_of, told
 from portal.reports import months
 from portal.reports.months import Cell, Month, Stage
 from tests import make
@@ -55,6 +55,12 @@ def test_a_cell_of_few_is_left_out_and_no_subtraction_tells_it():
     assert [row.fen[Stage.AWARDED] for row in rows] == [300, 400, 300, 0]
     assert [row.fen[Stage.REDEEMED] for row in rows] == [None, 500, None, 900]
     assert [row.fen[Stage.SETTLED] for row in rows] == [0, 0, None, None]
+
+
+def test_months_stand_in_their_order_whatever_is_left_out():
+    drawn = chart_of(told([month(1, 3, 2, 3), month(2, 1, 5, 3), month(3, 1, 2, 3), month(4, 3, 9, 3)], least=3))
+    assert list(dict.fromkeys(point.label for point in drawn.points)) == ["26-01", "26-02", "26-03", "26-04"]
+    assert [name for name, _tone in drawn.tones] == ["核定", "核销", "兑付"]
 
 
 def test_strangers_read_and_take_away_the_months_of_three_and_more(w, client, clock):
