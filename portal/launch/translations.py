@@ -4,6 +4,7 @@ Chinese is the source language: message ids are Chinese, and the only catalogue 
 """
 
 import re
+import secrets
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -104,9 +105,12 @@ def placeholders(texts: Texts) -> set[str]:
 
 
 def compile_catalogue() -> int:
-    """Write the binary catalogue Django loads, beside the source, in one step so that no reader meets half a file."""
+    """Write the binary catalogue Django loads, beside the source, in one step so that no reader meets half a file.
+
+    Two portals of one checkout may start at once: each writes a file of its own before it takes the place.
+    """
     if CATALOGUE.exists():
-        new = CATALOGUE.with_suffix(".mo.new")
+        new = CATALOGUE.with_name(f"new-{secrets.token_hex(4)}.mo")
         with new.open("wb") as stream:
             write_mo(stream, _read())
         new.replace(CATALOGUE.with_suffix(".mo"))

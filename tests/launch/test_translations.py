@@ -1,10 +1,12 @@
 """Texts are found wherever they stand, and an incomplete catalogue is told from a complete one."""
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from babel.messages.catalog import Catalog
 
+from portal.launch import translations
 from portal.launch.messages import extract_template
 from portal.launch.translations import KEYWORDS, extract, faults
 
@@ -63,3 +65,11 @@ def test_a_text_that_has_vanished_is_a_fault():
     catalogue = Catalog(locale="en")
     catalogue.add("旧文字", "Old text")
     assert faults(catalogue, Catalog()) == ["no longer in the sources: '旧文字'"]
+
+
+def test_two_portals_may_compile_the_catalogue_at_once(monkeypatch, tmp_path):
+    monkeypatch.setattr(translations, "CATALOGUE", tmp_path / "django.po")
+    (tmp_path / "django.po").write_text('msgid "券"\nmsgstr "voucher"\n')
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(lambda _turn: translations.compile_catalogue(), range(64))) == [0] * 64
+    assert {path.name for path in tmp_path.iterdir()} == {"django.po", "django.mo"}
