@@ -44,6 +44,7 @@ def obstacles(
         *_provenance(scheme),
         *_review(is_reviewed=is_reviewed),
         *(_unknown(scheme, at) for at in unknown),
+        *_unit(scheme),
         *_period(scheme, current, today),
         *(_overlap(old) for old in predecessors if _meet(scheme.in_force, old.in_force)),
     ]
@@ -88,6 +89,21 @@ def _unknown(scheme: Programme, at: int) -> Reason:
         _("请先登记该部门，或在文件中写明它的统一社会信用代码（credit_code）后重新导入。"),
         params={"path": f"co_leads[{at}]", "name": scheme.co_leads[at].name},
     )
+
+
+def _unit(scheme: Programme) -> list[Reason]:
+    """A programme in card hours or tokens can be told, judged and tried, but its vouchers can not be spent here."""
+    unit = scheme.terms.voucher.unit
+    if unit == "CNY":
+        return []
+    return [
+        Reason(
+            "programme.unit",
+            _("规则文件 voucher.unit 为“%(unit)s”：本系统只发放和核销以人民币计的券。"),
+            _("请按单价折算成金额，把 voucher.unit 改为 CNY 后重新导入；试算不受影响。"),
+            params={"unit": unit},
+        )
+    ]
 
 
 def _period(scheme: Programme, current: Standing | None, today: date) -> list[Reason]:

@@ -97,7 +97,7 @@ class DueOut(Schema):
     amount: MoneyOut
 
 
-Year = Annotated[int, Path(ge=1, le=9998)]
+Year = Annotated[int, Path(ge=2000, le=2199)]
 
 
 class YearBalanceOut(Schema):
@@ -238,21 +238,21 @@ def get_year(request: ActorRequest, year: Year) -> dict[str, Any]:
     return _year(year)
 
 
-@router.post("/years/{year}/propose", response={200: YearOut, **problems(409)})
+@router.post("/years/{year}/propose", response={200: YearOut, **problems(404, 409)})
 def propose_year(request: ActorRequest, year: Year) -> dict[str, Any]:
     """Ask for a fiscal year to be closed; another person approves."""
     closing.propose_year(actor=request.actor, fiscal_year=year, now=timezone.now())
     return _year(year)
 
 
-@router.post("/years/{year}/approve", response={200: YearOut, **problems(409)})
+@router.post("/years/{year}/approve", response={200: YearOut, **problems(404, 409)})
 def approve_year(request: ActorRequest, year: Year) -> dict[str, Any]:
     """Close a fiscal year that another person asked to be closed, for ever."""
     closing.approve_year(actor=request.actor, fiscal_year=year, now=timezone.now())
     return _year(year)
 
 
-@router.post("/years/{year}/return", response={200: YearOut, **problems(409)})
+@router.post("/years/{year}/return", response={200: YearOut, **problems(404, 409)})
 def return_year(request: ActorRequest, year: Year, payload: RejectIn) -> dict[str, Any]:
     """Send such a request back with a reason, or take back one's own."""
     closing.return_year(actor=request.actor, fiscal_year=year, reason=payload.reason, now=timezone.now())

@@ -164,6 +164,9 @@ class TestPeriods:
         make.programme(w)
         assert self.refused(w, in_force=["2027-01-01", None]) == ["programme.starts_later"]
 
+    def test_vouchers_in_card_hours_are_not_published(self, w):
+        assert self.refused(w, voucher={"unit": "card_hours", "face_values": [100]}) == ["programme.unit"]
+
     def test_a_first_version_may_be_published_before_it_starts(self, w):
         assert self.refused(w, in_force=["2027-01-01", None]) == []
 

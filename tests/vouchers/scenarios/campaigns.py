@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.conf import settings
@@ -70,7 +71,9 @@ def approved(w: make.World, version: ProgrammeVersion, codes: list[str], *, size
 def run(campaign: Campaign, folder: Path) -> subprocess.Popen[str]:
     """Start ``manage.py campaign`` on the database of this test."""
     given = connection.settings_dict
-    url = f"postgresql://{given['USER']}@{given['HOST']}:{given['PORT']}/{given['NAME']}"
+    # The host may be the folder of a socket, which has no place before the path of an address.
+    where = urlencode({"host": given["HOST"], "port": given["PORT"] or 5432}, safe="/")
+    url = f"postgresql://{given['USER']}@/{given['NAME']}?{where}"
     return subprocess.Popen(
         [sys.executable, "manage.py", "campaign", campaign.number, "--codes", str(folder)],
         cwd=settings.BASE_DIR,
