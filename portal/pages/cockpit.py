@@ -98,10 +98,10 @@ def _rows(actor: Actor, now: datetime) -> list[Row]:
     return sorted(found, key=lambda row: (-row.standing.fiscal_year, row.name))
 
 
-def _queues(actor: Actor, now: datetime) -> list[Queue]:
-    """Return the department's undecided cases by state, the longest waiting first. One query."""
+def _queues(actor: Actor, now: datetime) -> list[Queue] | None:
+    """Return the department's undecided cases by state, the longest waiting first. One query; None: not for this role."""
     if not any(actor.may(permission) for permission in issuance.DECIDERS):
-        return []
+        return None
     rows: Iterable[Any] = (
         issuance.cases(actor)
         .exclude(state__in=ENDED)

@@ -35,6 +35,14 @@ def test_queues_say_how_long_the_oldest_waits(w, client, clock):
     assert (queue.count, queue.age_s) == (2, 0)
 
 
+def test_who_decides_nothing_is_not_told_that_nothing_waits(w, client, clock):
+    make.application(w, make.programme(w, in_force=LONG))
+    enter(client, w.officer)
+    response = client.get(reverse("cockpit"))
+    assert response.context["queues"] is None
+    assert "没有未办结的申请" not in text_of(response)
+
+
 def test_an_enterprise_has_no_cockpit_and_a_department_sees_its_own(w, client):
     make.programme(w, in_force=LONG)
     enter(client, w.owner)
