@@ -36,15 +36,15 @@ class Wanted:
 def assess(*, actor: Actor, wanted: Wanted, now: datetime) -> Decision:
     """Say what the rules would decide now, changing nothing. Raises Refused for a contract that is not one."""
     actor.require(Permission.APPLICATION_SUBMIT)
-    return queries.decide(wanted.version, _request(actor, wanted, now))
+    return queries.decide(wanted.version, _request(actor.acting_for, wanted, now))
 
 
-def _request(actor: Actor, wanted: Wanted, now: datetime) -> dict[str, Any]:
+def _request(organisation_id: int, wanted: Wanted, now: datetime) -> dict[str, Any]:
     today = now.astimezone(rules.BEIJING).date()
     if reasons := facts.contract_reasons(wanted.contract, today=today):
         raise Refused(reasons)
     return queries.request_for(
-        organisation_id=actor.acting_for,
+        organisation_id=organisation_id,
         version=wanted.version,
         contract=wanted.contract,
         stated=wanted.stated,
@@ -62,7 +62,7 @@ def submit(*, actor: Actor, wanted: Wanted, now: datetime, key: str) -> Applicat
     """
     actor.require(Permission.APPLICATION_SUBMIT)
     cases.lock_applicant(actor.acting_for)
-    request = _request(actor, wanted, now)
+    request = _request(actor.acting_for, wanted, now)
     print_ = idempotency.fingerprint(
         {"version": wanted.version.pk, "contract": request["contract"], "stated": dict(wanted.stated)}
     )
@@ -114,20 +114,7 @@ def assess_unasked(*, actor: Actor, organisation: Organisation, wanted: Wanted, 
     check_unasked(actor=actor, version=wanted.version)
     if people.belongs(user_id=actor.person, organisation_id=organisation.pk):
         raise rules.SamePerson
-    return queries.decide(wanted.version, _unasked_request(organisation, wanted, now))
-
-
-def _unasked_request(organisation: Organisation, wanted: Wanted, now: datetime) -> dict[str, Any]:
-    today = now.astimezone(rules.BEIJING).date()
-    if reasons := facts.contract_reasons(wanted.contract, today=today):
-        raise Refused(reasons)
-    return queries.request_for(
-        organisation_id=organisation.pk,
-        version=wanted.version,
-        contract=wanted.contract,
-        stated=wanted.stated,
-        now=now,
-    )
+    return queries.decide(wanted.version, _request(organisation.pk, wanted, now))
 
 
 @transaction.atomic
@@ -155,7 +142,7 @@ def grant_unasked(
         number=next_number(prefix="A", now=now),
         version=version,
         contract_number=wanted.contract.number.strip(),
-        request=_unasked_request(organisation, wanted, now),
+        request=_request(organisation.pk, wanted, now),
         decision={},
         fiscal_year=version.fiscal_year,
         state=rules.ApplicationState.DRAFT.value,

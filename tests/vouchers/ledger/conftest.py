@@ -18,6 +18,7 @@ def committed(django_db_setup: None, django_db_blocker: pytest.FixtureDef) -> It
     with django_db_blocker.unblock():
         connection.close()
         connection.close_pool()
+        assert connection.settings_dict["NAME"].startswith("test_"), "only a database made for tests is ever emptied"
         options["pool"] = {"min_size": 1, "max_size": 20, "timeout": 30}
         try:
             yield

@@ -20,7 +20,7 @@ from vouchers.ledger.models import Account, Journal
 from vouchers.ledger.rules import AccountKey, HoldOp, Outcome, ResolveOp, TransferOp
 
 WORKERS = 16
-pytestmark = pytest.mark.usefixtures("committed")
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("committed")]
 
 
 def at_once(work: Callable[[int], object], jobs: int) -> list[object]:

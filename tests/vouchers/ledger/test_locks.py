@@ -19,7 +19,7 @@ from vouchers.ledger.install import functions_sql
 from vouchers.ledger.models import Balance, Journal
 from vouchers.ledger.rules import HoldOp
 
-pytestmark = pytest.mark.usefixtures("committed")
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("committed")]
 NOWAIT = "SELECT 1 FROM ledger_balance WHERE account_id = %s FOR NO KEY UPDATE NOWAIT"
 
 

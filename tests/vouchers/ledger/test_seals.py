@@ -19,7 +19,7 @@ from vouchers.ledger.models import Hold, Journal, Seal, Transfer
 from vouchers.ledger.rules import HoldOp, Outcome, ResolveOp, TransferOp, seal_hash
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-pytestmark = pytest.mark.usefixtures("committed")
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("committed")]
 
 
 def everything() -> list[Seal]:
