@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -29,6 +31,12 @@ def test_it_answers_and_says_where(portal):
     assert portal.get("/readyz") == (200, '{"status": "ready"}')
     assert portal.get("/")[0] == 200
     assert portal.published()["address"] in portal.said
+
+
+def test_commands_beside_it_know_where_it_answers(portal):
+    words = ["-m", "portal.launch", "exec", "--state", str(portal.state), "--", "printenv", "GONGXIANG_URL"]
+    said = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == portal.published()["address"].rstrip("/")
 
 
 def test_what_it_keeps_is_private(portal):
