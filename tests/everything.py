@@ -324,7 +324,7 @@ def everything(w: make.World) -> Things:
     unknown = make.organisation(make.roles.Kind.ENTERPRISE)
     kept = assigning.recuse(actor=w.reviewer, application=None, organisation=unknown, reason="亲属", now=make.NOW)
     Recusal.objects.filter(pk=kept.pk).update(id=1)
-    closing.propose_year(actor=w.finance, fiscal_year=1, now=make.NOW)
+    closing.propose_year(actor=w.finance, fiscal_year=2025, now=make.NOW)
     fixed = workday_rules.Day(date(2027, 2, 1), is_working=True)
     workdays.set_days(actor=w.publisher, days=[fixed], source="国办通知", now=make.NOW)
     CalendarDay.objects.update(id=1)
