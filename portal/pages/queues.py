@@ -223,6 +223,7 @@ def _record(
 ) -> HttpResponse:
     """Show the form for a moment with its default, or record the moment given."""
     now = timezone.now()
+    default = default.replace(second=0, microsecond=0)  # the form says minutes: price what it would record
     zone = made.resource.zone
     session = Session.objects.filter(booking=made).first()
     form = MomentForm(request.POST if request.method == "POST" else None, initial=_initial(default, zone))

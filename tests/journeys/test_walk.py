@@ -59,6 +59,12 @@ def row(page: Page, name: str | re.Pattern[str]) -> Locator:
     return page.locator("tr, dl.sum > div").filter(has=page.locator("th, dt").filter(has_text=name)).first
 
 
+def settled(page: Page) -> None:
+    """Wait until what was last put into the page answers: its fields are there a moment before it listens to them."""
+    expect(page.get_by_role("dialog").locator("form[hx-post]")).to_be_visible()
+    expect(page.locator(".htmx-request, .htmx-swapping, .htmx-settling, .htmx-added")).to_have_count(0)
+
+
 def voucher_part(amount: Decimal) -> Decimal:
     return (amount * SHARE).quantize(Decimal("0.01"), ROUND_DOWN)
 
@@ -277,6 +283,7 @@ def session_is_measured(walk: Walk) -> None:
     ):
         lab.get_by_role("link", name=button).click()
         dialog = lab.get_by_role("dialog")
+        settled(lab)
         dialog.get_by_label("日期").fill(f"{moment:%Y-%m-%d}")
         dialog.get_by_label("时间").fill(f"{moment:%H:%M}")
         if moment == end:

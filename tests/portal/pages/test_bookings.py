@@ -347,6 +347,16 @@ def test_a_wrong_start_is_said_and_changes_nothing(scene, clock, form, status, s
     assert state_of(scene.made) == "confirmed"
 
 
+def test_what_finishing_now_would_cost_is_what_the_minute_in_the_form_costs(scene, clock):
+    """The form says minutes: the seconds since then are in neither the price shown nor the one captured."""
+    in_use(scene, clock)
+    client = client_of(scene.keeper)
+    clock.now = scene.made.starts_at + timedelta(minutes=33, seconds=20)
+    shown = client.get(url("session_finish", scene.made))
+    client.post(url("session_finish", scene.made), local_form(scene.made.starts_at + timedelta(minutes=33)))
+    assert Charge.objects.get(pk=scene.made.charge_id).actual_fen == shown.context["expected"].fen
+
+
 def test_finishing_captures_the_actual_price_and_gives_the_rest_back(scene, clock):
     in_use(scene, clock)
     client = client_of(scene.keeper)
