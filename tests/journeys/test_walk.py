@@ -327,6 +327,7 @@ def job_is_run(walk: Walk) -> None:
     firm.get_by_label("脚本", exact=True).fill(SCRIPT)
     price = CARD_HOUR * CARDS / 2
     expect(firm.locator("#quote dl")).to_contain_text(f"{CARDS} 卡 × 30 分")
+    expect(firm.locator("#quote dl")).to_contain_text(f"{voucher_part(price)}")
     assert yuan(firm.locator("#quote dl")) == [CARD_HOUR, price, voucher_part(price), price - voucher_part(price)]
     firm.get_by_role("button", name="提交作业", exact=True).click()
     firm.wait_for_url("**/jobs/J*/")
