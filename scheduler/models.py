@@ -1,9 +1,17 @@
 """Index of the scheduler's tables, for Django only; nothing inside the app imports it."""
 
-from scheduler.availability.models import CalendarImport, Claim, Closure, ExternalCalendar, OpeningHours
+from scheduler.availability.models import (
+    CalendarImport,
+    Claim,
+    Closure,
+    ExternalCalendar,
+    FreeGap,
+    OpeningHours,
+    OpenPeriod,
+)
 from scheduler.bookings.models import Booking, Session
 from scheduler.jobs.models import Job
-from scheduler.resources.models import Cluster, Instrument, Partition, Rate, Resource
+from scheduler.resources.models import Cluster, Instrument, Partition, Rate, Resource, Skill
 from scheduler.usage.models import UsageRecord
 
 __all__ = [
@@ -13,12 +21,15 @@ __all__ = [
     "Closure",
     "Cluster",
     "ExternalCalendar",
+    "FreeGap",
     "Instrument",
     "Job",
+    "OpenPeriod",
     "OpeningHours",
     "Partition",
     "Rate",
     "Resource",
     "Session",
+    "Skill",
     "UsageRecord",
 ]

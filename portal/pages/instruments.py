@@ -20,6 +20,7 @@ from portal.pages import shell, slots, weekgrid, weeks
 from portal.pages.templatetags.show import bilingual, label, zone_of
 from portal.pages.templatetags.show import city as city_name
 from scheduler.availability.models import OpeningHours
+from scheduler.availability.rules import ClaimRole
 from scheduler.bookings import access as bookings
 from scheduler.resources import access
 from scheduler.resources import queries as rates
@@ -198,7 +199,11 @@ def _served(actor: Actor, resource: Resource, week: Period) -> list[dict[str, An
     if not actor.may(Permission.BOOKING_DECIDE):
         return []
     found = bookings.served_bookings(actor).filter(
-        resource=resource, starts_at__lt=week.end, ends_at__gt=week.start, claim__state__in=TOLD
+        resource=resource,
+        starts_at__lt=week.end,
+        ends_at__gt=week.start,
+        claims__role=ClaimRole.MAIN.value,
+        claims__state__in=TOLD,
     )
     return [{"booking": row, "period": Period(row.starts_at, row.ends_at)} for row in found.order_by("starts_at")]
 

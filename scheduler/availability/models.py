@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import ArrayField, DateTimeRangeField, RangeOperators
+from django.contrib.postgres.fields.ranges import RangeEndsWith, RangeStartsWith
+from django.contrib.postgres.indexes import GistIndex
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Extract
 from django.utils.translation import gettext_lazy as _
+
+from scheduler.availability import rules
 
 BLOCKING = ("held", "confirmed", "in_use", "outage", "external")
 """Claim states that occupy time; the exclusion constraint repeats them."""
@@ -23,6 +28,9 @@ class OpeningHours(models.Model):
     valid_from = models.DateField(null=True, blank=True)
     valid_until = models.DateField(null=True, blank=True)
     """Last local day, inclusive."""
+    audience = models.CharField(max_length=12, default=rules.Audience.EVERYBODY.value)
+    is_automatic = models.BooleanField(default=False)
+    """Whether a booking in this time is confirmed at once; else the lab decides."""
 
     class Meta:
         db_table = "opening_hours"
@@ -33,7 +41,10 @@ class OpeningHours(models.Model):
                 condition=Q(opens_min__lt=1440)
                 & Q(closes_min__gt=models.F("opens_min"))
                 & Q(closes_min__lte=models.F("opens_min") + 1440),
-            )
+            ),
+            models.CheckConstraint(
+                name="opening_hours_audience_known", condition=Q(audience__in=[a.value for a in rules.Audience])
+            ),
         ]
 
 
@@ -47,6 +58,73 @@ class Closure(models.Model):
     class Meta:
         db_table = "closure"
         ordering = ["during"]
+
+
+class OpenPeriod(models.Model):
+    """One span in which a resource is open, written from its hours, its closures and the holidays.
+
+    Materialised for `services.HORIZON` ahead, so that one query can look for free time in ten thousand instruments.
+    """
+
+    resource = models.ForeignKey("scheduler.Resource", on_delete=models.CASCADE, related_name="open_periods")
+    during = DateTimeRangeField(default_bounds="[)")
+    audience = models.CharField(max_length=12)
+    is_automatic = models.BooleanField(default=False)
+
+    class Meta:
+        db_table = "open_period"
+        constraints = [
+            models.CheckConstraint(
+                name="open_period_audience_known", condition=Q(audience__in=[a.value for a in rules.Audience])
+            ),
+        ]
+        indexes = [GistIndex(fields=["resource", "during"], name="open_period_of_resource")]
+
+
+class FreeGap(models.Model):
+    """One span in which a unit of a resource is open to enterprises and taken by nobody: what a search looks in.
+
+    Written by the database alone, in the transaction that changes a claim (``sql/occupancy.sql``); `unit_no` is 0 for a
+    resource whose places are only counted. A gap reaches back before now; readers clip it.
+    """
+
+    resource = models.ForeignKey("scheduler.Resource", on_delete=models.CASCADE, related_name="+")
+    unit_no = models.PositiveSmallIntegerField()
+    during = DateTimeRangeField(default_bounds="[)")
+    starts_at = models.GeneratedField(
+        expression=RangeStartsWith("during"), output_field=models.DateTimeField(), db_persist=True
+    )
+    ends_at = models.GeneratedField(
+        expression=RangeEndsWith("during"), output_field=models.DateTimeField(), db_persist=True
+    )
+
+    secs = models.GeneratedField(
+        expression=Extract(RangeEndsWith("during") - RangeStartsWith("during"), "epoch"),
+        output_field=models.IntegerField(),
+        db_persist=True,
+    )
+
+    class Meta:
+        db_table = "free_gap"
+        constraints = [
+            ExclusionConstraint(
+                name="free_gap_no_overlap",
+                expressions=[
+                    ("resource", RangeOperators.EQUAL),
+                    ("unit_no", RangeOperators.EQUAL),
+                    ("during", RangeOperators.OVERLAPS),
+                ],
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["resource", "starts_at", "ends_at"], name="free_gap_of_resource"),
+            *(
+                models.Index(
+                    fields=["resource", "starts_at", "ends_at"], condition=Q(secs__gte=secs), name=f"free_gap_{secs}"
+                )
+                for secs in rules.LENGTH_CLASSES
+            ),
+        ]
 
 
 class ExternalCalendar(models.Model):
@@ -78,10 +156,10 @@ class CalendarImport(models.Model):
 
 
 class Claim(models.Model):
-    """The only table that occupies time: bookings, outages and external busy time alike.
+    """The only table that occupies time: bookings with all they need, outages and external busy time alike.
 
-    `during` is what the holder uses, `blocked` adds set-up and clean-up. Two blocking claims of one resource never
-    overlap: the database refuses it, whatever the code does.
+    `during` is what the holder uses, `blocked` adds set-up and clean-up. Two blocking claims of one unit never overlap
+    and places are never oversold: the database refuses it, whatever the code does.
     """
 
     class State(models.TextChoices):
@@ -94,11 +172,18 @@ class Claim(models.Model):
         RELEASED = "released", _("已释放")
 
     resource = models.ForeignKey("scheduler.Resource", on_delete=models.PROTECT, related_name="claims")
+    unit_no = models.PositiveSmallIntegerField(null=True, default=1)
+    """Which of the resource's units; NULL where places are only counted."""
+    units = models.PositiveSmallIntegerField(default=1)
+    """How many places; more than one only where they are counted."""
+    role = models.CharField(max_length=12, default=rules.ClaimRole.MAIN.value)
     during = DateTimeRangeField(default_bounds="[)")
     blocked = DateTimeRangeField(default_bounds="[)")
     state = models.CharField(max_length=12, choices=State)
-    booking = models.OneToOneField(
-        "scheduler.Booking", null=True, blank=True, on_delete=models.PROTECT, related_name="claim"
+    hold_until = models.DateTimeField(null=True, blank=True)
+    """When a held claim ends by itself: the next writer releases it, no worker is needed. NULL: never by itself."""
+    booking = models.ForeignKey(
+        "scheduler.Booking", null=True, blank=True, on_delete=models.PROTECT, related_name="claims"
     )
     calendar = models.ForeignKey(
         ExternalCalendar, null=True, blank=True, on_delete=models.CASCADE, related_name="claims"
@@ -111,8 +196,14 @@ class Claim(models.Model):
         constraints = [
             ExclusionConstraint(
                 name="claim_no_overlap",
-                expressions=[("resource", RangeOperators.EQUAL), ("blocked", RangeOperators.OVERLAPS)],
+                expressions=[
+                    ("resource", RangeOperators.EQUAL),
+                    ("unit_no", RangeOperators.EQUAL),
+                    ("blocked", RangeOperators.OVERLAPS),
+                ],
                 condition=Q(state__in=list(BLOCKING)),
+                # Deferrable, so that two bookings can change places in one transaction.
+                deferrable=models.Deferrable.IMMEDIATE,
             ),
             models.CheckConstraint(
                 name="claim_blocked_contains_during",
@@ -128,4 +219,12 @@ class Claim(models.Model):
             models.CheckConstraint(
                 name="claim_of_one_thing", condition=Q(booking__isnull=True) | Q(calendar__isnull=True)
             ),
+            models.CheckConstraint(name="claim_units_positive", condition=Q(units__gt=0)),
+            models.CheckConstraint(name="claim_role_known", condition=Q(role__in=[r.value for r in rules.ClaimRole])),
+            models.CheckConstraint(
+                name="claim_hold_ends_held", condition=Q(hold_until__isnull=True) | Q(state__in=["held", "released"])
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["hold_until"], condition=Q(state="held"), name="claim_hold_ends"),
         ]

@@ -28,7 +28,8 @@ class Block:
         return self.state in BLOCKING
 
 
-def _period(value: object) -> Period:
+def period_of(value: object) -> Period:
+    """Return a database range as a Period."""
     return Period(value.lower, value.upper)  # type: ignore[attr-defined]
 
 
@@ -51,7 +52,7 @@ def open_periods(resources: Sequence[Resource], *, window: Period) -> Mapping[in
     for row in OpeningHours.objects.filter(resource_id__in=ids):
         hours[row.resource_id].append(weekly_hours(row))
     for closure in Closure.objects.filter(resource_id__in=ids, during__overlap=(window.start, window.end)):
-        closures[closure.resource_id].append(rules.Closure(_period(closure.during), closure.reason))
+        closures[closure.resource_id].append(rules.Closure(period_of(closure.during), closure.reason))
     return {
         resource.pk: rules.open_periods(
             hours[resource.pk], zone=resource.zone, window=window, closures=closures[resource.pk]
@@ -68,7 +69,7 @@ def blocks(resource_ids: Iterable[int], *, window: Period) -> Mapping[int, list[
     ).order_by("blocked")
     for claim in claims:
         found[claim.resource_id].append(
-            Block(_period(claim.during), _period(claim.blocked), claim.state, claim.booking_id)
+            Block(period_of(claim.during), period_of(claim.blocked), claim.state, claim.booking_id)
         )
     return found
 

@@ -10,13 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from portal.kernel.errors import Invalid, Reason, noop
 from portal.kernel.period import Period, merge, subtract
 
 __all__ = [
+    "LENGTH_CLASSES",
+    "Audience",
     "BadHours",
+    "ClaimRole",
     "Closure",
     "LocalTimeMissing",
     "UnknownZone",
@@ -37,6 +42,24 @@ _ = noop
 
 DAY_MIN = 24 * 60
 INSTANT = timedelta(microseconds=1)
+LENGTH_CLASSES: Final = (4 * 3600, 8 * 3600, 24 * 3600)
+"""Lengths in seconds for which long gaps have an index of their own: a rare length must not read every short gap."""
+
+
+class Audience(StrEnum):
+    """Whom a span is open for. Staff of the providing organisation may use all of them."""
+
+    OWN = "own"
+    ENTERPRISES = "enterprises"
+    EVERYBODY = "everybody"
+
+
+class ClaimRole(StrEnum):
+    """What a claim is to its booking: the thing booked itself, or one it needs beside it."""
+
+    MAIN = "main"
+    OPERATOR = "operator"
+    PREPARATION = "preparation"
 
 
 class UnknownZone(Invalid):

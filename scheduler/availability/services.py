@@ -15,7 +15,7 @@ from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Conflict, Forbidden, Invalid, noop
 from portal.kernel.period import Period, merge, subtract
-from scheduler.availability import rules
+from scheduler.availability import opening, rules
 from scheduler.availability.models import BLOCKING, CalendarImport, Claim, ExternalCalendar, OpeningHours
 from scheduler.availability.ports import CalendarReader, CalendarReport
 from scheduler.resources import services as resources
@@ -59,6 +59,7 @@ def set_opening_hours(*, actor: Actor, resource: Resource, hours: Sequence[rules
         )
         for row in hours
     )
+    opening.rebuild([resource], now=now)
     resources.touch_calendar(resource_id=resource.pk)
     audit.record(
         action="hours.set",

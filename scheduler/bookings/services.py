@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import F, Q
 
 from portal.audit import services as audit
@@ -18,6 +18,7 @@ from portal.kernel.money import Money
 from portal.kernel.period import Period
 from portal.kernel.states import next_state
 from portal.numbers.services import next_number
+from scheduler.availability import claiming
 from scheduler.availability.models import Claim
 from scheduler.bookings import queries, rules
 from scheduler.bookings.models import Booking, Session
@@ -124,16 +125,10 @@ def _claim(*, actor: Actor, wanted: Wanted, blocked: Period, key: str, fingerpri
         created_at=now,
         updated_at=now,
     )
+    ask = claiming.Ask(wanted.resource, wanted.period, blocked)
     try:
-        with transaction.atomic():
-            Claim.objects.create(
-                resource=wanted.resource,
-                during=(wanted.period.start, wanted.period.end),
-                blocked=(blocked.start, blocked.end),
-                state=Claim.State.HELD,
-                booking=booking,
-            )
-    except IntegrityError:
+        claiming.occupy([ask], state=Claim.State.HELD, booking_id=booking.pk)
+    except claiming.Taken:
         raise _refused([queries.TAKEN], wanted=wanted, now=now) from None
     return booking
 
@@ -168,7 +163,7 @@ def _move(booking: Booking, action: rules.BookingAction, *, now: datetime, note:
     booking.sequence = F("sequence") + 1
     booking.save(update_fields=["state", "updated_at", "decision_note", "sequence"])
     booking.refresh_from_db(fields=["sequence"])
-    Claim.objects.filter(booking=booking).update(state=rules.CLAIM_STATE[state])
+    Claim.objects.filter(booking=booking).update(state=rules.CLAIM_STATE[state], hold_until=None)
     resources.touch_calendar(resource_id=booking.resource_id)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from django.contrib.postgres.constraints import ExclusionConstraint
-from django.contrib.postgres.fields import DateTimeRangeField, RangeOperators
+from django.contrib.postgres.fields import DateRangeField, DateTimeRangeField, RangeOperators
+from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
@@ -12,7 +13,7 @@ from scheduler.resources import rules
 
 
 class Resource(models.Model):
-    """Anything whose time can be claimed. The bookable core of an instrument; other kinds join later.
+    """Anything whose time can be claimed: an instrument, a bench with places, an operator, a room, a pilot line.
 
     All limits are whole seconds. `setup_s` before and `cleanup_s` after each booking are blocked with it.
     """
@@ -38,6 +39,13 @@ class Resource(models.Model):
     horizon_s = models.PositiveIntegerField(default=60 * 86400)
     setup_s = models.PositiveIntegerField(default=0)
     cleanup_s = models.PositiveIntegerField(default=0)
+    cleanup_may_exceed = models.BooleanField(default=False)
+    """Whether clean-up may run past closing time."""
+    capacity = models.PositiveSmallIntegerField(default=1)
+    counting = models.CharField(max_length=12, default=rules.Counting.UNITS.value)
+    """How `capacity` is shared: by numbered units, or by places that are only counted."""
+    follows_holidays = models.BooleanField(default=False)
+    """Whether public holidays close it and make-up working days (调休) open it."""
     calendar_version = models.BigIntegerField(default=1)
     """Raised in the same transaction as any claim: the feed's ETag."""
     feed_digest = models.CharField(max_length=64, blank=True, db_index=True)
@@ -50,6 +58,13 @@ class Resource(models.Model):
         constraints = [
             models.CheckConstraint(
                 name="resource_state_known", condition=Q(state__in=[s.value for s in rules.PublishState])
+            ),
+            models.CheckConstraint(
+                name="resource_kind_known", condition=Q(kind__in=[k.value for k in rules.ResourceKind])
+            ),
+            models.CheckConstraint(
+                name="resource_capacity_counted",
+                condition=Q(capacity__gt=0) & Q(counting__in=[c.value for c in rules.Counting]),
             ),
             models.CheckConstraint(
                 name="resource_durations_ordered",
@@ -91,9 +106,12 @@ class Instrument(models.Model):
     original_value_fen = models.BigIntegerField(_("原值"), default=0)
     contact = models.CharField(_("联系人"), max_length=60, blank=True)
     phone = models.CharField(_("联系电话"), max_length=40, blank=True)
+    search_text = models.TextField(blank=True, editable=False)
+    """What words are looked for in: all names in lower case, with pinyin and initials."""
 
     class Meta:
         db_table = "instrument"
+        indexes = [GinIndex(OpClass("search_text", name="gin_trgm_ops"), name="instrument_words")]
         constraints = [
             models.CheckConstraint(
                 name="instrument_category_known", condition=Q(category__in=[c.value for c in rules.Category])
@@ -103,6 +121,28 @@ class Instrument(models.Model):
 
     def __str__(self) -> str:
         return str(self.resource)
+
+
+class Skill(models.Model):
+    """An operator of a lab who can run one of its instruments on `valid` days (local, half-open)."""
+
+    operator = models.ForeignKey(Resource, on_delete=models.PROTECT, related_name="skills")
+    instrument = models.ForeignKey(Resource, on_delete=models.PROTECT, related_name="skilled")
+    valid = DateRangeField()
+
+    class Meta:
+        db_table = "skill"
+        constraints = [
+            ExclusionConstraint(
+                name="skill_no_overlap",
+                expressions=[
+                    ("operator", RangeOperators.EQUAL),
+                    ("instrument", RangeOperators.EQUAL),
+                    ("valid", RangeOperators.OVERLAPS),
+                ],
+            ),
+        ]
+        indexes = [models.Index(fields=["instrument", "operator"], name="skill_of_instrument")]
 
 
 class Cluster(models.Model):

@@ -18,7 +18,7 @@ from portal.kernel.errors import Forbidden, Invalid, Reason, Refused, noop
 from portal.kernel.money import Money
 from portal.kernel.states import next_state
 from portal.numbers.services import next_number
-from scheduler.resources import rules
+from scheduler.resources import rules, words
 from scheduler.resources.models import Instrument, Rate, Resource
 
 _ = noop
@@ -121,6 +121,16 @@ def _apply(resource: Resource, values: InstrumentValues) -> None:
 FACTS = ("category", "model", "manufacturer", "functions", "functions_en", "original_value_fen", "contact", "phone")
 
 
+def _words(resource: Resource, values: InstrumentValues) -> str:
+    owner = resource.owner
+    return words.searchable(
+        (
+            *(values.name, values.name_en, values.model, values.manufacturer, values.functions, values.functions_en),
+            *(values.city, owner.name, owner.name_en, resource.number),
+        )
+    )
+
+
 @transaction.atomic
 def create_instrument(*, actor: Actor, values: InstrumentValues, now: datetime) -> Resource:
     """Enter an instrument as a draft of the actor's organisation. Raises Refused with every wrong value."""
@@ -131,7 +141,9 @@ def create_instrument(*, actor: Actor, values: InstrumentValues, now: datetime) 
     resource = Resource(owner_id=actor.organisation_id, number=next_number(prefix="R", now=now))
     _apply(resource, values)
     resource.save()
-    Instrument.objects.create(resource=resource, **{name: getattr(values, name) for name in FACTS})
+    Instrument.objects.create(
+        resource=resource, search_text=_words(resource, values), **{name: getattr(values, name) for name in FACTS}
+    )
     audit.record(action="instrument.entered", subject=f"instrument:{resource.number}", actor=actor, now=now)
     return resource
 
@@ -145,7 +157,9 @@ def change_instrument(*, actor: Actor, resource: Resource, values: InstrumentVal
     locked = Resource.objects.select_for_update(no_key=True).order_by("pk").get(pk=resource.pk)
     _apply(locked, values)
     locked.save()
-    Instrument.objects.filter(resource=locked).update(**{name: getattr(values, name) for name in FACTS})
+    Instrument.objects.filter(resource=locked).update(
+        search_text=_words(locked, values), **{name: getattr(values, name) for name in FACTS}
+    )
     audit.record(action="instrument.changed", subject=f"instrument:{locked.number}", actor=actor, now=now)
     return locked
 

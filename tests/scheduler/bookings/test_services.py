@@ -340,8 +340,8 @@ class TestRacing:
                 cursor.execute("DELETE FROM claim")
                 cursor.execute(
                     "ALTER TABLE claim ADD CONSTRAINT claim_no_overlap EXCLUDE USING gist"
-                    " (resource_id WITH =, blocked WITH &&)"
-                    " WHERE (state IN ('held', 'confirmed', 'in_use', 'outage', 'external'))"
+                    " (resource_id WITH =, unit_no WITH =, blocked WITH &&)"
+                    " WHERE (state IN ('held', 'confirmed', 'in_use', 'outage', 'external')) DEFERRABLE"
                 )
 
     def test_the_database_itself_refuses_an_overlap(self):
