@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from ninja import NinjaAPI, Router
 from ninja.errors import AuthenticationError, HttpError, Throttled
 from ninja.errors import ValidationError as PayloadError
+from ninja.openapi.schema import OpenAPISchema
 from ninja.renderers import JSONRenderer
 
 from portal.http import Busy, explain, is_lock_timeout
@@ -32,7 +33,23 @@ class ReadableJSON(JSONRenderer):
         return json.dumps(data, cls=self.encoder_class, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
-api = NinjaAPI(
+class Api(NinjaAPI):
+    """An API whose description is made once: it takes a second or two, and nothing in it changes while we run."""
+
+    _schema: OpenAPISchema | None = None
+
+    def get_openapi_schema(
+        self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None
+    ) -> OpenAPISchema:
+        """Return the OpenAPI description; to be read, not changed."""
+        if path_prefix is not None or path_params:
+            return super().get_openapi_schema(path_prefix=path_prefix, path_params=path_params)
+        if self._schema is None:
+            self._schema = super().get_openapi_schema()
+        return self._schema
+
+
+api = Api(
     title="Gongxiang 共享",
     version="1",
     description="创新资源共享平台接口。申请、预约和提交作业须带 Idempotency-Key；错误统一为 Problem。说明见 docs/api.md。",

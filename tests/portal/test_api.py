@@ -305,6 +305,11 @@ class TestDocumentation:
         assert len(schema["paths"]) > 50
         assert set(schema["components"]["securitySchemes"]) == {"TokenAuth", "MemberAuth"}
 
+    def test_is_made_once(self, client, monkeypatch):
+        first = client.get("/api/v1/openapi.json").content
+        monkeypatch.delattr("ninja.main.get_schema")
+        assert client.get("/api/v1/openapi.json").content == first
+
 
 def test_guide_names_only_addresses_that_exist():
     """Every call shown in docs/api.md is an operation of the schema."""
