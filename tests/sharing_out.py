@@ -10,13 +10,13 @@ from xdist.scheduler import LoadFileScheduling
 LONG_FIRST = (
     "tests/journeys/test_voucher_life.py",
     "tests/launch/test_run.py",
+    "tests/adapters/",
     "tests/launch/",
     "tests/journeys/",
-    "tests/adapters/",
     "tests/portal/test_api",
 )
-"""Files that take long for how few tests they hold, and wait for other processes: what is quick fills the end. The
-first brings up the portal, and the second waits for one of its own meanwhile."""
+"""Files that take long for how few tests they hold: what is quick fills the end. The first brings up the portal and
+drives browsers, which is work for more than one processor; those that mostly wait for a cluster go on beside it."""
 APART = ("tests/journeys/test_crawl.py::test_every_page[",)
 """Tests that no fixture of their file binds to the others of it."""
 

@@ -1,4 +1,4 @@
-"""Which servers are taken, where they may live, and the portal on the servers of the wheels."""
+"""Which servers are taken, and where they may live."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 from portal.launch.console import LaunchError
 from portal.launch.engines import Server, choose, forget_stale_pid
-from tests.launch.launching import ROOT, Launch, belonging_to, environment, state_directory
+from tests.launch.launching import ROOT, environment
 
 DEBIAN = Server("PostgreSQL", "15.18", Path("/usr/lib/postgresql/15/bin/postgres"))
 WHEEL = Server("PostgreSQL", "18.6", Path("/venv/postgres"), Path("/venv"))
@@ -74,17 +74,3 @@ def test_a_directory_too_deep_and_out_of_reach_is_stepped_around_without_opening
     assert done.stdout.splitlines()[-1] == "gongxiang True"
     assert [path.stat().st_mode for path in (deep, *deep.parents)] == modes
     assert list(deep.iterdir()) == []
-
-
-@pytest.mark.servers
-def test_the_portal_starts_on_the_servers_of_the_wheels():
-    with state_directory() as state:
-        launch = Launch(state, "--engines", "wheels")
-        try:
-            launch.ready()
-            assert "PostgreSQL 18" in launch.said
-            assert "Valkey 9" in launch.said
-            assert launch.get("/readyz")[0] == 200
-        finally:
-            launch.end()
-        assert belonging_to(state) == {}

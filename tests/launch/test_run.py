@@ -1,6 +1,10 @@
-"""The running portal: it answers, repairs what is killed, and leaves nothing behind."""
+"""The running portal: it answers, repairs what is killed, and leaves nothing behind.
+
+It runs on the servers of the wheels; the portal of ``tests/journeys`` runs on those of the machine.
+"""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,12 +17,13 @@ import pytest
 from tests.launch.launching import Launch, belonging_to, eventually, state_directory
 
 pytestmark = pytest.mark.servers
+WHEELS = ("--engines", "wheels")
 
 
 @pytest.fixture(scope="module")
 def portal() -> Iterator[Launch]:
     with state_directory() as state:
-        launch = Launch(state)
+        launch = Launch(state, *WHEELS)
         try:
             yield launch.ready()
         finally:
@@ -37,6 +42,11 @@ def test_commands_beside_it_know_where_it_answers(portal):
     words = ["-m", "portal.launch", "exec", "--state", str(portal.state), "--", "printenv", "GONGXIANG_URL"]
     said = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True).stdout
     assert said.strip() == portal.published()["address"].rstrip("/")
+
+
+def test_it_starts_on_the_servers_of_the_wheels(portal):
+    assert "PostgreSQL 18" in portal.said
+    assert "Valkey 9" in portal.said
 
 
 def test_what_it_keeps_is_private(portal):
@@ -93,10 +103,11 @@ def test_a_taken_port_is_one_line_that_names_the_option():
 
 
 def test_killing_the_launcher_ends_everything_and_the_next_start_works(portal):
-    assert eventually(lambda: len([1 for line in belonging_to(portal.state).values() if "worker" in line]) == 3, 30)
+    celery = re.compile(r"celery.* worker")
+    assert eventually(lambda: len([1 for line in belonging_to(portal.state).values() if celery.search(line)]) == 3, 30)
     portal.end(signal.SIGKILL)
     assert eventually(lambda: belonging_to(portal.state) == {}, 10), belonging_to(portal.state)
-    second = Launch(portal.state)
+    second = Launch(portal.state, *WHEELS)
     try:
         assert second.ready().get("/readyz")[0] == 200
         print(f"second start: {second.said}")
