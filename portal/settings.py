@@ -295,7 +295,7 @@ CLUSTER_ADAPTERS = {
 }
 """Which class answers ``scheduler.jobs.ports.Cluster`` for ``Cluster.adapter``."""
 CALENDAR_READER = "integrations.ics.reader.read"
-"""Answers ``scheduler.availability.ports.CalendarReader``."""
+"""Answers ``scheduler.calendars.ports.CalendarReader``."""
 LOCAL_RUNNER_DIR = ENV.local_runner_dir or STATE_DIR / "runner"
 SLURM_TOKEN_COMMAND = ENV.slurm_token_command
 

@@ -4,12 +4,14 @@ from ninja import Router
 
 from scheduler.availability.api import router as availability
 from scheduler.bookings.api import router as bookings
+from scheduler.calendars.api import router as calendars
 from scheduler.jobs.api import router as jobs
 from scheduler.resources.api import clusters, instruments
 
 routers: tuple[tuple[str, Router], ...] = (
     ("/instruments", instruments),
     ("/instruments", availability),
+    ("/instruments", calendars),
     ("/clusters", clusters),
     ("/bookings", bookings),
     ("/jobs", jobs),

@@ -1,15 +1,14 @@
 """Index of the scheduler's tables, for Django only; nothing inside the app imports it."""
 
 from scheduler.availability.models import (
-    CalendarImport,
     Claim,
     Closure,
-    ExternalCalendar,
     FreeGap,
     OpeningHours,
     OpenPeriod,
 )
 from scheduler.bookings.models import Booking, Session
+from scheduler.calendars.models import CalendarImport, ExternalBusy, ExternalCalendar
 from scheduler.jobs.models import Job
 from scheduler.resources.models import Cluster, Instrument, Partition, Rate, Resource, Skill
 from scheduler.usage.models import UsageRecord
@@ -20,6 +19,7 @@ __all__ = [
     "Claim",
     "Closure",
     "Cluster",
+    "ExternalBusy",
     "ExternalCalendar",
     "FreeGap",
     "Instrument",

@@ -1,6 +1,6 @@
 """Read a lab's calendar file: which spans of time it takes, which events it does not count, or why it is refused.
 
-Answers ``scheduler.availability.ports.CalendarReader``. The principle: a file never frees time by being unclear. An
+Answers ``scheduler.calendars.ports.CalendarReader``. The principle: a file never frees time by being unclear. An
 event that takes time we cannot determine refuses the whole file, and the refusal names it.
 """
 
@@ -19,7 +19,7 @@ from integrations.ics.refusals import refused
 from integrations.ics.syntax import every, moment_of, parameter, text_of, value
 from integrations.ics.values import Reading, UnknownTzid, Unreadable
 from portal.kernel.period import Period
-from scheduler.availability.ports import BusySpan, CalendarRefused, CalendarReport, Skipped
+from scheduler.calendars.ports import BusySpan, CalendarRefused, CalendarReport, Skipped
 
 __all__ = ["MAX_INSTANCES", "first_day", "read"]
 

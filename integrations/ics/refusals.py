@@ -7,7 +7,7 @@ from typing import Any
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
-from scheduler.availability.ports import CalendarRefused
+from scheduler.calendars.ports import CalendarRefused
 
 __all__ = ["DETAILS", "refused"]
 

@@ -186,6 +186,7 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "outage.blocked": pgettext_lazy("record", "登记停用时间"),
         "outage.lifted": pgettext_lazy("record", "取消停用时间"),
         "calendar.imported": pgettext_lazy("record", "导入日历"),
+        "calendar.removed": pgettext_lazy("record", "移除日历"),
         "feed.published": pgettext_lazy("record", "生成日历订阅"),
         "job.submitted": pgettext_lazy("record", "提交作业"),
         "job.cancel_asked": pgettext_lazy("record", "请求取消作业"),

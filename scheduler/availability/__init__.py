@@ -1,1 +1,1 @@
-"""When a resource is open and what occupies it: opening hours, closures, external calendars, claims."""
+"""When a resource is open and what occupies it: opening hours, closures, claims."""

@@ -1,19 +1,19 @@
-"""Endpoints of time: opening hours, free periods, calendars, maintenance."""
+"""Endpoints of time: opening hours, free periods, maintenance."""
 
 from __future__ import annotations
 
-from datetime import date, datetime, time, timedelta
+from datetime import date, time, timedelta
 from typing import Annotated, Any, Final
 
 from django.utils import timezone
-from ninja import File, Form, Query, Router, Schema, Status, UploadedFile
+from ninja import Query, Router, Schema, Status
 from pydantic import Field, StringConstraints
 
 from portal.kernel.errors import Invalid, noop
 from portal.kernel.period import Period
 from portal.wire import ActorRequest, Day, Line, Number, PeriodIn, PeriodOut, StrictIn, Whole, problems, span
 from scheduler.availability import queries, rules, services
-from scheduler.availability.models import CalendarImport, OpeningHours
+from scheduler.availability.models import OpeningHours
 from scheduler.resources import access
 
 _ = noop
@@ -21,7 +21,6 @@ _ = noop
 router = Router(tags=["instruments"])
 
 MAX_WINDOW: Final = timedelta(days=62)
-MAX_CALENDAR_BYTES: Final = 5 * 1024 * 1024
 Clock = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", max_length=5)]
 
 
@@ -84,34 +83,6 @@ class FreeOut(Schema):
     free: list[PeriodOut]
 
 
-class ConflictOut(Schema):
-    """A booking that meets busy time of the calendar: the booking stays."""
-
-    booking: str
-    starts_at: datetime
-    ends_at: datetime
-
-
-class SkippedOut(Schema):
-    """An event that does not block, and why, as a stable code."""
-
-    summary: str
-    reason: str
-
-
-class CalendarOut(Schema):
-    """What an import did."""
-
-    name: str
-    imported_at: datetime
-    digest: str
-    events: int
-    blocked: int
-    hours: float
-    conflicts: list[ConflictOut]
-    skipped: list[SkippedOut]
-
-
 class MaintenanceIn(PeriodIn):
     """`note` is for the lab only."""
 
@@ -168,43 +139,6 @@ def free(request: ActorRequest, number: Number, window: Query[PeriodIn]) -> dict
     if asked.duration > MAX_WINDOW:
         raise WindowTooLong(field="ends_at", days=MAX_WINDOW.days)
     return {"zone": resource.zone, "free": [span(period) for period in queries.free_periods(resource, window=asked)]}
-
-
-@router.post("/{number}/calendars", response={201: CalendarOut, **problems(404)})
-def import_calendar(
-    request: ActorRequest,
-    number: Number,
-    name: Form[Annotated[Line, Field(max_length=80)]],
-    file: File[UploadedFile],
-) -> Status[dict[str, Any]]:
-    """Let a lab's own calendar (.ics, at most 5 MiB) block the instrument; the same name again replaces it.
-
-    A refused file changes nothing.
-    """
-    made = services.import_calendar(
-        actor=request.actor,
-        resource=access.get_own_instrument(request.actor, number),
-        name=name,
-        raw=file.read(MAX_CALENDAR_BYTES + 1),
-        now=timezone.now(),
-    )
-    return Status(201, _imported(made))
-
-
-def _imported(made: CalendarImport) -> dict[str, Any]:
-    report = made.report
-    return {
-        "name": made.calendar.name,
-        "imported_at": made.at,
-        "digest": made.digest,
-        "events": report["events"],
-        "blocked": report["blocked"],
-        "hours": report["hours"],
-        "conflicts": [
-            {"booking": row["booking"], "starts_at": row["from"], "ends_at": row["to"]} for row in report["conflicts"]
-        ],
-        "skipped": report["skipped"],
-    }
 
 
 @router.post("/{number}/maintenance", response={201: MaintenanceOut, **problems(404, 409)})

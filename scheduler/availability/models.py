@@ -63,7 +63,7 @@ class Closure(models.Model):
 class OpenPeriod(models.Model):
     """One span in which a resource is open, written from its hours, its closures and the holidays.
 
-    Materialised for `services.HORIZON` ahead, so that one query can look for free time in ten thousand instruments.
+    Materialised for `opening.AHEAD`, so that one query can look for free time in ten thousand instruments.
     """
 
     resource = models.ForeignKey("scheduler.Resource", on_delete=models.CASCADE, related_name="open_periods")
@@ -127,34 +127,6 @@ class FreeGap(models.Model):
         ]
 
 
-class ExternalCalendar(models.Model):
-    """A lab's own calendar whose busy time blocks the resource. The last good import stays in force."""
-
-    resource = models.ForeignKey("scheduler.Resource", on_delete=models.CASCADE, related_name="external_calendars")
-    name = models.CharField(_("名称"), max_length=80)
-    digest = models.CharField(max_length=64)
-    imported_at = models.DateTimeField()
-    imported_by = models.CharField(max_length=160)
-
-    class Meta:
-        db_table = "external_calendar"
-        constraints = [models.UniqueConstraint(name="external_calendar_once", fields=["resource", "name"])]
-
-
-class CalendarImport(models.Model):
-    """What one upload did: counts, skipped events and conflicts, kept for the lab to look at."""
-
-    calendar = models.ForeignKey(ExternalCalendar, on_delete=models.CASCADE, related_name="imports")
-    at = models.DateTimeField()
-    actor_label = models.CharField(max_length=160)
-    digest = models.CharField(max_length=64)
-    report = models.JSONField(default=dict)
-
-    class Meta:
-        db_table = "calendar_import"
-        ordering = ["-pk"]
-
-
 class Claim(models.Model):
     """The only table that occupies time: bookings with all they need, outages and external busy time alike.
 
@@ -186,7 +158,7 @@ class Claim(models.Model):
         "scheduler.Booking", null=True, blank=True, on_delete=models.PROTECT, related_name="claims"
     )
     calendar = models.ForeignKey(
-        ExternalCalendar, null=True, blank=True, on_delete=models.CASCADE, related_name="claims"
+        "scheduler.ExternalCalendar", null=True, blank=True, on_delete=models.CASCADE, related_name="claims"
     )
     note = models.CharField(max_length=120, blank=True)
     """For the lab only: the source event of external time, the reason of an outage."""

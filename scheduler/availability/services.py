@@ -1,34 +1,22 @@
-"""Set opening hours, import calendars, block time for maintenance."""
+"""Set opening hours, block time for maintenance."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
-from django.conf import settings
 from django.db import transaction
-from django.utils.module_loading import import_string
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
-from portal.kernel.errors import Conflict, Forbidden, Invalid, noop
-from portal.kernel.period import Period, merge, subtract
+from portal.kernel.errors import Conflict, Forbidden, noop
+from portal.kernel.period import Period
 from scheduler.availability import opening, rules
-from scheduler.availability.models import BLOCKING, CalendarImport, Claim, ExternalCalendar, OpeningHours
-from scheduler.availability.ports import CalendarReader, CalendarReport
+from scheduler.availability.models import BLOCKING, Claim, OpeningHours
 from scheduler.resources import services as resources
 from scheduler.resources.models import Resource
 
 _ = noop
-
-HORIZON = timedelta(days=400)
-
-
-class NameMissing(Invalid):
-    code = "calendar.name"
-    message = _("请给这份日历起个名字，再次导入同名日历会更新它。")
 
 
 class OutageTaken(Conflict):
@@ -103,91 +91,3 @@ def lift_maintenance(*, actor: Actor, resource: Resource, claim_id: int, now: da
     if ended:
         resources.touch_calendar(resource_id=resource.pk)
         audit.record(action="outage.lifted", subject=f"instrument:{resource.number}", actor=actor, now=now)
-
-
-def read_calendar(raw: bytes, *, resource: Resource, now: datetime) -> CalendarReport:
-    """Read a file with the configured reader, over the next 400 days. Raises CalendarRefused."""
-    reader: CalendarReader = import_string(settings.CALENDAR_READER)
-    return reader(raw, zone=resource.zone, horizon=Period(now, now + HORIZON))
-
-
-def import_calendar(*, actor: Actor, resource: Resource, name: str, raw: bytes, now: datetime) -> CalendarImport:
-    """Let a lab's own calendar block the resource; importing the same name again replaces its busy time.
-
-    Reads before any transaction; a refused file changes nothing (the last good import stays). Where busy time meets
-    an existing booking, the booking stays and the meeting is reported as a conflict. Idempotent for the same file.
-    """
-    _require_own(actor, resource)
-    if not name.strip():
-        raise NameMissing(field="name")
-    return _replace_busy(
-        actor=actor,
-        resource=resource,
-        name=name.strip(),
-        raw=raw,
-        report=read_calendar(raw, resource=resource, now=now),
-        now=now,
-    )
-
-
-@transaction.atomic
-def _replace_busy(
-    *, actor: Actor, resource: Resource, name: str, raw: bytes, report: CalendarReport, now: datetime
-) -> CalendarImport:
-    resources.lock(resource_ids=[resource.pk])
-    digest = hashlib.sha256(raw).hexdigest()
-    calendar, _created = ExternalCalendar.objects.update_or_create(
-        resource=resource,
-        name=name,
-        defaults={"digest": digest, "imported_at": now, "imported_by": actor.label},
-    )
-    Claim.objects.filter(calendar=calendar, state=Claim.State.EXTERNAL).delete()
-    busy = merge(span.period for span in report.busy)
-    taken = [
-        (claim, Period(claim.blocked.lower, claim.blocked.upper))
-        for claim in Claim.objects.filter(
-            resource=resource, state__in=BLOCKING, blocked__overlap=(now, now + HORIZON)
-        ).select_related("booking")
-    ]
-    conflicts = [
-        {"booking": claim.booking.number, "from": period.start.isoformat(), "to": period.end.isoformat()}
-        for claim, period in taken
-        if claim.booking is not None and any(period.overlaps(span) for span in busy)
-    ]
-    spans = subtract(busy, [period for _claim, period in taken])
-    Claim.objects.bulk_create(
-        Claim(
-            resource=resource,
-            during=(span.start, span.end),
-            blocked=(span.start, span.end),
-            state=Claim.State.EXTERNAL,
-            calendar=calendar,
-        )
-        for span in spans
-    )
-    resources.touch_calendar(resource_id=resource.pk)
-    row = CalendarImport.objects.create(
-        calendar=calendar,
-        at=now,
-        actor_label=actor.label,
-        digest=digest,
-        report=_summary(report, spans, conflicts),
-    )
-    audit.record(
-        action="calendar.imported",
-        subject=f"instrument:{resource.number}",
-        actor=actor,
-        now=now,
-        data={"name": name, "digest": digest, "blocked": len(spans), "conflicts": len(conflicts)},
-    )
-    return row
-
-
-def _summary(report: CalendarReport, spans: Sequence[Period], conflicts: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "events": report.events,
-        "blocked": len(spans),
-        "hours": round(sum(span.duration.total_seconds() for span in spans) / 3600, 1),
-        "conflicts": conflicts,
-        "skipped": [{"summary": row.summary[:80], "reason": row.reason} for row in report.skipped[:200]],
-    }

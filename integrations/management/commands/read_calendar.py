@@ -17,8 +17,8 @@ from django.utils.translation import gettext as _
 from integrations.ics.reader import first_day, read
 from integrations.ics.syntax import MAX_BYTES, text_of
 from portal.kernel.period import Period
-from scheduler.availability.ports import BusySpan, CalendarRefused, CalendarReport
 from scheduler.availability.rules import UnknownZone, closed_days, zone_named
+from scheduler.calendars.ports import BusySpan, CalendarRefused, CalendarReport
 
 SHOWN = 5
 DAYS = range(1, 3661)

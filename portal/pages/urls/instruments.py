@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal.pages import booking_requests, bookings, calendars, instruments, lab, opening, queues
+from portal.pages import booking_requests, bookings, calendars, instruments, lab, lab_calendars, opening, queues
 
 urlpatterns = [
     path("instruments/", instruments.instruments, name="instruments"),
@@ -27,7 +27,8 @@ urlpatterns = [
     path("lab/instruments/<str:number>/hours/", opening.instrument_hours, name="instrument_hours"),
     path("lab/instruments/<str:number>/rate/", lab.instrument_rate, name="instrument_rate"),
     path("lab/instruments/<str:number>/state/", lab.instrument_state, name="instrument_state"),
-    path("lab/instruments/<str:number>/calendar/", calendars.instrument_calendar, name="instrument_calendar"),
+    path("lab/instruments/<str:number>/calendar/", lab_calendars.instrument_calendar, name="instrument_calendar"),
+    path("lab/instruments/<str:number>/calendar/<int:calendar_id>/", lab_calendars.one_calendar, name="one_calendar"),
     path("lab/instruments/<str:number>/maintenance/", calendars.instrument_maintenance, name="instrument_maintenance"),
     path("lab/instruments/<str:number>/feed/", calendars.instrument_feed, name="instrument_feed"),
 ]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from integrations.ics.reader import first_day, read
 from portal.kernel.period import Period
-from scheduler.availability.ports import CalendarRefused
+from scheduler.calendars.ports import CalendarRefused
 from tests.integrations.ics.text import HORIZON, SHANGHAI, days_from
 
 SHIPPED = sorted(

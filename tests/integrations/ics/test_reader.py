@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from integrations.ics.reader import first_day, read
-from scheduler.availability.ports import CalendarReport
+from scheduler.calendars.ports import CalendarReport
 from tests.integrations.ics.text import (
     HORIZON,
     MONDAY,

@@ -14,7 +14,7 @@ from icalendar.timezone import tzp
 
 from integrations.ics.reader import read
 from integrations.ics.syntax import MAX_BYTES, MAX_COMPONENTS
-from scheduler.availability.ports import CalendarRefused
+from scheduler.calendars.ports import CalendarRefused
 from tests.integrations.ics.text import (
     HORIZON,
     MONDAY,

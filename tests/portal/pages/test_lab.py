@@ -16,7 +16,8 @@ from django.urls import reverse
 from portal.audit.models import Record
 from portal.organisations import rules as roles
 from scheduler.availability import services as availability
-from scheduler.availability.models import CalendarImport, Claim, ExternalCalendar, OpeningHours
+from scheduler.availability.models import Claim, OpeningHours
+from scheduler.calendars.models import CalendarImport, ExternalCalendar
 from scheduler.resources import services as resources
 from scheduler.resources.models import Rate, Resource
 from tests import make
@@ -332,7 +333,8 @@ def test_a_file_is_looked_at_before_it_blocks_anything(w, lab, sem):
     make.booking(w, sem, period=make.slot(days=2, start="10:00", end="12:00"))
     page = looked(lab, sem, BUSY, FREE)
     report = page.context["report"]
-    assert (page.status_code, report["events"], report["count"], report["hours"]) == (200, 2, 1, 7200)
+    anew = report["anew"]
+    assert (page.status_code, report["events"], anew["count"], anew["hours"]) == (200, 2, 1, 7200)
     assert report["skipped"] == [{"summary": "值班提醒", "reason": "标记为“空闲”，不占用时间"}]
     assert [row["period"] for row in report["conflicts"]] == [make.slot(days=2, start="10:00", end="12:00")]
     assert not Claim.objects.filter(state="external").exists()
@@ -421,6 +423,31 @@ def test_another_instruments_import_is_not_shown(w, lab, sem):
     for asked in ("x", "-1", "9" * 30, ""):
         assert lab.get(url("instrument_calendar", sem), {"import": asked}).status_code == 200
     cache.clear()
+
+
+def test_a_look_at_a_calendar_that_is_there_says_what_changes(w, lab, sem):
+    lab.post(url("instrument_calendar", sem), {"token": looked(lab, sem, BUSY).context["token"]})
+    same = looked(lab, sem, BUSY)
+    assert "占用与上次相同，导入不会改变任何时间。" in same.content.decode()
+    later = vevent("c@x", "20261127T020000Z", "20261127T050000Z", "改期")
+    report = looked(lab, sem, later).context["report"]
+    assert [report[part]["hours"] for part in ("anew", "freed", "kept")] == [7200, 3600, 3600]
+
+
+def test_a_calendar_shows_what_it_blocks_and_is_removed(w, lab, sem):
+    made = make.booking(w, sem, period=make.slot(days=2, start="10:00", end="12:00"))
+    lab.post(url("instrument_calendar", sem), {"token": looked(lab, sem, BUSY).context["token"]})
+    calendar = ExternalCalendar.objects.get()
+    here = reverse("one_calendar", args=[sem.number, calendar.pk])
+    assert here in lab.get(url("instrument_calendar", sem)).content.decode()
+    page = lab.get(here).content.decode()
+    for said in ("内部测试", made.number, "移除日历"):
+        assert said in page
+    assert lab.post(here, {"act": "explode"}).status_code != 302
+    assert lab.post(here, {"act": "remove"}).status_code == 302
+    assert not Claim.objects.filter(state="external").exists()
+    assert lab.get(here).status_code == 404
+    assert client_of(w.researcher).get(here).status_code == 403
 
 
 # ---- maintenance

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from django.core.files.uploadedfile import SimpleUploadedFile
 
 from scheduler.availability.models import Claim
 from tests import make
@@ -93,68 +92,6 @@ class TestFree:
     )
     def test_needs_a_window_that_can_be(self, w, window):
         assert Caller(w.owner).get(f"/instruments/{make.instrument(w).number}/free", **window).status == 422
-
-
-ICS = """BEGIN:VCALENDAR
-VERSION:2.0
-PRODID:-//lab//EN
-BEGIN:VEVENT
-UID:group-meeting
-DTSTAMP:20261101T000000Z
-DTSTART;TZID=Asia/Shanghai:20261126T090000
-DTEND;TZID=Asia/Shanghai:20261126T110000
-SUMMARY:组内实验
-END:VEVENT
-BEGIN:VEVENT
-UID:cancelled
-DTSTAMP:20261101T000000Z
-DTSTART:20261127T010000Z
-DTEND:20261127T020000Z
-STATUS:CANCELLED
-SUMMARY:已取消
-END:VEVENT
-END:VCALENDAR
-""".replace("\n", "\r\n").encode()
-
-
-class TestCalendars:
-    def upload(self, w, resource, raw: bytes, name: str = "课题组日历"):
-        file = SimpleUploadedFile("lab.ics", raw, content_type="text/calendar")
-        return Caller(w.keeper).upload(f"/instruments/{resource.number}/calendars", file=file, name=name)
-
-    def test_block_the_instrument_and_report_what_met_a_booking(self, w):
-        resource = make.instrument(w)
-        booked = make.booking(w, resource, period=make.slot(start="10:00", end="12:00"))
-        answer = self.upload(w, resource, ICS)
-        assert answer.status == 201, answer
-        assert (answer.body["name"], answer.body["events"], answer.body["blocked"]) == ("课题组日历", 2, 1)
-        assert answer.body["skipped"] == [{"summary": "已取消", "reason": "cancelled"}]
-        assert [row["booking"] for row in answer.body["conflicts"]] == [booked.number]
-        assert Claim.objects.filter(resource=resource, state="external").count() == 1
-
-    @pytest.mark.parametrize(
-        "raw",
-        [b"", b"<html><body>Sign in</body></html>", b"hello", b"\x00\xff" * 50, b"BEGIN:VCALENDAR\r\nBEGIN:VEVENT"],
-    )
-    def test_that_are_none_are_refused_and_change_nothing(self, w, raw):
-        resource = make.instrument(w)
-        self.upload(w, resource, ICS)
-        answer = self.upload(w, resource, raw)
-        assert (answer.status, answer.code) == (422, "calendar.refused")
-        assert Claim.objects.filter(resource=resource, state="external").count() == 1
-
-    def test_over_five_mebibytes_are_refused(self, w):
-        answer = self.upload(w, make.instrument(w), ICS + b"X" * (10 * 1024 * 1024))
-        assert (answer.status, answer.code) == (422, "calendar.refused")
-
-    @pytest.mark.parametrize("name", ["", " ", "x" * 81, "a\0b"])
-    def test_need_a_name(self, w, name):
-        answer = self.upload(w, make.instrument(w), ICS, name)
-        assert (answer.status, list(answer.body["fields"])) == (422, ["name"])
-
-    def test_need_a_file(self, w):
-        answer = Caller(w.keeper).upload(f"/instruments/{make.instrument(w).number}/calendars", name="x")
-        assert (answer.status, list(answer.body["fields"])) == (422, ["file"])
 
 
 class TestMaintenance:

@@ -12,9 +12,7 @@ from django.db import IntegrityError, connection, connections, transaction
 from portal.kernel.errors import Forbidden, InvalidTransition, Refused
 from portal.kernel.idempotency import KeyReused
 from portal.kernel.period import Period
-from scheduler.availability import services as availability
 from scheduler.availability.models import Claim
-from scheduler.availability.ports import CalendarRefused
 from scheduler.bookings import rules, services
 from scheduler.bookings.models import Booking
 from scheduler.resources import services as resources
@@ -226,50 +224,6 @@ class TestMeasuring:
         services.confirm(actor=w.keeper, booking=made, now=make.NOW)
         with pytest.raises(rules.SessionInFuture):
             services.start_session(actor=w.keeper, booking=made, started_at=made.starts_at, now=make.NOW)
-
-
-class TestCalendars:
-    ICS = (
-        "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//lab//EN\r\nBEGIN:VEVENT\r\nUID:a\r\nDTSTAMP:20261101T000000Z\r\n"
-        "DTSTART;TZID=Asia/Shanghai:20261126T100000\r\nDTEND;TZID=Asia/Shanghai:20261126T120000\r\nSUMMARY:课题组自用\r\n"
-        "END:VEVENT\r\nEND:VCALENDAR\r\n"
-    ).encode()
-
-    def test_block_time_and_are_replaced_by_the_next_import(self, w):
-        resource = make.instrument(w)
-        done = availability.import_calendar(
-            actor=w.keeper, resource=resource, name="组内日历", raw=self.ICS, now=make.NOW
-        )
-        assert done.report["blocked"] == 1
-        with pytest.raises(Refused):
-            make.booking(w, resource, period=make.slot(start="11:00", end="13:00"))
-
-        moved = self.ICS.replace(b"T100000", b"T140000").replace(b"T120000", b"T160000")
-        availability.import_calendar(actor=w.keeper, resource=resource, name="组内日历", raw=moved, now=make.NOW)
-        make.booking(w, resource, period=make.slot(start="11:00", end="13:00"))
-
-    def test_never_move_a_booking_but_report_the_conflict(self, w):
-        resource = make.instrument(w)
-        made = make.booking(w, resource, period=make.slot(start="11:00", end="13:00"))
-
-        done = availability.import_calendar(
-            actor=w.keeper, resource=resource, name="组内日历", raw=self.ICS, now=make.NOW
-        )
-
-        assert [row["booking"] for row in done.report["conflicts"]] == [made.number]
-        assert Claim.objects.get(calendar__isnull=False).during.upper == made.starts_at
-
-    def test_that_are_refused_leave_the_last_good_import_in_force(self, w):
-        resource = make.instrument(w)
-        availability.import_calendar(actor=w.keeper, resource=resource, name="组内日历", raw=self.ICS, now=make.NOW)
-
-        with pytest.raises(CalendarRefused) as refused:
-            availability.import_calendar(
-                actor=w.keeper, resource=resource, name="组内日历", raw=b"<html>sign in</html>", now=make.NOW
-            )
-
-        assert refused.value.code == "calendar.refused"
-        assert Claim.objects.filter(state="external").count() == 1
 
 
 def race(contenders: int, act) -> list[object]:
