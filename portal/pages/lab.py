@@ -22,11 +22,12 @@ from portal.pages import acts, shell, slots, weeks
 from portal.pages.booking_requests import arrived
 from portal.pages.fields import YuanField
 from portal.pages.instruments import instrument_page
+from portal.pages.lab_forms import NAMES, InstrumentForm, initial
 from portal.pages.templatetags.show import bilingual, label
 from scheduler.bookings.models import Booking
 from scheduler.resources import access, rules, services
 from scheduler.resources import queries as rates
-from scheduler.resources.models import Instrument, Resource
+from scheduler.resources.models import Resource
 
 __all__ = ["instrument_edit", "instrument_new", "instrument_rate", "instrument_state", "my_instruments"]
 
@@ -105,102 +106,6 @@ def _csv(found: QuerySet[Resource]) -> HttpResponse:
     )
 
 
-class InstrumentForm(forms.Form):
-    """What a lab says of an instrument, in the units people think in."""
-
-    name = forms.CharField(label=_("名称"), max_length=120)
-    name_en = forms.CharField(label=_("英文名称"), max_length=160, required=False)
-    category = forms.ChoiceField(label=_("类别"), choices=[("", _("请选择")), *Instrument.Category.choices])
-    model = forms.CharField(label=_("型号"), max_length=80, required=False)
-    manufacturer = forms.CharField(label=_("生产厂商"), max_length=120, required=False)
-    value = YuanField(label=_("原值"), least_fen=0, required=False)
-    functions = forms.CharField(
-        label=_("主要功能"), max_length=900, required=False, widget=forms.Textarea(attrs={"rows": 4})
-    )
-    functions_en = forms.CharField(
-        label=_("英文功能说明"), max_length=1500, required=False, widget=forms.Textarea(attrs={"rows": 4})
-    )
-    city = forms.CharField(label=_("所在城市"), max_length=40)
-    site = forms.CharField(label=_("放置地点"), max_length=120, required=False)
-    zone = forms.CharField(
-        label=_("时区"), max_length=40, initial="Asia/Shanghai", help_text=_("IANA 名称；国内仪器均为 Asia/Shanghai。")
-    )
-    contact = forms.CharField(label=_("联系人"), max_length=60, required=False)
-    phone = forms.CharField(label=_("联系电话"), max_length=40, required=False)
-    granularity = forms.TypedChoiceField(
-        label=_("时间格（分钟）"),
-        coerce=int,
-        initial=30,
-        choices=[(minutes, minutes) for minutes in (5, 10, 15, 20, 30, 60, 120, 240)],
-        help_text=_("起止时间须为它的整数倍。"),
-    )
-    shortest = forms.DecimalField(
-        label=_("每次最短"), initial=1, min_value=0, max_value=744, max_digits=6, decimal_places=2
-    )
-    longest = forms.DecimalField(
-        label=_("每次最长"), initial=8, min_value=0, max_value=744, max_digits=6, decimal_places=2
-    )
-    lead = forms.DecimalField(
-        label=_("至少提前"), initial=0, min_value=0, max_value=2400, max_digits=6, decimal_places=2
-    )
-    horizon = forms.IntegerField(label=_("最多提前"), initial=60, min_value=1, max_value=400)
-    setup = forms.IntegerField(
-        label=_("使用前准备"), initial=0, min_value=0, max_value=1440, help_text=_("占用时间，不计费。")
-    )
-    cleanup = forms.IntegerField(
-        label=_("使用后清理"), initial=0, min_value=0, max_value=1440, help_text=_("占用时间，不计费。")
-    )
-
-    def values(self) -> services.InstrumentValues:
-        """Return the form as the service's values: seconds and fen."""
-        said: dict[str, Any] = self.cleaned_data
-        text = ("name", "name_en", "category", "city", "site", "zone", "model", "manufacturer", "functions")
-        return services.InstrumentValues(
-            **{name: said[name] for name in (*text, "functions_en", "contact", "phone")},
-            original_value_fen=(said["value"] or Money(0)).fen,
-            granularity_s=said["granularity"] * 60,
-            min_duration_s=int(said["shortest"] * 3600),
-            max_duration_s=int(said["longest"] * 3600),
-            lead_s=int(said["lead"] * 3600),
-            horizon_s=said["horizon"] * 86400,
-            setup_s=said["setup"] * 60,
-            cleanup_s=said["cleanup"] * 60,
-        )
-
-
-NAMES = {
-    "original_value_fen": "value",
-    "granularity_s": "granularity",
-    "max_duration_s": "longest",
-    "horizon_s": "horizon",
-    "setup_s": "setup",
-}
-"""What the domain calls a value, and what the form calls it."""
-
-
-def _initial(resource: Resource) -> dict[str, Any]:
-    facts = resource.instrument
-    return {
-        **{name: getattr(resource, name) for name in ("name", "name_en", "city", "site", "zone")},
-        **{
-            name: getattr(facts, name)
-            for name in ("category", "model", "manufacturer", "functions", "functions_en", "contact", "phone")
-        },
-        "value": Money(facts.original_value_fen),
-        "granularity": resource.granularity_s // 60,
-        "shortest": _hours(resource.min_duration_s),
-        "longest": _hours(resource.max_duration_s),
-        "lead": _hours(resource.lead_s),
-        "horizon": resource.horizon_s // 86400,
-        "setup": resource.setup_s // 60,
-        "cleanup": resource.cleanup_s // 60,
-    }
-
-
-def _hours(seconds: int) -> str:
-    return f"{seconds / 3600:.2f}".rstrip("0").rstrip(".")
-
-
 def _describe(request: HttpRequest, form: InstrumentForm, resource: Resource | None) -> HttpResponse:
     """Show the form, or do what it asks: enter a draft or change an instrument."""
     actor, now = shell.actor_of(request), timezone.now()
@@ -243,7 +148,7 @@ def instrument_new(request: HttpRequest) -> HttpResponse:
 def instrument_edit(request: HttpRequest, number: str) -> HttpResponse:
     """Change an instrument's description and limits."""
     resource = access.get_own_instrument(shell.actor_of(request), number)
-    form = InstrumentForm(request.POST if request.method == "POST" else None, initial=_initial(resource))
+    form = InstrumentForm(request.POST if request.method == "POST" else None, initial=initial(resource))
     return _describe(request, form, resource)
 
 
@@ -261,8 +166,8 @@ def instrument_rate(request: HttpRequest, number: str) -> HttpResponse:
     actor, now = shell.actor_of(request), timezone.now()
     resource = access.get_own_instrument(actor, number)
     current = rates.rate_of_resource(resource.pk, at=now)
-    initial = {"rate": Money(current.amount_fen)} if current else {}
-    form = RateForm(request.POST if request.method == "POST" else None, initial=initial)
+    known = {"rate": Money(current.amount_fen)} if current else {}
+    form = RateForm(request.POST if request.method == "POST" else None, initial=known)
     error: Explained | None = None
     if request.method == "POST" and form.is_valid():
         amount = form.cleaned_data["rate"]
@@ -285,7 +190,12 @@ def instrument_rate(request: HttpRequest, number: str) -> HttpResponse:
 
 
 ACTIONS: Mapping[str, rules.PublishAction] = {action.value: action for action in rules.PublishAction}
-REMEDIES: Mapping[str, str] = {"hours": "instrument_hours", "rate": "instrument_rate"}
+REMEDIES: Mapping[str, str] = {
+    "hours": "instrument_hours",
+    "rate": "instrument_rate",
+    "share_mode": "instrument_edit",
+    "running_state": "instrument_edit",
+}
 """Where what lacks for publishing is set."""
 
 

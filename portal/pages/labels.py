@@ -164,6 +164,12 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
             }
         ),
         "category": _states(Instrument.Category),
+        "resource_kind": _states(Resource.Kind),
+        "service_mode": _states(Resource.ServiceMode),
+        "source": _states(Instrument.Source),
+        "purpose": _states(Instrument.Purpose),
+        "running_state": _states(Instrument.RunningState, ok="normal", wait="repair idle", bad="scrapped"),
+        "share_mode": _states(Instrument.ShareMode),
         "unit": _states(Rate.Unit),
         "organisation": _states(Organisation.Kind),
         "account": _plain({kind: rule.label for kind, rule in ACCOUNT_KINDS.items()}),

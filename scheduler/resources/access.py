@@ -6,10 +6,11 @@ from django.db.models import Q, QuerySet
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden, NotFound
-from scheduler.resources import rules
+from scheduler.resources import entries, rules
 from scheduler.resources.models import Cluster, Partition, Resource
 
 PUBLISHED = rules.PublishState.PUBLISHED.value
+CATALOGUED = [kind.value for kind in entries.CATALOGUED]
 
 
 def _owned(actor: Actor | None, permission: Permission) -> Q:
@@ -19,9 +20,9 @@ def _owned(actor: Actor | None, permission: Permission) -> Q:
 
 
 def instruments_visible_to(actor: Actor | None) -> QuerySet[Resource]:
-    """Return published instruments, and the actor's own unpublished ones where it manages them."""
+    """Return published instruments of every catalogued kind, and the actor's own unpublished ones where it manages them."""
     return (
-        Resource.objects.filter(kind=rules.ResourceKind.INSTRUMENT.value)
+        Resource.objects.filter(kind__in=CATALOGUED)
         .filter(Q(state=PUBLISHED) | _owned(actor, Permission.INSTRUMENT_MANAGE))
         .select_related("owner", "instrument")
     )
@@ -30,7 +31,9 @@ def instruments_visible_to(actor: Actor | None) -> QuerySet[Resource]:
 def own_instruments(actor: Actor) -> QuerySet[Resource]:
     """Return the instruments the actor manages. Raises Forbidden without the permission."""
     actor.require(Permission.INSTRUMENT_MANAGE)
-    return Resource.objects.filter(owner_id=actor.organisation_id).select_related("owner", "instrument")
+    return Resource.objects.filter(owner_id=actor.organisation_id, kind__in=CATALOGUED).select_related(
+        "owner", "instrument"
+    )
 
 
 def get_instrument(actor: Actor | None, number: str) -> Resource:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from django.db.models import Q
 from django.utils import timezone
@@ -26,8 +26,11 @@ from portal.wire import (
     problems,
 )
 from scheduler.resources import access, queries, services
+from scheduler.resources.entries import MAX_CAPACITY
 from scheduler.resources.models import Cluster, Instrument, Partition, Rate, Resource
-from scheduler.resources.rules import Category, PublishAction, PublishState, Unit
+from scheduler.resources.profile import EMPTY, ServiceMode
+from scheduler.resources.rules import Category, Counting, PublishAction, PublishState, ResourceKind, Unit
+from scheduler.resources.schemas import ProfileIn, ProfileOut, profile_shown
 
 instruments = Router(tags=["instruments"])
 clusters = Router(tags=["clusters"])
@@ -49,6 +52,9 @@ class InstrumentOut(Schema):
     number: str
     name: str
     name_en: str
+    kind: ResourceKind
+    kind_label: str
+    modes: list[ServiceMode]
     category: Category
     category_label: str
     city: str
@@ -77,11 +83,26 @@ class InstrumentDetailOut(InstrumentOut):
     horizon_s: int
     setup_s: int
     cleanup_s: int
+    capacity: int
+    counting: Counting
+    profile: ProfileOut
 
 
 class InstrumentIn(StrictIn):
-    """What a lab says of an instrument. Durations are seconds."""
+    """What a lab says of an instrument. Durations are seconds. `internal_no` is the lab's own number, told to it alone."""
 
+    kind: Literal[
+        ResourceKind.INSTRUMENT,
+        ResourceKind.SERVICE_UNIT,
+        ResourceKind.BENCH,
+        ResourceKind.ROOM,
+        ResourceKind.PILOT_LINE,
+        ResourceKind.CONCEPT_SERVICE,
+    ] = ResourceKind.INSTRUMENT
+    modes: Annotated[list[ServiceMode], Field(min_length=1, max_length=3)] = [ServiceMode.SELF]
+    capacity: Annotated[Whole, Field(ge=1, le=MAX_CAPACITY)] = 1
+    counting: Counting = Counting.UNITS
+    internal_no: Annotated[Line, Field(max_length=60)] = ""
     name: Annotated[Line, Field(min_length=1, max_length=120)]
     name_en: Annotated[Line, Field(max_length=160)] = ""
     category: Category
@@ -102,13 +123,15 @@ class InstrumentIn(StrictIn):
     horizon_s: Seconds = 60 * 86400
     setup_s: Seconds = 0
     cleanup_s: Seconds = 0
+    profile: ProfileIn | None = None
 
     def value(self) -> services.InstrumentValues:
-        stated = self.model_dump(exclude={"original_value", "category"})
+        stated = self.model_dump(mode="json", exclude={"original_value", "modes", "profile"})
         return services.InstrumentValues(
             **stated,
-            category=self.category.value,
+            modes=tuple(mode.value for mode in self.modes),
             original_value_fen=self.original_value.value().fen if self.original_value else 0,
+            profile=self.profile.value() if self.profile else EMPTY,
         )
 
 
@@ -181,6 +204,9 @@ def shown(resource: Resource, rate: Rate | None) -> dict[str, Any]:
         "number": resource.number,
         "name": resource.name,
         "name_en": resource.name_en,
+        "kind": resource.kind,
+        "kind_label": resource.get_kind_display(),
+        "modes": resource.modes,
         "category": resource.instrument.category,
         "category_label": resource.instrument.get_category_display(),
         "city": resource.city,
@@ -194,7 +220,10 @@ def shown(resource: Resource, rate: Rate | None) -> dict[str, Any]:
 
 
 FACTS = ("model", "manufacturer", "functions", "functions_en", "contact", "phone")
-LIMITS = ("granularity_s", "min_duration_s", "max_duration_s", "lead_s", "horizon_s", "setup_s", "cleanup_s")
+LIMITS = (
+    *("granularity_s", "min_duration_s", "max_duration_s", "lead_s", "horizon_s", "setup_s", "cleanup_s"),
+    *("capacity", "counting"),
+)
 
 
 def _detail(request: ActorRequest, number: str) -> dict[str, Any]:
@@ -205,6 +234,7 @@ def _detail(request: ActorRequest, number: str) -> dict[str, Any]:
         **{name: getattr(facts, name) for name in FACTS},
         **{name: getattr(resource, name) for name in LIMITS},
         "original_value": money(facts.original_value_fen),
+        "profile": profile_shown(facts),
     }
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from django.contrib.postgres.constraints import ExclusionConstraint
-from django.contrib.postgres.fields import DateRangeField, DateTimeRangeField, RangeOperators
+from django.contrib.postgres.fields import ArrayField, DateRangeField, DateTimeRangeField, RangeOperators
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
-from scheduler.resources import rules
+from scheduler.resources import profile, rules
+
+
+def _self_operation() -> list[str]:
+    return [profile.ServiceMode.SELF.value]
 
 
 class Resource(models.Model):
@@ -23,8 +27,32 @@ class Resource(models.Model):
         PUBLISHED = rules.PublishState.PUBLISHED.value, _("已发布")
         SUSPENDED = rules.PublishState.SUSPENDED.value, _("已暂停")
 
-    kind = models.CharField(max_length=16, default=rules.ResourceKind.INSTRUMENT.value)
+    class Kind(models.TextChoices):
+        INSTRUMENT = rules.ResourceKind.INSTRUMENT.value, _("仪器")
+        SERVICE_UNIT = rules.ResourceKind.SERVICE_UNIT.value, _("服务单元")
+        BENCH = rules.ResourceKind.BENCH.value, _("实验工位")
+        OPERATOR = rules.ResourceKind.OPERATOR.value, _("操作人员")
+        ROOM = rules.ResourceKind.ROOM.value, _("实验室房间")
+        PILOT_LINE = rules.ResourceKind.PILOT_LINE.value, _("中试线")
+        CONCEPT_SERVICE = rules.ResourceKind.CONCEPT_SERVICE.value, _("概念验证服务")
+
+    class Counting(models.TextChoices):
+        UNITS = rules.Counting.UNITS.value, _("逐个编号，一次预约占用其中一个")
+        FUNGIBLE = rules.Counting.FUNGIBLE.value, _("只计数量，一次预约可占用多个")
+
+    class ServiceMode(models.TextChoices):
+        SELF = profile.ServiceMode.SELF.value, _("自主上机")
+        SAMPLE = profile.ServiceMode.SAMPLE.value, _("送样测试")
+        TECHNICAL = profile.ServiceMode.TECHNICAL.value, _("实验技术服务")
+
+    kind = models.CharField(_("类型"), max_length=16, choices=Kind, default=Kind.INSTRUMENT)
     number = models.CharField(max_length=24, unique=True)
+    internal_no = models.CharField(_("单位内部编号"), max_length=60, blank=True)
+    """The owner's own number of the thing, such as its asset number: what an imported list is matched by."""
+    modes = ArrayField(
+        models.CharField(max_length=12), verbose_name=_("服务方式"), default=_self_operation, blank=True, size=3
+    )
+    """How users are served (`profile.ServiceMode`); of an operator nothing."""
     owner = models.ForeignKey("portal.Organisation", on_delete=models.PROTECT, related_name="+")
     name = models.CharField(_("名称"), max_length=120)
     name_en = models.CharField(_("英文名称"), max_length=160, blank=True)
@@ -42,7 +70,7 @@ class Resource(models.Model):
     cleanup_may_exceed = models.BooleanField(default=False)
     """Whether clean-up may run past closing time."""
     capacity = models.PositiveSmallIntegerField(default=1)
-    counting = models.CharField(max_length=12, default=rules.Counting.UNITS.value)
+    counting = models.CharField(max_length=12, choices=Counting, default=Counting.UNITS)
     """How `capacity` is shared: by numbered units, or by places that are only counted."""
     follows_holidays = models.BooleanField(default=False)
     """Whether public holidays close it and make-up working days (调休) open it."""
@@ -69,6 +97,12 @@ class Resource(models.Model):
             models.CheckConstraint(
                 name="resource_durations_ordered",
                 condition=Q(min_duration_s__gt=0) & Q(max_duration_s__gte=F("min_duration_s")) & Q(granularity_s__gt=0),
+            ),
+            models.CheckConstraint(
+                name="resource_modes_known", condition=Q(modes__contained_by=[m.value for m in profile.ServiceMode])
+            ),
+            models.UniqueConstraint(
+                name="resource_internal_no_once", fields=["owner", "internal_no"], condition=~Q(internal_no="")
             ),
         ]
         indexes = [models.Index(fields=["state", "city", "name", "id"], name="resource_catalogue")]
@@ -97,6 +131,28 @@ class Instrument(models.Model):
         NUCLEAR = "nuclear", _("核仪器")
         OTHER = "other", _("其他仪器")
 
+    class Source(models.TextChoices):
+        PURCHASED = profile.Source.PURCHASED.value, _("购置")
+        DEVELOPED = profile.Source.DEVELOPED.value, _("研制")
+        DONATED = profile.Source.DONATED.value, _("接受捐赠")
+        TRANSFERRED = profile.Source.TRANSFERRED.value, _("调拨")
+        OTHER = profile.Source.OTHER.value, _("其他来源")
+
+    class Purpose(models.TextChoices):
+        GENERAL = profile.Purpose.GENERAL.value, _("通用")
+        SPECIAL = profile.Purpose.SPECIAL.value, _("专用")
+
+    class RunningState(models.TextChoices):
+        NORMAL = profile.RunningState.NORMAL.value, _("运行正常")
+        REPAIR = profile.RunningState.REPAIR.value, _("维修中")
+        IDLE = profile.RunningState.IDLE.value, _("闲置")
+        SCRAPPED = profile.RunningState.SCRAPPED.value, _("已报废")
+
+    class ShareMode(models.TextChoices):
+        OUTSIDE = profile.ShareMode.OUTSIDE.value, _("对外共享")
+        INSIDE = profile.ShareMode.INSIDE.value, _("单位内共享")
+        NONE = profile.ShareMode.NONE.value, _("不共享")
+
     resource = models.OneToOneField(Resource, on_delete=models.PROTECT, primary_key=True, related_name="instrument")
     category = models.CharField(_("类别"), max_length=12, choices=Category)
     model = models.CharField(_("型号"), max_length=80, blank=True)
@@ -106,6 +162,27 @@ class Instrument(models.Model):
     original_value_fen = models.BigIntegerField(_("原值"), default=0)
     contact = models.CharField(_("联系人"), max_length=60, blank=True)
     phone = models.CharField(_("联系电话"), max_length=40, blank=True)
+    class_code = models.CharField(_("分类编码"), max_length=6, blank=True)
+    source = models.CharField(_("来源"), max_length=12, choices=Source, default=Source.PURCHASED)
+    purpose = models.CharField(_("通用或专用"), max_length=8, choices=Purpose, default=Purpose.GENERAL)
+    running_state = models.CharField(_("运行状态"), max_length=8, choices=RunningState, default=RunningState.NORMAL)
+    share_mode = models.CharField(_("共享模式"), max_length=8, choices=ShareMode, default=ShareMode.OUTSIDE)
+    fields_of_science = models.CharField(_("学科领域"), max_length=200, blank=True)
+    country = models.CharField(_("产地国别"), max_length=40, blank=True)
+    in_service_on = models.DateField(_("启用日期"), null=True, blank=True)
+    attached_to = models.CharField(_("所属平台或服务单元"), max_length=120, blank=True)
+    funding_source = models.CharField(_("经费来源"), max_length=120, blank=True)
+    specs = models.TextField(_("主要技术指标"), max_length=1500, blank=True)
+    opening_rules = models.TextField(_("对外开放规定"), max_length=900, blank=True)
+    service_content = models.TextField(_("服务内容"), max_length=900, blank=True)
+    typical_results = models.TextField(_("服务典型成果"), max_length=900, blank=True)
+    yearly_hours = models.PositiveSmallIntegerField(_("年运行机时"), default=0)
+    yearly_service_hours = models.PositiveSmallIntegerField(_("年对外服务机时"), default=0)
+    """As the lab states them of its last full year; what the portal measured itself is in the usage records."""
+    customs_no = models.CharField(_("报关单号"), max_length=18, blank=True)
+    customs_on = models.DateField(_("进口日期"), null=True, blank=True)
+    customs_item = models.CharField(_("报关商品项号"), max_length=10, blank=True)
+    customs_name = models.CharField(_("报关品名"), max_length=120, blank=True)
     search_text = models.TextField(blank=True, editable=False)
     """What words are looked for in: all names in lower case, with pinyin and initials."""
 
@@ -117,6 +194,13 @@ class Instrument(models.Model):
                 name="instrument_category_known", condition=Q(category__in=[c.value for c in rules.Category])
             ),
             models.CheckConstraint(name="instrument_value_not_negative", condition=Q(original_value_fen__gte=0)),
+            models.CheckConstraint(
+                name="instrument_choices_known",
+                condition=Q(source__in=[s.value for s in profile.Source])
+                & Q(purpose__in=[p.value for p in profile.Purpose])
+                & Q(running_state__in=[r.value for r in profile.RunningState])
+                & Q(share_mode__in=[m.value for m in profile.ShareMode]),
+            ),
         ]
 
     def __str__(self) -> str:

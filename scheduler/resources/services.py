@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict
 from datetime import datetime
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Any
 
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 
 from portal.audit import services as audit
@@ -17,40 +17,28 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden, Invalid, Reason, Refused, noop
 from portal.kernel.money import Money
 from portal.kernel.states import next_state
-from portal.numbers.services import next_number
-from scheduler.resources import rules, words
+from portal.numbers.services import PORTAL_ZONE, next_number
+from scheduler.resources import entries, places, profile, rules, words
+from scheduler.resources.entries import InstrumentValues
 from scheduler.resources.models import Instrument, Rate, Resource
+
+__all__ = [
+    "BadInstrument",
+    "InstrumentValues",
+    "PriceNegative",
+    "change_instrument",
+    "change_state",
+    "create_instrument",
+    "lock",
+    "publish_feed",
+    "set_hourly_rate",
+    "touch_calendar",
+]
 
 _ = noop
 
 LOCK_SPACE = 71
 """First key of the advisory locks on resources; the second is the resource's id."""
-
-
-@dataclass(frozen=True, slots=True)
-class InstrumentValues:
-    """What a lab says of an instrument. Durations are whole seconds, the value is in fen."""
-
-    name: str
-    name_en: str
-    category: str
-    city: str
-    site: str
-    zone: str
-    model: str
-    manufacturer: str
-    functions: str
-    functions_en: str
-    original_value_fen: int
-    contact: str
-    phone: str
-    granularity_s: int
-    min_duration_s: int
-    max_duration_s: int
-    lead_s: int
-    horizon_s: int
-    setup_s: int
-    cleanup_s: int
 
 
 class BadInstrument(Invalid):
@@ -79,89 +67,109 @@ def touch_calendar(*, resource_id: int) -> None:
     Resource.objects.filter(pk=resource_id).update(calendar_version=F("calendar_version") + 1)
 
 
-def _refusals(values: InstrumentValues) -> list[Reason]:
-    reasons: list[Reason] = []
-    if not values.name.strip():
-        reasons.append(Reason("instrument.name", _("请填写仪器名称。"), field="name"))
-    if values.category not in {category.value for category in rules.Category}:
-        reasons.append(Reason("instrument.category", _("请从列表中选择仪器类别。"), field="category"))
-    if not values.city.strip():
-        reasons.append(Reason("instrument.city", _("请填写所在城市。"), field="city"))
-    try:
-        ZoneInfo(values.zone)
-    except (ZoneInfoNotFoundError, ValueError, IsADirectoryError):
-        reasons.append(
-            Reason("instrument.zone", _("时区无效。"), _("请填写 IANA 时区名，例如 Asia/Shanghai。"), field="zone")
-        )
-    if values.original_value_fen < 0:
-        reasons.append(Reason("instrument.value", _("原值不能为负数。"), field="original_value_fen"))
-    if values.granularity_s < 300 or 86400 % values.granularity_s:
-        reasons.append(Reason("instrument.granularity", _("时间格须至少 5 分钟且能整除一天。"), field="granularity_s"))
-    if not 0 < values.min_duration_s <= values.max_duration_s <= 31 * 86400:
-        reasons.append(
-            Reason(
-                "instrument.durations", _("最短时长须大于零且不超过最长时长（最多 31 天）。"), field="max_duration_s"
-            )
-        )
-    if values.lead_s < 0 or values.horizon_s <= values.lead_s or values.horizon_s > 400 * 86400:
-        reasons.append(Reason("instrument.horizon", _("可预约天数须大于提前量，且不超过 400 天。"), field="horizon_s"))
-    if not (0 <= values.setup_s <= 86400 and 0 <= values.cleanup_s <= 86400):
-        reasons.append(Reason("instrument.buffers", _("准备与清理时间须在 0 到 24 小时之间。"), field="setup_s"))
-    return reasons
-
-
-def _apply(resource: Resource, values: InstrumentValues) -> None:
-    for name in (
-        *("name", "name_en", "city", "site", "zone", "granularity_s", "min_duration_s", "max_duration_s"),
-        *("lead_s", "horizon_s", "setup_s", "cleanup_s"),
-    ):
-        setattr(resource, name, getattr(values, name))
-
-
+SHARED = (
+    *("kind", "internal_no", "name", "name_en", "city", "site", "zone", "granularity_s", "min_duration_s"),
+    *("max_duration_s", "lead_s", "horizon_s", "setup_s", "cleanup_s", "capacity", "counting"),
+)
 FACTS = ("category", "model", "manufacturer", "functions", "functions_en", "original_value_fen", "contact", "phone")
 
 
-def _words(resource: Resource, values: InstrumentValues) -> str:
-    owner = resource.owner
-    return words.searchable(
+def _save(resource: Resource, values: InstrumentValues) -> None:
+    """Write what is said of the resource itself. Raises Refused where another one has the owner's number."""
+    for name in SHARED:
+        setattr(resource, name, getattr(values, name))
+    resource.modes = [mode.value for mode in profile.ServiceMode if mode.value in values.modes]
+    try:
+        with transaction.atomic():
+            resource.save()
+    except IntegrityError as error:
+        if "resource_internal_no_once" not in str(error):
+            raise
+        reason = Reason(
+            "instrument.internal_no",
+            _("内部编号“%(number)s”已用于本单位的另一台仪器。"),
+            _("请核对编号，或修改已登记的那一台。"),
+            field="internal_no",
+            params={"number": values.internal_no},
+        )
+        raise Refused([reason]) from error
+
+
+def _facts(resource: Resource, values: InstrumentValues) -> dict[str, Any]:
+    owner, said = resource.owner, values.profile
+    found = words.searchable(
         (
             *(values.name, values.name_en, values.model, values.manufacturer, values.functions, values.functions_en),
+            *(said.specs, said.service_content, said.fields_of_science, said.attached_to),
             *(values.city, owner.name, owner.name_en, resource.number),
         )
     )
+    return {"search_text": found, **{name: getattr(values, name) for name in FACTS}, **asdict(said)}
+
+
+def _judge(values: InstrumentValues, *, now: datetime) -> list[Reason]:
+    return entries.refusals(values, today=now.astimezone(PORTAL_ZONE).date())
 
 
 @transaction.atomic
 def create_instrument(*, actor: Actor, values: InstrumentValues, now: datetime) -> Resource:
     """Enter an instrument as a draft of the actor's organisation. Raises Refused with every wrong value."""
     actor.require(Permission.INSTRUMENT_MANAGE)
-    if reasons := _refusals(values):
+    if reasons := _judge(values, now=now):
         raise Refused(reasons)
     assert actor.organisation_id is not None
     resource = Resource(owner_id=actor.organisation_id, number=next_number(prefix="R", now=now))
-    _apply(resource, values)
-    resource.save()
-    Instrument.objects.create(
-        resource=resource, search_text=_words(resource, values), **{name: getattr(values, name) for name in FACTS}
-    )
+    _save(resource, values)
+    Instrument.objects.create(resource=resource, **_facts(resource, values))
     audit.record(action="instrument.entered", subject=f"instrument:{resource.number}", actor=actor, now=now)
     return resource
 
 
 @transaction.atomic
 def change_instrument(*, actor: Actor, resource: Resource, values: InstrumentValues, now: datetime) -> Resource:
-    """Change an instrument's description and limits; bookings already made keep their terms."""
+    """Change an instrument's description and limits; bookings already made keep their terms.
+
+    Raises Refused with every wrong value, and where fewer places were left than are booked.
+    """
     _require_own(actor, resource)
-    if reasons := _refusals(values):
-        raise Refused(reasons)
+    lock(resource_ids=[resource.pk])
     locked = Resource.objects.select_for_update(no_key=True).order_by("pk").get(pk=resource.pk)
-    _apply(locked, values)
-    locked.save()
-    Instrument.objects.filter(resource=locked).update(
-        search_text=_words(locked, values), **{name: getattr(values, name) for name in FACTS}
-    )
+    reasons = _judge(values, now=now)
+    recount = (values.capacity, values.counting) != (locked.capacity, locked.counting)
+    if recount:
+        reasons += _too_few(locked, values, now=now)
+    if reasons:
+        raise Refused(reasons)
+    _save(locked, values)
+    Instrument.objects.filter(resource=locked).update(**_facts(locked, values))
+    if recount:
+        places.follow(locked)
     audit.record(action="instrument.changed", subject=f"instrument:{locked.number}", actor=actor, now=now)
     return locked
+
+
+def _too_few(resource: Resource, values: InstrumentValues, *, now: datetime) -> list[Reason]:
+    needed = places.room_for(resource, capacity=values.capacity, counting=values.counting, now=now)
+    if needed <= values.capacity:
+        return []
+    if values.counting != resource.counting:
+        return [
+            Reason(
+                "instrument.counting_booked",
+                _("还有未结束的预约，不能改变计数方式。"),
+                _("请在这些预约结束或取消后再改。"),
+                field="counting",
+            )
+        ]
+    return [
+        Reason(
+            "instrument.capacity_booked",
+            _("已有预约占用到 %(needed)s 个，数量不能少于它。"),
+            _("请先与预约单位改期或取消，再减少数量。"),
+            field="capacity",
+            params={"needed": needed},
+        )
+    ]
 
 
 def _require_own(actor: Actor, resource: Resource) -> None:
@@ -184,12 +192,37 @@ def change_state(*, actor: Actor, resource: Resource, action: rules.PublishActio
             )
         if not locked.rates.filter(valid__contains=now).exists():
             reasons.append(Reason("instrument.no_rate", _("还没有公布价格。"), _("请先设置价格。"), field="rate"))
+        reasons += _not_for_others(locked)
     if reasons:
         raise Refused(reasons)
     locked.state = state.value
     locked.save(update_fields=["state"])
     audit.record(action=f"instrument.{state.value}", subject=f"instrument:{locked.number}", actor=actor, now=now)
     return locked
+
+
+def _not_for_others(resource: Resource) -> list[Reason]:
+    """Say why a thing cannot serve enterprises: its holder shares it with nobody outside, or it is scrapped."""
+    facts, reasons = resource.instrument, []
+    if facts.share_mode != profile.ShareMode.OUTSIDE.value:
+        reasons.append(
+            Reason(
+                "instrument.not_shared",
+                _("共享模式不是“对外共享”，不能向企业发布。"),
+                _("请先在资料中修改共享模式。"),
+                field="share_mode",
+            )
+        )
+    if facts.running_state == profile.RunningState.SCRAPPED.value:
+        reasons.append(
+            Reason(
+                "instrument.scrapped",
+                _("运行状态是“已报废”，不能发布。"),
+                _("请核对运行状态。"),
+                field="running_state",
+            )
+        )
+    return reasons
 
 
 @transaction.atomic

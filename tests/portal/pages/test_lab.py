@@ -63,6 +63,19 @@ def url(name, resource):
 
 def filled(**changes):
     form = {
+        "kind": "instrument",
+        "internal_no": "A-100",
+        "modes": ["self", "sample"],
+        "capacity": "1",
+        "counting": "units",
+        "source": "purchased",
+        "purpose": "general",
+        "running_state": "normal",
+        "share_mode": "outside",
+        "in_service_on": "1998-03-01",
+        "specs": "光谱范围 200-1000 nm",
+        "yearly_hours": "1599",
+        "yearly_service_hours": "273",
         "name": "拉曼光谱仪",
         "name_en": "Raman spectrometer",
         "category": "analytical",
@@ -169,7 +182,9 @@ def test_an_instrument_is_entered_as_a_draft_once(w, lab):
     assert (made.state, made.owner_id, made.min_duration_s, made.lead_s, made.setup_s) == (
         "draft", w.lab.pk, 5400, 7200, 900,
     )  # fmt: skip
-    assert made.instrument.original_value_fen == 120000050
+    facts = made.instrument
+    assert (facts.original_value_fen, facts.yearly_hours, str(facts.in_service_on)) == (120000050, 1599, "1998-03-01")
+    assert (made.modes, made.internal_no, "200-1000" in facts.search_text) == (["self", "sample"], "A-100", True)
     assert lab.post(reverse("instrument_new"), form)["Location"] == reverse("my_instruments")
     assert Resource.objects.count() == 1
 
@@ -185,6 +200,26 @@ def test_an_instrument_is_entered_as_a_draft_once(w, lab):
         ({"lead": "800"}, "horizon", "可预约天数须大于提前量，且不超过 400 天。"),
         ({"value": "一百万"}, "value", "金额“一百万”无效：请填写人民币元，最多两位小数。"),
         ({"horizon": "-1"}, "horizon", None),
+        ({"kind": "operator"}, "kind", None),
+        ({"modes": []}, "modes", None),
+        ({"modes": ["self", "free"]}, "modes", None),
+        ({"capacity": "0"}, "capacity", None),
+        (
+            {"class_code": "123"},
+            "class_code",
+            "分类编码应为 2、4 或 6 位数字。请按国家网络管理平台的分类表填写，不确定时可留空。",
+        ),
+        (
+            {"in_service_on": "2026-11-26"},
+            "in_service_on",
+            "日期 2026-11-26 不可能：应在 1950 年之后、今天之前。请核对后填写。",
+        ),
+        (
+            {"yearly_service_hours": "1600"},
+            "yearly_service_hours",
+            "对外服务机时不能超过运行机时。请核对两项年度机时。",
+        ),
+        ({"specs": "字" * 1501}, "specs", None),
         ({"shortest": "1e9"}, "shortest", None),
     ],
 )
@@ -205,7 +240,7 @@ def test_a_form_without_a_key_enters_nothing(w, lab):
 
 def test_an_edit_starts_with_what_is_stored_and_changes_it(w, lab, sem):
     form = lab.get(url("instrument_edit", sem)).context["form"]
-    stored = {name: form[name].value() for name in form.fields}
+    stored = {name: value for name in form.fields if (value := form[name].value()) is not None}
     assert (stored["shortest"], stored["longest"], stored["value"]) == ("1", "8", "4500000.00")
     lab.post(url("instrument_edit", sem), {**stored, "name": "新名称", "idempotency_key": make.key()})
     sem.refresh_from_db()

@@ -4,7 +4,8 @@ from portal.organisations.rules import Kind, Role
 from portal.pages.labels import LABELS, Tone, label_of
 from scheduler.bookings.rules import BookingState
 from scheduler.jobs.rules import JobState
-from scheduler.resources.rules import Category, PublishState, ServiceClass, Unit
+from scheduler.resources import profile
+from scheduler.resources.rules import Category, PublishState, ResourceKind, ServiceClass, Unit
 from vouchers.charges import prices
 from vouchers.charges.rules import ChargeState
 from vouchers.dryruns import rules as dryruns
@@ -31,6 +32,12 @@ ENUMS = {
     "booking": BookingState,
     "job": JobState,
     "category": Category,
+    "resource_kind": ResourceKind,
+    "service_mode": profile.ServiceMode,
+    "source": profile.Source,
+    "purpose": profile.Purpose,
+    "running_state": profile.RunningState,
+    "share_mode": profile.ShareMode,
     "service": [*ServiceClass, *offers.OfferKind],
     "offer": offers.OfferState,
     "offer_kind": offers.OfferKind,

@@ -152,3 +152,35 @@ class TestClusters:
         for _ in range(3):
             make.partition(w)
         assert queries_of(lambda: caller.get("/clusters")) == one
+
+
+class TestProfile:
+    def test_is_told_as_it_was_said(self, w):
+        profile = {"class_code": "0102", "source": "developed", "in_service_on": "1999-05-01", "specs": "分辨率 0.8 nm"}
+        said = {**INSTRUMENT, "kind": "bench", "modes": ["sample", "self"], "capacity": 4, "counting": "fungible"}
+        made = Caller(w.keeper).post("/instruments", {**said, "profile": profile})
+        assert made.status == 201, made
+        told = made.body
+        assert {name: told["profile"][name] for name in profile} == profile
+        assert (told["kind"], told["kind_label"], told["capacity"], told["counting"]) == (
+            "bench",
+            "实验工位",
+            4,
+            "fungible",
+        )
+        assert told["modes"] == ["self", "sample"]
+
+    @pytest.mark.parametrize(
+        ("change", "field"),
+        [
+            ({"kind": "operator"}, "kind"),
+            ({"modes": []}, "modes"),
+            ({"capacity": 0}, "capacity"),
+            ({"profile": {"in_service_on": 0}}, "profile.in_service_on"),
+            ({"profile": {"specs": "字" * 1501}}, "profile.specs"),
+            ({"profile": {"source": "stolen"}}, "profile.source"),
+        ],
+    )
+    def test_refuses_what_no_platform_takes(self, w, change, field):
+        answer = Caller(w.keeper).post("/instruments", {**INSTRUMENT, **change})
+        assert (answer.status, list(answer.body["fields"])) == (422, [field])

@@ -1,0 +1,74 @@
+"""Entering things that are shared, on PostgreSQL."""
+
+from __future__ import annotations
+
+import pytest
+
+from portal.kernel.errors import Refused
+from scheduler.availability import claiming
+from scheduler.availability.models import Claim, FreeGap
+from scheduler.resources import profile, rules, services
+from tests import make
+
+pytestmark = pytest.mark.django_db
+
+
+def codes(refused) -> set[str]:
+    return {reason.code for reason in refused.value.reasons}
+
+
+def change(w, resource, **values):
+    return services.change_instrument(
+        actor=w.keeper, resource=resource, values=make.instrument_values(**values), now=make.NOW
+    )
+
+
+def test_an_internal_number_is_used_once_in_a_lab(w):
+    make.instrument(w, internal_no="A-1")
+    with pytest.raises(Refused) as refused:
+        make.instrument(w, internal_no="A-1")
+    assert codes(refused) == {"instrument.internal_no"}
+    make.instrument(w)
+    make.instrument(w)
+
+
+def test_a_bench_has_as_many_units_of_free_time_as_places(w):
+    bench = make.instrument(w, kind="bench", capacity=3)
+
+    def units() -> set[int]:
+        return set(FreeGap.objects.filter(resource=bench).values_list("unit_no", flat=True))
+
+    assert units() == {1, 2, 3}
+    change(w, bench, kind="bench", capacity=2)
+    assert units() == {1, 2}
+    change(w, bench, kind="bench", capacity=2, counting="fungible")
+    assert units() == {0}
+
+
+def test_no_place_is_taken_away_that_is_booked(w):
+    bench = make.instrument(w, kind="bench", capacity=3)
+    slot = make.slot()
+    for _ in range(2):
+        claiming.occupy([claiming.Ask(bench, slot, slot)], state=Claim.State.CONFIRMED, booking_id=None)
+    change(w, bench, kind="bench", capacity=2)
+    with pytest.raises(Refused) as refused:
+        change(w, bench, kind="bench", capacity=1)
+    assert codes(refused) == {"instrument.capacity_booked"}
+    with pytest.raises(Refused) as refused:
+        change(w, bench, kind="bench", capacity=2, counting="fungible")
+    assert codes(refused) == {"instrument.counting_booked"}
+    bench.refresh_from_db()
+    assert (bench.capacity, bench.counting) == (2, "units")
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [({"share_mode": "inside"}, "instrument.not_shared"), ({"running_state": "scrapped"}, "instrument.scrapped")],
+)
+def test_what_cannot_serve_others_is_not_published(w, said, code):
+    resource = make.instrument(w)
+    services.change_state(actor=w.keeper, resource=resource, action=rules.PublishAction.SUSPEND, now=make.NOW)
+    change(w, resource, profile=profile.Profile(**said))
+    with pytest.raises(Refused) as refused:
+        services.change_state(actor=w.keeper, resource=resource, action=rules.PublishAction.PUBLISH, now=make.NOW)
+    assert codes(refused) == {code}
