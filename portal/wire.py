@@ -52,6 +52,7 @@ __all__ = [
     "StrictIn",
     "Text",
     "Whole",
+    "YuanText",
     "body_of",
     "key_from",
     "language",

@@ -7,8 +7,10 @@ from scheduler.bookings.api import router as bookings
 from scheduler.calendars.api import router as calendars
 from scheduler.jobs.api import router as jobs
 from scheduler.resources.api import clusters, instruments
+from scheduler.search.api import router as search
 
 routers: tuple[tuple[str, Router], ...] = (
+    ("/instruments", search),
     ("/instruments", instruments),
     ("/instruments", availability),
     ("/instruments", calendars),

@@ -1,155 +1,30 @@
-"""The instrument catalogue with its week grid, and one instrument's page."""
+"""One instrument's page: what it is, what it costs, when it is open and free."""
 
 from __future__ import annotations
 
 from datetime import datetime, time, timedelta
 from typing import Any
 
-from django import forms
-from django.core.paginator import Page, Paginator
-from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from django.utils.translation import gettext
-from django.utils.translation import gettext_lazy as _
 
 from portal.http import Explained
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.period import Period
 from portal.pages import shell, slots, weekgrid, weeks
-from portal.pages.templatetags.show import bilingual, label, zone_of
-from portal.pages.templatetags.show import city as city_name
+from portal.pages.templatetags.show import zone_of
 from scheduler.availability.models import OpeningHours
 from scheduler.availability.rules import ClaimRole
 from scheduler.bookings import access as bookings
 from scheduler.resources import access
 from scheduler.resources import queries as rates
-from scheduler.resources.models import Instrument, Resource
+from scheduler.resources.models import Resource
 
-PAGE_SIZE = 20
 NEXT_FREE = 6
 LOOK_AHEAD = timedelta(days=14)
 DAY = timedelta(days=1)
 TOLD = ("held", "confirmed", "in_use", "done")
 """Claims that take time or took it."""
-
-
-class CatalogueFilter(forms.Form):
-    """What the catalogue may be narrowed to. A value that is not on offer narrows nothing."""
-
-    q = forms.CharField(label=_("关键词"), max_length=80)
-    city = forms.ChoiceField(label=_("城市"))
-    category = forms.ChoiceField(label=_("类别"))
-    day = slots.DayField(label=_("日期"))
-
-    def __init__(self, data: Any, *, cities: list[str]) -> None:
-        super().__init__(data, auto_id="filter_%s")
-        self.fields["q"].widget.attrs["type"] = "search"
-        self.fields["q"].widget.attrs["placeholder"] = gettext("名称、型号、功能或单位")
-        every = ("", gettext("全部"))
-        choices: dict[str, list[Any]] = {
-            "city": [every, *((city, city_name(city)) for city in cities)],
-            "category": [every, *Instrument.Category.choices],
-        }
-        for name, field in self.fields.items():
-            field.required = False
-            if name in choices and isinstance(field, forms.ChoiceField):
-                field.choices = choices[name]
-        self.full_clean()
-
-    def value(self, name: str) -> Any:
-        return self.cleaned_data.get(name)
-
-
-def _found(filters: CatalogueFilter) -> QuerySet[Resource]:
-    """Return the published instruments the filter leaves, by name."""
-    found = access.instruments_visible_to(None)
-    if city := filters.value("city"):
-        found = found.filter(city=city)
-    if category := filters.value("category"):
-        found = found.filter(instrument__category=category)
-    for word in (filters.value("q") or "").split():
-        matches = Q(number__iexact=word)
-        for column in (
-            *("name", "name_en", "city", "owner__name", "owner__name_en"),
-            *("instrument__model", "instrument__manufacturer", "instrument__functions", "instrument__functions_en"),
-        ):
-            matches |= Q(**{f"{column}__icontains": word})
-        found = found.filter(matches)
-    return found.order_by("name", "pk")
-
-
-@shell.guarded
-def instruments(request: HttpRequest) -> HttpResponse:
-    """Show the catalogue as a week grid: what is free when, twenty instruments to a page."""
-    now = timezone.now()
-    cities = list(access.instruments_visible_to(None).order_by("city").values_list("city", flat=True).distinct())
-    filters = CatalogueFilter(request.GET, cities=cities)
-    found = _found(filters)
-    if shell.wants_csv(request):
-        return _catalogue_csv(found, now=now)
-    page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
-    actor = shell.stranger_or_actor(request)
-    whole_day = request.GET.get("hours") == "all"
-    grid = _grid(list(page.object_list), actor=actor, day=filters.value("day"), whole_day=whole_day, now=now)
-    context = {
-        "filters": filters,
-        "page": page,
-        "grid": grid,
-        "hours": "all" if whole_day else "day",
-        "narrowed": _narrowed(filters, page),
-    }
-    return shell.page(request, "instruments/catalogue.html", context)
-
-
-def _narrowed(filters: CatalogueFilter, page: Page[Resource]) -> bool:
-    return any(filters.value(name) for name in ("q", "city", "category")) or page.paginator.num_pages > 1
-
-
-DAYTIME = (14, 44)
-"""07:00 to 22:00, in half hours: what a page of instruments shows unless the whole day is asked for."""
-
-
-def _grid(resources: list[Resource], *, actor: Actor | None, day: Any, whole_day: bool, now: datetime) -> weekgrid.Grid:
-    """Return the week `day` is in, by default this one."""
-    local = timezone.localtime(now)
-    days = weekgrid.week_of(day or local.date())
-    times = weeks.look(resources, window=weeks.week_window(days), now=now)
-    window = None if whole_day else DAYTIME
-    rows = weeks.rows(resources, times, actor=actor, now=now)
-    return weekgrid.shape(rows, days, now=local, chosen=day, window=window)
-
-
-def _catalogue_csv(found: QuerySet[Resource], *, now: datetime) -> HttpResponse:
-    rows = list(found[: shell.EXPORT_LIMIT])
-    prices = rates.rates_of_resources([row.pk for row in rows], at=now)
-    head = (
-        gettext("编号"),
-        gettext("名称"),
-        gettext("类别"),
-        gettext("型号"),
-        gettext("所在城市"),
-        gettext("提供单位"),
-        gettext("价格"),
-        gettext("时区"),
-    )
-    return shell.csv_response(
-        "instruments",
-        head,
-        (
-            (
-                row.number,
-                bilingual(row),
-                label(row.instrument.category, "category"),
-                row.instrument.model,
-                row.city,
-                bilingual(row.owner),
-                weeks.price_text(prices.get(row.pk)),
-                row.zone,
-            )
-            for row in rows
-        ),
-    )
 
 
 @shell.guarded

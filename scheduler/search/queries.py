@@ -14,25 +14,29 @@ from scheduler.availability.rules import LENGTH_CLASSES
 from scheduler.resources import rules as resource_rules
 from scheduler.search import rules
 
-__all__ = ["Facets", "Found", "Hit", "find"]
+__all__ = ["Facets", "Found", "Hit", "find", "would_help"]
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One thing that is free: when next, and what one hour of it costs in fen. `operator_id`: who would run it."""
+    """One thing that matches: when it is next free and what one hour of it costs in fen, None for never and unknown.
+
+    `operator_id`: who would run it.
+    """
 
     resource_id: int
-    period: Period
-    hourly_fen: int
+    period: Period | None
+    hourly_fen: int | None
     operator_id: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Facets:
-    """How many of all hits lie in each city and each category."""
+    """How many hits each city, category and kind has, were it alone chosen among its like; all else stays as asked."""
 
     cities: Mapping[str, int]
     categories: Mapping[str, int]
+    kinds: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,45 +56,54 @@ START: Final = """
         timestamp '2000-01-01' AT TIME ZONE r.zone)
 """
 FITS: Final = """
-    starts + make_interval(secs => %(length)s) <= least(%(until)s, %(now)s + make_interval(secs => r.horizon_s))
-    AND starts + make_interval(secs => %(length)s + CASE WHEN r.cleanup_may_exceed THEN 0 ELSE r.cleanup_s END) <= g.ends_at
+    starts + make_interval(secs => {length}) <= least(%(until)s, %(now)s + make_interval(secs => r.horizon_s))
+    AND starts + make_interval(secs => {length} + CASE WHEN r.cleanup_may_exceed THEN 0 ELSE r.cleanup_s END) <= g.ends_at
 """
 ALONE: Final = f"""
-    SELECT starts, NULL::bigint AS operator_id
+    SELECT starts, {{length}} AS secs, NULL::bigint AS operator_id
     FROM free_gap g, LATERAL (SELECT {START.format(gap="g.starts_at")} AS starts) AS grid
-    WHERE g.resource_id = r.id AND g.ends_at >= %(least)s AND g.starts_at < %(until)s AND g.secs >= %(length)s
+    WHERE g.resource_id = r.id AND g.ends_at >= %(least)s AND g.starts_at < %(until)s AND g.secs >= {{length}}
         AND {FITS} {{long}}
     ORDER BY g.starts_at LIMIT 1
 """  # noqa: S608 - constants of this module; what people ask for is passed as parameters
 # Each operator by themselves: a union of their hours would invent a person who changes shift in the middle.
 ATTENDED: Final = f"""
-    SELECT starts, o.resource_id AS operator_id
+    SELECT starts, {{length}} AS secs, o.resource_id AS operator_id
     FROM free_gap g
     JOIN skill s ON s.instrument_id = r.id
     JOIN resource person ON person.id = s.operator_id AND person.state = 'published'
     JOIN free_gap o ON o.resource_id = s.operator_id AND o.starts_at < g.ends_at AND o.ends_at > g.starts_at
-        AND o.ends_at >= %(least)s AND o.starts_at < %(until)s AND o.secs >= %(length)s,
+        AND o.ends_at >= %(least)s AND o.starts_at < %(until)s AND o.secs >= {{length}},
     LATERAL (SELECT {START.format(gap="greatest(g.starts_at, o.starts_at)")} AS starts) AS grid
-    WHERE g.resource_id = r.id AND g.ends_at >= %(least)s AND g.starts_at < %(until)s AND g.secs >= %(length)s
-        AND {FITS} AND starts + make_interval(secs => %(length)s) <= o.ends_at
+    WHERE g.resource_id = r.id AND g.ends_at >= %(least)s AND g.starts_at < %(until)s AND g.secs >= {{length}}
+        AND {FITS} AND starts + make_interval(secs => {{length}}) <= o.ends_at
         AND s.valid @> (starts AT TIME ZONE r.zone)::date {{long}}
     ORDER BY starts, o.resource_id LIMIT 1
 """  # noqa: S608 - as above
 STATEMENT: Final = """
     WITH hits AS MATERIALIZED (
-        SELECT r.id, r.city, i.category, rate.amount_fen, slot.starts, slot.operator_id
+        SELECT r.id, r.city, i.category, r.kind, rate.amount_fen, slot.starts, slot.secs, slot.operator_id,
+            {in_city} AS in_city, {in_category} AS in_category, {in_kind} AS in_kind
         FROM resource r
         JOIN instrument i ON i.resource_id = r.id
-        JOIN rate ON rate.resource_id = r.id AND rate.valid @> %(now)s AND rate.unit = 'hour',
-        LATERAL ({slot}) AS slot
-        WHERE r.state = %(published)s AND r.min_duration_s <= %(length)s AND r.max_duration_s >= %(length)s {narrowed}
+        {join} rate ON rate.resource_id = r.id AND rate.valid @> %(now)s AND rate.unit = 'hour'
+        {join} LATERAL ({slot}) AS slot ON true
+        WHERE r.state = %(published)s AND r.kind <> 'operator' AND ({in_city})::int + ({in_category})::int + ({in_kind})::int >= 2
+            {narrowed}
+    ), chosen AS (
+        SELECT * FROM hits WHERE in_city AND in_category AND in_kind
     ), page AS (
-        SELECT * FROM hits ORDER BY {order} LIMIT %(limit)s OFFSET %(offset)s
+        SELECT *, row_number() OVER (ORDER BY {order}) AS place FROM chosen ORDER BY {order} LIMIT %(limit)s OFFSET %(offset)s
     )
-    SELECT 'hit', id, starts, amount_fen, operator_id, row_number() OVER (ORDER BY {order}) FROM page
-    UNION ALL SELECT 'city ' || city, NULL, NULL, count(*), NULL, NULL FROM hits GROUP BY city
-    UNION ALL SELECT 'category ' || category, NULL, NULL, count(*), NULL, NULL FROM hits GROUP BY category
-    ORDER BY 6
+    SELECT 'hit', NULL, id, starts, secs, amount_fen, operator_id, place FROM page
+    UNION ALL SELECT 'total', NULL, NULL, NULL, NULL, count(*), NULL, NULL FROM chosen
+    UNION ALL SELECT 'city', city, NULL, NULL, NULL, count(*), NULL, NULL
+        FROM hits WHERE in_category AND in_kind GROUP BY city
+    UNION ALL SELECT 'category', category, NULL, NULL, NULL, count(*), NULL, NULL
+        FROM hits WHERE in_city AND in_kind GROUP BY category
+    UNION ALL SELECT 'kind', kind, NULL, NULL, NULL, count(*), NULL, NULL
+        FROM hits WHERE in_city AND in_category GROUP BY kind
+    ORDER BY 8
 """
 ORDERS: Final = {
     rules.Order.SOONEST: "starts, amount_fen, id",
@@ -101,20 +114,32 @@ ORDERS: Final = {
 def find(wanted: rules.Requirement, *, now: datetime, limit: int = 25, offset: int = 0) -> Found:
     """Return what is free for `wanted` at `now`, the best first. One statement.
 
-    Every slot shown is free to enterprises at that moment; only a booking holds it.
+    Every slot shown is free to enterprises at that moment; only a booking holds it. What may not be used for as long as
+    is asked at once is not found.
     """
-    narrowed, params = _narrowed(wanted)
-    longest = [secs for secs in LENGTH_CLASSES if secs <= wanted.duration_s]
-    # A constant in the text, so that the planner sees the index of long gaps.
-    long = f"AND g.secs >= {longest[-1]}" if longest else ""
-    slot = (ATTENDED if wanted.with_operator else ALONE).format(long=long)
-    statement = STATEMENT.format(slot=slot, narrowed=narrowed, order=ORDERS[wanted.order])
+    params: dict[str, Any] = {}
     since = max(wanted.since, now)
+    least, length, long = since, "r.min_duration_s", ""
+    clauses: list[str] = []
+    if wanted.duration_s is not None:
+        least, length = since + timedelta(seconds=wanted.duration_s), "%(length)s"
+        clauses.append("AND r.min_duration_s <= %(length)s AND r.max_duration_s >= %(length)s")
+        # A constant in the text, so that the planner sees the index of long gaps.
+        longest = [secs for secs in LENGTH_CLASSES if secs <= wanted.duration_s]
+        long = f"AND g.secs >= {longest[-1]}" if longest else ""
+    slot = (ATTENDED if wanted.with_operator else ALONE).format(long=long, length=length)
+    statement = STATEMENT.format(
+        slot=slot,
+        join="JOIN" if wanted.needs_time else "LEFT JOIN",
+        narrowed=" ".join([*clauses, *_narrowed(wanted, params)]),
+        order=ORDERS[wanted.order],
+        **_facets(wanted, params),
+    )
     params |= {
         "now": now,
         "since": since,
         "until": wanted.until,
-        "least": since + timedelta(seconds=wanted.duration_s),
+        "least": least,
         "length": wanted.duration_s,
         "published": resource_rules.PublishState.PUBLISHED.value,
         "limit": limit,
@@ -122,27 +147,38 @@ def find(wanted: rules.Requirement, *, now: datetime, limit: int = 25, offset: i
     }
     with connection.cursor() as cursor:
         cursor.execute(statement, params)
-        return _found(cursor.fetchall(), length=timedelta(seconds=wanted.duration_s))
+        return _found(cursor.fetchall())
 
 
-def _narrowed(wanted: rules.Requirement) -> tuple[str, dict[str, Any]]:
-    clauses: list[str] = []
-    params: dict[str, Any] = {}
+def would_help(wanted: rules.Requirement, *, now: datetime) -> Mapping[rules.Dropped, int]:
+    """Return how many would be found with one demand less, most first, those that help only. A statement for each."""
+    found = {drop: find(weaker, now=now, limit=0).total for drop, weaker in rules.relaxed(wanted).items()}
+    helpful = [(drop, total) for drop, total in found.items() if total]
+    return dict(sorted(helpful, key=lambda item: -item[1]))
+
+
+def _facets(wanted: rules.Requirement, params: dict[str, Any]) -> dict[str, str]:
+    """Return for each facet the condition that its choice holds."""
+    conditions: dict[str, str] = {}
     for name, column, values in (
-        ("cities", "r.city", wanted.cities),
-        ("categories", "i.category", wanted.categories),
-        ("kinds", "r.kind", wanted.kinds),
+        ("in_city", "r.city", wanted.cities),
+        ("in_category", "i.category", wanted.categories),
+        ("in_kind", "r.kind", wanted.kinds),
     ):
-        if values:
-            clauses.append(f"AND {column} = ANY(%({name})s)")
-            params[name] = list(values)
+        conditions[name] = f"{column} = ANY(%({name})s)" if values else "true"
+        params[name] = list(values)
+    return conditions
+
+
+def _narrowed(wanted: rules.Requirement, params: dict[str, Any]) -> list[str]:
+    clauses: list[str] = []
     for number, word in enumerate(wanted.words):
         clauses.append(f"AND i.search_text LIKE %(word{number})s")
         params[f"word{number}"] = f"%{_literal(word)}%"
     if wanted.max_hourly is not None:
         clauses.append("AND rate.amount_fen <= %(dearest)s")
         params["dearest"] = wanted.max_hourly.fen
-    return " ".join(clauses), params
+    return clauses
 
 
 def _literal(word: str) -> str:
@@ -150,17 +186,16 @@ def _literal(word: str) -> str:
     return word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
-def _found(rows: Sequence[tuple[Any, ...]], *, length: timedelta) -> Found:
+def _found(rows: Sequence[tuple[Any, ...]]) -> Found:
     hits: list[Hit] = []
-    counts: dict[str, dict[str, int]] = {"city": {}, "category": {}}
-    for what, pk, starts, number, operator_id, _place in rows:
-        kind, _space, value = what.partition(" ")
-        if kind == "hit":
-            hits.append(Hit(pk, Period(starts, starts + length), number, operator_id))
+    counts: dict[str, dict[str, int]] = {"city": {}, "category": {}, "kind": {}}
+    total = 0
+    for what, value, pk, starts, secs, number, operator_id, _place in rows:
+        if what == "hit":
+            period = Period(starts, starts + timedelta(seconds=secs)) if starts else None
+            hits.append(Hit(pk, period, number, operator_id))
+        elif what == "total":
+            total = number
         else:
-            counts[kind][value] = number
-    return Found(
-        hits=hits,
-        total=sum(counts["category"].values()),
-        facets=Facets(cities=counts["city"], categories=counts["category"]),
-    )
+            counts[what][value] = number
+    return Found(hits=hits, total=total, facets=Facets(counts["city"], counts["category"], counts["kind"]))

@@ -100,7 +100,7 @@ def test_apply_by_keyboard(people: Browsers) -> None:
 
 def test_skip_link(people: Browsers) -> None:
     """The first Tab offers to skip the navigation, and does."""
-    page = people.open("", "/instruments/")
+    page = people.open("", "/instruments/?view=week")
     page.keyboard.press("Tab")
     expect(focus(page)).to_have_text("跳到正文")
     page.keyboard.press("Enter")

@@ -17,7 +17,7 @@ NUMBER = re.compile(r"/bookings/B[^/]+/$")
 
 def instrument(page: Page, name: str) -> str:
     """Return the address of an instrument found by name."""
-    page.goto(f"/instruments/?q={name}")
+    page.goto(f"/instruments/?q={name}&view=week")
     return str(page.locator("table.week th a").first.get_attribute("href"))
 
 

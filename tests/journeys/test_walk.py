@@ -245,7 +245,7 @@ def instrument_is_published(walk: Walk) -> None:
 
 def time_is_booked(walk: Walk) -> None:
     """Click free time in the week grid, move it to the next half hour: the form says who pays what."""
-    firm = walk.person("qiye", f"/instruments/?q={walk.serial}")
+    firm = walk.person("qiye", f"/instruments/?q={walk.serial}&view=week")
     free = firm.locator("table.week a.track i.free:visible").first
     box = free.bounding_box()
     assert box is not None

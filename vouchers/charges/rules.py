@@ -29,6 +29,7 @@ __all__ = [
     "Split",
     "Terms",
     "apportion",
+    "best_part",
     "burn_order",
     "means",
     "refund_split",
@@ -237,6 +238,23 @@ def voucher_refusals(
             )
         )
     return reasons
+
+
+def best_part(
+    price: Money, *, lots: Sequence[Lot], service: str, at: datetime, ends_at: datetime | None = None
+) -> Part | None:
+    """Return what the one voucher would pay that pays most of `price` and may; None when none may pay anything.
+
+    Of vouchers that pay alike, the first to burn.
+    """
+    best: Part | None = None
+    for lot in burn_order(lots):
+        if voucher_refusals(price, lots=[lot], service=service, at=at, ends_at=ends_at):
+            continue
+        for part in split(price, lots=[lot]).parts:
+            if best is None or part.amount.fen > best.amount.fen:
+                best = part
+    return best
 
 
 def apportion(amount: int, weights: Sequence[int]) -> list[int]:

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal.pages import booking_requests, bookings, calendars, instruments, lab, lab_calendars, opening, queues
+from portal.pages import (
+    booking_requests,
+    bookings,
+    calendars,
+    finding,
+    instruments,
+    lab,
+    lab_calendars,
+    opening,
+    queues,
+)
 
 urlpatterns = [
-    path("instruments/", instruments.instruments, name="instruments"),
+    path("instruments/", finding.instruments, name="instruments"),
     path("instruments/<str:number>/", instruments.instrument, name="instrument"),
     path("instruments/<str:number>/book/", booking_requests.instrument_book, name="instrument_book"),
     path("instruments/<str:number>/quote/", booking_requests.instrument_quote, name="instrument_quote"),

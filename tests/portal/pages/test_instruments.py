@@ -83,7 +83,7 @@ def asked(client, resource, **changes):
 
 def test_strangers_see_the_catalogue_and_the_week_without_names(scene, client):
     taken_by_rival(scene)
-    page = client.get(reverse("instruments"))
+    page = client.get(reverse("instruments"), {"view": "week"})
     text = page.content.decode()
     assert page.status_code == 200
     assert "场发射扫描电子显微镜" in text
@@ -96,7 +96,7 @@ def test_strangers_see_the_catalogue_and_the_week_without_names(scene, client):
 def test_a_firm_sees_its_own_bookings_as_its_own_and_others_without_names(scene):
     taken_by_rival(scene, period=make.slot(start="13:00", end="15:00"))
     make.booking(scene, scene.sem)
-    text = client_of(scene.researcher).get(reverse("instruments")).content.decode()
+    text = client_of(scene.researcher).get(reverse("instruments"), {"view": "week"}).content.decode()
     assert "本单位 09:00–11:00；待确认 13:00–15:00" in text
     assert "宁波海曙" not in text
 
@@ -117,7 +117,7 @@ def test_the_week_shows_maintenance_without_its_reason_and_leaves_out_what_canno
         note="灯丝更换",
         now=make.NOW,
     )
-    text = client.get(reverse("instruments")).content.decode()
+    text = client.get(reverse("instruments"), {"view": "week"}).content.decode()
     assert "周四 26日：可预约 12:30–22:00；维护 08:00–12:30" in text
     assert "周二 24日：无可预约时段" in text
     assert "灯丝更换" not in text
@@ -125,7 +125,7 @@ def test_the_week_shows_maintenance_without_its_reason_and_leaves_out_what_canno
 
 def test_buffers_notice_and_shortest_use_shorten_what_is_free(w, client):
     make.instrument(w, setup_s=1800, cleanup_s=1800, lead_s=3 * 3600, min_duration_s=4 * 3600)
-    text = client.get(reverse("instruments")).content.decode()
+    text = client.get(reverse("instruments"), {"view": "week"}).content.decode()
     assert "周三 25日：可预约 13:00–21:30" in text
     assert "周四 26日：可预约 08:30–21:30" in text
 
@@ -138,14 +138,21 @@ def test_buffers_notice_and_shortest_use_shorten_what_is_free(w, client):
         ({"city": "宁波"}, ["核磁共振波谱仪"]),
         ({"category": "physical"}, ["核磁共振波谱仪"]),
         ({"q": "没有这样的仪器"}, []),
-        ({"city": "不存在的城市", "category": "x", "day": "9999-99-99"}, ["场发射扫描电子显微镜", "核磁共振波谱仪"]),
+        ({"q": "nmr"}, ["核磁共振波谱仪"]),
+        ({"q": "hecigongzhen"}, ["核磁共振波谱仪"]),
+        (
+            {"category": "x", "day": "9999-99-99", "length": "x", "page": "x"},
+            ["场发射扫描电子显微镜", "核磁共振波谱仪"],
+        ),
     ],
 )
 def test_filters_narrow_and_nonsense_narrows_nothing(scene, client, query, names):
-    make.instrument(scene, name="核磁共振波谱仪", city="宁波", category="physical")
-    page = client.get(reverse("instruments"), query)
-    assert page.status_code == 200
-    assert [row.name for row in page.context["grid"].rows] == names
+    make.instrument(scene, name="核磁共振波谱仪", name_en="NMR", city="宁波", category="physical")
+    week = client.get(reverse("instruments"), {**query, "view": "week"})
+    listed = client.get(reverse("instruments"), {**query, "view": "list"})
+    assert (week.status_code, listed.status_code) == (200, 200)
+    assert [row.name for row in week.context["grid"].rows] == names if names else "grid" not in week.context
+    assert [line.offer.resource.name for line in listed.context.get("lines", [])] == names
 
 
 def test_drafts_and_suspended_instruments_are_not_in_the_catalogue(scene, client):
@@ -153,18 +160,21 @@ def test_drafts_and_suspended_instruments_are_not_in_the_catalogue(scene, client
     resources.change_state(
         actor=scene.keeper, resource=scene.sem, action=resource_rules.PublishAction.SUSPEND, now=make.NOW
     )
-    assert client_of(scene.keeper).get(reverse("instruments")).context["page"].paginator.count == 0
+    page = client_of(scene.keeper).get(reverse("instruments"))
+    assert page.context["total"] == 0
+    assert "还没有已发布的仪器。" in page.content.decode()
 
 
 def test_the_catalogue_goes_twenty_to_a_page_and_as_a_file(scene, client):
     for number in range(21):
         make.instrument(scene, name=f"=仪器 {number:02d}")
-    assert len(client.get(reverse("instruments")).context["grid"].rows) == 20
-    assert len(client.get(reverse("instruments"), {"page": 2}).context["grid"].rows) == 2
+    assert len(client.get(reverse("instruments"), {"view": "week"}).context["grid"].rows) == 20
+    assert len(client.get(reverse("instruments"), {"view": "week", "page": 2}).context["grid"].rows) == 2
+    assert len(client.get(reverse("instruments"), {"page": 99}).context["lines"]) == 2
     answer = client.get(reverse("instruments"), {"format": "csv"})
     rows = list(csv.reader(io.StringIO(answer.content.decode("utf-8-sig"))))
     assert len(rows) == 23
-    assert rows[1][1].startswith("'=仪器")
+    assert rows[2][1].startswith("'=仪器")
 
 
 @pytest.mark.parametrize("count", [3, 20])
@@ -173,11 +183,114 @@ def test_the_week_grid_asks_a_constant_number_of_questions(scene, django_assert_
         resource = make.instrument(scene, name=f"仪器 {number:02d}")
         make.booking(scene, resource)
     client = client_of(scene.researcher)
-    # Session, user, memberships; cities, count, page; hours, closures, claims; prices, own bookings.
-    with django_assert_num_queries(11):
-        client.get(reverse("instruments"))
+    # Session, user, memberships; the search, the page; hours, closures, claims; prices, own bookings.
+    with django_assert_num_queries(10):
+        client.get(reverse("instruments"), {"view": "week"})
+    with django_assert_num_queries(6):
+        Client().get(reverse("instruments"), {"view": "week"})
+
+
+@pytest.mark.parametrize("count", [3, 20])
+def test_the_list_asks_a_constant_number_of_questions_with_prices_and_voucher_shares(
+    scene, django_assert_num_queries, count
+):
+    for number in range(count - 1):
+        make.instrument(scene, name=f"仪器 {number:02d}")
+    make.voucher(scene)
+    client = client_of(scene.researcher)
+    # Session, user, memberships; the search, the page; vouchers, their balances.
     with django_assert_num_queries(7):
-        Client().get(reverse("instruments"))
+        page = client.get(reverse("instruments"), {"length": "2"})
+    assert len(page.context["lines"]) == count
+    with django_assert_num_queries(2):
+        Client().get(reverse("instruments"), {"length": "2"})
+
+
+def test_a_row_says_when_what_it_costs_and_what_the_best_voucher_pays(scene):
+    voucher = make.voucher(scene)
+    page = client_of(scene.researcher).get(reverse("instruments"), {"length": "2.5"})
+    (line,) = page.context["lines"]
+    assert (line.offer.price, line.offer.paid.amount, line.offer.own) == (Money(120000), Money(60000), Money(60000))
+    query = parse_qs(urlsplit(line.url).query)
+    assert query == {"day": ["2026-11-25"], "start": ["10:00"], "end": ["12:30"], "voucher": [voucher.number]}
+    text = page.content.decode()
+    assert "自付 ¥600.00" in text
+    assert "2 小时 30 分" in text
+    form = client_of(scene.researcher).get(line.url).context["form"]
+    assert form["voucher"].value() == voucher.number
+
+
+def test_strangers_see_no_shares_and_labs_cannot_book_what_is_theirs(scene, client):
+    make.voucher(scene)
+    page = client.get(reverse("instruments"), {"length": "2"})
+    assert page.context["lines"][0].offer.paid is None
+    assert page.context["lines"][0].url
+    assert "券抵扣" not in page.content.decode()
+    assert client_of(scene.keeper).get(reverse("instruments")).context["lines"][0].url == ""
+
+
+def test_words_alone_list_what_has_no_free_time_and_say_so(scene, client):
+    full = make.instrument(scene, name="占满的仪器", opens=(480, 540), horizon_s=86400)
+    taken = bookings.Wanted(resource=full, period=make.slot(start="08:00", end="09:00"), title="占满")
+    bookings.request_booking(actor=rival_of(scene), wanted=taken, now=make.NOW, key=make.key())
+    page = client.get(reverse("instruments"), {"q": "仪器"})
+    assert [line.offer.period for line in page.context["lines"]] == [None]
+    assert "暂无空闲" in page.content.decode()
+    assert client.get(reverse("instruments"), {"q": "仪器", "length": "1"}).context["total"] == 0
+
+
+def test_facets_count_what_each_choice_would_show_and_keep_the_rest(scene, client):
+    make.instrument(scene, name="一号", city="宁波", category="physical")
+    make.instrument(scene, name="二号", city="宁波")
+    page = client.get(reverse("instruments"), {"city": "宁波", "length": "2", "page": "1"})
+    facets = {facet.name: {value.text: value for value in facet.values} for facet in page.context["facets"]}
+    assert {name: {text: value.count for text, value in values.items()} for name, values in facets.items()} == {
+        "城市": {"宁波": 2, "杭州": 1},
+        "类别": {"分析仪器": 1, "物理性能测试仪器": 1},
+    }
+    both = client.get(reverse("instruments") + facets["城市"]["杭州"].query)
+    assert both.context["total"] == 3
+    none = client.get(reverse("instruments") + facets["城市"]["宁波"].query)
+    assert (none.context["total"], none.context["form"].value("length")) == (3, 2)
+    one = client.get(reverse("instruments") + facets["类别"]["分析仪器"].query)
+    assert one.context["total"] == facets["类别"]["分析仪器"].count
+
+
+def test_an_empty_result_says_what_to_drop_and_what_that_brings(scene, client):
+    make.instrument(scene, name="一号", city="宁波", rate="300")
+    page = client.get(reverse("instruments"), {"city": "温州", "max": "500", "length": "2", "operator": "on"})
+    assert page.context["helps"] == []
+    assert "放宽任何一项条件都还找不到" in page.content.decode()
+    page = client.get(reverse("instruments"), {"city": "温州", "max": "500", "length": "2"})
+    assert [(item.text, item.count) for item in page.context["helps"]] == [("不限城市", 2)]
+    assert client.get(reverse("instruments") + page.context["helps"][0].query).context["total"] == 2
+    page = client.get(reverse("instruments"), {"length": "9", "max": "1"})
+    assert page.context["helps"] == []
+    page = client.get(reverse("instruments"), {"length": "9"})
+    assert [(item.text, item.count) for item in page.context["helps"]] == [("时长减半", 2)]
+    assert "length=4.5" in page.context["helps"][0].query
+
+
+@pytest.mark.parametrize(
+    ("query", "first"),
+    [
+        ({"when": "this"}, "2026-11-25"),
+        ({"when": "next"}, "2026-11-30"),
+        ({"since": "2026-12-03"}, "2026-12-03"),
+        ({"since": "2026-12-03", "until": "2026-12-03"}, "2026-12-03"),
+        ({"since": "2020-01-01"}, "2026-11-25"),
+    ],
+)
+def test_a_window_is_days_of_the_platform(scene, client, query, first):
+    page = client.get(reverse("instruments"), {**query, "length": "1"})
+    assert page.context["lines"][0].offer.period.start.astimezone(make.BEIJING).date().isoformat() == first
+
+
+def test_a_window_that_ends_first_is_said_at_its_field(scene, client):
+    page = client.get(reverse("instruments"), {"since": "2026-12-03", "until": "2026-12-01"})
+    assert page.status_code == 200
+    assert "结束时间必须晚于开始时间" in page.content.decode()
+    assert page.context["total"] == 1
 
 
 @pytest.mark.parametrize("count", [1, 12])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -16,7 +17,7 @@ from scheduler.availability import rules as hours
 from scheduler.availability.models import Claim
 from scheduler.resources.models import Resource, Skill
 from scheduler.search import rules
-from scheduler.search.queries import find
+from scheduler.search.queries import find, would_help
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -147,3 +148,53 @@ def test_takes_one_query_whatever_is_found(w):
     with CaptureQueriesContext(connection) as ran:
         assert find(wanted(), now=make.NOW, limit=2, offset=1).total == 3
     assert len(ran) == 1
+
+
+def test_facets_count_each_choice_with_the_others_kept(w):
+    make.instrument(w, city="宁波")
+    make.instrument(w, city="宁波", category="laser")
+    make.instrument(w)
+    found = find(wanted(cities=("杭州",)), now=make.NOW)
+    assert (found.total, found.facets.cities, found.facets.categories) == (1, {"宁波": 2, "杭州": 1}, {"analytical": 1})
+    both = find(wanted(cities=("杭州",), categories=("laser",)), now=make.NOW)
+    assert (both.total, both.facets.cities, both.facets.categories) == (0, {"宁波": 1}, {"analytical": 1})
+    assert both.facets.kinds == {}
+
+
+def test_words_alone_find_what_is_not_free_after_what_is(w):
+    full, free = make.instrument(w, opens=(480, 600)), make.instrument(w)
+    taken(full, make.slot(days=1, start="08:00", end="10:00"))
+    asked = rules.Requirement(None, make.NOW, make.NOW + timedelta(days=1, hours=6))
+    assert [(hit.resource_id, hit.period) for hit in find(asked, now=make.NOW).hits] == [
+        (free.pk, make.slot(days=0, start="10:00", end="11:00")),
+        (full.pk, None),
+    ]
+    assert numbers(find(replace(asked, free_only=True), now=make.NOW)) == [free.pk]
+
+
+def test_people_are_not_found(w):
+    person = make.instrument(w)
+    Resource.objects.filter(pk=person.pk).update(kind="operator")
+    assert not find(rules.Requirement(None, make.NOW, make.NOW + WEEK), now=make.NOW).hits
+
+
+def test_says_what_would_help_most_first(w):
+    make.instrument(w, rate="900")
+    make.instrument(w, city="宁波", rate="700")
+    make.instrument(w, city="宁波", rate="700")
+    asked = wanted(cities=("杭州",), max_hourly=Money.from_yuan("800"), words=("sem",))
+    assert list(would_help(asked, now=make.NOW).items()) == [(rules.Dropped.CITIES, 2), (rules.Dropped.PRICE, 1)]
+
+
+def test_one_demand_less_is_weaker_for_each_demand_made():
+    asked = wanted(9 * HOUR, words=("a",), cities=("杭州",), with_operator=True)
+    weaker = rules.relaxed(asked)
+    assert set(weaker) == {
+        rules.Dropped.WORDS,
+        rules.Dropped.CITIES,
+        rules.Dropped.OPERATOR,
+        rules.Dropped.WINDOW,
+        rules.Dropped.DURATION,
+    }
+    assert weaker[rules.Dropped.DURATION].duration_s == 9 * 1800
+    assert not rules.relaxed(rules.Requirement(None, make.NOW, make.NOW + WEEK))

@@ -176,3 +176,28 @@ class TestRefund:
         parts = rules.apportion(amount, weights)
         assert sum(parts) == amount
         assert all(0 <= part <= weight for part, weight in zip(parts, weights, strict=True))
+
+
+class TestBestPart:
+    def part(self, price, *lots):
+        best = rules.best_part(Money(price), lots=lots, service="compute", at=NOW)
+        return best and (best.number, best.amount.fen)
+
+    def test_is_of_the_voucher_that_pays_most_and_of_equals_the_first_to_end(self):
+        lots = [lot("V1", share="3/10", days=2), lot("V2", days=9), lot("V3", days=5)]
+        assert self.part(101, *lots) == ("V3", 50)
+
+    def test_none_where_none_may_pay(self):
+        assert self.part(100) is None
+        assert self.part(100, lot(left=49), lot("V2", is_active=False), lot("V3", deducts=False)) is None
+        assert self.part(0, lot()) is None
+
+    @given(st.integers(0, 10**7), LOTS)
+    def test_no_voucher_alone_may_pay_more(self, price, lots):
+        best = rules.best_part(Money(price), lots=lots, service="compute", at=NOW)
+        alone = [
+            rules.split(Money(price), lots=[one]).voucher.fen
+            for one in lots
+            if not rules.voucher_refusals(Money(price), lots=[one], service="compute", at=NOW)
+        ]
+        assert (best.amount.fen if best else 0) == max(alone, default=0)

@@ -1,0 +1,144 @@
+"""Find an instrument: one search, shown as a list of next free slots or as a week grid of the same hits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from django.core.paginator import Page, Paginator
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.translation import gettext
+
+from portal.kernel.actors import Actor
+from portal.kernel.money import Money
+from portal.pages import searching, shell, slots, weekgrid, weeks
+from portal.pages.templatetags.show import bilingual, label, period_text, zone_of
+from scheduler.resources.models import Resource
+from scheduler.search import queries
+from scheduler.search.offers import Offer, offers
+from scheduler.search.rules import Requirement
+
+__all__ = ["instruments"]
+
+PAGE_SIZE: Final = 20
+DAYTIME: Final = (14, 44)
+"""07:00 to 22:00, in half hours: what a page of instruments shows unless the whole day is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row of the list. `url` books the slot shown; empty where the reader cannot."""
+
+    offer: Offer
+    url: str
+
+
+def _view(request: HttpRequest) -> str:
+    """Return how the hits are shown. An address that names a day means the calendar."""
+    asked = request.GET.get("view", "")
+    return asked if asked in {"list", "week"} else "week" if request.GET.get("day") else "list"
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """One page of what was found."""
+
+    found: queries.Found
+    page: Page[int]
+
+
+def _sheet(request: HttpRequest, wanted: Requirement, *, now: datetime) -> Sheet:
+    """Look once; twice where the address names a page beyond the last."""
+    text = request.GET.get("page", "1")
+    number = int(text) if text.isascii() and text.isdigit() and 0 < len(text) < 6 else 1
+    number = max(number, 1)
+    found = queries.find(wanted, now=now, limit=PAGE_SIZE, offset=(number - 1) * PAGE_SIZE)
+    page = Paginator(range(found.total), PAGE_SIZE).get_page(number)
+    if page.number != number:
+        found = queries.find(wanted, now=now, limit=PAGE_SIZE, offset=(page.number - 1) * PAGE_SIZE)
+    return Sheet(found, page)
+
+
+@shell.guarded
+def instruments(request: HttpRequest) -> HttpResponse:
+    """Show what is free for what is asked, twenty to a page."""
+    now = timezone.now()
+    form = searching.SearchForm(request.GET, now=now)
+    wanted = form.requirement()
+    actor = shell.stranger_or_actor(request)
+    if shell.wants_csv(request):
+        return _csv(wanted, actor=actor, now=now)
+    sheet = _sheet(request, wanted, now=now)
+    view = _view(request)
+    context: dict[str, Any] = {
+        "form": form,
+        "wanted": wanted,
+        "page": sheet.page,
+        "total": sheet.found.total,
+        "facets": searching.facets(form, sheet.found.facets),
+        "view": view,
+    }
+    if not sheet.found.total:
+        context["helps"] = searching.helps(form, wanted, queries.would_help(wanted, now=now))
+    elif view == "week":
+        context |= _week(request, sheet.found.hits, actor=actor, now=now)
+    else:
+        made = offers(sheet.found.hits, actor=actor, now=now)
+        context["lines"] = [Line(offer, _book_url(offer, actor)) for offer in made]
+        context["shares"] = any(offer.paid for offer in made)
+    return shell.page(request, "instruments/catalogue.html", context)
+
+
+def _book_url(offer: Offer, actor: Actor | None) -> str:
+    if offer.period is None or offer.hourly is None or not weeks.may_book(actor, offer.resource):
+        return ""
+    return slots.book_link(offer.resource, offer.period, voucher=offer.paid.number if offer.paid else None)
+
+
+def _week(request: HttpRequest, hits: Sequence[queries.Hit], *, actor: Actor | None, now: datetime) -> dict[str, Any]:
+    """Return the week `?day=` is in, by default this one, for the hits in their order."""
+    known = Resource.objects.select_related("owner", "instrument").in_bulk([hit.resource_id for hit in hits])
+    resources = [known[hit.resource_id] for hit in hits]
+    day = slots.day_of(request.GET.get("day", ""))
+    whole_day = request.GET.get("hours") == "all"
+    local = timezone.localtime(now)
+    days = weekgrid.week_of(day or local.date())
+    times = weeks.look(resources, window=weeks.week_window(days), now=now)
+    rows = weeks.rows(resources, times, actor=actor, now=now)
+    window = None if whole_day else DAYTIME
+    grid = weekgrid.shape(rows, days, now=local, chosen=day, window=window)
+    return {"grid": grid, "hours": "all" if whole_day else "day"}
+
+
+def _csv(wanted: Requirement, *, actor: Actor | None, now: datetime) -> HttpResponse:
+    found = queries.find(wanted, now=now, limit=shell.EXPORT_LIMIT)
+    head = (
+        *(gettext("编号"), gettext("名称"), gettext("类别"), gettext("型号"), gettext("所在城市"), gettext("提供单位")),
+        *(gettext("每小时价格"), gettext("最近空闲"), gettext("时区"), gettext("价格"), gettext("券抵扣")),
+    )
+    made = offers(found.hits, actor=actor, now=now)
+    return shell.csv_response("instruments", head, (_cells(offer) for offer in made))
+
+
+def _cells(offer: Offer) -> tuple[Any, ...]:
+    resource = offer.resource
+    return (
+        resource.number,
+        bilingual(resource),
+        label(resource.instrument.category, "category"),
+        resource.instrument.model,
+        resource.city,
+        bilingual(resource.owner),
+        _yuan(offer.hourly),
+        period_text(offer.period, zone_of(resource.zone)) if offer.period else "",
+        resource.zone,
+        _yuan(offer.price),
+        _yuan(offer.paid.amount if offer.paid else None),
+    )
+
+
+def _yuan(amount: Money | None) -> str:
+    return amount.yuan() if amount is not None else ""
