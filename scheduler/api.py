@@ -4,8 +4,10 @@ from ninja import Router
 
 from scheduler.availability.api import router as availability
 from scheduler.bookings.api import router as bookings
+from scheduler.bookings.terms_api import router as booking_terms
 from scheduler.calendars.api import router as calendars
 from scheduler.jobs.api import router as jobs
+from scheduler.qualifications.api import router as operators
 from scheduler.resources.api import clusters, instruments
 from scheduler.search.api import router as search
 
@@ -14,6 +16,8 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/instruments", instruments),
     ("/instruments", availability),
     ("/instruments", calendars),
+    ("/instruments", booking_terms),
+    ("/operators", operators),
     ("/clusters", clusters),
     ("/bookings", bookings),
     ("/jobs", jobs),

@@ -7,7 +7,7 @@ from scheduler.availability.models import (
     OpeningHours,
     OpenPeriod,
 )
-from scheduler.bookings.models import Booking, Session
+from scheduler.bookings.models import Booking, BookingTerms, Session
 from scheduler.calendars.models import CalendarImport, ExternalBusy, ExternalCalendar
 from scheduler.jobs.models import Job
 from scheduler.resources.models import Cluster, Instrument, Partition, Rate, Resource, Skill
@@ -15,6 +15,7 @@ from scheduler.usage.models import UsageRecord
 
 __all__ = [
     "Booking",
+    "BookingTerms",
     "CalendarImport",
     "Claim",
     "Closure",

@@ -22,6 +22,7 @@ from scheduler.availability import rules as hours
 from scheduler.availability import services as availability
 from scheduler.bookings import services as bookings
 from scheduler.bookings.models import Booking
+from scheduler.qualifications import services as qualifications
 from scheduler.resources import rules as resource_rules
 from scheduler.resources import services as resources
 from scheduler.resources.models import Cluster, Partition, Rate, Resource
@@ -346,6 +347,21 @@ def instrument(
     return resources.change_state(
         actor=w.keeper, resource=resource, action=resource_rules.PublishAction.PUBLISH, now=now
     )
+
+
+def operator(
+    w: World, *instruments: Resource, opens: tuple[int, int] = (480, 1320), until: date = date(2028, 1, 1)
+) -> Resource:
+    """Enter an operator who works every day 08:00-22:00 and can run these instruments until a day."""
+    person = qualifications.enter_operator(
+        actor=w.keeper, name=f"操作员{next(_serial)}", city="杭州", zone="Asia/Shanghai", now=NOW
+    )
+    week = [hours.WeeklyHours(frozenset(range(1, 8)), *opens)]
+    availability.set_opening_hours(actor=w.keeper, resource=person, hours=week, now=NOW)
+    days = qualifications.Days(date(2026, 1, 1), until)
+    for one in instruments:
+        qualifications.grant_skill(actor=w.keeper, operator=person, instrument=one, days=days, now=NOW)
+    return person
 
 
 def local(day: date, clock: str, zone: ZoneInfo = BEIJING) -> datetime:

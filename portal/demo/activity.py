@@ -18,6 +18,7 @@ from portal.kernel.money import Money
 from portal.kernel.period import Period
 from scheduler.availability import services as availability
 from scheduler.bookings import services as bookings
+from scheduler.bookings.bundles import Wanted
 from scheduler.bookings.models import Booking
 from scheduler.jobs import rules as job_rules
 from scheduler.jobs import services as jobs
@@ -172,7 +173,7 @@ def _one(story: Story, resource: Resource, keeper: Actor, firm: str, period: Per
     asked = min(story.now, period.start) - timedelta(days=story.dice.choice([1, 2, 3]), hours=story.dice.randrange(5))
     booking = bookings.request_booking(
         actor=story.people.actors[f"clerk-{firm}"],
-        wanted=bookings.Wanted(
+        wanted=Wanted(
             resource=resource,
             period=period,
             title=story.dice.choice(TITLES),

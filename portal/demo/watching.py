@@ -10,6 +10,7 @@ from portal.demo.activity import BEIJING, Story, lab_of, slot
 from portal.demo.asking import Ask, apply
 from portal.kernel.errors import Refused
 from scheduler.bookings import services as bookings
+from scheduler.bookings.bundles import Wanted
 from vouchers.flags import services as flags
 from vouchers.flags.models import Flag
 from vouchers.flags.rules import FlagAction, Pattern
@@ -33,9 +34,7 @@ def _measure_too_much(story: Story) -> None:
         with contextlib.suppress(Refused):
             booking = bookings.request_booking(
                 actor=story.people.actors["clerk-ruian"],
-                wanted=bookings.Wanted(
-                    resource=resource, period=period, title="药物晶型确认", vouchers=story.paying("ruian")
-                ),
+                wanted=Wanted(resource=resource, period=period, title="药物晶型确认", vouchers=story.paying("ruian")),
                 now=period.start - timedelta(days=2),
                 key=story.key(),
             )

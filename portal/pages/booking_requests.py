@@ -23,7 +23,7 @@ from portal.kernel.errors import PortalError, Reason
 from portal.kernel.period import Period
 from portal.pages import acts, purses, shell, slots, weeks
 from scheduler.availability.models import OpeningHours
-from scheduler.bookings import access, queries, services
+from scheduler.bookings import access, bundles, queries, services
 from scheduler.bookings.models import Booking
 from scheduler.resources import access as resources
 from scheduler.resources import queries as rates
@@ -90,6 +90,7 @@ class Desk:
         self.resource = resources.get_instrument(self.actor, number)
         self.hours = list(OpeningHours.objects.filter(resource=self.resource))
         self.purses = purses.purses_of(self.actor, now=self.now)
+        self.operators = bundles.operators_of(self.resource, at=self.now)
 
     def form(self, data: Mapping[str, Any] | None, **more: Any) -> slots.BookingForm:
         return slots.BookingForm(
@@ -97,6 +98,7 @@ class Desk:
             resource=self.resource,
             options=slots.options_of(self.resource, self.hours),
             purses=self.purses,
+            operators=self.operators,
             **more,
         )
 
@@ -108,11 +110,12 @@ class Desk:
         """Return the form filled in from the address, paying with the first voucher that can pay its share."""
         query = self.request.GET
         values = slots.propose(query, resource=self.resource, free=self.free)
+        values |= {name: query[name] for name in slots.NEEDS if name in query}
         form = self.form({**values, "voucher": query.get("voucher", ""), "more": query.getlist("more")})
         if "voucher" in query or not form.timed or not self.purses:
             return form
         try:
-            price = self.price(form.period())
+            price = self.price(form.period(), units=form.needs.get("units"))
         except PortalError:
             return form
         return self.form({**values, "voucher": purses.first_that_pays(self.purses, price.amount, now=self.now)})
@@ -122,29 +125,36 @@ class Desk:
         window = weeks.week_window([day]) if day else Period(self.now, self.now + AHEAD)
         return weeks.look([self.resource], window=window, now=self.now)[self.resource.pk].free
 
-    def price(self, period: Period) -> Price:
-        """Price a period. Raises NoRate."""
+    def price(self, period: Period, *, units: Any = None) -> Price:
+        """Price a period, on one place or `units`. Raises NoRate."""
         rate = rates.rate_of_resource(self.resource.pk, at=self.now)
         if rate is None:
             raise NoRate(field="instrument")
-        return rates.priced(rate, duration_s=int(period.duration.total_seconds()))
+        return rates.priced(rate, duration_s=int(period.duration.total_seconds()) * int(units or 1))
 
     def vouchers(self, form: slots.BookingForm) -> list[Any]:
         """Return the chosen vouchers, none to pay all oneself. Raises NotFound at the field for a foreign one."""
         return purses.chosen(self.actor, self.purses, form.cleaned_data)
 
-    def wanted(self, form: slots.BookingForm) -> services.Wanted:
-        """Return what a valid form asks for. Raises LocalTimeMissing, BadPeriod, NotFound."""
-        return services.Wanted(
+    def wanted(self, form: slots.BookingForm) -> bundles.Wanted:
+        """Return what a timed form asks for. Raises LocalTimeMissing, BadPeriod, NotFound."""
+        needs = form.needs
+        operator: Any = needs.get("operator")
+        if operator and operator != bundles.ANYBODY:
+            operator = bundles.get_operator(self.resource, str(operator))
+        return bundles.Wanted(
             resource=self.resource,
             period=form.period(),
-            title=form.cleaned_data["title"],
+            title=form.cleaned_data.get("title", ""),
             vouchers=self.vouchers(form),
+            units=int(needs.get("units") or 1),
+            configuration=str(needs.get("configuration") or ""),
+            operator=operator,
         )
 
-    def seen(self, wanted: services.Wanted) -> str:
+    def seen(self, wanted: bundles.Wanted) -> str:
         """Return what the form must have shown for this request. Raises NoRate."""
-        price = self.price(wanted.period)
+        price = self.price(wanted.period, units=wanted.units)
         plan = charges.plan(
             vouchers=wanted.vouchers,
             price=price.amount,
@@ -165,13 +175,12 @@ class Desk:
         return made
 
     def _offer(self, form: slots.BookingForm) -> Offer:
-        period, vouchers = form.period(), self.vouchers(form)
-        quote = queries.quote(
-            self.resource, period=period, vouchers=vouchers, organisation_id=self.actor.organisation_id, now=self.now
-        )
+        wanted = self.wanted(form)
+        vouchers = wanted.vouchers
+        quote = queries.quote(wanted, organisation_id=self.actor.organisation_id, now=self.now)
         elsewhere: Sequence[Period] = ()
-        if any(reason.field in {"starts_at", "ends_at"} for reason in quote.reasons):
-            elsewhere = queries.alternatives(self.resource, wanted=period, now=self.now)
+        if any(reason.field in {"starts_at", "ends_at", "operator"} for reason in quote.reasons):
+            elsewhere = queries.alternatives(wanted, now=self.now)
         return Offer(
             price=quote.price,
             split=quote.split,
@@ -183,8 +192,9 @@ class Desk:
     def links(self, form: slots.BookingForm, periods: Sequence[Period]) -> list[Mapping[str, Any]]:
         """Return free periods as addresses of this form, paid the same way."""
         voucher, more = form.cleaned_data.get("voucher") or "", form.cleaned_data.get("more") or []
+        needs = form.needs
         return [
-            {"period": period, "url": slots.book_link(self.resource, period, voucher=voucher, more=more)}
+            {"period": period, "url": slots.book_link(self.resource, period, voucher=voucher, more=more, needs=needs)}
             for period in periods
         ]
 
@@ -236,7 +246,7 @@ def _made_before(desk: Desk, key: str) -> Booking | None:
     return access.own_bookings(desk.actor).filter(key=key).first()
 
 
-def _request(desk: Desk, form: slots.BookingForm, wanted: services.Wanted) -> HttpResponse:
+def _request(desk: Desk, form: slots.BookingForm, wanted: bundles.Wanted) -> HttpResponse:
     """Make the request; on refusal show the form again with all reasons and what is free instead."""
     request = desk.request
     key = request.POST.get("idempotency_key", "")

@@ -141,7 +141,7 @@ def due(made: Booking, used: Period | None) -> Money:
     actual = resource_rules.price(
         unit=resource_rules.Unit(charge.quote["unit"]),
         unit_price=Money(charge.quote["unit_price_fen"]),
-        duration_s=int(used.duration.total_seconds()),
+        duration_s=int(used.duration.total_seconds()) * made.units,
     )
     return min(actual.amount, held)
 

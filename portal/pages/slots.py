@@ -20,7 +20,9 @@ from portal.kernel.period import Period
 from portal.pages.purses import MoreVouchers, PayWith, Purse, offer_all
 from scheduler.availability import rules as availability
 from scheduler.availability.models import OpeningHours
+from scheduler.bookings.bundles import ANYBODY
 from scheduler.resources.models import Resource
+from scheduler.resources.rules import Counting
 
 __all__ = [
     "BookingForm",
@@ -123,10 +125,21 @@ def slot_of(period: Period, zone: str) -> Slot:
     return Slot(start.date(), start.hour * 60 + start.minute, minutes, (last - start.date()).days)
 
 
-def book_link(resource: Resource, period: Period, *, voucher: str | None = None, more: Sequence[str] = ()) -> str:
-    """Return the address of the booking form, filled in for `period`. `voucher` "" means: pay all yourself."""
+def book_link(
+    resource: Resource,
+    period: Period,
+    *,
+    voucher: str | None = None,
+    more: Sequence[str] = (),
+    needs: Mapping[str, str | int] | None = None,
+) -> str:
+    """Return the address of the booking form, filled in for `period`. `voucher` "" means: pay all yourself.
+
+    `needs` are other fields of the form.
+    """
     slot = slot_of(period, resource.zone)
     query: dict[str, str | int | Sequence[str]] = {
+        **(needs or {}),
         "day": slot.day.isoformat(),
         "start": _wall(slot.start),
         "end": _wall(slot.end),
@@ -190,6 +203,14 @@ class BookingForm(forms.Form):
     start = ClockField(label=_("开始"), widget=forms.Select)
     ends_on = forms.IntegerField(label=_("结束日"), required=False, min_value=0, max_value=MAX_NIGHTS)
     end = ClockField(label=_("结束"), widget=forms.Select)
+    units = forms.IntegerField(label=_("名额"), initial=1, min_value=1, max_value=1000, required=False)
+    operator = forms.CharField(label=_("操作人员"), required=False, max_length=24, widget=forms.Select)
+    configuration = forms.CharField(
+        label=_("配置代号"),
+        required=False,
+        max_length=40,
+        help_text=_("实验室约定的代号，可不填。同一单位以同一配置连续使用，中间不留清理时间。"),
+    )
     voucher = PayWith()
     more = MoreVouchers()
 
@@ -200,11 +221,13 @@ class BookingForm(forms.Form):
         resource: Resource,
         options: Options,
         purses: Sequence[Purse],
+        operators: Sequence[Resource] = (),
         **more: Any,
     ) -> None:
         super().__init__(data, **more)
         self.resource = resource
         self.nights = options.nights
+        self._ask_for(resource, operators)
         for name, minutes in (("start", options.starts), ("end", options.ends)):
             self._offer(name, minutes)
         if options.nights:
@@ -214,6 +237,33 @@ class BookingForm(forms.Form):
         else:
             self.fields["ends_on"].widget = forms.HiddenInput()
         offer_all(self, purses)
+
+    def _ask_for(self, resource: Resource, operators: Sequence[Resource]) -> None:
+        """Keep the fields that mean something for this resource."""
+        if resource.counting != Counting.FUNGIBLE.value:
+            del self.fields["units"]
+        if not resource.setup_s and not resource.cleanup_s:
+            del self.fields["configuration"]
+        if operators:
+            widget = self.fields["operator"].widget
+            assert isinstance(widget, forms.Select)
+            widget.choices = [
+                ("", gettext("自行操作")),
+                (ANYBODY, gettext("由实验室安排人员操作")),
+                *((person.number, person.name) for person in operators),
+            ]
+        else:
+            del self.fields["operator"]
+
+    @property
+    def needed(self) -> list[forms.BoundField]:
+        """Return the fields of what may be asked for besides time and payment."""
+        return [self[name] for name in NEEDS if name in self.fields]
+
+    @property
+    def needs(self) -> dict[str, str | int]:
+        """Return what is asked for besides time and payment, as the form's fields."""
+        return {name: value for name in NEEDS if (value := self.cleaned_data.get(name))}
 
     def _offer(self, name: str, minutes: Sequence[int]) -> None:
         """Offer the grid's times, and the one already chosen even where the grid does not have it."""
@@ -239,6 +289,7 @@ class BookingForm(forms.Form):
         )
 
 
+NEEDS = ("units", "operator", "configuration")
 NAMES = {"starts_at": "start", "ends_at": "end", "instrument": ""}
 """What the domain calls an input, and what the booking form calls it."""
 

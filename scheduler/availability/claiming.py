@@ -53,13 +53,17 @@ class Taken(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Time wanted of one resource: `during` is used, `blocked` adds set-up and clean-up; `units` are counted places."""
+    """Time wanted of one resource: `during` is used, `blocked` adds set-up and clean-up; `units` are counted places.
+
+    `unit_no` insists on one numbered unit; None takes the one that fits best.
+    """
 
     resource: Resource
     during: Period
     blocked: Period
     units: int = 1
     role: rules.ClaimRole = rules.ClaimRole.MAIN
+    unit_no: int | None = None
 
 
 def occupy(
@@ -84,7 +88,7 @@ def occupy(
 
 def _claim(ask: Ask, *, state: Claim.State, booking_id: int | None, hold_until: datetime | None) -> Claim | None:
     counted = ask.resource.counting == resource_rules.Counting.FUNGIBLE.value
-    unit = None if counted else _unit(ask)
+    unit = None if counted else ask.unit_no or _unit(ask)
     if not counted and unit is None:
         return None
     return Claim(

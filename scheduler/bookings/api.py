@@ -32,7 +32,7 @@ from portal.wire import (
     problems,
     span,
 )
-from scheduler.bookings import access, queries, services
+from scheduler.bookings import access, bundles, queries, services
 from scheduler.bookings.models import Booking
 from scheduler.bookings.rules import BookingState
 from scheduler.resources import access as resources
@@ -44,11 +44,35 @@ router = Router(tags=["bookings"])
 
 
 class QuoteIn(PeriodIn):
-    """Time on an instrument, and the vouchers to pay with, `voucher` being short for one; none pays everything oneself."""
+    """Time on an instrument, and the vouchers to pay with, `voucher` being short for one; none pays everything oneself.
+
+    `places` where places are counted. `operator` is the number of a member of the lab's staff, or ``any`` for whoever
+    of the qualified is free; without it the enterprise runs the instrument itself. `configuration` is the lab's short
+    code: what one organisation does in one configuration follows without changeover.
+    """
 
     instrument: Number
     voucher: Number | None = None
     vouchers: Annotated[list[Number], Field(max_length=10)] = []
+    places: Annotated[int, Field(ge=1, le=1000)] = 1
+    operator: Annotated[Line, Field(max_length=24)] | None = None
+    configuration: Annotated[Line, Field(max_length=40)] = ""
+
+    def wanted(self, actor: Actor, *, title: str = "") -> bundles.Wanted:
+        """Return what is asked for. Raises NotFound at what the actor may not see."""
+        resource = resources.get_instrument(actor, self.instrument)
+        operator: Any = self.operator or None
+        if operator is not None and operator != bundles.ANYBODY:
+            operator = bundles.get_operator(resource, operator)
+        return bundles.Wanted(
+            resource=resource,
+            period=self.value(),
+            title=title,
+            vouchers=self.paying(actor),
+            units=self.places,
+            configuration=self.configuration,
+            operator=operator,
+        )
 
     def paying(self, actor: Actor) -> list[Any]:
         """Return the vouchers to pay with. Raises NotFound."""
@@ -96,6 +120,13 @@ class SessionOut(Schema):
     ended_at: datetime | None
 
 
+class AttendantOut(Schema):
+    """Who of the lab runs the instrument."""
+
+    number: str
+    name: str
+
+
 class BookingOut(Schema):
     """One booking, its money and its use."""
 
@@ -105,6 +136,9 @@ class BookingOut(Schema):
     title: str
     starts_at: datetime
     ends_at: datetime
+    places: int
+    configuration: str
+    operator: AttendantOut | None
     state: BookingState
     state_label: str
     note: str
@@ -139,7 +173,7 @@ class BookingFilter(Cursor):
 
 
 def _shown(request: ActorRequest, booking: Booking) -> dict[str, Any]:
-    resource, session = booking.resource, getattr(booking, "session", None)
+    resource, operator, session = booking.resource, booking.operator, getattr(booking, "session", None)
     return {
         "number": booking.number,
         "instrument": {
@@ -153,6 +187,9 @@ def _shown(request: ActorRequest, booking: Booking) -> dict[str, Any]:
         "title": booking.title,
         "starts_at": booking.starts_at,
         "ends_at": booking.ends_at,
+        "places": booking.units,
+        "configuration": booking.configuration,
+        "operator": operator and {"number": operator.number, "name": operator.name},
         "state": booking.state,
         "state_label": booking.get_state_display(),
         "note": booking.decision_note,
@@ -171,16 +208,9 @@ def quote(request: ActorRequest, payload: QuoteIn) -> dict[str, Any]:
     """Price a booking and say every reason against it. A look, not a promise: nothing is held."""
     actor, now = request.actor, timezone.now()
     actor.require(Permission.BOOKING_REQUEST)
-    resource = resources.get_instrument(actor, payload.instrument)
-    period = payload.value()
-    found = queries.quote(
-        resource,
-        period=period,
-        vouchers=payload.paying(actor),
-        organisation_id=actor.organisation_id,
-        now=now,
-    )
-    near = queries.alternatives(resource, wanted=period, now=now) if found.reasons else []
+    wanted = payload.wanted(actor)
+    found = queries.quote(wanted, organisation_id=actor.organisation_id, now=now)
+    near = queries.alternatives(wanted, now=now) if found.reasons else []
     return {
         "bookable": not found.reasons,
         "price": money(found.price.amount),
@@ -201,12 +231,7 @@ def request_booking(request: ActorRequest, payload: BookingIn, key: IdempotencyK
     409 carries every reason and, in ``data.alternatives``, up to three periods that are free.
     """
     actor = request.actor
-    wanted = services.Wanted(
-        resource=resources.get_instrument(actor, payload.instrument),
-        period=payload.value(),
-        title=payload.title,
-        vouchers=payload.paying(actor),
-    )
+    wanted = payload.wanted(actor, title=payload.title)
     made = services.request_booking(actor=actor, wanted=wanted, now=timezone.now(), key=key_from(key))
     return Status(201, _again(request, made.number))
 

@@ -38,6 +38,17 @@ class Booking(models.Model):
     title = models.CharField(_("用途"), max_length=120)
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
+    units = models.PositiveSmallIntegerField(default=1)
+    """How many places; more than one only where they are counted."""
+    operator = models.ForeignKey(
+        "scheduler.Resource", null=True, blank=True, on_delete=models.PROTECT, related_name="attended"
+    )
+    """Who of the lab runs the instrument; NULL: the enterprise itself."""
+    configuration = models.CharField(_("配置"), max_length=40, blank=True)
+    """How the instrument is set up, a short code of the lab's; uses of one organisation in one follow without change."""
+    setup_s = models.PositiveIntegerField(default=0)
+    cleanup_s = models.PositiveIntegerField(default=0)
+    """Changeover as agreed when booked: a later change of the instrument's does not move what is booked."""
     state = models.CharField(max_length=12, choices=State, default=State.REQUESTED)
     charge = models.OneToOneField("vouchers.Charge", null=True, on_delete=models.PROTECT, related_name="+")
     decision_note = models.CharField(max_length=200, blank=True)
@@ -55,6 +66,7 @@ class Booking(models.Model):
                 name="booking_state_known", condition=Q(state__in=[s.value for s in rules.BookingState])
             ),
             models.CheckConstraint(name="booking_ends_after_start", condition=Q(ends_at__gt=models.F("starts_at"))),
+            models.CheckConstraint(name="booking_units_positive", condition=Q(units__gt=0)),
         ]
         indexes = [
             models.Index(fields=["organisation", "-starts_at", "-id"], name="booking_of_organisation"),
@@ -63,6 +75,42 @@ class Booking(models.Model):
 
     def __str__(self) -> str:
         return self.number
+
+    @property
+    def together(self) -> str:
+        """What this use goes together with: the same organisation's in the same configuration; "" with nothing."""
+        return f"{self.organisation_id}:{self.configuration}" if self.configuration else ""
+
+
+class BookingTerms(models.Model):
+    """What a lab asks of every booking of an instrument, besides its hours and limits. No row: nothing.
+
+    `bench` is claimed with the instrument: `bench_units` places for `bench_s` seconds just before the use.
+    """
+
+    class SelfUse(models.TextChoices):
+        OPEN = rules.SelfUse.OPEN.value, _("可自行上机")
+        NEVER = rules.SelfUse.NEVER.value, _("须由实验室人员操作")
+
+    resource = models.OneToOneField(
+        "scheduler.Resource", on_delete=models.CASCADE, primary_key=True, related_name="booking_terms"
+    )
+    self_use = models.CharField(max_length=12, choices=SelfUse, default=SelfUse.OPEN)
+    bench = models.ForeignKey("scheduler.Resource", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    bench_s = models.PositiveIntegerField(default=0)
+    bench_units = models.PositiveSmallIntegerField(default=1)
+
+    class Meta:
+        db_table = "booking_terms"
+        constraints = [
+            models.CheckConstraint(
+                name="booking_terms_self_use_known", condition=Q(self_use__in=[s.value for s in rules.SelfUse])
+            ),
+            models.CheckConstraint(
+                name="booking_terms_bench_time",
+                condition=Q(bench__isnull=True) | (Q(bench_s__gt=0) & Q(bench_units__gt=0)),
+            ),
+        ]
 
 
 class Session(models.Model):

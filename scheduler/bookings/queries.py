@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db.models import QuerySet
 
 from portal.kernel.errors import Reason, noop
 from portal.kernel.period import Period
-from scheduler.availability import queries as availability
 from scheduler.availability import rules as availability_rules
-from scheduler.availability.models import BLOCKING, Claim
-from scheduler.bookings import rules
+from scheduler.bookings import bundles, rules
+from scheduler.bookings.bundles import Bundle, Wanted
 from scheduler.bookings.models import Booking
 from scheduler.resources import queries as rates
 from scheduler.resources import rules as resource_rules
@@ -30,6 +29,44 @@ TAKEN = Reason(
     _("请改选列出的空闲时段之一，或在周历上另选时间。"),
     field="starts_at",
 )
+SINGLE = Reason(
+    "booking.single",
+    _("该仪器按台预约，一次只能约一台。"),
+    _("请把名额改为 1；需要多台时请分别预约。"),
+    field="units",
+)
+TOO_MANY_PLACES = Reason(
+    "booking.places",
+    _("名额不足：该资源一共只有 %(capacity)s 个名额。"),
+    _("请减少名额。"),
+    field="units",
+)
+OPERATOR_REQUIRED = Reason(
+    "booking.operator_required",
+    _("该仪器须由实验室人员操作。"),
+    _("请选择由实验室人员操作。"),
+    field="operator",
+)
+NOBODY_QUALIFIED = Reason(
+    "booking.operator_unskilled",
+    _("所选日期没有具备该仪器上机资格的操作人员，或您指定的人员当天不具备资格。"),
+    _("请改为不指定人员，或另选日期。"),
+    field="operator",
+)
+OPERATORS_BUSY = Reason(
+    "booking.operator_busy",
+    _("所选时段内，能操作该仪器的人员都没有空。"),
+    _("请改选列出的时段之一，那时仪器和人员都有空。"),
+    field="operator",
+)
+BENCH_BUSY = Reason(
+    "booking.bench_busy",
+    _("使用前需要的制样台在准备时间内没有空位或不开放。"),
+    _("请改选列出的时段之一，那时制样台也有空。"),
+    field="starts_at",
+)
+REACH = timedelta(days=14)
+"""How far from the wanted start alternatives are looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +75,12 @@ class Quote:
 
     price: resource_rules.Price
     split: charge_rules.Split
-    blocked: Period
+    bundle: Bundle
     reasons: Sequence[Reason]
+
+    @property
+    def blocked(self) -> Period:
+        return self.bundle.place.blocked
 
 
 def limits_of(resource: Resource) -> rules.Limits:
@@ -54,28 +95,19 @@ def limits_of(resource: Resource) -> rules.Limits:
     )
 
 
-def quote(
-    resource: Resource, *, period: Period, vouchers: Sequence[Any], organisation_id: int | None, now: datetime
-) -> Quote:
-    """Price `period` and collect every reason against it. Six queries. Raises NoRate.
+def quote(wanted: Wanted, *, organisation_id: int | None, now: datetime) -> Quote:
+    """Price what is `wanted` and collect every reason against it. Eight queries. Raises NoRate.
 
     A look, not a promise: only `services.request_booking` holds anything.
     """
-    blocked = period.padded(before=timedelta(seconds=resource.setup_s), after=timedelta(seconds=resource.cleanup_s))
+    resource, period = wanted.resource, wanted.period
+    bundle = bundles.bundle_of(wanted, organisation_id=organisation_id, now=now)
     reasons = list(rules.limit_refusals(period, limits=limits_of(resource), now=now))
     if resource.state != resource_rules.PublishState.PUBLISHED.value:
         reasons.append(
             Reason("booking.not_published", _("该仪器目前不接受预约。"), _("请选择其他仪器。"), field="instrument")
         )
-    # A span far beyond the horizon is already refused; expanding opening hours over it would only cost time.
-    if period.duration <= timedelta(days=62):
-        around = Period(blocked.start - timedelta(days=1), blocked.end + timedelta(days=14))
-        opened = availability.open_periods([resource], window=around)[resource.pk]
-        reasons += availability_rules.opening_refusals(blocked, opened, zone=resource.zone)
-    if Claim.objects.filter(
-        resource=resource, state__in=BLOCKING, blocked__overlap=(blocked.start, blocked.end)
-    ).exists():
-        reasons.append(TAKEN)
+    reasons += _time_refusals(bundle)
     if organisation_id == resource.owner_id:
         reasons.append(
             Reason(
@@ -88,27 +120,59 @@ def quote(
     rate = rates.rate_of_resource(resource.pk, at=now)
     if rate is None:
         raise resource_rules.NoRate(field="instrument")
-    price = rates.priced(rate, duration_s=int(period.duration.total_seconds()))
+    price = rates.priced(rate, duration_s=int(period.duration.total_seconds()) * wanted.units)
     service = resource_rules.ServiceClass.INSTRUMENT_USE.value
-    plan = charges.plan(vouchers=vouchers, price=price.amount, service=service, now=now, ends_at=period.end)
+    plan = charges.plan(vouchers=wanted.vouchers, price=price.amount, service=service, now=now, ends_at=period.end)
     reasons += plan.reasons
-    return Quote(
-        price=price,
-        split=plan.split,
-        blocked=blocked,
-        reasons=tuple(reasons),
+    return Quote(price=price, split=plan.split, bundle=bundle, reasons=tuple(reasons))
+
+
+def _time_refusals(bundle: Bundle) -> list[Reason]:
+    """Return why the time cannot be had: closed, taken, nobody to run it, no bench to prepare at."""
+    wanted, resource = bundle.wanted, bundle.wanted.resource
+    reasons: list[Reason] = []
+    blocked = bundle.place.blocked
+    opened = bundle.seen.opened.get(resource.pk, [])
+    in_hours = Period(blocked.start, wanted.period.end) if resource.cleanup_may_exceed else blocked
+    # A span far beyond the horizon is already refused; naming what of it is closed would only take long.
+    if wanted.period.duration <= timedelta(days=62):
+        reasons += availability_rules.opening_refusals(in_hours, opened, zone=resource.zone)
+    if resource.counting != resource_rules.Counting.FUNGIBLE.value and wanted.units > 1:
+        reasons.append(SINGLE)
+    elif wanted.units > resource.capacity:
+        reasons.append(dataclasses.replace(TOO_MANY_PLACES, params={"capacity": resource.capacity}))
+    elif not bundle.place.free:
+        reasons.append(TAKEN)
+    if bundle.terms is not None and not wanted.attended and bundle.terms.self_use == rules.SelfUse.NEVER.value:
+        reasons.append(OPERATOR_REQUIRED)
+    if wanted.attended and not bundle.operators:
+        reasons.append(OPERATORS_BUSY if bundle.qualified else NOBODY_QUALIFIED)
+    if not bundle.bench_free:
+        reasons.append(BENCH_BUSY)
+    return reasons
+
+
+def alternatives(wanted: Wanted, *, now: datetime) -> list[Period]:
+    """Return up to three free periods of the wanted length nearest to the wanted start; durations kept in limits.
+
+    All that a use like it needs is free then: changeover, an operator if one is wanted, a bench if the lab asks for one.
+    """
+    resource = wanted.resource
+    seconds = int(wanted.period.duration.total_seconds())
+    length = timedelta(seconds=min(max(seconds, resource.min_duration_s), resource.max_duration_s))
+    reachable = Period(now + timedelta(seconds=resource.lead_s), now + timedelta(seconds=resource.horizon_s))
+    near = min(max(wanted.period.start, reachable.start), reachable.end - length)
+    earliest, latest = max(reachable.start, near - REACH), min(reachable.end, near + length + REACH)
+    if earliest >= latest:
+        return []
+    like = dataclasses.replace(wanted, period=Period(near, near + length))
+    return availability_rules.alternatives(
+        bundles.free_spans(like, window=Period(earliest, latest), now=now),
+        duration=length,
+        granularity=timedelta(seconds=resource.granularity_s),
+        zone=resource.zone,
+        near=near,
     )
-
-
-def alternatives(resource: Resource, *, wanted: Period, now: datetime) -> list[Period]:
-    """Return up to three free periods of the wanted length nearest to the wanted start; durations kept in limits."""
-    seconds = int(wanted.duration.total_seconds())
-    seconds = min(max(seconds, resource.min_duration_s), resource.max_duration_s)
-    earliest = now + timedelta(seconds=resource.lead_s)
-    reachable = Period(earliest, now + timedelta(seconds=resource.horizon_s))
-    start = min(max(wanted.start, reachable.start), reachable.end - timedelta(seconds=seconds))
-    fitted = Period(start, start + timedelta(seconds=seconds))
-    return availability.alternatives(resource, wanted=fitted, earliest=reachable)
 
 
 def calendar(resource: Resource, *, since: datetime, until: datetime) -> QuerySet[Booking]:

@@ -21,6 +21,7 @@ __all__ = [
     "BookingState",
     "Limits",
     "NotMeasured",
+    "SelfUse",
     "SessionInFuture",
     "SessionOutOfReach",
     "limit_refusals",
@@ -48,6 +49,13 @@ class BookingAction(StrEnum):
     START = "start"
     FINISH = "finish"
     MISS = "miss"
+
+
+class SelfUse(StrEnum):
+    """Whether an enterprise's people may run the instrument themselves."""
+
+    OPEN = "open"
+    NEVER = "never"
 
 
 S, A = BookingState, BookingAction

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,12 +19,12 @@ from portal.kernel.period import Period
 from portal.kernel.states import next_state
 from portal.numbers.services import next_number
 from scheduler.availability import claiming
-from scheduler.availability.models import Claim
-from scheduler.bookings import queries, rules
+from scheduler.bookings import bundles, occupying, queries, rules
+from scheduler.bookings.bundles import Wanted
 from scheduler.bookings.models import Booking, Session
+from scheduler.bookings.retrying import patiently
 from scheduler.resources import rules as resource_rules
 from scheduler.resources import services as resources
-from scheduler.resources.models import Resource
 from scheduler.usage import services as usage
 from vouchers.charges import rules as charge_rules
 from vouchers.charges import services as charges
@@ -40,56 +40,47 @@ class TitleMissing(Invalid):
     message = _("请填写用途（120 字以内），仅贵单位和实验室可见。")
 
 
+class ConfigurationTooLong(Invalid):
+    code = "booking.configuration"
+    message = _("配置代号最多 40 个字。")
+
+
+class NoPlaces(Invalid):
+    code = "booking.no_places"
+    message = _("名额须至少为 1。")
+
+
 class NoteMissing(Invalid):
     code = "booking.note"
     message = _("请写明原因，预约单位会看到。")
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is asked for: `period` in UTC, `title` for the lab's and the firm's eyes only, `vouchers` to pay with."""
-
-    resource: Resource
-    period: Period
-    title: str
-    vouchers: Sequence[Any] = ()
-    """Each a ``vouchers.Voucher`` reached through its access module; none: all is paid oneself."""
+def _refused(reasons: Sequence[Reason], *, wanted: Wanted, now: datetime) -> Refused:
+    return Refused(reasons, data={"alternatives": queries.alternatives(wanted, now=now)})
 
 
-def _refused(reasons: list[Reason], *, wanted: Wanted, now: datetime) -> Refused:
-    return Refused(reasons, data={"alternatives": queries.alternatives(wanted.resource, wanted=wanted.period, now=now)})
-
-
+@patiently
 @transaction.atomic
 def request_booking(*, actor: Actor, wanted: Wanted, now: datetime, key: str) -> Booking:
-    """Request time on a resource; the time and the price are held until the lab decides.
+    """Request time on a resource with all it needs; the time and the price are held until the lab decides.
 
-    Idempotent on (organisation, `key`). Locks the resource first. Raises Refused with *all* reasons and up to three
-    free alternatives in ``data["alternatives"]``; KeyReused; NoRate; Forbidden. Of rivals for one slot exactly one
-    wins: the exclusion constraint decides even where the lock is bypassed.
+    Idempotent on (organisation, `key`). Locks everything that may be occupied, lowest id first: the resource, who is
+    qualified to run it, its bench. Raises Refused with *all* reasons and up to three free alternatives in
+    ``data["alternatives"]``; KeyReused; NoRate; Forbidden. Of rivals for one slot exactly one wins: the exclusion
+    constraint decides even where the lock is bypassed.
     """
     actor.require(Permission.BOOKING_REQUEST)
-    title = wanted.title.strip()
-    if not title or len(title) > 120:
-        raise TitleMissing(field="title")
-    print_ = idempotency.fingerprint(
-        {
-            "resource": wanted.resource.number,
-            "period": [wanted.period.start.isoformat(), wanted.period.end.isoformat()],
-            "title": title,
-            "voucher": charge_rules.means(wanted.vouchers),
-        }
-    )
-    resources.lock(resource_ids=[wanted.resource.pk])
+    wanted = _checked(wanted)
+    print_ = idempotency.fingerprint(_asked(wanted))
+    _terms, _people, ids = bundles.needed(wanted)
+    resources.lock(resource_ids=ids)
     if existing := Booking.objects.filter(organisation_id=actor.acting_for, key=key).first():
         idempotency.check_replay(stored=existing.fingerprint, asked=print_)
         return existing
-    quote = queries.quote(
-        wanted.resource, period=wanted.period, vouchers=wanted.vouchers, organisation_id=actor.acting_for, now=now
-    )
+    quote = queries.quote(wanted, organisation_id=actor.acting_for, now=now)
     if quote.reasons:
-        raise _refused(list(quote.reasons), wanted=wanted, now=now)
-    booking = _claim(actor=actor, wanted=wanted, blocked=quote.blocked, key=key, fingerprint=print_, now=now)
+        raise _refused(quote.reasons, wanted=wanted, now=now)
+    booking = _claim(actor=actor, quote=quote, key=key, fingerprint=print_, now=now)
     booking.charge = charges.hold(
         bill=charges.Bill(
             subject=f"booking:{booking.number}",
@@ -105,29 +96,63 @@ def request_booking(*, actor: Actor, wanted: Wanted, now: datetime, key: str) ->
         now=now,
     )
     booking.save(update_fields=["charge"])
-    resources.touch_calendar(resource_id=wanted.resource.pk)
     _record(booking, action="booking.requested", actor=actor, now=now)
     return booking
 
 
-def _claim(*, actor: Actor, wanted: Wanted, blocked: Period, key: str, fingerprint: str, now: datetime) -> Booking:
-    """Write the booking and its claim. Raises Refused where the exclusion constraint finds a rival's claim."""
+def _checked(wanted: Wanted) -> Wanted:
+    """Return what is wanted with its texts trimmed. Raises TitleMissing, ConfigurationTooLong, NoPlaces."""
+    title, configuration = wanted.title.strip(), wanted.configuration.strip()
+    if not title or len(title) > 120:
+        raise TitleMissing(field="title")
+    if len(configuration) > 40:
+        raise ConfigurationTooLong(field="configuration")
+    if wanted.units < 1:
+        raise NoPlaces(field="units")
+    return replace(wanted, title=title, configuration=configuration)
+
+
+def _asked(wanted: Wanted) -> dict[str, Any]:
+    """Return what makes two requests the same; what is not asked for is left out."""
+    asked: dict[str, Any] = {
+        "resource": wanted.resource.number,
+        "period": [wanted.period.start.isoformat(), wanted.period.end.isoformat()],
+        "title": wanted.title,
+        "voucher": charge_rules.means(wanted.vouchers),
+    }
+    if wanted.units > 1:
+        asked["units"] = wanted.units
+    if wanted.configuration:
+        asked["configuration"] = wanted.configuration
+    if wanted.operator is not None:
+        asked["operator"] = wanted.operator if isinstance(wanted.operator, str) else wanted.operator.number
+    return asked
+
+
+def _claim(*, actor: Actor, quote: queries.Quote, key: str, fingerprint: str, now: datetime) -> Booking:
+    """Write the booking and its claims. Raises Refused where the exclusion constraint finds a rival's claim."""
+    wanted, resource = quote.bundle.wanted, quote.bundle.wanted.resource
     booking = Booking.objects.create(
         number=next_number(prefix="B", now=now),
-        resource=wanted.resource,
+        resource=resource,
         organisation_id=actor.acting_for,
         booked_by_id=actor.user_id,
-        title=wanted.title.strip(),
+        title=wanted.title,
         starts_at=wanted.period.start,
         ends_at=wanted.period.end,
+        units=wanted.units,
+        operator=quote.bundle.operator,
+        configuration=wanted.configuration,
+        setup_s=resource.setup_s,
+        cleanup_s=resource.cleanup_s,
         key=key,
         fingerprint=fingerprint,
         created_at=now,
         updated_at=now,
     )
-    ask = claiming.Ask(wanted.resource, wanted.period, blocked)
     try:
-        claiming.occupy([ask], state=Claim.State.HELD, booking_id=booking.pk)
+        with transaction.atomic():
+            occupying.occupy(booking, quote.bundle)
     except claiming.Taken:
         raise _refused([queries.TAKEN], wanted=wanted, now=now) from None
     return booking
@@ -145,7 +170,7 @@ def _record(booking: Booking, *, action: str, actor: Actor, now: datetime, **dat
 
 
 def _lock(booking: Booking) -> Booking:
-    resources.lock(resource_ids=[booking.resource_id])
+    occupying.lock([booking])
     return (
         Booking.objects.select_for_update(no_key=True, of=("self",))
         .select_related("resource", "charge")
@@ -155,7 +180,7 @@ def _lock(booking: Booking) -> Booking:
 
 
 def _move(booking: Booking, action: rules.BookingAction, *, now: datetime, note: str = "") -> None:
-    """Take the transition, and let the claim and the calendar follow."""
+    """Take the transition, and let the claims and the calendars follow."""
     state = next_state(rules.TRANSITIONS, rules.BookingState(booking.state), action)
     booking.state = state.value
     booking.updated_at = now
@@ -163,8 +188,7 @@ def _move(booking: Booking, action: rules.BookingAction, *, now: datetime, note:
     booking.sequence = F("sequence") + 1
     booking.save(update_fields=["state", "updated_at", "decision_note", "sequence"])
     booking.refresh_from_db(fields=["sequence"])
-    Claim.objects.filter(booking=booking).update(state=rules.CLAIM_STATE[state], hold_until=None)
-    resources.touch_calendar(resource_id=booking.resource_id)
+    occupying.follow(booking)
 
 
 def charge_of(booking: Booking) -> int:
@@ -274,7 +298,7 @@ def finish_session(*, actor: Actor, booking: Booking, ended_at: datetime, now: d
     actual = resource_rules.price(
         unit=resource_rules.Unit(locked.charge.quote["unit"]),
         unit_price=Money(locked.charge.quote["unit_price_fen"]),
-        duration_s=record.duration_s,
+        duration_s=record.duration_s * locked.units,
     )
     charges.capture(charge_id=charge_of(locked), actual=actual.amount, measured=actual.as_json(), actor=actor, now=now)
     _record(locked, action="session.finished", actor=actor, now=now, duration_s=record.duration_s)
@@ -296,7 +320,7 @@ def lapse_overdue(*, now: datetime) -> int:
     undecided = Q(state=rules.BookingState.REQUESTED.value, starts_at__lte=now)
     unused = Q(state=rules.BookingState.CONFIRMED.value, ends_at__lte=now - UNUSED_AFTER)
     overdue = list(Booking.objects.filter(undecided | unused).order_by("pk")[:200])
-    resources.lock(resource_ids=[booking.resource_id for booking in overdue])
+    occupying.lock(overdue)
     ended = 0
     for booking in overdue:
         locked = _lock(booking)

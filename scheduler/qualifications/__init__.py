@@ -1,0 +1,1 @@
+"""Who may run what: operators of a lab and their skills."""

@@ -1,0 +1,136 @@
+"""Endpoints of a lab's operators: who they are, when they work, what they can run."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from django.utils import timezone
+from ninja import Query, Router, Schema, Status
+from pydantic import Field
+
+from portal.wire import ActorRequest, Cursor, Day, Line, Number, PageOut, StrictIn, paged, problems
+from scheduler.availability import services as availability
+from scheduler.availability.api import HoursRow
+from scheduler.qualifications import access, services
+from scheduler.resources import access as resources
+from scheduler.resources.models import Resource
+
+router = Router(tags=["instruments"])
+
+
+class SkillOut(Schema):
+    """An instrument the operator can run from `since` to `until`, both local days, inclusive."""
+
+    instrument: str
+    since: date | None
+    until: date | None
+
+
+class OperatorOut(Schema):
+    """A member of the lab's staff whose hours are booked with its instruments."""
+
+    number: str
+    name: str
+    city: str
+    zone: str
+    skills: list[SkillOut]
+
+
+class OperatorIn(StrictIn):
+    """Who, and where. `zone` is an IANA name."""
+
+    name: Annotated[Line, Field(max_length=60)]
+    city: Annotated[Line, Field(max_length=40)]
+    zone: Annotated[Line, Field(max_length=40)] = "Asia/Shanghai"
+
+
+class SkillIn(StrictIn):
+    """From `since` to `until`, both local days of the instrument, inclusive."""
+
+    since: Day
+    until: Day
+
+
+class WorkIn(StrictIn):
+    """When the operator works: the whole weekly pattern."""
+
+    hours: Annotated[list[HoursRow], Field(max_length=50)]
+
+
+def _shown(person: Resource) -> dict[str, Any]:
+    return {
+        "number": person.number,
+        "name": person.name,
+        "city": person.city,
+        "zone": person.zone,
+        "skills": [
+            {
+                "instrument": skill.instrument.number,
+                "since": skill.valid.lower,
+                "until": skill.valid.upper and skill.valid.upper - timedelta(days=1),
+            }
+            for skill in person.skills.all()
+        ],
+    }
+
+
+def _again(request: ActorRequest, number: str) -> dict[str, Any]:
+    access.get_own_operator(request.actor, number)
+    return _shown(access.own_operators(request.actor).prefetch_related("skills__instrument").get(number=number))
+
+
+@router.get("", response={200: PageOut[OperatorOut], **problems()})
+def list_operators(request: ActorRequest, wanted: Query[Cursor]) -> dict[str, Any]:
+    """List the lab's operators and what they can run."""
+    return paged(access.own_operators(request.actor).prefetch_related("skills__instrument"), wanted, _shown)
+
+
+@router.post("", response={201: OperatorOut, **problems()})
+def enter(request: ActorRequest, payload: OperatorIn) -> Status[dict[str, Any]]:
+    """Enter an operator."""
+    made = services.enter_operator(
+        actor=request.actor, name=payload.name, city=payload.city, zone=payload.zone, now=timezone.now()
+    )
+    return Status(201, _again(request, made.number))
+
+
+@router.put("/{number}/hours", response={200: OperatorOut, **problems(404)})
+def set_hours(request: ActorRequest, number: Number, payload: WorkIn) -> dict[str, Any]:
+    """Set when the operator works; bookings already made stay."""
+    availability.set_opening_hours(
+        actor=request.actor,
+        resource=access.get_own_operator(request.actor, number),
+        hours=[row.value() for row in payload.hours],
+        now=timezone.now(),
+    )
+    return _again(request, number)
+
+
+@router.put("/{number}/skills/{instrument}", response={200: OperatorOut, **problems(404)})
+def grant(request: ActorRequest, number: Number, instrument: Number, payload: SkillIn) -> dict[str, Any]:
+    """Say that the operator can run an instrument of the lab; joins what touches."""
+    services.grant_skill(
+        actor=request.actor,
+        operator=access.get_own_operator(request.actor, number),
+        instrument=resources.get_own_instrument(request.actor, instrument),
+        days=services.Days(payload.since, payload.until + timedelta(days=1)),
+        now=timezone.now(),
+    )
+    return _again(request, number)
+
+
+@router.delete("/{number}/skills/{instrument}", response={200: OperatorOut, **problems(404)})
+def end(request: ActorRequest, number: Number, instrument: Number) -> dict[str, Any]:
+    """End the skill from today on; bookings already made stay."""
+    now = timezone.now()
+    person = access.get_own_operator(request.actor, number)
+    services.end_skill(
+        actor=request.actor,
+        operator=person,
+        instrument=resources.get_own_instrument(request.actor, instrument),
+        on=now.astimezone(ZoneInfo(person.zone)).date(),
+        now=now,
+    )
+    return _again(request, number)
