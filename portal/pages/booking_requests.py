@@ -31,7 +31,7 @@ from scheduler.resources.rules import NoRate, Price, ServiceClass
 from vouchers.charges import services as charges
 from vouchers.charges.rules import Split
 
-__all__ = ["arrived", "instrument_book", "instrument_quote", "signing_in_first"]
+__all__ = ["arrived", "instrument_book", "instrument_price", "instrument_quote", "signing_in_first"]
 
 P = ParamSpec("P")
 AHEAD = timedelta(days=14)
@@ -287,3 +287,24 @@ def instrument_quote(request: HttpRequest, number: str) -> HttpResponse:
     desk = Desk(request, number)
     form = desk.form(request.GET)
     return shell.page(request, "instruments/quote.html", {"resource": desk.resource, "offer": desk.offer(form)})
+
+
+@shell.needs(Permission.BOOKING_REQUEST)
+def instrument_price(request: HttpRequest, number: str) -> HttpResponse:
+    """Say in one line of plain text what the time in the address would cost and who pays, while it is being chosen.
+
+    Fitted to the instrument's grid and paid as the form would propose. Holds nothing.
+    """
+    desk = Desk(request, number)
+    form = desk.proposal()
+    offer = desk.offer(form)
+    parts = []
+    if form.timed:
+        parts.append(f"{form['start'].value()}–{form['end'].value()}")
+    if offer.price and offer.split:
+        parts.append(str(offer.price.amount))
+        if offer.split.voucher.fen:
+            paid = {"voucher": offer.split.voucher, "own": offer.split.own}
+            parts.append(gettext("券抵扣 %(voucher)s，自付 %(own)s") % paid)
+    parts += [reason["text"] for reason in offer.reasons[:1]]
+    return HttpResponse(" · ".join(parts), content_type="text/plain; charset=utf-8")

@@ -1,4 +1,4 @@
-"""Find an instrument: one search, shown as a list of next free slots or as a week grid of the same hits."""
+"""Find an instrument: one search, shown as a list of next free slots or as day, week and month of the same hits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.utils.translation import gettext
 
 from portal.kernel.actors import Actor
 from portal.kernel.money import Money
-from portal.pages import searching, shell, slots, weekgrid, weeks
+from portal.pages import monthgrid, searching, shell, slots, weekgrid, weeks
 from portal.pages.templatetags.show import bilingual, label, period_text, zone_of
 from scheduler.resources.models import Resource
 from scheduler.search import queries
@@ -28,6 +28,9 @@ DAYTIME: Final = (14, 44)
 """07:00 to 22:00, in half hours: what a page of instruments shows unless the whole day is asked for."""
 
 
+VIEWS: Final = ("list", "day", "week", "month")
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One row of the list. `url` books the slot shown; empty where the reader cannot."""
@@ -39,7 +42,7 @@ class Line:
 def _view(request: HttpRequest) -> str:
     """Return how the hits are shown. An address that names a day means the calendar."""
     asked = request.GET.get("view", "")
-    return asked if asked in {"list", "week"} else "week" if request.GET.get("day") else "list"
+    return asked if asked in VIEWS else "week" if request.GET.get("day") else "list"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +86,8 @@ def instruments(request: HttpRequest) -> HttpResponse:
     }
     if not sheet.found.total:
         context["helps"] = searching.helps(form, wanted, queries.would_help(wanted, now=now))
-    elif view == "week":
-        context |= _week(request, sheet.found.hits, actor=actor, now=now)
+    elif view != "list":
+        context |= _calendar(request, view, sheet.found.hits, actor=actor, now=now)
     else:
         made = offers(sheet.found.hits, actor=actor, now=now)
         context["lines"] = [Line(offer, _book_url(offer, actor)) for offer in made]
@@ -98,18 +101,22 @@ def _book_url(offer: Offer, actor: Actor | None) -> str:
     return slots.book_link(offer.resource, offer.period, voucher=offer.paid.number if offer.paid else None)
 
 
-def _week(request: HttpRequest, hits: Sequence[queries.Hit], *, actor: Actor | None, now: datetime) -> dict[str, Any]:
-    """Return the week `?day=` is in, by default this one, for the hits in their order."""
+def _calendar(
+    request: HttpRequest, view: str, hits: Sequence[queries.Hit], *, actor: Actor | None, now: datetime
+) -> dict[str, Any]:
+    """Return the day, week or month `?day=` is in, by default today's, for the hits in their order. Six queries."""
     known = Resource.objects.select_related("owner", "instrument").in_bulk([hit.resource_id for hit in hits])
     resources = [known[hit.resource_id] for hit in hits]
-    day = slots.day_of(request.GET.get("day", ""))
-    whole_day = request.GET.get("hours") == "all"
     local = timezone.localtime(now)
-    days = weekgrid.week_of(day or local.date())
+    chosen = slots.day_of(request.GET.get("day", ""))
+    day = chosen or local.date()
+    days = {"day": [day], "week": weekgrid.week_of(day), "month": monthgrid.days_of(day)}[view]
     times = weeks.look(resources, window=weeks.week_window(days), now=now)
     rows = weeks.rows(resources, times, actor=actor, now=now)
-    window = None if whole_day else DAYTIME
-    grid = weekgrid.shape(rows, days, now=local, chosen=day, window=window)
+    if view == "month":
+        return {"month": monthgrid.shape(rows, day, now=local)}
+    whole_day = request.GET.get("hours") == "all"
+    grid = weekgrid.shape(rows, days, now=local, chosen=chosen, window=None if whole_day else DAYTIME)
     return {"grid": grid, "hours": "all" if whole_day else "day"}
 
 

@@ -29,6 +29,8 @@ DEFAULT_WINDOW = (16, 44)
 """08:00–22:00, shown when nothing is open in the whole week."""
 TRACK_PX = 164
 """How wide a day's track is at least where seven days show (1440 px); decides which labels have room."""
+ALONE_PX = 330
+"""How wide it is at least where one day shows (a phone)."""
 
 
 class Kind(StrEnum):
@@ -177,13 +179,13 @@ def _window(pieces: Iterable[_Piece]) -> tuple[int, int]:
     return first, last
 
 
-def _fits(text: str, columns: int, window: tuple[int, int]) -> bool:
+def _fits(text: str, columns: int, window: tuple[int, int], track_px: int) -> bool:
     """Say whether a label has room: Han characters are 12 px wide in the grid, Latin ones about 6.5."""
     wide = sum(12.0 if ord(letter) > 0x2E7F else 6.5 for letter in text)
-    return wide + 6 <= columns * TRACK_PX / (window[1] - window[0])
+    return wide + 6 <= columns * track_px / (window[1] - window[0])
 
 
-def _mark(piece: _Piece, window: tuple[int, int]) -> Mark | None:
+def _mark(piece: _Piece, window: tuple[int, int], track_px: int = TRACK_PX) -> Mark | None:
     """Place a piece: taken time is rounded outwards to whole columns, free time inwards; None if nothing is left."""
     first, last = window
     if piece.block.kind is Kind.FREE:
@@ -199,7 +201,7 @@ def _mark(piece: _Piece, window: tuple[int, int]) -> Mark | None:
     if piece.goes_on or end > last:
         css += " cr"
     text = piece.block.label or gettext(KIND_LABELS[piece.block.kind])
-    return Mark(css, text if piece.block.kind is not Kind.FREE and _fits(text, right - left, window) else "")
+    return Mark(css, text if piece.block.kind is not Kind.FREE and _fits(text, right - left, window, track_px) else "")
 
 
 def _open(pieces: Sequence[_Piece]) -> list[_Piece]:
@@ -241,10 +243,12 @@ def _words(row: Row, day: date, pieces: Sequence[_Piece]) -> str:
     return f"{row.name} {when}{colon}{stop.join(said)}"
 
 
-def _cell(row: Row, day: date, pieces: Sequence[_Piece], span: tuple[int, int], *, chosen: bool, now: int) -> Cell:
+def _cell(
+    row: Row, day: date, pieces: Sequence[_Piece], span: tuple[int, int], *, chosen: bool, now: int, track_px: int
+) -> Cell:
     """Draw one track: free time, taken time over it, and the present as a line (`now` in minutes, -1 on other days)."""
     free = [mark for piece in _open(pieces) if (mark := _mark(piece, span))]
-    taken = [mark for piece in pieces if piece.block.kind is not Kind.FREE and (mark := _mark(piece, span))]
+    taken = [mark for piece in pieces if piece.block.kind is not Kind.FREE and (mark := _mark(piece, span, track_px))]
     url = ""
     if free and row.book_url:
         joint = "&" if "?" in row.book_url else "?"
@@ -274,6 +278,8 @@ def _head(day: date, today: date, chosen: date) -> Head:
 
 def _span_text(first: date, last: date) -> str:
     """Return ``2026年11月23日–29日`` or ``23–29 Nov 2026``, naming month and year twice only where they differ."""
+    if first == last:
+        return day_text(first)
     if (first.year, first.month) != (last.year, last.month):
         return f"{day_text(first, weekday=False)} – {day_text(last, weekday=False)}"
     if is_english():
@@ -307,7 +313,15 @@ def shape(
             row.sub,
             row.url,
             tuple(
-                _cell(row, day, pieces, span, chosen=day == picked, now=_minute(now, row.zone, day))
+                _cell(
+                    row,
+                    day,
+                    pieces,
+                    span,
+                    chosen=day == picked,
+                    now=_minute(now, row.zone, day),
+                    track_px=TRACK_PX if len(days) > 1 else ALONE_PX,
+                )
                 for day, pieces in zip(days, per_row, strict=True)
             ),
         )

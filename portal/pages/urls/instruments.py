@@ -21,6 +21,7 @@ urlpatterns = [
     path("instruments/<str:number>/", instruments.instrument, name="instrument"),
     path("instruments/<str:number>/book/", booking_requests.instrument_book, name="instrument_book"),
     path("instruments/<str:number>/quote/", booking_requests.instrument_quote, name="instrument_quote"),
+    path("instruments/<str:number>/price/", booking_requests.instrument_price, name="instrument_price"),
     path("bookings/", bookings.bookings, name="bookings"),
     path("bookings/<str:number>/", bookings.booking, name="booking"),
     path("bookings/<str:number>/cancel/", bookings.booking_cancel, name="booking_cancel"),

@@ -1,9 +1,10 @@
-// The week grid's comfort: arrow keys, click or drag on free time, and the booking form in a dialog.
+// The week grid's comfort: arrow keys, click or drag on free time, its price while it is chosen, the form in a dialog.
 // Without it every cell is a plain link to the booking form's page.
 
 import { openDialog } from "./app.js";
 
 const DEFAULT_SLOTS = 2; // a click proposes one hour
+const PAUSE_MS = 150; // before a price is asked for
 
 class Week {
   constructor(table) {
@@ -19,6 +20,9 @@ class Week {
     table.addEventListener("focusin", (event) => this.enter(event.target));
     table.addEventListener("pointerdown", (event) => this.start(event));
     table.addEventListener("click", (event) => this.click(event));
+    this.said = table.parentElement.querySelector("[data-picked]");
+    this.pick = null; // what is chosen by keyboard: {track, from, to, mark}
+    table.addEventListener("focusout", () => this.drop());
     table.addEventListener("dragstart", (event) => event.preventDefault());
   }
 
@@ -32,7 +36,7 @@ class Week {
   /** Arrows go to the next bookable cell that way; Home and End along the row, Page keys along the column. */
   move(event) {
     const cell = event.target.closest("a.track");
-    if (!cell || event.altKey || event.metaKey) return;
+    if (!cell || event.altKey || event.metaKey || this.choose(event, cell)) return;
     const y = this.rows.findIndex((row) => row.includes(cell));
     const x = this.rows[y].indexOf(cell);
     const width = this.rows[y].length;
@@ -46,6 +50,76 @@ class Week {
     for (let [i, j] = walk; i >= 0 && i < width && j >= 0 && j < height; i += dx, j += dy) {
       const next = this.rows[j][i];
       if (next?.offsetParent) return next.focus();
+    }
+  }
+
+  /** Shift and arrows choose a span of free time, arrows then move it, Escape drops it. Say whether the key was used. */
+  choose(event, track) {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (event.key === "Escape" && this.pick) this.drop();
+    else if (!step || !(event.shiftKey || this.pick)) return false;
+    else {
+      const free = this.free(track);
+      let { from, to } = this.pick ?? { from: free.indexOf(true), to: 0 };
+      if (!this.pick) for (to = from; to < from + DEFAULT_SLOTS && free[to];) to += 1;
+      else if (event.shiftKey) to = step > 0 && free[to] ? to + 1 : step < 0 && to > from + 1 ? to - 1 : to;
+      else [from, to] = this.shifted(free, from, to, step);
+      if (from >= 0) this.show(track, from, to);
+    }
+    event.preventDefault();
+    return true;
+  }
+
+  /** Return the next place that way where the whole span is free, or where it is. */
+  shifted(free, from, to, step) {
+    for (let at = from + step; at >= 0 && at + to - from <= this.columns; at += step) {
+      if (free.slice(at, at + to - from).every(Boolean)) return [at, at + to - from];
+    }
+    return [from, to];
+  }
+
+  show(track, from, to) {
+    const mark = this.pick?.mark ?? document.createElement("i");
+    this.pick = { track, from, to, mark };
+    this.mark(mark, track, from, to);
+  }
+
+  drop() {
+    this.pick?.mark.remove();
+    this.pick = null;
+    this.quiet();
+  }
+
+  /** Draw a span and say it, with its price as soon as the server has it. */
+  mark(mark, track, from, to) {
+    const span = `${this.clock(from)}–${this.clock(to)}`;
+    if (mark.isConnected && mark.dataset.span.startsWith(span)) return;
+    mark.className = `b pick s${from} w${to - from}`;
+    mark.dataset.span = span;
+    if (!mark.isConnected) track.append(mark);
+    this.quiet();
+    if (this.said) this.said.textContent = span;
+    if ("price" in this.table.dataset) this.timer = setTimeout(() => this.price(mark, track, from, to), PAUSE_MS);
+  }
+
+  quiet() {
+    clearTimeout(this.timer);
+    this.asked?.abort();
+    if (this.said) this.said.textContent = "";
+  }
+
+  async price(mark, track, from, to) {
+    this.asked = new AbortController();
+    const url = this.address(track, from, to);
+    url.pathname = url.pathname.replace(/book\/$/, "price/");
+    try {
+      const answer = await fetch(url, { signal: this.asked.signal });
+      if (!answer.ok || !mark.isConnected) return;
+      const text = await answer.text();
+      this.said.textContent = text;
+      mark.dataset.span = text.split(" · ").slice(0, 2).join(" · ");
+    } catch (error) {
+      if (error.name !== "AbortError") this.said.textContent = mark.dataset.span;
     }
   }
 
@@ -70,12 +144,18 @@ class Week {
     return `${String(slot >> 1).padStart(2, "0")}:${slot & 1 ? "30" : "00"}`;
   }
 
-  open(track, from, to) {
+  address(track, from, to) {
     const url = new URL(track.href);
     if (from !== undefined) {
       url.searchParams.set("start", this.clock(from));
       url.searchParams.set("end", this.clock(to));
     }
+    return url;
+  }
+
+  open(track, from, to) {
+    const url = this.address(track, from, to);
+    this.drop();
     openDialog(url.pathname + url.search);
   }
 
@@ -96,9 +176,7 @@ class Week {
       to = anchor + 1;
       if (at > anchor) while (to <= at && free[to]) to += 1;
       if (at === anchor && !pick.isConnected) return;
-      pick.className = `b pick s${from} w${to - from}`;
-      pick.dataset.span = `${this.clock(from)}–${this.clock(to)}`;
-      if (!pick.isConnected) track.append(pick);
+      this.mark(pick, track, from, to);
       document.documentElement.classList.add("dragging");
     };
     const end = (up) => {
@@ -108,6 +186,7 @@ class Week {
       document.documentElement.classList.remove("dragging");
       if (!pick.isConnected) return;
       pick.remove();
+      this.quiet();
       if (up.type !== "pointerup") return;
       this.dragged = true; // the click that follows belongs to the drag
       setTimeout(() => { this.dragged = false; });
@@ -124,6 +203,7 @@ class Week {
     if (!track || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
     event.preventDefault();
     if (this.dragged) return;
+    if (event.detail === 0 && this.pick) return this.open(track, this.pick.from, this.pick.to);
     const free = this.free(track);
     const from = this.column(track, event.clientX);
     if (event.detail === 0 || !free[from]) return this.open(track);

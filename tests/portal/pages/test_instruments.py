@@ -190,6 +190,42 @@ def test_the_week_grid_asks_a_constant_number_of_questions(scene, django_assert_
         Client().get(reverse("instruments"), {"view": "week"})
 
 
+@pytest.mark.parametrize(
+    ("view", "told"), [("day", "2026年11月25日（周三）"), ("week", "2026年11月23日–29日"), ("month", "2026年11月")]
+)
+def test_day_week_and_month_show_the_same_hits(scene, client, django_assert_num_queries, view, told):
+    make.instrument(scene, name="核磁共振波谱仪")
+    with django_assert_num_queries(6):
+        page = client.get(reverse("instruments"), {"view": view, "q": "核磁"})
+    text = page.content.decode()
+    assert told in text
+    assert "核磁共振波谱仪" in text
+    assert "场发射" not in text
+    assert 'href="?view=list&amp;q=' in text
+
+
+def test_the_month_counts_free_hours_and_leads_to_the_day_and_the_form(scene, client):
+    taken_by_rival(scene)
+    page = client.get(reverse("instruments"), {"view": "month", "day": "2026-11-01"})
+    cells = page.context["month"].rows[0].cells
+    assert [cell.text for cell in cells[23:27]] == ["", "12", "12", "14"]
+    assert cells[25].url == book_url(scene.sem, day="2026-11-26")
+    assert "view=day&amp;day=2026-11-26" in page.content.decode()
+
+
+def test_the_price_of_a_span_is_one_line_while_it_is_chosen(scene):
+    make.voucher(scene)
+    client = client_of(scene.researcher)
+    url = reverse("instrument_price", args=[scene.sem.number])
+    answer = client.get(url, {"day": "2026-11-26", "start": "09:00", "end": "11:00"})
+    assert answer["Content-Type"].startswith("text/plain")
+    assert answer.content.decode() == "09:00–11:00 · ¥960.00 · 券抵扣 ¥480.00，自付 ¥480.00"
+    taken_by_rival(scene)
+    answer = client.get(url, {"day": "2026-11-26", "start": "09:00", "end": "11:00"})
+    assert answer.content.decode().endswith("所选时段（含准备和清理时间）已被占用。")
+    assert client_of(scene.keeper).get(url).status_code == 403
+
+
 @pytest.mark.parametrize("count", [3, 20])
 def test_the_list_asks_a_constant_number_of_questions_with_prices_and_voucher_shares(
     scene, django_assert_num_queries, count

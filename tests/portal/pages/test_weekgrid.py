@@ -138,7 +138,7 @@ def test_a_cell_links_to_the_form_of_its_day_only_where_time_is_free():
 
 
 def test_a_label_is_shown_only_where_it_has_room():
-    wide, narrow = cell_of(block(WEDNESDAY, 8, 12, Kind.BOOKED)), cell_of(block(WEDNESDAY, 8, 10, Kind.BOOKED))
+    wide, narrow = cell_of(block(WEDNESDAY, 8, 12, Kind.BOOKED)), cell_of(block(WEDNESDAY, 8, 9, Kind.BOOKED))
     own = cell_of(block(WEDNESDAY, 8, 12, Kind.MINE, "课题组"), window=(16, 44))
     assert [mark.text for mark in wide.marks] == ["已预约"]
     assert [mark.text for mark in narrow.marks] == [""]
