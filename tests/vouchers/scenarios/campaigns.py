@@ -19,7 +19,8 @@ from django.db import connection, transaction
 
 from portal.kernel.actors import Actor
 from tests import make
-from tests.vouchers.scenarios import is_full, scenario
+from tests.scenarios import is_full
+from tests.vouchers.scenarios import scenario
 from vouchers.campaigns import services
 from vouchers.campaigns.models import Campaign
 from vouchers.issuance import queries as issuance
