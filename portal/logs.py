@@ -8,7 +8,7 @@ from typing import Any, Final
 
 __all__ = ["without_secrets"]
 
-SECRET: Final = re.compile(r"(/calendar/|/accounts/password/reset/key/|/accounts/confirm-email/)[^/\s'\"]+")
+SECRET: Final = re.compile(r"(/calendar/|/feeds/|/accounts/password/reset/key/|/accounts/confirm-email/)[^/\s'\"]+")
 QUERY: Final = re.compile(r"\?\S*")
 LINES: Final = ("event", "request", "exception")
 

@@ -6,6 +6,7 @@ from scheduler.availability.api import router as availability
 from scheduler.bookings.api import router as bookings
 from scheduler.bookings.terms_api import router as booking_terms
 from scheduler.calendars.api import router as calendars
+from scheduler.feeds.api import router as feeds
 from scheduler.jobs.api import router as jobs
 from scheduler.qualifications.api import router as operators
 from scheduler.resources.api import clusters, instruments
@@ -20,5 +21,6 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/operators", operators),
     ("/clusters", clusters),
     ("/bookings", bookings),
+    ("/feeds", feeds),
     ("/jobs", jobs),
 )

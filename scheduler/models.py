@@ -9,6 +9,7 @@ from scheduler.availability.models import (
 )
 from scheduler.bookings.models import Booking, BookingTerms, Session
 from scheduler.calendars.models import CalendarImport, ExternalBusy, ExternalCalendar
+from scheduler.feeds.models import FeedReader, FeedToken
 from scheduler.jobs.models import Job
 from scheduler.resources.models import Cluster, Instrument, Partition, Rate, Resource, Skill
 from scheduler.usage.models import UsageRecord
@@ -22,6 +23,8 @@ __all__ = [
     "Cluster",
     "ExternalBusy",
     "ExternalCalendar",
+    "FeedReader",
+    "FeedToken",
     "FreeGap",
     "Instrument",
     "Job",

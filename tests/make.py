@@ -22,6 +22,9 @@ from scheduler.availability import rules as hours
 from scheduler.availability import services as availability
 from scheduler.bookings import services as bookings
 from scheduler.bookings.models import Booking
+from scheduler.feeds import rules as feed_rules
+from scheduler.feeds import services as feeds
+from scheduler.feeds.models import FeedToken
 from scheduler.qualifications import services as qualifications
 from scheduler.resources import rules as resource_rules
 from scheduler.resources import services as resources
@@ -373,6 +376,22 @@ def slot(days: int = 1, start: str = "09:00", end: str = "11:00", *, now: dateti
     """Return a period `days` after today in Beijing time."""
     day = now.astimezone(BEIJING).date() + timedelta(days=days)
     return Period(local(day, start), local(day, end))
+
+
+def feed(
+    by: Actor,
+    resource: Resource | None = None,
+    *,
+    kind: str = "events",
+    privacy: str = "busy",
+    label: str = "手机日历",
+    now: datetime = NOW,
+) -> tuple[FeedToken, str]:
+    """Return a subscription address and its secret: of `resource`, or of the actor's own bookings."""
+    wanted = feeds.Wanted(
+        label=label, kind=feed_rules.FeedKind(kind), privacy=feed_rules.FeedPrivacy(privacy), resource=resource
+    )
+    return feeds.issue(actor=by, wanted=wanted, now=now)
 
 
 def booking(

@@ -1,4 +1,4 @@
-"""A lab's instrument time: block it for maintenance, share a feed."""
+"""A lab's instrument time: block it for maintenance."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ from portal.pages.templatetags.show import zone_of
 from scheduler.availability import services
 from scheduler.availability.models import Claim
 from scheduler.resources import access
-from scheduler.resources import services as resources
 
-__all__ = ["instrument_feed", "instrument_maintenance"]
+__all__ = ["instrument_maintenance"]
 
 
 class MaintenanceForm(forms.Form):
@@ -87,20 +86,3 @@ def instrument_maintenance(request: HttpRequest, number: str) -> HttpResponse:
     }
     status = error.status if error else 422 if form.errors else 200
     return shell.page(request, "lab/maintenance.html", context, status=status)
-
-
-@shell.needs(Permission.INSTRUMENT_MANAGE)
-def instrument_feed(request: HttpRequest, number: str) -> HttpResponse:
-    """Make the instrument's secret feed address: shown this once, the address before it ends at once."""
-    actor, now = shell.actor_of(request), timezone.now()
-    resource = access.get_own_instrument(actor, number)
-    links: list[dict[str, str]] = []
-    if request.method == "POST":
-        secret = resources.publish_feed(actor=actor, resource=resource, now=now)
-        for kind, name in (("events", gettext("日程订阅")), ("freebusy", gettext("忙闲信息"))):
-            url = request.build_absolute_uri(reverse("feed", args=[secret, kind]))
-            links.append({"name": name, "url": url, "webcal": "webcal://" + url.partition("://")[2]})
-    context = {"resource": resource, "links": links, "exists": bool(resource.feed_digest)}
-    response = shell.page(request, "lab/feed.html", context)
-    response["Cache-Control"] = "no-store"
-    return response

@@ -1,70 +1,61 @@
-"""An instrument's calendar for subscribers: its events, or its free/busy time. Told is only that time is taken."""
+"""Answer subscriptions: events or free/busy time of an instrument, or of a person's own bookings."""
 
 from __future__ import annotations
 
-import hashlib
 import uuid
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator
 
 from django.conf import settings
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified
+from django.core.cache import cache
+from django.http import HttpRequest, HttpResponse, HttpResponseNotModified
 from django.utils import timezone, translation
 from django.utils.cache import get_conditional_response
+from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
 from integrations.ics import feed as ics
+from portal.http import explain
+from portal.kernel.errors import NotFound, PortalError
 from portal.kernel.period import Period
+from portal.pages.bookings import ICS_STATUS
 from scheduler.availability import queries as availability
 from scheduler.availability.models import Claim
-from scheduler.bookings import queries as bookings
-from scheduler.bookings import rules
+from scheduler.bookings import rules as states
+from scheduler.bookings.models import Booking
+from scheduler.feeds import queries, rules, services
+from scheduler.feeds.models import FeedToken
 from scheduler.resources.models import Resource
 
 __all__ = ["feed"]
 
-RENDERER = 1
+RENDERER = 2
 """Raise when the documents change shape: it is part of every ETag."""
-BACK, AHEAD = timedelta(days=30), timedelta(days=180)
-STATUSES = {
-    rules.BookingState.REQUESTED: ics.Status.TENTATIVE,
-    rules.BookingState.CONFIRMED: ics.Status.CONFIRMED,
-    rules.BookingState.IN_USE: ics.Status.CONFIRMED,
-    rules.BookingState.COMPLETED: ics.Status.CONFIRMED,
-}
+KEPT_S = 15 * 60
+"""How long a document waits for the next reader; some programs never ask conditionally."""
 KINDS = {"held": ics.Kind.TENTATIVE, "outage": ics.Kind.UNAVAILABLE}
-
-
-def _window(now: datetime) -> Period:
-    """Return 30 days back to 180 days ahead, from midnight UTC: one document all day long."""
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    return Period(midnight - BACK, midnight + AHEAD)
-
-
-def _etag(resource: Resource, kind: str, window: Period) -> str:
-    """Return a strong ETag of everything the document is made of; no rendering needed (RFC 9110 §8.8.3)."""
-    parts = (kind, RENDERER, resource.calendar_version, window.start.date(), resource.name, resource.zone)
-    told = hashlib.sha256("\n".join(map(str, (resource.pk, *parts))).encode()).hexdigest()[:16]
-    return f'"{told}-{RENDERER}-{resource.calendar_version}"'
 
 
 @require_safe
 def feed(request: HttpRequest, secret: str, kind: str) -> HttpResponse:
-    """Answer a subscription. One query where the subscriber has the newest copy (304), a few otherwise.
+    """Answer a subscription; where the subscriber has the newest copy, without making the document (304).
 
-    An unknown secret is a plain 404: what is looked up is its SHA-256, so nothing is learnt from the time it takes.
+    An unknown secret is a 404, a revoked one 410, more than 60 fetches an hour 429 with Retry-After (RFC 6585 §4).
+    What is looked up is the secret's SHA-256, so nothing is learnt from the time it takes.
     """
-    digest = hashlib.sha256(secret.encode()).hexdigest()
-    resource = Resource.objects.filter(feed_digest=digest).first()
-    if resource is None:
-        raise Http404
-    window = _window(timezone.now())
-    etag = _etag(resource, kind, window)
+    now = timezone.now()
+    reader = services.Reader(request.META.get("REMOTE_ADDR", ""), request.headers.get("User-Agent", ""))
+    try:
+        token = services.record_fetch(secret=secret, kind=rules.FeedKind(kind), reader=reader, now=now)
+    except (NotFound, rules.FeedRevoked, rules.FeedTooOften) as error:
+        return _refused(error)
+    window = rules.window(now)
+    source = request.build_absolute_uri()
+    etag = rules.tag([RENDERER, source, *queries.parts(token, window=window)])
     response = get_conditional_response(request, etag=etag)
     if not isinstance(response, HttpResponseNotModified):
-        # The language is the instrument's, not the subscriber's: one version, one document.
-        with translation.override(settings.LANGUAGE_CODE):
-            body = _events(resource, window) if kind == "events" else _freebusy(resource, window)
+        body = cache.get_or_set(f"feed:{etag}", lambda: _rendered(token, window, source), KEPT_S) or b""
+        if len(body) > rules.MAX_BYTES:
+            return _plain(gettext("日历超过 2 MiB，无法提供。请改为订阅单台仪器。"), 413)
         response = HttpResponse(body, content_type="text/calendar; charset=utf-8")
         response["Content-Disposition"] = f'inline; filename="{kind}.ics"'
     response["ETag"] = etag
@@ -72,25 +63,71 @@ def feed(request: HttpRequest, secret: str, kind: str) -> HttpResponse:
     return response
 
 
-def _events(resource: Resource, window: Period) -> bytes:
-    items = [*_booked(resource, window), *_outages(resource, window)]
-    return ics.events(items, name=resource.name, zone=resource.zone, privacy=ics.Privacy.BUSY)
+def _refused(error: PortalError) -> HttpResponse:
+    status = {rules.FeedRevoked: 410, rules.FeedTooOften: 429}.get(type(error), 404)
+    response = _plain(explain(error).text, status)
+    if isinstance(error, rules.FeedTooOften):
+        response["Retry-After"] = str(error.params["after_s"])
+    return response
 
 
-def _booked(resource: Resource, window: Period) -> Iterator[ics.FeedEvent]:
+def _plain(text: str, status: int) -> HttpResponse:
+    response = HttpResponse(text, status=status, content_type="text/plain; charset=utf-8")
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _rendered(token: FeedToken, window: Period, source: str) -> bytes:
+    """Return the document, in the portal's own language: one version, one document, whoever reads it."""
+    render: Callable[[FeedToken, Period, str], bytes] = RENDERERS[rules.FeedKind(token.kind)]
+    with translation.override(settings.LANGUAGE_CODE):
+        return render(token, window, source)
+
+
+def _events(token: FeedToken, window: Period, source: str) -> bytes:
+    items = list(_booked(token, window))
+    if token.resource is not None:
+        items += _outages(token.resource, window)
+    return ics.events(
+        items,
+        name=token.resource.name if token.resource is not None else gettext("我的预约"),
+        zone=token.resource.zone if token.resource is not None else settings.TIME_ZONE,
+        privacy=ics.Privacy(token.privacy),
+        source=source,
+    )
+
+
+def _booked(token: FeedToken, window: Period) -> Iterator[ics.FeedEvent]:
     """Yield bookings; what no longer takes time is told as cancelled for 30 days, so that subscribers take it out."""
-    for made in bookings.calendar(resource, since=window.start, until=window.end):
-        status = STATUSES.get(rules.BookingState(made.state), ics.Status.CANCELLED)
+    for made in queries.told_bookings(token, window=window):
+        status = ICS_STATUS.get(states.BookingState(made.state), ics.Status.CANCELLED)
         if status is ics.Status.CANCELLED and made.updated_at < window.start:
             continue
         yield ics.FeedEvent(
             uid=str(made.uid),
             sequence=made.sequence,
             period=Period(made.starts_at, made.ends_at),
-            summary="",
+            summary=made.title if token.resource is not None else made.resource.name,
             status=status,
             last_modified=made.updated_at,
+            location=" ".join(part for part in (made.resource.city, made.resource.site) if part),
+            description=_described(made, token),
         )
+
+
+def _described(made: Booking, token: FeedToken) -> str:
+    if token.resource is None:
+        lines = [
+            gettext("预约号：%(number)s") % {"number": made.number},
+            gettext("用途：%(title)s") % {"title": made.title},
+        ]
+    else:
+        lines = [
+            gettext("预约号：%(number)s") % {"number": made.number},
+            gettext("预约单位：%(name)s") % {"name": made.organisation.name},
+            gettext("预约人：%(name)s") % {"name": made.booked_by or ""},
+        ]
+    return "\n".join(lines)
 
 
 def _outages(resource: Resource, window: Period) -> Iterator[ics.FeedEvent]:
@@ -102,19 +139,35 @@ def _outages(resource: Resource, window: Period) -> Iterator[ics.FeedEvent]:
             uid=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{resource.number}/outage/{claim.pk}")),
             sequence=0,
             period=Period(claim.during.lower, claim.during.upper),
-            summary="",
+            summary=gettext("维护"),
             status=ics.Status.CONFIRMED,
             last_modified=resource.created_at,
         )
 
 
-def _freebusy(resource: Resource, window: Period) -> bytes:
-    """Return everything that takes time, the lab's own calendars and the bookings' buffers included."""
-    taken = availability.blocks([resource.pk], window=window).get(resource.pk, [])
-    changes = bookings.calendar(resource, since=window.start, until=window.end).values_list("updated_at", flat=True)
+def _freebusy(token: FeedToken, window: Period, source: str) -> bytes:  # noqa: ARG001
+    """Return everything that takes time; of an instrument, its own calendars and the bookings' buffers included."""
+    told = list(queries.told_bookings(token, window=window))
+    if token.resource is not None:
+        taken = availability.blocks([token.resource.pk], window=window).get(token.resource.pk, [])
+        busy = [ics.Busy(block.blocked, KINDS.get(block.state, ics.Kind.BUSY)) for block in taken if block.blocks]
+        name, since = token.resource.number, token.resource.created_at
+    else:
+        busy = [ics.Busy(Period(made.starts_at, made.ends_at), kind) for made in told if (kind := _kind(made))]
+        name, since = f"feed/{token.digest}", token.created_at
     return ics.freebusy(
-        (ics.Busy(block.blocked, KINDS.get(block.state, ics.Kind.BUSY)) for block in taken if block.blocks),
-        uid=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{resource.number}/freebusy")),
+        busy,
+        uid=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{name}/freebusy")),
         window=window,
-        stamp=max([resource.created_at, *changes]),
+        stamp=max([since, *(made.updated_at for made in told)]),
     )
+
+
+def _kind(made: Booking) -> ics.Kind | None:
+    status = ICS_STATUS.get(states.BookingState(made.state))
+    return (
+        {ics.Status.TENTATIVE: ics.Kind.TENTATIVE, ics.Status.CONFIRMED: ics.Kind.BUSY}.get(status) if status else None
+    )
+
+
+RENDERERS = {rules.FeedKind.EVENTS: _events, rules.FeedKind.FREEBUSY: _freebusy}

@@ -141,13 +141,6 @@ class RateIn(StrictIn):
     amount: MoneyIn
 
 
-class FeedOut(Schema):
-    """The calendar feed's addresses below the portal's own; told this once."""
-
-    events: str
-    freebusy: str
-
-
 class InstrumentFilter(Cursor):
     """`q` looks in names, manufacturer and functions; `mine` lists the caller's own, drafts included."""
 
@@ -313,14 +306,6 @@ def publish(request: ActorRequest, number: Number) -> dict[str, Any]:
 def suspend(request: ActorRequest, number: Number) -> dict[str, Any]:
     """Take no more bookings; those already made stay."""
     return _change_state(request, number, PublishAction.SUSPEND)
-
-
-@instruments.post("/{number}/feed", response={201: FeedOut, **problems(404)})
-def publish_feed(request: ActorRequest, number: Number) -> Status[dict[str, str]]:
-    """Make a new secret address for the calendar feed; the old one ends at once. It is told this once."""
-    resource = access.get_own_instrument(request.actor, number)
-    secret = services.publish_feed(actor=request.actor, resource=resource, now=timezone.now())
-    return Status(201, {kind: f"/calendar/{secret}/{kind}.ics" for kind in ("events", "freebusy")})
 
 
 def _partition(partition: Partition, rate: Rate | None) -> dict[str, Any]:

@@ -76,8 +76,6 @@ class Resource(models.Model):
     """Whether public holidays close it and make-up working days (调休) open it."""
     calendar_version = models.BigIntegerField(default=1)
     """Raised in the same transaction as any claim: the feed's ETag."""
-    feed_digest = models.CharField(max_length=64, blank=True, db_index=True)
-    """SHA-256 of the busy feed's secret path; empty = no feed published."""
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

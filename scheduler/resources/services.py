@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
@@ -30,7 +28,6 @@ __all__ = [
     "change_state",
     "create_instrument",
     "lock",
-    "publish_feed",
     "set_hourly_rate",
     "touch_calendar",
 ]
@@ -244,13 +241,3 @@ def set_hourly_rate(*, actor: Actor, resource: Resource, amount: Money, now: dat
         data={"unit": rate.unit, "amount_fen": rate.amount_fen},
     )
     return rate
-
-
-@transaction.atomic
-def publish_feed(*, actor: Actor, resource: Resource, now: datetime) -> str:
-    """Make a new secret for the instrument's calendar feed and return it, this once; the old one ends at once."""
-    _require_own(actor, resource)
-    secret = secrets.token_urlsafe(24)
-    Resource.objects.filter(pk=resource.pk).update(feed_digest=hashlib.sha256(secret.encode()).hexdigest())
-    audit.record(action="feed.published", subject=f"instrument:{resource.number}", actor=actor, now=now)
-    return secret

@@ -10,7 +10,6 @@ import pytest
 from django.conf import settings
 from django.urls import reverse
 
-from scheduler.resources import services as resources
 from tests import make
 
 
@@ -31,15 +30,15 @@ def log() -> Iterator[io.StringIO]:
 
 
 def test_a_subscribers_address_is_logged_without_its_secret(w, client, log):
-    secret = resources.publish_feed(actor=w.keeper, resource=make.instrument(w), now=make.NOW)
+    _token, secret = make.feed(w.keeper, make.instrument(w))
     assert client.get(reverse("feed", args=[secret, "events"])).status_code == 200
     assert client.get(reverse("feed", args=["W" * 32, "freebusy"])).status_code == 404
 
     written = log.getvalue()
     assert secret not in written
     assert "W" * 32 not in written
-    assert "GET /calendar/***/events.ics" in written
-    assert "Not Found: /calendar/***/freebusy.ics" in written
+    assert "GET /feeds/***/events.ics" in written
+    assert "Not Found: /feeds/***/freebusy.ics" in written
 
 
 def test_a_link_that_sets_a_password_is_logged_without_its_key(db, client, log):

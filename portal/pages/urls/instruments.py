@@ -14,6 +14,7 @@ from portal.pages import (
     lab_calendars,
     opening,
     queues,
+    subscriptions,
 )
 
 urlpatterns = [
@@ -23,6 +24,7 @@ urlpatterns = [
     path("instruments/<str:number>/quote/", booking_requests.instrument_quote, name="instrument_quote"),
     path("instruments/<str:number>/price/", booking_requests.instrument_price, name="instrument_price"),
     path("bookings/", bookings.bookings, name="bookings"),
+    path("bookings/subscriptions/", subscriptions.my_feeds, name="my_feeds"),
     path("bookings/<str:number>/", bookings.booking, name="booking"),
     path("bookings/<str:number>/cancel/", bookings.booking_cancel, name="booking_cancel"),
     path("bookings/<str:number>/calendar.ics", bookings.booking_ics, name="booking_ics"),
@@ -41,5 +43,6 @@ urlpatterns = [
     path("lab/instruments/<str:number>/calendar/", lab_calendars.instrument_calendar, name="instrument_calendar"),
     path("lab/instruments/<str:number>/calendar/<int:calendar_id>/", lab_calendars.one_calendar, name="one_calendar"),
     path("lab/instruments/<str:number>/maintenance/", calendars.instrument_maintenance, name="instrument_maintenance"),
-    path("lab/instruments/<str:number>/feed/", calendars.instrument_feed, name="instrument_feed"),
+    path("lab/instruments/<str:number>/feed/", subscriptions.instrument_feed, name="instrument_feed"),
+    path("feeds/<int:feed_id>/revoke/", subscriptions.feed_revoke, name="feed_revoke"),
 ]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from datetime import UTC, date, timedelta
+from datetime import date, timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 from django.utils.html import escape
-from icalendar import Calendar
 
 from portal.kernel.money import Money
 from portal.kernel.period import Period
@@ -22,7 +21,6 @@ from scheduler.bookings import services as bookings
 from scheduler.bookings.models import Booking
 from scheduler.resources import rules as resource_rules
 from scheduler.resources import services as resources
-from scheduler.resources.models import Resource
 from tests import make
 
 TOMORROW = date(2026, 11, 26)
@@ -644,95 +642,3 @@ def test_the_form_asks_a_constant_number_of_questions_whatever_the_wallet(scene,
     client = client_of(scene.researcher)
     with django_assert_num_queries(14):
         client.get(book_url(scene.sem, day="2026-11-26", start="09:00", end="11:00"))
-
-
-# ---- the feed
-
-
-@pytest.fixture
-def secret(scene):
-    return resources.publish_feed(actor=scene.keeper, resource=scene.sem, now=make.NOW)
-
-
-def feed_url(secret, kind="events"):
-    return reverse("feed", args=[secret, kind])
-
-
-def test_the_feed_tells_that_time_is_taken_and_nothing_else(scene, client, secret):
-    made = taken_by_rival(scene)
-    gone = make.booking(scene, scene.sem, period=make.slot(days=2))
-    bookings.cancel(actor=scene.researcher, booking=gone, now=make.NOW)
-    availability.block_for_maintenance(
-        actor=scene.keeper, resource=scene.sem, period=make.slot(days=3), note="灯丝更换", now=make.NOW
-    )
-    answer = client.get(feed_url(secret))
-    assert answer["Content-Type"] == "text/calendar; charset=utf-8"
-    assert answer["Cache-Control"] == "private, max-age=300"
-    assert "Set-Cookie" not in answer
-    for word in ("秘密", "宁波海曙", "灯丝", made.number, "星河", "电池"):
-        assert word.encode() not in answer.content
-    events = {str(event["UID"]): event for event in Calendar.from_ical(answer.content).walk("VEVENT")}
-    assert len(events) == 3
-    told = events[str(made.uid)]
-    assert (told["STATUS"], str(told["SUMMARY"])) == ("TENTATIVE", "已占用")
-    assert (told["DTSTART"].dt, told["DTEND"].dt) == (made.starts_at, made.ends_at)
-    assert events[str(gone.uid)]["STATUS"] == "CANCELLED"
-
-
-def test_free_busy_holds_everything_that_takes_time(w, client):
-    w.sem = make.instrument(w, setup_s=1800, cleanup_s=1800)
-    secret = resources.publish_feed(actor=w.keeper, resource=w.sem, now=make.NOW)
-    taken_by_rival(w)
-    availability.block_for_maintenance(
-        actor=w.keeper, resource=w.sem, period=make.slot(days=3), note="保养", now=make.NOW
-    )
-    body = client.get(feed_url(secret, "freebusy")).content.decode().replace("\r\n ", "")
-    told = dict(line.rsplit(":", 1)[::-1] for line in body.splitlines() if line.startswith("FREEBUSY"))
-    assert set(told) == {"20261126T003000Z/20261126T033000Z", "20261128T010000Z/20261128T030000Z"}
-    assert "BUSY-TENTATIVE" in told["20261126T003000Z/20261126T033000Z"]
-    assert "BUSY-UNAVAILABLE" in told["20261128T010000Z/20261128T030000Z"]
-    assert "VEVENT" not in body
-
-
-def test_an_unchanged_feed_is_not_rendered_again(scene, client, secret, monkeypatch, django_assert_num_queries):
-    make.booking(scene, scene.sem)
-    for kind in ("events", "freebusy"):
-        first = client.get(feed_url(secret, kind))
-        assert first["ETag"].startswith('"')
-        with django_assert_num_queries(1):
-            same = client.get(feed_url(secret, kind), headers={"If-None-Match": first["ETag"]})
-        assert (same.status_code, same.content, same["ETag"]) == (304, b"", first["ETag"])
-        assert same["Cache-Control"] == "private, max-age=300"
-    events, freebusy = client.get(feed_url(secret)), client.get(feed_url(secret, "freebusy"))
-    assert events["ETag"] != freebusy["ETag"]
-    make.booking(scene, scene.sem, period=make.slot(days=2))
-    changed = client.get(feed_url(secret), headers={"If-None-Match": events["ETag"]})
-    assert (changed.status_code, changed["ETag"] != events["ETag"]) == (200, True)
-
-
-def test_the_same_etag_always_means_the_same_bytes(scene, client, secret, monkeypatch):
-    make.booking(scene, scene.sem)
-    morning = client.get(feed_url(secret))
-    monkeypatch.setattr("django.utils.timezone.now", lambda: make.NOW + timedelta(hours=5))
-    evening = client.get(feed_url(secret), headers={"Accept-Language": "en"})
-    assert (morning["ETag"], morning.content) == (evening["ETag"], evening.content)
-    monkeypatch.setattr("django.utils.timezone.now", lambda: make.NOW.replace(tzinfo=UTC) + timedelta(days=1))
-    assert client.get(feed_url(secret))["ETag"] != morning["ETag"]
-
-
-def test_head_is_get_without_a_body(scene, client, secret):
-    got, head = client.get(feed_url(secret)), client.head(feed_url(secret))
-    assert head.content == b""
-    assert {name: head[name] for name in ("ETag", "Content-Type", "Cache-Control")} == {
-        name: got[name] for name in ("ETag", "Content-Type", "Cache-Control")
-    }
-    assert client.post(feed_url(secret)).status_code == 405
-
-
-def test_a_new_secret_ends_the_old_one(scene, client, secret):
-    newer = resources.publish_feed(actor=scene.keeper, resource=scene.sem, now=make.NOW)
-    assert client.get(feed_url(secret)).status_code == 404
-    assert client.get(feed_url(newer)).status_code == 200
-    assert client.get("/calendar/" + "x" * 32 + "/events.ics").status_code == 404
-    assert client.get("/calendar/short/events.ics").status_code == 404
-    assert secret not in str(Resource.objects.filter(pk=scene.sem.pk).values())

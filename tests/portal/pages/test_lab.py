@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from datetime import timedelta
 
 import pytest
@@ -536,22 +535,3 @@ def test_a_wrong_block_is_said_and_nothing_is_blocked(w, lab, sem, changes, stat
     assert answer.status_code == status
     assert answer.context["form"].errors == {field: [said]}
     assert not Claim.objects.filter(state="outage").exists()
-
-
-# ---- feed
-
-
-def test_a_feed_address_is_shown_once_and_never_kept(w, lab, sem):
-    assert not lab.get(url("instrument_feed", sem)).context["links"]
-    assert Resource.objects.get().feed_digest == ""
-    shown = lab.post(url("instrument_feed", sem))
-    assert shown["Cache-Control"] == "no-store"
-    links = {link["name"]: link for link in shown.context["links"]}
-    secret = re.search(r"/calendar/([\w-]+)/events\.ics", links["日程订阅"]["url"])[1]
-    assert len(secret) >= 32
-    assert links["日程订阅"]["webcal"].startswith("webcal://")
-    assert Client().get(reverse("feed", args=[secret, "events"])).status_code == 200
-    assert secret not in lab.get(url("instrument_feed", sem)).content.decode()
-    assert not Record.objects.filter(data__icontains=secret).exists()
-    lab.post(url("instrument_feed", sem))
-    assert Client().get(reverse("feed", args=[secret, "events"])).status_code == 404

@@ -83,20 +83,9 @@ class TestEntering:
         assert other.get(f"/instruments/{draft}").status == 404
         assert other.post(f"/instruments/{draft}/publish").status == 404
         assert other.get(f"/instruments/{public}").status == 200
-        for act in ("publish", "suspend", "feed"):
+        for act in ("publish", "suspend"):
             assert other.post(f"/instruments/{public}/{act}").status == 403
         assert other.put(f"/instruments/{public}/rate", {"amount": {"yuan": "1"}}).status == 403
-
-    def test_tells_the_feeds_address_once(self, w, client):
-        path = f"/instruments/{make.instrument(w).number}/feed"
-        first = Caller(w.keeper).post(path)
-        second = Caller(w.keeper).post(path)
-        assert (first.status, second.status) == (201, 201)
-        assert first.body["events"] != second.body["events"]
-        assert client.get(first.body["events"]).status_code == 404
-        feed = client.get(second.body["events"])
-        assert feed.status_code == 200
-        assert feed.content.startswith(b"BEGIN:VCALENDAR")
 
 
 class TestCatalogue:

@@ -1,0 +1,68 @@
+"""Read what a feed tells. Every function takes a constant number of queries."""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+
+from portal.kernel.period import Period
+from scheduler.bookings import queries as bookings
+from scheduler.bookings.models import Booking
+from scheduler.feeds import rules
+from scheduler.feeds.models import FeedToken
+
+__all__ = ["parts", "told_bookings"]
+
+TOLD = (
+    "uid",
+    "sequence",
+    "state",
+    "starts_at",
+    "ends_at",
+    "updated_at",
+    "title",
+    "organisation__name",
+    "booked_by__display_name",
+    "resource__number",
+    "resource__name",
+    "resource__city",
+    "resource__site",
+)
+"""Everything of a booking that some document shows."""
+
+
+def told_bookings(token: FeedToken, *, window: Period) -> QuerySet[Booking]:
+    """Return the bookings a feed is about, cancelled ones included, oldest first.
+
+    A person's own are those made for an organisation the person still belongs to.
+    """
+    if token.resource is not None:
+        found = bookings.calendar(token.resource, since=window.start, until=window.end)
+        return found.select_related("resource", "organisation", "booked_by")
+    assert token.user_id is not None
+    return (
+        Booking.objects.filter(
+            booked_by_id=token.user_id,
+            organisation__members__user_id=token.user_id,
+            organisation__members__left_at__isnull=True,
+            ends_at__gt=window.start,
+            starts_at__lt=window.end,
+        )
+        .select_related("resource", "organisation", "booked_by")
+        .order_by("starts_at", "pk")
+    )
+
+
+def parts(token: FeedToken, *, window: Period) -> list[object]:
+    """Return what the document depends on, without making it: one query at most, none for an instrument told as busy.
+
+    An instrument's version rises in the transaction of every claim. Words (names, purposes) change without it, and a
+    person's bookings lie in many instruments: there each row told is a part.
+    """
+    told: list[object] = [token.kind, token.privacy, window.start.date()]
+    if token.resource is not None:
+        told += [token.resource.pk, token.resource.calendar_version, token.resource.name, token.resource.zone]
+        if token.privacy == rules.FeedPrivacy.BUSY.value:
+            return told
+    else:
+        told += [token.user_id, token.pk]
+    return told + [list(map(str, row)) for row in told_bookings(token, window=window).values_list(*TOLD)]
