@@ -4,6 +4,7 @@ from ninja import Router
 
 from scheduler.availability.api import router as availability
 from scheduler.bookings.api import router as bookings
+from scheduler.bookings.moving_api import router as moving
 from scheduler.bookings.terms_api import router as booking_terms
 from scheduler.calendars.api import router as calendars
 from scheduler.feeds.api import router as feeds
@@ -22,5 +23,6 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/clusters", clusters),
     ("/bookings", bookings),
     ("/feeds", feeds),
+    ("/bookings", moving),
     ("/jobs", jobs),
 )

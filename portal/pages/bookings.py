@@ -190,6 +190,7 @@ def _can(actor: Actor, made: Booking) -> Mapping[str, bool]:
     begun = timezone.now() >= made.starts_at
     part = {
         "cancel": mine and (state is rules.BookingState.REQUESTED or not begun),
+        "move": mine and not begun,
         "confirm": decides,
         "decline": decides,
         "start": records,
@@ -200,6 +201,7 @@ def _can(actor: Actor, made: Booking) -> Mapping[str, bool]:
     refunds = served and actor.may(Permission.CHARGE_REFUND) and bool(made.charge and made.charge.refundable_fen)
     return {
         **allowed,
+        "release": mine and state is rules.BookingState.IN_USE and made.starts_at < timezone.now() < made.ends_at,
         "refund": refunds,
         "mine": mine,
         "serves": served,

@@ -172,7 +172,8 @@ class BookingFilter(Cursor):
     instrument: Annotated[Line, Field(max_length=60)] = ""
 
 
-def _shown(request: ActorRequest, booking: Booking) -> dict[str, Any]:
+def shown(request: ActorRequest, booking: Booking) -> dict[str, Any]:
+    """Return a booking as the API tells it."""
     resource, operator, session = booking.resource, booking.operator, getattr(booking, "session", None)
     return {
         "number": booking.number,
@@ -200,7 +201,7 @@ def _shown(request: ActorRequest, booking: Booking) -> dict[str, Any]:
 
 
 def _again(request: ActorRequest, number: str) -> dict[str, Any]:
-    return _shown(request, access.get_booking(request.actor, number))
+    return shown(request, access.get_booking(request.actor, number))
 
 
 @router.post("/quote", response={200: QuoteOut, **problems(404, 409)})
@@ -244,7 +245,7 @@ def list_bookings(request: ActorRequest, wanted: Query[BookingFilter]) -> dict[s
         rows = rows.filter(state=wanted.state.value)
     if wanted.instrument:
         rows = rows.filter(resource__number=wanted.instrument)
-    return paged(rows, wanted, lambda booking: _shown(request, booking))
+    return paged(rows, wanted, lambda booking: shown(request, booking))
 
 
 @router.get("/{number}", response={200: BookingOut, **problems(404)})

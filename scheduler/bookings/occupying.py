@@ -14,14 +14,18 @@ from scheduler.bookings import bundles, rules
 from scheduler.bookings.models import Booking
 from scheduler.resources import services as resources
 
-__all__ = ["follow", "lock", "occupy"]
+__all__ = ["follow", "lock", "occupy", "resources_of", "vacate"]
 
 
 def lock(bookings: Sequence[Booking]) -> None:
     """Lock everything these bookings occupy or ever occupied, lowest id first."""
+    resources.lock(resource_ids=resources_of(bookings))
+
+
+def resources_of(bookings: Sequence[Booking]) -> set[int]:
+    """Return the ids of everything these bookings occupy or ever occupied."""
     ids = {booking.resource_id for booking in bookings}
-    ids |= set(Claim.objects.filter(booking__in=bookings).values_list("resource_id", flat=True))
-    resources.lock(resource_ids=ids)
+    return ids | set(Claim.objects.filter(booking__in=bookings).values_list("resource_id", flat=True))
 
 
 def occupy(booking: Booking, bundle: bundles.Bundle, *, hold_until: datetime | None = None) -> list[Claim]:
@@ -58,6 +62,16 @@ def follow(booking: Booking) -> None:
     Claim.objects.filter(booking=booking).update(state=state, hold_until=None)
     for claim in claims:
         if state == Claim.State.RELEASED.value and claim.role == ClaimRole.MAIN.value and claim.state in BLOCKING:
+            _give_back(claim, together=booking.together)
+        resources.touch_calendar(resource_id=claim.resource_id)
+
+
+def vacate(booking: Booking) -> None:
+    """Give up all a booking occupies, to occupy other time; neighbours get their changeover back."""
+    claims = list(Claim.objects.filter(booking=booking).order_by("pk"))
+    Claim.objects.filter(booking=booking).delete()
+    for claim in claims:
+        if claim.role == ClaimRole.MAIN.value:
             _give_back(claim, together=booking.together)
         resources.touch_calendar(resource_id=claim.resource_id)
 

@@ -49,6 +49,7 @@ class BookingAction(StrEnum):
     START = "start"
     FINISH = "finish"
     MISS = "miss"
+    MOVE = "move"
 
 
 class SelfUse(StrEnum):
@@ -69,6 +70,8 @@ TRANSITIONS: Final[Mapping[tuple[BookingState, BookingAction], BookingState]] = 
         (S.CONFIRMED, A.CANCEL): S.CANCELLED,
         (S.CONFIRMED, A.START): S.IN_USE,
         (S.CONFIRMED, A.MISS): S.NO_SHOW,
+        (S.REQUESTED, A.MOVE): S.REQUESTED,
+        (S.CONFIRMED, A.MOVE): S.REQUESTED,
         (S.IN_USE, A.FINISH): S.COMPLETED,
     }
 )
@@ -96,6 +99,18 @@ class NotMeasured(Conflict):
 class AlreadyStarted(Conflict):
     code = "booking.started"
     message = _("预约时段已经开始，不能再取消。确实没有使用的，请联系实验室登记未到场。")
+
+
+class MovedAfterStart(Conflict):
+    """Moving a started session: what was used cannot be used at another time."""
+
+    code = "booking.move_started"
+    message = _("预约时段已经开始，不能再改期。不再需要余下时间的，请提前释放；需要更多时间的，请另行预约。")
+
+
+class NothingToRelease(Conflict):
+    code = "booking.nothing_to_release"
+    message = _("只有使用中的预约才能提前释放余下的时间，且须在预约开始之后、结束之前。")
 
 
 class NotYetStarted(Conflict):

@@ -16,7 +16,7 @@ class Charge(models.Model):
 
     `subject` is ``booking:<number>`` or ``job:<number>``; `service` a service class such as ``compute``. `voucher` is the
     first that pays, for a name only; `voucher_*_fen` are the sums over `parts`: one part a voucher, claimed and settled by
-    itself.
+    itself. A subject has one charge that counts; those it replaced are released.
     """
 
     class State(models.TextChoices):
@@ -25,7 +25,7 @@ class Charge(models.Model):
         RELEASED = rules.ChargeState.RELEASED.value, _("已释放")
 
     number = models.CharField(max_length=24, unique=True)
-    subject = models.CharField(max_length=60, unique=True)
+    subject = models.CharField(max_length=60)
     service = models.CharField(max_length=24)
     payer = models.ForeignKey("portal.Organisation", on_delete=models.PROTECT, related_name="+")
     provider = models.ForeignKey("portal.Organisation", on_delete=models.PROTECT, related_name="+")
@@ -58,6 +58,7 @@ class Charge(models.Model):
         db_table = "charge"
         ordering = ["-pk"]
         constraints = [
+            models.UniqueConstraint(name="charge_of_subject", fields=["subject"], condition=~Q(state="released")),
             models.CheckConstraint(
                 name="charge_state_known", condition=Q(state__in=[s.value for s in rules.ChargeState])
             ),

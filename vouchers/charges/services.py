@@ -27,7 +27,7 @@ from vouchers.wallets import services as wallets
 from vouchers.wallets.models import Voucher
 from vouchers.wallets.rules import VoucherState
 
-__all__ = ["Bill", "Plan", "capture", "hold", "plan", "release", "terms_of"]
+__all__ = ["Bill", "Plan", "capture", "hold", "hold_again", "payers", "plan", "release", "terms_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def hold(*, bill: Bill, vouchers: Sequence[Voucher], actor: Actor, now: datetime
 
     Vouchers burn in one order, the first to end first (`rules.split`). Locks them, so that a freeze waits or wins. Raises
     Refused when they cannot pay their shares, Forbidden for a foreign one; the database refuses an overdraft even in a
-    race (InsufficientFunds). One charge per subject.
+    race (InsufficientFunds). One charge per subject, beside released ones.
     """
     locked = wallets.lock(voucher_ids=[voucher.pk for voucher in vouchers])
     if any(voucher.holder_id != bill.payer_id for voucher in locked):
@@ -306,3 +306,28 @@ def release(*, charge_id: int, reason: str, actor: Actor, now: datetime) -> Char
         data={"charge": charge.number, "released_fen": charge.price_fen, "reason": reason},
     )
     return charge
+
+
+def payers(*, charge_id: int) -> Sequence[Voucher]:
+    """Return the vouchers that pay a charge, in the order they burn."""
+    return [part.voucher for part in parts_of(Charge(pk=charge_id))]
+
+
+@transaction.atomic
+def hold_again(
+    *,
+    charge_id: int,
+    price: Money,
+    quote: Mapping[str, Any],
+    ends_at: datetime,
+    by_vouchers: bool = True,
+    actor: Actor,
+    now: datetime,
+) -> Charge:
+    """Hold another price for the subject of a released charge, by the same vouchers or, without them, by the payer alone.
+
+    Raises what `hold` raises.
+    """
+    old = lock(charge_id)
+    bill = Bill(old.subject, old.service, old.payer_id, old.provider_id, price, quote, ends_at)
+    return hold(bill=bill, vouchers=payers(charge_id=charge_id) if by_vouchers else (), actor=actor, now=now)

@@ -1,0 +1,65 @@
+"""Endpoints that move a booking or give its rest back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils import timezone
+from ninja import Router, Schema
+
+from portal.http import explain_reason
+from portal.wire import ActorRequest, MoneyOut, Number, PeriodIn, PeriodOut, ReasonOut, money, problems, span
+from scheduler.bookings import access, moving
+from scheduler.bookings.api import BookingOut, shown
+
+router = Router(tags=["bookings"])
+
+
+class MoveOut(Schema):
+    """What moving would come to. Nothing is held; with `reasons`, it cannot be, and `alternatives` are free.
+
+    `confirmed`: the lab need not decide anew, since the new time lies in the old.
+    """
+
+    movable: bool
+    confirmed: bool
+    price: MoneyOut
+    voucher_share: MoneyOut
+    own_share: MoneyOut
+    reasons: list[ReasonOut]
+    alternatives: list[PeriodOut]
+
+
+@router.post("/{number}/move/quote", response={200: MoveOut, **problems(404, 409)})
+def quote_move(request: ActorRequest, number: Number, payload: PeriodIn) -> dict[str, Any]:
+    """Price a booking at another time, its own time and money counted as free. A look, not a promise."""
+    made = access.get_own(request.actor, number)
+    found = moving.look(actor=request.actor, booking=made, period=payload.value(), now=timezone.now())
+    return {
+        "movable": not found.quote.reasons,
+        "confirmed": found.confirmed,
+        "price": money(found.quote.price.amount),
+        "voucher_share": money(found.quote.split.voucher),
+        "own_share": money(found.quote.split.own),
+        "reasons": [explain_reason(reason) for reason in found.quote.reasons],
+        "alternatives": [span(free) for free in found.alternatives],
+    }
+
+
+@router.post("/{number}/move", response={200: BookingOut, **problems(404, 409)})
+def move(request: ActorRequest, number: Number, payload: PeriodIn) -> dict[str, Any]:
+    """Move a booking, before it starts: same number and calendar identity, price quoted anew. Repeating changes nothing.
+
+    409 carries every reason and, in ``data.alternatives``, up to three periods that are free.
+    """
+    made = access.get_own(request.actor, number)
+    moving.move(actor=request.actor, booking=made, period=payload.value(), now=timezone.now())
+    return shown(request, access.get_booking(request.actor, number))
+
+
+@router.post("/{number}/release-rest", response={200: BookingOut, **problems(404, 409)})
+def release_rest(request: ActorRequest, number: Number) -> dict[str, Any]:
+    """Give back what is left of a booking in use; paid is what is measured."""
+    made = access.get_own(request.actor, number)
+    moving.release_rest(actor=request.actor, booking=made, now=timezone.now())
+    return shown(request, access.get_booking(request.actor, number))
