@@ -10,7 +10,9 @@ from scheduler.calendars.api import router as calendars
 from scheduler.feeds.api import router as feeds
 from scheduler.jobs.api import router as jobs
 from scheduler.qualifications.api import router as operators
+from scheduler.ratings.api import router as ratings
 from scheduler.resources.api import clusters, instruments
+from scheduler.samples.api import router as samples
 from scheduler.search.api import router as search
 
 routers: tuple[tuple[str, Router], ...] = (
@@ -25,4 +27,6 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/feeds", feeds),
     ("/bookings", moving),
     ("/jobs", jobs),
+    ("/samples", samples),
+    ("/ratings", ratings),
 )

@@ -11,7 +11,9 @@ from scheduler.bookings.models import Booking, BookingTerms, Session
 from scheduler.calendars.models import CalendarImport, ExternalBusy, ExternalCalendar
 from scheduler.feeds.models import FeedReader, FeedToken
 from scheduler.jobs.models import Job
+from scheduler.ratings.models import Rating
 from scheduler.resources.models import Cluster, Instrument, Partition, Rate, Resource, Skill
+from scheduler.samples.models import Custody, Sample, SampleOrder
 from scheduler.usage.models import UsageRecord
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "Claim",
     "Closure",
     "Cluster",
+    "Custody",
     "ExternalBusy",
     "ExternalCalendar",
     "FeedReader",
@@ -32,7 +35,10 @@ __all__ = [
     "OpeningHours",
     "Partition",
     "Rate",
+    "Rating",
     "Resource",
+    "Sample",
+    "SampleOrder",
     "Session",
     "Skill",
     "UsageRecord",

@@ -29,6 +29,11 @@ from scheduler.qualifications import services as qualifications
 from scheduler.resources import rules as resource_rules
 from scheduler.resources import services as resources
 from scheduler.resources.models import Cluster, Partition, Rate, Resource
+from scheduler.samples import rules as sample_rules
+from scheduler.samples import services as samples
+from scheduler.samples import testing
+from scheduler.samples.models import SampleOrder
+from vouchers.evidence.services import Upload
 from vouchers.issuance import facts, reviewing
 from vouchers.issuance import services as issuance
 from vouchers.issuance.models import Application
@@ -446,3 +451,67 @@ def partition(
         partition=made, unit="card_hour", amount_fen=Money.from_yuan(rate).fen, valid=(NOW - timedelta(days=365), None)
     )
     return made
+
+
+def sample_order(w: World, resource: Resource, *, count: int = 2, now: datetime = NOW) -> SampleOrder:
+    """Ask the lab to test `count` harmless samples."""
+    wanted = samples.Wanted(
+        resource=resource,
+        title="电解液成分分析",
+        wanted="按国标测定主要成分。",
+        samples=[samples.Declared(label=f"S-{n}", hazards=["none"]) for n in range(1, count + 1)],
+    )
+    return samples.request(actor=w.researcher, wanted=wanted, now=now, key=key())
+
+
+def quoted(w: World, order: SampleOrder, *, price: str = "300", now: datetime = NOW) -> SampleOrder:
+    """Answer that it can be done and quote a price for each sample."""
+    samples.answer(actor=w.keeper, order=order, feasibility=sample_rules.Feasibility.CAN, note="", now=now)
+    offer = samples.Quote(sample_rules.QuoteUnit.SAMPLE, Money.from_yuan(price), order.samples.count())
+    return samples.quote(actor=w.keeper, order=order, quote=offer, now=now)
+
+
+def accepted(w: World, order: SampleOrder, *, pay_with: Sequence[Voucher] = (), now: datetime = NOW) -> SampleOrder:
+    """Accept the quote."""
+    seen = order.price_fen or 0
+    return samples.accept(actor=w.researcher, order=order, seen_fen=seen, vouchers=pay_with, now=now)
+
+
+def received(w: World, order: SampleOrder, *, now: datetime = NOW) -> SampleOrder:
+    """Receive every sample."""
+    for sample in order.samples.all():
+        handling = testing.Handling(sample_rules.SampleAction.RECEIVE, "冷柜 3 号")
+        testing.handle(actor=w.keeper, sample=sample, handling=handling, now=now)
+    return SampleOrder.objects.get(pk=order.pk)
+
+
+REPORT = Upload("report.pdf", b"%PDF-1.7\nreport\n%%EOF\n")
+
+
+def drafted(w: World, order: SampleOrder, *, report: Upload = REPORT, now: datetime = NOW, **more: Any) -> SampleOrder:
+    """Queue, test and draft the result of received samples, or test again what waits."""
+    if order.state == "received":
+        order = testing.queue(actor=w.keeper, order=order, now=now)
+    if order.state == "queued":
+        order = testing.start(actor=w.keeper, order=order, now=now)
+    values = {"counted": order.quantity or 1, **more}
+    return testing.draft(actor=w.keeper, order=order, draft=testing.Draft(report=report, **values), now=now)
+
+
+def reported(w: World, order: SampleOrder, *, now: datetime = NOW) -> SampleOrder:
+    """Review a drafted result as another keeper, and issue the report."""
+    second = actor(w.lab, roles.Role.LAB_MANAGER)
+    return testing.issue(actor=second, order=testing.review(actor=second, order=order, now=now), now=now)
+
+
+def tested(w: World, resource: Resource, *, now: datetime = NOW) -> SampleOrder:
+    """Bring an order to its issued report."""
+    return reported(
+        w,
+        drafted(
+            w,
+            received(w, accepted(w, quoted(w, sample_order(w, resource, now=now), now=now), now=now), now=now),
+            now=now,
+        ),
+        now=now,
+    )

@@ -16,6 +16,7 @@ from portal.organisations.rules import PERMISSIONS
 from scheduler.bookings import rules as bookings
 from scheduler.jobs import rules as jobs
 from scheduler.resources import rules as resources
+from scheduler.samples import rules as samples
 from vouchers.campaigns import rules as campaigns
 from vouchers.charges import rules as charges
 from vouchers.claims import rules as claims
@@ -198,6 +199,8 @@ def test_every_permission_is_held_by_some_role():
 
 MACHINES = [
     (bookings.BookingState, bookings.BookingAction, bookings.TRANSITIONS, {"requested"}),
+    (samples.SampleOrderState, samples.SampleOrderAction, samples.TRANSITIONS, {"requested"}),
+    (samples.SampleState, samples.SampleAction, samples.SAMPLE_TRANSITIONS, {"expected"}),
     (jobs.JobState, jobs.JobAction, jobs.TRANSITIONS, {"pending"}),
     (resources.PublishState, resources.PublishAction, resources.TRANSITIONS, {"draft"}),
     (charges.ChargeState, charges.ChargeAction, charges.TRANSITIONS, {"held"}),
@@ -220,6 +223,8 @@ MACHINES = [
 ]
 ENDS = {
     "BookingState": {"completed", "declined", "cancelled", "lapsed", "no_show"},
+    "SampleOrderState": {"closed", "declined", "cancelled"},
+    "SampleState": {"returned", "disposed"},
     "JobState": {state.value for state in jobs.FINAL},
     "PublishState": set(),
     "ChargeState": {"captured", "released"},

@@ -21,6 +21,7 @@ from scheduler.availability.models import Claim
 from scheduler.bookings.models import Booking
 from scheduler.jobs.models import Job
 from scheduler.resources.models import Instrument, Rate, Resource
+from scheduler.samples.models import Custody, Sample, SampleOrder
 from vouchers.campaigns.models import Campaign
 from vouchers.charges.models import Charge
 from vouchers.claims.models import RedemptionClaim
@@ -116,6 +117,17 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
         "resource": _states(Resource.State, ok="published", wait="suspended"),
         "claim": _states(Claim.State, ok="confirmed", go="in_use", wait="held"),
         "booking": _states(Booking.State, ok="confirmed completed", go="in_use", wait="requested", bad="declined"),
+        "sample": _states(
+            SampleOrder.State,
+            ok="reported billed closed",
+            go="accepted received queued testing drafted reviewed",
+            wait="requested needs_method feasible quoted",
+            bad="declined samples_rejected",
+        ),
+        "sample_unit": _states(SampleOrder.Unit),
+        "specimen": _states(Sample.State, ok="held", wait="expected", bad="rejected"),
+        "hazard": _states(Sample.Hazard, ok="none"),
+        "custody": _states(Custody.Act),
         "job": _states(
             Job.State,
             ok="succeeded",

@@ -15,6 +15,8 @@ from scheduler.jobs import rules as jobs
 from scheduler.jobs.models import Job
 from scheduler.resources import rules as resources
 from scheduler.resources.models import Resource
+from scheduler.samples import rules as samples
+from scheduler.samples.models import Sample, SampleOrder
 from vouchers.campaigns import rules as campaigns
 from vouchers.campaigns.models import Campaign
 from vouchers.charges import rules as charges
@@ -56,6 +58,8 @@ MACHINES: tuple[tuple[str, Mapping[tuple[Any, Any], Any], Any], ...] = (
     ("Voucher 券", wallets.TRANSITIONS, Voucher.State),
     ("Instrument 仪器发布", resources.TRANSITIONS, Resource.State),
     ("Booking 预约", bookings.TRANSITIONS, Booking.State),
+    ("Sample order 送样检测", samples.TRANSITIONS, SampleOrder.State),
+    ("Sample 样品", samples.SAMPLE_TRANSITIONS, Sample.State),
     ("Job 作业", jobs.TRANSITIONS, Job.State),
     ("Offer 服务", offers.OFFER_TRANSITIONS, Offer.State),
     ("Order 订单", offers.TRANSITIONS, Order.State),

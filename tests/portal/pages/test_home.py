@@ -14,6 +14,7 @@ from portal.pages.actions import ACTIONS, action_words, events
 from scheduler.bookings.rules import BookingState
 from scheduler.jobs.rules import JobState
 from scheduler.resources.rules import PublishState
+from scheduler.samples.rules import SampleAction, SampleOrderState
 from tests import make
 from tests.portal.pages.reading import LONG, enter, raw_codes, text_of
 from vouchers.flags.rules import FlagState
@@ -133,6 +134,8 @@ def recorded_actions():
         "booking.": [BookingState.DECLINED, BookingState.CANCELLED, BookingState.LAPSED, BookingState.NO_SHOW],
         "offer.": [OfferState.PUBLISHED, OfferState.SUSPENDED, OfferState.WITHDRAWN],
         "order.": [state for state in OrderState if state is not OrderState.PLACED],
+        "sample.": [state for state in SampleOrderState if state is not SampleOrderState.REQUESTED],
+        "sample.one_": [act for act in SampleAction if act is not SampleAction.RESEND],
         "job.": list(JobState),
         "job.resolved_": list(JobState),
     }

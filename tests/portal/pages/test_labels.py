@@ -6,6 +6,7 @@ from scheduler.bookings.rules import BookingState
 from scheduler.jobs.rules import JobState
 from scheduler.resources import profile
 from scheduler.resources.rules import Category, PublishState, ResourceKind, ServiceClass, Unit
+from scheduler.samples import rules as samples
 from vouchers.charges import prices
 from vouchers.charges.rules import ChargeState
 from vouchers.dryruns import rules as dryruns
@@ -30,6 +31,11 @@ ENUMS = {
     "leg": Leg,
     "resource": PublishState,
     "booking": BookingState,
+    "sample": samples.SampleOrderState,
+    "sample_unit": samples.QuoteUnit,
+    "specimen": samples.SampleState,
+    "hazard": samples.Hazard,
+    "custody": samples.SampleAction,
     "job": JobState,
     "category": Category,
     "resource_kind": ResourceKind,
