@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 
 from django import forms
 from django.db.models import Q, QuerySet
@@ -18,10 +19,12 @@ from integrations.ics import feed
 from portal.audit import queries as audit
 from portal.http import Explained
 from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import noop
 from portal.kernel.money import Money
 from portal.kernel.period import Period
 from portal.pages import actions, acts, shell
 from portal.pages.booking_requests import arrived
+from portal.pages.my_week import LIVE, WAITED_FOR, my_week, next_step, undo_s
 from portal.pages.templatetags.show import bilingual, label, period_text, zone_label, zone_of
 from scheduler.bookings import access, rules, services
 from scheduler.bookings.models import Booking, Session
@@ -73,17 +76,43 @@ class BookingFilter(forms.Form):
         return found
 
 
+TABS: Final = {"": noop("全部"), "upcoming": noop("即将到来"), "past": noop("已结束"), "week": noop("周历")}
+
+
+def _tabs(chosen: str) -> list[dict[str, Any]]:
+    return [{"key": key, "name": gettext(name), "chosen": key == chosen} for key, name in TABS.items()]
+
+
+def _in_tab(tab: str, now: datetime) -> Q:
+    """Return which bookings a tab holds: upcoming ones still take time that is not over."""
+    upcoming = Q(state__in=LIVE, ends_at__gt=now)
+    return {"upcoming": upcoming, "past": ~upcoming}.get(tab, Q())
+
+
 @shell.needs(Permission.BOOKING_REQUEST)
 def bookings(request: HttpRequest) -> HttpResponse:
     """List the organisation's bookings."""
     actor = shell.actor_of(request)
     filters = BookingFilter(request.GET, placeholder=gettext("预约号、仪器或用途"))
-    found = filters.narrow(access.own_bookings(actor))
+    now = timezone.now()
+    tab = request.GET.get("tab", "")
+    found = filters.narrow(access.own_bookings(actor)).filter(_in_tab(tab, now))
     if shell.wants_csv(request):
         return bookings_csv(found)
-    listing = shell.listing(request, found, sorts=SORTS, default="-start")
-    lines = [{"booking": row, "period": Period(row.starts_at, row.ends_at)} for row in listing.rows]
-    return shell.page(request, "bookings/list.html", {"filters": filters, "listing": listing, "lines": lines})
+    if request.GET.get("tab") == "week":
+        return my_week(request, found, now=now, filters=filters, tabs=_tabs("week"))
+    listing = shell.listing(request, found, sorts=SORTS, default="start" if tab == "upcoming" else "-start")
+    lines = [
+        {
+            "booking": row,
+            "period": Period(row.starts_at, row.ends_at),
+            "next": next_step(row, now=now),
+            "open": row.state in WAITED_FOR and row.starts_at > now,
+        }
+        for row in listing.rows
+    ]
+    context = {"filters": filters, "listing": listing, "lines": lines, "tabs": _tabs(tab)}
+    return shell.page(request, "bookings/list.html", context)
 
 
 def bookings_csv(found: QuerySet[Booking]) -> HttpResponse:
@@ -232,6 +261,10 @@ def booking_page(request: HttpRequest, made: Booking, *, error: Explained | None
         "trail": actions.events(trail),
         "error": error,
     }
+    can = context["can"]
+    assert isinstance(can, Mapping)
+    if can["cancel"] and error is None:
+        context["undo_s"] = undo_s(made, now=timezone.now())
     return shell.page(request, "bookings/booking.html", context, status=error.status if error else 200)
 
 

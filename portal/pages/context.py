@@ -90,6 +90,7 @@ NAVIGATION: tuple[Entry, ...] = (
         "work",
         frozenset({P.APPLICATION_REVIEW, P.APPLICATION_APPROVE, P.PROGRAMME_PUBLISH}),
     ),
+    Entry(pgettext_lazy("list", "实验室今日"), "lab_today", "work", frozenset({P.INSTRUMENT_MANAGE})),
     Entry(pgettext_lazy("list", "预约处理"), "booking_queue", "work", frozenset({P.BOOKING_DECIDE, P.SESSION_RECORD})),
     Entry(pgettext_lazy("list", "订单处理"), "order_queue", "work", frozenset({P.ORDER_SERVE})),
     Entry(pgettext_lazy("list", "本单位服务"), "my_offers", "work", frozenset({P.OFFER_MANAGE})),

@@ -24,8 +24,6 @@ from scheduler.search.rules import Requirement
 __all__ = ["instruments"]
 
 PAGE_SIZE: Final = 20
-DAYTIME: Final = (14, 44)
-"""07:00 to 22:00, in half hours: what a page of instruments shows unless the whole day is asked for."""
 
 
 VIEWS: Final = ("list", "day", "week", "month")
@@ -98,7 +96,12 @@ def instruments(request: HttpRequest) -> HttpResponse:
 def _book_url(offer: Offer, actor: Actor | None) -> str:
     if offer.period is None or offer.hourly is None or not weeks.may_book(actor, offer.resource):
         return ""
-    return slots.book_link(offer.resource, offer.period, voucher=offer.paid.number if offer.paid else None)
+    return slots.book_link(
+        offer.resource,
+        offer.period,
+        voucher=offer.paid.number if offer.paid else None,
+        needs={"operator": offer.operator.number} if offer.operator else None,
+    )
 
 
 def _calendar(
@@ -116,7 +119,7 @@ def _calendar(
     if view == "month":
         return {"month": monthgrid.shape(rows, day, now=local)}
     whole_day = request.GET.get("hours") == "all"
-    grid = weekgrid.shape(rows, days, now=local, chosen=chosen, window=None if whole_day else DAYTIME)
+    grid = weekgrid.shape(rows, days, now=local, chosen=chosen, window=None if whole_day else weekgrid.DAYTIME)
     return {"grid": grid, "hours": "all" if whole_day else "day"}
 
 

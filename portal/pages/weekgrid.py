@@ -19,7 +19,7 @@ from portal.kernel.errors import noop
 from portal.kernel.period import Period
 from portal.pages.templatetags.show import MONTHS, WEEKDAYS, day_text, is_english
 
-__all__ = ["Block", "Cell", "Grid", "Head", "Kind", "Mark", "Row", "RowView", "Tick", "shape", "week_of"]
+__all__ = ["DAYTIME", "Block", "Cell", "Grid", "Head", "Kind", "Mark", "Row", "RowView", "Tick", "shape", "week_of"]
 
 _ = noop
 
@@ -27,6 +27,8 @@ SLOT_MIN = 30
 SLOTS = 24 * 60 // SLOT_MIN
 DEFAULT_WINDOW = (16, 44)
 """08:00–22:00, shown when nothing is open in the whole week."""
+DAYTIME = (14, 44)
+"""07:00 to 22:00: what a page of many instruments shows unless the whole day is asked for."""
 TRACK_PX = 164
 """How wide a day's track is at least where seven days show (1440 px); decides which labels have room."""
 ALONE_PX = 330
