@@ -251,7 +251,7 @@ SUBJECTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "offer": (_("服务"), "offer"),
         "order": (_("订单"), "order"),
         "booking": (_("预约"), "booking"),
-        "sample": (_("送样检测"), ""),
+        "sample": (_("送样检测"), "sample_order"),
         "job": (_("作业"), "job"),
         "instrument": (_("仪器"), "instrument"),
         "partition": (_("算力分区"), ""),

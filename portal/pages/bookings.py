@@ -233,6 +233,7 @@ def _can(actor: Actor, made: Booking) -> Mapping[str, bool]:
         "release": mine and state is rules.BookingState.IN_USE and made.starts_at < timezone.now() < made.ends_at,
         "refund": refunds,
         "mine": mine,
+        "rate": mine and state is rules.BookingState.COMPLETED and not hasattr(made, "rating"),
         "serves": served,
         "pays": mine and actor.may(Permission.PAYMENT_DECLARE),
     }
@@ -253,6 +254,7 @@ def booking_page(request: HttpRequest, made: Booking, *, error: Explained | None
     context = {
         "booking": made,
         "period": Period(made.starts_at, made.ends_at),
+        "rating": getattr(made, "rating", None),
         "session": Session.objects.filter(booking=made).first(),
         "charge": charge,
         "split": _split(made),

@@ -16,11 +16,15 @@ from portal.pages.templatetags.show import zone_of
 from scheduler.availability.models import OpeningHours
 from scheduler.availability.rules import ClaimRole
 from scheduler.bookings import access as bookings
+from scheduler.ratings import access as ratings
+from scheduler.ratings import queries as standings
 from scheduler.resources import access
 from scheduler.resources import queries as rates
 from scheduler.resources.models import Resource
+from scheduler.resources.profile import ServiceMode
 
 NEXT_FREE = 6
+RATINGS = 10
 LOOK_AHEAD = timedelta(days=14)
 DAY = timedelta(days=1)
 TOLD = ("held", "confirmed", "in_use", "done")
@@ -62,6 +66,12 @@ def instrument_page(
             if span.start < ahead.end
         ][:NEXT_FREE],
         "bookable": weeks.may_book(actor, resource) and resource.state == Resource.State.PUBLISHED.value,
+        "takes_samples": weeks.may_book(actor, resource)
+        and resource.state == Resource.State.PUBLISHED.value
+        and ServiceMode.SAMPLE.value in resource.modes,
+        "standing": standings.standing(resource.pk),
+        "ratings": list(ratings.ratings_of(resource)[:RATINGS]),
+        "answers": owned and actor is not None and actor.may(Permission.BOOKING_DECIDE),
         "served": _served(actor, resource, local_days) if owned and actor is not None else [],
         "manages": owned and actor is not None and actor.may(Permission.INSTRUMENT_MANAGE),
         "error": error,

@@ -8,7 +8,16 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden, NotFound
 from scheduler.bookings.models import Booking
 
-RELATED = ("resource", "resource__owner", "organisation", "booked_by", "operator", "charge", "charge__voucher")
+RELATED = (
+    "resource",
+    "resource__owner",
+    "organisation",
+    "booked_by",
+    "operator",
+    "rating",
+    "charge",
+    "charge__voucher",
+)
 PARTS = "charge__parts__voucher"
 
 

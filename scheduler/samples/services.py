@@ -17,6 +17,7 @@ from portal.kernel.money import Money
 from portal.kernel.states import next_state
 from portal.numbers.services import next_number
 from scheduler.resources.models import Resource
+from scheduler.resources.profile import ServiceMode
 from scheduler.resources.rules import PublishState, ServiceClass
 from scheduler.samples import rules
 from scheduler.samples.models import Sample, SampleOrder
@@ -71,6 +72,10 @@ def _reasons(wanted: Wanted, *, actor: Actor) -> list[Reason]:
     reasons: list[Reason] = []
     if wanted.resource.state != PublishState.PUBLISHED.value:
         reasons.append(Reason("instrument.suspended", _("该仪器暂停服务。"), _("请选择其他仪器。"), field="instrument"))
+    elif ServiceMode.SAMPLE.value not in wanted.resource.modes:
+        reasons.append(
+            Reason("sample.not_offered", _("该仪器不接受送样测试。"), _("请选择支持送样的仪器。"), field="instrument")
+        )
     if wanted.resource.owner_id == actor.organisation_id:
         reasons.append(Reason("sample.own", _("贵单位是该仪器的提供单位，不能向自己送样。"), field="instrument"))
     if not wanted.title.strip() or len(wanted.title.strip()) > 120:

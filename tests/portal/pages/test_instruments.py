@@ -332,7 +332,7 @@ def test_an_instruments_page_asks_a_constant_number_of_questions(scene, django_a
     for day in range(count):
         make.booking(scene, scene.sem, period=make.slot(days=day + 1))
     client = client_of(scene.researcher)
-    with django_assert_num_queries(11):
+    with django_assert_num_queries(13):
         client.get(reverse("instrument", args=[scene.sem.number]))
 
 

@@ -19,7 +19,7 @@ def asked(resource, **more):
 
 
 def test_the_whole_way_from_request_to_rating(w):
-    resource = make.instrument(w)
+    resource = make.instrument(w, modes=("self", "sample"))
     firm, lab = Caller(w.researcher), Caller(w.keeper)
     second = Caller(make.actor(w.lab, roles.Role.LAB_MANAGER))
     path = f"/samples/{firm.post('/samples', asked(resource), key='sample-key-1').body['number']}"
@@ -51,7 +51,7 @@ def test_the_whole_way_from_request_to_rating(w):
 
 
 def test_strangers_find_nothing_and_lists_cost_the_same(w):
-    resource = make.instrument(w)
+    resource = make.instrument(w, modes=("self", "sample"))
     order = make.tested(w, resource)
     stranger = Caller(make.applicant())
     for path in ("", "/reports/1"):

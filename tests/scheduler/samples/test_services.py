@@ -23,7 +23,7 @@ from vouchers.ledger import queries as ledger
 
 @pytest.fixture
 def sem(w):
-    return make.instrument(w)
+    return make.instrument(w, modes=("self", "sample"))
 
 
 def act(w, sample, which, **more):
@@ -41,6 +41,11 @@ class TestAsking:
         codes = [reason.code for reason in refused.value.reasons]
         assert codes == ["sample.title", "sample.wanted", "sample.label_twice", "sample.hazard_note"]
         assert not SampleOrder.objects.exists()
+
+    def test_an_instrument_takes_samples_only_where_it_says_so(self, w):
+        with pytest.raises(Refused) as refused:
+            make.sample_order(w, make.instrument(w))
+        assert [reason.code for reason in refused.value.reasons] == ["sample.not_offered"]
 
     def test_one_key_asks_once(self, w, sem):
         wanted = services.Wanted(
@@ -213,7 +218,7 @@ class TestConfidentiality:
 @pytest.mark.django_db(transaction=True)
 def test_two_people_accept_one_quote_once():
     w = make.world()
-    order = make.quoted(w, make.sample_order(w, make.instrument(w)))
+    order = make.quoted(w, make.sample_order(w, make.instrument(w, modes=("self", "sample"))))
     results: list[str] = []
     gate = threading.Barrier(2)
 
