@@ -187,6 +187,7 @@ def run_tests(options: argparse.Namespace) -> int:
     """Install what is missing where that is possible, and run pytest beside private engines."""
     words = options.words[1:] if options.words[:1] == ["--"] else options.words
     left_out = machine.provide()
+    machine.provide_readers()
     return with_engines("auto", machine.pytest_command(left_out, words), assets=True)
 
 

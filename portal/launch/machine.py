@@ -1,6 +1,7 @@
 """What the tests need of the machine, and how to get it: Debian packages where this is root, one line to type elsewhere."""
 
 import ctypes.util
+import json
 import os
 import shutil
 import subprocess
@@ -13,9 +14,10 @@ from pathlib import Path
 from portal.launch.console import LaunchError, say
 from portal.launch.engines import find_postgres, find_redis
 
-__all__ = ["FONTS", "NEEDS", "Need", "provide", "provide_fonts", "pytest_command"]
+__all__ = ["FONTS", "NEEDS", "Need", "provide", "provide_fonts", "provide_readers", "pytest_command"]
 
 POLICY = Path("/usr/sbin/policy-rc.d")
+READERS = Path(__file__).resolve().parents[2] / "tests" / "readers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ NEEDS = (
         ),
     ),
     Need("libical", "libical 3", ("libical3",), lambda: bool(ctypes.util.find_library("ical"))),
+    Need("", "Node.js, npm", ("nodejs", "npm"), lambda: _programs("node", "npm")),
 )
 
 
@@ -115,6 +118,25 @@ def provide_fonts() -> None:
             say(f"未能安装中文字体，券凭证暂不可用 · no CJK font, certificates will not work: {error}")
     else:
         say("缺少中文字体，券凭证暂不可用 · certificates need a CJK font: sudo apt-get install fonts-noto-cjk")
+
+
+def provide_readers() -> None:
+    """Install the calendar programs that judge our calendars, as their lock says; without them their tests fail."""
+    wanted = json.loads((READERS / "package-lock.json").read_text())["packages"]
+    try:
+        found = json.loads((READERS / "node_modules" / ".package-lock.json").read_text())["packages"]
+    except (OSError, ValueError, KeyError):
+        found = {}
+    if all(found.get(name, {}).get("integrity") == package["integrity"] for name, package in wanted.items() if name):
+        return
+    npm = shutil.which("npm")
+    say("安装 tests/readers · installing")
+    command = [str(npm), "ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund"]
+    if npm is None or subprocess.run(command, cwd=READERS, check=False).returncode != 0:  # noqa: S603
+        say(
+            "未能安装日历阅读程序，相应测试将失败 · calendar readers could not be installed, their tests will fail",
+            error=True,
+        )
 
 
 def pytest_command(left_out: Sequence[Need], words: Sequence[str]) -> list[str]:

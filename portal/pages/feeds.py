@@ -1,4 +1,4 @@
-"""Answer subscriptions: events or free/busy time of an instrument, or of a person's own bookings."""
+"""Answer subscriptions: events, free/busy time or opening hours of an instrument, or a person's own bookings."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
 from integrations.ics import feed as ics
+from integrations.ics.availability import availability as render_availability
 from portal.http import explain
 from portal.kernel.errors import NotFound, PortalError
 from portal.kernel.period import Period
@@ -48,7 +49,7 @@ def feed(request: HttpRequest, secret: str, kind: str) -> HttpResponse:
         token = services.record_fetch(secret=secret, kind=rules.FeedKind(kind), reader=reader, now=now)
     except (NotFound, rules.FeedRevoked, rules.FeedTooOften) as error:
         return _refused(error)
-    window = rules.window(now)
+    window = rules.window(now, rules.FeedKind(kind))
     source = request.build_absolute_uri()
     etag = rules.tag([RENDERER, source, *queries.parts(token, window=window)])
     response = get_conditional_response(request, etag=etag)
@@ -170,4 +171,16 @@ def _kind(made: Booking) -> ics.Kind | None:
     )
 
 
-RENDERERS = {rules.FeedKind.EVENTS: _events, rules.FeedKind.FREEBUSY: _freebusy}
+def _availability(token: FeedToken, window: Period, source: str) -> bytes:  # noqa: ARG001
+    """Return when an instrument is open to enterprises, whatever is booked."""
+    resource = token.resource
+    assert resource is not None
+    hours, opened = queries.opening(resource, window=window)
+    return render_availability(hours, opened, zone=resource.zone, window=window, identity=resource.number)
+
+
+RENDERERS = {
+    rules.FeedKind.EVENTS: _events,
+    rules.FeedKind.FREEBUSY: _freebusy,
+    rules.FeedKind.AVAILABILITY: _availability,
+}

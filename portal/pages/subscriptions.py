@@ -38,15 +38,22 @@ class FeedForm(forms.Form):
     kind = forms.ChoiceField(
         label=_("内容"),
         choices=FeedToken.Kind.choices,
-        help_text=_("日历软件订阅“日程”；只要知道何时有空的程序用“忙闲信息”。"),
+        help_text=_("日历软件订阅“日程”；排程程序用“忙闲信息”，以及仪器的“开放时间”。"),
     )
     privacy = forms.ChoiceField(label=_("显示多少"), choices=FeedToken.Privacy.choices)
+
+    def __init__(self, data: Any, *, of_instrument: bool) -> None:
+        super().__init__(data)
+        kinds = self.fields["kind"]
+        assert isinstance(kinds, forms.ChoiceField)
+        if not of_instrument:
+            kinds.choices = [each for each in FeedToken.Kind.choices if each[0] != FeedToken.Kind.AVAILABILITY]
 
 
 def _page(request: HttpRequest, *, resource: Resource | None, found: QuerySet[FeedToken]) -> HttpResponse:
     """Show the addresses; on POST make one and show its secret, this once."""
     actor, now = shell.actor_of(request), timezone.now()
-    form = FeedForm(request.POST if request.method == "POST" else None)
+    form = FeedForm(request.POST if request.method == "POST" else None, of_instrument=resource is not None)
     made, error = None, None
     if request.method == "POST" and form.is_valid():
         if acts.was_sent(request):
@@ -62,7 +69,7 @@ def _page(request: HttpRequest, *, resource: Resource | None, found: QuerySet[Fe
         made, error = shell.attempt(lambda: services.issue(actor=actor, wanted=wanted, now=now))
         if error is None:
             acts.remember(request)
-            form = FeedForm()
+            form = FeedForm(None, of_instrument=resource is not None)
         else:
             error = put_back(form, error, {"label": "label", "kind": "kind", "privacy": "privacy"})
     context: dict[str, Any] = {

@@ -20,6 +20,7 @@ class FeedToken(models.Model):
     class Kind(models.TextChoices):
         EVENTS = rules.FeedKind.EVENTS.value, _("日程")
         FREEBUSY = rules.FeedKind.FREEBUSY.value, _("忙闲信息")
+        AVAILABILITY = rules.FeedKind.AVAILABILITY.value, _("开放时间")
 
     class Privacy(models.TextChoices):
         BUSY = rules.FeedPrivacy.BUSY.value, _("只显示已占用")
@@ -53,7 +54,8 @@ class FeedToken(models.Model):
             models.UniqueConstraint(name="feed_token_once", fields=["digest", "kind"]),
             models.CheckConstraint(
                 name="feed_token_of_one_thing",
-                condition=Q(resource__isnull=False, user__isnull=True) | Q(resource__isnull=True, user__isnull=False),
+                condition=Q(resource__isnull=False, user__isnull=True)
+                | (Q(resource__isnull=True, user__isnull=False) & ~Q(kind=rules.FeedKind.AVAILABILITY.value)),
             ),
             models.CheckConstraint(
                 name="feed_token_kind_known", condition=Q(kind__in=[kind.value for kind in rules.FeedKind])

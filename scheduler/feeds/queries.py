@@ -5,12 +5,16 @@ from __future__ import annotations
 from django.db.models import QuerySet
 
 from portal.kernel.period import Period
+from scheduler.availability import queries as availability
+from scheduler.availability.models import OpeningHours
+from scheduler.availability.rules import WeeklyHours
 from scheduler.bookings import queries as bookings
 from scheduler.bookings.models import Booking
 from scheduler.feeds import rules
 from scheduler.feeds.models import FeedToken
+from scheduler.resources.models import Resource
 
-__all__ = ["parts", "told_bookings"]
+__all__ = ["opening", "parts", "told_bookings"]
 
 TOLD = (
     "uid",
@@ -52,15 +56,25 @@ def told_bookings(token: FeedToken, *, window: Period) -> QuerySet[Booking]:
     )
 
 
+def opening(resource: Resource, *, window: Period) -> tuple[list[WeeklyHours], list[Period]]:
+    """Return an instrument's weekly hours, and when it is open in the end, exceptions kept. A constant query count."""
+    rows = OpeningHours.objects.filter(resource=resource).order_by("pk")
+    opened = availability.open_periods([resource], window=window)[resource.pk]
+    return [availability.weekly_hours(row) for row in rows], list(opened)
+
+
 def parts(token: FeedToken, *, window: Period) -> list[object]:
-    """Return what the document depends on, without making it: one query at most, none for an instrument told as busy.
+    """Return what the document depends on, without making it: two queries at most, none for an instrument told as busy.
 
     An instrument's version rises in the transaction of every claim. Words (names, purposes) change without it, and a
-    person's bookings lie in many instruments: there each row told is a part.
+    person's bookings lie in many instruments: there each row told is a part, as are opening hours.
     """
     told: list[object] = [token.kind, token.privacy, window.start.date()]
     if token.resource is not None:
         told += [token.resource.pk, token.resource.calendar_version, token.resource.name, token.resource.zone]
+        if token.kind == rules.FeedKind.AVAILABILITY.value:
+            hours, opened = opening(token.resource, window=window)
+            return [*told, repr(hours), repr(opened)]
         if token.privacy == rules.FeedPrivacy.BUSY.value:
             return told
     else:

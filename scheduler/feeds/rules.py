@@ -51,6 +51,7 @@ class FeedKind(StrEnum):
 
     EVENTS = "events"
     FREEBUSY = "freebusy"
+    AVAILABILITY = "availability"
 
 
 class FeedPrivacy(StrEnum):
@@ -87,7 +88,7 @@ class KindNotOffered(Invalid):
 
 class PrivacyNotOffered(Invalid):
     code = "feed.privacy"
-    message = _("忙闲信息只说明时间是否被占用，请选择“只显示已占用”。")
+    message = _("忙闲信息和开放时间里没有文字，请选择“只显示已占用”。")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +109,21 @@ def digest_of(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def offer_refusal(kind: FeedKind, privacy: FeedPrivacy) -> None:
-    """Raises PrivacyNotOffered: only events have words that could be told."""
+def offer_refusal(kind: FeedKind, privacy: FeedPrivacy, *, of_instrument: bool) -> None:
+    """Raises KindNotOffered: only an instrument has opening hours. PrivacyNotOffered: only events have words to tell."""
+    if kind is FeedKind.AVAILABILITY and not of_instrument:
+        raise KindNotOffered(field="kind")
     if kind is not FeedKind.EVENTS and privacy is not FeedPrivacy.BUSY:
         raise PrivacyNotOffered(field="privacy")
 
 
-def window(now: datetime) -> Period:
-    """Return 30 days back to 180 days ahead, from midnight UTC: one document all day long."""
+def window(now: datetime, kind: FeedKind) -> Period:
+    """Return 30 days back to 180 days ahead, from midnight UTC: one document all day long.
+
+    When an instrument was open is not kept, so opening hours are told from today.
+    """
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    return Period(midnight - BACK, midnight + AHEAD)
+    return Period(midnight if kind is FeedKind.AVAILABILITY else midnight - BACK, midnight + AHEAD)
 
 
 def fetched(use: Use, *, now: datetime) -> Use:

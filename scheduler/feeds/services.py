@@ -52,12 +52,12 @@ class Reader:
 def issue(*, actor: Actor, wanted: Wanted, now: datetime) -> tuple[FeedToken, str]:
     """Make an address; returns it with its secret, which is told this once.
 
-    Raises LabelMissing, PrivacyNotOffered, FeedsTooMany, Forbidden (another's instrument; no person).
+    Raises LabelMissing, KindNotOffered, PrivacyNotOffered, FeedsTooMany, Forbidden (another's instrument; no person).
     """
     label = wanted.label.strip()
     if not label or len(label) > 60:
         raise LabelMissing(field="label")
-    rules.offer_refusal(wanted.kind, wanted.privacy)
+    rules.offer_refusal(wanted.kind, wanted.privacy, of_instrument=wanted.resource is not None)
     if wanted.resource is None:
         actor.require(Permission.BOOKING_REQUEST)
         subject = {"user_id": actor.person}

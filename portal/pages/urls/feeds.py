@@ -10,6 +10,8 @@ from django.urls import re_path
 from portal.pages import feeds
 
 urlpatterns = [
-    re_path(r"^feeds/(?P<secret>[A-Za-z0-9_-]{16,64})/(?P<kind>events|freebusy)\.ics$", feeds.feed, name="feed"),
+    re_path(
+        r"^feeds/(?P<secret>[A-Za-z0-9_-]{16,64})/(?P<kind>events|freebusy|availability)\.ics$", feeds.feed, name="feed"
+    ),
     re_path(r"^calendar/(?P<secret>[A-Za-z0-9_-]{16,64})/(?P<kind>events|freebusy)\.ics$", feeds.feed),
 ]

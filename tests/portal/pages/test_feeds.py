@@ -15,11 +15,14 @@ from portal.organisations import rules as roles
 from portal.organisations.models import Member
 from portal.pages import feeds as pages
 from scheduler.availability import services as availability
+from scheduler.availability.queries import open_periods
+from scheduler.availability.rules import WeeklyHours
 from scheduler.bookings import services as bookings
 from scheduler.bookings.models import Booking
 from scheduler.feeds import rules, services
 from scheduler.feeds.models import FeedToken
 from tests import make
+from tests.integrations.ics.test_availability import evaluated
 from tests.portal.pages.reading import enter, text_of
 
 pytestmark = pytest.mark.usefixtures("clock")
@@ -120,6 +123,18 @@ def test_free_busy_holds_everything_that_takes_time(w, client):
     assert "BUSY-TENTATIVE" in told["20261126T003000Z/20261126T033000Z"]
     assert "BUSY-UNAVAILABLE" in told["20261128T010000Z/20261128T030000Z"]
     assert "VEVENT" not in body
+
+
+def test_opening_hours_are_those_bookings_are_judged_by(scene, client):
+    _token, secret = make.feed(scene.keeper, scene.sem, kind="availability")
+    first = client.get(feed_url(secret, "availability"))
+    window = rules.window(make.NOW, rules.FeedKind.AVAILABILITY)
+    assert evaluated(first.content) == open_periods([scene.sem], window=window)[scene.sem.pk]
+    assert client.get(feed_url(secret, "availability"), headers={"If-None-Match": first["ETag"]}).status_code == 304
+    hours = [WeeklyHours(frozenset({6}), 600, 720)]
+    availability.set_opening_hours(actor=scene.keeper, resource=scene.sem, hours=hours, now=make.NOW)
+    changed = client.get(feed_url(secret, "availability"), headers={"If-None-Match": first["ETag"]})
+    assert evaluated(changed.content) == open_periods([scene.sem], window=window)[scene.sem.pk] != []
 
 
 # ---- transport

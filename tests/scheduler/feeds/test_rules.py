@@ -29,8 +29,10 @@ def test_no_hour_that_begins_with_a_fetch_answers_more_than_sixty(seconds):
 
 
 def test_one_document_holds_for_a_day_and_reaches_30_days_back_and_180_ahead():
-    found = rules.window(START)
-    assert found == rules.window(START.replace(hour=0)) == rules.window(START.replace(hour=23, minute=59))
+    found = rules.window(START, rules.FeedKind.EVENTS)
+    for moment in (START.replace(hour=0), START.replace(hour=23, minute=59)):
+        assert rules.window(moment, rules.FeedKind.FREEBUSY) == found
+    assert rules.window(START, rules.FeedKind.AVAILABILITY).start == START.replace(hour=0)
     assert (found.start, found.end) == (datetime(2026, 10, 27, tzinfo=UTC), datetime(2027, 5, 25, tzinfo=UTC))
 
 
@@ -49,7 +51,13 @@ def test_equal_parts_have_equal_tags_and_no_others(one, other):
 
 @pytest.mark.parametrize("privacy", [rules.FeedPrivacy.TITLE, rules.FeedPrivacy.FULL])
 def test_only_events_have_words_to_tell(privacy):
-    rules.offer_refusal(rules.FeedKind.EVENTS, privacy)
-    rules.offer_refusal(rules.FeedKind.FREEBUSY, rules.FeedPrivacy.BUSY)
+    rules.offer_refusal(rules.FeedKind.EVENTS, privacy, of_instrument=False)
+    rules.offer_refusal(rules.FeedKind.FREEBUSY, rules.FeedPrivacy.BUSY, of_instrument=False)
     with pytest.raises(rules.PrivacyNotOffered):
-        rules.offer_refusal(rules.FeedKind.FREEBUSY, privacy)
+        rules.offer_refusal(rules.FeedKind.FREEBUSY, privacy, of_instrument=True)
+
+
+def test_only_instruments_have_opening_hours():
+    rules.offer_refusal(rules.FeedKind.AVAILABILITY, rules.FeedPrivacy.BUSY, of_instrument=True)
+    with pytest.raises(rules.KindNotOffered):
+        rules.offer_refusal(rules.FeedKind.AVAILABILITY, rules.FeedPrivacy.BUSY, of_instrument=False)
