@@ -12,6 +12,7 @@ from scheduler.jobs.api import router as jobs
 from scheduler.qualifications.api import router as operators
 from scheduler.ratings.api import router as ratings
 from scheduler.resources.api import clusters, instruments
+from scheduler.resources.terms_api import router as prices
 from scheduler.samples.api import router as samples
 from scheduler.search.api import router as search
 
@@ -19,6 +20,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/instruments", search),
     ("/instruments", instruments),
     ("/instruments", availability),
+    ("/instruments", prices),
     ("/instruments", calendars),
     ("/instruments", booking_terms),
     ("/operators", operators),

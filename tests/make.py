@@ -26,6 +26,7 @@ from scheduler.feeds import rules as feed_rules
 from scheduler.feeds import services as feeds
 from scheduler.feeds.models import FeedToken
 from scheduler.qualifications import services as qualifications
+from scheduler.resources import pricing
 from scheduler.resources import rules as resource_rules
 from scheduler.resources import services as resources
 from scheduler.resources.models import Cluster, Partition, Rate, Resource
@@ -351,7 +352,7 @@ def instrument(
         hours=[hours.WeeklyHours(frozenset(range(1, 8)), opens[0], opens[1])],
         now=now,
     )
-    resources.set_hourly_rate(actor=w.keeper, resource=resource, amount=Money.from_yuan(rate), now=now)
+    pricing.set_hourly_rate(actor=w.keeper, resource=resource, amount=Money.from_yuan(rate), now=now)
     return resources.change_state(
         actor=w.keeper, resource=resource, action=resource_rules.PublishAction.PUBLISH, now=now
     )

@@ -11,7 +11,7 @@ from portal.demo.people import People
 from portal.kernel.money import Money
 from scheduler.availability import rules as hours
 from scheduler.availability import services as availability
-from scheduler.resources import rules, services
+from scheduler.resources import pricing, rules, services
 from scheduler.resources.models import Cluster, Partition, Rate, Resource
 from vouchers.programmes import services as programmes
 from vouchers.programmes.models import ProgrammeVersion
@@ -89,7 +89,7 @@ def publish_instruments(people: People, *, now: datetime) -> list[Resource]:
             hours=[hours.WeeklyHours(frozenset(range(first, last + 1)), opens, closes)],
             now=now,
         )
-        services.set_hourly_rate(actor=actor, resource=resource, amount=Money.from_yuan(entry.rate), now=now)
+        pricing.set_hourly_rate(actor=actor, resource=resource, amount=Money.from_yuan(entry.rate), now=now)
         made.append(services.change_state(actor=actor, resource=resource, action=rules.PublishAction.PUBLISH, now=now))
     return made
 

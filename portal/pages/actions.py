@@ -211,6 +211,7 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "skill.ended": pgettext_lazy("record", "终止上机资格"),
         "terms.set": pgettext_lazy("record", "设定预约条件"),
         "rate.set": pgettext_lazy("record", "设定价格"),
+        "rate.ended": pgettext_lazy("record", "取消价格"),
         "hours.set": pgettext_lazy("record", "设定开放时间"),
         "outage.blocked": pgettext_lazy("record", "登记停用时间"),
         "outage.lifted": pgettext_lazy("record", "取消停用时间"),

@@ -58,6 +58,8 @@ def instrument_page(
     context = {
         "resource": resource,
         "rate": rates.rate_of_resource(resource.pk, at=now),
+        "prices": rates.prices_of_resource(resource.pk, at=now),
+        "now": now,
         "hours": weeks.hours_in_words(OpeningHours.objects.filter(resource=resource)),
         "grid": weekgrid.shape(rows, days, now=local, chosen=day),
         "next_free": [

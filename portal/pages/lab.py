@@ -10,17 +10,13 @@ from django.contrib import messages
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from portal.http import Explained
 from portal.kernel.actors import Permission
-from portal.kernel.money import Money
 from portal.pages import acts, shell, slots, weeks
-from portal.pages.booking_requests import arrived
-from portal.pages.fields import YuanField
 from portal.pages.instruments import instrument_page
 from portal.pages.lab_forms import NAMES, InstrumentForm, initial
 from portal.pages.templatetags.show import bilingual, label
@@ -29,7 +25,7 @@ from scheduler.resources import access, rules, services
 from scheduler.resources import queries as rates
 from scheduler.resources.models import Resource
 
-__all__ = ["instrument_edit", "instrument_new", "instrument_rate", "instrument_state", "my_instruments"]
+__all__ = ["instrument_edit", "instrument_new", "instrument_state", "my_instruments"]
 
 SORTS = {"name": ["name"], "number": ["number"], "state": ["state"], "city": ["city"], "waiting": ["waiting"]}
 
@@ -150,43 +146,6 @@ def instrument_edit(request: HttpRequest, number: str) -> HttpResponse:
     resource = access.get_own_instrument(shell.actor_of(request), number)
     form = InstrumentForm(request.POST if request.method == "POST" else None, initial=initial(resource))
     return _describe(request, form, resource)
-
-
-class RateForm(forms.Form):
-    """The price of an hour."""
-
-    rate = YuanField(
-        label=_("每小时价格"), least_fen=0, help_text=_("自保存起对新预约生效；已有预约仍按预约时的价格。")
-    )
-
-
-@shell.needs(Permission.INSTRUMENT_MANAGE)
-def instrument_rate(request: HttpRequest, number: str) -> HttpResponse:
-    """Show the prices so far and set the one from now on."""
-    actor, now = shell.actor_of(request), timezone.now()
-    resource = access.get_own_instrument(actor, number)
-    current = rates.rate_of_resource(resource.pk, at=now)
-    known = {"rate": Money(current.amount_fen)} if current else {}
-    form = RateForm(request.POST if request.method == "POST" else None, initial=known)
-    error: Explained | None = None
-    if request.method == "POST" and form.is_valid():
-        amount = form.cleaned_data["rate"]
-        _rate, error = shell.attempt(
-            lambda: services.set_hourly_rate(actor=actor, resource=resource, amount=amount, now=now)
-        )
-        if error is None:
-            messages.success(request, gettext("新价格已生效。"))
-            return arrived(request, reverse("instrument", args=[number]))
-        error = slots.put_back(form, error)
-    context = {
-        "resource": resource,
-        "form": form,
-        "error": error,
-        "rates": resource.rates.order_by("-valid")[:20],
-        "path": request.path,
-    }
-    status = error.status if error else 422 if form.errors else 200
-    return shell.page(request, "lab/rate.html", context, status=status)
 
 
 ACTIONS: Mapping[str, rules.PublishAction] = {action.value: action for action in rules.PublishAction}

@@ -183,6 +183,7 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
         "running_state": _states(Instrument.RunningState, ok="normal", wait="repair idle", bad="scrapped"),
         "share_mode": _states(Instrument.ShareMode),
         "unit": _states(Rate.Unit),
+        "user_class": _states(Rate.UserClass),
         "organisation": _states(Organisation.Kind),
         "account": _plain({kind: rule.label for kind, rule in ACCOUNT_KINDS.items()}),
         "journal": _plain({kind: rule.label for kind, rule in JOURNAL_KINDS.items()}),

@@ -44,6 +44,13 @@ def get_instrument(actor: Actor | None, number: str) -> Resource:
     return resource
 
 
+def require_own(actor: Actor, resource: Resource) -> None:
+    """Raises Forbidden unless the actor manages the resource."""
+    actor.require(Permission.INSTRUMENT_MANAGE)
+    if resource.owner_id != actor.organisation_id:
+        raise Forbidden
+
+
 def get_own_instrument(actor: Actor, number: str) -> Resource:
     """Return an instrument the actor manages. Raises NotFound for unseen ones, Forbidden for others' published ones."""
     resource = get_instrument(actor, number)

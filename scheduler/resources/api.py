@@ -25,7 +25,7 @@ from portal.wire import (
     paged,
     problems,
 )
-from scheduler.resources import access, queries, services
+from scheduler.resources import access, pricing, queries, services
 from scheduler.resources.entries import MAX_CAPACITY
 from scheduler.resources.models import Cluster, Instrument, Partition, Rate, Resource
 from scheduler.resources.profile import EMPTY, ServiceMode
@@ -277,7 +277,7 @@ def change(request: ActorRequest, number: Number, payload: InstrumentIn) -> dict
 @instruments.put("/{number}/rate", response={200: InstrumentDetailOut, **problems(404, 409)})
 def set_rate(request: ActorRequest, number: Number, payload: RateIn) -> dict[str, Any]:
     """Set the price of an hour from now on; bookings already made keep the price they were quoted."""
-    services.set_hourly_rate(
+    pricing.set_hourly_rate(
         actor=request.actor,
         resource=access.get_own_instrument(request.actor, number),
         amount=payload.amount.value(),

@@ -8,8 +8,9 @@ from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
-from scheduler.resources import profile, rules
+from scheduler.resources import fees, profile, rules
 
 
 def _self_operation() -> list[str]:
@@ -279,17 +280,33 @@ class Partition(models.Model):
 
 
 class Rate(models.Model):
-    """What one unit of a resource or partition costs during `valid`. Rates of one thing never overlap in time."""
+    """What one unit of a resource or partition costs during `valid`: a line of a price list.
+
+    Of a resource for one mode of service and one class of users. Lines of one thing, mode, unit and class never overlap in
+    time. A VALUE_DAY line has a share of the original value, in parts per million, in place of an amount.
+    """
 
     class Unit(models.TextChoices):
         HOUR = rules.Unit.HOUR.value, _("小时")
         CARD_HOUR = rules.Unit.CARD_HOUR.value, _("卡时")
         CORE_HOUR = rules.Unit.CORE_HOUR.value, _("核时")
+        SAMPLE = rules.Unit.SAMPLE.value, pgettext_lazy("unit", "样品")
+        TEST = rules.Unit.TEST.value, pgettext_lazy("unit", "次")
+        DAY = rules.Unit.DAY.value, pgettext_lazy("unit", "天")
+        VALUE_DAY = rules.Unit.VALUE_DAY.value, pgettext_lazy("unit", "天（按原值比例）")
+
+    class UserClass(models.TextChoices):
+        EXTERNAL = fees.UserClass.EXTERNAL.value, _("企业及其他外单位")
+        ACADEMIC = fees.UserClass.ACADEMIC.value, _("高校和科研院所")
+        INTERNAL = fees.UserClass.INTERNAL.value, _("本单位")
 
     resource = models.ForeignKey(Resource, null=True, blank=True, on_delete=models.PROTECT, related_name="rates")
     partition = models.ForeignKey(Partition, null=True, blank=True, on_delete=models.PROTECT, related_name="rates")
     unit = models.CharField(max_length=12, choices=Unit)
-    amount_fen = models.BigIntegerField()
+    mode = models.CharField(max_length=12, choices=Resource.ServiceMode, default=Resource.ServiceMode.SELF)
+    user_class = models.CharField(max_length=12, choices=UserClass, default=UserClass.EXTERNAL)
+    amount_fen = models.BigIntegerField(default=0)
+    share_ppm = models.PositiveIntegerField(default=0)
     valid = DateTimeRangeField(default_bounds="[)")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -299,13 +316,29 @@ class Rate(models.Model):
             models.CheckConstraint(name="rate_amount_not_negative", condition=Q(amount_fen__gte=0)),
             models.CheckConstraint(name="rate_unit_known", condition=Q(unit__in=[u.value for u in rules.Unit])),
             models.CheckConstraint(
+                name="rate_amount_or_share",
+                condition=Q(unit=rules.Unit.VALUE_DAY.value, amount_fen=0, share_ppm__gt=0)
+                | (~Q(unit=rules.Unit.VALUE_DAY.value) & Q(share_ppm=0)),
+            ),
+            models.CheckConstraint(
+                name="rate_mode_and_class_known",
+                condition=Q(mode__in=[m.value for m in profile.ServiceMode])
+                & Q(user_class__in=[c.value for c in fees.UserClass]),
+            ),
+            models.CheckConstraint(
                 name="rate_of_one_thing",
                 condition=Q(resource__isnull=False, partition__isnull=True)
                 | Q(resource__isnull=True, partition__isnull=False),
             ),
             ExclusionConstraint(
                 name="rate_no_overlap_resource",
-                expressions=[("resource", RangeOperators.EQUAL), ("valid", RangeOperators.OVERLAPS)],
+                expressions=[
+                    ("resource", RangeOperators.EQUAL),
+                    ("mode", RangeOperators.EQUAL),
+                    ("unit", RangeOperators.EQUAL),
+                    ("user_class", RangeOperators.EQUAL),
+                    ("valid", RangeOperators.OVERLAPS),
+                ],
                 condition=Q(resource__isnull=False),
             ),
             ExclusionConstraint(

@@ -4,15 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Final
 
 from portal.kernel.money import Money
-from scheduler.resources import rules
+from scheduler.resources import fees, profile, rules
 from scheduler.resources.models import Rate
+
+STANDARD: Final = {
+    "unit": rules.Unit.HOUR.value,
+    "mode": profile.ServiceMode.SELF.value,
+    "user_class": fees.UserClass.EXTERNAL.value,
+}
+"""What an enterprise pays for an hour of its own work: the price bookings and the search go by."""
 
 
 def rate_of_resource(resource_id: int, *, at: datetime) -> Rate | None:
-    """Return the rate in force at `at`, or None."""
-    return Rate.objects.filter(resource_id=resource_id, valid__contains=at).first()
+    """Return what an hour costs an enterprise at `at`, or None."""
+    return Rate.objects.filter(resource_id=resource_id, valid__contains=at, **STANDARD).first()
+
+
+def prices_of_resource(resource_id: int, *, at: datetime) -> list[Rate]:
+    """Return the price list at `at`: every line in force, and those announced for later, by mode, class and unit."""
+    found = Rate.objects.filter(resource_id=resource_id, valid__overlap=(at, None))
+    order = {mode.value: place for place, mode in enumerate(profile.ServiceMode)}
+    who = {user.value: place for place, user in enumerate(fees.UserClass)}
+    return sorted(found, key=lambda rate: (order[rate.mode], who[rate.user_class], rate.unit, rate.valid.lower))
+
+
+def price_of(
+    resource_id: int,
+    *,
+    mode: profile.ServiceMode,
+    unit: rules.Unit,
+    user_class: fees.UserClass = fees.UserClass.EXTERNAL,
+    at: datetime,
+) -> Rate | None:
+    """Return the line of the price list in force at `at`, or None."""
+    return Rate.objects.filter(
+        resource_id=resource_id, mode=mode.value, unit=unit.value, user_class=user_class.value, valid__contains=at
+    ).first()
 
 
 def rate_of_partition(partition_id: int, *, at: datetime) -> Rate | None:
@@ -22,7 +52,7 @@ def rate_of_partition(partition_id: int, *, at: datetime) -> Rate | None:
 
 def rates_of_resources(resource_ids: Iterable[int], *, at: datetime) -> dict[int, Rate]:
     """Return the rates in force, by resource, in one query."""
-    found = Rate.objects.filter(resource_id__in=list(resource_ids), valid__contains=at)
+    found = Rate.objects.filter(resource_id__in=list(resource_ids), valid__contains=at, **STANDARD)
     return {rate.resource_id: rate for rate in found if rate.resource_id is not None}
 
 

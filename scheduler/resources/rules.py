@@ -90,6 +90,15 @@ class Unit(StrEnum):
     HOUR = "hour"
     CARD_HOUR = "card_hour"
     CORE_HOUR = "core_hour"
+    SAMPLE = "sample"
+    TEST = "test"
+    DAY = "day"
+    VALUE_DAY = "value_day"
+    """A share of the original value for each day: how portable instruments are lent."""
+
+
+TIMED: Final = frozenset({Unit.HOUR, Unit.CARD_HOUR, Unit.CORE_HOUR})
+"""Units that are counted by the clock."""
 
 
 class PublishState(StrEnum):
@@ -143,5 +152,7 @@ def price(*, unit: Unit, unit_price: Money, duration_s: int, count: int = 1) -> 
     """
     if duration_s < 0 or count < 0:
         raise ValueError("durations and counts are not negative")
+    if unit not in TIMED:
+        raise ValueError(f"{unit.value} is not counted by the clock")
     units = Fraction(duration_s, 3600) * (1 if unit is Unit.HOUR else count)
     return Price(amount=unit_price.times(units), unit=unit, unit_price=unit_price, quantity=units)

@@ -1,4 +1,4 @@
-"""Publish instruments, set rates, lock resources."""
+"""Enter and publish instruments, lock resources."""
 
 from __future__ import annotations
 
@@ -12,23 +12,20 @@ from django.db.models import F
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
-from portal.kernel.errors import Forbidden, Invalid, Reason, Refused, noop
-from portal.kernel.money import Money
+from portal.kernel.errors import Invalid, Reason, Refused, noop
 from portal.kernel.states import next_state
 from portal.numbers.services import PORTAL_ZONE, next_number
-from scheduler.resources import entries, places, profile, rules, words
+from scheduler.resources import access, entries, fees, places, profile, rules, words
 from scheduler.resources.entries import InstrumentValues
-from scheduler.resources.models import Instrument, Rate, Resource
+from scheduler.resources.models import Instrument, Resource
 
 __all__ = [
     "BadInstrument",
     "InstrumentValues",
-    "PriceNegative",
     "change_instrument",
     "change_state",
     "create_instrument",
     "lock",
-    "set_hourly_rate",
     "touch_calendar",
 ]
 
@@ -41,11 +38,6 @@ LOCK_SPACE = 71
 class BadInstrument(Invalid):
     code = "instrument.invalid"
     message = _("仪器资料填写有误。")
-
-
-class PriceNegative(Invalid):
-    code = "rate.negative"
-    message = _("价格不能为负数。")
 
 
 def lock(*, resource_ids: Iterable[int]) -> None:
@@ -128,7 +120,7 @@ def change_instrument(*, actor: Actor, resource: Resource, values: InstrumentVal
 
     Raises Refused with every wrong value, and where fewer places were left than are booked.
     """
-    _require_own(actor, resource)
+    access.require_own(actor, resource)
     lock(resource_ids=[resource.pk])
     locked = Resource.objects.select_for_update(no_key=True).order_by("pk").get(pk=resource.pk)
     reasons = _judge(values, now=now)
@@ -169,16 +161,10 @@ def _too_few(resource: Resource, values: InstrumentValues, *, now: datetime) -> 
     ]
 
 
-def _require_own(actor: Actor, resource: Resource) -> None:
-    actor.require(Permission.INSTRUMENT_MANAGE)
-    if resource.owner_id != actor.organisation_id:
-        raise Forbidden
-
-
 @transaction.atomic
 def change_state(*, actor: Actor, resource: Resource, action: rules.PublishAction, now: datetime) -> Resource:
     """Publish or suspend. Publishing needs opening hours and a rate in force; raises Refused naming what lacks."""
-    _require_own(actor, resource)
+    access.require_own(actor, resource)
     locked = Resource.objects.select_for_update(no_key=True).order_by("pk").get(pk=resource.pk)
     state = next_state(rules.TRANSITIONS, rules.PublishState(locked.state), action)
     reasons: list[Reason] = []
@@ -187,8 +173,7 @@ def change_state(*, actor: Actor, resource: Resource, action: rules.PublishActio
             reasons.append(
                 Reason("instrument.no_hours", _("还没有设置开放时间。"), _("请先设置每周开放时间。"), field="hours")
             )
-        if not locked.rates.filter(valid__contains=now).exists():
-            reasons.append(Reason("instrument.no_rate", _("还没有公布价格。"), _("请先设置价格。"), field="rate"))
+        reasons += _unpriced(locked, now=now)
         reasons += _not_for_others(locked)
     if reasons:
         raise Refused(reasons)
@@ -196,6 +181,26 @@ def change_state(*, actor: Actor, resource: Resource, action: rules.PublishActio
     locked.save(update_fields=["state"])
     audit.record(action=f"instrument.{state.value}", subject=f"instrument:{locked.number}", actor=actor, now=now)
     return locked
+
+
+def _unpriced(resource: Resource, *, now: datetime) -> list[Reason]:
+    """Say which modes on offer have no price for enterprises in force."""
+    for_them = resource.rates.filter(valid__contains=now, user_class=fees.UserClass.EXTERNAL.value)
+    priced = set(for_them.values_list("mode", flat=True))
+    if not priced:
+        return [Reason("instrument.no_rate", _("还没有公布价格。"), _("请先设置价格。"), field="rate")]
+    return [
+        Reason("instrument.no_mode_rate", NO_RATE[mode], _("请先设置价格，或取消这种服务方式。"), field="rate")
+        for mode in profile.ServiceMode
+        if mode.value in resource.modes and mode.value not in priced
+    ]
+
+
+NO_RATE = {
+    profile.ServiceMode.SELF: _("“自主上机”还没有公布对企业的价格。"),
+    profile.ServiceMode.SAMPLE: _("“送样测试”还没有公布对企业的价格。"),
+    profile.ServiceMode.TECHNICAL: _("“实验技术服务”还没有公布对企业的价格。"),
+}
 
 
 def _not_for_others(resource: Resource) -> list[Reason]:
@@ -220,24 +225,3 @@ def _not_for_others(resource: Resource) -> list[Reason]:
             )
         )
     return reasons
-
-
-@transaction.atomic
-def set_hourly_rate(*, actor: Actor, resource: Resource, amount: Money, now: datetime) -> Rate:
-    """Make `amount` per hour the price from now on. Bookings already made keep the price they were quoted."""
-    _require_own(actor, resource)
-    if amount.fen < 0:
-        raise PriceNegative(field="rate")
-    Resource.objects.select_for_update(no_key=True).order_by("pk").get(pk=resource.pk)
-    for rate in resource.rates.filter(valid__contains=now):
-        rate.valid = (rate.valid.lower, now)
-        rate.save(update_fields=["valid"])
-    rate = Rate.objects.create(resource=resource, unit=rules.Unit.HOUR.value, amount_fen=amount.fen, valid=(now, None))
-    audit.record(
-        action="rate.set",
-        subject=f"instrument:{resource.number}",
-        actor=actor,
-        now=now,
-        data={"unit": rate.unit, "amount_fen": rate.amount_fen},
-    )
-    return rate

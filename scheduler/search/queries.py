@@ -87,6 +87,7 @@ STATEMENT: Final = """
         FROM resource r
         JOIN instrument i ON i.resource_id = r.id
         {join} rate ON rate.resource_id = r.id AND rate.valid @> %(now)s AND rate.unit = 'hour'
+            AND rate.mode = 'self' AND rate.user_class = 'external'
         {join} LATERAL ({slot}) AS slot ON true
         WHERE r.state = %(published)s AND r.kind <> 'operator' AND ({in_city})::int + ({in_category})::int + ({in_kind})::int >= 2
             {narrowed}

@@ -62,6 +62,14 @@ def money_text(value: Money | int | None) -> str:
 
 
 @register.filter
+def price(rate: Any) -> str:
+    """Show a line of a price list: ``¥480.00 / 小时``, or ``原值的 2% / 天``."""
+    if rate.share_ppm:
+        return gettext("原值的 %(share)s / 天") % {"share": percent(Fraction(rate.share_ppm, 1_000_000))}
+    return f"{Money(rate.amount_fen)} / {label(rate.unit, 'unit')}"
+
+
+@register.filter
 def quantity(value: Fraction | int | str | None) -> str:
     """Show a quantity with grouped thousands and the decimals it has, at most six: ``Fraction(5, 2)`` → ``2.5``."""
     if value is None:

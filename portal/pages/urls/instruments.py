@@ -15,6 +15,7 @@ from portal.pages import (
     lab_today,
     moving,
     opening,
+    price_list,
     queues,
     subscriptions,
 )
@@ -43,7 +44,7 @@ urlpatterns = [
     path("lab/instruments/new/", lab.instrument_new, name="instrument_new"),
     path("lab/instruments/<str:number>/edit/", lab.instrument_edit, name="instrument_edit"),
     path("lab/instruments/<str:number>/hours/", opening.instrument_hours, name="instrument_hours"),
-    path("lab/instruments/<str:number>/rate/", lab.instrument_rate, name="instrument_rate"),
+    path("lab/instruments/<str:number>/rate/", price_list.instrument_rate, name="instrument_rate"),
     path("lab/instruments/<str:number>/state/", lab.instrument_state, name="instrument_state"),
     path("lab/instruments/<str:number>/calendar/", lab_calendars.instrument_calendar, name="instrument_calendar"),
     path("lab/instruments/<str:number>/calendar/<int:calendar_id>/", lab_calendars.one_calendar, name="one_calendar"),

@@ -314,22 +314,67 @@ def test_a_forged_row_count_is_harmless(w, lab, sem, rows):
     assert lab.post(url("instrument_hours", sem), {"rows": rows, "act": "add"}).status_code == 200
 
 
+def price(**changes):
+    return {
+        "mode": "self",
+        "user_class": "external",
+        "unit": "hour",
+        "rate": "520.50",
+        "share": "",
+        "since": "",
+        **changes,
+    }
+
+
 def test_a_new_price_holds_from_now_on(w, lab, sem):
     booked = make.booking(w, sem)
-    answer = lab.post(url("instrument_rate", sem), {"rate": "520.50"})
-    assert answer["Location"] == url("instrument", sem)
+    answer = lab.post(url("instrument_rate", sem), price())
+    assert answer["Location"] == url("instrument_rate", sem)
     assert Rate.objects.get(valid__contains=make.NOW).amount_fen == 52050
     assert booked.charge.price_fen == 96000
-    page = lab.get(url("instrument_rate", sem))
-    assert "现行" in page.content.decode()
-    assert "¥480.00" in page.content.decode()
+    page = lab.get(url("instrument_rate", sem)).content.decode()
+    assert "现行" in page
+    assert "¥520.50 / 小时" in page
 
 
-@pytest.mark.parametrize("rate", ["", "-1", "abc", "1.234", "1e30"])
-def test_a_wrong_price_changes_nothing(w, lab, sem, rate):
-    answer = lab.post(url("instrument_rate", sem), {"rate": rate})
-    assert answer.status_code == 422
-    assert list(answer.context["form"].errors) == ["rate"]
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        *(({"rate": wrong}, "rate") for wrong in ("", "-1", "abc", "1.234", "1e30")),
+        ({"unit": "card_hour"}, "unit"),
+        ({"mode": "free"}, "mode"),
+        ({"user_class": "friends"}, "user_class"),
+        ({"since": "2026-11-24"}, "since"),
+        ({"unit": "value_day", "rate": "", "share": "6"}, "share"),
+        ({"unit": "value_day", "rate": "", "share": ""}, "share"),
+    ],
+)
+def test_a_wrong_price_changes_nothing(w, lab, sem, changes, field):
+    answer = lab.post(url("instrument_rate", sem), price(**changes))
+    assert answer.status_code in {409, 422}
+    assert list(answer.context["form"].errors) == [field]
+    assert Rate.objects.count() == 1
+
+
+def test_the_price_list_is_shown_to_everybody_and_taken_back_by_its_lab(w, lab, sem):
+    lab.post(url("instrument_rate", sem), price(mode="sample", unit="sample", rate="60", since="2026-12-01"))
+    lab.post(url("instrument_rate", sem), price(unit="value_day", rate="", share="2", user_class="academic"))
+    page = Client().get(url("instrument", sem)).content.decode()
+    for said in ("¥480.00 / 小时", "¥60.00 / 样品", "2026-12-01 00:00", "原值的 2% / 天", "高校和科研院所"):
+        assert said in page
+    announced = Rate.objects.get(unit="sample")
+    lab.post(url("instrument_rate", sem), {"end": str(announced.pk)})
+    assert set(Rate.objects.values_list("unit", flat=True)) == {"hour", "value_day"}
+    last = lab.post(url("instrument_rate", sem), {"end": str(Rate.objects.get(unit="hour").pk)})
+    assert last.status_code == 409
+    assert "最后一个价格" in last.content.decode()
+    assert lab.post(url("instrument_rate", sem), {"end": "9" * 30}).status_code == 404
+
+
+def test_a_full_price_is_advice_and_nothing_else(w, lab, sem):
+    parts = {"depreciation": "400000", "quota": "800", "consumption": "40", "service": "100", "other": "26.67"}
+    page = lab.get(url("instrument_rate", sem), parts)
+    assert "测算结果：每小时 ¥666.67" in page.content.decode()
     assert Rate.objects.count() == 1
 
 

@@ -4,7 +4,7 @@ from portal.organisations.rules import Kind, Role
 from portal.pages.labels import LABELS, Tone, label_of
 from scheduler.bookings.rules import BookingState
 from scheduler.jobs.rules import JobState
-from scheduler.resources import profile
+from scheduler.resources import fees, profile
 from scheduler.resources.rules import Category, PublishState, ResourceKind, ServiceClass, Unit
 from scheduler.samples import rules as samples
 from vouchers.charges import prices
@@ -55,6 +55,7 @@ ENUMS = {
     "rounding": prices.PriceRounding,
     "order_file": offers.FilePurpose,
     "unit": Unit,
+    "user_class": fees.UserClass,
     "organisation": Kind,
     "role": Role,
     "decision": DecisionKind,

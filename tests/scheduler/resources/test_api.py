@@ -173,3 +173,30 @@ class TestProfile:
     def test_refuses_what_no_platform_takes(self, w, change, field):
         answer = Caller(w.keeper).post("/instruments", {**INSTRUMENT, **change})
         assert (answer.status, list(answer.body["fields"])) == (422, [field])
+
+
+class TestPrices:
+    def test_are_announced_listed_and_taken_back(self, w):
+        lab, path = Caller(w.keeper), f"/instruments/{make.instrument(w).number}/prices"
+        made = lab.post(path, {"mode": "sample", "unit": "sample", "amount": {"yuan": "60"}})
+        assert (made.status, made.body["amount"]["yuan"], made.body["mode_label"]) == (201, "60.00", "送样测试")
+        listed = Caller(w.researcher).get(path)
+        assert [(row["mode"], row["unit"]) for row in listed.body] == [("self", "hour"), ("sample", "sample")]
+        assert Caller(w.researcher).delete(f"{path}/{made.body['id']}").status == 403
+        assert lab.delete(f"{path}/{made.body['id']}").status == 204
+        assert lab.delete(f"{path}/{made.body['id']}").status == 404
+
+    @pytest.mark.parametrize(
+        ("said", "status", "field"),
+        [
+            ({"unit": "hour", "amount": {"yuan": "-1"}}, 409, "rate"),
+            ({"unit": "value_day", "share_ppm": 60000}, 409, "share"),
+            ({"unit": "card_hour", "amount": {"yuan": "1"}}, 409, "unit"),
+            ({"unit": "hour", "amount": {"yuan": "1"}, "since": "2026-11-24T00:00:00Z"}, 409, "since"),
+            ({"unit": "minute"}, 422, "unit"),
+            ({"unit": "hour", "discount": "10%"}, 422, "discount"),
+        ],
+    )
+    def test_refuse_what_no_list_holds(self, w, said, status, field):
+        answer = Caller(w.keeper).post(f"/instruments/{make.instrument(w).number}/prices", said)
+        assert (answer.status, list(answer.body["fields"])) == (status, [field])
