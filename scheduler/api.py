@@ -7,6 +7,7 @@ from scheduler.bookings.api import router as bookings
 from scheduler.bookings.moving_api import router as moving
 from scheduler.bookings.terms_api import router as booking_terms
 from scheduler.calendars.api import router as calendars
+from scheduler.catalogue.api import router as catalogue
 from scheduler.feeds.api import router as feeds
 from scheduler.jobs.api import router as jobs
 from scheduler.qualifications.api import router as operators
@@ -18,6 +19,7 @@ from scheduler.search.api import router as search
 
 routers: tuple[tuple[str, Router], ...] = (
     ("/instruments", search),
+    ("/instruments", catalogue),
     ("/instruments", instruments),
     ("/instruments", availability),
     ("/instruments", prices),

@@ -210,6 +210,7 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "skill.granted": pgettext_lazy("record", "授予上机资格"),
         "skill.ended": pgettext_lazy("record", "终止上机资格"),
         "terms.set": pgettext_lazy("record", "设定预约条件"),
+        "catalogue.imported": pgettext_lazy("record", "导入仪器清单"),
         "rate.set": pgettext_lazy("record", "设定价格"),
         "rate.ended": pgettext_lazy("record", "取消价格"),
         "hours.set": pgettext_lazy("record", "设定开放时间"),

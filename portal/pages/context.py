@@ -99,6 +99,12 @@ NAVIGATION: tuple[Entry, ...] = (
     Entry(pgettext_lazy("list", "券付订单"), "overseen_orders", "work", frozenset({P.ORDER_READ})),
     Entry(pgettext_lazy("list", "本单位仪器"), "my_instruments", "work", frozenset({P.INSTRUMENT_MANAGE})),
     Entry(
+        pgettext_lazy("list", "应入网仪器"),
+        "instrument_duties",
+        "work",
+        frozenset({P.APPLICATION_REVIEW, P.APPLICATION_APPROVE, P.AUDIT_READ}),
+    ),
+    Entry(
         pgettext_lazy("list", "结算"),
         "settlements",
         "work",

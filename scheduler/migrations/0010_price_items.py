@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('scheduler', '0008_samples'),
+        ('scheduler', '0009_feed_availability'),
     ]
 
     operations = [
