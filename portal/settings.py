@@ -277,6 +277,7 @@ CELERY_BEAT_SCHEDULE = {
     "jobs": {"task": "jobs.reconcile_all", "schedule": 2.0, "options": {"expires": 10}},
     "clusters": {"task": "jobs.check_health", "schedule": 30.0, "options": {"expires": 30}},
     "bookings": {"task": "bookings.lapse_overdue", "schedule": 60.0, "options": {"expires": 60}},
+    "calendars": {"task": "calendars.poll_due", "schedule": 60.0, "options": {"expires": 60}},
     "controls": {"task": "portal.controls.sweep", "schedule": 3600.0, "options": {"expires": 3600}},
     "rounds": {"task": "vouchers.turn_rounds", "schedule": 60.0, "options": {"expires": 60}},
     "notices": {"task": "vouchers.close_notices", "schedule": 300.0, "options": {"expires": 300}},
@@ -295,7 +296,13 @@ CLUSTER_ADAPTERS = {
 }
 """Which class answers ``scheduler.jobs.ports.Cluster`` for ``Cluster.adapter``."""
 CALENDAR_READER = "integrations.ics.reader.read"
-"""Answers ``scheduler.calendars.ports.CalendarReader``."""
+"""Answers ``scheduler.calendars.ports.CalendarReader`` for a file somebody brings."""
+CALENDAR_CAPPED_READER = "integrations.ics.capped.read"
+"""The same for what an address answered: in a process of its own, with caps on time and memory."""
+CALENDAR_FETCHER = "integrations.ics.fetch.fetch"
+"""Answers ``scheduler.calendars.ports.CalendarFetcher``."""
+CALENDAR_FETCH_LOOPBACK = False
+"""Whether calendars may lie on this machine: for tests with a server of their own, never in use."""
 LOCAL_RUNNER_DIR = ENV.local_runner_dir or STATE_DIR / "runner"
 SLURM_TOKEN_COMMAND = ENV.slurm_token_command
 

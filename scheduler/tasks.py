@@ -1,6 +1,7 @@
 """Index of the scheduler's Celery tasks, for Celery only."""
 
 from scheduler.bookings.tasks import lapse_overdue
+from scheduler.calendars.tasks import poll, poll_due
 from scheduler.jobs.tasks import ask_cancel, check_health, dispatch, reconcile, reconcile_all
 
-__all__ = ["ask_cancel", "check_health", "dispatch", "lapse_overdue", "reconcile", "reconcile_all"]
+__all__ = ["ask_cancel", "check_health", "dispatch", "lapse_overdue", "poll", "poll_due", "reconcile", "reconcile_all"]

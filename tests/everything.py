@@ -11,8 +11,11 @@ from portal.kernel.money import Money
 from portal.workdays import rules as workday_rules
 from portal.workdays import services as workdays
 from portal.workdays.models import CalendarDay
+from scheduler.calendars import services as calendars
+from scheduler.calendars.models import CalendarImport, ExternalCalendar
 from tests import make
 from tests.calling import CONTRACT, Answer, Caller, zoned
+from tests.scheduler.calendars.writing import calendar
 from tests.vouchers.claims import making as claims
 from tests.vouchers.offers import goods
 from vouchers.charges.models import Charge
@@ -220,6 +223,8 @@ WRITES = (
     Write("POST /instruments/{instrument}/publish", "keeper"),
     Write("POST /instruments/{instrument}/suspend", "keeper"),
     Write("POST /instruments/{instrument}/feed", "keeper"),
+    Write("POST /instruments/{instrument}/calendars/1/poll", "keeper", {}),
+    Write("DELETE /instruments/{instrument}/calendars/1", "keeper"),
     Write("POST /instruments/{instrument}/maintenance", "keeper", PERIOD),
     Write("DELETE /instruments/{instrument}/maintenance/1", "keeper"),
     Write("POST /bookings/quote", FIRM, {**PERIOD, "instrument": "{instrument}"}),
@@ -311,6 +316,9 @@ def everything(w: make.World) -> Things:
     version = make.programme(w)
     voucher, resource, partition = make.voucher(w, version), make.instrument(w), make.partition(w)
     make.measured(w, make.booking(w, resource, pay_with=voucher))
+    calendars.import_calendar(actor=w.keeper, resource=resource, name="组内", raw=calendar(), now=make.NOW)
+    CalendarImport.objects.all().delete()
+    ExternalCalendar.objects.update(id=1)
     flag = flags.raise_flag(
         subject="application:A-1",
         pattern=Pattern.BACKDATED,

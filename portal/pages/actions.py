@@ -217,6 +217,8 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "outage.blocked": pgettext_lazy("record", "登记停用时间"),
         "outage.lifted": pgettext_lazy("record", "取消停用时间"),
         "calendar.imported": pgettext_lazy("record", "导入日历"),
+        "calendar.subscribed": pgettext_lazy("record", "订阅日历"),
+        "calendar.stale": pgettext_lazy("record", "日历同步失败"),
         "calendar.removed": pgettext_lazy("record", "移除日历"),
         "feed.issued": pgettext_lazy("record", "生成日历订阅"),
         "feed.revoked": pgettext_lazy("record", "作废日历订阅"),

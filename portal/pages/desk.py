@@ -17,6 +17,7 @@ from portal.pages.templatetags.show import bilingual
 from portal.pages.wallet import SOON, purses_of
 from scheduler.bookings import access as bookings
 from scheduler.bookings.rules import BookingState
+from scheduler.calendars import queries as calendars
 from vouchers.claims import access as claims
 from vouchers.claims.rules import ClaimState
 from vouchers.issuance import access as issuance
@@ -77,6 +78,16 @@ def _bookings_to_decide(actor: Actor, _now: datetime) -> Iterator[Task]:
     for row in rows.order_by("starts_at")[:SHOWN]:
         which = f"{row.number} {bilingual(row.resource)}"
         yield Task(gettext("确认预约"), which, reverse("booking_queue"), since=row.created_at, by=row.starts_at)
+
+
+def _calendars_to_look_at(actor: Actor, now: datetime) -> Iterator[Task]:
+    for row, conflicts in calendars.waiting(actor.organisation_id or 0, now=now)[:SHOWN]:
+        url = reverse("one_calendar", args=[row.resource.number, row.pk])
+        which = f"{bilingual(row.resource)} · {row.name}"
+        if row.stale_since:
+            yield Task(gettext("日历同步失败"), which, url, since=row.stale_since)
+        if conflicts:
+            yield Task(gettext("日历与预约冲突"), which, url, since=row.imported_at)
 
 
 def _orders_to_accept(actor: Actor, _now: datetime) -> Iterator[Task]:
@@ -194,6 +205,7 @@ SOURCES: tuple[tuple[Permission, Source], ...] = (
     (Permission.PAYMENT_DECLARE, _payments_due),
     (Permission.VOUCHER_READ_OWN, _vouchers_ending),
     (Permission.BOOKING_DECIDE, _bookings_to_decide),
+    (Permission.INSTRUMENT_MANAGE, _calendars_to_look_at),
     (Permission.ORDER_PLACE, _orders_to_accept),
     (Permission.ORDER_SERVE, _orders_to_serve),
     (Permission.ORDER_RULE, _orders_to_rule),

@@ -1,4 +1,4 @@
-"""A lab's own calendars: look at what a file would change, import it, see what each calendar blocks, remove it."""
+"""A lab's own calendars: look at what a file or an address would change, take it over, see what blocks, remove it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.text import format_lazy
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from integrations.ics.refusals import DETAILS, UNREACHABLE
 from portal.http import Explained
 from portal.kernel.actors import Permission
 from portal.kernel.errors import noop
@@ -24,8 +26,8 @@ from portal.kernel.period import Period
 from portal.organisations.models import Organisation
 from portal.pages import shell, slots
 from scheduler.calendars import access as calendars
-from scheduler.calendars import queries, services
-from scheduler.calendars.models import CalendarImport
+from scheduler.calendars import polling, queries, services
+from scheduler.calendars.models import CalendarImport, ExternalCalendar
 from scheduler.resources import access
 from scheduler.resources.models import Resource
 
@@ -35,6 +37,7 @@ MAX_BYTES = 5 * 1024 * 1024
 KEPT_S = 15 * 60
 """How long a file waits between the look and the import."""
 SHOWN = 50
+IMPORTS_SHOWN = 10
 SKIPPED: Final[Mapping[str, str]] = {
     "cancelled": noop("日程已取消"),
     "transparent": noop("标记为“空闲”，不占用时间"),
@@ -65,6 +68,37 @@ class UploadForm(forms.Form):
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self.fields["file"].widget.attrs["accept"] = ".ics,text/calendar"
+
+
+class AddressForm(forms.Form):
+    """A calendar's address and the name under which it is kept."""
+
+    calendar_name = forms.CharField(
+        label=_("日历名称"),
+        max_length=80,
+        error_messages={"required": _("请给这份日历起个名字，再次导入同名日历会更新它。")},
+    )
+    url = forms.CharField(
+        label=_("日历地址"),
+        max_length=2000,
+        help_text=_("以 https:// 或 webcal:// 开头的 iCalendar 地址。地址只用于同步，不会显示给任何人。"),
+        error_messages={"required": _("请填写日历地址。")},
+    )
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.fields["url"].widget.attrs.update({"inputmode": "url", "autocomplete": "off", "spellcheck": "false"})
+
+
+EMPTIED = _("日历中不再有任何日程。为避免误放时间，上次的占用保持不变；如果确实如此，请按空日历更新。")
+
+
+def problem_words(calendar: ExternalCalendar) -> str:
+    """Return in words why the last poll failed; "" when it did not."""
+    if not calendar.problem:
+        return ""
+    template = {**UNREACHABLE, **DETAILS, "emptied": EMPTIED}.get(calendar.problem, UNREACHABLE["connection"])
+    return str(format_lazy(template, **calendar.problem_values))
 
 
 def _kept(actor_id: int | None, resource: Resource, token: str) -> str:
@@ -118,6 +152,8 @@ def instrument_calendar(request: HttpRequest, number: str) -> HttpResponse:
         return _calendars(request, resource, UploadForm())
     if token := request.POST.get("token"):
         return _import(request, resource, token, now=now)
+    if "url" in request.POST:
+        return _look(request, resource, now=now)
     form = UploadForm(request.POST, request.FILES)
     if not form.is_valid():
         return _calendars(request, resource, form)
@@ -129,12 +165,38 @@ def instrument_calendar(request: HttpRequest, number: str) -> HttpResponse:
     )
     if error is not None:
         return _calendars(request, resource, form, error=slots.put_back(form, error))
+    return _checked(request, resource, {"name": name, "raw": raw}, found, form.cleaned_data["file"].name)
+
+
+def _look(request: HttpRequest, resource: Resource, *, now: datetime) -> HttpResponse:
+    """Fetch a calendar from its address and show what subscribing would change."""
+    actor, form = shell.actor_of(request), AddressForm(request.POST)
+    if not form.is_valid():
+        return _calendars(request, resource, UploadForm(), address=form)
+    said = form.cleaned_data
+    looked, error = shell.attempt(
+        lambda: polling.look(actor=actor, resource=resource, name=said["calendar_name"], url=said["url"], now=now)
+    )
+    if error is not None:
+        error = slots.put_back(form, error, {"file": "url", "name": "calendar_name"})
+        return _calendars(request, resource, UploadForm(), address=form, error=error)
+    reading, found = looked
+    return _checked(
+        request, resource, {"name": said["calendar_name"], "reading": reading}, found, polling.host_of(reading.url)
+    )
+
+
+def _checked(
+    request: HttpRequest, resource: Resource, kept: Mapping[str, Any], found: queries.Preview, source: str
+) -> HttpResponse:
+    """Keep what was looked at for a while, and show what taking it over would change."""
     token = secrets.token_urlsafe(16)
-    cache.set(_kept(actor.user_id, resource, token), {"name": name, "raw": raw}, KEPT_S)
+    cache.set(_kept(shell.actor_of(request).user_id, resource, token), dict(kept), KEPT_S)
     context = {
         "resource": resource,
-        "name": name,
-        "file": form.cleaned_data["file"].name,
+        "name": kept["name"],
+        "file": source,
+        "subscribes": "reading" in kept,
         "token": token,
         "report": _preview(found),
         "replaces": found.replaces,
@@ -149,8 +211,13 @@ def _import(request: HttpRequest, resource: Resource, token: str, *, now: dateti
         text = gettext("检查结果已过期或已导入，请重新选择文件。")
         gone = Explained(409, "calendar.expired", text, ({"code": "", "text": text, "remedy": "", "field": "file"},))
         return _calendars(request, resource, UploadForm(), error=gone)
+    more = {"actor": actor, "resource": resource, "name": kept["name"], "now": now}
     done, error = shell.attempt(
-        lambda: services.import_calendar(actor=actor, resource=resource, name=kept["name"], raw=kept["raw"], now=now)
+        lambda: (
+            polling.subscribe(**more, reading=kept["reading"])
+            if "reading" in kept
+            else services.import_calendar(**more, raw=kept["raw"])
+        )
     )
     if error is not None:
         return _calendars(request, resource, UploadForm(initial={"name": kept["name"]}), error=error)
@@ -160,7 +227,12 @@ def _import(request: HttpRequest, resource: Resource, token: str, *, now: dateti
 
 
 def _calendars(
-    request: HttpRequest, resource: Resource, form: UploadForm, *, error: Explained | None = None
+    request: HttpRequest,
+    resource: Resource,
+    form: UploadForm,
+    *,
+    address: AddressForm | None = None,
+    error: Explained | None = None,
 ) -> HttpResponse:
     imports = CalendarImport.objects.filter(calendar__resource=resource).select_related("calendar")
     page = shell.listing(request, imports, sorts={"at": ["at"]}, default="-at")
@@ -171,13 +243,15 @@ def _calendars(
         "resource": resource,
         "calendars": _standing(resource, now=timezone.now()),
         "form": form,
+        "address": address or AddressForm(),
         "error": error,
+        "fault": address is not None,
         "listing": page,
         "imports": rows,
         "shown": shown,
         "report": _done(shown) if shown else None,
     }
-    status = error.status if error else 422 if form.errors else 200
+    status = error.status if error else 422 if form.errors or (address and address.errors) else 200
     return shell.page(request, "lab/calendar.html", context, status=status)
 
 
@@ -188,6 +262,7 @@ def _standing(resource: Resource, *, now: datetime) -> list[dict[str, Any]]:
     return [
         {
             "calendar": calendar,
+            "synced_at": calendar.checked_at or calendar.imported_at,
             "blocks": len(blocks.get(calendar.pk, [])),
             "conflicts": len(conflicts.get(calendar.pk, [])),
         }
@@ -213,19 +288,33 @@ def _done(shown: CalendarImport) -> dict[str, Any]:
 
 @shell.needs(Permission.INSTRUMENT_MANAGE)
 def one_calendar(request: HttpRequest, number: str, calendar_id: int) -> HttpResponse:
-    """Show what one calendar blocks, by which event, and which bookings it meets; remove it."""
+    """Show what one calendar blocks, by which event, and which bookings it meets; poll it, remove it."""
     actor, now = shell.actor_of(request), timezone.now()
     resource = access.get_own_instrument(actor, number)
     calendar = calendars.get_calendar(resource, calendar_id)
+    error: Explained | None = None
     if request.method == "POST":
-        shell.act_of(request, "remove")
-        services.remove_calendar(actor=actor, calendar=calendar, now=now)
-        messages.success(request, gettext("已移除“%(name)s”，它占用的时间重新开放预约。") % {"name": calendar.name})
-        return redirect("instrument_calendar", number)
+        act = shell.act_of(request, "poll", "accept", "remove")
+        if act == "remove":
+            services.remove_calendar(actor=actor, calendar=calendar, now=now)
+            messages.success(request, gettext("已移除“%(name)s”，它占用的时间重新开放预约。") % {"name": calendar.name})
+            return redirect("instrument_calendar", number)
+        polled, error = shell.attempt(
+            lambda: polling.poll_now(actor=actor, calendar=calendar, accept_empty=act == "accept", now=now)
+        )
+        if error is None:
+            if not polled.problem:
+                messages.success(request, gettext("已同步“%(name)s”。") % {"name": calendar.name})
+            return redirect("one_calendar", number, calendar_id)
+    last = CalendarImport.objects.filter(calendar=calendar)[:IMPORTS_SHOWN]
     context = {
         "resource": resource,
         "calendar": calendar,
+        "error": error,
+        "host": polling.host_of(calendar.url),
+        "problem": problem_words(calendar),
+        "imports": last,
         "blocks": _part(queries.blocks_of(resource, now=now).get(calendar.pk, [])),
         "conflicts": _met(queries.conflicts_of(resource, now=now).get(calendar.pk, [])),
     }
-    return shell.page(request, "lab/calendar_one.html", context)
+    return shell.page(request, "lab/calendar_one.html", context, status=error.status if error else 200)

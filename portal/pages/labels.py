@@ -187,6 +187,10 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
         "organisation": _states(Organisation.Kind),
         "account": _plain({kind: rule.label for kind, rule in ACCOUNT_KINDS.items()}),
         "journal": _plain({kind: rule.label for kind, rule in JOURNAL_KINDS.items()}),
+        "calendar": {
+            "fresh": (Tone.OK, _("已同步")),
+            "stale": (Tone.BAD, _("同步失败")),
+        },
         "decision": {
             "grant": (Tone.OK, _("符合条件")),
             "reject": (Tone.BAD, _("不符合条件")),

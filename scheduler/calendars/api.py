@@ -1,7 +1,8 @@
-"""Endpoints of a lab's own calendars: look, import, list, remove."""
+"""Endpoints of a lab's own calendars: look, import, subscribe, list, poll, remove."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -9,10 +10,11 @@ from django.utils import timezone
 from ninja import File, Form, Router, Schema, Status, UploadedFile
 from pydantic import Field
 
-from portal.wire import ActorRequest, Line, Number, PeriodOut, problems, span
-from scheduler.calendars import access, queries, services
+from portal.wire import ActorRequest, Flag, Line, Number, PeriodOut, StrictIn, problems, span
+from scheduler.calendars import access, polling, queries, services
 from scheduler.calendars.models import CalendarImport, ExternalCalendar
 from scheduler.resources import access as resources
+from scheduler.resources.models import Resource
 
 router = Router(tags=["instruments"])
 
@@ -72,13 +74,36 @@ class PreviewOut(Schema):
 
 
 class CalendarOut(Schema):
-    """A calendar that blocks the instrument. `id` is what removing it asks for."""
+    """A calendar that blocks the instrument. `id` is what polling and removing it ask for.
+
+    `host`: the server a subscribed one lies on ("" for an uploaded one; the whole address is never told). `checked_at`:
+    when it last gave a good answer. `stale_since` and `problem` (a code): since when and why it does not.
+    """
 
     id: int
     name: str
     imported_at: datetime
     imported_by: str
+    host: str
+    checked_at: datetime | None
+    stale_since: datetime | None
+    problem: str
+    failures: int
     blocks: list[BusyOut]
+    conflicts: list[ConflictOut]
+
+
+class SubscriptionIn(StrictIn):
+    """A calendar at an address: https, http or webcal, reachable by everybody."""
+
+    name: Name
+    url: Annotated[Line, Field(min_length=1, max_length=2000)]
+
+
+class PollIn(StrictIn):
+    """`accept_empty`: take a calendar without a single event for what it is, and free its time."""
+
+    accept_empty: Flag = False
 
 
 @router.post("/{number}/calendars/preview", response={200: PreviewOut, **problems(404)})
@@ -91,6 +116,10 @@ def preview_calendar(request: ActorRequest, number: Number, name: Form[Name], fi
         raw=file.read(MAX_CALENDAR_BYTES + 1),
         now=timezone.now(),
     )
+    return _looked(name, found)
+
+
+def _looked(name: str, found: queries.Preview) -> dict[str, Any]:
     return {
         "name": name,
         "replaces": found.replaces.imported_at if found.replaces else None,
@@ -98,9 +127,59 @@ def preview_calendar(request: ActorRequest, number: Number, name: Form[Name], fi
         "anew": _rows(found.anew),
         "freed": _rows(found.freed),
         "kept": _rows(found.kept),
-        "conflicts": [{"booking": row.number, **span(row.period)} for row in found.conflicts],
+        "conflicts": _met(found.conflicts),
         "skipped": [{"summary": row.summary, "reason": row.reason} for row in found.report.skipped],
     }
+
+
+@router.post("/{number}/calendars/subscription/preview", response={200: PreviewOut, **problems(404)})
+def preview_subscription(request: ActorRequest, number: Number, payload: SubscriptionIn) -> Any:
+    """Fetch a calendar and say what subscribing to it would block, free and leave. Writes nothing."""
+    _reading, found = _look(request, number, payload)
+    return _looked(payload.name, found)
+
+
+@router.post("/{number}/calendars/subscription", response={201: ImportOut, **problems(404)})
+def subscribe(request: ActorRequest, number: Number, payload: SubscriptionIn) -> Status[dict[str, Any]]:
+    """Let a calendar at an address block the instrument, now and whenever it changes; the same name is replaced.
+
+    A calendar that cannot be fetched or read changes nothing.
+    """
+    reading, _found = _look(request, number, payload)
+    made = polling.subscribe(
+        actor=request.actor,
+        resource=resources.get_own_instrument(request.actor, number),
+        name=payload.name,
+        reading=reading,
+        now=timezone.now(),
+    )
+    return Status(201, _imported(made))
+
+
+def _look(request: ActorRequest, number: str, payload: SubscriptionIn) -> tuple[polling.Reading, queries.Preview]:
+    return polling.look(
+        actor=request.actor,
+        resource=resources.get_own_instrument(request.actor, number),
+        name=payload.name,
+        url=payload.url,
+        now=timezone.now(),
+    )
+
+
+@router.post("/{number}/calendars/{calendar_id}/poll", response={200: CalendarOut, **problems(404, 409)})
+def poll(request: ActorRequest, number: Number, calendar_id: CalendarId, payload: PollIn) -> dict[str, Any]:
+    """Ask a subscribed calendar's address now. 409 within a minute of the last time.
+
+    Whether that went well, the answer says: `problem` is empty, or why the last good reading stays.
+    """
+    resource, now = resources.get_own_instrument(request.actor, number), timezone.now()
+    calendar = polling.poll_now(
+        actor=request.actor,
+        calendar=access.get_calendar(resource, calendar_id),
+        accept_empty=payload.accept_empty,
+        now=now,
+    )
+    return _calendars(resource, [calendar], now=now)[0]
 
 
 @router.post("/{number}/calendars", response={201: ImportOut, **problems(404)})
@@ -125,8 +204,7 @@ def import_calendar(
 def list_calendars(request: ActorRequest, number: Number) -> list[dict[str, Any]]:
     """List the calendars that block the instrument, and what each blocks by which event. The lab only."""
     resource = resources.get_own_instrument(request.actor, number)
-    blocks = queries.blocks_of(resource, now=timezone.now())
-    return [_calendar(calendar, blocks.get(calendar.pk, [])) for calendar in access.calendars_of(resource)]
+    return _calendars(resource, access.calendars_of(resource), now=timezone.now())
 
 
 @router.delete("/{number}/calendars/{calendar_id}", response={204: None, **problems(404)})
@@ -143,14 +221,23 @@ def _rows(rows: Any) -> list[dict[str, Any]]:
     return [{**span(row.period), "summary": row.summary} for row in rows]
 
 
-def _calendar(calendar: ExternalCalendar, blocks: list[queries.Row]) -> dict[str, Any]:
-    return {
-        "id": calendar.pk,
-        "name": calendar.name,
-        "imported_at": calendar.imported_at,
-        "imported_by": calendar.imported_by,
-        "blocks": _rows(blocks),
-    }
+def _calendars(resource: Resource, rows: Iterable[ExternalCalendar], *, now: datetime) -> list[dict[str, Any]]:
+    blocks, conflicts = queries.blocks_of(resource, now=now), queries.conflicts_of(resource, now=now)
+    return [
+        {
+            **{name: getattr(row, name) for name in ("name", "imported_at", "imported_by", "checked_at")},
+            **{name: getattr(row, name) for name in ("stale_since", "problem", "failures")},
+            "id": row.pk,
+            "host": polling.host_of(row.url),
+            "blocks": _rows(blocks.get(row.pk, [])),
+            "conflicts": _met(conflicts.get(row.pk, [])),
+        }
+        for row in rows
+    ]
+
+
+def _met(conflicts: Iterable[queries.Conflict]) -> list[dict[str, Any]]:
+    return [{"booking": row.number, **span(row.period)} for row in conflicts]
 
 
 def _imported(made: CalendarImport) -> dict[str, Any]:

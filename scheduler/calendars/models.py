@@ -18,10 +18,39 @@ class ExternalCalendar(models.Model):
     imported_at = models.DateTimeField()
     """When it was last read with success, whether anything had changed or not."""
     imported_by = models.CharField(max_length=160)
+    url = models.CharField(max_length=2000, blank=True)
+    """Where it is polled; "" for one that is uploaded. Often a secret: shown to nobody, written in no record."""
+    etag = models.CharField(max_length=200, blank=True)
+    last_modified = models.CharField(max_length=200, blank=True)
+    """What to ask with next time, as the server said them."""
+    next_poll_at = models.DateTimeField(null=True, blank=True)
+    """When it is due; a poll that began moves it on, so that one that died is made up for. NULL: never."""
+    polled_at = models.DateTimeField(null=True, blank=True)
+    """When it was last asked for, whatever came of it."""
+    checked_at = models.DateTimeField(null=True, blank=True)
+    """When the address last gave a good answer, be it that nothing had changed."""
+    failures = models.PositiveIntegerField(default=0)
+    """Polls that failed since the last good answer."""
+    stale_since = models.DateTimeField(null=True, blank=True)
+    """When the first of those failed. The last good reading stays in force."""
+    problem = models.CharField(max_length=24, blank=True)
+    """Why the last poll failed: a reason of ``ports``, or ``emptied``."""
+    problem_values = models.JSONField(default=dict, blank=True)
 
     class Meta:
         db_table = "external_calendar"
-        constraints = [models.UniqueConstraint(name="external_calendar_once", fields=["resource", "name"])]
+        constraints = [
+            models.UniqueConstraint(name="external_calendar_once", fields=["resource", "name"]),
+            models.CheckConstraint(
+                name="external_calendar_polled_where_it_lies", condition=Q(next_poll_at__isnull=True) | ~Q(url="")
+            ),
+            models.CheckConstraint(
+                name="external_calendar_stale_with_reason",
+                condition=Q(stale_since__isnull=True, failures=0, problem="")
+                | (Q(stale_since__isnull=False, failures__gt=0) & ~Q(problem="")),
+            ),
+        ]
+        indexes = [models.Index(fields=["next_poll_at"], name="external_calendar_due")]
 
 
 class ExternalBusy(models.Model):

@@ -1,4 +1,4 @@
-"""What the portal asks of a calendar reader; ``integrations/ics`` answers."""
+"""What the portal asks of a calendar reader and of a fetcher; ``integrations/ics`` answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from typing import Protocol
 from portal.kernel.errors import Invalid, noop
 from portal.kernel.period import Period
 
-__all__ = ["BusySpan", "CalendarReader", "CalendarRefused", "CalendarReport", "Skipped"]
+__all__ = [
+    "BusySpan",
+    "CalendarFetcher",
+    "CalendarReader",
+    "CalendarRefused",
+    "CalendarReport",
+    "CalendarUnreachable",
+    "Fetched",
+    "Skipped",
+]
 
 _ = noop
 
@@ -18,11 +27,22 @@ class CalendarRefused(Invalid):
     """The file cannot be trusted as a calendar: nothing is imported and nothing already imported changes.
 
     `reason` is a stable code: empty, too_large, not_calendar, html, broken, too_many_components, too_frequent,
-    too_many_instances, unknown_zone.
+    too_many_instances, unknown_zone, too_slow. `values` (text by name) say what exactly; `detail` says it in words.
     """
 
     code = "calendar.refused"
     message = _("日历文件无法导入：%(detail)s")
+
+
+class CalendarUnreachable(Invalid):
+    """A calendar's address gave no file. `reason` is a stable code, `values` and `detail` say what exactly.
+
+    Reasons: bad_address, private_address, unresolved, redirects, timeout, connection, status, too_large, encoding.
+    `retry_s`: how long the server asks to be left alone, 0 when it does not say.
+    """
+
+    code = "calendar.unreachable"
+    message = _("无法读取这个日历地址：%(detail)s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +79,21 @@ class CalendarReader(Protocol):
         the file names its own default (X-WR-TIMEZONE).
 
         Only instances that overlap `horizon` are returned. Never raises anything but CalendarRefused.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What an address answered: the file, or None when it is the one we know; and what to ask with next time."""
+
+    body: bytes | None
+    etag: str = ""
+    last_modified: str = ""
+
+
+class CalendarFetcher(Protocol):
+    def __call__(self, url: str, *, etag: str = "", last_modified: str = "") -> Fetched:
+        """Ask for a calendar, conditionally where we know one (RFC 9110 §13). Reaches public addresses only.
+
+        Bounded in time, size and redirects. Never raises anything but CalendarUnreachable.
         """

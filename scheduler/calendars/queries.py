@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
+
+from django.db import connection
+from django.db.models import Q
 
 from portal.kernel.period import Period, merge
 from scheduler.availability.models import BLOCKING, Claim
@@ -26,10 +30,23 @@ __all__ = [
     "conflicts_of",
     "conflicts_with",
     "preview",
+    "waiting",
 ]
 
 HORIZON = timedelta(days=400)
 """How far ahead a calendar is read."""
+
+
+MET: Final = """
+    SELECT e.calendar_id, count(DISTINCT c.booking_id)
+    FROM external_busy e
+    JOIN external_calendar x ON x.id = e.calendar_id
+    JOIN resource r ON r.id = x.resource_id
+    JOIN claim c ON c.resource_id = r.id AND c.booking_id IS NOT NULL AND claim_blocks(c.state)
+        AND c.blocked && e.during
+    WHERE r.owner_id = %s AND upper(e.during * c.blocked) > %s
+    GROUP BY 1
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +142,20 @@ def conflicts_of(resource: Resource, *, now: datetime) -> dict[int, list[Conflic
     busy = busy_of(resource, now=now)
     met = _bookings(resource, [each for events in busy.values() for each in events], now=now)
     return {calendar_id: _meeting(met, events, now=now) for calendar_id, events in busy.items()}
+
+
+def waiting(organisation_id: int, *, now: datetime) -> list[tuple[ExternalCalendar, int]]:
+    """Return the organisation's calendars that wait for somebody: stale ones, and those that meet bookings (how many).
+
+    Two queries, whatever the number of calendars.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(MET, [organisation_id, now])
+        met = dict(cursor.fetchall())
+    rows = ExternalCalendar.objects.filter(resource__owner_id=organisation_id).filter(
+        Q(stale_since__isnull=False) | Q(pk__in=met)
+    )
+    return [(row, met.get(row.pk, 0)) for row in rows.select_related("resource").order_by("pk")]
 
 
 def preview(*, resource: Resource, name: str, report: CalendarReport, now: datetime) -> Preview:

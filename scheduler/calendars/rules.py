@@ -5,14 +5,28 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import pairwise
 
 from portal.kernel.period import Period, merge, subtract
 
-__all__ = ["Block", "Busy", "Change", "blocks_of_places", "blocks_of_units", "change", "titles"]
+__all__ = ["Block", "Busy", "Change", "blocks_of_places", "blocks_of_units", "change", "pause", "titles"]
 
 TITLES = 5
 """How many source events one block names."""
+
+
+POLL_EVERY = timedelta(minutes=30)
+LONGEST_PAUSE = timedelta(hours=24)
+
+
+def pause(*, failures: int, asked_s: int = 0) -> timedelta:
+    """Return how long to leave an address alone after `failures` polls in a row that failed.
+
+    Twice as long each time, a day at most; never less than the server asked for (Retry-After, RFC 9110 §10.2.3).
+    """
+    doubled = POLL_EVERY * (1 << min(failures, 6))
+    return min(max(doubled, timedelta(seconds=asked_s)), LONGEST_PAUSE)
 
 
 @dataclass(frozen=True, slots=True, order=True)

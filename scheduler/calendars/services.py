@@ -13,7 +13,7 @@ from django.utils.module_loading import import_string
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
-from portal.kernel.errors import Forbidden, Invalid, noop
+from portal.kernel.errors import Conflict, Forbidden, Invalid, noop
 from portal.kernel.period import Period
 from scheduler.calendars import blocking, queries, rules
 from scheduler.calendars.models import CalendarImport, ExternalBusy, ExternalCalendar
@@ -33,7 +33,13 @@ class NameMissing(Invalid):
     message = _("请给这份日历起个名字，再次导入同名日历会更新它。")
 
 
-def _require_own(actor: Actor, resource: Resource) -> None:
+class NameOfSubscription(Conflict):
+    code = "calendar.subscribed"
+    message = _("同名日历已按地址订阅，导入的文件会在下次同步时被替换。请换一个名称，或先移除该订阅。")
+
+
+def require_own(*, actor: Actor, resource: Resource) -> None:
+    """Raise Forbidden unless the actor manages the resource."""
     actor.require(Permission.INSTRUMENT_MANAGE)
     if resource.owner_id != actor.organisation_id:
         raise Forbidden
@@ -45,14 +51,21 @@ def read_calendar(raw: bytes, *, resource: Resource, now: datetime) -> CalendarR
     return reader(raw, zone=resource.zone, horizon=Period(now, now + HORIZON))
 
 
+def check_name(*, actor: Actor, resource: Resource, name: str) -> None:
+    """Raise what forbids uploading a file under this name: Forbidden, NameMissing, NameOfSubscription."""
+    require_own(actor=actor, resource=resource)
+    if not name.strip():
+        raise NameMissing(field="name")
+    if ExternalCalendar.objects.filter(resource=resource, name=name.strip()).exclude(url="").exists():
+        raise NameOfSubscription(field="name")
+
+
 def preview_calendar(*, actor: Actor, resource: Resource, name: str, raw: bytes, now: datetime) -> Preview:
     """Say what importing the file under this name would change, and which bookings it meets. Writes nothing.
 
-    Raises NameMissing, CalendarRefused.
+    Raises NameMissing, NameOfSubscription, CalendarRefused.
     """
-    _require_own(actor, resource)
-    if not name.strip():
-        raise NameMissing(field="name")
+    check_name(actor=actor, resource=resource, name=name)
     return queries.preview(resource=resource, name=name, report=read_calendar(raw, resource=resource, now=now), now=now)
 
 
@@ -61,11 +74,9 @@ def import_calendar(*, actor: Actor, resource: Resource, name: str, raw: bytes, 
 
     Reads before any transaction; a refused file changes nothing (the last good reading stays). Where busy time meets
     an existing booking, the booking stays and the meeting is reported as a conflict. The same file again changes
-    nothing. Raises NameMissing, CalendarRefused.
+    nothing. Raises NameMissing, NameOfSubscription, CalendarRefused.
     """
-    _require_own(actor, resource)
-    if not name.strip():
-        raise NameMissing(field="name")
+    check_name(actor=actor, resource=resource, name=name)
     report = read_calendar(raw, resource=resource, now=now)
     with transaction.atomic():
         resources.lock(resource_ids=[resource.pk])
@@ -78,12 +89,22 @@ def import_calendar(*, actor: Actor, resource: Resource, name: str, raw: bytes, 
         return take_over(actor=actor, calendar=calendar, report=report, now=now)
 
 
-def take_over(*, actor: Actor, calendar: ExternalCalendar, report: CalendarReport, now: datetime) -> CalendarImport:
-    """Let what was read be what the calendar says, and record it. The caller holds the resource's lock."""
+def take_over(
+    *, actor: Actor, calendar: ExternalCalendar, report: CalendarReport, now: datetime, quietly: bool = False
+) -> CalendarImport:
+    """Let what was read be what the calendar says, and record it. The caller holds the resource's lock.
+
+    `quietly`: where no time inside what was last read changes, the last record stands: a series that reaches one day
+    further is no news.
+    """
     resource = calendar.resource
+    last = CalendarImport.objects.filter(calendar=calendar).first() if quietly else None
     found = queries.preview(resource=resource, name=calendar.name, report=report, now=now)
     _store(calendar, report, now=now)
     blocking.occupy(resource, now=now)
+    known = last.at + HORIZON if last else now
+    if last and not found.freed and all(row.period.start >= known for row in found.anew):
+        return last
     summary = _summary(found, queries.blocked_by(calendar, now=now))
     row = CalendarImport.objects.create(
         calendar=calendar, at=now, actor_label=actor.label, digest=calendar.digest, report=summary
@@ -108,7 +129,7 @@ def take_over(*, actor: Actor, calendar: ExternalCalendar, report: CalendarRepor
 def remove_calendar(*, actor: Actor, calendar: ExternalCalendar, now: datetime) -> None:
     """Remove a calendar and free the time it blocked, save where another calendar takes it too."""
     resource = calendar.resource
-    _require_own(actor, resource)
+    require_own(actor=actor, resource=resource)
     resources.lock(resource_ids=[resource.pk])
     name = calendar.name
     calendar.delete()

@@ -15,16 +15,21 @@ from tests.everything import ROLES, WRITES, Things, everything
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 
 FORMS = {f"POST /orders/{{order}}/{form}" for form in ("files", "usage/file", "usage/preview")}
+CALENDARS = {
+    f"POST /instruments/{{instrument}}/calendars{verb}"
+    for verb in ("", "/preview", "/subscription", "/subscription/preview")
+}
 ELSEWHERE = {
     "POST /organisations",
-    "POST /instruments/{instrument}/calendars",
+    *CALENDARS,
     "POST /applications/{application}/files",
     "DELETE /applications/{application}/files/1",
     "POST /applications/decisions",
     "POST /claims/{claim}/files",
     *FORMS,
 }
-"""A person without organisation does the first (``test_api.py``); calendars and orders' files are forms, tried below; files
+"""A person without organisation does the first (``test_api.py``); calendars and orders' files are forms or
+lie elsewhere, tried below; files
 of cases and decisions in bulk, which answer for each case by itself, are tried in ``issuance/test_casework_api.py``,
 those of claims in ``claims/test_api.py``."""
 
@@ -84,8 +89,12 @@ def test_lets_those_do_it_whose_it_is(things):
 def test_importing_a_calendar_is_the_labs(things):
     path = things.fill("/instruments/{instrument}/calendars")
     for role in set(ROLES) - {"keeper"}:
-        file = SimpleUploadedFile("lab.ics", b"BEGIN:VCALENDAR", content_type="text/calendar")
-        assert things.callers[role].upload(path, file=file, name="x").status == 403, role
+        for verb in ("", "/preview"):
+            file = SimpleUploadedFile("lab.ics", b"BEGIN:VCALENDAR", content_type="text/calendar")
+            assert things.callers[role].upload(path + verb, file=file, name="x").status == 403, role
+        for verb in ("/subscription", "/subscription/preview"):
+            wanted = {"name": "x", "url": "https://lab.invalid/x.ics"}
+            assert things.callers[role].post(path + verb, wanted).status == 403, role
 
 
 def test_forms_of_an_order_are_its_providers(things):

@@ -20,6 +20,7 @@ from scheduler.calendars.models import CalendarImport, ExternalCalendar
 from scheduler.resources import services as resources
 from scheduler.resources.models import Rate, Resource
 from tests import make
+from tests.integrations.ics import serving as web
 
 PAGES = (
     "instrument_edit",
@@ -527,6 +528,79 @@ def test_a_calendar_shows_what_it_blocks_and_is_removed(w, lab, sem):
     assert not Claim.objects.filter(state="external").exists()
     assert lab.get(here).status_code == 404
     assert client_of(w.researcher).get(here).status_code == 403
+
+
+# ---- subscribed calendars
+
+
+@pytest.fixture
+def server(settings):
+    settings.CALENDAR_FETCH_LOOPBACK = True
+    settings.CALENDAR_CAPPED_READER = settings.CALENDAR_READER
+    with web.serving() as made:
+        made.answers["/secret.ics"] = web.said(calendar_file(BUSY).read())
+        yield made
+
+
+def subscribed(lab, sem, server):
+    here = url("instrument_calendar", sem)
+    page = lab.post(here, {"calendar_name": "课题组日历", "url": server.url("/secret.ics")})
+    assert page.status_code == 200
+    assert lab.post(here, {"token": page.context["token"]}).status_code == 302
+    calendar = ExternalCalendar.objects.get()
+    return reverse("one_calendar", args=[sem.number, calendar.pk])
+
+
+def test_an_address_is_looked_at_subscribed_polled_and_removed(w, lab, sem, server):
+    page = lab.post(url("instrument_calendar", sem), {"calendar_name": "课题组日历", "url": server.url("/secret.ics")})
+    assert page.context["report"]["anew"]["count"] == 1
+    assert "订阅“课题组日历”会改变什么" in page.content.decode()
+    assert not Claim.objects.filter(state="external").exists()
+    here = subscribed(lab, sem, server)
+    shown = lab.get(here).content.decode()
+    assert "127.0.0.1" in shown
+    assert "secret" not in shown
+    just_now = lab.post(here, {"act": "poll"})
+    assert just_now.status_code == 409
+    assert "一分钟内已同步过，请稍后再试。" in just_now.content.decode()
+
+    ExternalCalendar.objects.update(polled_at=None)
+    server.answers["/secret.ics"] = web.said(calendar_file().read())
+    stale = lab.post(here, {"act": "poll"}, follow=True).content.decode()
+    for text in ("同步失败", "日历中不再有任何日程。", "按空日历更新", "内部测试"):
+        assert text in stale
+    assert "同步失败" in lab.get(url("instrument_calendar", sem)).content.decode()
+    assert "日历同步失败" in lab.get(reverse("dashboard")).content.decode()
+
+    ExternalCalendar.objects.update(polled_at=None)
+    assert "已同步“课题组日历”。" in lab.post(here, {"act": "accept"}, follow=True).content.decode()
+    assert not Claim.objects.filter(state="external").exists()
+    assert lab.post(here, {"act": "remove"}).status_code == 302
+    assert not ExternalCalendar.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("form", "field", "text"),
+    [
+        ({"calendar_name": "x", "url": "http://10.0.0.1/x.ics"}, "url", "该地址在内部网络中"),
+        ({"calendar_name": "x", "url": "ftp://lab.cn/x.ics"}, "url", "地址无效"),
+        ({"calendar_name": "x", "url": ""}, "url", "请填写日历地址。"),
+        ({"calendar_name": "", "url": "https://lab.cn/x.ics"}, "calendar_name", "请给这份日历起个名字"),
+    ],
+)
+def test_an_address_that_cannot_be_is_said_at_its_field(w, lab, sem, form, field, text):
+    page = lab.post(url("instrument_calendar", sem), form)
+    assert page.status_code == 422
+    assert text in page.context["address"].errors[field][0]
+    assert f'href="#id_{field}"' in page.content.decode()
+    assert not page.context["form"].errors
+
+
+def test_a_web_page_at_the_address_is_said_at_the_address(w, lab, sem, server):
+    server.answers["/secret.ics"] = web.said(b"<html></html>")
+    page = lab.post(url("instrument_calendar", sem), {"calendar_name": "x", "url": server.url("/secret.ics")})
+    assert page.status_code == 422
+    assert "这是一个网页" in page.context["address"].errors["url"][0]
 
 
 # ---- maintenance

@@ -6,8 +6,10 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from scheduler.availability.models import Claim
+from scheduler.calendars.models import ExternalCalendar
 from tests import make
 from tests.calling import Caller
+from tests.integrations.ics.serving import said, serving
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 
@@ -110,3 +112,43 @@ def test_are_listed_and_removed_by_the_lab_only(w):
     assert Caller(w.keeper).delete(f"{path}/{made}").status == 204
     assert not Claim.objects.filter(resource=resource, state="external").exists()
     assert Caller(w.keeper).delete(f"{path}/{made}").status == 404
+
+
+class TestSubscribing:
+    @pytest.fixture
+    def server(self, settings):
+        settings.CALENDAR_FETCH_LOOPBACK = True
+        settings.CALENDAR_CAPPED_READER = settings.CALENDAR_READER
+        with serving() as made:
+            made.answers["/secret.ics"] = said(ICS, ETag='"1"')
+            yield made
+
+    def test_looks_takes_over_polls_and_never_tells_the_address(self, w, server, clock):
+        resource, caller = make.instrument(w), Caller(w.keeper)
+        path = f"/instruments/{resource.number}/calendars"
+        wanted = {"name": "订阅", "url": server.url("/secret.ics")}
+        seen = caller.post(f"{path}/subscription/preview", wanted)
+        assert (seen.status, [row["summary"] for row in seen.body["anew"]]) == (200, ["组内实验"])
+        assert caller.get(path).body == []
+        made = caller.post(f"{path}/subscription", wanted)
+        assert (made.status, made.body["blocked"]) == (201, 1)
+        (row,) = caller.get(path).body
+        assert (row["host"], row["problem"], row["stale_since"]) == ("127.0.0.1", "", None)
+        assert "secret" not in str(row)
+        again = f"{path}/{row['id']}/poll"
+        assert (caller.post(again, {}).status, caller.post(again, {}).code) == (409, "calendar.polled")
+        ExternalCalendar.objects.update(polled_at=None)
+        server.answers["/secret.ics"] = said(b"", 500)
+        polled = caller.post(again, {"accept_empty": False})
+        assert (polled.status, polled.body["problem"], polled.body["failures"]) == (200, "status", 1)
+        assert len(polled.body["blocks"]) == 1
+        assert Caller(w.researcher).post(again, {}).status == 403
+
+    @pytest.mark.parametrize("url", ["file:///etc/passwd", "http://169.254.169.254/", "http://10.0.0.1/x.ics", "x"])
+    def test_refuses_addresses_of_the_inside(self, w, url):
+        resource = make.instrument(w)
+        for verb in ("subscription", "subscription/preview"):
+            answer = Caller(w.keeper).post(
+                f"/instruments/{resource.number}/calendars/{verb}", {"name": "x", "url": url}
+            )
+            assert (answer.status, answer.code, list(answer.body["fields"])) == (422, "calendar.unreachable", ["url"])
