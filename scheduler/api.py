@@ -3,6 +3,7 @@
 from ninja import Router
 
 from scheduler.availability.api import router as availability
+from scheduler.benches.api import router as benches
 from scheduler.bookings.api import router as bookings
 from scheduler.bookings.moving_api import router as moving
 from scheduler.bookings.terms_api import router as booking_terms
@@ -32,5 +33,6 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/bookings", moving),
     ("/jobs", jobs),
     ("/samples", samples),
+    ("/benches", benches),
     ("/ratings", ratings),
 )

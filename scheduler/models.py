@@ -7,6 +7,7 @@ from scheduler.availability.models import (
     OpeningHours,
     OpenPeriod,
 )
+from scheduler.benches.models import BenchSign
 from scheduler.bookings.models import Booking, BookingTerms, Session
 from scheduler.calendars.models import CalendarImport, ExternalBusy, ExternalCalendar
 from scheduler.feeds.models import FeedReader, FeedToken
@@ -17,6 +18,7 @@ from scheduler.samples.models import Custody, Sample, SampleOrder
 from scheduler.usage.models import UsageRecord
 
 __all__ = [
+    "BenchSign",
     "Booking",
     "BookingTerms",
     "CalendarImport",

@@ -11,8 +11,11 @@ from portal.kernel.money import Money
 from portal.workdays import rules as workday_rules
 from portal.workdays import services as workdays
 from portal.workdays.models import CalendarDay
+from scheduler.benches import services as benches
 from scheduler.calendars import services as calendars
 from scheduler.calendars.models import CalendarImport, ExternalCalendar
+from scheduler.ratings import services as ratings
+from scheduler.ratings.models import Rating
 from tests import make
 from tests.calling import CONTRACT, Answer, Caller, zoned
 from tests.scheduler.calendars.writing import calendar
@@ -62,6 +65,12 @@ OFFER = {
     "description": "设备故障问答。",
     "licence": "仅限内部研发。",
     "delivery": "download",
+}
+SAMPLES = {
+    "instrument": "{sampled}",
+    "title": "电解液",
+    "wanted": "测酸度",
+    "samples": [{"label": "S-1", "hazards": ["none"]}],
 }
 ITEM = {"code": "record", "name": "语料", "unit": "record", "tiers": [{"price_yuan": "0.5"}]}
 LINES = [{"code": "record", "quantity": "100"}]
@@ -238,6 +247,25 @@ WRITES = (
     Write("POST /bookings/{booking}/no-show", "keeper"),
     Write("POST /bookings/{booking}/session/start", "keeper", {}),
     Write("POST /bookings/{booking}/session/finish", "keeper", {}),
+    Write("POST /samples", FIRM, SAMPLES),
+    Write("POST /samples/{sample}/answer", "keeper", {"feasibility": "can"}),
+    Write("POST /samples/{sample}/quote", "keeper", {"unit": "test", "unit_price": {"yuan": "9"}, "quantity": 1}),
+    Write("POST /samples/{sample}/accept", FIRM, {"price": {"yuan": "600"}}),
+    Write("POST /samples/{sample}/cancel", FIRM, {}),
+    Write("POST /samples/{sample}/samples/1", "keeper", {"act": "receive"}),
+    Write("POST /samples/{sample}/resend", FIRM, {}),
+    Write("POST /samples/{sample}/queue", "keeper"),
+    Write("POST /samples/{sample}/start", "keeper"),
+    Write("POST /samples/{sample}/review", "keeper"),
+    Write("POST /samples/{sample}/send-back", "keeper", {"note": "单位有误"}),
+    Write("POST /samples/{sample}/issue", "keeper"),
+    Write("POST /samples/{sample}/retest", FIRM, {"note": "偏差过大"}),
+    Write("POST /samples/{sample}/bill", f"{FIRM} keeper"),
+    Write("POST /ratings", FIRM, {"booking": "{booking}", "stars": 5}),
+    Write("POST /ratings/1/answer", "keeper", {"answer": "谢谢"}),
+    Write("POST /benches", "keeper", {"instrument": "{instrument}"}),
+    Write("POST /benches/{bench}/check-in", FIRM),
+    Write("POST /benches/{bench}/check-out", FIRM),
     Write(
         "POST /jobs/quote",
         FIRM,
@@ -319,6 +347,10 @@ def everything(w: make.World) -> Things:
     calendars.import_calendar(actor=w.keeper, resource=resource, name="组内", raw=calendar(), now=make.NOW)
     CalendarImport.objects.all().delete()
     ExternalCalendar.objects.update(id=1)
+    used = make.measured(w, make.booking(w, resource, pay_with=voucher))
+    rated = ratings.rate_booking(actor=w.researcher, booking=used, stars=5, comment="", now=make.NOW)
+    Rating.objects.filter(pk=rated.pk).update(id=1)
+    sampled = make.instrument(w, modes=("self", "sample"))
     flag = flags.raise_flag(
         subject="application:A-1",
         pattern=Pattern.BACKDATED,
@@ -360,6 +392,9 @@ def everything(w: make.World) -> Things:
         "batch": settlements.draft(actor=w.finance, payee=w.lab, now=make.NOW).number,
         "instrument": resource.number,
         "booking": make.booking(w, resource, period=make.slot(days=2)).number,
+        "sampled": sampled.number,
+        "sample": make.quoted(w, make.sample_order(w, sampled)).number,
+        "bench": benches.renew(actor=w.keeper, resource=resource, now=make.NOW),
         "cluster": partition.cluster.code,
         "job": researcher.post("/jobs", {**job, "script": "#!/bin/bash\n"}, key="job-key-1").body["number"],
         "offer": offer.number,

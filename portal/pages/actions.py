@@ -199,6 +199,7 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "sample.one_move": pgettext_lazy("record", "移交一个样品"),
         "sample.one_return": pgettext_lazy("record", "退回一个样品"),
         "sample.one_dispose": pgettext_lazy("record", "处置一个样品"),
+        "bench.renewed": pgettext_lazy("record", "更换签到码"),
         "rating.given": pgettext_lazy("record", "评价服务"),
         "rating.answered": pgettext_lazy("record", "回复评价"),
         "instrument.entered": pgettext_lazy("record", "登记仪器"),

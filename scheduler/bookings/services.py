@@ -262,10 +262,23 @@ def _give_up(booking: Booking, action: rules.BookingAction, *, actor: Actor, now
     _record(booking, action=f"booking.{booking.state}", actor=actor, now=now)
 
 
+def _present(actor: Actor, booking: Booking) -> Booking:
+    actor.require(Permission.BOOKING_REQUEST)
+    locked = _lock(booking)
+    if locked.organisation_id != actor.organisation_id:
+        raise Forbidden
+    return locked
+
+
 @transaction.atomic
-def start_session(*, actor: Actor, booking: Booking, started_at: datetime, now: datetime) -> Session:
-    """Record that use began. At most two hours early, before the booked end, never in the future."""
-    locked = _serve(actor, booking, Permission.SESSION_RECORD)
+def start_session(
+    *, actor: Actor, booking: Booking, started_at: datetime, now: datetime, at_bench: bool = False
+) -> Session:
+    """Record that use began. At most two hours early, before the booked end, never in the future.
+
+    `at_bench`: by the enterprise itself, whose presence the caller has made sure of.
+    """
+    locked = _present(actor, booking) if at_bench else _serve(actor, booking, Permission.SESSION_RECORD)
     if started_at > now:
         raise rules.SessionInFuture(field="started_at")
     if not locked.starts_at - EARLY <= started_at < locked.ends_at:
@@ -277,13 +290,15 @@ def start_session(*, actor: Actor, booking: Booking, started_at: datetime, now: 
 
 
 @transaction.atomic
-def finish_session(*, actor: Actor, booking: Booking, ended_at: datetime, now: datetime) -> Booking:
+def finish_session(
+    *, actor: Actor, booking: Booking, ended_at: datetime, now: datetime, at_bench: bool = False
+) -> Booking:
     """Record that use ended: measure it, capture the actual price, release the rest.
 
     The price is the one frozen at booking; use beyond the held amount is waived. Raises NotMeasured,
     SessionInFuture, BadPeriod, InvalidTransition, Forbidden.
     """
-    locked = _serve(actor, booking, Permission.SESSION_RECORD)
+    locked = _present(actor, booking) if at_bench else _serve(actor, booking, Permission.SESSION_RECORD)
     session = Session.objects.filter(booking=locked).first()
     if session is None:
         raise rules.NotMeasured
@@ -293,7 +308,14 @@ def finish_session(*, actor: Actor, booking: Booking, ended_at: datetime, now: d
     session.ended_at = ended_at
     session.save(update_fields=["ended_at"])
     _move(locked, rules.BookingAction.FINISH, now=now)
-    record = usage.record_session(booking_id=locked.pk, started_at=used.start, ended_at=used.end, actor=actor, now=now)
+    record = usage.record_session(
+        booking_id=locked.pk,
+        started_at=used.start,
+        ended_at=used.end,
+        actor=actor,
+        now=now,
+        source="bench" if at_bench else "manual",
+    )
     assert locked.charge is not None
     actual = resource_rules.price(
         unit=resource_rules.Unit(locked.charge.quote["unit"]),

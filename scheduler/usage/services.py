@@ -11,15 +11,24 @@ from scheduler.usage.models import UsageRecord
 
 
 def record_session(
-    *, booking_id: int, started_at: datetime, ended_at: datetime, actor: Actor, now: datetime
+    *,
+    booking_id: int,
+    started_at: datetime,
+    ended_at: datetime,
+    actor: Actor,
+    now: datetime,
+    source: str = "manual",
 ) -> UsageRecord:
-    """Record the measured session of a booking. One per booking: the database refuses a second."""
+    """Record the measured session of a booking. One per booking: the database refuses a second.
+
+    `source` is ``manual`` (the lab wrote it down) or ``bench`` (the user checked out at the bench).
+    """
     return UsageRecord.objects.create(
         booking_id=booking_id,
         started_at=started_at,
         ended_at=ended_at,
         duration_s=int((ended_at - started_at).total_seconds()),
-        source="manual",
+        source=source,
         recorded_at=now,
         recorded_by=actor.label,
     )

@@ -26,12 +26,13 @@ ELSEWHERE = {
     "DELETE /applications/{application}/files/1",
     "POST /applications/decisions",
     "POST /claims/{claim}/files",
+    "POST /samples/{sample}/draft",
     *FORMS,
 }
 """A person without organisation does the first (``test_api.py``); calendars and orders' files are forms or
 lie elsewhere, tried below; files
 of cases and decisions in bulk, which answer for each case by itself, are tried in ``issuance/test_casework_api.py``,
-those of claims in ``claims/test_api.py``."""
+those of claims in ``claims/test_api.py``, results of samples in ``samples/test_api.py``."""
 
 
 @pytest.fixture
@@ -49,7 +50,11 @@ def test_lists_every_write_there_is():
             if part in {"{number}", "{code}"} and "versions" not in parts[at - 1 : at]:
                 parts[at] = (
                     "{"
-                    + parts[at - 1].rstrip("s").replace("settlement", "batch").replace("recoverie", "recovery")
+                    + parts[at - 1]
+                    .rstrip("s")
+                    .replace("settlement", "batch")
+                    .replace("recoverie", "recovery")
+                    .replace("benche", "bench")
                     + "}"
                 )
             elif part.startswith("{"):

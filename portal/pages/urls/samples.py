@@ -1,10 +1,10 @@
-"""Addresses of samples sent to labs."""
+"""Addresses of samples, ratings and benches."""
 
 from __future__ import annotations
 
 from django.urls import path
 
-from portal.pages import ratings, sample_acts, sample_desk, samples
+from portal.pages import bench, ratings, sample_acts, sample_desk, samples
 
 urlpatterns = [
     path("instruments/<str:number>/samples/", samples.sample_new, name="sample_new"),
@@ -15,5 +15,8 @@ urlpatterns = [
     path("samples/<str:number>/specimens/<int:position>/", sample_acts.sample_handle, name="sample_handle"),
     path("bookings/<str:number>/rate/", ratings.booking_rate, name="booking_rate"),
     path("ratings/<int:rating_id>/answer/", ratings.rating_answer, name="rating_answer"),
+    path("bench/<str:code>/", bench.bench, name="bench"),
+    path("lab/instruments/<str:number>/bench/", bench.bench_sign, name="bench_sign"),
+    path("lab/instruments/<str:number>/bench/sign.pdf", bench.bench_sign_pdf, name="bench_sign_pdf"),
     path("lab/samples/", sample_desk.sample_queue, name="sample_queue"),
 ]
