@@ -126,7 +126,8 @@ def main() -> None:
         candidates = {
             "bare INSERT view": insert,
             "booking create (API)": book,
-            "week grid page, 20 of 60 instruments": get("/instruments/"),
+            "search page, 20 of 60 instruments": get("/instruments/?length=2"),
+            "week grid page, 20 of 60 instruments": get("/instruments/?view=week"),
             "wallet page, 12 vouchers": get("/wallet/"),
             "bookings list, 25 of 1,200": get("/bookings/"),
         }

@@ -45,6 +45,8 @@ class SearchIn(Schema):
     operator: bool = False
     max_hourly: YuanText | None = None
     order: rules.Order = rules.Order.SOONEST
+    spread: bool = True
+    """Count what other cities, categories and kinds would find, too; without, the answer is quicker."""
     limit: Annotated[int, Field(ge=1, le=100)] = 25
     offset: Annotated[int, Field(ge=0, le=100_000)] = 0
 
@@ -117,7 +119,7 @@ def search(request: ActorRequest, asked: Query[SearchIn]) -> dict[str, Any]:
     """Find what is free, the soonest or the cheapest first. A look, not a promise: only a booking holds time."""
     now = timezone.now()
     wanted = asked.value(now)
-    found = queries.find(wanted, now=now, limit=asked.limit, offset=asked.offset)
+    found = queries.find(wanted, now=now, limit=asked.limit, offset=asked.offset, spread=asked.spread)
     return {
         "items": [_hit(offer) for offer in offers(found.hits, actor=request.actor, now=now)],
         "total": found.total,

@@ -66,19 +66,26 @@ ALONE: Final = f"""
         AND {FITS} {{long}}
     ORDER BY g.starts_at LIMIT 1
 """  # noqa: S608 - constants of this module; what people ask for is passed as parameters
-# Each operator by themselves: a union of their hours would invent a person who changes shift in the middle.
+# Each operator by themselves: a union of their hours would invent a person who changes shift in the middle. Gaps of one
+# unit do not meet, nor do those of one person: in their order, the first pair that fits is the soonest.
 ATTENDED: Final = f"""
-    SELECT starts, {{length}} AS secs, o.resource_id AS operator_id
-    FROM free_gap g
-    JOIN skill s ON s.instrument_id = r.id
-    JOIN resource person ON person.id = s.operator_id AND person.state = 'published'
-    JOIN free_gap o ON o.resource_id = s.operator_id AND o.starts_at < g.ends_at AND o.ends_at > g.starts_at
-        AND o.ends_at >= %(least)s AND o.starts_at < %(until)s AND o.secs >= {{length}},
-    LATERAL (SELECT {START.format(gap="greatest(g.starts_at, o.starts_at)")} AS starts) AS grid
-    WHERE g.resource_id = r.id AND g.ends_at >= %(least)s AND g.starts_at < %(until)s AND g.secs >= {{length}}
-        AND {FITS} AND starts + make_interval(secs => {{length}}) <= o.ends_at
-        AND s.valid @> (starts AT TIME ZONE r.zone)::date {{long}}
-    ORDER BY starts, o.resource_id LIMIT 1
+    SELECT soonest.starts, {{length}} AS secs, s.operator_id
+    FROM skill s
+    JOIN resource person ON person.id = s.operator_id AND person.state = 'published' AND person.capacity = 1,
+    generate_series((r.counting <> 'fungible')::int, CASE r.counting WHEN 'fungible' THEN 0 ELSE r.capacity END) AS unit,
+    LATERAL (
+        SELECT starts
+        FROM free_gap g
+        JOIN free_gap o ON o.resource_id = s.operator_id AND o.starts_at < g.ends_at AND o.ends_at > g.starts_at
+            AND o.ends_at >= %(least)s AND o.starts_at < %(until)s AND o.secs >= {{length}},
+        LATERAL (SELECT {START.format(gap="greatest(g.starts_at, o.starts_at)")} AS starts) AS grid
+        WHERE g.resource_id = r.id AND g.unit_no = unit AND g.ends_at >= %(least)s AND g.starts_at < %(until)s
+            AND g.secs >= {{length}} AND {FITS} AND starts + make_interval(secs => {{length}}) <= o.ends_at
+            AND s.valid @> (starts AT TIME ZONE r.zone)::date {{long}}
+        ORDER BY g.starts_at, o.starts_at LIMIT 1
+    ) AS soonest
+    WHERE s.instrument_id = r.id
+    ORDER BY soonest.starts, s.operator_id LIMIT 1
 """  # noqa: S608 - as above
 STATEMENT: Final = """
     WITH hits AS MATERIALIZED (
@@ -89,7 +96,7 @@ STATEMENT: Final = """
         {join} rate ON rate.resource_id = r.id AND rate.valid @> %(now)s AND rate.unit = 'hour'
             AND rate.mode = 'self' AND rate.user_class = 'external'
         {join} LATERAL ({slot}) AS slot ON true
-        WHERE r.state = %(published)s AND r.kind <> 'operator' AND ({in_city})::int + ({in_category})::int + ({in_kind})::int >= 2
+        WHERE r.state = %(published)s AND r.kind <> 'operator' AND ({in_city})::int + ({in_category})::int + ({in_kind})::int >= {fewest}
             {narrowed}
     ), chosen AS (
         SELECT * FROM hits WHERE in_city AND in_category AND in_kind
@@ -112,8 +119,11 @@ ORDERS: Final = {
 }
 
 
-def find(wanted: rules.Requirement, *, now: datetime, limit: int = 25, offset: int = 0) -> Found:
+def find(wanted: rules.Requirement, *, now: datetime, limit: int = 25, offset: int = 0, spread: bool = True) -> Found:
     """Return what is free for `wanted` at `now`, the best first. One statement.
+
+    With `spread` the facets tell what other choices would find, so all that fails one facet only is looked at, too;
+    without, they tell how the hits themselves lie, and only what is chosen costs time.
 
     Every slot shown is free to enterprises at that moment; only a booking holds it. What may not be used for as long as
     is asked at once is not found.
@@ -134,6 +144,7 @@ def find(wanted: rules.Requirement, *, now: datetime, limit: int = 25, offset: i
         join="JOIN" if wanted.needs_time else "LEFT JOIN",
         narrowed=" ".join([*clauses, *_narrowed(wanted, params)]),
         order=ORDERS[wanted.order],
+        fewest=2 if spread else 3,
         **_facets(wanted, params),
     )
     params |= {
@@ -153,7 +164,7 @@ def find(wanted: rules.Requirement, *, now: datetime, limit: int = 25, offset: i
 
 def would_help(wanted: rules.Requirement, *, now: datetime) -> Mapping[rules.Dropped, int]:
     """Return how many would be found with one demand less, most first, those that help only. A statement for each."""
-    found = {drop: find(weaker, now=now, limit=0).total for drop, weaker in rules.relaxed(wanted).items()}
+    found = {drop: find(weaker, now=now, limit=0, spread=False).total for drop, weaker in rules.relaxed(wanted).items()}
     helpful = [(drop, total) for drop, total in found.items() if total]
     return dict(sorted(helpful, key=lambda item: -item[1]))
 

@@ -161,6 +161,13 @@ def test_facets_count_each_choice_with_the_others_kept(w):
     assert both.facets.kinds == {}
 
 
+def test_without_spread_the_facets_tell_of_the_hits_alone(w):
+    make.instrument(w, city="宁波")
+    here = make.instrument(w)
+    found = find(wanted(cities=("杭州",)), now=make.NOW, spread=False)
+    assert (numbers(found), found.facets.cities) == ([here.pk], {"杭州": 1})
+
+
 def test_words_alone_find_what_is_not_free_after_what_is(w):
     full, free = make.instrument(w, opens=(480, 600)), make.instrument(w)
     taken(full, make.slot(days=1, start="08:00", end="10:00"))
