@@ -228,6 +228,7 @@ WRITES = (
     Write("POST /instruments", "keeper", INSTRUMENT),
     Write("PUT /instruments/{instrument}", "keeper", INSTRUMENT),
     Write("PUT /instruments/{instrument}/rate", "keeper", {"amount": {"yuan": "1"}}),
+    Write("POST /instruments/{instrument}/prices", "keeper", {"unit": "day", "amount": {"yuan": "1"}}),
     Write("PUT /instruments/{instrument}/hours", "keeper", {"hours": []}),
     Write("POST /instruments/{instrument}/publish", "keeper"),
     Write("POST /instruments/{instrument}/suspend", "keeper"),

@@ -28,11 +28,15 @@ ELSEWHERE = {
     "POST /claims/{claim}/files",
     "POST /samples/{sample}/draft",
     *FORMS,
+    "POST /instruments/import",
+    "POST /instruments/import/preview",
+    "DELETE /instruments/{instrument}/prices/1",
 }
 """A person without organisation does the first (``test_api.py``); calendars and orders' files are forms or
 lie elsewhere, tried below; files
 of cases and decisions in bulk, which answer for each case by itself, are tried in ``issuance/test_casework_api.py``,
-those of claims in ``claims/test_api.py``, results of samples in ``samples/test_api.py``."""
+those of claims in ``claims/test_api.py``, results of samples in ``samples/test_api.py``; instrument lists in
+``catalogue/test_services.py``, prices taken off in ``resources/test_api.py``."""
 
 
 @pytest.fixture

@@ -123,4 +123,8 @@ class TestOverHttp:
         assert lab.upload("/instruments/import", file=self.file(ROW)).body["same"] == 1
         (line,) = lab.get("/instruments/export").body
         assert (line["internal_no"], line["category"], line["value"]["yuan"]) == ("A-1", "分析仪器", "1200000.50")
-        assert Caller(w.researcher).get("/instruments/export").status == 403
+        for someone in (w.researcher, w.lab_owner, w.operator, w.reviewer):
+            other = Caller(someone)
+            assert other.get("/instruments/export").status == 403
+            for path in ("/instruments/import", "/instruments/import/preview"):
+                assert other.upload(path, file=self.file(ROW)).status == 403
