@@ -25,6 +25,9 @@ __all__ = ["FileZone", "IanaZone", "Zone", "Zones"]
 
 COMMON_MISTAKES = {"asia/beijing": "Asia/Shanghai"}
 """Names that look like IANA's, mean one thing only, and are written by software in use."""
+ABBREVIATIONS = frozenset({"EST", "MST", "HST"})
+"""IANA keeps these as zones without summer time; who writes them with a definition of their own means that."""
+WINDOWS = {name.casefold(): iana for name, iana in WINDOWS_TO_OLSON.items()}
 LOOK_BACK = timedelta(days=3 * 366)
 
 
@@ -91,11 +94,13 @@ class Zones:
         """Return the zone, or None when neither the world nor the file defines it.
 
         IANA and Windows names mean the world's current rules even if the file carries a copy of them, which is
-        often shortened or outdated. Then the file's own definition; then the tail of a "globally unique" name
-        (RFC 5545 §3.2.19), such as /freeassociation.sourceforge.net/Europe/Berlin.
+        often shortened or outdated; of an abbreviation the file's own definition counts. Then any definition of the
+        file; then the tail of a "globally unique" name (RFC 5545 §3.2.19), such as
+        /freeassociation.sourceforge.net/Europe/Berlin.
         """
         if tzid not in self._found:
-            self._found[tzid] = _known(tzid.strip("/")) or self._defined(tzid) or _known_tail(tzid)
+            own = self._defined(tzid) if tzid in ABBREVIATIONS else None
+            self._found[tzid] = own or _known(tzid.strip("/")) or self._defined(tzid) or _known_tail(tzid)
         return self._found[tzid]
 
     def _defined(self, tzid: str) -> FileZone | None:
@@ -119,8 +124,9 @@ def _iana_names() -> dict[str, str]:
 
 
 def _known(name: str) -> IanaZone | None:
-    name = COMMON_MISTAKES.get(name.casefold(), WINDOWS_TO_OLSON.get(name, name))
-    exact = _iana_names().get(name.casefold())
+    folded = " ".join(name.split()).casefold()
+    folded = COMMON_MISTAKES.get(folded, WINDOWS.get(folded, folded))
+    exact = _iana_names().get(folded.casefold())
     return IanaZone(ZoneInfo(exact)) if exact else None
 
 

@@ -222,7 +222,8 @@ def _import(request: HttpRequest, resource: Resource, token: str, *, now: dateti
     if error is not None:
         return _calendars(request, resource, UploadForm(initial={"name": kept["name"]}), error=error)
     cache.delete(_kept(actor.user_id, resource, token))
-    messages.success(request, gettext("已导入“%(name)s”。") % {"name": kept["name"]})
+    done_words = gettext("已订阅“%(name)s”。") if "reading" in kept else gettext("已导入“%(name)s”。")
+    messages.success(request, done_words % {"name": kept["name"]})
     return redirect(f"{reverse('instrument_calendar', args=[resource.number])}?import={done.pk}")
 
 

@@ -90,6 +90,8 @@ class TestZones:
             "PRC",
             "China Standard Time",
             '"China Standard Time"',
+            "china standard time",
+            "China  Standard Time",
             "/Asia/Shanghai",
             "/freeassociation.sourceforge.net/Asia/Shanghai",
             "/mozilla.org/20070129_1/Asia/Shanghai",
@@ -117,6 +119,13 @@ class TestZones:
     def test_an_outdated_copy_does_not_override_the_world(self):
         copy = LAB_ZONE.replace("TZID:Lab time", "TZID:Asia/Shanghai")
         assert busy(copy, event("DTSTART;TZID=Asia/Shanghai:20260302T090000", TWO_HOURS)) == [TAKEN]
+
+    def test_an_abbreviation_means_what_the_file_says_it_does(self):
+        """EST is -5 all year in IANA's table; a file that gives it a summer time is believed."""
+        own = LAB_ZONE.replace("TZID:Lab time", "TZID:EST")
+        summer = event("DTSTART;TZID=EST:20260702T090000", "DURATION:PT1H")
+        assert busy(own, summer)[0][:13] == "20260702T0700"
+        assert busy(summer)[0][:13] == "20260702T1400"
 
     def test_refuses_the_file_when_nobody_knows_the_zone(self):
         unknown = event("DTSTART;TZID=Lab time:20260302T090000", TWO_HOURS, "SUMMARY:维护")
