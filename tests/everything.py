@@ -14,6 +14,9 @@ from portal.workdays.models import CalendarDay
 from scheduler.benches import services as benches
 from scheduler.calendars import services as calendars
 from scheduler.calendars.models import CalendarImport, ExternalCalendar
+from scheduler.feeds import services as feeds
+from scheduler.feeds.models import FeedToken
+from scheduler.feeds.rules import FeedKind, FeedPrivacy
 from scheduler.ratings import services as ratings
 from scheduler.ratings.models import Rating
 from tests import make
@@ -232,7 +235,17 @@ WRITES = (
     Write("PUT /instruments/{instrument}/hours", "keeper", {"hours": []}),
     Write("POST /instruments/{instrument}/publish", "keeper"),
     Write("POST /instruments/{instrument}/suspend", "keeper"),
-    Write("POST /instruments/{instrument}/feed", "keeper"),
+    Write("PUT /instruments/{instrument}/terms", "keeper", {}),
+    Write("POST /feeds", "keeper", {"label": "门户", "kind": "freebusy", "instrument": "{instrument}"}),
+    Write("POST /feeds/1/revoke", "keeper"),
+    Write("POST /operators", "keeper", {"name": "周工", "city": "杭州"}),
+    Write("PUT /operators/{operator}/hours", "keeper", {"hours": []}),
+    Write(
+        "PUT /operators/{operator}/skills/{instrument}",
+        "keeper",
+        {"since": "2027-01-01", "until": "2027-12-31"},
+    ),
+    Write("DELETE /operators/{operator}/skills/{instrument}", "keeper"),
     Write("POST /instruments/{instrument}/calendars/1/poll", "keeper", {}),
     Write("DELETE /instruments/{instrument}/calendars/1", "keeper"),
     Write("POST /instruments/{instrument}/maintenance", "keeper", PERIOD),
@@ -344,7 +357,6 @@ def everything(w: make.World) -> Things:
     """Build one of everything, each in a state in which something can still be done with it."""
     version = make.programme(w)
     voucher, resource, partition = make.voucher(w, version), make.instrument(w), make.partition(w)
-    make.measured(w, make.booking(w, resource, pay_with=voucher))
     calendars.import_calendar(actor=w.keeper, resource=resource, name="组内", raw=calendar(), now=make.NOW)
     CalendarImport.objects.all().delete()
     ExternalCalendar.objects.update(id=1)
@@ -352,6 +364,9 @@ def everything(w: make.World) -> Things:
     rated = ratings.rate_booking(actor=w.researcher, booking=used, stars=5, comment="", now=make.NOW)
     Rating.objects.filter(pk=rated.pk).update(id=1)
     sampled = make.instrument(w, modes=("self", "sample"))
+    feed = feeds.Wanted(label="门户", kind=FeedKind.FREEBUSY, privacy=FeedPrivacy.BUSY, resource=resource)
+    token, _secret = feeds.issue(actor=w.keeper, wanted=feed, now=make.NOW)
+    FeedToken.objects.filter(pk=token.pk).update(id=1)
     flag = flags.raise_flag(
         subject="application:A-1",
         pattern=Pattern.BACKDATED,
@@ -395,6 +410,7 @@ def everything(w: make.World) -> Things:
         "booking": make.booking(w, resource, period=make.slot(days=2)).number,
         "sampled": sampled.number,
         "sample": make.quoted(w, make.sample_order(w, sampled)).number,
+        "operator": make.operator(w, resource).number,
         "bench": benches.renew(actor=w.keeper, resource=resource, now=make.NOW),
         "cluster": partition.cluster.code,
         "job": researcher.post("/jobs", {**job, "script": "#!/bin/bash\n"}, key="job-key-1").body["number"],

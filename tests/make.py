@@ -26,7 +26,7 @@ from scheduler.feeds import rules as feed_rules
 from scheduler.feeds import services as feeds
 from scheduler.feeds.models import FeedToken
 from scheduler.qualifications import services as qualifications
-from scheduler.resources import pricing
+from scheduler.resources import fees, pricing, profile
 from scheduler.resources import rules as resource_rules
 from scheduler.resources import services as resources
 from scheduler.resources.models import Cluster, Partition, Rate, Resource
@@ -344,7 +344,7 @@ def instrument_values(**changes: Any) -> resources.InstrumentValues:
 def instrument(
     w: World, *, rate: str = "480", now: datetime = NOW, opens: tuple[int, int] = (480, 1320), **changes: Any
 ) -> Resource:
-    """Publish an instrument: open every day 08:00-22:00 local time at 480 yuan an hour."""
+    """Publish an instrument: open every day 08:00-22:00 local time at 480 yuan an hour, 300 yuan a sample."""
     resource = resources.create_instrument(actor=w.keeper, values=instrument_values(**changes), now=now)
     availability.set_opening_hours(
         actor=w.keeper,
@@ -353,6 +353,15 @@ def instrument(
         now=now,
     )
     pricing.set_hourly_rate(actor=w.keeper, resource=resource, amount=Money.from_yuan(rate), now=now)
+    for mode in set(map(profile.ServiceMode, changes.get("modes", ()))) - {profile.ServiceMode.SELF}:
+        item = fees.PriceItem(
+            mode=mode,
+            unit=resource_rules.Unit.SAMPLE,
+            user_class=fees.UserClass.EXTERNAL,
+            since=now,
+            amount=Money.from_yuan("300"),
+        )
+        pricing.set_price(actor=w.keeper, resource=resource, item=item, now=now)
     return resources.change_state(
         actor=w.keeper, resource=resource, action=resource_rules.PublishAction.PUBLISH, now=now
     )
