@@ -30,7 +30,8 @@ def production_values(**_kwargs: Any) -> Sequence[CheckMessage]:
 def adapters_exist(**_kwargs: Any) -> Sequence[CheckMessage]:
     """E010 an adapter named in settings cannot be imported."""
     found: list[CheckMessage] = []
-    for name, path in {**settings.CLUSTER_ADAPTERS, "calendar": settings.CALENDAR_READER}.items():
+    followers = {f"follower {path}": path for path in settings.WORKDAYS_FOLLOWERS}
+    for name, path in {**settings.CLUSTER_ADAPTERS, "calendar": settings.CALENDAR_READER, **followers}.items():
         try:
             import_string(path)
         except ImportError as error:

@@ -286,6 +286,7 @@ CELERY_BEAT_SCHEDULE = {
     "claims": {"task": "vouchers.pay_claims", "schedule": 300.0, "options": {"expires": 300}},
     "dry runs": {"task": "vouchers.dry_runs_left", "schedule": 120.0, "options": {"expires": 120}},
     "seals": {"task": "ledger.seal", "schedule": 60.0, "options": {"expires": 60}},
+    "open time": {"task": "availability.keep", "schedule": crontab(hour=17, minute=15), "options": {"expires": 3600}},
     "audit": {"task": "ledger.audit", "schedule": crontab(hour=18, minute=30), "options": {"expires": 3600}},
     "vouchers": {"task": "vouchers.expire_overdue", "schedule": 300.0, "options": {"expires": 300}},
     "applications": {"task": "vouchers.lapse_overdue", "schedule": 300.0, "options": {"expires": 300}},
@@ -306,6 +307,8 @@ CALENDAR_FETCH_LOOPBACK = False
 """Whether calendars may lie on this machine: for tests with a server of their own, never in use."""
 LOCAL_RUNNER_DIR = ENV.local_runner_dir or STATE_DIR / "runner"
 SLURM_TOKEN_COMMAND = ENV.slurm_token_command
+WORKDAYS_FOLLOWERS = ("scheduler.availability.holidays.follow",)
+"""Each answers ``portal.workdays.ports.Follower``."""
 
 SHARED_LOG_PROCESSORS: list[Any] = [
     structlog.contextvars.merge_contextvars,

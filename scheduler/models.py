@@ -6,6 +6,7 @@ from scheduler.availability.models import (
     FreeGap,
     OpeningHours,
     OpenPeriod,
+    SpecialOpening,
 )
 from scheduler.benches.models import BenchSign
 from scheduler.bookings.models import Booking, BookingTerms, Session
@@ -43,5 +44,6 @@ __all__ = [
     "SampleOrder",
     "Session",
     "Skill",
+    "SpecialOpening",
     "UsageRecord",
 ]

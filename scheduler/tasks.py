@@ -1,5 +1,6 @@
 """Index of the scheduler's Celery tasks, for Celery only."""
 
+from scheduler.availability.tasks import follow_holidays, keep  # noqa: F401  Celery finds them by their own names
 from scheduler.bookings.tasks import lapse_overdue
 from scheduler.calendars.tasks import poll, poll_due
 from scheduler.jobs.tasks import ask_cancel, check_health, dispatch, reconcile, reconcile_all

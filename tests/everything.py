@@ -11,6 +11,10 @@ from portal.kernel.money import Money
 from portal.workdays import rules as workday_rules
 from portal.workdays import services as workdays
 from portal.workdays.models import CalendarDay
+from scheduler.availability import deviations
+from scheduler.availability.models import Closure, SpecialOpening
+from scheduler.availability.patterns import Special
+from scheduler.availability.rules import Audience
 from scheduler.benches import services as benches
 from scheduler.calendars import services as calendars
 from scheduler.calendars.models import CalendarImport, ExternalCalendar
@@ -235,6 +239,10 @@ WRITES = (
     Write("PUT /instruments/{instrument}/hours", "keeper", {"hours": []}),
     Write("POST /instruments/{instrument}/publish", "keeper"),
     Write("POST /instruments/{instrument}/suspend", "keeper"),
+    Write("POST /instruments/{instrument}/closures", "keeper", {**PERIOD, "reason": "检修"}),
+    Write("DELETE /instruments/{instrument}/closures/1", "keeper"),
+    Write("POST /instruments/{instrument}/special-openings", "keeper", PERIOD),
+    Write("DELETE /instruments/{instrument}/special-openings/1", "keeper"),
     Write("PUT /instruments/{instrument}/terms", "keeper", {}),
     Write("POST /feeds", "keeper", {"label": "门户", "kind": "freebusy", "instrument": "{instrument}"}),
     Write("POST /feeds/1/revoke", "keeper"),
@@ -364,6 +372,11 @@ def everything(w: make.World) -> Things:
     rated = ratings.rate_booking(actor=w.researcher, booking=used, stars=5, comment="", now=make.NOW)
     Rating.objects.filter(pk=rated.pk).update(id=1)
     sampled = make.instrument(w, modes=("self", "sample"))
+    closed = deviations.close(actor=w.keeper, resource=resource, period=make.slot(days=20), reason="检修", now=make.NOW)
+    Closure.objects.filter(pk=closed.pk).update(id=1)
+    special = Special(make.slot(days=21, start="22:00", end="23:00"), Audience.EVERYBODY)
+    opened = deviations.open_specially(actor=w.keeper, resource=resource, special=special, reason="加开", now=make.NOW)
+    SpecialOpening.objects.filter(pk=opened.pk).update(id=1)
     feed = feeds.Wanted(label="门户", kind=FeedKind.FREEBUSY, privacy=FeedPrivacy.BUSY, resource=resource)
     token, _secret = feeds.issue(actor=w.keeper, wanted=feed, now=make.NOW)
     FeedToken.objects.filter(pk=token.pk).update(id=1)

@@ -24,11 +24,26 @@ class Workdays:
     official: Mapping[date, bool] = field(default_factory=dict)
     known_years: frozenset[int] = frozenset()
     overrides: Mapping[date, bool] = field(default_factory=dict)
+    works_as: Mapping[date, int] = field(default_factory=dict)
+    """Make-up working days, and the weekday (ISO, Monday 1) whose hours each keeps."""
 
     def is_working_day(self, day: date) -> bool:
         if day in self.overrides:
             return self.overrides[day]
         return self.official.get(day, day.weekday() < SATURDAY)
+
+    def weekday_of(self, day: date) -> int | None:
+        """Return the weekday (ISO, Monday 1) whose hours hold on `day`; None on a public holiday.
+
+        An ordinary weekend is itself: who opens on Saturdays opens on that one. A make-up working day keeps the hours
+        of the weekday it replaces; where nobody has said which, those of the working day next to it.
+        """
+        if not self.is_working_day(day):
+            fixed = day in self.overrides or day in self.official
+            return None if fixed else day.isoweekday()
+        if day.weekday() < SATURDAY:
+            return self.works_as.get(day, day.isoweekday())
+        return self.works_as.get(day, 5 if day.weekday() == SATURDAY else 1)
 
     def is_estimated(self, day: date) -> bool:
         """Return whether nobody has fixed yet what `day` is: its year is unknown and no override names it."""

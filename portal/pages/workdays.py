@@ -17,6 +17,7 @@ from portal.kernel.actors import Permission
 from portal.kernel.errors import NotFound
 from portal.pages.acts import attempt_on
 from portal.pages.fields import DayInput
+from portal.pages.opening import accepted, affected
 from portal.pages.shell import act_of, actor_of, listing, needs, page
 from portal.workdays import queries, rules, services
 from portal.workdays.models import CalendarDay
@@ -35,7 +36,9 @@ class ImportForm(forms.Form):
     text = forms.CharField(
         label=_("日期"),
         widget=forms.Textarea(attrs={"rows": 8, "class": "code", "spellcheck": "false"}),
-        help_text=_("每行一天：日期,班或休,名称。例如 2027-02-06,班,春节调休。同一天以最后一行为准。"),
+        help_text=_(
+            "每行一天：日期,班或休,名称,按周几。例如 2027-02-06,班,春节调休,周四。“按周几”决定仪器按哪天的开放时间开放，可不写。同一天以最后一行为准。"
+        ),
     )
     source = forms.CharField(label=_("依据的文件"), max_length=120)
 
@@ -77,6 +80,8 @@ def calendar(request: HttpRequest) -> HttpResponse:
             "may_notice_desk": actor.may(Permission.APPLICATION_REVIEW) or actor.may(Permission.APPLICATION_APPROVE),
             "tab": "workdays",
             "error": error,
+            "day": request.POST.get("day", ""),
+            **affected(error),
         },
         status=_status(form, error),
     )
@@ -105,8 +110,10 @@ def _do(request: HttpRequest, act: str, form: ImportForm) -> str:
             day = date.fromisoformat(request.POST.get("day", ""))
         except ValueError:
             raise NotFound from None
-        services.remove_day(actor=actor, day=day, now=now)
+        services.remove_day(actor=actor, day=day, accepts=accepted(request), now=now)
         return gettext("该日已恢复按法定安排计算。")
     days = rules.read_days(form.cleaned_data["text"])
-    count = services.set_days(actor=actor, days=days, source=form.cleaned_data["source"], now=now)
+    count = services.set_days(
+        actor=actor, days=days, source=form.cleaned_data["source"], accepts=accepted(request), now=now
+    )
     return gettext("已设定 %(count)s 天。") % {"count": count}

@@ -60,10 +60,38 @@ class Closure(models.Model):
         ordering = ["during"]
 
 
-class OpenPeriod(models.Model):
-    """One span in which a resource is open, written from its hours, its closures and the holidays.
+class SpecialOpening(models.Model):
+    """Time in which a resource is open although its weekly pattern or a holiday says otherwise. No closure overlaps it."""
 
-    Materialised for `opening.AHEAD`, so that one query can look for free time in ten thousand instruments.
+    resource = models.ForeignKey("scheduler.Resource", on_delete=models.CASCADE, related_name="special_openings")
+    during = DateTimeRangeField(default_bounds="[)")
+    audience = models.CharField(max_length=12, default=rules.Audience.EVERYBODY.value)
+    is_automatic = models.BooleanField(default=False)
+    reason = models.CharField(_("原因"), max_length=120, blank=True)
+
+    class Meta:
+        db_table = "special_opening"
+        ordering = ["during"]
+        constraints = [
+            models.CheckConstraint(
+                name="special_opening_audience_known", condition=Q(audience__in=[a.value for a in rules.Audience])
+            ),
+            ExclusionConstraint(
+                name="special_opening_no_overlap",
+                expressions=[
+                    ("resource", RangeOperators.EQUAL),
+                    ("audience", RangeOperators.EQUAL),
+                    ("during", RangeOperators.OVERLAPS),
+                ],
+            ),
+        ]
+
+
+class OpenPeriod(models.Model):
+    """One span in which a resource is open, written from its hours, special openings, closures and the holidays.
+
+    Materialised for `opening.AHEAD`, so that one query can look for free time in ten thousand instruments. The one
+    source of what is open: search, quotes and calendars read it, nothing else expands hours. What was open stays.
     """
 
     resource = models.ForeignKey("scheduler.Resource", on_delete=models.CASCADE, related_name="open_periods")

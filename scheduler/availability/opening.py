@@ -1,54 +1,83 @@
-"""Write when resources are open: materialised a while ahead from weekly hours, closures and holidays."""
+"""Write when resources are open, a while ahead: the one place where their rules become time."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import connection, transaction
 
-from portal.kernel.period import Period
-from scheduler.availability import queries, rules
-from scheduler.availability.models import Closure, OpeningHours, OpenPeriod
+from portal.kernel.period import Period, subtract
+from portal.kernel.workdays import Workdays
+from portal.workdays.queries import workdays
+from scheduler.availability import impacts, patterns, queries, rules
+from scheduler.availability.models import Closure, OpeningHours, OpenPeriod, SpecialOpening
+from scheduler.resources import services as resources
 from scheduler.resources.models import Resource
 
-__all__ = ["AHEAD", "rebuild"]
+__all__ = ["AHEAD", "changing", "pattern_of", "rebuild"]
 
 AHEAD: Final = timedelta(days=400)
-BEHIND: Final = timedelta(days=2)
+BEHIND: Final = timedelta(days=8)
+"""How far back it is written: the week that is running."""
+
+
+def pattern_of(resources: Sequence[Resource], *, window: Period, calendar: Workdays) -> Mapping[int, patterns.Pattern]:
+    """Return all that says when each resource is open inside `window`. Three queries."""
+    ids = [resource.pk for resource in resources]
+    hours: dict[int, list[rules.WeeklyHours]] = defaultdict(list)
+    specials: dict[int, list[patterns.Special]] = defaultdict(list)
+    closures: dict[int, list[rules.Closure]] = defaultdict(list)
+    for row in OpeningHours.objects.filter(resource_id__in=ids):
+        hours[row.resource_id].append(queries.weekly_hours(row))
+    inside = {"resource_id__in": ids, "during__overlap": (window.start, window.end)}
+    for special in SpecialOpening.objects.filter(**inside):
+        specials[special.resource_id].append(queries.special(special))
+    for closure in Closure.objects.filter(**inside):
+        closures[closure.resource_id].append(rules.Closure(queries.period_of(closure.during), closure.reason))
+    return {
+        resource.pk: patterns.Pattern(
+            zone=resource.zone,
+            hours=hours[resource.pk],
+            specials=specials[resource.pk],
+            closures=closures[resource.pk],
+            **({"weekday_of": calendar.weekday_of} if resource.follows_holidays else {}),
+        )
+        for resource in resources
+    }
 
 
 @transaction.atomic
 def rebuild(resources: Sequence[Resource], *, now: datetime) -> None:
     """Write the open periods of these resources anew for the next 400 days, and their free time with them.
 
-    Four statements and one per resource, in the caller's transaction. Claims are not looked at: what is already booked
-    outside the new hours stays booked.
+    Seven statements and one per resource, in the caller's transaction. Claims are not looked at: what is already
+    booked outside the new hours stays booked. What was open more than a week ago stays written as it was.
     """
     window = Period(now - BEHIND, now + AHEAD)
     ids = [resource.pk for resource in resources]
-    hours: dict[int, list[OpeningHours]] = defaultdict(list)
-    closures: dict[int, list[rules.Closure]] = defaultdict(list)
-    for row in OpeningHours.objects.filter(resource_id__in=ids):
-        hours[row.resource_id].append(row)
-    for closure in Closure.objects.filter(resource_id__in=ids, during__overlap=(window.start, window.end)):
-        closures[closure.resource_id].append(rules.Closure(queries.period_of(closure.during), closure.reason))
-    OpenPeriod.objects.filter(resource_id__in=ids).delete()
+    found = pattern_of(resources, window=window, calendar=workdays())
+    written = OpenPeriod.objects.filter(resource_id__in=ids)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE open_period SET during = tstzrange(lower(during), %(start)s)"
+            " WHERE resource_id = ANY(%(ids)s) AND lower(during) < %(start)s AND upper(during) > %(start)s",
+            {"start": window.start, "ids": ids},
+        )
+    written.filter(during__endswith__gt=window.start).delete()
     OpenPeriod.objects.bulk_create(
         (
             OpenPeriod(
                 resource=resource,
-                during=(span.start, span.end),
-                audience=audience,
-                is_automatic=is_automatic,
+                during=(opening.period.start, opening.period.end),
+                audience=opening.audience.value,
+                is_automatic=opening.is_automatic,
             )
             for resource in resources
-            for (audience, is_automatic), rows in _alike(hours[resource.pk]).items()
-            for span in rules.open_periods(
-                map(queries.weekly_hours, rows), zone=resource.zone, window=window, closures=closures[resource.pk]
-            )
+            for opening in patterns.expand(found[resource.pk], window=window)
         ),
         batch_size=5000,
     )
@@ -57,8 +86,19 @@ def rebuild(resources: Sequence[Resource], *, now: datetime) -> None:
             cursor.execute("SELECT free_gap_rebuild(%s)", [pk])
 
 
-def _alike(rows: Sequence[OpeningHours]) -> dict[tuple[str, bool], list[OpeningHours]]:
-    found: dict[tuple[str, bool], list[OpeningHours]] = defaultdict(list)
-    for row in rows:
-        found[row.audience, row.is_automatic].append(row)
-    return found
+@contextmanager
+def changing(resource: Resource, *, accepts: Sequence[str], now: datetime) -> Iterator[None]:
+    """Run a change of when `resource` is open, write what comes of it, and undo all if it breaks bookings unseen.
+
+    `accepts` are the numbers of bookings the caller has seen and lets fall outside; they stay booked. Raises
+    BookingsAffected with every other one, and nothing is changed. Locks the resource.
+    """
+    with transaction.atomic():
+        resources.lock(resource_ids=[resource.pk])
+        ahead = Period(now, now + AHEAD)
+        before = queries.open_periods([resource], window=ahead)[resource.pk]
+        yield
+        rebuild([resource], now=now)
+        after = queries.open_periods([resource], window=ahead)[resource.pk]
+        impacts.refuse_unseen(impacts.impact(resource, lost=subtract(before, after), now=now), accepts=accepts)
+        resources.touch_calendar(resource_id=resource.pk)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from portal.kernel.period import Period
-from scheduler.availability import rules
-from scheduler.availability.models import BLOCKING, Claim, Closure, OpeningHours
+from portal.kernel.period import Period, merge, subtract
+from scheduler.availability import patterns, rules
+from scheduler.availability.models import BLOCKING, Claim, Closure, OpeningHours, OpenPeriod, SpecialOpening
 from scheduler.resources.models import Resource
 
 
@@ -41,24 +41,65 @@ def weekly_hours(row: OpeningHours) -> rules.WeeklyHours:
         closes=row.closes_min,
         valid_from=row.valid_from,
         valid_until=row.valid_until,
+        audience=rules.Audience(row.audience),
+        is_automatic=row.is_automatic,
     )
 
 
-def open_periods(resources: Sequence[Resource], *, window: Period) -> Mapping[int, list[Period]]:
-    """Return when each resource is open inside `window`. Two queries."""
-    hours: dict[int, list[rules.WeeklyHours]] = defaultdict(list)
-    closures: dict[int, list[rules.Closure]] = defaultdict(list)
-    ids = [resource.pk for resource in resources]
-    for row in OpeningHours.objects.filter(resource_id__in=ids):
-        hours[row.resource_id].append(weekly_hours(row))
-    for closure in Closure.objects.filter(resource_id__in=ids, during__overlap=(window.start, window.end)):
-        closures[closure.resource_id].append(rules.Closure(period_of(closure.during), closure.reason))
-    return {
-        resource.pk: rules.open_periods(
-            hours[resource.pk], zone=resource.zone, window=window, closures=closures[resource.pk]
+def special(row: SpecialOpening) -> patterns.Special:
+    """Return a row as the rules' value."""
+    return patterns.Special(period_of(row.during), rules.Audience(row.audience), row.is_automatic)
+
+
+def deviations(resource: Resource, *, now: datetime) -> tuple[list[Closure], list[SpecialOpening]]:
+    """Return the closures and special openings that are not over, soonest first. Two queries."""
+    coming = {"resource": resource, "during__endswith__gt": now}
+    return list(Closure.objects.filter(**coming)), list(SpecialOpening.objects.filter(**coming))
+
+
+def openings(
+    resources: Sequence[Resource], *, window: Period, audience: rules.Audience = rules.Audience.ENTERPRISES
+) -> Mapping[int, list[patterns.Opening]]:
+    """Return what is open for `audience` inside `window` as written, in order, not cut. One query."""
+    found: dict[int, list[patterns.Opening]] = {resource.pk: [] for resource in resources}
+    for row in OpenPeriod.objects.filter(
+        resource_id__in=list(found),
+        during__overlap=(window.start, window.end),
+        audience__in=[seen.value for seen in patterns.seen_by(audience)],
+    ).order_by("during"):
+        found[row.resource_id].append(
+            patterns.Opening(period_of(row.during), rules.Audience(row.audience), row.is_automatic)
         )
-        for resource in resources
+    return found
+
+
+def open_periods(
+    resources: Sequence[Resource], *, window: Period, audience: rules.Audience = rules.Audience.ENTERPRISES
+) -> Mapping[int, list[Period]]:
+    """Return when each resource is open for `audience` inside `window`, sorted and disjoint. One query.
+
+    Read from what `opening.rebuild` wrote, as the search does: a quote and a search never disagree.
+    """
+    return {
+        pk: [
+            Period(max(span.start, window.start), min(span.end, window.end))
+            for span in merge(opening.period for opening in found)
+        ]
+        for pk, found in openings(resources, window=window, audience=audience).items()
     }
+
+
+def is_automatic(resource: Resource, blocked: Period, audience: rules.Audience = rules.Audience.ENTERPRISES) -> bool:
+    """Tell whether a booking that blocks `blocked` is confirmed at once: all of it lies in time open automatically.
+
+    `blocked` includes set-up and clean-up, unless clean-up may exceed opening: then leave it out. One query.
+    """
+    automatic = [
+        opening.period
+        for opening in openings([resource], window=blocked, audience=audience)[resource.pk]
+        if opening.is_automatic
+    ]
+    return not subtract([blocked], automatic)
 
 
 def blocks(resource_ids: Iterable[int], *, window: Period) -> Mapping[int, list[Block]]:
@@ -79,7 +120,7 @@ SHOWN = (*BLOCKING, Claim.State.DONE.value)
 
 
 def free_periods(resource: Resource, *, window: Period) -> list[Period]:
-    """Return the spans of `window` a user may occupy, buffers already kept. Three queries."""
+    """Return the spans of `window` a user may occupy, buffers already kept. Two queries."""
     return rules.free_periods(
         open_periods([resource], window=window)[resource.pk],
         [block.blocked for block in blocks([resource.pk], window=window).get(resource.pk, []) if block.blocks],

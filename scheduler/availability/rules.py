@@ -7,7 +7,7 @@ A *person's* choice is never moved silently: ``localise`` refuses a missing time
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -87,7 +87,8 @@ class WeeklyHours:
     """Open on these weekdays (ISO, Monday 1) from `opens` to `closes`, in minutes after local midnight.
 
     `closes` may pass midnight: 22:00 to 06:00 is 1320 to 1800, a whole day 0 to 1440. `valid_from` and
-    `valid_until` bound the day the opening *starts* on, both inclusive. Raises BadHours.
+    `valid_until` bound the day the opening *starts* on, both inclusive. `is_automatic`: a booking in this time is
+    confirmed at once. Raises BadHours.
     """
 
     weekdays: frozenset[int]
@@ -95,6 +96,8 @@ class WeeklyHours:
     closes: int
     valid_from: date | None = None
     valid_until: date | None = None
+    audience: Audience = Audience.EVERYBODY
+    is_automatic: bool = False
 
     def __post_init__(self) -> None:
         days_wrong = not self.weekdays or not self.weekdays <= frozenset(range(1, 8))
@@ -112,14 +115,18 @@ class WeeklyHours:
         *,
         valid_from: date | None = None,
         valid_until: date | None = None,
+        audience: Audience = Audience.EVERYBODY,
+        is_automatic: bool = False,
     ) -> WeeklyHours:
         """Read clock faces: closing at or before opening means the next day, so 00:00 to 00:00 is a whole day."""
         start, end = opens.hour * 60 + opens.minute, closes.hour * 60 + closes.minute
-        return cls(frozenset(weekdays), start, end if end > start else end + DAY_MIN, valid_from, valid_until)
+        closes_min = end if end > start else end + DAY_MIN
+        return cls(frozenset(weekdays), start, closes_min, valid_from, valid_until, audience, is_automatic)
 
-    def applies_on(self, day: date) -> bool:
+    def applies_on(self, day: date, weekday: int | None = None) -> bool:
+        """Tell whether the rule opens on `day`, taken as `weekday` (ISO) where that is another than its own."""
         return (
-            day.isoweekday() in self.weekdays
+            (weekday or day.isoweekday()) in self.weekdays
             and (self.valid_from is None or self.valid_from <= day)
             and (self.valid_until is None or day <= self.valid_until)
         )
@@ -177,11 +184,18 @@ def closed_days(first: date, last: date, zone: str) -> Period:
 
 
 def open_periods(
-    hours: Iterable[WeeklyHours], *, zone: str, window: Period, closures: Iterable[Closure] = ()
+    hours: Iterable[WeeklyHours],
+    *,
+    zone: str,
+    window: Period,
+    closures: Iterable[Closure] = (),
+    weekday_of: Callable[[date], int | None] = date.isoweekday,
 ) -> list[Period]:
     """Expand weekly hours inside `window`, less the closures: sorted, disjoint, cut at the window's bounds.
 
     Hours are wall time: 08:00 to 20:00 stays that on the day the clocks change, and a whole day may last 25 hours.
+    `weekday_of` names the weekday whose hours hold on a day, None for a day nothing opens on (a public holiday); an
+    opening belongs to the day it starts on, so the night before a holiday still ends in its morning.
     """
     tz = zone_named(zone)
     rules = list(hours)
@@ -189,8 +203,9 @@ def open_periods(
     last = _wall(window.end, tz).date()
     found: list[Period] = []
     while day <= last:
-        for rule in rules:
-            if rule.applies_on(day):
+        weekday = weekday_of(day)
+        for rule in rules if weekday is not None else ():
+            if rule.applies_on(day, weekday):
                 start = _instant(_midnight(day) + timedelta(minutes=rule.opens), tz)
                 end = _instant(_midnight(day) + timedelta(minutes=rule.closes), tz)
                 start, end = max(start, window.start), min(end, window.end)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
-from portal.kernel.errors import Conflict, Forbidden, noop
+from portal.kernel.errors import Conflict, Forbidden, Reason, Refused, noop
 from portal.kernel.period import Period
-from scheduler.availability import opening, rules
+from scheduler.availability import impacts, opening, patterns, rules
 from scheduler.availability.models import BLOCKING, Claim, OpeningHours
 from scheduler.resources import services as resources
 from scheduler.resources.models import Resource
@@ -24,6 +25,16 @@ class OutageTaken(Conflict):
     message = _("所选时间已有预约。请先与预约单位协商取消，或另选时间。")
 
 
+class OutageOverBookings(OutageTaken):
+    code = "outage.bookings"
+    message = _("所选时间已有预约：%(bookings)s。请先与预约单位协商改期或取消，或另选时间。")
+
+
+class HoursOverlap(Refused):
+    code = "hours.overlap"
+    message = _("开放时间有重叠的行，没有保存。")
+
+
 def _require_own(actor: Actor, resource: Resource) -> None:
     actor.require(Permission.INSTRUMENT_MANAGE)
     if resource.owner_id != actor.organisation_id:
@@ -31,40 +42,94 @@ def _require_own(actor: Actor, resource: Resource) -> None:
 
 
 @transaction.atomic
-def set_opening_hours(*, actor: Actor, resource: Resource, hours: Sequence[rules.WeeklyHours], now: datetime) -> None:
-    """Replace the weekly pattern. Bookings already made stay; only new requests are judged by it."""
+def set_opening_hours(
+    *,
+    actor: Actor,
+    resource: Resource,
+    hours: Sequence[rules.WeeklyHours],
+    follows_holidays: bool | None = None,
+    accepts: Sequence[str] = (),
+    now: datetime,
+) -> None:
+    """Replace the weekly pattern, and say whether public holidays close and make-up days open it (None: as before).
+
+    Bookings already made stay; only new requests are judged by it. Raises HoursOverlap with every pair of rows that
+    open the same time for the same audience; BookingsAffected with the bookings that would lie outside, unless their
+    numbers are in `accepts`: ask without first, show them, then save.
+    """
     _require_own(actor, resource)
-    resources.lock(resource_ids=[resource.pk])
-    OpeningHours.objects.filter(resource=resource).delete()
-    OpeningHours.objects.bulk_create(
-        OpeningHours(
-            resource=resource,
-            weekdays=sorted(row.weekdays),
-            opens_min=row.opens,
-            closes_min=row.closes,
-            valid_from=row.valid_from,
-            valid_until=row.valid_until,
+    if pairs := patterns.overlapping(hours):
+        raise HoursOverlap([_overlap(hours, one, two) for one, two in pairs])
+    with opening.changing(resource, accepts=accepts, now=now):
+        if follows_holidays is not None:
+            resource.follows_holidays = follows_holidays
+            resource.save(update_fields=["follows_holidays"])
+        OpeningHours.objects.filter(resource=resource).delete()
+        OpeningHours.objects.bulk_create(
+            OpeningHours(
+                resource=resource,
+                weekdays=sorted(row.weekdays),
+                opens_min=row.opens,
+                closes_min=row.closes,
+                valid_from=row.valid_from,
+                valid_until=row.valid_until,
+                audience=row.audience.value,
+                is_automatic=row.is_automatic,
+            )
+            for row in hours
         )
-        for row in hours
-    )
-    opening.rebuild([resource], now=now)
-    resources.touch_calendar(resource_id=resource.pk)
     audit.record(
         action="hours.set",
         subject=f"instrument:{resource.number}",
         actor=actor,
         now=now,
-        data={"rows": [{"weekdays": sorted(r.weekdays), "opens": r.opens, "closes": r.closes} for r in hours]},
+        data={
+            "rows": [_said(row) for row in hours],
+            "follows_holidays": resource.follows_holidays,
+            "accepts": sorted(accepts),
+        },
+    )
+
+
+def _said(row: rules.WeeklyHours) -> dict[str, Any]:
+    return {
+        "weekdays": sorted(row.weekdays),
+        "opens": row.opens,
+        "closes": row.closes,
+        "audience": row.audience.value,
+        "automatic": row.is_automatic,
+    }
+
+
+def _clocks(row: rules.WeeklyHours) -> str:
+    start, end = divmod(row.opens, 60), divmod(row.closes, 60)
+    return f"{start[0]:02d}:{start[1]:02d}–{end[0] % 24 if end[0] != 24 else 24:02d}:{end[1]:02d}"
+
+
+def _overlap(hours: Sequence[rules.WeeklyHours], one: int, two: int) -> Reason:
+    return Reason(
+        "hours.overlap",
+        _("第 %(one)s 行（%(one_time)s）与第 %(two)s 行（%(two_time)s）对同一类用户的开放时间重叠。"),
+        _("请改动其中一行的星期、时间或起止日期，或合并为一行。"),
+        field="hours",
+        params={
+            "one": one + 1,
+            "two": two + 1,
+            "one_time": _clocks(hours[one]),
+            "two_time": _clocks(hours[two]),
+        },
     )
 
 
 @transaction.atomic
 def block_for_maintenance(*, actor: Actor, resource: Resource, period: Period, note: str, now: datetime) -> Claim:
-    """Block `period` for maintenance. Raises OutageTaken where something already occupies part of it."""
+    """Block `period` for maintenance. Raises OutageOverBookings, naming them; OutageTaken."""
     _require_own(actor, resource)
     resources.lock(resource_ids=[resource.pk])
     span = (period.start, period.end)
     if Claim.objects.filter(resource=resource, state__in=BLOCKING, blocked__overlap=span).exists():
+        if met := impacts.impact(resource, lost=[period], now=now):
+            raise OutageOverBookings(field="starts_at", bookings=[row.number for row in met[:20]])
         raise OutageTaken(field="starts_at")
     claim = Claim.objects.create(
         resource=resource, during=span, blocked=span, state=Claim.State.OUTAGE, note=note[:120]

@@ -164,6 +164,12 @@ def day_text(day: date, *, weekday: bool = True) -> str:
 
 
 @register.filter
+def weekday(number: int) -> str:
+    """Show a weekday given by its ISO number, Monday 1."""
+    return WEEKDAYS["en"][number - 1] if is_english() else f"周{WEEKDAYS['zh'][number - 1]}"
+
+
+@register.filter
 def day(value: date | datetime | None, zone: str | None = None) -> str:
     """Show a date; of a datetime, the date in `zone`."""
     if value is None:

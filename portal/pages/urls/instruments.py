@@ -8,6 +8,7 @@ from portal.pages import (
     booking_requests,
     bookings,
     calendars,
+    exceptions,
     finding,
     instruments,
     lab,
@@ -55,6 +56,7 @@ urlpatterns = [
     path("lab/instruments/<str:number>/calendar/", lab_calendars.instrument_calendar, name="instrument_calendar"),
     path("lab/instruments/<str:number>/calendar/<int:calendar_id>/", lab_calendars.one_calendar, name="one_calendar"),
     path("lab/instruments/<str:number>/maintenance/", calendars.instrument_maintenance, name="instrument_maintenance"),
+    path("lab/instruments/<str:number>/exceptions/", exceptions.instrument_exceptions, name="instrument_exceptions"),
     path("lab/instruments/<str:number>/feed/", subscriptions.instrument_feed, name="instrument_feed"),
     path("feeds/<int:feed_id>/revoke/", subscriptions.feed_revoke, name="feed_revoke"),
 ]

@@ -181,10 +181,10 @@ def test_the_week_grid_asks_a_constant_number_of_questions(scene, django_assert_
         resource = make.instrument(scene, name=f"仪器 {number:02d}")
         make.booking(scene, resource)
     client = client_of(scene.researcher)
-    # Session, user, memberships; the search, the page; hours, closures, claims; prices, own bookings.
-    with django_assert_num_queries(10):
+    # Session, user, memberships; the search, the page; open time, claims; prices, own bookings.
+    with django_assert_num_queries(9):
         client.get(reverse("instruments"), {"view": "week"})
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(5):
         Client().get(reverse("instruments"), {"view": "week"})
 
 
@@ -332,7 +332,7 @@ def test_an_instruments_page_asks_a_constant_number_of_questions(scene, django_a
     for day in range(count):
         make.booking(scene, scene.sem, period=make.slot(days=day + 1))
     client = client_of(scene.researcher)
-    with django_assert_num_queries(13):
+    with django_assert_num_queries(12):
         client.get(reverse("instrument", args=[scene.sem.number]))
 
 
@@ -640,5 +640,5 @@ def test_the_form_asks_a_constant_number_of_questions_whatever_the_wallet(scene,
     for number in range(count):
         make.voucher(scene, version, number=f"HT-{number}")
     client = client_of(scene.researcher)
-    with django_assert_num_queries(14):
+    with django_assert_num_queries(13):
         client.get(book_url(scene.sem, day="2026-11-26", start="09:00", end="11:00"))

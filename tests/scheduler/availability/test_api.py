@@ -20,17 +20,30 @@ class TestHours:
     def test_are_read_as_they_were_set(self, w):
         resource = make.instrument(w)
         rows = [
-            {"weekdays": [1, 2, 3], "opens": "09:00", "closes": "17:30", "valid_from": None, "valid_until": None},
+            {
+                "weekdays": [1, 2, 3],
+                "opens": "09:00",
+                "closes": "17:30",
+                "valid_from": None,
+                "valid_until": None,
+                "audience": "everybody",
+                "is_automatic": False,
+            },
             {
                 "weekdays": [6],
                 "opens": "22:00",
                 "closes": "06:00",
                 "valid_from": "2026-12-01",
                 "valid_until": "2026-12-31",
+                "audience": "own",
+                "is_automatic": True,
             },
         ]
         answer = Caller(w.keeper).put(f"/instruments/{resource.number}/hours", {"hours": rows})
-        assert (answer.status, answer.body) == (200, {"zone": "Asia/Shanghai", "hours": rows})
+        assert (answer.status, answer.body) == (
+            200,
+            {"zone": "Asia/Shanghai", "follows_holidays": False, "hours": rows},
+        )
         assert Caller(w.owner).get(f"/instruments/{resource.number}/hours").body["hours"] == rows
 
     @pytest.mark.parametrize(
