@@ -215,7 +215,7 @@ def instrument_is_published(walk: Walk) -> None:
     lab.get_by_label("开放", exact=True).fill("00:00")
     lab.get_by_label("关闭", exact=True).fill("00:00")
     lab.get_by_role("button", name="保存开放时间").click()
-    expect(lab.get_by_role("status")).to_contain_text("开放时间已保存")
+    expect(lab.locator("#toasts")).to_contain_text("开放时间已保存")
 
     lab.get_by_role("link", name="价格", exact=True).click()
     dialog = lab.get_by_role("dialog")

@@ -193,7 +193,7 @@ def test_the_week_grid_asks_a_constant_number_of_questions(scene, django_assert_
 )
 def test_day_week_and_month_show_the_same_hits(scene, client, django_assert_num_queries, view, told):
     make.instrument(scene, name="核磁共振波谱仪")
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(5):
         page = client.get(reverse("instruments"), {"view": view, "q": "核磁"})
     text = page.content.decode()
     assert told in text
@@ -332,7 +332,7 @@ def test_an_instruments_page_asks_a_constant_number_of_questions(scene, django_a
     for day in range(count):
         make.booking(scene, scene.sem, period=make.slot(days=day + 1))
     client = client_of(scene.researcher)
-    with django_assert_num_queries(12):
+    with django_assert_num_queries(13):
         client.get(reverse("instrument", args=[scene.sem.number]))
 
 
@@ -640,5 +640,5 @@ def test_the_form_asks_a_constant_number_of_questions_whatever_the_wallet(scene,
     for number in range(count):
         make.voucher(scene, version, number=f"HT-{number}")
     client = client_of(scene.researcher)
-    with django_assert_num_queries(13):
+    with django_assert_num_queries(14):
         client.get(book_url(scene.sem, day="2026-11-26", start="09:00", end="11:00"))

@@ -78,5 +78,5 @@ def test_asks_a_constant_number_of_questions(w, client, django_assert_num_querie
         person = make.instrument(w, name=f"操作员 {number}")
         Resource.objects.filter(pk=person.pk).update(kind="operator")
     enter(client, w.keeper)
-    with django_assert_num_queries(18):
+    with django_assert_num_queries(17):
         client.get(reverse(URL))

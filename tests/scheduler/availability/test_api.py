@@ -124,7 +124,7 @@ class TestMaintenance:
         resource = make.instrument(w)
         make.booking(w, resource)
         answer = Caller(w.keeper).post(f"/instruments/{resource.number}/maintenance", day(1))
-        assert (answer.status, answer.code) == (409, "outage.taken")
+        assert (answer.status, answer.code) == (409, "outage.bookings")
 
     def test_lifts_nothing_of_another_lab(self, w):
         resource = make.instrument(w)

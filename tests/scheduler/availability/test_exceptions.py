@@ -13,6 +13,7 @@ from portal.workdays import services as workdays
 from scheduler.availability import deviations, impacts, opening, patterns, queries, rules, services
 from scheduler.availability.models import Closure, FreeGap, OpeningHours, OpenPeriod, SpecialOpening
 from scheduler.bookings import queries as bookings
+from scheduler.bookings.bundles import Wanted
 from tests import make
 from tests.calling import Caller, zoned
 
@@ -42,9 +43,8 @@ class TestOneSource:
         resource = make.instrument(w)
         asked = make.slot(days=2, start="09:00", end="11:00")
         close(w, resource, make.slot(days=2, start="10:00", end="12:00"))
-        quote = bookings.quote(
-            resource, period=asked, vouchers=(), organisation_id=w.owner.organisation_id, now=make.NOW
-        )
+        wanted = Wanted(resource=resource, period=asked)
+        quote = bookings.quote(wanted, organisation_id=w.owner.organisation_id, now=make.NOW)
         assert [reason.code for reason in quote.reasons if reason.code.startswith("avail")] == ["availability.closed"]
         gaps = FreeGap.objects.filter(resource=resource, during__overlap=(asked.start, asked.end))
         assert [queries.period_of(gap.during).end for gap in gaps] == [make.slot(days=2, end="10:00").end]

@@ -14,7 +14,7 @@ from portal.organisations import rules as roles
 from scheduler.availability.models import Claim, FreeGap
 from scheduler.bookings import moving, rules, services
 from scheduler.bookings.models import Booking
-from scheduler.resources import services as resources
+from scheduler.resources import pricing
 from tests import make
 from vouchers.charges.models import Charge
 from vouchers.ledger import queries as ledger
@@ -53,7 +53,7 @@ class TestMoving:
         """The whole voucher was held for the old time: what moving frees pays for the new time."""
         voucher = make.voucher(w, items={"instrument_use": make.Money.from_yuan("1920")})
         made = make.booking(w, make.instrument(w), period=make.slot(start="08:00", end="12:00"), pay_with=voucher)
-        resources.set_hourly_rate(
+        pricing.set_hourly_rate(
             actor=w.keeper, resource=made.resource, amount=make.Money.from_yuan("240"), now=make.NOW
         )
 
