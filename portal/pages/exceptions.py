@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
@@ -61,7 +61,7 @@ def instrument_exceptions(request: HttpRequest, number: str) -> HttpResponse:
     actor, now = shell.actor_of(request), timezone.now()
     resource = access.get_own_instrument(actor, number)
     today = now.astimezone(zone_of(resource.zone)).date()
-    initial = {"kind": CLOSED, "day": today, "end_day": today, "start": 0, "end": 24 * 60}
+    initial = {"kind": CLOSED, "day": today, "end_day": today + timedelta(days=1), "start": 0, "end": 0}
     form, error, taken_back = ExceptionForm(initial=initial), None, ""
     if request.method == "POST":
         act = shell.act_of(request, "save", "lift", "withdraw")

@@ -217,11 +217,12 @@ def instrument_is_published(walk: Walk) -> None:
     lab.get_by_role("button", name="保存开放时间").click()
     expect(lab.locator("#toasts")).to_contain_text("开放时间已保存")
 
-    lab.get_by_role("link", name="价格", exact=True).click()
-    dialog = lab.get_by_role("dialog")
-    dialog.get_by_label("每小时价格").fill(str(RATE))
-    dialog.get_by_role("button", name="公布新价格").click()
-    expect(dialog).to_be_hidden()
+    lab.goto(f"/instruments/{walk.instrument}/")
+    lab.get_by_role("link", name="价目表", exact=True).click()
+    lab.get_by_label("单价").fill(str(RATE))
+    lab.get_by_role("button", name="公布新价格").click()
+    expect(lab.locator("#toasts")).to_contain_text("价格")
+    lab.goto(f"/instruments/{walk.instrument}/")
     assert RATE in yuan(row(lab, "价格"))
     lab.get_by_role("button", name="发布，接受预约").click()
     expect(lab.get_by_role("button", name="暂停开放")).to_be_visible()
@@ -229,8 +230,9 @@ def instrument_is_published(walk: Walk) -> None:
     now = datetime.now(BEIJING)
     text = CALENDAR.format(uid=uuid.uuid4(), stamp=now, day=now + timedelta(days=2))
     lab.get_by_role("link", name="导入日历").click()
-    lab.get_by_label("日历名称").fill("Group calendar")
-    lab.get_by_label("文件").set_input_files(
+    upload = lab.locator("form", has=lab.locator("input[type=file]"))
+    upload.get_by_label("日历名称").fill("Group calendar")
+    upload.get_by_label("文件").set_input_files(
         {"name": "课题组.ics", "mimeType": "text/calendar", "buffer": text.encode()}
     )
     lab.get_by_role("button", name="检查文件").click()
