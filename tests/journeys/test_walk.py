@@ -237,10 +237,9 @@ def instrument_is_published(walk: Walk) -> None:
     )
     lab.get_by_role("button", name="检查文件").click()
     expect(lab.get_by_role("heading", level=1)).to_contain_text("Group calendar")
-    expect(lab.locator(".tile", has_text="占用")).to_contain_text("4 段")
-    expect(lab.locator(".tile", has_text="合计")).to_contain_text("8 小时")
+    expect(lab.locator(".tile", has_text="新占用")).to_contain_text("8 小时")
     report(examine(lab).findings)
-    lab.get_by_role("button", name="导入并占用这些时间").click()
+    lab.get_by_role("button", name="导入", exact=True).click()
     expect(lab.get_by_text("的导入结果")).to_be_visible()
     report(examine(lab).findings)
 
