@@ -9,7 +9,7 @@ from scheduler.availability.models import (
     SpecialOpening,
 )
 from scheduler.benches.models import BenchSign
-from scheduler.bookings.models import Booking, BookingTerms, Session
+from scheduler.bookings.models import Booking, BookingTerms, LateFee, Session
 from scheduler.calendars.models import CalendarImport, ExternalBusy, ExternalCalendar
 from scheduler.feeds.models import FeedReader, FeedToken
 from scheduler.jobs.models import Job
@@ -34,6 +34,7 @@ __all__ = [
     "FreeGap",
     "Instrument",
     "Job",
+    "LateFee",
     "OpenPeriod",
     "OpeningHours",
     "Partition",

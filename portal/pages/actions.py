@@ -174,6 +174,7 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "booking.cancelled": pgettext_lazy("record", "取消预约"),
         "booking.moved": pgettext_lazy("record", "改期"),
         "booking.rest_released": pgettext_lazy("record", "提前释放余下时间"),
+        "booking.fee_settled": pgettext_lazy("record", "结算取消费"),
         "booking.lapsed": pgettext_lazy("record", "预约逾期失效"),
         "booking.no_show": pgettext_lazy("record", "登记未到场"),
         "session.started": pgettext_lazy("record", "开始使用"),

@@ -23,7 +23,7 @@ from portal.kernel.errors import PortalError, Reason
 from portal.kernel.period import Period
 from portal.pages import acts, purses, shell, slots, weeks
 from scheduler.availability.models import OpeningHours
-from scheduler.bookings import access, bundles, queries, services
+from scheduler.bookings import access, bundles, fees, queries, services
 from scheduler.bookings.models import Booking
 from scheduler.resources import access as resources
 from scheduler.resources import queries as rates
@@ -68,6 +68,9 @@ class Offer:
     share: Fraction | None = None
     reasons: Sequence[Mapping[str, str]] = ()
     alternatives: Sequence[Mapping[str, Any]] = ()
+    late_percent: int = 0
+    free_cancel_s: int = 0
+    """What cancelling costs later than so many seconds before the start, in per cent of the price."""
 
     @property
     def seconds(self) -> Fraction:
@@ -187,6 +190,7 @@ class Desk:
             share=charges.terms_of(vouchers[0]).share if len(vouchers) == 1 else None,
             reasons=[_told(reason) for reason in quote.reasons],
             alternatives=self.links(form, elsewhere),
+            **fees.agreed(quote.bundle.terms),
         )
 
     def links(self, form: slots.BookingForm, periods: Sequence[Period]) -> list[Mapping[str, Any]]:

@@ -26,8 +26,8 @@ from portal.pages import actions, acts, shell
 from portal.pages.booking_requests import arrived
 from portal.pages.my_week import LIVE, WAITED_FOR, my_week, next_step, undo_s
 from portal.pages.templatetags.show import bilingual, label, period_text, zone_label, zone_of
-from scheduler.bookings import access, rules, services
-from scheduler.bookings.models import Booking, Session
+from scheduler.bookings import access, fees, rules, services
+from scheduler.bookings.models import Booking, LateFee, Session
 from scheduler.resources import rules as resource_rules
 
 __all__ = ["BookingFilter", "booking", "booking_cancel", "booking_ics", "booking_page", "bookings", "due"]
@@ -193,7 +193,9 @@ def _steps(made: Booking) -> list[Step]:
         rules.BookingState.NO_SHOW: gettext("未到场"),
     }
     if state in ended:
-        return [Step("done", gettext("提交")), Step("bad", ended[state], gettext("冻结的费用已全部退回"))]
+        kept = made.charge is not None and "late_percent" in made.charge.quote
+        note = gettext("按取消规则收费，其余已退回") if kept else gettext("冻结的费用已全部退回")
+        return [Step("done", gettext("提交")), Step("bad", ended[state], note)]
     at = [
         rules.BookingState.REQUESTED,
         rules.BookingState.CONFIRMED,
@@ -258,6 +260,7 @@ def booking_page(request: HttpRequest, made: Booking, *, error: Explained | None
         "session": Session.objects.filter(booking=made).first(),
         "charge": charge,
         "split": _split(made),
+        "fee": LateFee.objects.filter(booking=made).first() if "late_percent" in charge.quote else None,
         "steps": _steps(made),
         "can": _can(actor, made),
         "trail": actions.events(trail),
@@ -276,7 +279,8 @@ def _split(made: Booking) -> list[dict[str, Any]]:
     assert charge is not None
     held = (charge.voucher_held_fen, charge.own_held_fen)
     taken = (charge.voucher_captured_fen, charge.own_captured_fen)
-    rows = [(gettext("预约时冻结"), held)]
+    kept = "late_percent" in charge.quote
+    rows = [(gettext("取消费（最多）") if kept else gettext("预约时冻结"), held)]
     if charge.state != charge.State.HELD.value:
         rows.append((gettext("实际结算"), taken))
         rows.append((gettext("已退回"), (held[0] - taken[0], held[1] - taken[1])))
@@ -287,13 +291,14 @@ def _split(made: Booking) -> list[dict[str, Any]]:
 
 @shell.needs(Permission.BOOKING_REQUEST)
 def booking_cancel(request: HttpRequest, number: str) -> HttpResponse:
-    """Ask, saying what follows; then cancel: time and money are free again at once."""
+    """Ask, saying what follows and what it costs; then cancel. A fee that nobody has seen is shown first."""
     actor = shell.actor_of(request)
     made = access.get_own(actor, number)
-    if request.method != "POST":
-        context = {"booking": made, "period": Period(made.starts_at, made.ends_at), "path": request.path}
-        return shell.page(request, "bookings/cancel.html", context)
     now = timezone.now()
+    fee = fees.due(made, now=now)
+    if request.method != "POST" or (fee and request.POST.get("fee") != str(fee.fen)):
+        context = {"booking": made, "period": Period(made.starts_at, made.ends_at), "path": request.path, "fee": fee}
+        return shell.page(request, "bookings/cancel.html", context)
     _made, error = acts.attempt_on("booking", lambda: services.cancel(actor=actor, booking=made, now=now))
     return acted(request, number, error)
 

@@ -32,7 +32,7 @@ from portal.wire import (
     problems,
     span,
 )
-from scheduler.bookings import access, bundles, queries, services
+from scheduler.bookings import access, bundles, fees, queries, services
 from scheduler.bookings.models import Booking
 from scheduler.bookings.rules import BookingState
 from scheduler.resources import access as resources
@@ -89,7 +89,8 @@ class BookingIn(QuoteIn):
 class QuoteOut(Schema):
     """What a booking would cost and who would pay. Nothing is held; with `reasons`, it cannot be.
 
-    `blocked` includes set-up and clean-up. `alternatives` are free, as long, and near what was asked.
+    `blocked` includes set-up and clean-up. Cancelled later than `free_cancel_hours` before its start, a booking costs
+    `late_cancel_percent` of its price, less what of the time others book. `alternatives` are free, as long, and near what was asked.
     """
 
     bookable: bool
@@ -99,6 +100,8 @@ class QuoteOut(Schema):
     voucher_share: MoneyOut
     own_share: MoneyOut
     blocked: PeriodOut
+    free_cancel_hours: int
+    late_cancel_percent: int
     reasons: list[ReasonOut]
     alternatives: list[PeriodOut]
 
@@ -128,7 +131,7 @@ class AttendantOut(Schema):
 
 
 class BookingOut(Schema):
-    """One booking, its money and its use."""
+    """One booking, its money and its use. `late_fee` is what giving it up now would cost at most."""
 
     number: str
     instrument: BookedInstrumentOut
@@ -143,6 +146,7 @@ class BookingOut(Schema):
     state_label: str
     note: str
     charge: ChargeOut | None
+    late_fee: MoneyOut
     session: SessionOut | None
     created_at: datetime
 
@@ -195,6 +199,7 @@ def shown(request: ActorRequest, booking: Booking) -> dict[str, Any]:
         "state_label": booking.get_state_display(),
         "note": booking.decision_note,
         "charge": charged(booking.charge, actor=request.actor),
+        "late_fee": money(fees.due(booking, now=timezone.now())),
         "session": {"started_at": session.started_at, "ended_at": session.ended_at} if session else None,
         "created_at": booking.created_at,
     }
@@ -212,6 +217,7 @@ def quote(request: ActorRequest, payload: QuoteIn) -> dict[str, Any]:
     wanted = payload.wanted(actor)
     found = queries.quote(wanted, organisation_id=actor.organisation_id, now=now)
     near = queries.alternatives(wanted, now=now) if found.reasons else []
+    agreed = fees.agreed(found.bundle.terms)
     return {
         "bookable": not found.reasons,
         "price": money(found.price.amount),
@@ -220,6 +226,8 @@ def quote(request: ActorRequest, payload: QuoteIn) -> dict[str, Any]:
         "voucher_share": money(found.split.voucher),
         "own_share": money(found.split.own),
         "blocked": span(found.blocked),
+        "free_cancel_hours": agreed["free_cancel_s"] // 3600,
+        "late_cancel_percent": agreed["late_percent"],
         "reasons": [explain_reason(reason) for reason in found.reasons],
         "alternatives": [span(free) for free in near],
     }
@@ -266,7 +274,7 @@ def _act(
 
 @router.post("/{number}/cancel", response={200: BookingOut, **problems(404, 409)})
 def cancel(request: ActorRequest, number: Number) -> dict[str, Any]:
-    """Cancel before use begins; time and money are free again at once."""
+    """Cancel before use begins; time and money are free again at once, but for the booking's `late_fee`."""
     return _act(
         request,
         number,

@@ -49,6 +49,9 @@ class Booking(models.Model):
     setup_s = models.PositiveIntegerField(default=0)
     cleanup_s = models.PositiveIntegerField(default=0)
     """Changeover as agreed when booked: a later change of the instrument's does not move what is booked."""
+    free_cancel_s = models.PositiveIntegerField(default=0)
+    late_percent = models.PositiveSmallIntegerField(default=0)
+    """What giving it up costs, as agreed when booked: nothing until so long before the start, later a share of the price."""
     state = models.CharField(max_length=12, choices=State, default=State.REQUESTED)
     charge = models.OneToOneField("vouchers.Charge", null=True, on_delete=models.PROTECT, related_name="+")
     decision_note = models.CharField(max_length=200, blank=True)
@@ -99,10 +102,14 @@ class BookingTerms(models.Model):
     bench = models.ForeignKey("scheduler.Resource", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     bench_s = models.PositiveIntegerField(default=0)
     bench_units = models.PositiveSmallIntegerField(default=1)
+    free_cancel_s = models.PositiveIntegerField(default=0)
+    late_percent = models.PositiveSmallIntegerField(default=0)
+    """Cancelling is free until `free_cancel_s` before the start; later, and for absence, it costs so much of the price."""
 
     class Meta:
         db_table = "booking_terms"
         constraints = [
+            models.CheckConstraint(name="booking_terms_late_share", condition=Q(late_percent__lte=100)),
             models.CheckConstraint(
                 name="booking_terms_self_use_known", condition=Q(self_use__in=[s.value for s in rules.SelfUse])
             ),
@@ -127,4 +134,33 @@ class Session(models.Model):
                 name="session_ends_after_start",
                 condition=Q(ended_at__isnull=True) | Q(ended_at__gt=models.F("started_at")),
             )
+        ]
+
+
+class LateFee(models.Model):
+    """What a booking given up too late costs: held on its charge until the slot is over, then billed for what nobody took."""
+
+    booking = models.OneToOneField(Booking, primary_key=True, on_delete=models.PROTECT, related_name="late_fee")
+    unit_no = models.PositiveSmallIntegerField(null=True)
+    """Which unit was given up; NULL where places are only counted."""
+    fee_fen = models.BigIntegerField()
+    kept_at = models.DateTimeField()
+    sold_s = models.PositiveIntegerField(null=True)
+    owed_fen = models.BigIntegerField(null=True)
+    settled_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "late_fee"
+        constraints = [
+            models.CheckConstraint(
+                name="late_fee_owes_at_most_itself",
+                condition=Q(fee_fen__gt=0)
+                & (
+                    Q(settled_at__isnull=True, owed_fen__isnull=True)
+                    | Q(settled_at__isnull=False, owed_fen__gte=0, owed_fen__lte=models.F("fee_fen"))
+                ),
+            )
+        ]
+        indexes = [
+            models.Index(fields=["kept_at"], condition=Q(settled_at__isnull=True), name="late_fee_waiting"),
         ]

@@ -16,7 +16,7 @@ from portal.kernel.states import next_state
 from scheduler.availability import claiming
 from scheduler.availability.models import Claim
 from scheduler.availability.queries import period_of
-from scheduler.bookings import bundles, occupying, queries, rules, services
+from scheduler.bookings import bundles, fees, occupying, queries, rules, services
 from scheduler.bookings.bundles import ANYBODY, Wanted
 from scheduler.bookings.models import Booking
 from scheduler.bookings.retrying import patiently
@@ -80,12 +80,16 @@ def _weigh(booking: Booking, *, wanted: Wanted, actor: Actor, now: datetime) -> 
         raise rules.MovedAfterStart
     next_state(rules.TRANSITIONS, rules.BookingState(booking.state), rules.BookingAction.MOVE)
     was = Period(booking.starts_at, booking.ends_at)
+    late = bool(fees.due(booking, now=now))
     occupying.vacate(booking)
     charges.release(charge_id=services.charge_of(booking), reason="replaced", actor=actor, now=now)
     quote = queries.quote(wanted, organisation_id=booking.organisation_id, now=now)
     # Who keeps the start has asked for it in time.
     kept = {"booking.lead"} if wanted.period.start == was.start else set()
-    quote = replace(quote, reasons=tuple(reason for reason in quote.reasons if reason.code not in kept))
+    reasons = [reason for reason in quote.reasons if reason.code not in kept]
+    if late and not wanted.period.covers(was):
+        reasons.append(rules.MOVED_LATE)
+    quote = replace(quote, reasons=tuple(reasons))
     near = queries.alternatives(wanted, now=now) if quote.reasons else []
     confirmed = booking.state == rules.BookingState.CONFIRMED.value and was.covers(wanted.period)
     return Look(quote, near, confirmed)

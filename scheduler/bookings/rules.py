@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from portal.kernel.errors import Conflict, Reason, noop
+from portal.kernel.money import Money
 from portal.kernel.period import Period
 from scheduler.availability.rules import on_grid
 
@@ -24,7 +26,9 @@ __all__ = [
     "SelfUse",
     "SessionInFuture",
     "SessionOutOfReach",
+    "late_fee",
     "limit_refusals",
+    "unsold",
 ]
 
 _ = noop
@@ -126,6 +130,29 @@ class SessionInFuture(Conflict):
 class SessionOutOfReach(Conflict):
     code = "session.out_of_reach"
     message = _("登记的开始时间与预约时段相差太远：最早可在预约开始前 %(hours)s 小时，最迟在预约结束前。")
+
+
+MOVED_LATE: Final = Reason(
+    "booking.move_late",
+    _("已过免费取消的期限，不能再改到别的时间。"),
+    _("可以取消（按取消规则收费，时段被别人约走的部分不收费）后另行预约。延长时段不受此限。"),
+    field="starts_at",
+)
+
+
+def late_fee(price: Money, *, percent: int, free: timedelta, starts_at: datetime, now: datetime) -> Money:
+    """Return what giving up a booking at `now` costs: nothing until `free` before its start, later a share of the price.
+
+    Source: cancellation rules of shared facilities (full price within 24 h of the start unless somebody else books the
+    time, Montana State University; flat fee within 2 h, University of Alberta). Rounds down.
+    """
+    return Money(0) if now <= starts_at - free else price.share(Fraction(percent, 100))
+
+
+def unsold(fee: Money, *, slot: timedelta, sold: timedelta) -> Money:
+    """Return what is owed of a fee when `sold` of the `slot` was used by others: pro rata, rounded down."""
+    left = max(slot - sold, timedelta(0))
+    return fee.share(Fraction(left // timedelta(seconds=1), slot // timedelta(seconds=1)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from portal.kernel.period import Period
 from portal.kernel.states import next_state
 from portal.numbers.services import next_number
 from scheduler.availability import claiming
-from scheduler.bookings import bundles, occupying, queries, rules
+from scheduler.bookings import bundles, fees, occupying, queries, rules
 from scheduler.bookings.bundles import Wanted
 from scheduler.bookings.models import Booking, Session
 from scheduler.bookings.retrying import patiently
@@ -145,6 +145,7 @@ def _claim(*, actor: Actor, quote: queries.Quote, key: str, fingerprint: str, no
         configuration=wanted.configuration,
         setup_s=resource.setup_s,
         cleanup_s=resource.cleanup_s,
+        **fees.agreed(quote.bundle.terms),
         key=key,
         fingerprint=fingerprint,
         created_at=now,
@@ -228,7 +229,7 @@ def decline(*, actor: Actor, booking: Booking, note: str, now: datetime) -> Book
 
 @transaction.atomic
 def cancel(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
-    """Cancel before the start; time and money are free again at once.
+    """Cancel before the start; time and money are free again at once, but for the fee of a late cancellation.
 
     Raises AlreadyStarted once a confirmed slot has begun: what was kept free for somebody is then the lab's to judge.
     Raises InvalidTransition, Forbidden.
@@ -239,19 +240,26 @@ def cancel(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
         raise Forbidden
     if locked.state == rules.BookingState.CONFIRMED.value and now >= locked.starts_at:
         raise rules.AlreadyStarted
+    fee = fees.due(locked, now=now)
     _move(locked, rules.BookingAction.CANCEL, now=now)
     charges.release(charge_id=charge_of(locked), reason="cancelled", actor=actor, now=now)
-    _record(locked, action="booking.cancelled", actor=actor, now=now)
+    fees.keep(locked, fee=fee, actor=actor, now=now)
+    _record(locked, action="booking.cancelled", actor=actor, now=now, fee_fen=fee.fen)
     return locked
 
 
 @transaction.atomic
 def miss(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
-    """Record, as the lab, that nobody came: time and money are free again. Raises NotYetStarted before the start."""
+    """Record, as the lab, that nobody came: time and money are free again, but for what a late cancellation costs.
+
+    Raises NotYetStarted before the start.
+    """
     locked = _serve(actor, booking, Permission.SESSION_RECORD)
     if now < locked.starts_at:
         raise rules.NotYetStarted
+    fee = fees.due(locked, now=now)
     _give_up(locked, rules.BookingAction.MISS, actor=actor, now=now)
+    fees.keep(locked, fee=fee, actor=actor, now=now)
     return locked
 
 

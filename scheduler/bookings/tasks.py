@@ -5,9 +5,11 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from scheduler.bookings import services
+from scheduler.bookings import fees, services
 
 
 @shared_task(name="bookings.lapse_overdue")
 def lapse_overdue(**_newer: object) -> None:
-    services.lapse_overdue(now=timezone.now())
+    now = timezone.now()
+    services.lapse_overdue(now=now)
+    fees.settle_due(now=now)

@@ -33,6 +33,9 @@ class Terms:
     bench: Resource | None = None
     bench_s: int = 0
     bench_units: int = 1
+    free_cancel_s: int = 0
+    late_percent: int = 0
+    """Cancelling is free until `free_cancel_s` before the start; later it costs so much of the price, 0 to 100."""
 
 
 @transaction.atomic
@@ -54,6 +57,8 @@ def set_terms(*, actor: Actor, resource: Resource, terms: Terms, now: datetime) 
             "bench": bench,
             "bench_s": terms.bench_s if bench else 0,
             "bench_units": terms.bench_units,
+            "free_cancel_s": terms.free_cancel_s,
+            "late_percent": terms.late_percent,
         },
     )
     audit.record(
@@ -61,6 +66,12 @@ def set_terms(*, actor: Actor, resource: Resource, terms: Terms, now: datetime) 
         subject=f"instrument:{resource.number}",
         actor=actor,
         now=now,
-        data={"self_use": row.self_use, "bench": bench.number if bench else "", "bench_s": row.bench_s},
+        data={
+            "self_use": row.self_use,
+            "bench": bench.number if bench else "",
+            "bench_s": row.bench_s,
+            "late_percent": row.late_percent,
+            "free_cancel_s": row.free_cancel_s,
+        },
     )
     return row
