@@ -9,6 +9,7 @@ from scheduler.bookings.moving_api import router as moving
 from scheduler.bookings.terms_api import router as booking_terms
 from scheduler.calendars.api import router as calendars
 from scheduler.catalogue.api import router as catalogue
+from scheduler.catalogue.files_api import router as instrument_files
 from scheduler.feeds.api import router as feeds
 from scheduler.jobs.api import router as jobs
 from scheduler.qualifications.api import router as operators
@@ -26,6 +27,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/instruments", prices),
     ("/instruments", calendars),
     ("/instruments", booking_terms),
+    ("/instruments", instrument_files),
     ("/operators", operators),
     ("/clusters", clusters),
     ("/bookings", bookings),

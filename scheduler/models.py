@@ -11,6 +11,7 @@ from scheduler.availability.models import (
 from scheduler.benches.models import BenchSign
 from scheduler.bookings.models import Booking, BookingTerms, LateFee, Session
 from scheduler.calendars.models import CalendarImport, ExternalBusy, ExternalCalendar
+from scheduler.catalogue.models import InstrumentFile
 from scheduler.feeds.models import FeedReader, FeedToken
 from scheduler.jobs.models import Job
 from scheduler.ratings.models import Rating
@@ -33,6 +34,7 @@ __all__ = [
     "FeedToken",
     "FreeGap",
     "Instrument",
+    "InstrumentFile",
     "Job",
     "LateFee",
     "OpenPeriod",

@@ -213,6 +213,8 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "skill.ended": pgettext_lazy("record", "终止上机资格"),
         "terms.set": pgettext_lazy("record", "设定预约条件"),
         "catalogue.imported": pgettext_lazy("record", "导入仪器清单"),
+        "instrument.file_described": pgettext_lazy("record", "修改仪器图片和文件的说明"),
+        "instrument.files_arranged": pgettext_lazy("record", "调整仪器图片和文件的顺序"),
         "rate.set": pgettext_lazy("record", "设定价格"),
         "rate.ended": pgettext_lazy("record", "取消价格"),
         "hours.set": pgettext_lazy("record", "设定开放时间"),

@@ -16,6 +16,8 @@ from portal.kernel.actors import Actor
 from portal.kernel.money import Money
 from portal.pages import monthgrid, searching, shell, slots, weekgrid, weeks
 from portal.pages.templatetags.show import bilingual, label, period_text, zone_of
+from scheduler.catalogue.access import covers
+from scheduler.catalogue.models import InstrumentFile
 from scheduler.resources.models import Resource
 from scheduler.search import queries
 from scheduler.search.offers import Offer, offers
@@ -35,6 +37,8 @@ class Line:
 
     offer: Offer
     url: str
+    cover: InstrumentFile | None = None
+    """The first picture of the thing, if its lab shows any."""
 
 
 def _view(request: HttpRequest) -> str:
@@ -88,7 +92,8 @@ def instruments(request: HttpRequest) -> HttpResponse:
         context |= _calendar(request, view, sheet.found.hits, actor=actor, now=now)
     else:
         made = offers(sheet.found.hits, actor=actor, now=now)
-        context["lines"] = [Line(offer, _book_url(offer, actor)) for offer in made]
+        shown = covers([offer.resource.pk for offer in made])
+        context["lines"] = [Line(offer, _book_url(offer, actor), shown.get(offer.resource.pk)) for offer in made]
         context["shares"] = any(offer.paid for offer in made)
     return shell.page(request, "instruments/catalogue.html", context)
 

@@ -16,6 +16,8 @@ from portal.pages.templatetags.show import zone_of
 from scheduler.availability.models import OpeningHours
 from scheduler.availability.rules import ClaimRole
 from scheduler.bookings import access as bookings
+from scheduler.catalogue import access as catalogue
+from scheduler.catalogue.models import InstrumentFile
 from scheduler.ratings import access as ratings
 from scheduler.ratings import queries as standings
 from scheduler.resources import access
@@ -59,6 +61,7 @@ def instrument_page(
         "resource": resource,
         "rate": rates.rate_of_resource(resource.pk, at=now),
         "prices": rates.prices_of_resource(resource.pk, at=now),
+        **_files(resource, now=now),
         "now": now,
         "hours": weeks.hours_in_words(OpeningHours.objects.filter(resource=resource)),
         "grid": weekgrid.shape(rows, days, now=local, chosen=day),
@@ -79,6 +82,17 @@ def instrument_page(
         "error": error,
     }
     return shell.page(request, "instruments/instrument.html", context, status=error.status if error else 200)
+
+
+def _files(resource: Resource, *, now: datetime) -> dict[str, Any]:
+    """Return the pictures and the documents beside an instrument, and the day they are read on."""
+    found = list(catalogue.files_of(resource))
+    picture = InstrumentFile.Purpose.PICTURE.value
+    return {
+        "pictures": [file for file in found if file.purpose == picture],
+        "documents": [file for file in found if file.purpose != picture],
+        "today": timezone.localdate(now),
+    }
 
 
 def _served(actor: Actor, resource: Resource, week: Period) -> list[dict[str, Any]]:

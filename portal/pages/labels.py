@@ -19,6 +19,7 @@ from portal.kernel.errors import noop
 from portal.organisations.models import Organisation
 from scheduler.availability.models import Claim
 from scheduler.bookings.models import Booking
+from scheduler.catalogue.models import InstrumentFile
 from scheduler.jobs.models import Job
 from scheduler.resources.models import Instrument, Rate, Resource
 from scheduler.samples.models import Custody, Sample, SampleOrder
@@ -184,6 +185,7 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
         "share_mode": _states(Instrument.ShareMode),
         "unit": _states(Rate.Unit),
         "user_class": _states(Rate.UserClass),
+        "instrument_file": _states(InstrumentFile.Purpose),
         "organisation": _states(Organisation.Kind),
         "account": _plain({kind: rule.label for kind, rule in ACCOUNT_KINDS.items()}),
         "journal": _plain({kind: rule.label for kind, rule in JOURNAL_KINDS.items()}),

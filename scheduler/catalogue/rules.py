@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import date
+from enum import StrEnum
 from typing import Any, Final
 
-from portal.kernel.errors import Reason, noop
+from portal.kernel.errors import Conflict, Reason, noop
 from portal.tables.values import DAY, Column, Kind
 from scheduler.resources.entries import InstrumentValues
 from scheduler.resources.profile import LENGTHS, Profile
 
-__all__ = ["CHOSEN", "COLUMNS", "DATED", "NEW", "PROFILE", "day_of", "said"]
+__all__ = [
+    "CHOSEN",
+    "COLUMNS",
+    "DATED",
+    "NEW",
+    "PROFILE",
+    "About",
+    "BadOrder",
+    "FilePurpose",
+    "day_of",
+    "file_refusals",
+    "said",
+    "too_many",
+]
 
 _ = noop
 
@@ -123,3 +137,86 @@ def said(
         changes["original_value_fen"] = changes.pop("value").fen
     profile = {name: changes.pop(name) for name in PROFILE & changes.keys()}
     return replace(before, **changes, profile=replace(before.profile, **profile)), reasons
+
+
+class FilePurpose(StrEnum):
+    """What a file beside an instrument is."""
+
+    PICTURE = "picture"
+    FEES = "fees"
+    SOP = "sop"
+    CALIBRATION = "calibration"
+
+
+MOST_WORDS: Final = 120
+MOST_WORDS_EN: Final = 200
+MOST_FILES: Final = {
+    FilePurpose.PICTURE: 8,
+    FilePurpose.FEES: 5,
+    FilePurpose.SOP: 5,
+    FilePurpose.CALIBRATION: 5,
+}
+"""How many an instrument may have of each; a rule of this portal."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a file is, what it shows in words of both languages, and of a calibration certificate its last valid day."""
+
+    purpose: FilePurpose
+    words: str
+    words_en: str = ""
+    valid_until: date | None = None
+
+
+def file_refusals(about: About, *, today: date) -> list[Reason]:
+    """Return everything that is wrong with a file's words and validity."""
+    reasons = []
+    if not about.words.strip():
+        reasons.append(
+            Reason(
+                "file.words",
+                _("请用文字说明它的内容。"),
+                _("看不到图片的人听到的就是这段文字。"),
+                field="words",
+            )
+        )
+    if len(about.words) > MOST_WORDS:
+        reasons.append(Reason("file.words_long", _("说明最多 120 个字。"), _("请缩短。"), field="words"))
+    if len(about.words_en) > MOST_WORDS_EN:
+        reasons.append(Reason("file.words_en_long", _("英文说明最多 200 个字符。"), _("请缩短。"), field="words_en"))
+    certificate = about.purpose is FilePurpose.CALIBRATION
+    if certificate and (about.valid_until is None or about.valid_until < today):
+        reasons.append(
+            Reason(
+                "file.valid_until",
+                _("校准证书须有今天或以后的有效期截止日。"),
+                _("请按证书填写；已过期的证书不必上传。"),
+                field="valid_until",
+            )
+        )
+    if not certificate and about.valid_until is not None:
+        reasons.append(Reason("file.no_validity", _("只有校准证书有有效期。"), _("请留空。"), field="valid_until"))
+    return reasons
+
+
+def too_many(purpose: FilePurpose, *, present: int) -> list[Reason]:
+    """Say that one more file of a purpose is too many where as many as may be are there already."""
+    if present < MOST_FILES[purpose]:
+        return []
+    return [
+        Reason(
+            "file.too_many",
+            _("这一类文件最多 %(most)s 个。"),
+            _("请先删除不再需要的。"),
+            field="file",
+            params={"most": MOST_FILES[purpose]},
+        )
+    ]
+
+
+class BadOrder(Conflict):
+    """The order names other files than there are."""
+
+    code = "file.order"
+    message = _("图片已有变动，请刷新页面后再调整顺序。")

@@ -19,6 +19,13 @@ CALENDARS = {
     f"POST /instruments/{{instrument}}/calendars{verb}"
     for verb in ("", "/preview", "/subscription", "/subscription/preview")
 }
+INSTRUMENT_FILES = {
+    "POST /instruments/{instrument}/files",
+    "PUT /instruments/{instrument}/files/order",
+    "PUT /instruments/{instrument}/files/1",
+    "DELETE /instruments/{instrument}/files/1",
+}
+"""Tried in ``catalogue/test_files_api.py``."""
 ELSEWHERE = {
     "POST /organisations",
     *CALENDARS,
@@ -31,6 +38,7 @@ ELSEWHERE = {
     "POST /instruments/import",
     "POST /instruments/import/preview",
     "DELETE /instruments/{instrument}/prices/1",
+    *INSTRUMENT_FILES,
 }
 """A person without organisation does the first (``test_api.py``); calendars and orders' files are forms or
 lie elsewhere, tried below; files

@@ -14,6 +14,7 @@ from portal.pages import (
     lab,
     lab_calendars,
     lab_duties,
+    lab_files,
     lab_lists,
     lab_today,
     moving,
@@ -26,6 +27,13 @@ from portal.pages import (
 urlpatterns = [
     path("instruments/", finding.instruments, name="instruments"),
     path("instruments/<str:number>/", instruments.instrument, name="instrument"),
+    path("instruments/<str:number>/files/<int:file_id>/", lab_files.instrument_file, name="instrument_file"),
+    path("lab/instruments/<str:number>/files/", lab_files.instrument_files, name="instrument_files"),
+    path(
+        "lab/instruments/<str:number>/files/<int:file_id>/",
+        lab_files.instrument_file_edit,
+        name="instrument_file_edit",
+    ),
     path("instruments/<str:number>/book/", booking_requests.instrument_book, name="instrument_book"),
     path("instruments/<str:number>/quote/", booking_requests.instrument_quote, name="instrument_quote"),
     path("instruments/<str:number>/price/", booking_requests.instrument_price, name="instrument_price"),

@@ -232,11 +232,11 @@ def test_the_list_asks_a_constant_number_of_questions_with_prices_and_voucher_sh
         make.instrument(scene, name=f"仪器 {number:02d}")
     make.voucher(scene)
     client = client_of(scene.researcher)
-    # Session, user, memberships; the search, the page; vouchers, their balances.
-    with django_assert_num_queries(7):
+    # Session, user, memberships; the search, the page, their pictures; vouchers, their balances.
+    with django_assert_num_queries(8):
         page = client.get(reverse("instruments"), {"length": "2"})
     assert len(page.context["lines"]) == count
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         Client().get(reverse("instruments"), {"length": "2"})
 
 
@@ -332,7 +332,7 @@ def test_an_instruments_page_asks_a_constant_number_of_questions(scene, django_a
     for day in range(count):
         make.booking(scene, scene.sem, period=make.slot(days=day + 1))
     client = client_of(scene.researcher)
-    with django_assert_num_queries(13):
+    with django_assert_num_queries(14):
         client.get(reverse("instrument", args=[scene.sem.number]))
 
 

@@ -3,6 +3,7 @@ import pytest
 from portal.organisations.rules import Kind, Role
 from portal.pages.labels import LABELS, Tone, label_of
 from scheduler.bookings.rules import BookingState
+from scheduler.catalogue import rules as catalogue
 from scheduler.jobs.rules import JobState
 from scheduler.resources import fees, profile
 from scheduler.resources.rules import Category, PublishState, ResourceKind, ServiceClass, Unit
@@ -56,6 +57,7 @@ ENUMS = {
     "order_file": offers.FilePurpose,
     "unit": Unit,
     "user_class": fees.UserClass,
+    "instrument_file": catalogue.FilePurpose,
     "organisation": Kind,
     "role": Role,
     "decision": DecisionKind,
