@@ -5,6 +5,8 @@ from ninja import Router
 from scheduler.availability.api import router as availability
 from scheduler.benches.api import router as benches
 from scheduler.bookings.api import router as bookings
+from scheduler.bookings.metering_api import instruments as charge_terms
+from scheduler.bookings.metering_api import router as metering
 from scheduler.bookings.moving_api import router as moving
 from scheduler.bookings.terms_api import router as booking_terms
 from scheduler.calendars.api import router as calendars
@@ -28,11 +30,13 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/instruments", calendars),
     ("/instruments", booking_terms),
     ("/instruments", instrument_files),
+    ("/instruments", charge_terms),
     ("/operators", operators),
     ("/clusters", clusters),
     ("/bookings", bookings),
     ("/feeds", feeds),
     ("/bookings", moving),
+    ("/bookings", metering),
     ("/jobs", jobs),
     ("/samples", samples),
     ("/benches", benches),

@@ -9,7 +9,7 @@ from scheduler.availability.models import (
     SpecialOpening,
 )
 from scheduler.benches.models import BenchSign
-from scheduler.bookings.models import Booking, BookingTerms, LateFee, Session
+from scheduler.bookings.models import Booking, BookingTerms, ChargeTerms, LateFee, Session, SessionReading
 from scheduler.calendars.models import CalendarImport, ExternalBusy, ExternalCalendar
 from scheduler.catalogue.models import InstrumentFile
 from scheduler.feeds.models import FeedReader, FeedToken
@@ -24,6 +24,7 @@ __all__ = [
     "Booking",
     "BookingTerms",
     "CalendarImport",
+    "ChargeTerms",
     "Claim",
     "Closure",
     "Cluster",
@@ -46,6 +47,7 @@ __all__ = [
     "Sample",
     "SampleOrder",
     "Session",
+    "SessionReading",
     "Skill",
     "SpecialOpening",
     "UsageRecord",

@@ -1,8 +1,18 @@
 """Index of the scheduler's Celery tasks, for Celery only."""
 
 from scheduler.availability.tasks import follow_holidays, keep  # noqa: F401  Celery finds them by their own names
-from scheduler.bookings.tasks import lapse_overdue
+from scheduler.bookings.tasks import lapse_overdue, settle_waiting
 from scheduler.calendars.tasks import poll, poll_due
 from scheduler.jobs.tasks import ask_cancel, check_health, dispatch, reconcile, reconcile_all
 
-__all__ = ["ask_cancel", "check_health", "dispatch", "lapse_overdue", "poll", "poll_due", "reconcile", "reconcile_all"]
+__all__ = [
+    "ask_cancel",
+    "check_health",
+    "dispatch",
+    "lapse_overdue",
+    "poll",
+    "poll_due",
+    "reconcile",
+    "reconcile_all",
+    "settle_waiting",
+]

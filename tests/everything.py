@@ -269,6 +269,12 @@ WRITES = (
     Write("POST /bookings/{booking}/no-show", "keeper"),
     Write("POST /bookings/{booking}/session/start", "keeper", {}),
     Write("POST /bookings/{booking}/session/finish", "keeper", {}),
+    Write(
+        "POST /bookings/{booking}/readings",
+        "keeper",
+        {"started_at": PERIOD["starts_at"], "ended_at": PERIOD["ends_at"]},
+    ),
+    Write("PUT /instruments/{instrument}/charge-terms", "keeper", {"clock": "metered"}),
     Write("POST /samples", FIRM, SAMPLES),
     Write("POST /samples/{sample}/answer", "keeper", {"feasibility": "can"}),
     Write("POST /samples/{sample}/quote", "keeper", {"unit": "test", "unit_price": {"yuan": "9"}, "quantity": 1}),

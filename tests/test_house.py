@@ -38,7 +38,7 @@ SOURCES = sorted(
     path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if "migrations" not in path.parts
 )
 CLOCK_READERS = {
-    *("api.py", "draft_api.py", "casework_api.py", "terms_api.py", "order_api.py", "ruling_api.py"),
+    *("api.py", "draft_api.py", "casework_api.py", "terms_api.py", "metering_api.py", "order_api.py", "ruling_api.py"),
     *("moving_api.py", "files_api.py"),
     *("tasks.py", "middleware.py", "health.py"),
 }

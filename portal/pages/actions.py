@@ -17,7 +17,7 @@ from portal.kernel.errors import noop
 from portal.kernel.money import Money
 from portal.organisations.models import Organisation
 from portal.pages.labels import LABELS, label_of
-from portal.pages.templatetags.show import is_english
+from portal.pages.templatetags.show import duration, is_english
 
 __all__ = ["ACTIONS", "SUBJECTS", "Event", "action_words", "event", "events", "subject_link"]
 
@@ -179,6 +179,9 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "booking.no_show": pgettext_lazy("record", "登记未到场"),
         "session.started": pgettext_lazy("record", "开始使用"),
         "session.finished": pgettext_lazy("record", "结束使用"),
+        "session.read": pgettext_lazy("record", "登记计时"),
+        "session.settled": pgettext_lazy("record", "按约定的计时结算"),
+        "terms.charge_set": pgettext_lazy("record", "设定计时与异议期"),
         "sample.requested": pgettext_lazy("record", "提出送样检测"),
         "sample.needs_method": pgettext_lazy("record", "答复：需要开发方法"),
         "sample.feasible": pgettext_lazy("record", "答复：可以检测"),
@@ -348,6 +351,8 @@ PARTICULARS: Final[Mapping[str, tuple[str, Callable[[Any], str]]]] = MappingProx
         "charge": (_("费用单"), str),
         "reason": (_("原因"), str),
         "note": (_("说明"), str),
+        "clock": (_("时钟"), lambda code: label_of("session_clock", code)[1]),
+        "duration_s": (_("时长"), duration),
     }
 )
 """The particulars a reader needs, in this order. An auditor's file carries the whole record."""

@@ -25,6 +25,7 @@ from portal.kernel.period import Period
 from portal.pages import actions, acts, shell
 from portal.pages.booking_requests import arrived
 from portal.pages.my_week import LIVE, WAITED_FOR, my_week, next_step, undo_s
+from portal.pages.session_clocks import clocks_of, may_read
 from portal.pages.templatetags.show import bilingual, label, period_text, zone_label, zone_of
 from scheduler.bookings import access, fees, rules, services
 from scheduler.bookings.models import Booking, LateFee, Session
@@ -234,6 +235,7 @@ def _can(actor: Actor, made: Booking) -> Mapping[str, bool]:
         **allowed,
         "release": mine and state is rules.BookingState.IN_USE and made.starts_at < timezone.now() < made.ends_at,
         "refund": refunds,
+        "read": records and may_read(made),
         "mine": mine,
         "rate": mine and state is rules.BookingState.COMPLETED and not hasattr(made, "rating"),
         "serves": served,
@@ -252,12 +254,14 @@ def booking_page(request: HttpRequest, made: Booking, *, error: Explained | None
     actor = shell.actor_of(request)
     charge = made.charge
     assert charge is not None
+    session = Session.objects.filter(booking=made).first()
     trail = audit.trail(f"booking:{made.number}", actor=actor)
     context = {
         "booking": made,
         "period": Period(made.starts_at, made.ends_at),
         "rating": getattr(made, "rating", None),
-        "session": Session.objects.filter(booking=made).first(),
+        "session": session,
+        "clocks": clocks_of(made, session),
         "charge": charge,
         "split": _split(made),
         "fee": LateFee.objects.filter(booking=made).first() if "late_percent" in charge.quote else None,

@@ -18,7 +18,7 @@ from django.utils.translation import gettext
 from portal.kernel.errors import noop
 from portal.organisations.models import Organisation
 from scheduler.availability.models import Claim
-from scheduler.bookings.models import Booking
+from scheduler.bookings.models import CLOCKS, Booking
 from scheduler.catalogue.models import InstrumentFile
 from scheduler.jobs.models import Job
 from scheduler.resources.models import Instrument, Rate, Resource
@@ -118,6 +118,16 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
         "resource": _states(Resource.State, ok="published", wait="suspended"),
         "claim": _states(Claim.State, ok="confirmed", go="in_use", wait="held"),
         "booking": _states(Booking.State, ok="confirmed completed", go="in_use", wait="requested", bad="declined"),
+        "session_clock": {code: (Tone.REST, text) for code, text in CLOCKS},
+        "clock_source": _plain(
+            {
+                "manual": _("实验室登记"),
+                "bench": _("用户扫码"),
+                "meter": _("仪器或联锁装置"),
+                "file": _("仪器记录文件"),
+            }
+        ),
+        "clock_role": {"counts": (Tone.GO, _("计费"))},
         "sample": _states(
             SampleOrder.State,
             ok="reported billed closed",

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import uuid
 
+import pgtrigger
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from scheduler.bookings import rules
+from scheduler.bookings import clocks, rules
+
+CLOCKS = [
+    (clocks.Clock.BOOKED.value, _("预约时长")),
+    (clocks.Clock.PRESENT.value, _("到场时长")),
+    (clocks.Clock.METERED.value, _("仪器计时")),
+    (clocks.Clock.CONFIRMED.value, _("实验室核定")),
+]
 
 
 class Booking(models.Model):
@@ -55,6 +63,10 @@ class Booking(models.Model):
     state = models.CharField(max_length=12, choices=State, default=State.REQUESTED)
     charge = models.OneToOneField("vouchers.Charge", null=True, on_delete=models.PROTECT, related_name="+")
     decision_note = models.CharField(max_length=200, blank=True)
+    clock = models.CharField(max_length=12, choices=CLOCKS, default=clocks.Clock.PRESENT.value)
+    """By which clock it is charged, as the instrument's terms said when it was booked."""
+    dispute_days = models.PositiveSmallIntegerField(default=5)
+    """For how many workdays after the charge it may be disputed, as agreed when it was booked."""
     key = models.CharField(max_length=80)
     fingerprint = models.CharField(max_length=64)
     created_at = models.DateTimeField()
@@ -70,6 +82,7 @@ class Booking(models.Model):
             ),
             models.CheckConstraint(name="booking_ends_after_start", condition=Q(ends_at__gt=models.F("starts_at"))),
             models.CheckConstraint(name="booking_units_positive", condition=Q(units__gt=0)),
+            models.CheckConstraint(name="booking_clock_known", condition=Q(clock__in=[c.value for c in clocks.Clock])),
         ]
         indexes = [
             models.Index(fields=["organisation", "-starts_at", "-id"], name="booking_of_organisation"),
@@ -126,6 +139,8 @@ class Session(models.Model):
     booking = models.OneToOneField(Booking, on_delete=models.PROTECT, related_name="session")
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
+    source = models.CharField(max_length=12, default="manual")
+    """Who said so at the end: ``manual`` (the lab) or ``bench`` (the user, at the bench)."""
 
     class Meta:
         db_table = "session"
@@ -164,3 +179,58 @@ class LateFee(models.Model):
         indexes = [
             models.Index(fields=["kept_at"], condition=Q(settled_at__isnull=True), name="late_fee_waiting"),
         ]
+
+
+class ChargeTerms(models.Model):
+    """By which clock new bookings of an instrument are charged. No row: by the time present, five workdays to dispute."""
+
+    resource = models.OneToOneField(
+        "scheduler.Resource", on_delete=models.CASCADE, primary_key=True, related_name="charge_terms"
+    )
+    clock = models.CharField(max_length=12, choices=CLOCKS, default=clocks.Clock.PRESENT.value)
+    dispute_days = models.PositiveSmallIntegerField(default=5)
+
+    class Meta:
+        db_table = "charge_terms"
+        constraints = [
+            models.CheckConstraint(
+                name="charge_terms_clock_known", condition=Q(clock__in=[c.value for c in clocks.Clock])
+            ),
+            models.CheckConstraint(
+                name="charge_terms_dispute_days", condition=Q(dispute_days__gte=1, dispute_days__lte=60)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.resource} {self.clock}"
+
+
+class SessionReading(models.Model):
+    """What an instrument measured or its staff confirmed of one use. Never changed: a correction is a new row.
+
+    `used_s` seconds between the two moments count: a beam may be on for part of a stay.
+    """
+
+    booking = models.ForeignKey(Booking, on_delete=models.PROTECT, related_name="readings")
+    clock = models.CharField(max_length=12, choices=CLOCKS)
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField()
+    used_s = models.PositiveIntegerField()
+    source = models.CharField(max_length=12)
+    """``manual`` (a person), ``meter`` (the instrument or its interlock), ``file`` (its log, read in)."""
+    recorded_at = models.DateTimeField()
+    recorded_by = models.CharField(max_length=160)
+
+    class Meta:
+        db_table = "session_reading"
+        constraints = [
+            models.CheckConstraint(
+                name="session_reading_clock", condition=Q(clock__in=sorted(c.value for c in clocks.REPORTED))
+            ),
+            models.CheckConstraint(name="session_reading_ends", condition=Q(ended_at__gt=models.F("started_at"))),
+        ]
+        indexes = [models.Index(fields=["booking", "clock", "id"], name="session_reading_of_booking")]
+        triggers = [pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete)]
+
+    def __str__(self) -> str:
+        return f"{self.booking} {self.clock}"

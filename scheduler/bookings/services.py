@@ -14,18 +14,17 @@ from portal.audit import services as audit
 from portal.kernel import idempotency
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden, Invalid, Reason, Refused, noop
-from portal.kernel.money import Money
 from portal.kernel.period import Period
 from portal.kernel.states import next_state
 from portal.numbers.services import next_number
 from scheduler.availability import claiming
-from scheduler.bookings import bundles, fees, occupying, queries, rules
+from scheduler.bookings import bundles, fees, metering, occupying, queries, rules, settling
 from scheduler.bookings.bundles import Wanted
+from scheduler.bookings.clocks import Clock, Use
 from scheduler.bookings.models import Booking, Session
 from scheduler.bookings.retrying import patiently
 from scheduler.resources import rules as resource_rules
 from scheduler.resources import services as resources
-from scheduler.usage import services as usage
 from vouchers.charges import rules as charge_rules
 from vouchers.charges import services as charges
 
@@ -132,6 +131,7 @@ def _asked(wanted: Wanted) -> dict[str, Any]:
 def _claim(*, actor: Actor, quote: queries.Quote, key: str, fingerprint: str, now: datetime) -> Booking:
     """Write the booking and its claims. Raises Refused where the exclusion constraint finds a rival's claim."""
     wanted, resource = quote.bundle.wanted, quote.bundle.wanted.resource
+    terms = settling.terms_of(resource)
     booking = Booking.objects.create(
         number=next_number(prefix="B", now=now),
         resource=resource,
@@ -145,6 +145,8 @@ def _claim(*, actor: Actor, quote: queries.Quote, key: str, fingerprint: str, no
         configuration=wanted.configuration,
         setup_s=resource.setup_s,
         cleanup_s=resource.cleanup_s,
+        clock=terms.clock.value,
+        dispute_days=terms.dispute_days,
         **fees.agreed(quote.bundle.terms),
         key=key,
         fingerprint=fingerprint,
@@ -303,8 +305,9 @@ def finish_session(
 ) -> Booking:
     """Record that use ended: measure it, capture the actual price, release the rest.
 
-    The price is the one frozen at booking; use beyond the held amount is waived. Raises NotMeasured,
-    SessionInFuture, BadPeriod, InvalidTransition, Forbidden.
+    The price is the one frozen at booking, the clock the one agreed then: while its reading has not come, the charge
+    waits for it. Use beyond the held amount is waived. Raises NotMeasured, SessionInFuture, BadPeriod, InvalidTransition,
+    Forbidden.
     """
     locked = _present(actor, booking) if at_bench else _serve(actor, booking, Permission.SESSION_RECORD)
     session = Session.objects.filter(booking=locked).first()
@@ -313,25 +316,14 @@ def finish_session(
     if ended_at > now:
         raise rules.SessionInFuture(field="ended_at")
     used = Period(session.started_at, ended_at)
-    session.ended_at = ended_at
-    session.save(update_fields=["ended_at"])
+    session.ended_at, session.source = ended_at, "bench" if at_bench else "manual"
+    session.save(update_fields=["ended_at", "source"])
+    seconds = int(used.duration.total_seconds())
+    if not at_bench:
+        metering.write_reading(locked, Clock.CONFIRMED, Use(used, seconds), actor=actor, now=now)
     _move(locked, rules.BookingAction.FINISH, now=now)
-    record = usage.record_session(
-        booking_id=locked.pk,
-        started_at=used.start,
-        ended_at=used.end,
-        actor=actor,
-        now=now,
-        source="bench" if at_bench else "manual",
-    )
-    assert locked.charge is not None
-    actual = resource_rules.price(
-        unit=resource_rules.Unit(locked.charge.quote["unit"]),
-        unit_price=Money(locked.charge.quote["unit_price_fen"]),
-        duration_s=record.duration_s * locked.units,
-    )
-    charges.capture(charge_id=charge_of(locked), actual=actual.amount, measured=actual.as_json(), actor=actor, now=now)
-    _record(locked, action="session.finished", actor=actor, now=now, duration_s=record.duration_s)
+    settling.settle(locked, actor=actor, now=now)
+    _record(locked, action="session.finished", actor=actor, now=now, duration_s=seconds)
     return locked
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from scheduler.bookings import fees, services
+from scheduler.bookings import fees, metering, services
 
 
 @shared_task(name="bookings.lapse_overdue")
@@ -13,3 +13,8 @@ def lapse_overdue(**_newer: object) -> None:
     now = timezone.now()
     services.lapse_overdue(now=now)
     fees.settle_due(now=now)
+
+
+@shared_task(name="bookings.settle_waiting")
+def settle_waiting(**_newer: object) -> None:
+    metering.settle_waiting(now=timezone.now())

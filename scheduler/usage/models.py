@@ -23,7 +23,7 @@ class UsageRecord(models.Model):
     duration_s = models.PositiveIntegerField()
     count = models.PositiveIntegerField(default=1)
     source = models.CharField(max_length=12)
-    """``manual`` (a person), ``bench`` (the user, at the bench), ``cluster`` (the scheduler's own accounting)."""
+    """``manual`` (a person), ``bench`` (the user, at the bench), ``meter`` or ``file`` (the instrument), ``cluster`` (the scheduler's own accounting)."""
     detail = models.JSONField(default=dict)
     recorded_at = models.DateTimeField()
     recorded_by = models.CharField(max_length=160)

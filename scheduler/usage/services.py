@@ -15,19 +15,21 @@ def record_session(
     booking_id: int,
     started_at: datetime,
     ended_at: datetime,
+    duration_s: int,
     actor: Actor,
     now: datetime,
     source: str = "manual",
 ) -> UsageRecord:
     """Record the measured session of a booking. One per booking: the database refuses a second.
 
-    `source` is ``manual`` (the lab wrote it down) or ``bench`` (the user checked out at the bench).
+    `duration_s` of the span were use. `source` is ``manual`` (the lab wrote it down), ``bench`` (the user checked out at
+    the bench), ``meter`` or ``file`` (the instrument's own clock).
     """
     return UsageRecord.objects.create(
         booking_id=booking_id,
         started_at=started_at,
         ended_at=ended_at,
-        duration_s=int((ended_at - started_at).total_seconds()),
+        duration_s=duration_s,
         source=source,
         recorded_at=now,
         recorded_by=actor.label,

@@ -35,6 +35,7 @@ ELSEWHERE = {
     "POST /claims/{claim}/files",
     "POST /samples/{sample}/draft",
     *FORMS,
+    "POST /bookings/readings/file",
     "POST /instruments/import",
     "POST /instruments/import/preview",
     "DELETE /instruments/{instrument}/prices/1",
@@ -44,7 +45,8 @@ ELSEWHERE = {
 lie elsewhere, tried below; files
 of cases and decisions in bulk, which answer for each case by itself, are tried in ``issuance/test_casework_api.py``,
 those of claims in ``claims/test_api.py``, results of samples in ``samples/test_api.py``; instrument lists in
-``catalogue/test_services.py``, prices taken off in ``resources/test_api.py``."""
+``catalogue/test_services.py``, prices taken off in ``resources/test_api.py``, logs of
+instruments in ``bookings/test_clocks.py``."""
 
 
 @pytest.fixture

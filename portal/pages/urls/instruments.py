@@ -21,6 +21,7 @@ from portal.pages import (
     opening,
     price_list,
     queues,
+    session_clocks,
     subscriptions,
 )
 
@@ -49,6 +50,13 @@ urlpatterns = [
     path("bookings/<str:number>/decline/", queues.booking_decline, name="booking_decline"),
     path("bookings/<str:number>/start/", queues.session_start, name="session_start"),
     path("bookings/<str:number>/finish/", queues.session_finish, name="session_finish"),
+    path("bookings/<str:number>/reading/", session_clocks.booking_reading, name="booking_reading"),
+    path("lab/readings/", session_clocks.readings_import, name="readings_import"),
+    path(
+        "lab/instruments/<str:number>/charge-terms/",
+        session_clocks.instrument_charge_terms,
+        name="instrument_charge_terms",
+    ),
     path("lab/today/", lab_today.lab_today, name="lab_today"),
     path("lab/bookings/", queues.booking_queue, name="booking_queue"),
     path("lab/instruments/", lab.my_instruments, name="my_instruments"),

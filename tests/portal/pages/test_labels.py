@@ -2,6 +2,7 @@ import pytest
 
 from portal.organisations.rules import Kind, Role
 from portal.pages.labels import LABELS, Tone, label_of
+from scheduler.bookings.clocks import Clock
 from scheduler.bookings.rules import BookingState
 from scheduler.catalogue import rules as catalogue
 from scheduler.jobs.rules import JobState
@@ -32,6 +33,7 @@ ENUMS = {
     "leg": Leg,
     "resource": PublishState,
     "booking": BookingState,
+    "session_clock": Clock,
     "sample": samples.SampleOrderState,
     "sample_unit": samples.QuoteUnit,
     "specimen": samples.SampleState,
