@@ -9,7 +9,15 @@ from scheduler.availability.models import (
     SpecialOpening,
 )
 from scheduler.benches.models import BenchSign
-from scheduler.bookings.models import Booking, BookingTerms, ChargeTerms, LateFee, Session, SessionReading
+from scheduler.bookings.models import (
+    Booking,
+    BookingMove,
+    BookingTerms,
+    ChargeTerms,
+    LateFee,
+    Session,
+    SessionReading,
+)
 from scheduler.calendars.models import CalendarImport, ExternalBusy, ExternalCalendar
 from scheduler.catalogue.models import InstrumentFile
 from scheduler.feeds.models import FeedReader, FeedToken
@@ -22,6 +30,7 @@ from scheduler.usage.models import UsageRecord
 __all__ = [
     "BenchSign",
     "Booking",
+    "BookingMove",
     "BookingTerms",
     "CalendarImport",
     "ChargeTerms",

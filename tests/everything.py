@@ -263,6 +263,7 @@ WRITES = (
     Write("POST /bookings/{booking}/cancel", FIRM),
     Write("POST /bookings/{booking}/move/quote", FIRM, PERIOD),
     Write("POST /bookings/{booking}/move", FIRM, PERIOD),
+    Write("POST /bookings/{booking}/move/undo", FIRM),
     Write("POST /bookings/{booking}/release-rest", FIRM),
     Write("POST /bookings/{booking}/confirm", "keeper"),
     Write("POST /bookings/{booking}/decline", "keeper", {"note": "检修"}),

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import structlog
+from django.db import transaction
 
 from portal.audit.models import Record
 from portal.kernel.actors import Actor
@@ -25,7 +26,8 @@ def record(
 ) -> Record:
     """Write one record in the caller's transaction: the action and its record commit together or not at all.
 
-    `action` is a dotted past-tense name (``booking.confirmed``); `organisations` may read the record.
+    `action` is a dotted past-tense name (``booking.confirmed``); `organisations` may read the record. The log tells it
+    once it is committed: a look that is rolled back leaves no line.
     """
     request_id = str(structlog.contextvars.get_contextvars().get("request_id", ""))
     readers = sorted({pk for pk in (*organisations, actor.organisation_id) if pk is not None})
@@ -40,5 +42,5 @@ def record(
         data=dict(data or {}),
         request_id=request_id,
     )
-    logger.info(action, subject=subject, actor=actor.label)
+    transaction.on_commit(lambda: logger.info(action, subject=subject, actor=actor.label))
     return row

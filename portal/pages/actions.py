@@ -173,6 +173,7 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "booking.declined": pgettext_lazy("record", "未接受预约"),
         "booking.cancelled": pgettext_lazy("record", "取消预约"),
         "booking.moved": pgettext_lazy("record", "改期"),
+        "booking.move_undone": pgettext_lazy("record", "撤销改期"),
         "booking.rest_released": pgettext_lazy("record", "提前释放余下时间"),
         "booking.fee_settled": pgettext_lazy("record", "结算取消费"),
         "booking.lapsed": pgettext_lazy("record", "预约逾期失效"),

@@ -8,14 +8,13 @@ from typing import Any, Final
 
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 
-from portal.kernel.period import Period
 from portal.pages import shell, slots, weekgrid, weeks
-from portal.pages.templatetags.show import bilingual, duration
+from portal.pages.templatetags.show import duration
 from scheduler.bookings.models import Booking
+from scheduler.resources.models import Resource
 
 __all__ = ["LIVE", "WAITED_FOR", "my_week", "next_step", "undo_s"]
 
@@ -27,12 +26,7 @@ UNDO_S: Final = 10
 """How long after a request one button takes it back, while no money has moved."""
 MOST: Final = 200
 """More bookings of one organisation than a week's page shows."""
-KINDS: Final = {
-    S.REQUESTED.value: weekgrid.Kind.HELD,
-    S.CONFIRMED.value: weekgrid.Kind.MINE,
-    S.IN_USE.value: weekgrid.Kind.MINE,
-    S.COMPLETED.value: weekgrid.Kind.BOOKED,
-}
+SHOWN: Final = (*LIVE, S.COMPLETED.value)
 
 
 def undo_s(made: Booking, *, now: datetime) -> int:
@@ -68,32 +62,17 @@ def my_week(
     filters: Any,
     tabs: Sequence[dict[str, Any]],
 ) -> HttpResponse:
-    """Show the bookings of one week on the instruments they are on. One query beside those of every page."""
+    """Show one week of the instruments booked in it: one's own time, and what else is free. Seven queries."""
+    actor = shell.actor_of(request)
     local = timezone.localtime(now)
     chosen = slots.day_of(request.GET.get("day", ""))
     days = weekgrid.week_of(chosen or local.date())
     window = weeks.week_window(days)
-    inside = found.filter(starts_at__lt=window.end, ends_at__gt=window.start, state__in=KINDS)
-    rows = _rows(list(inside.order_by("resource__name", "starts_at")[:MOST]))
+    inside = found.filter(starts_at__lt=window.end, ends_at__gt=window.start, state__in=SHOWN)
+    ids = set(inside.values_list("resource_id", flat=True)[:MOST])
+    resources = list(Resource.objects.filter(pk__in=ids).select_related("owner").order_by("name", "pk"))
+    rows = weeks.rows(resources, weeks.look(resources, window=window, now=now), actor=actor, now=now)
     whole_day = request.GET.get("hours") == "all"
     grid = weekgrid.shape(rows, days, now=local, chosen=chosen, window=(0, 48) if whole_day else weekgrid.DAYTIME)
     context = {"filters": filters, "tabs": tabs, "grid": grid, "hours": "all" if whole_day else "day"}
     return shell.page(request, "bookings/week.html", context)
-
-
-def _rows(bookings: Sequence[Booking]) -> list[weekgrid.Row]:
-    rows: dict[int, weekgrid.Row] = {}
-    blocks: dict[int, list[weekgrid.Block]] = {}
-    for made in bookings:
-        resource = made.resource
-        blocks.setdefault(resource.pk, []).append(
-            weekgrid.Block(Period(made.starts_at, made.ends_at), KINDS[made.state], made.title)
-        )
-        rows[resource.pk] = weekgrid.Row(
-            name=bilingual(resource),
-            sub=bilingual(resource.owner),
-            url=reverse("instrument", args=[resource.number]),
-            zone=resource.zone,
-            blocks=blocks[resource.pk],
-        )
-    return list(rows.values())

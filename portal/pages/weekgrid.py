@@ -6,24 +6,48 @@ start column and number of columns (``static/css/weekgrid.css`` lists all 48), s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, tzinfo
-from enum import StrEnum
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext
 
-from portal.kernel.errors import noop
-from portal.kernel.period import Period
 from portal.pages.templatetags.show import MONTHS, WEEKDAYS, day_text, is_english
+from portal.pages.weekparts import (
+    KIND_LABELS,
+    SLOT_MIN,
+    Block,
+    Cell,
+    Grid,
+    Grip,
+    Handle,
+    Head,
+    Kind,
+    Mark,
+    Row,
+    RowView,
+    Tick,
+)
 
-__all__ = ["DAYTIME", "Block", "Cell", "Grid", "Head", "Kind", "Mark", "Row", "RowView", "Tick", "shape", "week_of"]
+__all__ = [
+    "DAYTIME",
+    "Block",
+    "Cell",
+    "Grid",
+    "Handle",
+    "Head",
+    "Kind",
+    "Mark",
+    "Row",
+    "RowView",
+    "Tick",
+    "shape",
+    "week_of",
+]
 
-_ = noop
-
-SLOT_MIN = 30
 SLOTS = 24 * 60 // SLOT_MIN
 DEFAULT_WINDOW = (16, 44)
 """08:00–22:00, shown when nothing is open in the whole week."""
@@ -33,105 +57,6 @@ TRACK_PX = 164
 """How wide a day's track is at least where seven days show (1440 px); decides which labels have room."""
 ALONE_PX = 330
 """How wide it is at least where one day shows (a phone)."""
-
-
-class Kind(StrEnum):
-    """What fills a stretch of a track. Free time is what the caller says is free: the grid guesses nothing."""
-
-    FREE = "free"
-    BOOKED = "booked"
-    HELD = "held"
-    EXTERNAL = "external"
-    MAINTENANCE = "maintenance"
-    MINE = "mine"
-
-
-KIND_LABELS = {
-    Kind.FREE: _("可预约"),
-    Kind.MINE: _("本单位"),
-    Kind.BOOKED: _("已预约"),
-    Kind.HELD: _("待确认"),
-    Kind.EXTERNAL: _("外部占用"),
-    Kind.MAINTENANCE: _("维护"),
-}
-"""In the order of the legend."""
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    period: Period
-    kind: Kind
-    label: str = ""
-    """Instead of the kind's own label, in the reader's language; short."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One resource. `book_url` is its booking form; a cell links there with ``?day=``. Empty: nothing to book."""
-
-    name: str
-    sub: str
-    url: str
-    zone: str
-    blocks: Sequence[Block]
-    book_url: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """One drawn block: classes, and a label where there is room."""
-
-    css: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    url: str
-    words: str
-    marks: tuple[Mark, ...]
-    chosen: bool
-
-
-@dataclass(frozen=True, slots=True)
-class RowView:
-    name: str
-    sub: str
-    url: str
-    cells: tuple[Cell, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    iso: str
-    weekday: str
-    date: str
-    number: int
-    words: str
-    today: bool
-    chosen: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    css: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """Everything ``parts/weekgrid.html`` shows. `first` and `columns` count half hours; ISO dates feed ``?day=``."""
-
-    first: int
-    columns: int
-    heads: tuple[Head, ...]
-    ticks: tuple[Tick, ...]
-    rows: tuple[RowView, ...]
-    legend: tuple[tuple[str, str], ...]
-    previous: str
-    following: str
-    has_today: bool
-    title: str
 
 
 def week_of(day: date) -> list[date]:
@@ -250,14 +175,44 @@ def _cell(
 ) -> Cell:
     """Draw one track: free time, taken time over it, and the present as a line (`now` in minutes, -1 on other days)."""
     free = [mark for piece in _open(pieces) if (mark := _mark(piece, span))]
-    taken = [mark for piece in pieces if piece.block.kind is not Kind.FREE and (mark := _mark(piece, span, track_px))]
+    grips = _grips(row, day, span, track_px)
+    taken = [
+        Mark(mark.css, "") if grips and piece.block.kind in {Kind.MINE, Kind.BOOKED, Kind.HELD} else mark
+        for piece in pieces
+        if piece.block.kind is not Kind.FREE and (mark := _mark(piece, span, track_px))
+    ]
     url = ""
     if free and row.book_url:
         joint = "&" if "?" in row.book_url else "?"
         url = f"{row.book_url}{joint}{urlencode({'day': day.isoformat()})}"
     slot = now // SLOT_MIN
     line = [Mark(f"now s{slot - span[0]}", "")] if now >= 0 and span[0] <= slot < span[1] else []
-    return Cell(url, _words(row, day, pieces), (*free, *line, *taken), chosen)
+    return Cell(url, _words(row, day, pieces), (*free, *line, *taken), grips, chosen, day.isoformat())
+
+
+def _grips(row: Row, day: date, span: tuple[int, int], track_px: int) -> tuple[Grip, ...]:
+    """Draw the day's handles. One that lasts beyond the day is a link only: it is moved on its form."""
+    grips = []
+    zone = ZoneInfo(row.zone)
+    for handle in row.handles:
+        alone = Row(row.name, row.sub, row.url, row.zone, [Block(handle.period, handle.kind, handle.label)])
+        for piece in _pieces(alone, zone, day):
+            mark = _mark(piece, span, track_px)
+            if mark is None:
+                continue
+            whole = not piece.from_before and not piece.goes_on
+            grips.append(
+                Grip(
+                    mark=mark,
+                    words=handle.words,
+                    url=handle.url,
+                    move_url=handle.move_url if whole else "",
+                    start=_wall(piece.start_min),
+                    minutes=piece.end_min - piece.start_min,
+                    step=math.lcm(handle.step_min, SLOT_MIN) // SLOT_MIN,
+                )
+            )
+    return tuple(grips)
 
 
 def _minute(now: datetime, zone: str, day: date) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.urls import reverse
 from django.utils.translation import gettext
@@ -14,7 +15,7 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.money import Money
 from portal.kernel.period import Period
 from portal.pages import weekgrid
-from portal.pages.templatetags.show import WEEKDAYS, bilingual, is_english
+from portal.pages.templatetags.show import WEEKDAYS, bilingual, is_english, period_text
 from scheduler.availability import queries as availability
 from scheduler.availability import rules as availability_rules
 from scheduler.availability.models import OpeningHours
@@ -32,6 +33,10 @@ KINDS = {
     "outage": weekgrid.Kind.MAINTENANCE,
     "external": weekgrid.Kind.EXTERNAL,
 }
+
+
+MOVABLE = ("requested", "confirmed")
+"""States of a booking that may be moved before it begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,9 @@ class _Seen:
 
     mine: bool
     organisation: str
+    number: str
+    state: str
+    title: str
 
 
 def _seen(actor: Actor | None, times: Iterable[Times]) -> dict[int, _Seen]:
@@ -104,8 +112,9 @@ def _seen(actor: Actor | None, times: Iterable[Times]) -> dict[int, _Seen]:
     if actor is None:
         return {}
     ids = [block.booking_id for each in times for block in each.taken if block.booking_id is not None]
-    found = bookings.visible_to(actor).filter(pk__in=ids).values_list("pk", "organisation_id", "organisation__name")
-    return {pk: _Seen(owner == actor.organisation_id, name) for pk, owner, name in found}
+    columns = ("pk", "organisation_id", "organisation__name", "number", "state", "title")
+    found = bookings.visible_to(actor).filter(pk__in=ids).values_list(*columns)
+    return {pk: _Seen(owner == actor.organisation_id, *rest) for pk, owner, *rest in found}
 
 
 def _block(block: availability.Block, seen: Mapping[int, _Seen]) -> weekgrid.Block:
@@ -118,6 +127,42 @@ def _block(block: availability.Block, seen: Mapping[int, _Seen]) -> weekgrid.Blo
         label = gettext("待确认") if kind is weekgrid.Kind.HELD else ""
         return weekgrid.Block(block.blocked, weekgrid.Kind.MINE, label)
     return weekgrid.Block(block.blocked, kind, known.organisation)
+
+
+def _handles(
+    resource: Resource, taken: Iterable[availability.Block], seen: Mapping[int, _Seen], *, now: datetime
+) -> list[weekgrid.Handle]:
+    """Return the bookings the reader may open, and drag where they are its own and have not begun."""
+    handles = []
+    for block in taken:
+        known = seen.get(block.booking_id) if block.booking_id is not None else None
+        if known is None:
+            continue
+        kind = KINDS[block.state]
+        movable = known.mine and known.state in MOVABLE and block.period.start > now
+        label = (gettext("待确认") if kind is weekgrid.Kind.HELD else known.title) if known.mine else known.organisation
+        told = {
+            "number": known.number,
+            "what": known.title if known.mine else known.organisation,
+            "when": period_text(block.period, ZoneInfo(resource.zone)),
+        }
+        text = (
+            gettext("预约 %(number)s，%(what)s，%(when)s，可改期")
+            if movable
+            else gettext("预约 %(number)s，%(what)s，%(when)s")
+        )
+        handles.append(
+            weekgrid.Handle(
+                period=block.period,
+                kind=weekgrid.Kind.MINE if known.mine and kind is not weekgrid.Kind.HELD else kind,
+                label=label,
+                words=text % told,
+                url=reverse("booking", args=[known.number]),
+                move_url=reverse("booking_move", args=[known.number]) if movable else "",
+                step_min=resource.granularity_s // 60,
+            )
+        )
+    return handles
 
 
 def rows(
@@ -137,6 +182,7 @@ def rows(
                 *(_block(block, seen) for block in times[resource.pk].taken),
             ],
             book_url=reverse("instrument_book", args=[resource.number]) if may_book(actor, resource) else "",
+            handles=_handles(resource, times[resource.pk].taken, seen, now=now),
         )
         for resource in resources
     ]

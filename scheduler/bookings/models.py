@@ -98,6 +98,35 @@ class Booking(models.Model):
         return f"{self.organisation_id}:{self.configuration}" if self.configuration else ""
 
 
+class BookingMove(models.Model):
+    """One move of a booking: what it was before, for as long as the move can be taken back, and for the record."""
+
+    booking = models.ForeignKey(Booking, on_delete=models.PROTECT, related_name="moves")
+    moved_at = models.DateTimeField()
+    was_starts_at = models.DateTimeField()
+    was_ends_at = models.DateTimeField()
+    was_state = models.CharField(max_length=12)
+    was_operator = models.ForeignKey(
+        "scheduler.Resource", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    was_charge = models.ForeignKey("vouchers.Charge", on_delete=models.PROTECT, related_name="+")
+    """The charge the move replaced: its price is held again when the move is taken back."""
+    undone_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "booking_move"
+        ordering = ["-pk"]
+        constraints = [
+            models.CheckConstraint(
+                name="booking_move_ends_after_start", condition=Q(was_ends_at__gt=models.F("was_starts_at"))
+            ),
+            models.CheckConstraint(
+                name="booking_move_state_known",
+                condition=Q(was_state__in=[rules.BookingState.REQUESTED.value, rules.BookingState.CONFIRMED.value]),
+            ),
+        ]
+
+
 class BookingTerms(models.Model):
     """What a lab asks of every booking of an instrument, besides its hours and limits. No row: nothing.
 

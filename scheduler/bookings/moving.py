@@ -1,9 +1,10 @@
-"""Move a booking, and give back what is left of one in use. Writes bookings, their claims and their charges together."""
+"""Move a booking, take a move back at once, give back what is left of one in use. Writes claims and charges with it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from django.db import transaction
 from django.db.models import F
@@ -11,6 +12,7 @@ from django.db.models import F
 from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden, Refused
+from portal.kernel.money import Money
 from portal.kernel.period import Period
 from portal.kernel.states import next_state
 from scheduler.availability import claiming
@@ -18,12 +20,19 @@ from scheduler.availability.models import Claim
 from scheduler.availability.queries import period_of
 from scheduler.bookings import bundles, fees, occupying, queries, rules, services
 from scheduler.bookings.bundles import ANYBODY, Wanted
-from scheduler.bookings.models import Booking
+from scheduler.bookings.models import Booking, BookingMove
 from scheduler.bookings.retrying import patiently
 from scheduler.resources import services as resources
 from vouchers.charges import services as charges
 
-__all__ = ["Look", "look", "move", "release_rest"]
+__all__ = ["UNDO_SHOWN", "Look", "look", "move", "release_rest", "undo"]
+
+UNDO_SHOWN: Final = timedelta(seconds=10)
+"""For how long a page offers to take a move back."""
+UNDO_WITHIN: Final = timedelta(seconds=15)
+"""How long after the move that is taken: what is shown, and the way there."""
+AGREED: Final = {"booking.lead", "booking.horizon", "booking.grid", "booking.too_short", "booking.too_long"}
+"""Limits that were kept when the booking was first made: taking a move back asks for them no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +136,19 @@ def move(*, actor: Actor, booking: Booking, period: Period, now: datetime) -> Bo
     found = _weigh(locked, wanted=wanted, actor=actor, now=now)
     if found.quote.reasons:
         raise Refused(found.quote.reasons, data={"alternatives": found.alternatives})
+    stood = locked.state
     if not found.confirmed:
         state = next_state(rules.TRANSITIONS, rules.BookingState(locked.state), rules.BookingAction.MOVE)
         locked.state = state.value
+    BookingMove.objects.create(
+        booking=locked,
+        moved_at=now,
+        was_starts_at=was.start,
+        was_ends_at=was.end,
+        was_state=stood,
+        was_operator=locked.operator,
+        was_charge_id=services.charge_of(locked),
+    )
     locked.starts_at, locked.ends_at, locked.updated_at = period.start, period.end, now
     locked.operator = found.quote.bundle.operator
     locked.setup_s, locked.cleanup_s = locked.resource.setup_s, locked.resource.cleanup_s
@@ -195,4 +214,59 @@ def release_rest(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
     locked.ends_at, locked.updated_at = now, now
     _save(locked)
     _record(locked, action="booking.rest_released", actor=actor, now=now, was=was)
+    return locked
+
+
+def _last_move(booking: Booking) -> BookingMove | None:
+    return BookingMove.objects.filter(booking=booking, undone_at=None).select_related("was_charge").first()
+
+
+@patiently
+@transaction.atomic
+def undo(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
+    """Take the last move back, within `UNDO_WITHIN` and before anything else has happened to the booking.
+
+    Nobody can have relied on it: a confirmation the move had cost is restored, the price agreed before is held again by
+    the same vouchers; the sequence rises once more. Repeating it changes nothing. Raises NothingToUndo; Refused where
+    somebody has taken the time meanwhile; Forbidden.
+    """
+    _mine(actor, booking)
+    last = _last_move(booking)
+    if last is None and BookingMove.objects.filter(booking=booking, undone_at=booking.updated_at).exists():
+        return booking
+    if last is None:
+        raise rules.NothingToUndo(seconds=int(UNDO_SHOWN.total_seconds()))
+    was = Period(last.was_starts_at, last.was_ends_at)
+    wanted = replace(_wanted(booking, was), operator=last.was_operator)
+    locked = _locked(booking, wanted=wanted)
+    if locked.updated_at != last.moved_at or now > last.moved_at + UNDO_WITHIN:
+        raise rules.NothingToUndo(seconds=int(UNDO_SHOWN.total_seconds()))
+    moved = Period(locked.starts_at, locked.ends_at)
+    occupying.vacate(locked)
+    charges.release(charge_id=services.charge_of(locked), reason="replaced", actor=actor, now=now)
+    quote = queries.quote(wanted, organisation_id=locked.organisation_id, now=now)
+    if reasons := [reason for reason in quote.reasons if reason.code not in AGREED]:
+        raise Refused(reasons)
+    if locked.state != last.was_state:
+        back = last.was_state == rules.BookingState.CONFIRMED.value
+        action = rules.BookingAction.RESTORE if back else rules.BookingAction.MOVE
+        locked.state = next_state(rules.TRANSITIONS, rules.BookingState(locked.state), action).value
+    locked.starts_at, locked.ends_at, locked.updated_at = was.start, was.end, now
+    locked.operator = last.was_operator
+    try:
+        with transaction.atomic():
+            occupying.occupy(locked, quote.bundle)
+    except claiming.Taken:
+        raise Refused([queries.TAKEN]) from None
+    locked.charge = charges.hold_again(
+        charge_id=last.was_charge_id,
+        price=Money(last.was_charge.price_fen),
+        quote=last.was_charge.quote,
+        ends_at=was.end,
+        actor=actor,
+        now=now,
+    )
+    _save(locked)
+    BookingMove.objects.filter(pk=last.pk).update(undone_at=now)
+    _record(locked, action="booking.move_undone", actor=actor, now=now, was=moved)
     return locked

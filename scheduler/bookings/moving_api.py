@@ -1,4 +1,4 @@
-"""Endpoints that move a booking or give its rest back."""
+"""Endpoints that move a booking, take that back, or give its rest back."""
 
 from __future__ import annotations
 
@@ -54,6 +54,17 @@ def move(request: ActorRequest, number: Number, payload: PeriodIn) -> dict[str, 
     """
     made = access.get_own(request.actor, number)
     moving.move(actor=request.actor, booking=made, period=payload.value(), now=timezone.now())
+    return shown(request, access.get_booking(request.actor, number))
+
+
+@router.post("/{number}/move/undo", response={200: BookingOut, **problems(404, 409)})
+def undo_move(request: ActorRequest, number: Number) -> dict[str, Any]:
+    """Take the last move back, within ten seconds: time, confirmation and price are again what they were.
+
+    409 once it is too late, anything else has happened to the booking, or somebody has taken the time.
+    """
+    made = access.get_own(request.actor, number)
+    moving.undo(actor=request.actor, booking=made, now=timezone.now())
     return shown(request, access.get_booking(request.actor, number))
 
 

@@ -54,6 +54,7 @@ class BookingAction(StrEnum):
     FINISH = "finish"
     MISS = "miss"
     MOVE = "move"
+    RESTORE = "restore"
 
 
 class SelfUse(StrEnum):
@@ -76,6 +77,7 @@ TRANSITIONS: Final[Mapping[tuple[BookingState, BookingAction], BookingState]] = 
         (S.CONFIRMED, A.MISS): S.NO_SHOW,
         (S.REQUESTED, A.MOVE): S.REQUESTED,
         (S.CONFIRMED, A.MOVE): S.REQUESTED,
+        (S.REQUESTED, A.RESTORE): S.CONFIRMED,
         (S.IN_USE, A.FINISH): S.COMPLETED,
     }
 )
@@ -110,6 +112,11 @@ class MovedAfterStart(Conflict):
 
     code = "booking.move_started"
     message = _("预约时段已经开始，不能再改期。不再需要余下时间的，请提前释放；需要更多时间的，请另行预约。")
+
+
+class NothingToUndo(Conflict):
+    code = "booking.nothing_to_undo"
+    message = _("改期只能在 %(seconds)s 秒内撤销，且其后没有再变动。需要原来的时段，请再次改期。")
 
 
 class NothingToRelease(Conflict):

@@ -68,13 +68,13 @@ document.addEventListener("change", (event) => {
 });
 
 // What may be undone for a few seconds says how many are left, and goes when none is.
-for (const form of document.querySelectorAll("form[data-countdown]")) {
-  const end = Date.now() + Number(form.dataset.countdown) * 1000;
+for (const offer of document.querySelectorAll("[data-countdown]")) {
+  const end = Date.now() + Number(offer.dataset.countdown) * 1000;
   const tick = () => {
     const left = Math.ceil((end - Date.now()) / 1000);
-    form.querySelector("[data-left]").textContent = left;
+    offer.querySelector("[data-left]").textContent = left;
     if (left > 0) setTimeout(tick, 250);
-    else if (!form.dataset.sent) form.remove();
+    else if (!offer.closest("form").dataset.sent) offer.remove();
   };
   tick();
 }

@@ -2,6 +2,7 @@
 // Without it every cell is a plain link to the booking form's page.
 
 import { openDialog } from "./app.js";
+import { Mover } from "./weekmove.js";
 
 const DEFAULT_SLOTS = 2; // a click proposes one hour
 const PAUSE_MS = 150; // before a price is asked for
@@ -21,6 +22,7 @@ class Week {
     table.addEventListener("pointerdown", (event) => this.start(event));
     table.addEventListener("click", (event) => this.click(event));
     this.said = table.parentElement.querySelector("[data-picked]");
+    new Mover(table, this.said);
     this.pick = null; // what is chosen by keyboard: {track, from, to, mark}
     table.addEventListener("focusout", () => this.drop());
     table.addEventListener("dragstart", (event) => event.preventDefault());

@@ -44,7 +44,7 @@ def test_tabs_part_what_is_ahead_from_what_is_over(w, firm):
 def test_the_week_shows_them_on_their_instruments(w, firm, django_assert_num_queries, count):
     for number in range(1, count):
         make.booking(w, make.instrument(w, name=f"仪器 {number}"))
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(9):
         page = firm.get(reverse("bookings"), {"tab": "week"})
     assert len(page.context["grid"].rows) == count
     assert "09:00–11:00" in page.content.decode()

@@ -9,10 +9,11 @@ from threading import Barrier
 import pytest
 from django.db import connections
 
+from portal.audit.models import Record
 from portal.kernel.errors import Forbidden, InvalidTransition, Refused
 from portal.organisations import rules as roles
 from scheduler.availability.models import Claim, FreeGap
-from scheduler.bookings import moving, rules, services
+from scheduler.bookings import moving, queries, rules, services
 from scheduler.bookings.models import Booking
 from scheduler.resources import pricing
 from tests import make
@@ -171,3 +172,55 @@ class TestReleasingTheRest:
         made = make.booking(w, make.instrument(w))
         with pytest.raises(rules.NothingToRelease):
             moving.release_rest(actor=w.researcher, booking=made, now=made.starts_at + timedelta(hours=1))
+
+
+class TestTakingBack:
+    @pytest.fixture
+    def moved(self, w):
+        made = make.booking(w, make.instrument(w), pay_with=make.voucher(w))
+        services.confirm(actor=w.keeper, booking=made, now=make.NOW)
+        return moving.move(actor=w.researcher, booking=made, period=AFTERNOON, now=make.NOW)
+
+    def test_restores_time_confirmation_and_price(self, w, moved):
+        was = make.slot()
+        pricing.set_hourly_rate(actor=w.keeper, resource=moved.resource, amount=make.Money(99900), now=make.NOW)
+
+        soon = make.NOW + timedelta(seconds=9)
+        back = moving.undo(actor=w.researcher, booking=moved, now=soon)
+        assert (back.starts_at, back.ends_at, back.state) == (was.start, was.end, "confirmed")
+        assert back.charge.price_fen == 96000
+        assert back.sequence == moved.sequence + 1
+        assert Claim.objects.get(booking=back).state == "confirmed"
+        assert ledger.unaccounted_fen() == 0
+        again = moving.undo(actor=w.researcher, booking=Booking.objects.get(pk=back.pk), now=soon)
+        assert again.sequence == back.sequence
+
+    def test_is_for_a_few_seconds_and_for_the_last_act_alone(self, w, moved):
+        late = make.NOW + moving.UNDO_WITHIN + timedelta(seconds=1)
+        with pytest.raises(rules.NothingToUndo):
+            moving.undo(actor=w.researcher, booking=moved, now=late)
+        services.confirm(actor=w.keeper, booking=moved, now=make.NOW + timedelta(seconds=1))
+        with pytest.raises(rules.NothingToUndo):
+            moving.undo(actor=w.researcher, booking=moved, now=make.NOW + timedelta(seconds=2))
+        with pytest.raises(Forbidden):
+            moving.undo(actor=w.keeper, booking=moved, now=make.NOW)
+
+    def test_is_refused_where_somebody_has_taken_the_time(self, w, moved):
+        make.booking(w, moved.resource)
+        with pytest.raises(Refused) as refused:
+            moving.undo(actor=w.researcher, booking=moved, now=make.NOW)
+        assert [reason.code for reason in refused.value.reasons] == [queries.TAKEN.code]
+        assert Booking.objects.get(pk=moved.pk).starts_at == AFTERNOON.start
+
+
+def test_looking_leaves_no_trace(w, django_capture_on_commit_callbacks):
+    made = make.booking(w, make.instrument(w), pay_with=make.voucher(w))
+    before = Record.objects.count()
+    with django_capture_on_commit_callbacks(execute=True) as told:
+        found = moving.look(actor=w.researcher, booking=made, period=AFTERNOON, now=make.NOW)
+    assert found.quote.price.amount.fen == 144000
+    assert not told
+    assert Record.objects.count() == before
+    with django_capture_on_commit_callbacks() as told:
+        moving.move(actor=w.researcher, booking=made, period=AFTERNOON, now=make.NOW)
+    assert told
