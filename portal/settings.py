@@ -279,6 +279,7 @@ CELERY_BEAT_SCHEDULE = {
     "clusters": {"task": "jobs.check_health", "schedule": 30.0, "options": {"expires": 30}},
     "bookings": {"task": "bookings.lapse_overdue", "schedule": 60.0, "options": {"expires": 60}},
     "waiting charges": {"task": "bookings.settle_waiting", "schedule": 900.0, "options": {"expires": 900}},
+    "outages": {"task": "displacements.keep", "schedule": 60.0, "options": {"expires": 60}},
     "calendars": {"task": "calendars.poll_due", "schedule": 60.0, "options": {"expires": 60}},
     "controls": {"task": "portal.controls.sweep", "schedule": 3600.0, "options": {"expires": 3600}},
     "rounds": {"task": "vouchers.turn_rounds", "schedule": 60.0, "options": {"expires": 60}},

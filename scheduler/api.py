@@ -12,6 +12,7 @@ from scheduler.bookings.terms_api import router as booking_terms
 from scheduler.calendars.api import router as calendars
 from scheduler.catalogue.api import router as catalogue
 from scheduler.catalogue.files_api import router as instrument_files
+from scheduler.displacements.api import choosing, declaring, outages
 from scheduler.feeds.api import router as feeds
 from scheduler.jobs.api import router as jobs
 from scheduler.qualifications.api import router as operators
@@ -31,6 +32,9 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/instruments", booking_terms),
     ("/instruments", instrument_files),
     ("/instruments", charge_terms),
+    ("/instruments", declaring),
+    ("/outages", outages),
+    ("/bookings", choosing),
     ("/operators", operators),
     ("/clusters", clusters),
     ("/bookings", bookings),

@@ -20,6 +20,7 @@ from scheduler.bookings.models import (
 )
 from scheduler.calendars.models import CalendarImport, ExternalBusy, ExternalCalendar
 from scheduler.catalogue.models import InstrumentFile
+from scheduler.displacements.models import Displacement, DisplacementOption, Outage, OutageNotice
 from scheduler.feeds.models import FeedReader, FeedToken
 from scheduler.jobs.models import Job
 from scheduler.ratings.models import Rating
@@ -38,6 +39,8 @@ __all__ = [
     "Closure",
     "Cluster",
     "Custody",
+    "Displacement",
+    "DisplacementOption",
     "ExternalBusy",
     "ExternalCalendar",
     "FeedReader",
@@ -49,6 +52,8 @@ __all__ = [
     "LateFee",
     "OpenPeriod",
     "OpeningHours",
+    "Outage",
+    "OutageNotice",
     "Partition",
     "Rate",
     "Rating",

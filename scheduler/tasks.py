@@ -3,6 +3,7 @@
 from scheduler.availability.tasks import follow_holidays, keep  # noqa: F401  Celery finds them by their own names
 from scheduler.bookings.tasks import lapse_overdue, settle_waiting
 from scheduler.calendars.tasks import poll, poll_due
+from scheduler.displacements.tasks import keep as keep_displacements  # noqa: F401  named displacements.keep
 from scheduler.jobs.tasks import ask_cancel, check_health, dispatch, reconcile, reconcile_all
 
 __all__ = [

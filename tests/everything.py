@@ -18,6 +18,7 @@ from scheduler.availability.rules import Audience
 from scheduler.benches import services as benches
 from scheduler.calendars import services as calendars
 from scheduler.calendars.models import CalendarImport, ExternalCalendar
+from scheduler.displacements import services as displacements
 from scheduler.feeds import services as feeds
 from scheduler.feeds.models import FeedToken
 from scheduler.feeds.rules import FeedKind, FeedPrivacy
@@ -265,6 +266,9 @@ WRITES = (
     Write("POST /bookings/{booking}/move", FIRM, PERIOD),
     Write("POST /bookings/{booking}/move/undo", FIRM),
     Write("POST /bookings/{booking}/release-rest", FIRM),
+    Write("POST /instruments/{instrument}/outages/preview", "keeper", PERIOD),
+    Write("POST /instruments/{instrument}/outages", "keeper", {**PERIOD, "reason": "真空泵故障"}),
+    Write("POST /outages/{outage}/end", "keeper"),
     Write("POST /bookings/{booking}/confirm", "keeper"),
     Write("POST /bookings/{booking}/decline", "keeper", {"note": "检修"}),
     Write("POST /bookings/{booking}/no-show", "keeper"),
@@ -368,6 +372,14 @@ def _recovery(w: make.World, claim: RedemptionClaim) -> Recovery:
     return collecting.ask_write_off(actor=w.finance, recovery=case, reason="已注销", now=make.NOW)
 
 
+def _outage(w: make.World) -> str:
+    """Return the number of an outage."""
+    failed = make.instrument(w)
+    said = displacements.Declared(make.slot(days=30), "电源故障")
+    outage = displacements.declare(actor=w.keeper, resource=failed, declared=said, now=make.NOW, key="outage-1")
+    return outage.number
+
+
 def everything(w: make.World) -> Things:
     """Build one of everything, each in a state in which something can still be done with it."""
     version = make.programme(w)
@@ -432,6 +444,7 @@ def everything(w: make.World) -> Things:
         "sample": make.quoted(w, make.sample_order(w, sampled)).number,
         "operator": make.operator(w, resource).number,
         "bench": benches.renew(actor=w.keeper, resource=resource, now=make.NOW),
+        "outage": _outage(w),
         "cluster": partition.cluster.code,
         "job": researcher.post("/jobs", {**job, "script": "#!/bin/bash\n"}, key="job-key-1").body["number"],
         "offer": offer.number,

@@ -14,6 +14,7 @@ from django.db import models
 from portal.kernel.actors import Permission
 from portal.organisations.rules import PERMISSIONS
 from scheduler.bookings import rules as bookings
+from scheduler.displacements import rules as displacements
 from scheduler.jobs import rules as jobs
 from scheduler.resources import rules as resources
 from scheduler.samples import rules as samples
@@ -199,6 +200,7 @@ def test_every_permission_is_held_by_some_role():
 
 MACHINES = [
     (bookings.BookingState, bookings.BookingAction, bookings.TRANSITIONS, {"requested"}),
+    (displacements.DisplacementState, displacements.DisplacementAction, displacements.TRANSITIONS, {"open"}),
     (samples.SampleOrderState, samples.SampleOrderAction, samples.TRANSITIONS, {"requested"}),
     (samples.SampleState, samples.SampleAction, samples.SAMPLE_TRANSITIONS, {"expected"}),
     (jobs.JobState, jobs.JobAction, jobs.TRANSITIONS, {"pending"}),
@@ -222,6 +224,7 @@ MACHINES = [
     (settlements.BatchState, settlements.BatchAction, settlements.TRANSITIONS, {"draft"}),
 ]
 ENDS = {
+    "DisplacementState": {"moved", "refunded", "lapsed"},
     "BookingState": {"completed", "declined", "cancelled", "lapsed", "no_show"},
     "SampleOrderState": {"closed", "declined", "cancelled"},
     "SampleState": {"returned", "disposed"},

@@ -16,6 +16,7 @@ from portal.audit.models import Record
 from portal.kernel.errors import noop
 from portal.kernel.money import Money
 from portal.organisations.models import Organisation
+from portal.pages.displacing_actions import DISPLACING
 from portal.pages.labels import LABELS, label_of
 from portal.pages.templatetags.show import duration, is_english
 
@@ -174,6 +175,7 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "booking.cancelled": pgettext_lazy("record", "取消预约"),
         "booking.moved": pgettext_lazy("record", "改期"),
         "booking.move_undone": pgettext_lazy("record", "撤销改期"),
+        **DISPLACING,
         "booking.rest_released": pgettext_lazy("record", "提前释放余下时间"),
         "booking.fee_settled": pgettext_lazy("record", "结算取消费"),
         "booking.lapsed": pgettext_lazy("record", "预约逾期失效"),

@@ -197,6 +197,9 @@ def _steps(made: Booking) -> list[Step]:
         kept = made.charge is not None and "late_percent" in made.charge.quote
         note = gettext("按取消规则收费，其余已退回") if kept else gettext("冻结的费用已全部退回")
         return [Step("done", gettext("提交")), Step("bad", ended[state], note)]
+    if state is rules.BookingState.DISPLACED:
+        steps = [Step("done", gettext("提交")), Step("bad", gettext("因停机失去时段"))]
+        return [*steps, Step("now", gettext("选择改期或退回"), gettext("冻结的费用在您选择之前不变"))]
     at = [
         rules.BookingState.REQUESTED,
         rules.BookingState.CONFIRMED,
@@ -236,6 +239,7 @@ def _can(actor: Actor, made: Booking) -> Mapping[str, bool]:
         "release": mine and state is rules.BookingState.IN_USE and made.starts_at < timezone.now() < made.ends_at,
         "refund": refunds,
         "read": records and may_read(made),
+        "choose": mine and state is rules.BookingState.DISPLACED,
         "mine": mine,
         "rate": mine and state is rules.BookingState.COMPLETED and not hasattr(made, "rating"),
         "serves": served,

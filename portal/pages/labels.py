@@ -20,6 +20,7 @@ from portal.organisations.models import Organisation
 from scheduler.availability.models import Claim
 from scheduler.bookings.models import CLOCKS, Booking
 from scheduler.catalogue.models import InstrumentFile
+from scheduler.displacements.models import Displacement
 from scheduler.jobs.models import Job
 from scheduler.resources.models import Instrument, Rate, Resource
 from scheduler.samples.models import Custody, Sample, SampleOrder
@@ -117,7 +118,6 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
         "settlement": _states(SettlementBatch.State, ok="paid", go="approved", wait="draft"),
         "resource": _states(Resource.State, ok="published", wait="suspended"),
         "claim": _states(Claim.State, ok="confirmed", go="in_use", wait="held"),
-        "booking": _states(Booking.State, ok="confirmed completed", go="in_use", wait="requested", bad="declined"),
         "session_clock": {code: (Tone.REST, text) for code, text in CLOCKS},
         "clock_source": _plain(
             {
@@ -128,6 +128,10 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
             }
         ),
         "clock_role": {"counts": (Tone.GO, _("计费"))},
+        "booking": _states(
+            Booking.State, ok="confirmed completed", go="in_use", wait="requested displaced", bad="declined"
+        ),
+        "displacement": _states(Displacement.State, ok="moved", wait="open"),
         "sample": _states(
             SampleOrder.State,
             ok="reported billed closed",

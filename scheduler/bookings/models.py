@@ -29,6 +29,7 @@ class Booking(models.Model):
     class State(models.TextChoices):
         REQUESTED = rules.BookingState.REQUESTED.value, _("待确认")
         CONFIRMED = rules.BookingState.CONFIRMED.value, _("已确认")
+        DISPLACED = rules.BookingState.DISPLACED.value, _("因停机待改期")
         IN_USE = rules.BookingState.IN_USE.value, _("使用中")
         COMPLETED = rules.BookingState.COMPLETED.value, _("已完成")
         DECLINED = rules.BookingState.DECLINED.value, _("已婉拒")

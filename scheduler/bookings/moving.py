@@ -18,7 +18,7 @@ from portal.kernel.states import next_state
 from scheduler.availability import claiming
 from scheduler.availability.models import Claim
 from scheduler.availability.queries import period_of
-from scheduler.bookings import bundles, fees, occupying, queries, rules, services
+from scheduler.bookings import bundles, fees, keeping, occupying, queries, rules, services
 from scheduler.bookings.bundles import ANYBODY, Wanted
 from scheduler.bookings.models import Booking, BookingMove
 from scheduler.bookings.retrying import patiently
@@ -133,6 +133,7 @@ def move(*, actor: Actor, booking: Booking, period: Period, now: datetime) -> Bo
     was = Period(locked.starts_at, locked.ends_at)
     if period == was:
         return locked
+    keeping.release_lapsed(resource_ids=bundles.needed(wanted)[2], now=now)
     found = _weigh(locked, wanted=wanted, actor=actor, now=now)
     if found.quote.reasons:
         raise Refused(found.quote.reasons, data={"alternatives": found.alternatives})

@@ -14,7 +14,7 @@ from scheduler.bookings import bundles, rules
 from scheduler.bookings.models import Booking
 from scheduler.resources import services as resources
 
-__all__ = ["follow", "lock", "occupy", "resources_of", "vacate"]
+__all__ = ["asks_of", "follow", "lock", "occupy", "resources_of", "vacate"]
 
 
 def lock(bookings: Sequence[Booking]) -> None:
@@ -40,19 +40,24 @@ def occupy(booking: Booking, bundle: bundles.Bundle, *, hold_until: datetime | N
     ):
         if claim is not None:
             Claim.objects.filter(pk=claim.pk).update(blocked=span(claim.blocked))
-    asks = [
-        claiming.Ask(booking.resource, during, place.blocked, units=booking.units, unit_no=place.unit_no),
-    ]
-    if booking.operator is not None:
-        asks.append(claiming.Ask(booking.operator, during, during, role=ClaimRole.OPERATOR))
-    before, terms = bundle.preparation, bundle.terms
-    if before is not None and terms is not None and terms.bench is not None:
-        asks.append(claiming.Ask(terms.bench, before, before, units=terms.bench_units, role=ClaimRole.PREPARATION))
+    asks = asks_of(bundle)
     state = Claim.State(rules.CLAIM_STATE[rules.BookingState(booking.state)])
     made = claiming.occupy(asks, state=state, booking_id=booking.pk, hold_until=hold_until)
     for ask in asks:
         resources.touch_calendar(resource_id=ask.resource.pk)
     return made
+
+
+def asks_of(bundle: bundles.Bundle) -> list[claiming.Ask]:
+    """Return what a bundle occupies."""
+    wanted, place = bundle.wanted, bundle.place
+    asks = [claiming.Ask(wanted.resource, wanted.period, place.blocked, units=wanted.units, unit_no=place.unit_no)]
+    if bundle.operator is not None:
+        asks.append(claiming.Ask(bundle.operator, wanted.period, wanted.period, role=ClaimRole.OPERATOR))
+    before, terms = bundle.preparation, bundle.terms
+    if before is not None and terms is not None and terms.bench is not None:
+        asks.append(claiming.Ask(terms.bench, before, before, units=terms.bench_units, role=ClaimRole.PREPARATION))
+    return asks
 
 
 def follow(booking: Booking) -> None:

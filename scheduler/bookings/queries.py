@@ -107,7 +107,7 @@ def quote(wanted: Wanted, *, organisation_id: int | None, now: datetime) -> Quot
         reasons.append(
             Reason("booking.not_published", _("该仪器目前不接受预约。"), _("请选择其他仪器。"), field="instrument")
         )
-    reasons += _time_refusals(bundle)
+    reasons += time_refusals(bundle)
     if organisation_id == resource.owner_id:
         reasons.append(
             Reason(
@@ -127,7 +127,7 @@ def quote(wanted: Wanted, *, organisation_id: int | None, now: datetime) -> Quot
     return Quote(price=price, split=plan.split, bundle=bundle, reasons=tuple(reasons))
 
 
-def _time_refusals(bundle: Bundle) -> list[Reason]:
+def time_refusals(bundle: Bundle) -> list[Reason]:
     """Return why the time cannot be had: closed, taken, nobody to run it, no bench to prepare at."""
     wanted, resource = bundle.wanted, bundle.wanted.resource
     reasons: list[Reason] = []

@@ -37,6 +37,8 @@ _ = noop
 class BookingState(StrEnum):
     REQUESTED = "requested"
     CONFIRMED = "confirmed"
+    DISPLACED = "displaced"
+    """Its time was taken by an outage; its money stays held until its enterprise has chosen what instead."""
     IN_USE = "in_use"
     COMPLETED = "completed"
     DECLINED = "declined"
@@ -55,6 +57,9 @@ class BookingAction(StrEnum):
     MISS = "miss"
     MOVE = "move"
     RESTORE = "restore"
+    DISPLACE = "displace"
+    RESETTLE = "resettle"
+    DROP = "drop"
 
 
 class SelfUse(StrEnum):
@@ -79,6 +84,10 @@ TRANSITIONS: Final[Mapping[tuple[BookingState, BookingAction], BookingState]] = 
         (S.CONFIRMED, A.MOVE): S.REQUESTED,
         (S.REQUESTED, A.RESTORE): S.CONFIRMED,
         (S.IN_USE, A.FINISH): S.COMPLETED,
+        (S.REQUESTED, A.DISPLACE): S.DISPLACED,
+        (S.CONFIRMED, A.DISPLACE): S.DISPLACED,
+        (S.DISPLACED, A.RESETTLE): S.CONFIRMED,
+        (S.DISPLACED, A.DROP): S.CANCELLED,
     }
 )
 
@@ -86,6 +95,7 @@ CLAIM_STATE: Final[Mapping[BookingState, str]] = MappingProxyType(
     {
         S.REQUESTED: "held",
         S.CONFIRMED: "confirmed",
+        S.DISPLACED: "released",
         S.IN_USE: "in_use",
         S.COMPLETED: "done",
         S.DECLINED: "released",

@@ -18,7 +18,7 @@ from portal.kernel.period import Period
 from portal.kernel.states import next_state
 from portal.numbers.services import next_number
 from scheduler.availability import claiming
-from scheduler.bookings import bundles, fees, metering, occupying, queries, rules, settling
+from scheduler.bookings import bundles, fees, keeping, metering, occupying, queries, rules, settling
 from scheduler.bookings.bundles import Wanted
 from scheduler.bookings.clocks import Clock, Use
 from scheduler.bookings.models import Booking, Session
@@ -73,6 +73,7 @@ def request_booking(*, actor: Actor, wanted: Wanted, now: datetime, key: str) ->
     print_ = idempotency.fingerprint(_asked(wanted))
     _terms, _people, ids = bundles.needed(wanted)
     resources.lock(resource_ids=ids)
+    keeping.release_lapsed(resource_ids=ids, now=now)
     if existing := Booking.objects.filter(organisation_id=actor.acting_for, key=key).first():
         idempotency.check_replay(stored=existing.fingerprint, asked=print_)
         return existing
@@ -172,7 +173,8 @@ def _record(booking: Booking, *, action: str, actor: Actor, now: datetime, **dat
     )
 
 
-def _lock(booking: Booking) -> Booking:
+def under_lock(*, booking: Booking) -> Booking:
+    """Return a booking under lock, everything it occupies locked before it."""
     occupying.lock([booking])
     return (
         Booking.objects.select_for_update(no_key=True, of=("self",))
@@ -202,7 +204,7 @@ def charge_of(booking: Booking) -> int:
 
 def _serve(actor: Actor, booking: Booking, permission: Permission) -> Booking:
     actor.require(permission)
-    locked = _lock(booking)
+    locked = under_lock(booking=booking)
     if locked.resource.owner_id != actor.organisation_id:
         raise Forbidden
     return locked
@@ -237,7 +239,7 @@ def cancel(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
     Raises InvalidTransition, Forbidden.
     """
     actor.require(Permission.BOOKING_REQUEST)
-    locked = _lock(booking)
+    locked = under_lock(booking=booking)
     if locked.organisation_id != actor.organisation_id:
         raise Forbidden
     if locked.state == rules.BookingState.CONFIRMED.value and now >= locked.starts_at:
@@ -274,7 +276,7 @@ def _give_up(booking: Booking, action: rules.BookingAction, *, actor: Actor, now
 
 def _present(actor: Actor, booking: Booking) -> Booking:
     actor.require(Permission.BOOKING_REQUEST)
-    locked = _lock(booking)
+    locked = under_lock(booking=booking)
     if locked.organisation_id != actor.organisation_id:
         raise Forbidden
     return locked
@@ -345,7 +347,7 @@ def lapse_overdue(*, now: datetime) -> int:
     occupying.lock(overdue)
     ended = 0
     for booking in overdue:
-        locked = _lock(booking)
+        locked = under_lock(booking=booking)
         if locked.state != booking.state:
             continue
         requested = locked.state == rules.BookingState.REQUESTED.value

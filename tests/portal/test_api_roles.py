@@ -34,6 +34,7 @@ ELSEWHERE = {
     "POST /applications/decisions",
     "POST /claims/{claim}/files",
     "POST /samples/{sample}/draft",
+    "POST /bookings/{booking}/displacement",
     *FORMS,
     "POST /bookings/readings/file",
     "POST /instruments/import",

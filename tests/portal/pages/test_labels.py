@@ -5,6 +5,7 @@ from portal.pages.labels import LABELS, Tone, label_of
 from scheduler.bookings.clocks import Clock
 from scheduler.bookings.rules import BookingState
 from scheduler.catalogue import rules as catalogue
+from scheduler.displacements.rules import DisplacementState
 from scheduler.jobs.rules import JobState
 from scheduler.resources import fees, profile
 from scheduler.resources.rules import Category, PublishState, ResourceKind, ServiceClass, Unit
@@ -34,6 +35,7 @@ ENUMS = {
     "resource": PublishState,
     "booking": BookingState,
     "session_clock": Clock,
+    "displacement": DisplacementState,
     "sample": samples.SampleOrderState,
     "sample_unit": samples.QuoteUnit,
     "specimen": samples.SampleState,
