@@ -204,6 +204,7 @@ EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if ENV.email_host else 'cons
 EMAIL_HOST, EMAIL_PORT = ENV.email_host, ENV.email_port
 EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = ENV.email_user, ENV.email_password
 EMAIL_USE_TLS = ENV.email_tls
+EMAIL_TIMEOUT = 30
 DEFAULT_FROM_EMAIL = ENV.email_from
 
 LANGUAGE_CODE = "zh-hans"
@@ -281,6 +282,7 @@ CELERY_BEAT_SCHEDULE = {
     "waiting charges": {"task": "bookings.settle_waiting", "schedule": 900.0, "options": {"expires": 900}},
     "outages": {"task": "displacements.keep", "schedule": 60.0, "options": {"expires": 60}},
     "calendars": {"task": "calendars.poll_due", "schedule": 60.0, "options": {"expires": 60}},
+    "calendar mails": {"task": "invitations.send_due", "schedule": 60.0, "options": {"expires": 60}},
     "controls": {"task": "portal.controls.sweep", "schedule": 3600.0, "options": {"expires": 3600}},
     "rounds": {"task": "vouchers.turn_rounds", "schedule": 60.0, "options": {"expires": 60}},
     "notices": {"task": "vouchers.close_notices", "schedule": 300.0, "options": {"expires": 300}},
@@ -306,6 +308,10 @@ CALENDAR_CAPPED_READER = "integrations.ics.capped.read"
 CALENDAR_FETCHER = "integrations.ics.fetch.fetch"
 """Answers ``scheduler.calendars.ports.CalendarFetcher``."""
 CALENDAR_FETCH_LOOPBACK = False
+CALENDAR_MAILS = bool(ENV.email_host)
+"""Whether bookings are told to calendars by mail: not where mail would go to the log."""
+CALENDAR_POST = "integrations.mail.post.send"
+"""Answers ``scheduler.invitations.ports.Post``."""
 """Whether calendars may lie on this machine: for tests with a server of their own, never in use."""
 LOCAL_RUNNER_DIR = ENV.local_runner_dir or STATE_DIR / "runner"
 SLURM_TOKEN_COMMAND = ENV.slurm_token_command

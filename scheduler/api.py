@@ -14,6 +14,7 @@ from scheduler.catalogue.api import router as catalogue
 from scheduler.catalogue.files_api import router as instrument_files
 from scheduler.displacements.api import choosing, declaring, outages
 from scheduler.feeds.api import router as feeds
+from scheduler.invitations.api import router as calendar_mails
 from scheduler.jobs.api import router as jobs
 from scheduler.qualifications.api import router as operators
 from scheduler.ratings.api import router as ratings
@@ -39,6 +40,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/clusters", clusters),
     ("/bookings", bookings),
     ("/feeds", feeds),
+    ("/calendar-mails", calendar_mails),
     ("/bookings", moving),
     ("/bookings", metering),
     ("/jobs", jobs),

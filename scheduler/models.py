@@ -22,6 +22,7 @@ from scheduler.calendars.models import CalendarImport, ExternalBusy, ExternalCal
 from scheduler.catalogue.models import InstrumentFile
 from scheduler.displacements.models import Displacement, DisplacementOption, Outage, OutageNotice
 from scheduler.feeds.models import FeedReader, FeedToken
+from scheduler.invitations.models import CalendarMail, CalendarMailChoice
 from scheduler.jobs.models import Job
 from scheduler.ratings.models import Rating
 from scheduler.resources.models import Cluster, Instrument, Partition, Rate, Resource, Skill
@@ -34,6 +35,8 @@ __all__ = [
     "BookingMove",
     "BookingTerms",
     "CalendarImport",
+    "CalendarMail",
+    "CalendarMailChoice",
     "ChargeTerms",
     "Claim",
     "Closure",

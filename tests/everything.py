@@ -269,6 +269,8 @@ WRITES = (
     Write("POST /instruments/{instrument}/outages/preview", "keeper", PERIOD),
     Write("POST /instruments/{instrument}/outages", "keeper", {**PERIOD, "reason": "真空泵故障"}),
     Write("POST /outages/{outage}/end", "keeper"),
+    Write("POST /bookings/{booking}/reword", FIRM, {"title": "失效分析"}),
+    Write("PUT /calendar-mails", FIRM, {"wanted": False}),
     Write("POST /bookings/{booking}/confirm", "keeper"),
     Write("POST /bookings/{booking}/decline", "keeper", {"note": "检修"}),
     Write("POST /bookings/{booking}/no-show", "keeper"),

@@ -15,6 +15,7 @@ from portal.kernel.actors import Permission
 from portal.organisations.rules import PERMISSIONS
 from scheduler.bookings import rules as bookings
 from scheduler.displacements import rules as displacements
+from scheduler.invitations import rules as invitations
 from scheduler.jobs import rules as jobs
 from scheduler.resources import rules as resources
 from scheduler.samples import rules as samples
@@ -201,6 +202,7 @@ def test_every_permission_is_held_by_some_role():
 MACHINES = [
     (bookings.BookingState, bookings.BookingAction, bookings.TRANSITIONS, {"requested"}),
     (displacements.DisplacementState, displacements.DisplacementAction, displacements.TRANSITIONS, {"open"}),
+    (invitations.MailState, invitations.MailAction, invitations.TRANSITIONS, {"pending"}),
     (samples.SampleOrderState, samples.SampleOrderAction, samples.TRANSITIONS, {"requested"}),
     (samples.SampleState, samples.SampleAction, samples.SAMPLE_TRANSITIONS, {"expected"}),
     (jobs.JobState, jobs.JobAction, jobs.TRANSITIONS, {"pending"}),
@@ -226,6 +228,7 @@ MACHINES = [
 ENDS = {
     "DisplacementState": {"moved", "refunded", "lapsed"},
     "BookingState": {"completed", "declined", "cancelled", "lapsed", "no_show"},
+    "MailState": {"sent", "failed", "dropped"},
     "SampleOrderState": {"closed", "declined", "cancelled"},
     "SampleState": {"returned", "disposed"},
     "JobState": {state.value for state in jobs.FINAL},

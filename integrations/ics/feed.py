@@ -19,7 +19,19 @@ from icalendar import Calendar, Event, FreeBusy, vDuration, vPeriod, vUri
 
 from portal.kernel.period import Period, merge, subtract
 
-__all__ = ["Busy", "FeedEvent", "Kind", "Privacy", "Status", "digest", "events", "freebusy"]
+__all__ = [
+    "Busy",
+    "FeedEvent",
+    "Kind",
+    "Privacy",
+    "Status",
+    "digest",
+    "events",
+    "freebusy",
+    "new_calendar",
+    "new_event",
+    "plain",
+]
 
 PRODID = "-//Gongxiang//Booking//ZH"
 REFRESH = timedelta(minutes=15)
@@ -84,8 +96,8 @@ def events(
     `zone` (IANA) only tells programs which zone to show. Below FULL no place, person, text or address is written;
     with BUSY no title either.
     """
-    calendar = _calendar()
-    title = _text(name)
+    calendar = new_calendar()
+    title = plain(name)
     calendar.add("name", title)
     calendar.add("x-wr-calname", title)
     calendar.add("x-wr-timezone", zone)
@@ -95,7 +107,7 @@ def events(
     if source:
         calendar.add("source", vUri(_uri(source)), parameters={"VALUE": "URI"})
     for item in sorted(items, key=lambda each: (each.period, each.uid)):
-        calendar.add_component(_event(item, privacy))
+        calendar.add_component(new_event(item, privacy))
     return bytes(calendar.to_ical())
 
 
@@ -105,7 +117,7 @@ def freebusy(items: Iterable[Busy], *, uid: str, window: Period, stamp: datetime
     `stamp` is the newest change the document reflects.
     """
     component = FreeBusy()
-    component.add("uid", _text(uid))
+    component.add("uid", plain(uid))
     component.add("dtstamp", stamp.astimezone(UTC))
     component.add("dtstart", window.start)
     component.add("dtend", window.end)
@@ -118,7 +130,7 @@ def freebusy(items: Iterable[Busy], *, uid: str, window: Period, stamp: datetime
         taken += inside
     for period, kind in sorted(told):
         component.add("freebusy", vPeriod((period.start, period.end)), parameters={"FBTYPE": kind.value})
-    calendar = _calendar()
+    calendar = new_calendar()
     calendar.add_component(component)
     return bytes(calendar.to_ical())
 
@@ -128,7 +140,8 @@ def digest(body: bytes) -> str:
     return sha256(body).hexdigest()[:32]
 
 
-def _calendar() -> Calendar:
+def new_calendar() -> Calendar:
+    """Return an empty calendar of ours."""
     calendar = Calendar()
     calendar.add("version", "2.0")
     calendar.add("prodid", PRODID)
@@ -136,9 +149,10 @@ def _calendar() -> Calendar:
     return calendar
 
 
-def _event(item: FeedEvent, privacy: Privacy) -> Event:
+def new_event(item: FeedEvent, privacy: Privacy) -> Event:
+    """Return one booking as a VEVENT that tells as much as `privacy` allows."""
     event = Event()
-    event.add("uid", _text(item.uid))
+    event.add("uid", plain(item.uid))
     event.add("sequence", item.sequence)
     event.add("dtstamp", item.last_modified.astimezone(UTC))
     event.add("last-modified", item.last_modified.astimezone(UTC))
@@ -147,24 +161,24 @@ def _event(item: FeedEvent, privacy: Privacy) -> Event:
     event.add("status", item.status.value)
     event.add("transp", "TRANSPARENT" if item.status is Status.CANCELLED else "OPAQUE")
     event.add("class", "PUBLIC" if privacy is Privacy.BUSY else "PRIVATE")
-    title = "" if privacy is Privacy.BUSY else _text(item.summary)
+    title = "" if privacy is Privacy.BUSY else plain(item.summary)
     event.add("summary", title or _("已占用"))
     if privacy is Privacy.FULL:
         for name, value in (("location", item.location), ("description", item.description), ("contact", item.contact)):
-            if text := _text(value):  # libical rejects an empty property
+            if text := plain(value):  # libical rejects an empty property
                 event.add(name, text)
         if item.url:
             event.add("url", vUri(_uri(item.url)))
     return event
 
 
-def _text(value: str) -> str:
+def plain(value: str) -> str:
     """Return `value` fit for a TEXT property: one kind of line break, which is then escaped; no control characters."""
     return CONTROL.sub("", NEWLINES.sub("\n", value)).strip()
 
 
 def _uri(value: str) -> str:
-    return re.sub(r"\s", "", _text(value))
+    return re.sub(r"\s", "", plain(value))
 
 
 def _cut(period: Period, window: Period) -> Period:

@@ -27,7 +27,7 @@ from portal.pages.booking_requests import arrived
 from portal.pages.my_week import LIVE, WAITED_FOR, my_week, next_step, undo_s
 from portal.pages.session_clocks import clocks_of, may_read
 from portal.pages.templatetags.show import bilingual, label, period_text, zone_label, zone_of
-from scheduler.bookings import access, fees, rules, services
+from scheduler.bookings import access, fees, rewording, rules, services
 from scheduler.bookings.models import Booking, LateFee, Session
 from scheduler.resources import rules as resource_rules
 
@@ -40,13 +40,6 @@ SORTS = {
     "price": ["charge__price_fen"],
     "state": ["state"],
 }
-ICS_STATUS = {
-    rules.BookingState.REQUESTED: feed.Status.TENTATIVE,
-    rules.BookingState.CONFIRMED: feed.Status.CONFIRMED,
-    rules.BookingState.IN_USE: feed.Status.CONFIRMED,
-    rules.BookingState.COMPLETED: feed.Status.CONFIRMED,
-}
-"""What a booking's state is in a calendar; every other state is CANCELLED."""
 
 
 class BookingFilter(forms.Form):
@@ -236,6 +229,7 @@ def _can(actor: Actor, made: Booking) -> Mapping[str, bool]:
     refunds = served and actor.may(Permission.CHARGE_REFUND) and bool(made.charge and made.charge.refundable_fen)
     return {
         **allowed,
+        "reword": mine and state in rewording.LIVING,
         "release": mine and state is rules.BookingState.IN_USE and made.starts_at < timezone.now() < made.ends_at,
         "refund": refunds,
         "read": records and may_read(made),
@@ -328,7 +322,7 @@ def ics_event(made: Booking, *, url: str) -> feed.FeedEvent:
         sequence=made.sequence,
         period=told,
         summary=f"{bilingual(resource)} · {made.title}",
-        status=ICS_STATUS.get(rules.BookingState(made.state), feed.Status.CANCELLED),
+        status=feed.Status(rules.calendar_status(rules.BookingState(made.state))),
         last_modified=made.updated_at,
         location=" ".join(part for part in (resource.city, resource.owner.name, resource.site) if part),
         description=gettext("预约 %(number)s，%(when)s（%(zone)s）")

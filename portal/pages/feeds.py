@@ -18,7 +18,6 @@ from integrations.ics.availability import availability as render_availability
 from portal.http import explain
 from portal.kernel.errors import NotFound, PortalError
 from portal.kernel.period import Period
-from portal.pages.bookings import ICS_STATUS
 from scheduler.availability import queries as availability
 from scheduler.availability.models import Claim
 from scheduler.bookings import rules as states
@@ -101,7 +100,7 @@ def _events(token: FeedToken, window: Period, source: str) -> bytes:
 def _booked(token: FeedToken, window: Period) -> Iterator[ics.FeedEvent]:
     """Yield bookings; what no longer takes time is told as cancelled for 30 days, so that subscribers take it out."""
     for made in queries.told_bookings(token, window=window):
-        status = ICS_STATUS.get(states.BookingState(made.state), ics.Status.CANCELLED)
+        status = ics.Status(states.calendar_status(states.BookingState(made.state)))
         if status is ics.Status.CANCELLED and made.updated_at < window.start:
             continue
         yield ics.FeedEvent(
@@ -165,10 +164,8 @@ def _freebusy(token: FeedToken, window: Period, source: str) -> bytes:  # noqa: 
 
 
 def _kind(made: Booking) -> ics.Kind | None:
-    status = ICS_STATUS.get(states.BookingState(made.state))
-    return (
-        {ics.Status.TENTATIVE: ics.Kind.TENTATIVE, ics.Status.CONFIRMED: ics.Kind.BUSY}.get(status) if status else None
-    )
+    told = {ics.Status.TENTATIVE: ics.Kind.TENTATIVE, ics.Status.CONFIRMED: ics.Kind.BUSY}
+    return told.get(ics.Status(states.calendar_status(states.BookingState(made.state))))
 
 
 def _availability(token: FeedToken, window: Period, source: str) -> bytes:  # noqa: ARG001

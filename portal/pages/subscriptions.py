@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -17,6 +18,7 @@ from django.views.decorators.http import require_POST
 
 from portal.kernel.actors import Permission
 from portal.pages import acts, shell
+from portal.pages.calendar_mails import form_of
 from portal.pages.slots import put_back
 from scheduler.feeds import access, rules, services
 from scheduler.feeds.models import FeedToken
@@ -78,6 +80,8 @@ def _page(request: HttpRequest, *, resource: Resource | None, found: QuerySet[Fe
         "form": form,
         "error": error,
         "key": shell.new_key(),
+        "mails": form_of(actor) if resource is None else None,
+        "mails_sent": settings.CALENDAR_MAILS,
     }
     if made:
         token, secret = made

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import transaction
-from django.db.models import F
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
@@ -18,7 +17,7 @@ from portal.kernel.states import next_state
 from scheduler.availability import claiming
 from scheduler.availability.models import Claim
 from scheduler.availability.queries import period_of
-from scheduler.bookings import bundles, fees, keeping, occupying, queries, rules, services
+from scheduler.bookings import bundles, fees, keeping, occupying, queries, rules, services, telling
 from scheduler.bookings.bundles import ANYBODY, Wanted
 from scheduler.bookings.models import Booking, BookingMove
 from scheduler.bookings.retrying import patiently
@@ -166,15 +165,15 @@ def move(*, actor: Actor, booking: Booking, period: Period, now: datetime) -> Bo
         actor=actor,
         now=now,
     )
-    _save(locked)
+    _save(locked, now=now)
     _record(locked, action="booking.moved", actor=actor, now=now, was=was)
     return locked
 
 
-def _save(booking: Booking) -> None:
-    booking.sequence = F("sequence") + 1
+def _save(booking: Booking, *, now: datetime) -> None:
+    telling.raise_sequence(booking)
     booking.save()
-    booking.refresh_from_db(fields=["sequence"])
+    telling.tell(booking, now=now)
 
 
 def _record(booking: Booking, *, action: str, actor: Actor, now: datetime, was: Period) -> None:
@@ -213,7 +212,7 @@ def release_rest(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
         claim.save(update_fields=["during", "blocked"])
         resources.touch_calendar(resource_id=claim.resource_id)
     locked.ends_at, locked.updated_at = now, now
-    _save(locked)
+    _save(locked, now=now)
     _record(locked, action="booking.rest_released", actor=actor, now=now, was=was)
     return locked
 
@@ -267,7 +266,7 @@ def undo(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
         actor=actor,
         now=now,
     )
-    _save(locked)
+    _save(locked, now=now)
     BookingMove.objects.filter(pk=last.pk).update(undone_at=now)
     _record(locked, action="booking.move_undone", actor=actor, now=now, was=moved)
     return locked

@@ -1,15 +1,28 @@
-"""Endpoints that move a booking, take that back, or give its rest back."""
+"""Endpoints that move a booking, take that back, give its rest back, or change its words."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from django.utils import timezone
 from ninja import Router, Schema
+from pydantic import Field
 
 from portal.http import explain_reason
-from portal.wire import ActorRequest, MoneyOut, Number, PeriodIn, PeriodOut, ReasonOut, money, problems, span
-from scheduler.bookings import access, moving
+from portal.wire import (
+    ActorRequest,
+    Line,
+    MoneyOut,
+    Number,
+    PeriodIn,
+    PeriodOut,
+    ReasonOut,
+    StrictIn,
+    money,
+    problems,
+    span,
+)
+from scheduler.bookings import access, moving, rewording
 from scheduler.bookings.api import BookingOut, shown
 
 router = Router(tags=["bookings"])
@@ -73,4 +86,18 @@ def release_rest(request: ActorRequest, number: Number) -> dict[str, Any]:
     """Give back what is left of a booking in use; paid is what is measured."""
     made = access.get_own(request.actor, number)
     moving.release_rest(actor=request.actor, booking=made, now=timezone.now())
+    return shown(request, access.get_booking(request.actor, number))
+
+
+class WordsIn(StrictIn):
+    """What a booking is for; only the booking organisation and the lab read it."""
+
+    title: Annotated[Line, Field(max_length=120)]
+
+
+@router.post("/{number}/reword", response={200: BookingOut, **problems(404, 409)})
+def reword(request: ActorRequest, number: Number, payload: WordsIn) -> dict[str, Any]:
+    """Change what a booking is for, until it is over: nothing else changes, no mail goes. Repeating changes nothing."""
+    made = access.get_own(request.actor, number)
+    rewording.reword(actor=request.actor, booking=made, title=payload.title, now=timezone.now())
     return shown(request, access.get_booking(request.actor, number))

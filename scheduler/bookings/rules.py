@@ -26,6 +26,7 @@ __all__ = [
     "SelfUse",
     "SessionInFuture",
     "SessionOutOfReach",
+    "calendar_status",
     "late_fee",
     "limit_refusals",
     "unsold",
@@ -105,6 +106,21 @@ CLAIM_STATE: Final[Mapping[BookingState, str]] = MappingProxyType(
     }
 )
 """The claim's state follows the booking's; terminal states occupy no time."""
+
+CALENDAR_STATUS: Final[Mapping[BookingState, str]] = MappingProxyType(
+    {
+        S.REQUESTED: "TENTATIVE",
+        S.CONFIRMED: "CONFIRMED",
+        S.IN_USE: "CONFIRMED",
+        S.COMPLETED: "CONFIRMED",
+    }
+)
+"""What a booking is in a calendar (RFC 5545 §3.8.1.11); in every other state CANCELLED."""
+
+
+def calendar_status(state: BookingState) -> str:
+    """Return the STATUS of a booking in a calendar."""
+    return CALENDAR_STATUS.get(state, "CANCELLED")
 
 
 class NotMeasured(Conflict):

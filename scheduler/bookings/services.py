@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Q
 
 from portal.audit import services as audit
 from portal.kernel import idempotency
@@ -18,7 +18,7 @@ from portal.kernel.period import Period
 from portal.kernel.states import next_state
 from portal.numbers.services import next_number
 from scheduler.availability import claiming
-from scheduler.bookings import bundles, fees, keeping, metering, occupying, queries, rules, settling
+from scheduler.bookings import bundles, fees, keeping, metering, occupying, queries, rules, settling, telling
 from scheduler.bookings.bundles import Wanted
 from scheduler.bookings.clocks import Clock, Use
 from scheduler.bookings.models import Booking, Session
@@ -186,14 +186,16 @@ def under_lock(*, booking: Booking) -> Booking:
 
 def _move(booking: Booking, action: rules.BookingAction, *, now: datetime, note: str = "") -> None:
     """Take the transition, and let the claims and the calendars follow."""
-    state = next_state(rules.TRANSITIONS, rules.BookingState(booking.state), action)
+    before = rules.BookingState(booking.state)
+    state = next_state(rules.TRANSITIONS, before, action)
     booking.state = state.value
     booking.updated_at = now
     booking.decision_note = note or booking.decision_note
-    booking.sequence = F("sequence") + 1
+    if rules.calendar_status(before) != rules.calendar_status(state):
+        telling.raise_sequence(booking)
     booking.save(update_fields=["state", "updated_at", "decision_note", "sequence"])
-    booking.refresh_from_db(fields=["sequence"])
     occupying.follow(booking)
+    telling.tell(booking, now=now)
 
 
 def charge_of(booking: Booking) -> int:

@@ -13,6 +13,8 @@ from scheduler.bookings import rules as bookings
 from scheduler.bookings.models import Booking
 from scheduler.displacements import rules as displacements
 from scheduler.displacements.models import Displacement
+from scheduler.invitations import rules as invitations
+from scheduler.invitations.models import CalendarMail
 from scheduler.jobs import rules as jobs
 from scheduler.jobs.models import Job
 from scheduler.resources import rules as resources
@@ -61,6 +63,7 @@ MACHINES: tuple[tuple[str, Mapping[tuple[Any, Any], Any], Any], ...] = (
     ("Instrument 仪器发布", resources.TRANSITIONS, Resource.State),
     ("Booking 预约", bookings.TRANSITIONS, Booking.State),
     ("Displacement 停机改期", displacements.TRANSITIONS, Displacement.State),
+    ("Calendar mail 日历邮件", invitations.TRANSITIONS, CalendarMail.State),
     ("Sample order 送样检测", samples.TRANSITIONS, SampleOrder.State),
     ("Sample 样品", samples.SAMPLE_TRANSITIONS, Sample.State),
     ("Job 作业", jobs.TRANSITIONS, Job.State),

@@ -7,6 +7,7 @@ from django.urls import path
 from portal.pages import (
     booking_requests,
     bookings,
+    calendar_mails,
     calendars,
     exceptions,
     finding,
@@ -22,6 +23,7 @@ from portal.pages import (
     outages,
     price_list,
     queues,
+    rewording,
     session_clocks,
     subscriptions,
 )
@@ -43,8 +45,10 @@ urlpatterns = [
     path("bookings/subscriptions/", subscriptions.my_feeds, name="my_feeds"),
     path("bookings/displaced/", outages.displaced, name="displaced"),
     path("bookings/<str:number>/choose/", outages.booking_choose, name="booking_choose"),
+    path("bookings/calendar-mails/", calendar_mails.calendar_mails, name="calendar_mails"),
     path("bookings/<str:number>/", bookings.booking, name="booking"),
     path("bookings/<str:number>/cancel/", bookings.booking_cancel, name="booking_cancel"),
+    path("bookings/<str:number>/reword/", rewording.booking_reword, name="booking_reword"),
     path("bookings/<str:number>/move/", moving.booking_move, name="booking_move"),
     path("bookings/<str:number>/move/price/", moving.booking_move_price, name="booking_move_price"),
     path("bookings/<str:number>/move/undo/", moving.booking_move_undo, name="booking_move_undo"),

@@ -270,3 +270,17 @@ def test_nobody_sees_or_ends_the_addresses_of_others(scene, client):
     assert client.get(page_of(scene.sem)).status_code == 403
     assert client.post(reverse("feed_revoke", args=[token.pk])).status_code == 404
     assert FeedToken.objects.get().revoked_at is None
+
+
+def test_calendar_mails_are_turned_off_on_the_page_of_ones_subscriptions(scene, client):
+    enter(client, scene.researcher)
+    page = client.get(page_of(None))
+    assert "尚未配置邮件服务器" in text_of(page)
+    assert page.context["mails"]["wanted"].initial is True
+    saved = client.post(reverse("calendar_mails"), {"language": "en"}, follow=True)
+    assert "日历邮件的设置已保存。" in text_of(saved)
+    assert saved.context["mails"].initial == {"wanted": False, "language": "en"}
+    refused = client.post(reverse("calendar_mails"), {"wanted": "on", "language": "fr"}, follow=True)
+    assert "没有保存" in text_of(refused)
+    enter(client, scene.keeper)
+    assert client.get(page_of(scene.sem)).context["mails"] is None

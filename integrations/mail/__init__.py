@@ -1,0 +1,1 @@
+"""Mail, as the domain's ports ask for it."""
