@@ -13,6 +13,7 @@ from scheduler.calendars.api import router as calendars
 from scheduler.catalogue.api import router as catalogue
 from scheduler.catalogue.files_api import router as instrument_files
 from scheduler.displacements.api import choosing, declaring, outages
+from scheduler.disputes.api import router as disputes
 from scheduler.feeds.api import router as feeds
 from scheduler.invitations.api import router as calendar_mails
 from scheduler.jobs.api import router as jobs
@@ -47,4 +48,5 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/samples", samples),
     ("/benches", benches),
     ("/ratings", ratings),
+    ("/disputes", disputes),
 )

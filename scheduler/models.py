@@ -21,6 +21,7 @@ from scheduler.bookings.models import (
 from scheduler.calendars.models import CalendarImport, ExternalBusy, ExternalCalendar
 from scheduler.catalogue.models import InstrumentFile
 from scheduler.displacements.models import Displacement, DisplacementOption, Outage, OutageNotice
+from scheduler.disputes.models import Dispute
 from scheduler.feeds.models import FeedReader, FeedToken
 from scheduler.invitations.models import CalendarMail, CalendarMailChoice
 from scheduler.jobs.models import Job
@@ -44,6 +45,7 @@ __all__ = [
     "Custody",
     "Displacement",
     "DisplacementOption",
+    "Dispute",
     "ExternalBusy",
     "ExternalCalendar",
     "FeedReader",

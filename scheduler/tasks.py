@@ -4,6 +4,7 @@ from scheduler.availability.tasks import follow_holidays, keep  # noqa: F401  Ce
 from scheduler.bookings.tasks import lapse_overdue, settle_waiting
 from scheduler.calendars.tasks import poll, poll_due
 from scheduler.displacements.tasks import keep as keep_displacements  # noqa: F401  named displacements.keep
+from scheduler.disputes.tasks import settle_due
 from scheduler.invitations.tasks import send as send_calendar_mail
 from scheduler.invitations.tasks import send_due as send_calendar_mails
 from scheduler.jobs.tasks import ask_cancel, check_health, dispatch, reconcile, reconcile_all
@@ -19,5 +20,6 @@ __all__ = [
     "reconcile_all",
     "send_calendar_mail",
     "send_calendar_mails",
+    "settle_due",
     "settle_waiting",
 ]

@@ -19,11 +19,14 @@ from scheduler.benches import services as benches
 from scheduler.calendars import services as calendars
 from scheduler.calendars.models import CalendarImport, ExternalCalendar
 from scheduler.displacements import services as displacements
+from scheduler.disputes import services as disputes
+from scheduler.disputes.models import Dispute
 from scheduler.feeds import services as feeds
 from scheduler.feeds.models import FeedToken
 from scheduler.feeds.rules import FeedKind, FeedPrivacy
 from scheduler.ratings import services as ratings
 from scheduler.ratings.models import Rating
+from scheduler.resources.models import Resource
 from tests import make
 from tests.calling import CONTRACT, Answer, Caller, zoned
 from tests.scheduler.calendars.writing import calendar
@@ -282,6 +285,11 @@ WRITES = (
         {"started_at": PERIOD["starts_at"], "ended_at": PERIOD["ends_at"]},
     ),
     Write("PUT /instruments/{instrument}/charge-terms", "keeper", {"clock": "metered"}),
+    Write("POST /disputes", FIRM, {"booking": "{booking}", "used_s": 60, "reason": "多计"}),
+    Write("POST /disputes/{dispute}/answer", "keeper lab_owner", {"note": "属实", "counted_s": 60}),
+    Write("POST /disputes/{dispute}/decide", "keeper lab_owner approver", {"note": "属实"}),
+    Write("POST /disputes/{dispute}/appeal", FIRM, {"note": "不服"}),
+    Write("POST /disputes/{dispute}/withdraw", FIRM),
     Write("POST /samples", FIRM, SAMPLES),
     Write("POST /samples/{sample}/answer", "keeper", {"feasibility": "can"}),
     Write("POST /samples/{sample}/quote", "keeper", {"unit": "test", "unit_price": {"yuan": "9"}, "quantity": 1}),
@@ -382,6 +390,12 @@ def _outage(w: make.World) -> str:
     return outage.number
 
 
+def _dispute(w: make.World, resource: Resource) -> Dispute:
+    """Return an open dispute over the time of a use."""
+    used = make.measured(w, make.booking(w, resource, period=make.slot(days=3)))
+    return disputes.open_dispute(actor=w.researcher, booking=used, claimed_s=60, reason="多计", now=used.ends_at)
+
+
 def everything(w: make.World) -> Things:
     """Build one of everything, each in a state in which something can still be done with it."""
     version = make.programme(w)
@@ -451,6 +465,7 @@ def everything(w: make.World) -> Things:
         "job": researcher.post("/jobs", {**job, "script": "#!/bin/bash\n"}, key="job-key-1").body["number"],
         "offer": offer.number,
         "order": goods.order(w, offer, pay_with=goods.voucher(w)).number,
+        "dispute": _dispute(w, resource).number,
         "credit_code": w.lab.credit_code,
     }
     return Things(numbers, {role: Caller(getattr(w, role)) for role in ROLES})

@@ -20,6 +20,7 @@ from portal.pages.actions_of_money import MONEY_ACTIONS
 from portal.pages.displacing_actions import DISPLACING
 from portal.pages.labels import LABELS, label_of
 from portal.pages.templatetags.show import duration, is_english
+from portal.pages.use_words import USE
 
 __all__ = ["ACTIONS", "SUBJECTS", "Event", "action_words", "event", "events", "subject_link"]
 
@@ -51,11 +52,6 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "booking.fee_settled": pgettext_lazy("record", "结算取消费"),
         "booking.lapsed": pgettext_lazy("record", "预约逾期失效"),
         "booking.no_show": pgettext_lazy("record", "登记未到场"),
-        "session.started": pgettext_lazy("record", "开始使用"),
-        "session.finished": pgettext_lazy("record", "结束使用"),
-        "session.read": pgettext_lazy("record", "登记计时"),
-        "session.settled": pgettext_lazy("record", "按约定的计时结算"),
-        "terms.charge_set": pgettext_lazy("record", "设定计时与异议期"),
         "sample.requested": pgettext_lazy("record", "提出送样检测"),
         "sample.needs_method": pgettext_lazy("record", "答复：需要开发方法"),
         "sample.feasible": pgettext_lazy("record", "答复：可以检测"),
@@ -119,6 +115,7 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "job.rejected": pgettext_lazy("record", "集群未接受作业"),
         "job.queued": pgettext_lazy("record", "作业排队"),
         "job.launch_failed": pgettext_lazy("record", "作业启动失败"),
+        **USE,
     }
 )
 """Every action the portal records. ``job.resolved_*`` is said by the state it names."""

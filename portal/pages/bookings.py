@@ -24,6 +24,7 @@ from portal.kernel.money import Money
 from portal.kernel.period import Period
 from portal.pages import actions, acts, shell
 from portal.pages.booking_requests import arrived
+from portal.pages.disputes import may_dispute
 from portal.pages.my_week import LIVE, WAITED_FOR, my_week, next_step, undo_s
 from portal.pages.session_clocks import clocks_of, may_read
 from portal.pages.templatetags.show import bilingual, label, period_text, zone_label, zone_of
@@ -232,6 +233,7 @@ def _can(actor: Actor, made: Booking) -> Mapping[str, bool]:
         "reword": mine and state in rewording.LIVING,
         "release": mine and state is rules.BookingState.IN_USE and made.starts_at < timezone.now() < made.ends_at,
         "refund": refunds,
+        "dispute": may_dispute(made, mine=mine),
         "read": records and may_read(made),
         "choose": mine and state is rules.BookingState.DISPLACED,
         "mine": mine,
@@ -260,6 +262,7 @@ def booking_page(request: HttpRequest, made: Booking, *, error: Explained | None
         "rating": getattr(made, "rating", None),
         "session": session,
         "clocks": clocks_of(made, session),
+        "dispute": getattr(made, "dispute", None),
         "charge": charge,
         "split": _split(made),
         "fee": LateFee.objects.filter(booking=made).first() if "late_percent" in charge.quote else None,

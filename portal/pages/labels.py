@@ -21,6 +21,7 @@ from scheduler.availability.models import Claim
 from scheduler.bookings.models import CLOCKS, Booking
 from scheduler.catalogue.models import InstrumentFile
 from scheduler.displacements.models import Displacement
+from scheduler.disputes.models import Dispute
 from scheduler.jobs.models import Job
 from scheduler.resources.models import Instrument, Rate, Resource
 from scheduler.samples.models import Custody, Sample, SampleOrder
@@ -118,6 +119,7 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
         "settlement": _states(SettlementBatch.State, ok="paid", go="approved", wait="draft"),
         "resource": _states(Resource.State, ok="published", wait="suspended"),
         "claim": _states(Claim.State, ok="confirmed", go="in_use", wait="held"),
+        "dispute": _states(Dispute.State, ok="settled", go="accepted", wait="open answered appealed", bad="upheld"),
         "session_clock": {code: (Tone.REST, text) for code, text in CLOCKS},
         "clock_source": _plain(
             {

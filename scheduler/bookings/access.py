@@ -15,6 +15,7 @@ RELATED = (
     "booked_by",
     "operator",
     "rating",
+    "dispute",
     "charge",
     "charge__voucher",
 )

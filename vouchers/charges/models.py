@@ -48,6 +48,8 @@ class Charge(models.Model):
     waived_fen = models.BigIntegerField(default=0)
     """Measured use above the held price: never charged, shown to the provider."""
     own_hold_id = models.BigIntegerField(null=True, blank=True)
+    withheld_at = models.DateTimeField(null=True, blank=True)
+    """Since when it is held back from settlements and claims, while what it was taken for is disputed."""
     quote = models.JSONField(default=dict)
     """The frozen price: unit, unit price, quantity, share, rate id."""
     measured = models.JSONField(default=dict, blank=True)

@@ -25,7 +25,7 @@ from vouchers.wallets import services as wallets
 from vouchers.wallets.models import Voucher
 from vouchers.wallets.rules import VoucherState
 
-__all__ = ["Cut", "ReasonMissing", "cut", "over", "refund"]
+__all__ = ["Cut", "ReasonMissing", "correct", "cut", "over", "refund"]
 
 _ = noop
 
@@ -62,11 +62,18 @@ def refund(*, actor: Actor, charge: Charge, amount: Money, reason: str, now: dat
     actor.require(Permission.CHARGE_REFUND)
     if charge.provider_id != actor.organisation_id:
         raise Forbidden
+    return correct(actor=actor, charge_id=charge.pk, amount=amount, reason=reason, now=now, key=key)
+
+
+@transaction.atomic
+def correct(*, actor: Actor, charge_id: int, amount: Money, reason: str, now: datetime, key: str) -> Refund:
+    """Give `amount` back as `refund` does, for a verb that has made sure that it may: asks for no permission itself."""
+    provider_id = Charge.objects.values_list("provider_id", flat=True).get(pk=charge_id)
     reason = reason.strip()[:200]
     if not reason:
         raise ReasonMissing(field="reason")
-    Organisation.objects.select_for_update(no_key=True).order_by("pk").get(pk=charge.provider_id)
-    locked = services.lock(charge.pk)
+    Organisation.objects.select_for_update(no_key=True).order_by("pk").get(pk=provider_id)
+    locked = services.lock(charge_id)
     asked = idempotency.fingerprint({"amount": amount.fen, "reason": reason})
     if existing := Refund.objects.filter(charge=locked, key=key).first():
         idempotency.check_replay(stored=existing.fingerprint, asked=asked)

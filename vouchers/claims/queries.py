@@ -65,6 +65,7 @@ def claimable(provider_id: int) -> QuerySet[ChargePart]:
             unclaimed(),
             charge__provider_id=provider_id,
             charge__state="captured",
+            charge__withheld_at__isnull=True,
             captured_fen__gt=F("refunded_fen") - F("owed_fen"),
         )
         .select_related("charge", "charge__payer", "voucher__application__version__programme")

@@ -161,6 +161,7 @@ def _part(provider_id: int, number: str) -> ChargePart:
             charge__number=charge.strip(),
             charge__provider_id=provider_id,
             charge__state="captured",
+            charge__withheld_at__isnull=True,
             captured_fen__gt=0,
         )
         .select_related("charge", "voucher__application__version__programme")

@@ -51,7 +51,7 @@ OWN_DUE = F("own_captured_fen") - F("own_refunded_fen") + F("own_owed_fen")
 
 def _parts_due(payee_id: int | None) -> QuerySet[ChargePart]:
     """Return what vouchers paid that needs no claim, is in none, and in no batch."""
-    parts = ChargePart.objects.filter(charge__state="captured")
+    parts = ChargePart.objects.filter(charge__state="captured", charge__withheld_at__isnull=True)
     if payee_id is not None:
         parts = parts.filter(charge__provider_id=payee_id)
     batched = SettlementLine.objects.filter(charge=OuterRef("charge"), voucher=OuterRef("voucher"), active=True)
@@ -64,7 +64,9 @@ def _parts_due(payee_id: int | None) -> QuerySet[ChargePart]:
 
 def _own_due(payee_id: int | None) -> QuerySet[Charge]:
     """Return the charges whose own share has arrived and is in no batch."""
-    charges = Charge.objects.filter(state="captured", payment__state=PaymentState.CONFIRMED.value)
+    charges = Charge.objects.filter(
+        state="captured", withheld_at__isnull=True, payment__state=PaymentState.CONFIRMED.value
+    )
     if payee_id is not None:
         charges = charges.filter(provider_id=payee_id)
     batched = SettlementLine.objects.filter(charge=OuterRef("pk"), leg=rules.Leg.OWN.value, active=True)

@@ -9,6 +9,7 @@ from portal.pages import (
     bookings,
     calendar_mails,
     calendars,
+    disputes,
     exceptions,
     finding,
     instruments,
@@ -60,6 +61,10 @@ urlpatterns = [
     path("bookings/<str:number>/start/", queues.session_start, name="session_start"),
     path("bookings/<str:number>/finish/", queues.session_finish, name="session_finish"),
     path("bookings/<str:number>/reading/", session_clocks.booking_reading, name="booking_reading"),
+    path("bookings/<str:number>/dispute/", disputes.booking_dispute, name="booking_dispute"),
+    path("disputes/", disputes.disputes, name="disputes"),
+    path("disputes/<str:number>/", disputes.dispute, name="dispute"),
+    path("disputes/<str:number>/<slug:act>/", disputes.dispute_act, name="dispute_act"),
     path("lab/readings/", session_clocks.readings_import, name="readings_import"),
     path(
         "lab/instruments/<str:number>/charge-terms/",

@@ -6,6 +6,7 @@ from scheduler.bookings.clocks import Clock
 from scheduler.bookings.rules import BookingState
 from scheduler.catalogue import rules as catalogue
 from scheduler.displacements.rules import DisplacementState
+from scheduler.disputes.rules import DisputeState
 from scheduler.jobs.rules import JobState
 from scheduler.resources import fees, profile
 from scheduler.resources.rules import Category, PublishState, ResourceKind, ServiceClass, Unit
@@ -36,6 +37,7 @@ ENUMS = {
     "booking": BookingState,
     "session_clock": Clock,
     "displacement": DisplacementState,
+    "dispute": DisputeState,
     "sample": samples.SampleOrderState,
     "sample_unit": samples.QuoteUnit,
     "specimen": samples.SampleState,

@@ -1,0 +1,1 @@
+"""Disputes over what a use was charged for: open, answered, decided by a second person or the department, settled."""
