@@ -264,6 +264,8 @@ WRITES = (
     Write("DELETE /instruments/{instrument}/maintenance/1", "keeper"),
     Write("POST /bookings/quote", FIRM, {**PERIOD, "instrument": "{instrument}"}),
     Write("POST /bookings", FIRM, {**PERIOD, "instrument": "{instrument}", "title": "观察"}),
+    Write("POST /bookings/hold", FIRM, {**PERIOD, "instrument": "{instrument}", "title": "观察"}),
+    Write("POST /bookings/{booking}/place", FIRM),
     Write("POST /bookings/{booking}/cancel", FIRM),
     Write("POST /bookings/{booking}/move/quote", FIRM, PERIOD),
     Write("POST /bookings/{booking}/move", FIRM, PERIOD),

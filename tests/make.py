@@ -432,6 +432,12 @@ def booking(
     )
 
 
+def held(w: World, resource: Resource, *, period: Period | None = None, now: datetime = NOW) -> Booking:
+    """Hold time for ten minutes."""
+    wanted = bookings.Wanted(resource, period or slot(now=now), "电池极片截面观察")
+    return bookings.hold(actor=w.researcher, wanted=wanted, now=now, key=key())
+
+
 def measured(w: World, made: Booking, *, start: datetime | None = None, end: datetime | None = None) -> Booking:
     """Confirm, use and measure a booking; by default exactly as booked."""
     began, ended = start or made.starts_at, end or made.ends_at

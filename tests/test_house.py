@@ -200,7 +200,7 @@ def test_every_permission_is_held_by_some_role():
 
 
 MACHINES = [
-    (bookings.BookingState, bookings.BookingAction, bookings.TRANSITIONS, {"requested"}),
+    (bookings.BookingState, bookings.BookingAction, bookings.TRANSITIONS, {"held", "requested", "confirmed"}),
     (displacements.DisplacementState, displacements.DisplacementAction, displacements.TRANSITIONS, {"open"}),
     (invitations.MailState, invitations.MailAction, invitations.TRANSITIONS, {"pending"}),
     (samples.SampleOrderState, samples.SampleOrderAction, samples.TRANSITIONS, {"requested"}),

@@ -37,6 +37,8 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "member.left": pgettext_lazy("record", "移出成员"),
         "token.created": pgettext_lazy("record", "创建接口令牌"),
         "token.revoked": pgettext_lazy("record", "停用接口令牌"),
+        "booking.held": pgettext_lazy("record", "保留时段"),
+        "booking.placed": pgettext_lazy("record", "提交保留的预约"),
         "booking.requested": pgettext_lazy("record", "提交预约"),
         "booking.confirmed": pgettext_lazy("record", "确认预约"),
         "booking.declined": pgettext_lazy("record", "未接受预约"),

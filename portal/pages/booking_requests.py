@@ -71,6 +71,7 @@ class Offer:
     late_percent: int = 0
     free_cancel_s: int = 0
     """What cancelling costs later than so many seconds before the start, in per cent of the price."""
+    twins: Sequence[Mapping[str, Any]] = ()
 
     @property
     def seconds(self) -> Fraction:
@@ -182,8 +183,10 @@ class Desk:
         vouchers = wanted.vouchers
         quote = queries.quote(wanted, organisation_id=self.actor.organisation_id, now=self.now)
         elsewhere: Sequence[Period] = ()
+        twins: Sequence[queries.Twin] = ()
         if any(reason.field in {"starts_at", "ends_at", "operator"} for reason in quote.reasons):
             elsewhere = queries.alternatives(wanted, now=self.now)
+            twins = [] if elsewhere else queries.twins(wanted, now=self.now)
         return Offer(
             price=quote.price,
             split=quote.split,
@@ -191,6 +194,7 @@ class Desk:
             reasons=[_told(reason) for reason in quote.reasons],
             alternatives=self.links(form, elsewhere),
             **fees.agreed(quote.bundle.terms),
+            twins=[{"twin": twin, "url": slots.book_link(twin.resource, twin.period)} for twin in twins],
         )
 
     def links(self, form: slots.BookingForm, periods: Sequence[Period]) -> list[Mapping[str, Any]]:

@@ -27,8 +27,8 @@ from portal.pages.booking_requests import arrived
 from portal.pages.disputes import may_dispute
 from portal.pages.my_week import LIVE, WAITED_FOR, my_week, next_step, undo_s
 from portal.pages.session_clocks import clocks_of, may_read
-from portal.pages.templatetags.show import bilingual, label, period_text, zone_label, zone_of
-from scheduler.bookings import access, fees, rewording, rules, services
+from portal.pages.templatetags.show import bilingual, clock, label, period_text, zone_label, zone_of
+from scheduler.bookings import access, fees, holding, rewording, rules, services
 from scheduler.bookings.models import Booking, LateFee, Session
 from scheduler.resources import rules as resource_rules
 
@@ -195,12 +195,17 @@ def _steps(made: Booking) -> list[Step]:
         steps = [Step("done", gettext("提交")), Step("bad", gettext("因停机失去时段"))]
         return [*steps, Step("now", gettext("选择改期或退回"), gettext("冻结的费用在您选择之前不变"))]
     at = [
+        rules.BookingState.HELD,
         rules.BookingState.REQUESTED,
         rules.BookingState.CONFIRMED,
         rules.BookingState.IN_USE,
         rules.BookingState.COMPLETED,
-    ].index(state)
+    ].index(state) - 1
     names = (gettext("提交"), gettext("实验室确认"), gettext("到场使用"), gettext("计量结算"))
+    if at < 0:
+        until = clock(made.hold_until, made.resource.zone)
+        note = gettext("保留至 %(until)s，请在此之前提交") % {"until": until}
+        return [Step("now", names[0], note), *(Step("", name) for name in names[1:])]
     notes = (gettext("等待实验室确认"), gettext("请按时到场"), gettext("正在使用"), "")
     steps = []
     for place, name in enumerate(names):
@@ -218,7 +223,8 @@ def _can(actor: Actor, made: Booking) -> Mapping[str, bool]:
     records = served and actor.may(Permission.SESSION_RECORD)
     begun = timezone.now() >= made.starts_at
     part = {
-        "cancel": mine and (state is rules.BookingState.REQUESTED or not begun),
+        "cancel": mine and (state in {rules.BookingState.HELD, rules.BookingState.REQUESTED} or not begun),
+        "place": mine,
         "move": mine and not begun,
         "confirm": decides,
         "decline": decides,
@@ -292,6 +298,18 @@ def _split(made: Booking) -> list[dict[str, Any]]:
     if charge.refunded_fen:
         rows.append((gettext("服务退款"), (charge.voucher_refunded_fen, charge.own_refunded_fen)))
     return [{"name": name, "voucher": part[0], "own": part[1], "total": sum(part)} for name, part in rows]
+
+
+@shell.needs(Permission.BOOKING_REQUEST)
+def booking_place(request: HttpRequest, number: str) -> HttpResponse:
+    """Make a booking of what was held; a hold that has lapsed is booked anew where the time is still free."""
+    actor = shell.actor_of(request)
+    made = access.get_own(actor, number)
+    if request.method != "POST":
+        return acted(request, number, None)
+    now = timezone.now()
+    placed, error = acts.attempt_on("booking", lambda: holding.confirm_hold(actor=actor, booking=made, now=now))
+    return acted(request, placed.number if placed else number, error)
 
 
 @shell.needs(Permission.BOOKING_REQUEST)

@@ -131,7 +131,7 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
         ),
         "clock_role": {"counts": (Tone.GO, _("计费"))},
         "booking": _states(
-            Booking.State, ok="confirmed completed", go="in_use", wait="requested displaced", bad="declined"
+            Booking.State, ok="confirmed completed", go="in_use", wait="held requested displaced", bad="declined"
         ),
         "displacement": _states(Displacement.State, ok="moved", wait="open"),
         "sample": _states(

@@ -32,7 +32,7 @@ from portal.wire import (
     problems,
     span,
 )
-from scheduler.bookings import access, bundles, fees, queries, services
+from scheduler.bookings import access, bundles, fees, holding, queries, services
 from scheduler.bookings.models import Booking
 from scheduler.bookings.rules import BookingState
 from scheduler.resources import access as resources
@@ -131,7 +131,10 @@ class AttendantOut(Schema):
 
 
 class BookingOut(Schema):
-    """One booking, its money and its use. `late_fee` is what giving it up now would cost at most."""
+    """One booking, its money and its use. `late_fee` is what giving it up now would cost at most.
+
+    A ``held`` one is kept until `hold_until`; then it blocks nobody.
+    """
 
     number: str
     instrument: BookedInstrumentOut
@@ -144,6 +147,7 @@ class BookingOut(Schema):
     operator: AttendantOut | None
     state: BookingState
     state_label: str
+    hold_until: datetime | None
     note: str
     charge: ChargeOut | None
     late_fee: MoneyOut
@@ -197,6 +201,7 @@ def shown(request: ActorRequest, booking: Booking) -> dict[str, Any]:
         "operator": operator and {"number": operator.number, "name": operator.name},
         "state": booking.state,
         "state_label": booking.get_state_display(),
+        "hold_until": booking.hold_until,
         "note": booking.decision_note,
         "charge": charged(booking.charge, actor=request.actor),
         "late_fee": money(fees.due(booking, now=timezone.now())),
@@ -235,14 +240,34 @@ def quote(request: ActorRequest, payload: QuoteIn) -> dict[str, Any]:
 
 @router.post("", response={201: BookingOut, **problems(404, 409)})
 def request_booking(request: ActorRequest, payload: BookingIn, key: IdempotencyKey) -> Status[dict[str, Any]]:
-    """Request time on an instrument; time and price are held until the lab decides.
+    """Request time on an instrument; time and price are held until the lab decides, or confirmed at once.
 
-    409 carries every reason and, in ``data.alternatives``, up to three periods that are free.
+    409 carries every reason and, in ``data.alternatives``, up to three periods that are free; where there are none,
+    ``data.twins`` names up to three instruments like it with when they are free.
     """
     actor = request.actor
     wanted = payload.wanted(actor, title=payload.title)
     made = services.request_booking(actor=actor, wanted=wanted, now=timezone.now(), key=key_from(key))
     return Status(201, _again(request, made.number))
+
+
+@router.post("/hold", response={201: BookingOut, **problems(404, 409)})
+def hold(request: ActorRequest, payload: BookingIn, key: IdempotencyKey) -> Status[dict[str, Any]]:
+    """Keep time and price for ten minutes; ``place`` makes a booking of it. 409 as for a request."""
+    wanted = payload.wanted(request.actor, title=payload.title)
+    made = services.hold(actor=request.actor, wanted=wanted, now=timezone.now(), key=key_from(key))
+    return Status(201, _again(request, made.number))
+
+
+@router.post("/{number}/place", response={200: BookingOut, **problems(404, 409)})
+def place(request: ActorRequest, number: Number) -> dict[str, Any]:
+    """Make a booking of what is held; repeating it changes nothing.
+
+    A hold that has lapsed is booked anew, under another number, where the time is still free at no higher price.
+    """
+    held = access.get_own(request.actor, number)
+    placed = holding.confirm_hold(actor=request.actor, booking=held, now=timezone.now())
+    return _again(request, placed.number)
 
 
 @router.get("", response={200: PageOut[BookingOut], **problems()})

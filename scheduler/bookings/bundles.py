@@ -71,6 +71,12 @@ class Look:
 
     opened: Mapping[int, list[Period]]
     claims: Mapping[int, list[Claim]]
+    automatic: Mapping[int, list[Period]] = field(default_factory=dict)
+    """Of the open time, that in which the lab confirms at once."""
+
+    def is_automatic(self, resource: Resource, during: Period) -> bool:
+        """Say whether all of `during` lies in time in which bookings are confirmed at once."""
+        return any(span.covers(during) for span in self.automatic.get(resource.pk, []))
 
     def held(self, resource_id: int) -> list[spans.Held]:
         return [
@@ -104,10 +110,13 @@ def still_taken(now: datetime) -> Q:
 def look(resource_ids: Sequence[int], *, opening: Period, taken: Period, now: datetime) -> Look:
     """Return when these resources are open inside `opening`, and what occupies them inside `taken`. Two queries."""
     opened: dict[int, list[Period]] = defaultdict(list)
+    automatic: dict[int, list[Period]] = defaultdict(list)
     for row in OpenPeriod.objects.filter(
         resource_id__in=resource_ids, during__overlap=(opening.start, opening.end)
     ).exclude(audience=availability.Audience.OWN.value):
         opened[row.resource_id].append(period_of(row.during))
+        if row.is_automatic:
+            automatic[row.resource_id].append(period_of(row.during))
     claims: dict[int, list[Claim]] = defaultdict(list)
     for claim in (
         Claim.objects.filter(still_taken(now), resource_id__in=resource_ids, blocked__overlap=(taken.start, taken.end))
@@ -115,7 +124,16 @@ def look(resource_ids: Sequence[int], *, opening: Period, taken: Period, now: da
         .order_by("during", "pk")
     ):
         claims[claim.resource_id].append(claim)
-    return Look({pk: merge(found) for pk, found in opened.items()}, claims)
+    return Look(
+        {pk: merge(found) for pk, found in opened.items()},
+        claims,
+        {pk: merge(found) for pk, found in automatic.items()},
+    )
+
+
+def is_automatic(resource: Resource, during: Period, *, now: datetime) -> bool:
+    """Say whether the lab confirms bookings of all of `during` at once. Two queries."""
+    return look([resource.pk], opening=during, taken=during, now=now).is_automatic(resource, during)
 
 
 def room_of(resource: Resource) -> spans.Room:

@@ -15,7 +15,7 @@ from portal.kernel.states import next_state
 from scheduler.availability.models import Claim
 from scheduler.availability.queries import period_of
 from scheduler.availability.rules import ClaimRole
-from scheduler.bookings import keeping, occupying, rules, services
+from scheduler.bookings import keeping, occupying, rules, steps
 from scheduler.bookings.models import Booking
 from scheduler.resources import services as resources
 from scheduler.resources.models import Resource
@@ -81,7 +81,7 @@ def resettle(
 def drop(booking: Booking, *, actor: Actor, now: datetime) -> None:
     """Cancel a displaced booking; everything held for it is given back. Locks are held."""
     _take(booking, A.DROP, now=now)
-    charges.release(charge_id=services.charge_of(booking), reason="displaced", actor=actor, now=now)
+    charges.release(charge_id=steps.charge_of(booking), reason="displaced", actor=actor, now=now)
     _record(booking, action="booking.dropped", actor=actor, now=now)
 
 

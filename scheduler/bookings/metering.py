@@ -10,7 +10,7 @@ from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden
 from portal.kernel.period import Period
-from scheduler.bookings import clocks, occupying, rules, settling
+from scheduler.bookings import clocks, occupying, rules, settling, steps
 from scheduler.bookings.clocks import Clock, Use
 from scheduler.bookings.models import Booking, ChargeTerms, SessionReading
 from scheduler.bookings.settling import Agreed
@@ -18,16 +18,6 @@ from scheduler.resources import services as resources
 from scheduler.resources.models import Resource
 
 __all__ = ["record_reading", "set_charge_terms", "settle_waiting", "write_reading"]
-
-
-def _lock(booking: Booking) -> Booking:
-    occupying.lock([booking])
-    return (
-        Booking.objects.select_for_update(no_key=True, of=("self",))
-        .select_related("resource", "charge")
-        .order_by("pk")
-        .get(pk=booking.pk)
-    )
 
 
 @transaction.atomic
@@ -60,7 +50,7 @@ def record_reading(*, actor: Actor, booking: Booking, clock: Clock, use: Use, no
     Raises BadReading, ReadingOutOfReach, NoSessionYet, Forbidden.
     """
     actor.require(Permission.SESSION_RECORD)
-    locked = _lock(booking)
+    locked = steps.under_lock(booking)
     if locked.resource.owner_id != actor.organisation_id:
         raise Forbidden
     if clock not in clocks.REPORTED:
@@ -127,7 +117,7 @@ def settle_waiting(*, now: datetime) -> int:
     occupying.lock(overdue)
     settled = 0
     for booking in overdue:
-        locked = _lock(booking)
+        locked = steps.under_lock(booking)
         if _waits(locked):
             settling.settle(locked, actor=actor, now=now, waited=True)
             settled += 1

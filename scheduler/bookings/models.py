@@ -27,6 +27,7 @@ class Booking(models.Model):
     """
 
     class State(models.TextChoices):
+        HELD = rules.BookingState.HELD.value, _("保留中")
         REQUESTED = rules.BookingState.REQUESTED.value, _("待确认")
         CONFIRMED = rules.BookingState.CONFIRMED.value, _("已确认")
         DISPLACED = rules.BookingState.DISPLACED.value, _("因停机待改期")
@@ -62,6 +63,8 @@ class Booking(models.Model):
     late_percent = models.PositiveSmallIntegerField(default=0)
     """What giving it up costs, as agreed when booked: nothing until so long before the start, later a share of the price."""
     state = models.CharField(max_length=12, choices=State, default=State.REQUESTED)
+    hold_until = models.DateTimeField(null=True, blank=True)
+    """Until when a booking is held for its organisation, exclusive; afterwards it blocks nobody. Kept as a record."""
     charge = models.OneToOneField("vouchers.Charge", null=True, on_delete=models.PROTECT, related_name="+")
     decision_note = models.CharField(max_length=200, blank=True)
     clock = models.CharField(max_length=12, choices=CLOCKS, default=clocks.Clock.PRESENT.value)
@@ -82,12 +85,19 @@ class Booking(models.Model):
                 name="booking_state_known", condition=Q(state__in=[s.value for s in rules.BookingState])
             ),
             models.CheckConstraint(name="booking_ends_after_start", condition=Q(ends_at__gt=models.F("starts_at"))),
+            models.CheckConstraint(
+                name="booking_held_until",
+                condition=~Q(state=rules.BookingState.HELD.value) | Q(hold_until__isnull=False),
+            ),
             models.CheckConstraint(name="booking_units_positive", condition=Q(units__gt=0)),
             models.CheckConstraint(name="booking_clock_known", condition=Q(clock__in=[c.value for c in clocks.Clock])),
         ]
         indexes = [
             models.Index(fields=["organisation", "-starts_at", "-id"], name="booking_of_organisation"),
             models.Index(fields=["resource", "state", "starts_at"], name="booking_of_resource"),
+            models.Index(
+                fields=["hold_until"], condition=Q(state=rules.BookingState.HELD.value), name="booking_hold_ends"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -17,7 +17,7 @@ from portal.kernel.states import next_state
 from scheduler.availability import claiming
 from scheduler.availability.models import Claim
 from scheduler.availability.queries import period_of
-from scheduler.bookings import bundles, fees, keeping, occupying, queries, rules, services, telling
+from scheduler.bookings import bundles, fees, lapsing, occupying, queries, rules, steps, telling
 from scheduler.bookings.bundles import ANYBODY, Wanted
 from scheduler.bookings.models import Booking, BookingMove
 from scheduler.bookings.retrying import patiently
@@ -55,10 +55,10 @@ def _mine(actor: Actor, booking: Booking) -> None:
         raise Forbidden
 
 
-def _locked(booking: Booking, *, wanted: Wanted | None = None) -> Booking:
+def _locked(booking: Booking, *, now: datetime, wanted: Wanted | None = None) -> Booking:
     """Return a booking under lock, with everything it occupies and would occupy, lowest id first."""
     ids = set(bundles.needed(wanted)[2]) if wanted else set()
-    resources.lock(resource_ids=ids | occupying.resources_of([booking]))
+    lapsing.release_lapsed(resource_ids=ids | occupying.resources_of([booking]), now=now)
     return (
         Booking.objects.select_for_update(no_key=True, of=("self",))
         .select_related("resource", "operator", "charge")
@@ -73,7 +73,7 @@ def _wanted(booking: Booking, period: Period) -> Wanted:
         resource=booking.resource,
         period=period,
         title=booking.title,
-        vouchers=charges.payers(charge_id=services.charge_of(booking)),
+        vouchers=charges.payers(charge_id=steps.charge_of(booking)),
         units=booking.units,
         configuration=booking.configuration,
         operator=ANYBODY if booking.operator_id is not None else None,
@@ -90,7 +90,7 @@ def _weigh(booking: Booking, *, wanted: Wanted, actor: Actor, now: datetime) -> 
     was = Period(booking.starts_at, booking.ends_at)
     late = bool(fees.due(booking, now=now))
     occupying.vacate(booking)
-    charges.release(charge_id=services.charge_of(booking), reason="replaced", actor=actor, now=now)
+    charges.release(charge_id=steps.charge_of(booking), reason="replaced", actor=actor, now=now)
     quote = queries.quote(wanted, organisation_id=booking.organisation_id, now=now)
     # Who keeps the start has asked for it in time.
     kept = {"booking.lead"} if wanted.period.start == was.start else set()
@@ -111,7 +111,7 @@ def look(*, actor: Actor, booking: Booking, period: Period, now: datetime) -> Lo
     _mine(actor, booking)
     wanted = _wanted(booking, period)
     with transaction.atomic():
-        found = _weigh(_locked(booking, wanted=wanted), wanted=wanted, actor=actor, now=now)
+        found = _weigh(_locked(booking, now=now, wanted=wanted), wanted=wanted, actor=actor, now=now)
         transaction.set_rollback(True)
     return found
 
@@ -128,11 +128,10 @@ def move(*, actor: Actor, booking: Booking, period: Period, now: datetime) -> Bo
     """
     _mine(actor, booking)
     wanted = _wanted(booking, period)
-    locked = _locked(booking, wanted=wanted)
+    locked = _locked(booking, now=now, wanted=wanted)
     was = Period(locked.starts_at, locked.ends_at)
     if period == was:
         return locked
-    keeping.release_lapsed(resource_ids=bundles.needed(wanted)[2], now=now)
     found = _weigh(locked, wanted=wanted, actor=actor, now=now)
     if found.quote.reasons:
         raise Refused(found.quote.reasons, data={"alternatives": found.alternatives})
@@ -147,7 +146,7 @@ def move(*, actor: Actor, booking: Booking, period: Period, now: datetime) -> Bo
         was_ends_at=was.end,
         was_state=stood,
         was_operator=locked.operator,
-        was_charge_id=services.charge_of(locked),
+        was_charge_id=steps.charge_of(locked),
     )
     locked.starts_at, locked.ends_at, locked.updated_at = period.start, period.end, now
     locked.operator = found.quote.bundle.operator
@@ -158,7 +157,7 @@ def move(*, actor: Actor, booking: Booking, period: Period, now: datetime) -> Bo
     except claiming.Taken:
         raise Refused([queries.TAKEN], data={"alternatives": queries.alternatives(wanted, now=now)}) from None
     locked.charge = charges.hold_again(
-        charge_id=services.charge_of(locked),
+        charge_id=steps.charge_of(locked),
         price=found.quote.price.amount,
         quote=found.quote.price.as_json(),
         ends_at=period.end,
@@ -201,7 +200,7 @@ def release_rest(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
     the booking is in use, has begun and is not over; Forbidden.
     """
     _mine(actor, booking)
-    locked = _locked(booking)
+    locked = _locked(booking, now=now)
     was = Period(locked.starts_at, locked.ends_at)
     if locked.state != rules.BookingState.IN_USE.value or not was.start < now < was.end:
         raise rules.NothingToRelease
@@ -238,12 +237,12 @@ def undo(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
         raise rules.NothingToUndo(seconds=int(UNDO_SHOWN.total_seconds()))
     was = Period(last.was_starts_at, last.was_ends_at)
     wanted = replace(_wanted(booking, was), operator=last.was_operator)
-    locked = _locked(booking, wanted=wanted)
+    locked = _locked(booking, now=now, wanted=wanted)
     if locked.updated_at != last.moved_at or now > last.moved_at + UNDO_WITHIN:
         raise rules.NothingToUndo(seconds=int(UNDO_SHOWN.total_seconds()))
     moved = Period(locked.starts_at, locked.ends_at)
     occupying.vacate(locked)
-    charges.release(charge_id=services.charge_of(locked), reason="replaced", actor=actor, now=now)
+    charges.release(charge_id=steps.charge_of(locked), reason="replaced", actor=actor, now=now)
     quote = queries.quote(wanted, organisation_id=locked.organisation_id, now=now)
     if reasons := [reason for reason in quote.reasons if reason.code not in AGREED]:
         raise Refused(reasons)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from portal.kernel.period import Period
@@ -17,13 +17,15 @@ from scheduler.resources import services as resources
 __all__ = ["asks_of", "follow", "lock", "occupy", "resources_of", "vacate"]
 
 
-def lock(bookings: Sequence[Booking]) -> None:
-    """Lock everything these bookings occupy or ever occupied, lowest id first."""
-    resources.lock(resource_ids=resources_of(bookings))
+def lock(bookings: Sequence[Booking], *, also: Iterable[int] = ()) -> None:
+    """Lock everything these bookings occupy or ever occupied, and the resources `also`, lowest id first."""
+    resources.lock(resource_ids=resources_of(bookings) | set(also))
 
 
 def resources_of(bookings: Sequence[Booking]) -> set[int]:
     """Return the ids of everything these bookings occupy or ever occupied."""
+    if not bookings:
+        return set()
     ids = {booking.resource_id for booking in bookings}
     return ids | set(Claim.objects.filter(booking__in=bookings).values_list("resource_id", flat=True))
 

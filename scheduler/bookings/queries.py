@@ -18,6 +18,8 @@ from scheduler.bookings.models import Booking
 from scheduler.resources import queries as rates
 from scheduler.resources import rules as resource_rules
 from scheduler.resources.models import Resource
+from scheduler.search import queries as search
+from scheduler.search.rules import Requirement
 from vouchers.charges import rules as charge_rules
 from vouchers.charges import services as charges
 
@@ -77,6 +79,8 @@ class Quote:
     split: charge_rules.Split
     bundle: Bundle
     reasons: Sequence[Reason]
+    is_automatic: bool = False
+    """Whether the lab confirms bookings of this time at once."""
 
     @property
     def blocked(self) -> Period:
@@ -124,7 +128,13 @@ def quote(wanted: Wanted, *, organisation_id: int | None, now: datetime) -> Quot
     service = resource_rules.ServiceClass.INSTRUMENT_USE.value
     plan = charges.plan(vouchers=wanted.vouchers, price=price.amount, service=service, now=now, ends_at=period.end)
     reasons += plan.reasons
-    return Quote(price=price, split=plan.split, bundle=bundle, reasons=tuple(reasons))
+    return Quote(
+        price=price,
+        split=plan.split,
+        bundle=bundle,
+        reasons=tuple(reasons),
+        is_automatic=bundle.seen.is_automatic(resource, period),
+    )
 
 
 def time_refusals(bundle: Bundle) -> list[Reason]:
@@ -173,6 +183,38 @@ def alternatives(wanted: Wanted, *, now: datetime) -> list[Period]:
         zone=resource.zone,
         near=near,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """Another instrument of the same category in the same city, and when it is free next."""
+
+    resource: Resource
+    period: Period
+
+
+def twins(wanted: Wanted, *, now: datetime) -> list[Twin]:
+    """Return up to three other instruments of the same category in the same city, each with when it is free next."""
+    resource, facts = wanted.resource, getattr(wanted.resource, "instrument", None)
+    length = int(wanted.period.duration.total_seconds())
+    since = max(now, wanted.period.start - timedelta(days=1))
+    if facts is None:
+        return []
+    found = search.find(
+        Requirement(
+            duration_s=length,
+            since=since,
+            until=since + timedelta(seconds=length) + REACH,
+            cities=(resource.city,),
+            categories=(facts.category,),
+            with_operator=wanted.attended,
+        ),
+        now=now,
+        limit=4,
+    )
+    free = {hit.resource_id: hit.period for hit in found.hits if hit.period and hit.resource_id != resource.pk}
+    named = Resource.objects.in_bulk(list(free)[:3])
+    return [Twin(named[pk], period) for pk, period in free.items() if pk in named]
 
 
 def calendar(resource: Resource, *, since: datetime, until: datetime) -> QuerySet[Booking]:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from portal.kernel.errors import Conflict, Reason, noop
+from portal.kernel.errors import Conflict, Invalid, Reason, noop
 from portal.kernel.money import Money
 from portal.kernel.period import Period
 from scheduler.availability.rules import on_grid
@@ -21,7 +21,10 @@ __all__ = [
     "AlreadyStarted",
     "BookingAction",
     "BookingState",
+    "ConfigurationTooLong",
     "Limits",
+    "NoPlaces",
+    "NotHeld",
     "NotMeasured",
     "SelfUse",
     "SessionInFuture",
@@ -36,6 +39,8 @@ _ = noop
 
 
 class BookingState(StrEnum):
+    HELD = "held"
+    """Kept for the organisation until `hold_until`: the time and the price, nobody has been asked yet."""
     REQUESTED = "requested"
     CONFIRMED = "confirmed"
     DISPLACED = "displaced"
@@ -49,6 +54,9 @@ class BookingState(StrEnum):
 
 
 class BookingAction(StrEnum):
+    PLACE = "place"
+    ACCEPT = "accept"
+    """Confirmed by the rules of the hour, without the lab."""
     CONFIRM = "confirm"
     DECLINE = "decline"
     CANCEL = "cancel"
@@ -74,6 +82,10 @@ S, A = BookingState, BookingAction
 
 TRANSITIONS: Final[Mapping[tuple[BookingState, BookingAction], BookingState]] = MappingProxyType(
     {
+        (S.HELD, A.PLACE): S.REQUESTED,
+        (S.HELD, A.ACCEPT): S.CONFIRMED,
+        (S.HELD, A.CANCEL): S.CANCELLED,
+        (S.HELD, A.LAPSE): S.LAPSED,
         (S.REQUESTED, A.CONFIRM): S.CONFIRMED,
         (S.REQUESTED, A.DECLINE): S.DECLINED,
         (S.REQUESTED, A.CANCEL): S.CANCELLED,
@@ -94,6 +106,7 @@ TRANSITIONS: Final[Mapping[tuple[BookingState, BookingAction], BookingState]] = 
 
 CLAIM_STATE: Final[Mapping[BookingState, str]] = MappingProxyType(
     {
+        S.HELD: "held",
         S.REQUESTED: "held",
         S.CONFIRMED: "confirmed",
         S.DISPLACED: "released",
@@ -109,6 +122,7 @@ CLAIM_STATE: Final[Mapping[BookingState, str]] = MappingProxyType(
 
 CALENDAR_STATUS: Final[Mapping[BookingState, str]] = MappingProxyType(
     {
+        S.HELD: "TENTATIVE",
         S.REQUESTED: "TENTATIVE",
         S.CONFIRMED: "CONFIRMED",
         S.IN_USE: "CONFIRMED",
@@ -121,6 +135,21 @@ CALENDAR_STATUS: Final[Mapping[BookingState, str]] = MappingProxyType(
 def calendar_status(state: BookingState) -> str:
     """Return the STATUS of a booking in a calendar."""
     return CALENDAR_STATUS.get(state, "CANCELLED")
+
+
+class ConfigurationTooLong(Invalid):
+    code = "booking.configuration"
+    message = _("配置代号最多 40 个字。")
+
+
+class NoPlaces(Invalid):
+    code = "booking.no_places"
+    message = _("名额须至少为 1。")
+
+
+class NotHeld(Conflict):
+    code = "booking.not_held"
+    message = _("这次预约不在保留中，无法提交。请重新选择时段预约。")
 
 
 class NotMeasured(Conflict):

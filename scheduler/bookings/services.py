@@ -8,23 +8,19 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
 
-from portal.audit import services as audit
 from portal.kernel import idempotency
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden, Invalid, Reason, Refused, noop
 from portal.kernel.period import Period
-from portal.kernel.states import next_state
 from portal.numbers.services import next_number
 from scheduler.availability import claiming
-from scheduler.bookings import bundles, fees, keeping, metering, occupying, queries, rules, settling, telling
+from scheduler.bookings import bundles, fees, lapsing, metering, occupying, queries, rules, settling, steps, telling
 from scheduler.bookings.bundles import Wanted
 from scheduler.bookings.clocks import Clock, Use
 from scheduler.bookings.models import Booking, Session
 from scheduler.bookings.retrying import patiently
 from scheduler.resources import rules as resource_rules
-from scheduler.resources import services as resources
 from vouchers.charges import rules as charge_rules
 from vouchers.charges import services as charges
 
@@ -39,23 +35,20 @@ class TitleMissing(Invalid):
     message = _("请填写用途（120 字以内），仅贵单位和实验室可见。")
 
 
-class ConfigurationTooLong(Invalid):
-    code = "booking.configuration"
-    message = _("配置代号最多 40 个字。")
-
-
-class NoPlaces(Invalid):
-    code = "booking.no_places"
-    message = _("名额须至少为 1。")
-
-
 class NoteMissing(Invalid):
     code = "booking.note"
     message = _("请写明原因，预约单位会看到。")
 
 
 def _refused(reasons: Sequence[Reason], *, wanted: Wanted, now: datetime) -> Refused:
-    return Refused(reasons, data={"alternatives": queries.alternatives(wanted, now=now)})
+    free = queries.alternatives(wanted, now=now)
+    twins = [] if free else queries.twins(wanted, now=now)
+    told = [{"instrument": twin.resource.number, "name": twin.resource.name, "period": twin.period} for twin in twins]
+    return Refused(reasons, data={"alternatives": free, "twins": told})
+
+
+HOLD = timedelta(minutes=10)
+"""How long a booking is held unless said otherwise: long enough to pay, short enough that nobody waits for long."""
 
 
 @patiently
@@ -63,24 +56,40 @@ def _refused(reasons: Sequence[Reason], *, wanted: Wanted, now: datetime) -> Ref
 def request_booking(*, actor: Actor, wanted: Wanted, now: datetime, key: str) -> Booking:
     """Request time on a resource with all it needs; the time and the price are held until the lab decides.
 
+    In hours the lab opened for automatic confirmation it is confirmed at once.
+
     Idempotent on (organisation, `key`). Locks everything that may be occupied, lowest id first: the resource, who is
     qualified to run it, its bench. Raises Refused with *all* reasons and up to three free alternatives in
     ``data["alternatives"]``; KeyReused; NoRate; Forbidden. Of rivals for one slot exactly one wins: the exclusion
     constraint decides even where the lock is bypassed.
     """
+    return _make(actor=actor, wanted=wanted, hold_until=None, now=now, key=key)
+
+
+@patiently
+@transaction.atomic
+def hold(*, actor: Actor, wanted: Wanted, now: datetime, key: str, length: timedelta = HOLD) -> Booking:
+    """Keep time and price for the organisation for `length`; `holding.confirm_hold` makes a booking of it.
+
+    Afterwards it blocks nobody: the next writer releases it, no worker is needed. Idempotent and refused as
+    `request_booking`.
+    """
+    return _make(actor=actor, wanted=wanted, hold_until=now + length, now=now, key=key)
+
+
+def _make(*, actor: Actor, wanted: Wanted, hold_until: datetime | None, now: datetime, key: str) -> Booking:
     actor.require(Permission.BOOKING_REQUEST)
     wanted = _checked(wanted)
     print_ = idempotency.fingerprint(_asked(wanted))
     _terms, _people, ids = bundles.needed(wanted)
-    resources.lock(resource_ids=ids)
-    keeping.release_lapsed(resource_ids=ids, now=now)
+    lapsing.release_lapsed(resource_ids=ids, now=now)
     if existing := Booking.objects.filter(organisation_id=actor.acting_for, key=key).first():
         idempotency.check_replay(stored=existing.fingerprint, asked=print_)
         return existing
     quote = queries.quote(wanted, organisation_id=actor.acting_for, now=now)
     if quote.reasons:
         raise _refused(quote.reasons, wanted=wanted, now=now)
-    booking = _claim(actor=actor, quote=quote, key=key, fingerprint=print_, now=now)
+    booking = _claim(actor=actor, quote=quote, hold_until=hold_until, key=key, fingerprint=print_, now=now)
     booking.charge = charges.hold(
         bill=charges.Bill(
             subject=f"booking:{booking.number}",
@@ -96,7 +105,10 @@ def request_booking(*, actor: Actor, wanted: Wanted, now: datetime, key: str) ->
         now=now,
     )
     booking.save(update_fields=["charge"])
-    _record(booking, action="booking.requested", actor=actor, now=now)
+    steps.record(booking, action="booking.held" if hold_until else "booking.requested", actor=actor, now=now)
+    if booking.state == rules.BookingState.CONFIRMED.value:
+        steps.record(booking, action="booking.confirmed", actor=Actor.system("自动确认"), now=now)
+        telling.tell(booking, now=now)
     return booking
 
 
@@ -106,9 +118,9 @@ def _checked(wanted: Wanted) -> Wanted:
     if not title or len(title) > 120:
         raise TitleMissing(field="title")
     if len(configuration) > 40:
-        raise ConfigurationTooLong(field="configuration")
+        raise rules.ConfigurationTooLong(field="configuration")
     if wanted.units < 1:
-        raise NoPlaces(field="units")
+        raise rules.NoPlaces(field="units")
     return replace(wanted, title=title, configuration=configuration)
 
 
@@ -129,7 +141,9 @@ def _asked(wanted: Wanted) -> dict[str, Any]:
     return asked
 
 
-def _claim(*, actor: Actor, quote: queries.Quote, key: str, fingerprint: str, now: datetime) -> Booking:
+def _claim(
+    *, actor: Actor, quote: queries.Quote, hold_until: datetime | None, key: str, fingerprint: str, now: datetime
+) -> Booking:
     """Write the booking and its claims. Raises Refused where the exclusion constraint finds a rival's claim."""
     wanted, resource = quote.bundle.wanted, quote.bundle.wanted.resource
     terms = settling.terms_of(resource)
@@ -149,6 +163,8 @@ def _claim(*, actor: Actor, quote: queries.Quote, key: str, fingerprint: str, no
         clock=terms.clock.value,
         dispute_days=terms.dispute_days,
         **fees.agreed(quote.bundle.terms),
+        state=_first_state(quote, hold_until).value,
+        hold_until=hold_until,
         key=key,
         fingerprint=fingerprint,
         created_at=now,
@@ -156,57 +172,22 @@ def _claim(*, actor: Actor, quote: queries.Quote, key: str, fingerprint: str, no
     )
     try:
         with transaction.atomic():
-            occupying.occupy(booking, quote.bundle)
+            occupying.occupy(booking, quote.bundle, hold_until=hold_until)
     except claiming.Taken:
         raise _refused([queries.TAKEN], wanted=wanted, now=now) from None
     return booking
 
 
-def _record(booking: Booking, *, action: str, actor: Actor, now: datetime, **data: Any) -> None:
-    audit.record(
-        action=action,
-        subject=f"booking:{booking.number}",
-        actor=actor,
-        now=now,
-        organisations=[booking.organisation_id, booking.resource.owner_id],
-        data={"state": booking.state, **data},
-    )
-
-
-def under_lock(*, booking: Booking) -> Booking:
-    """Return a booking under lock, everything it occupies locked before it."""
-    occupying.lock([booking])
-    return (
-        Booking.objects.select_for_update(no_key=True, of=("self",))
-        .select_related("resource", "charge")
-        .order_by("pk")
-        .get(pk=booking.pk)
-    )
-
-
-def _move(booking: Booking, action: rules.BookingAction, *, now: datetime, note: str = "") -> None:
-    """Take the transition, and let the claims and the calendars follow."""
-    before = rules.BookingState(booking.state)
-    state = next_state(rules.TRANSITIONS, before, action)
-    booking.state = state.value
-    booking.updated_at = now
-    booking.decision_note = note or booking.decision_note
-    if rules.calendar_status(before) != rules.calendar_status(state):
-        telling.raise_sequence(booking)
-    booking.save(update_fields=["state", "updated_at", "decision_note", "sequence"])
-    occupying.follow(booking)
-    telling.tell(booking, now=now)
-
-
-def charge_of(booking: Booking) -> int:
-    """Return the id of a booking's charge: every booking has one from the moment it is committed."""
-    assert booking.charge_id is not None
-    return booking.charge_id
+def _first_state(quote: queries.Quote, hold_until: datetime | None) -> rules.BookingState:
+    """Return the state a booking begins in."""
+    if hold_until is not None:
+        return rules.BookingState.HELD
+    return rules.BookingState.CONFIRMED if quote.is_automatic else rules.BookingState.REQUESTED
 
 
 def _serve(actor: Actor, booking: Booking, permission: Permission) -> Booking:
     actor.require(permission)
-    locked = under_lock(booking=booking)
+    locked = steps.under_lock(booking)
     if locked.resource.owner_id != actor.organisation_id:
         raise Forbidden
     return locked
@@ -216,9 +197,18 @@ def _serve(actor: Actor, booking: Booking, permission: Permission) -> Booking:
 def confirm(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
     """Accept a requested booking. Raises InvalidTransition, Forbidden."""
     locked = _serve(actor, booking, Permission.BOOKING_DECIDE)
-    _move(locked, rules.BookingAction.CONFIRM, now=now)
-    _record(locked, action="booking.confirmed", actor=actor, now=now)
+    steps.take(locked, rules.BookingAction.CONFIRM, now=now)
+    steps.record(locked, action="booking.confirmed", actor=actor, now=now)
     return locked
+
+
+def place(*, held: Booking, actor: Actor, now: datetime) -> Booking:
+    """Ask the lab for what is held, or confirm it where the lab confirms at once. The caller holds the locks."""
+    period = Period(held.starts_at, held.ends_at)
+    automatic = bundles.is_automatic(held.resource, period, now=now)
+    steps.take(held, rules.BookingAction.ACCEPT if automatic else rules.BookingAction.PLACE, now=now)
+    steps.record(held, action="booking.placed", actor=actor, now=now)
+    return held
 
 
 @transaction.atomic
@@ -227,9 +217,9 @@ def decline(*, actor: Actor, booking: Booking, note: str, now: datetime) -> Book
     locked = _serve(actor, booking, Permission.BOOKING_DECIDE)
     if not note.strip():
         raise NoteMissing(field="note")
-    _move(locked, rules.BookingAction.DECLINE, now=now, note=note.strip()[:200])
-    charges.release(charge_id=charge_of(locked), reason="declined", actor=actor, now=now)
-    _record(locked, action="booking.declined", actor=actor, now=now)
+    steps.take(locked, rules.BookingAction.DECLINE, now=now, note=note.strip()[:200])
+    charges.release(charge_id=steps.charge_of(locked), reason="declined", actor=actor, now=now)
+    steps.record(locked, action="booking.declined", actor=actor, now=now)
     return locked
 
 
@@ -241,16 +231,16 @@ def cancel(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
     Raises InvalidTransition, Forbidden.
     """
     actor.require(Permission.BOOKING_REQUEST)
-    locked = under_lock(booking=booking)
+    locked = steps.under_lock(booking)
     if locked.organisation_id != actor.organisation_id:
         raise Forbidden
     if locked.state == rules.BookingState.CONFIRMED.value and now >= locked.starts_at:
         raise rules.AlreadyStarted
     fee = fees.due(locked, now=now)
-    _move(locked, rules.BookingAction.CANCEL, now=now)
-    charges.release(charge_id=charge_of(locked), reason="cancelled", actor=actor, now=now)
+    steps.take(locked, rules.BookingAction.CANCEL, now=now)
+    charges.release(charge_id=steps.charge_of(locked), reason="cancelled", actor=actor, now=now)
     fees.keep(locked, fee=fee, actor=actor, now=now)
-    _record(locked, action="booking.cancelled", actor=actor, now=now, fee_fen=fee.fen)
+    steps.record(locked, action="booking.cancelled", actor=actor, now=now, fee_fen=fee.fen)
     return locked
 
 
@@ -264,21 +254,14 @@ def miss(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
     if now < locked.starts_at:
         raise rules.NotYetStarted
     fee = fees.due(locked, now=now)
-    _give_up(locked, rules.BookingAction.MISS, actor=actor, now=now)
+    steps.give_up(locked, rules.BookingAction.MISS, actor=actor, now=now)
     fees.keep(locked, fee=fee, actor=actor, now=now)
     return locked
 
 
-def _give_up(booking: Booking, action: rules.BookingAction, *, actor: Actor, now: datetime) -> None:
-    """End a booking that was never used: its time and money are free again."""
-    _move(booking, action, now=now)
-    charges.release(charge_id=charge_of(booking), reason=booking.state, actor=actor, now=now)
-    _record(booking, action=f"booking.{booking.state}", actor=actor, now=now)
-
-
 def _present(actor: Actor, booking: Booking) -> Booking:
     actor.require(Permission.BOOKING_REQUEST)
-    locked = under_lock(booking=booking)
+    locked = steps.under_lock(booking)
     if locked.organisation_id != actor.organisation_id:
         raise Forbidden
     return locked
@@ -297,9 +280,9 @@ def start_session(
         raise rules.SessionInFuture(field="started_at")
     if not locked.starts_at - EARLY <= started_at < locked.ends_at:
         raise rules.SessionOutOfReach(field="started_at", hours=int(EARLY.total_seconds() // 3600))
-    _move(locked, rules.BookingAction.START, now=now)
+    steps.take(locked, rules.BookingAction.START, now=now)
     session = Session.objects.create(booking=locked, started_at=started_at)
-    _record(locked, action="session.started", actor=actor, now=now, started_at=started_at.isoformat())
+    steps.record(locked, action="session.started", actor=actor, now=now, started_at=started_at.isoformat())
     return session
 
 
@@ -325,35 +308,7 @@ def finish_session(
     seconds = int(used.duration.total_seconds())
     if not at_bench:
         metering.write_reading(locked, Clock.CONFIRMED, Use(used, seconds), actor=actor, now=now)
-    _move(locked, rules.BookingAction.FINISH, now=now)
+    steps.take(locked, rules.BookingAction.FINISH, now=now)
     settling.settle(locked, actor=actor, now=now)
-    _record(locked, action="session.finished", actor=actor, now=now, duration_s=seconds)
+    steps.record(locked, action="session.finished", actor=actor, now=now, duration_s=seconds)
     return locked
-
-
-UNUSED_AFTER = timedelta(days=7)
-"""How long after its end a confirmed booking waits for the lab to say whether it was used."""
-
-
-@transaction.atomic
-def lapse_overdue(*, now: datetime) -> int:
-    """End what nobody decided or used; returns how many bookings. Run by the clock, safe at any time.
-
-    Requests lapse at their start; confirmed bookings without a session count as missed a week after their end, so
-    that nobody's money stays held for ever.
-    """
-    actor = Actor.system("自动处理")
-    undecided = Q(state=rules.BookingState.REQUESTED.value, starts_at__lte=now)
-    unused = Q(state=rules.BookingState.CONFIRMED.value, ends_at__lte=now - UNUSED_AFTER)
-    overdue = list(Booking.objects.filter(undecided | unused).order_by("pk")[:200])
-    occupying.lock(overdue)
-    ended = 0
-    for booking in overdue:
-        locked = under_lock(booking=booking)
-        if locked.state != booking.state:
-            continue
-        requested = locked.state == rules.BookingState.REQUESTED.value
-        action = rules.BookingAction.LAPSE if requested else rules.BookingAction.MISS
-        _give_up(locked, action, actor=actor, now=now)
-        ended += 1
-    return ended

@@ -5,13 +5,13 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from scheduler.bookings import fees, metering, services
+from scheduler.bookings import fees, lapsing, metering
 
 
 @shared_task(name="bookings.lapse_overdue")
 def lapse_overdue(**_newer: object) -> None:
     now = timezone.now()
-    services.lapse_overdue(now=now)
+    lapsing.lapse_overdue(now=now)
     fees.settle_due(now=now)
 
 

@@ -18,7 +18,7 @@ from portal.kernel.states import next_state
 from portal.numbers.services import next_number
 from scheduler.availability.models import BLOCKING, Claim
 from scheduler.availability.queries import period_of
-from scheduler.bookings import displacing, keeping, occupying
+from scheduler.bookings import displacing, keeping, occupying, steps
 from scheduler.bookings import rules as booking_rules
 from scheduler.bookings import services as bookings
 from scheduler.bookings.models import Booking
@@ -151,7 +151,7 @@ def _make_way(outage: Outage, *, actor: Actor, now: datetime) -> tuple[list[Book
         elif not period_of(claim.during).overlaps(span):
             blocking.trim(claim, span)
         elif claim.booking.pk not in running and claim.booking.pk not in displaced:
-            booking = bookings.under_lock(booking=claim.booking)
+            booking = steps.under_lock(claim.booking)
             if booking.state == booking_rules.BookingState.IN_USE.value:
                 _stop(booking, at=span.start, actor=actor, now=now)
                 running[booking.pk] = booking
@@ -276,7 +276,7 @@ def _row_under_lock(displacement: Displacement) -> Displacement:
     resources.lock(
         resource_ids=set(held.values_list("resource_id", flat=True)) | occupying.resources_of([booking]),
     )
-    booking = bookings.under_lock(booking=booking)
+    booking = steps.under_lock(booking)
     row = (
         Displacement.objects.select_for_update(no_key=True, of=("self",))
         .select_related("outage")

@@ -55,6 +55,7 @@ urlpatterns = [
     path("bookings/<str:number>/move/undo/", moving.booking_move_undo, name="booking_move_undo"),
     path("bookings/<str:number>/release-rest/", moving.booking_release_rest, name="booking_release_rest"),
     path("bookings/<str:number>/calendar.ics", bookings.booking_ics, name="booking_ics"),
+    path("bookings/<str:number>/place/", bookings.booking_place, name="booking_place"),
     path("bookings/<str:number>/confirm/", queues.booking_confirm, name="booking_confirm"),
     path("bookings/<str:number>/no-show/", queues.booking_miss, name="booking_miss"),
     path("bookings/<str:number>/decline/", queues.booking_decline, name="booking_decline"),

@@ -12,7 +12,7 @@ from portal.kernel.period import Period
 from scheduler.availability import services as availability
 from scheduler.availability.models import Claim, FreeGap
 from scheduler.availability.queries import period_of
-from scheduler.bookings import rules, services
+from scheduler.bookings import lapsing, rules, services
 from scheduler.bookings.models import Booking
 from scheduler.resources.models import Resource
 from tests import make
@@ -106,7 +106,7 @@ class Life:
             availability.lift_maintenance(actor=self.w.keeper, resource=gone.resource, claim_id=gone.pk, now=self.now)
 
     def lapse(self, _number: int) -> None:
-        services.lapse_overdue(now=self.now)
+        lapsing.lapse_overdue(now=self.now)
 
     def check(self) -> None:
         """Assert the invariants: no overlap, no half booking, free time as recomputed, no fen unaccounted for."""

@@ -399,3 +399,18 @@ def test_the_desk_leaves_as_a_file(scene):
     answer = client_of(scene.keeper).get(reverse("booking_queue"), {"format": "csv", "tab": "confirm"})
     (row,) = csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig")))
     assert (row["预约单位"], row["冻结（元）"]) == ("杭州星河智能科技有限公司", "960.00")
+
+
+# ---- a hold
+
+
+def test_a_hold_says_until_when_and_becomes_a_booking_by_one_press(w, clock):
+    held = make.held(w, make.instrument(w))
+    client = client_of(w.researcher)
+    page = client.get(url("booking", held)).content.decode()
+    assert "保留至 10:10" in page
+    assert url("booking_place", held) in page
+    assert url("booking_place", held) not in client_of(w.keeper).get(url("booking", held)).content.decode()
+    assert client.post(url("booking_place", held)).status_code == 302
+    assert state_of(held) == "requested"
+    assert client_of(w.keeper).post(url("booking_place", held)).status_code == 403

@@ -13,7 +13,7 @@ from portal.kernel.errors import Forbidden, InvalidTransition, Refused
 from portal.kernel.idempotency import KeyReused
 from portal.kernel.period import Period
 from scheduler.availability.models import Claim
-from scheduler.bookings import rules, services
+from scheduler.bookings import lapsing, rules, services
 from scheduler.bookings.models import Booking
 from scheduler.resources import services as resources
 from tests import make
@@ -159,8 +159,8 @@ class TestDeciding:
     def test_lapses_when_nobody_decided_before_the_start(self, w):
         made = make.booking(w, make.instrument(w))
 
-        assert services.lapse_overdue(now=made.starts_at) == 1
-        assert services.lapse_overdue(now=made.starts_at) == 0
+        assert lapsing.lapse_overdue(now=made.starts_at) == 1
+        assert lapsing.lapse_overdue(now=made.starts_at) == 0
 
         made.refresh_from_db()
         assert (made.state, made.charge.state) == ("lapsed", "released")
@@ -187,8 +187,8 @@ class TestDeciding:
     def test_ends_as_missed_by_itself_a_week_after_its_end(self, w):
         made = make.booking(w, make.instrument(w))
         services.confirm(actor=w.keeper, booking=made, now=make.NOW)
-        assert services.lapse_overdue(now=made.ends_at + timedelta(days=6)) == 0
-        assert services.lapse_overdue(now=made.ends_at + timedelta(days=7)) == 1
+        assert lapsing.lapse_overdue(now=made.ends_at + timedelta(days=6)) == 0
+        assert lapsing.lapse_overdue(now=made.ends_at + timedelta(days=7)) == 1
         assert Charge.objects.get(pk=made.charge_id).state == "released"
 
 

@@ -1,0 +1,66 @@
+"""End what nobody decided, used or made a booking of: by the clock, and before every writer of the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Q
+
+from portal.kernel.actors import Actor
+from scheduler.bookings import keeping, occupying, rules, steps
+from scheduler.bookings.models import Booking
+
+__all__ = ["lapse_overdue", "release_lapsed"]
+
+UNUSED_AFTER = timedelta(days=7)
+"""How long after its end a confirmed booking waits for the lab to say whether it was used."""
+
+
+@transaction.atomic
+def lapse_overdue(*, now: datetime) -> int:
+    """End what nobody decided or used; returns how many bookings. Run by the clock, safe at any time.
+
+    Holds end when they were to end; `release_lapsed` is often quicker.
+    Requests lapse at their start; confirmed bookings without a session count as missed a week after their end, so
+    that nobody's money stays held for ever.
+    """
+    actor = Actor.system("自动处理")
+    undecided = Q(state=rules.BookingState.REQUESTED.value, starts_at__lte=now)
+    unused = Q(state=rules.BookingState.CONFIRMED.value, ends_at__lte=now - UNUSED_AFTER)
+    held = Q(state=rules.BookingState.HELD.value, hold_until__lte=now)
+    overdue = list(Booking.objects.filter(undecided | unused | held).order_by("pk")[:200])
+    occupying.lock(overdue)
+    return _end(overdue, actor=actor, now=now)
+
+
+def release_lapsed(*, resource_ids: Iterable[int], now: datetime) -> None:
+    """Lock these resources and all that lapsed holds on them occupy, then end those holds: their money is free, too.
+
+    So does what was kept for somebody without a booking.
+
+    The first act of every writer of bookings, so that a hold ends without any worker.
+    """
+    ids = set(resource_ids)
+    lapsed = list(
+        Booking.objects.filter(state=rules.BookingState.HELD.value, hold_until__lte=now, claims__resource_id__in=ids)
+        .distinct()
+        .order_by("pk")
+    )
+    occupying.lock(lapsed, also=ids)
+    _end(lapsed, actor=Actor.system("自动处理"), now=now)
+    keeping.release_lapsed(resource_ids=ids, now=now)
+
+
+def _end(overdue: Sequence[Booking], *, actor: Actor, now: datetime) -> int:
+    ended = 0
+    for booking in overdue:
+        locked = steps.under_lock(booking)
+        if locked.state != booking.state:
+            continue
+        unused = locked.state == rules.BookingState.CONFIRMED.value
+        action = rules.BookingAction.MISS if unused else rules.BookingAction.LAPSE
+        steps.give_up(locked, action, actor=actor, now=now)
+        ended += 1
+    return ended
