@@ -17,6 +17,7 @@ from scheduler.disputes.api import router as disputes
 from scheduler.feeds.api import router as feeds
 from scheduler.invitations.api import router as calendar_mails
 from scheduler.jobs.api import router as jobs
+from scheduler.qualifications.api import instruments as standing
 from scheduler.qualifications.api import router as operators
 from scheduler.ratings.api import router as ratings
 from scheduler.resources.api import clusters, instruments
@@ -37,6 +38,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/instruments", declaring),
     ("/outages", outages),
     ("/bookings", choosing),
+    ("/instruments", standing),
     ("/operators", operators),
     ("/clusters", clusters),
     ("/bookings", bookings),

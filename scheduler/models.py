@@ -25,6 +25,7 @@ from scheduler.disputes.models import Dispute
 from scheduler.feeds.models import FeedReader, FeedToken
 from scheduler.invitations.models import CalendarMail, CalendarMailChoice
 from scheduler.jobs.models import Job
+from scheduler.qualifications.models import Calibration, Qualification
 from scheduler.ratings.models import Rating
 from scheduler.resources.models import Cluster, Instrument, Partition, Rate, Resource, Skill
 from scheduler.samples.models import Custody, Sample, SampleOrder
@@ -38,6 +39,7 @@ __all__ = [
     "CalendarImport",
     "CalendarMail",
     "CalendarMailChoice",
+    "Calibration",
     "ChargeTerms",
     "Claim",
     "Closure",
@@ -60,6 +62,7 @@ __all__ = [
     "Outage",
     "OutageNotice",
     "Partition",
+    "Qualification",
     "Rate",
     "Rating",
     "Resource",

@@ -248,6 +248,21 @@ WRITES = (
     Write("POST /instruments/{instrument}/special-openings", "keeper", PERIOD),
     Write("DELETE /instruments/{instrument}/special-openings/1", "keeper"),
     Write("PUT /instruments/{instrument}/terms", "keeper", {}),
+    Write(
+        "POST /instruments/{instrument}/qualifications",
+        "keeper",
+        {"organisation": "{credit_code}", "since": "2026-11-25", "until": "2027-11-24"},
+    ),
+    Write(
+        "POST /instruments/{instrument}/qualifications/suspend",
+        "keeper",
+        {"organisation": "{credit_code}", "note": "未按规程操作"},
+    ),
+    Write(
+        "POST /instruments/{instrument}/certificates",
+        "keeper",
+        {"certificate": "JZ-9", "since": "2026-11-25", "until": "2027-11-24"},
+    ),
     Write("POST /feeds", "keeper", {"label": "门户", "kind": "freebusy", "instrument": "{instrument}"}),
     Write("POST /feeds/1/revoke", "keeper"),
     Write("POST /operators", "keeper", {"name": "周工", "city": "杭州"}),

@@ -22,6 +22,7 @@ from scheduler.availability.models import BLOCKING, Claim, OpenPeriod
 from scheduler.availability.queries import period_of
 from scheduler.bookings import spans
 from scheduler.bookings.models import BookingTerms
+from scheduler.qualifications import queries as standing
 from scheduler.resources import rules as resource_rules
 from scheduler.resources.models import Resource, Skill
 
@@ -324,7 +325,7 @@ def _busy(claims: Sequence[Claim]) -> timedelta:
 
 
 def free_spans(wanted: Wanted, *, window: Period, now: datetime) -> list[Period]:
-    """Return where in `window` a use like `wanted` may lie, with all it needs; may overlap. Five queries at most."""
+    """Return where in `window` a use like `wanted` may lie, with all it needs; may overlap. Six queries at most."""
     resource = wanted.resource
     terms = terms_of(resource)
     people = _skilled(wanted, window) if wanted.attended else {}
@@ -350,7 +351,9 @@ def free_spans(wanted: Wanted, *, window: Period, now: datetime) -> list[Period]
             for span in bench
             if span.duration >= back
         ]
-    return [span for unit in found for span in spans.intersect(unit, [window])]
+    certified = standing.calibrated(resource)
+    within = [window] if certified is None else spans.intersect([window], certified)
+    return [span for unit in found for span in spans.intersect(unit, within)]
 
 
 def _skilled(wanted: Wanted, window: Period) -> dict[Resource, list[Period]]:

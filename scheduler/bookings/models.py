@@ -146,6 +146,7 @@ class BookingTerms(models.Model):
 
     class SelfUse(models.TextChoices):
         OPEN = rules.SelfUse.OPEN.value, _("可自行上机")
+        QUALIFIED = rules.SelfUse.QUALIFIED.value, _("取得上机认可后可自行上机")
         NEVER = rules.SelfUse.NEVER.value, _("须由实验室人员操作")
 
     resource = models.OneToOneField(

@@ -15,6 +15,7 @@ from scheduler.availability import rules as availability_rules
 from scheduler.bookings import bundles, rules
 from scheduler.bookings.bundles import Bundle, Wanted
 from scheduler.bookings.models import Booking
+from scheduler.qualifications import queries as standing
 from scheduler.resources import queries as rates
 from scheduler.resources import rules as resource_rules
 from scheduler.resources.models import Resource
@@ -100,7 +101,7 @@ def limits_of(resource: Resource) -> rules.Limits:
 
 
 def quote(wanted: Wanted, *, organisation_id: int | None, now: datetime) -> Quote:
-    """Price what is `wanted` and collect every reason against it. Eight queries. Raises NoRate.
+    """Price what is `wanted` and collect every reason against it. Ten queries at most. Raises NoRate.
 
     A look, not a promise: only `services.request_booking` holds anything.
     """
@@ -112,6 +113,9 @@ def quote(wanted: Wanted, *, organisation_id: int | None, now: datetime) -> Quot
             Reason("booking.not_published", _("该仪器目前不接受预约。"), _("请选择其他仪器。"), field="instrument")
         )
     reasons += time_refusals(bundle)
+    if bundle.terms is not None and not wanted.attended and bundle.terms.self_use == rules.SelfUse.QUALIFIED.value:
+        reasons += standing.qualification_refusals(resource, organisation_id=organisation_id, during=period)
+    reasons += standing.calibration_refusals(resource, during=period)
     if organisation_id == resource.owner_id:
         reasons.append(
             Reason(

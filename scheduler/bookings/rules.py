@@ -75,6 +75,7 @@ class SelfUse(StrEnum):
     """Whether an enterprise's people may run the instrument themselves."""
 
     OPEN = "open"
+    QUALIFIED = "qualified"
     NEVER = "never"
 
 

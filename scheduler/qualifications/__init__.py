@@ -1,1 +1,1 @@
-"""Who may run what: operators of a lab and their skills."""
+"""Who may run what, judged at the time of the use: operators and their skills, qualified organisations, certificates."""

@@ -1,8 +1,8 @@
-"""Endpoints of a lab's operators: who they are, when they work, what they can run."""
+"""Endpoints of a lab's operators and skills, of who may run its instruments themselves, and of certificates."""
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -10,14 +10,18 @@ from django.utils import timezone
 from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
-from portal.wire import ActorRequest, Cursor, Day, Line, Number, PageOut, StrictIn, paged, problems
+from portal.kernel.errors import NotFound
+from portal.organisations.models import Organisation
+from portal.wire import ActorRequest, Block, Cursor, Day, Line, Number, PageOut, StrictIn, paged, problems
 from scheduler.availability import services as availability
 from scheduler.availability.api import HoursRow
-from scheduler.qualifications import access, services
+from scheduler.qualifications import access, granting, services
+from scheduler.qualifications.models import Calibration, Qualification
 from scheduler.resources import access as resources
 from scheduler.resources.models import Resource
 
 router = Router(tags=["instruments"])
+instruments = Router(tags=["instruments"])
 
 
 class SkillOut(Schema):
@@ -134,3 +138,124 @@ def end(request: ActorRequest, number: Number, instrument: Number) -> dict[str, 
         now=now,
     )
     return _again(request, number)
+
+
+class QualificationIn(StrictIn):
+    """An organisation by its unified social credit code, and local days, both inclusive."""
+
+    organisation: Annotated[Line, Field(max_length=18)]
+    since: Day
+    until: Day
+
+
+class SuspensionIn(StrictIn):
+    """Why; the organisation reads it."""
+
+    organisation: Annotated[Line, Field(max_length=18)]
+    note: Annotated[Block, Field(max_length=200)]
+
+
+class CertificateIn(StrictIn):
+    """A certificate of verification or calibration, in force on local days, both inclusive."""
+
+    certificate: Annotated[Line, Field(max_length=80)]
+    since: Day
+    until: Day
+
+
+class QualificationOut(Schema):
+    """An organisation that may run the instrument itself; `suspended` says since when it may not."""
+
+    organisation: str
+    since: date
+    until: date
+    suspended: datetime | None
+    note: str
+
+
+class CertificateOut(Schema):
+    """A certificate and when it is in force, both days inclusive."""
+
+    certificate: str
+    since: date
+    until: date
+
+
+class StandingOut(Schema):
+    """Who may run an instrument themselves, and its certificates."""
+
+    qualifications: list[QualificationOut]
+    certificates: list[CertificateOut]
+
+
+def _standing(request: ActorRequest, number: str) -> dict[str, Any]:
+    resource = resources.get_own_instrument(request.actor, number)
+    day = timedelta(days=1)
+    return {
+        "qualifications": [
+            {
+                "organisation": row.organisation.name,
+                "since": row.valid.lower,
+                "until": row.valid.upper - day,
+                "suspended": row.suspended_at,
+                "note": row.note,
+            }
+            for row in Qualification.objects.filter(resource=resource).select_related("organisation").order_by("pk")
+        ],
+        "certificates": [
+            {"certificate": row.certificate, "since": row.valid.lower, "until": row.valid.upper - day}
+            for row in Calibration.objects.filter(resource=resource).order_by("pk")
+        ],
+    }
+
+
+def _organisation(code: str) -> Organisation:
+    found = Organisation.objects.filter(credit_code=code).first()
+    if found is None:
+        raise NotFound(field="organisation")
+    return found
+
+
+@instruments.get("/{number}/standing", response={200: StandingOut, **problems(404)})
+def standing(request: ActorRequest, number: Number) -> dict[str, Any]:
+    """List who may run an instrument themselves and its certificates, as its lab."""
+    return _standing(request, number)
+
+
+@instruments.post("/{number}/qualifications", response={200: StandingOut, **problems(404)})
+def qualify(request: ActorRequest, number: Number, payload: QualificationIn) -> dict[str, Any]:
+    """Let an organisation's people run the instrument themselves; ends a suspension."""
+    granting.qualify(
+        actor=request.actor,
+        resource=resources.get_own_instrument(request.actor, number),
+        organisation=_organisation(payload.organisation),
+        days=services.Days(payload.since, payload.until + timedelta(days=1)),
+        now=timezone.now(),
+    )
+    return _standing(request, number)
+
+
+@instruments.post("/{number}/qualifications/suspend", response={200: StandingOut, **problems(404, 409)})
+def suspend(request: ActorRequest, number: Number, payload: SuspensionIn) -> dict[str, Any]:
+    """Let them run it no more until qualified anew; bookings already made stay."""
+    granting.suspend(
+        actor=request.actor,
+        resource=resources.get_own_instrument(request.actor, number),
+        organisation=_organisation(payload.organisation),
+        note=payload.note,
+        now=timezone.now(),
+    )
+    return _standing(request, number)
+
+
+@instruments.post("/{number}/certificates", response={200: StandingOut, **problems(404, 409)})
+def enter_certificate(request: ActorRequest, number: Number, payload: CertificateIn) -> dict[str, Any]:
+    """Enter a certificate. From the first one on, the instrument is booked only while one is in force."""
+    granting.enter_certificate(
+        actor=request.actor,
+        resource=resources.get_own_instrument(request.actor, number),
+        certificate=payload.certificate,
+        days=services.Days(payload.since, payload.until + timedelta(days=1)),
+        now=timezone.now(),
+    )
+    return _standing(request, number)

@@ -35,6 +35,39 @@ def quoted(resource, period: Period | None = None, **more: object) -> dict[str, 
 
 
 @pytest.mark.django_db
+class TestHolding:
+    def test_keeps_the_time_and_makes_a_booking_of_it_once(self, w):
+        api, sem = Caller(w.researcher), make.instrument(w)
+        held = api.post("/bookings/hold", asked(sem), key=make.key()).body
+        assert (held["state"], held["hold_until"]) == ("held", "2026-11-25T02:10:00Z")
+        placed = [api.post(f"/bookings/{held['number']}/place", {}).body for _press in range(2)]
+        assert [(one["number"], one["state"]) for one in placed] == [(held["number"], "requested")] * 2
+
+
+@pytest.mark.django_db
+class TestBundles:
+    def test_book_whoever_of_the_qualified_is_free(self, w):
+        sem = make.instrument(w, cleanup_s=1800)
+        person = make.operator(w, sem)
+        body = asked(sem, operator="any", configuration="SE2")
+        made = Caller(w.researcher).post("/bookings", body, key=make.key()).body
+        assert made["operator"] == {"number": person.number, "name": person.name}
+        assert (made["places"], made["configuration"]) == (1, "SE2")
+
+    def test_are_what_the_lab_says_they_are(self, w):
+        lab, sem = Caller(w.keeper), make.instrument(w)
+        assert lab.put(f"/instruments/{sem.number}/terms", {"self_use": "qualified"}).body["self_use"] == "qualified"
+        firm = {"organisation": w.enterprise.credit_code, "since": "2026-11-25", "until": "2026-11-30"}
+        refused = Caller(w.researcher).post("/bookings", asked(sem), key=make.key())
+        assert [reason["code"] for reason in refused.body["reasons"]] == ["booking.not_qualified"]
+        [row] = lab.post(f"/instruments/{sem.number}/qualifications", firm).body["qualifications"]
+        assert (row["until"], row["suspended"]) == ("2026-11-30", None)
+        paper = {"certificate": "JZ-1", "since": "2026-11-25", "until": "2026-11-30"}
+        assert lab.post(f"/instruments/{sem.number}/certificates", paper).status == 200
+        assert Caller(w.researcher).post("/bookings", asked(sem), key=make.key()).status == 201
+
+
+@pytest.mark.django_db
 class TestQuoting:
     def test_splits_the_price_and_holds_nothing(self, w):
         voucher, resource = make.voucher(w), make.instrument(w, cleanup_s=1800)

@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('portal', '0002_calendar_day'),
-        ('scheduler', '0019_calendar_mails'),
+        ('scheduler', '0020_disputes'),
         ('vouchers', '0028_ledger_refusals'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
