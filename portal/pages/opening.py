@@ -1,8 +1,10 @@
-"""The weekly opening hours of an instrument: an editor of rows that needs no script."""
+"""The weekly opening hours of an instrument: rows that need no script; with one, a week to paint (``js/hours.js``)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django import forms
@@ -16,17 +18,19 @@ from django.utils.translation import gettext_lazy as _
 from portal.http import Explained, explain
 from portal.kernel.actors import Permission
 from portal.kernel.errors import PortalError
-from portal.kernel.period import Period
-from portal.pages import shell, slots
-from portal.pages.templatetags.show import zone_of
-from scheduler.availability import opening, patterns, queries, rules, services
+from portal.kernel.period import Period, merge
+from portal.pages import shell, slots, weeks
+from portal.pages.templatetags.show import bilingual, zone_of
+from scheduler.availability import impacts, opening, patterns, queries, rules, services
 from scheduler.availability.models import OpeningHours
 from scheduler.resources import access
 from scheduler.resources.models import Resource
 
-__all__ = ["AUDIENCES", "accepted", "affected", "instrument_hours"]
+__all__ = ["AUDIENCES", "accepted", "affected", "instrument_hours", "weekly_s"]
 
-MAX_ROWS = 28
+MAX_ROWS = 50
+WEEK = datetime(2024, 1, 1, tzinfo=UTC)
+"""Any Monday."""
 DAY_MIN = 24 * 60
 WEEKDAYS = [
     (1, _("周一")),
@@ -82,19 +86,19 @@ class RowForm(forms.Form):
         )
 
 
-def _initial(row: OpeningHours) -> dict[str, Any]:
+def _initial(row: rules.WeeklyHours) -> dict[str, Any]:
     return {
-        "weekdays": row.weekdays,
-        "opens": row.opens_min,
-        "closes": row.closes_min % DAY_MIN,
+        "weekdays": sorted(row.weekdays),
+        "opens": row.opens,
+        "closes": row.closes % DAY_MIN,
         "valid_from": row.valid_from,
         "valid_until": row.valid_until,
-        "audience": row.audience,
+        "audience": row.audience.value,
         "is_automatic": row.is_automatic,
     }
 
 
-def _stored(hours: Sequence[OpeningHours], extra: int) -> list[RowForm]:
+def _stored(hours: Sequence[rules.WeeklyHours], extra: int) -> list[RowForm]:
     forms_ = [RowForm(prefix=f"row{place}", initial=_initial(row)) for place, row in enumerate(hours)]
     return forms_ + [RowForm(prefix=f"row{len(forms_) + place}") for place in range(extra)]
 
@@ -147,22 +151,118 @@ def accepted(request: HttpRequest) -> list[str]:
 def affected(error: Explained | None) -> dict[str, Any]:
     """Return what ``parts/affected.html`` asks about, if `error` says that bookings would be broken."""
     rows = error.data.get("bookings", []) if error is not None else []
+    return _asked(
+        [
+            {
+                **row,
+                "period": Period(datetime.fromisoformat(row["starts_at"]), datetime.fromisoformat(row["ends_at"])),
+            }
+            for row in rows
+        ]
+    )
+
+
+def _asked(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"affected": rows, "accepts": " ".join(row["number"] for row in rows)}
+
+
+def _foreseen(rows: Sequence[impacts.Affected]) -> dict[str, Any]:
+    return _asked(
+        [
+            {"number": row.number, "organisation": row.organisation, "period": row.period, "zone": row.zone}
+            for row in rows
+        ]
+    )
+
+
+def _named(error: Explained | None, hours: Sequence[rules.WeeklyHours]) -> Explained | None:
+    """Say which two rows overlap by what they say: days, times and whom they are for."""
+    if error is None or error.code != services.HoursOverlap.code:
+        return error
+    text = gettext("“%(one)s”与“%(two)s”重叠：同一类用户的开放时间不能重复。请改动其中一段，或合并为一段。")
+    reasons = tuple(
+        {**reason, "text": text % {"one": _words(hours[one]), "two": _words(hours[two])}, "remedy": ""}
+        for reason, (one, two) in zip(error.reasons, error.data["pairs"], strict=True)
+    )
+    return replace(error, reasons=reasons)
+
+
+def _words(row: rules.WeeklyHours) -> str:
+    whom = str(dict(AUDIENCES)[row.audience.value])
+    return f"{weeks.days_in_words(row.weekdays)} {weeks.clock_in_words(row.opens, row.closes)} {whom}"
+
+
+def weekly_s(hours: Sequence[rules.WeeklyHours]) -> int:
+    """Return how many seconds a week these rows open, time open for several audiences once."""
+    spans = [
+        Period(start, start + timedelta(minutes=row.closes - row.opens))
+        for row in hours
+        for day in row.weekdays
+        for start in [WEEK + timedelta(days=day - 1, minutes=row.opens)]
+    ]
+    return sum(int(span.duration.total_seconds()) for span in merge(spans))
+
+
+def _others(request: HttpRequest, resource: Resource) -> list[Resource]:
+    """Return the lab's other instruments that have hours to copy."""
+    own = access.own_instruments(shell.actor_of(request)).exclude(pk=resource.pk)
+    return list(own.filter(opening_hours__isnull=False).distinct().order_by("name", "pk")[:200])
+
+
+def _copied(request: HttpRequest, resource: Resource, *, now: datetime) -> tuple[list[rules.WeeklyHours] | None, str]:
+    """Return the hours the address asks to start from, and what to say of them: last week, or another instrument."""
+    asked = request.GET.get("copy", "")
+    if asked == "week":
+        return opening.last_week(resource, now=now), gettext("已填入上周的实际开放时间")
+    if asked:
+        other = access.get_own_instrument(shell.actor_of(request), asked)
+        found = [queries.weekly_hours(row) for row in OpeningHours.objects.filter(resource=other)]
+        return found, gettext("已填入“%(name)s”的开放时间") % {"name": bilingual(other)}
+    return None, ""
+
+
+def _check(
+    request: HttpRequest,
+    resource: Resource,
+    hours: Sequence[rules.WeeklyHours],
+    problem: Explained | None,
+    *,
+    follows: bool,
+    now: datetime,
+) -> HttpResponse:
+    """Say what saving these hours would come to: what is wrong with them, or which bookings they would break."""
+    context: dict[str, Any] = {"error": problem, "weekly_s": weekly_s(hours), "checked": True}
+    if problem is None:
+        _none, problem = shell.attempt(lambda: services.refuse_overlap(hours=hours))
+        context["error"] = _named(problem, hours)
+    if problem is None:
+        found = opening.foresee(resource, hours=hours, follows_holidays=follows, now=now)
+        context |= _foreseen(found)
+    return shell.page(request, "lab/hours_impact.html", context)
 
 
 @shell.needs(Permission.INSTRUMENT_MANAGE)
 def instrument_hours(request: HttpRequest, number: str) -> HttpResponse:
-    """Edit the weekly hours as rows; ``act=add`` gives a further row and saves nothing."""
+    """Edit the weekly hours as rows; ``act=add`` gives a further row, ``act=check`` says what would follow: neither saves."""
     actor, now = shell.actor_of(request), timezone.now()
     resource = access.get_own_instrument(actor, number)
     if request.method != "POST":
-        rows = _stored(list(OpeningHours.objects.filter(resource=resource)), extra=1)
-        return _show(request, resource, rows, follows=resource.follows_holidays)
+        copied, whence = _copied(request, resource, now=now)
+        hours = [queries.weekly_hours(row) for row in OpeningHours.objects.filter(resource=resource)]
+        rows = _stored(hours if copied is None else copied, extra=1)
+        seen = _foreseen(
+            opening.foresee(resource, hours=copied, follows_holidays=resource.follows_holidays, now=now)
+            if copied is not None
+            else []
+        )
+        return _show(request, resource, rows, follows=resource.follows_holidays, whence=whence, foreseen=seen)
     follows = "follows_holidays" in request.POST
     if request.POST.get("act") == "add":
         return _show(request, resource, _posted(request, extra=1), follows=follows, judged=False)
     rows = _posted(request, extra=0)
     hours, problem = _read(rows)
+    if request.POST.get("act") == "check":
+        return _check(request, resource, hours, problem, follows=follows, now=now)
     if any(row.errors for row in rows if not row.is_empty()):
         return _show(request, resource, rows, follows=follows, error=problem, status=422)
     _done, error = shell.attempt(
@@ -176,7 +276,7 @@ def instrument_hours(request: HttpRequest, number: str) -> HttpResponse:
         )
     )
     if error is not None:
-        return _show(request, resource, rows, follows=follows, error=error, status=error.status)
+        return _show(request, resource, rows, follows=follows, error=_named(error, hours), status=error.status)
     messages.success(request, gettext("开放时间已保存，对新预约生效；已有预约不受影响。"))
     return redirect("instrument", number)
 
@@ -189,9 +289,22 @@ def _show(
     follows: bool,
     error: Explained | None = None,
     judged: bool = True,
+    whence: str = "",
+    foreseen: dict[str, Any] | None = None,
     status: int = 200,
 ) -> HttpResponse:
     wrong = [row for row in rows if judged and row.is_bound and not row.is_empty() and row.errors]
     context = {"resource": resource, "rows": rows, "count": len(rows), "error": error, "wrong": wrong}
-    context |= {"follows_holidays": follows, "moved": _moved(resource, rows if judged else []), **affected(error)}
+    context |= {
+        "audiences": AUDIENCES,
+        "weekdays": WEEKDAYS,
+        "ticks": range(0, 24, 4),
+        "whence": whence,
+        "others": _others(request, resource),
+    }
+    context |= {
+        "follows_holidays": follows,
+        "moved": _moved(resource, rows if judged else []),
+        **(foreseen or affected(error)),
+    }
     return shell.page(request, "lab/hours.html", context, status=status)

@@ -23,7 +23,17 @@ from scheduler.bookings import access as bookings
 from scheduler.resources import queries as rates
 from scheduler.resources.models import Rate, Resource
 
-__all__ = ["Times", "hours_in_words", "look", "may_book", "price_text", "rows", "week_window"]
+__all__ = [
+    "Times",
+    "clock_in_words",
+    "days_in_words",
+    "hours_in_words",
+    "look",
+    "may_book",
+    "price_text",
+    "rows",
+    "week_window",
+]
 
 KINDS = {
     "held": weekgrid.Kind.HELD,
@@ -188,7 +198,7 @@ def rows(
     ]
 
 
-def _days_in_words(weekdays: Iterable[int]) -> str:
+def days_in_words(weekdays: Iterable[int]) -> str:
     """Return ``周一至周五、周日`` or ``Mon–Fri, Sun`` for ISO weekdays."""
     days = sorted(set(weekdays))
     if len(days) == 7:
@@ -211,7 +221,7 @@ def _days_in_words(weekdays: Iterable[int]) -> str:
     )
 
 
-def _clock_in_words(opens: int, closes: int) -> str:
+def clock_in_words(opens: int, closes: int) -> str:
     if closes - opens == 24 * 60 and opens == 0:
         return gettext("全天")
     start = f"{opens // 60:02d}:{opens % 60:02d}"
@@ -225,7 +235,7 @@ def hours_in_words(hours: Iterable[OpeningHours]) -> list[str]:
     """Return one line for each weekly rule, with its dates where it has any."""
     lines = []
     for row in hours:
-        line = f"{_days_in_words(row.weekdays)} {_clock_in_words(row.opens_min, row.closes_min)}"
+        line = f"{days_in_words(row.weekdays)} {clock_in_words(row.opens_min, row.closes_min)}"
         values: dict[str, Any] = {"line": line, "first": row.valid_from, "last": row.valid_until}
         if row.valid_from and row.valid_until:
             line = gettext("%(line)s（%(first)s 至 %(last)s）") % values

@@ -92,6 +92,7 @@ def refuse_unseen(affected: Sequence[Affected], *, accepts: Collection[str]) -> 
                 {
                     "number": row.number,
                     "organisation": row.organisation,
+                    "zone": row.zone,
                     "starts_at": row.period.start.isoformat(),
                     "ends_at": row.period.end.isoformat(),
                 }

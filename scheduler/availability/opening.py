@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from django.db import connection, transaction
@@ -18,7 +19,7 @@ from scheduler.availability.models import Closure, OpeningHours, OpenPeriod, Spe
 from scheduler.resources import services as resources
 from scheduler.resources.models import Resource
 
-__all__ = ["AHEAD", "changing", "pattern_of", "rebuild"]
+__all__ = ["AHEAD", "changing", "foresee", "last_week", "pattern_of", "rebuild"]
 
 AHEAD: Final = timedelta(days=400)
 BEHIND: Final = timedelta(days=8)
@@ -84,6 +85,32 @@ def rebuild(resources: Sequence[Resource], *, now: datetime) -> None:
     with connection.cursor() as cursor:
         for pk in sorted(ids):
             cursor.execute("SELECT free_gap_rebuild(%s)", [pk])
+
+
+def foresee(
+    resource: Resource, *, hours: Sequence[rules.WeeklyHours], follows_holidays: bool, now: datetime
+) -> list[impacts.Affected]:
+    """Return the bookings that these weekly hours would leave outside open time. A look: nothing is written."""
+    ahead = Period(now, now + AHEAD)
+    calendar = workdays()
+    before = queries.open_periods([resource], window=ahead)[resource.pk]
+    stands = pattern_of([resource], window=ahead, calendar=calendar)[resource.pk]
+    wanted = replace(stands, hours=hours, weekday_of=calendar.weekday_of if follows_holidays else date.isoweekday)
+    after = patterns.open_to(patterns.expand(wanted, window=ahead), rules.Audience.ENTERPRISES)
+    return impacts.impact(resource, lost=subtract(before, after), now=now)
+
+
+def last_week(resource: Resource, *, now: datetime) -> list[rules.WeeklyHours]:
+    """Return when the resource really was open last week, Monday to Sunday of its own zone, as weekly hours.
+
+    Holidays, closures and special openings of that week are in it; so is whom it was open for. One query.
+    """
+    zone = rules.zone_named(resource.zone)
+    today = now.astimezone(zone).date()
+    monday = today - timedelta(days=today.weekday() + 7)
+    week = rules.closed_days(monday, monday + timedelta(days=6), resource.zone)
+    found = queries.openings([resource], window=week, audience=rules.Audience.OWN)[resource.pk]
+    return patterns.weekly_of(found, zone=resource.zone, monday=monday)
 
 
 @contextmanager

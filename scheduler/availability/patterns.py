@@ -15,7 +15,18 @@ from portal.kernel.period import Period, merge, subtract
 from scheduler.availability import rules
 from scheduler.availability.rules import Audience, Closure, WeeklyHours
 
-__all__ = ["Moved", "Opening", "Pattern", "Special", "expand", "moved", "open_to", "overlapping", "seen_by"]
+__all__ = [
+    "Moved",
+    "Opening",
+    "Pattern",
+    "Special",
+    "expand",
+    "moved",
+    "open_to",
+    "overlapping",
+    "seen_by",
+    "weekly_of",
+]
 
 DAY_MIN = 24 * 60
 WEEK = 7
@@ -86,6 +97,26 @@ def open_to(openings: Iterable[Opening], audience: Audience) -> list[Period]:
     """Return when `audience` finds it open: sorted and disjoint."""
     seen = seen_by(audience)
     return merge(opening.period for opening in openings if opening.audience in seen)
+
+
+def weekly_of(openings: Iterable[Opening], *, zone: str, monday: date) -> list[WeeklyHours]:
+    """Return what was open in the week of `monday` as weekly hours: spans cut at local midnight, like days together."""
+    tz = rules.zone_named(zone)
+    days: dict[tuple[int, int, Audience, bool], set[int]] = defaultdict(set)
+    for one in openings:
+        start, end = one.period.start.astimezone(tz), one.period.end.astimezone(tz)
+        for at in range(WEEK):
+            day = monday + timedelta(days=at)
+            if not start.date() <= day <= end.date():
+                continue
+            opens = start.hour * 60 + start.minute if start.date() == day else 0
+            closes = end.hour * 60 + end.minute if end.date() == day else DAY_MIN
+            if opens < closes:
+                days[opens, closes, one.audience, one.is_automatic].add(at + 1)
+    return [
+        WeeklyHours(frozenset(weekdays), opens, closes, audience=audience, is_automatic=is_automatic)
+        for (opens, closes, audience, is_automatic), weekdays in sorted(days.items(), key=lambda row: min(row[1]))
+    ]
 
 
 def overlapping(hours: Sequence[WeeklyHours]) -> list[tuple[int, int]]:

@@ -41,6 +41,12 @@ def _require_own(actor: Actor, resource: Resource) -> None:
         raise Forbidden
 
 
+def refuse_overlap(*, hours: Sequence[rules.WeeklyHours]) -> None:
+    """Raises HoursOverlap with every pair of rows that open the same time for the same audience (`data["pairs"]`)."""
+    if pairs := patterns.overlapping(hours):
+        raise HoursOverlap([_overlap(hours, one, two) for one, two in pairs], data={"pairs": pairs})
+
+
 @transaction.atomic
 def set_opening_hours(
     *,
@@ -58,8 +64,7 @@ def set_opening_hours(
     numbers are in `accepts`: ask without first, show them, then save.
     """
     _require_own(actor, resource)
-    if pairs := patterns.overlapping(hours):
-        raise HoursOverlap([_overlap(hours, one, two) for one, two in pairs])
+    refuse_overlap(hours=hours)
     with opening.changing(resource, accepts=accepts, now=now):
         if follows_holidays is not None:
             resource.follows_holidays = follows_holidays

@@ -1,4 +1,4 @@
-"""Move a booking in the week by mouse, by keyboard and with a finger."""
+"""Move a booking in the week by mouse, by keyboard and with a finger; paint opening hours."""
 
 import re
 
@@ -91,3 +91,61 @@ def test_a_finger_gets_the_form(people: Browsers) -> None:
         day.click()
     booked(page).tap()
     expect(page.get_by_role("dialog").get_by_role("button", name="确认改期")).to_be_visible()
+
+
+def weekdays(page: Page) -> list[str]:
+    """Return every period of the week in words: day and times."""
+    return page.locator("button.period").evaluate_all(
+        "blocks => blocks.map(block => block.getAttribute('aria-label').split(',')[0])"
+    )
+
+
+def test_paint_opening_hours(people: Browsers) -> None:
+    """Paint, resize, move by keys, copy to a day, take back; see which booking a change would break; save; read it."""
+    lab = people.open("shiyan", "/lab/instruments/")
+    lab.get_by_role("link", name="场发射扫描电子显微镜", exact=True).first.click()
+    page_of = lab.url
+    lab.get_by_role("link", name="开放时间", exact=True).click()
+    before = weekdays(lab)
+    report(examine(lab).findings)
+
+    sunday = lab.locator("[data-weekday='7']")
+    sunday.scroll_into_view_if_needed()
+    box = sunday.bounding_box()
+    assert box is not None
+    lab.mouse.move(box["x"] + box["width"] * 9.1 / 24, box["y"] + 20)
+    lab.mouse.down()
+    lab.mouse.move(box["x"] + box["width"] * 11.9 / 24, box["y"] + 22, steps=3)
+    lab.mouse.up()
+    assert weekdays(lab) == [*before, "周日 09:00–12:00"]
+    expect(lab.locator("#impact")).to_contain_text("没有已有预约会落在开放时间之外")
+    painted = sunday.locator("button.period")
+    expect(painted).to_be_focused()
+    lab.keyboard.press("Shift+ArrowRight")
+    lab.keyboard.press("ArrowLeft")
+    assert weekdays(lab)[-1] == "周日 08:30–12:00"
+    report(examine(lab).findings)
+    lab.get_by_role("button", name="撤销上一步").click()
+    assert weekdays(lab)[-1] == "周日 09:00–12:30"
+
+    lab.locator("[data-copy='7'] summary").click()
+    lab.locator("[data-copy='7']").get_by_label("周一").check()
+    lab.locator("[data-copy='7']").get_by_role("button").click()
+    assert weekdays(lab)[0] == "周一 09:00–12:30"
+    expect(lab.locator("#impact")).to_contain_text(re.compile("仍然有效，不会自动取消|每周开放"))
+    lab.get_by_role("button", name="撤销上一步").click()
+
+    lab.get_by_role("button", name="保存开放时间").click()
+    expect(lab.locator("#toasts")).to_contain_text("开放时间已保存")
+    expect(lab.get_by_role("main")).to_contain_text("周日 09:00–12:30")
+    lab.goto(f"{page_of.replace('/instruments/', '/lab/instruments/')}hours/")
+    lab.locator("[data-weekday='7'] button.period").focus()
+    lab.keyboard.press("Delete")
+    lab.get_by_role("button", name="保存开放时间").click()
+    accept = lab.get_by_label("我已核对，仍要保存")
+    if accept.count():
+        accept.check()
+        lab.get_by_role("button", name="保存开放时间").click()
+    expect(lab.locator("#toasts")).to_contain_text("开放时间已保存")
+    lab.goto(f"{page_of.replace('/instruments/', '/lab/instruments/')}hours/")
+    assert weekdays(lab) == before

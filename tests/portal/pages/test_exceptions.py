@@ -108,7 +108,7 @@ def test_hours_that_overlap_are_named(w, lab):
     sent = {f"row{at}-{name}": value for at in (0, 1) for name, value in day.items()}
     answer = lab.post(reverse("instrument_hours", args=[resource.number]), {"rows": "2", **sent})
     assert answer.status_code == 409
-    assert "第 1 行（08:00–12:00）与第 2 行（08:00–12:00）" in text_of(answer)
+    assert "“周一 08:00–12:00 本单位和企业”与“周一 08:00–12:00 本单位和企业”重叠" in text_of(answer)
 
 
 def test_a_clock_that_changes_is_told_beside_the_hours(w, lab):
