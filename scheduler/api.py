@@ -8,6 +8,7 @@ from scheduler.bookings.api import router as bookings
 from scheduler.bookings.metering_api import instruments as charge_terms
 from scheduler.bookings.metering_api import router as metering
 from scheduler.bookings.moving_api import router as moving
+from scheduler.bookings.series_api import router as series
 from scheduler.bookings.terms_api import router as booking_terms
 from scheduler.calendars.api import router as calendars
 from scheduler.catalogue.api import router as catalogue
@@ -46,6 +47,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/calendar-mails", calendar_mails),
     ("/bookings", moving),
     ("/bookings", metering),
+    ("/series", series),
     ("/jobs", jobs),
     ("/samples", samples),
     ("/benches", benches),

@@ -12,6 +12,7 @@ from scheduler.benches.models import BenchSign
 from scheduler.bookings.models import (
     Booking,
     BookingMove,
+    BookingSeries,
     BookingTerms,
     ChargeTerms,
     LateFee,
@@ -35,6 +36,7 @@ __all__ = [
     "BenchSign",
     "Booking",
     "BookingMove",
+    "BookingSeries",
     "BookingTerms",
     "CalendarImport",
     "CalendarMail",

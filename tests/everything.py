@@ -70,6 +70,7 @@ class Write:
 
 
 FIRM = "owner researcher"
+WEEKLY = {"first": "2026-12-02", "start": "15:00", "minutes": 60, "frequency": "weekly", "count": 2}
 OFFER = {
     "kind": "corpus",
     "title": "问答语料",
@@ -291,6 +292,9 @@ WRITES = (
     Write("POST /outages/{outage}/end", "keeper"),
     Write("POST /bookings/{booking}/reword", FIRM, {"title": "失效分析"}),
     Write("PUT /calendar-mails", FIRM, {"wanted": False}),
+    Write("POST /series/quote", FIRM, {**WEEKLY, "instrument": "{instrument}"}),
+    Write("POST /series", FIRM, {**WEEKLY, "instrument": "{instrument}", "title": "每周观察"}),
+    Write("POST /series/{series}/cancel-from", FIRM, {"booking": "{repeated}"}),
     Write("POST /bookings/{booking}/confirm", "keeper"),
     Write("POST /bookings/{booking}/decline", "keeper", {"note": "检修"}),
     Write("POST /bookings/{booking}/no-show", "keeper"),
@@ -421,6 +425,7 @@ def everything(w: make.World) -> Things:
     CalendarImport.objects.all().delete()
     ExternalCalendar.objects.update(id=1)
     used = make.measured(w, make.booking(w, resource, pay_with=voucher))
+    repeated = make.booked_series(w, make.instrument(w))
     rated = ratings.rate_booking(actor=w.researcher, booking=used, stars=5, comment="", now=make.NOW)
     Rating.objects.filter(pk=rated.pk).update(id=1)
     sampled = make.instrument(w, modes=("self", "sample"))
@@ -473,6 +478,8 @@ def everything(w: make.World) -> Things:
         "batch": settlements.draft(actor=w.finance, payee=w.lab, now=make.NOW).number,
         "instrument": resource.number,
         "booking": make.booking(w, resource, period=make.slot(days=2)).number,
+        "series": repeated.number,
+        "repeated": repeated.bookings.order_by("planned_at")[0].number,
         "sampled": sampled.number,
         "sample": make.quoted(w, make.sample_order(w, sampled)).number,
         "operator": make.operator(w, resource).number,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -20,8 +20,11 @@ from portal.organisations import services as organisations
 from portal.organisations.models import Member, Organisation, User
 from scheduler.availability import rules as hours
 from scheduler.availability import services as availability
+from scheduler.bookings import series as series_bookings
 from scheduler.bookings import services as bookings
-from scheduler.bookings.models import Booking
+from scheduler.bookings.models import Booking, BookingSeries
+from scheduler.bookings.series_preview import SeriesWanted
+from scheduler.bookings.series_rules import Frequency, Pattern
 from scheduler.feeds import rules as feed_rules
 from scheduler.feeds import services as feeds
 from scheduler.feeds.models import FeedToken
@@ -436,6 +439,30 @@ def held(w: World, resource: Resource, *, period: Period | None = None, now: dat
     """Hold time for ten minutes."""
     wanted = bookings.Wanted(resource, period or slot(now=now), "电池极片截面观察")
     return bookings.hold(actor=w.researcher, wanted=wanted, now=now, key=key())
+
+
+def series(
+    w: World,
+    resource: Resource,
+    *,
+    pay_with: Voucher | None = None,
+    now: datetime = NOW,
+    dropped: frozenset[date] = frozenset(),
+    moved: Mapping[date, Period] | None = None,
+    **changes: Any,
+) -> SeriesWanted:
+    """Ask for a weekly series of three, Thursdays from tomorrow, 09:00-11:00; `changes` are the pattern's."""
+    values: dict[str, Any] = {"first": slot(now=now).start.astimezone(BEIJING).date(), "clock": time(9)}
+    values |= {"duration": timedelta(hours=2), "zone": resource.zone, "frequency": Frequency.WEEKLY, "count": 3}
+    like = bookings.Wanted(
+        resource=resource, period=slot(now=now), title="每周观察", vouchers=[pay_with] if pay_with else []
+    )
+    return SeriesWanted(like=like, pattern=Pattern(**{**values, **changes}), dropped=dropped, moved=dict(moved or {}))
+
+
+def booked_series(w: World, resource: Resource, *, now: datetime = NOW, **changes: Any) -> BookingSeries:
+    """Book a series."""
+    return series_bookings.book(actor=w.researcher, wanted=series(w, resource, now=now, **changes), now=now, key=key())
 
 
 def measured(w: World, made: Booking, *, start: datetime | None = None, end: datetime | None = None) -> Booking:

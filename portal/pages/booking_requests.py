@@ -87,6 +87,8 @@ class Offer:
 class Desk:
     """One visit to an instrument's booking form: who asks, for which instrument, when, with which vouchers."""
 
+    FORM: type[slots.BookingForm] = slots.BookingForm
+
     def __init__(self, request: HttpRequest, number: str) -> None:
         self.request = request
         self.now = timezone.now()
@@ -97,7 +99,7 @@ class Desk:
         self.operators = bundles.operators_of(self.resource, at=self.now)
 
     def form(self, data: Mapping[str, Any] | None, **more: Any) -> slots.BookingForm:
-        return slots.BookingForm(
+        return self.FORM(
             data,
             resource=self.resource,
             options=slots.options_of(self.resource, self.hours),

@@ -19,6 +19,7 @@ from portal.kernel.errors import noop
 from portal.organisations.models import Organisation
 from scheduler.availability.models import Claim
 from scheduler.bookings.models import CLOCKS, Booking
+from scheduler.bookings.series_preview import Verdict
 from scheduler.catalogue.models import InstrumentFile
 from scheduler.displacements.models import Displacement
 from scheduler.disputes.models import Dispute
@@ -134,6 +135,13 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
             Booking.State, ok="confirmed completed", go="in_use", wait="held requested displaced", bad="declined"
         ),
         "displacement": _states(Displacement.State, ok="moved", wait="open"),
+        "use": {
+            Verdict.FREE.value: (Tone.OK, _("空闲")),
+            Verdict.CLOSED.value: (Tone.REST, _("不开放")),
+            Verdict.TAKEN.value: (Tone.WAIT, _("已占用")),
+            Verdict.QUOTA.value: (Tone.BAD, _("超出配额")),
+            Verdict.REFUSED.value: (Tone.BAD, _("不能预约")),
+        },
         "sample": _states(
             SampleOrder.State,
             ok="reported billed closed",

@@ -6,7 +6,7 @@ from django.db.models import Q, QuerySet
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden, NotFound
-from scheduler.bookings.models import Booking
+from scheduler.bookings.models import Booking, BookingSeries
 
 RELATED = (
     "resource",
@@ -16,6 +16,7 @@ RELATED = (
     "operator",
     "rating",
     "dispute",
+    "series",
     "charge",
     "charge__voucher",
 )
@@ -70,3 +71,22 @@ def get_own(actor: Actor, number: str) -> Booking:
     if not actor.may(Permission.BOOKING_REQUEST) or booking.organisation_id != actor.organisation_id:
         raise Forbidden
     return booking
+
+
+def own_series(actor: Actor) -> QuerySet[BookingSeries]:
+    """Return the series the actor's organisation booked. Raises Forbidden without the permission."""
+    actor.require(Permission.BOOKING_REQUEST)
+    return BookingSeries.objects.filter(organisation_id=actor.acting_for).select_related("resource__owner")
+
+
+def get_series(actor: Actor, number: str) -> BookingSeries:
+    """Return a series the actor's organisation booked. Raises NotFound, Forbidden."""
+    found = own_series(actor).filter(number=number).first()
+    if found is None:
+        raise NotFound
+    return found
+
+
+def bookings_of(series: BookingSeries) -> QuerySet[Booking]:
+    """Return the uses of a series, in the order of its rule."""
+    return series.bookings.select_related(*RELATED).prefetch_related(PARTS).order_by("planned_at")

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from portal.http import explain_reason
 from portal.kernel.actors import Actor, Permission
+from portal.kernel.period import Period
 from portal.wire import (
     ActorRequest,
     Block,
@@ -36,6 +37,7 @@ from scheduler.bookings import access, bundles, fees, holding, queries, services
 from scheduler.bookings.models import Booking
 from scheduler.bookings.rules import BookingState
 from scheduler.resources import access as resources
+from scheduler.resources.models import Resource
 from scheduler.resources.rules import Unit
 from vouchers.charges.api import ChargeOut, charged
 from vouchers.wallets import access as wallet
@@ -43,12 +45,13 @@ from vouchers.wallets import access as wallet
 router = Router(tags=["bookings"])
 
 
-class QuoteIn(PeriodIn):
-    """Time on an instrument, and the vouchers to pay with, `voucher` being short for one; none pays everything oneself.
+class NeedsIn(StrictIn):
+    """An instrument and all that is asked for besides the time.
 
-    `places` where places are counted. `operator` is the number of a member of the lab's staff, or ``any`` for whoever
-    of the qualified is free; without it the enterprise runs the instrument itself. `configuration` is the lab's short
-    code: what one organisation does in one configuration follows without changeover.
+    `voucher` is short for one of `vouchers`; none pays everything oneself. `places` where places are counted. `operator`
+    is the number of a member of the lab's staff, or ``any`` for whoever of the qualified is free; without it the
+    enterprise runs the instrument itself. `configuration` is the lab's short code: what one organisation does in one
+    configuration follows without changeover.
     """
 
     instrument: Number
@@ -58,15 +61,18 @@ class QuoteIn(PeriodIn):
     operator: Annotated[Line, Field(max_length=24)] | None = None
     configuration: Annotated[Line, Field(max_length=40)] = ""
 
-    def wanted(self, actor: Actor, *, title: str = "") -> bundles.Wanted:
-        """Return what is asked for. Raises NotFound at what the actor may not see."""
-        resource = resources.get_instrument(actor, self.instrument)
+    def wanted_at(self, actor: Actor, period: Period, *, title: str = "") -> bundles.Wanted:
+        """Return what is asked for, at `period`. Raises NotFound at what the actor may not see."""
+        return self.wanted_of(actor, resources.get_instrument(actor, self.instrument), period, title=title)
+
+    def wanted_of(self, actor: Actor, resource: Resource, period: Period, *, title: str = "") -> bundles.Wanted:
+        """Return what is asked for of an instrument already reached. Raises NotFound."""
         operator: Any = self.operator or None
         if operator is not None and operator != bundles.ANYBODY:
             operator = bundles.get_operator(resource, operator)
         return bundles.Wanted(
             resource=resource,
-            period=self.value(),
+            period=period,
             title=title,
             vouchers=self.paying(actor),
             units=self.places,
@@ -78,6 +84,14 @@ class QuoteIn(PeriodIn):
         """Return the vouchers to pay with. Raises NotFound."""
         numbers = [*([self.voucher] if self.voucher else []), *self.vouchers]
         return wallet.get_vouchers(actor, numbers)
+
+
+class QuoteIn(NeedsIn, PeriodIn):
+    """Time on an instrument, and the vouchers to pay with."""
+
+    def wanted(self, actor: Actor, *, title: str = "") -> bundles.Wanted:
+        """Return what is asked for. Raises NotFound at what the actor may not see, BadPeriod."""
+        return self.wanted_at(actor, self.value(), title=title)
 
 
 class BookingIn(QuoteIn):

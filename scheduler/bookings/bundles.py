@@ -79,6 +79,14 @@ class Look:
         """Say whether all of `during` lies in time in which bookings are confirmed at once."""
         return any(span.covers(during) for span in self.automatic.get(resource.pk, []))
 
+    def inside(self, opening: Period, taken: Period) -> Look:
+        """Return the part of it that touches `opening` and `taken`."""
+        return Look(
+            {pk: [span for span in found if span.overlaps(opening)] for pk, found in self.opened.items()},
+            {pk: [c for c in found if period_of(c.blocked).overlaps(taken)] for pk, found in self.claims.items()},
+            self.automatic,
+        )
+
     def held(self, resource_id: int) -> list[spans.Held]:
         return [
             spans.Held(period_of(claim.blocked), claim.units, claim.unit_no)
@@ -293,17 +301,34 @@ def needed(wanted: Wanted) -> tuple[BookingTerms | None, list[Resource], list[in
 
 def bundle_of(wanted: Wanted, *, organisation_id: int | None, now: datetime) -> Bundle:
     """Look at everything `wanted` needs. Four queries, whatever the number of operators."""
-    resource, during = wanted.resource, wanted.period
     terms, people, ids = needed(wanted)
+    opening, taken = around(wanted.period, terms)
+    seen = look(ids, opening=opening, taken=taken, now=now)
+    return put_together(wanted, terms=terms, people=people, seen=seen, organisation_id=organisation_id)
+
+
+def around(during: Period, terms: BookingTerms | None) -> tuple[Period, Period]:
+    """Return where to look for open time and for claims around a use."""
+    start = (preparation(terms, during) or during).start - AROUND
+    return Period(start, during.end + timedelta(days=14)), Period(start, during.end + AROUND)
+
+
+def put_together(
+    wanted: Wanted,
+    *,
+    terms: BookingTerms | None,
+    people: Sequence[Resource],
+    seen: Look,
+    organisation_id: int | None,
+) -> Bundle:
+    """Make a bundle of what was looked at around one use."""
+    resource, during = wanted.resource, wanted.period
     use = buffers.Use(
         during,
         timedelta(seconds=resource.setup_s),
         timedelta(seconds=resource.cleanup_s),
         f"{organisation_id}:{wanted.configuration}" if wanted.configuration else "",
     )
-    start = (preparation(terms, during) or during).start
-    around = Period(start - AROUND, during.end + AROUND)
-    seen = look(ids, opening=Period(start - AROUND, during.end + timedelta(days=14)), taken=around, now=now)
     free = [person for person in people if seen.fits(person, during)]
     before = preparation(terms, during)
     bench_free = True
@@ -328,7 +353,7 @@ def free_spans(wanted: Wanted, *, window: Period, now: datetime) -> list[Period]
     """Return where in `window` a use like `wanted` may lie, with all it needs; may overlap. Six queries at most."""
     resource = wanted.resource
     terms = terms_of(resource)
-    people = _skilled(wanted, window) if wanted.attended else {}
+    people = skilled(wanted, window) if wanted.attended else {}
     ids = [resource.pk, *(person.pk for person in people)]
     if terms is not None and terms.bench_id is not None:
         ids.append(terms.bench_id)
@@ -356,7 +381,7 @@ def free_spans(wanted: Wanted, *, window: Period, now: datetime) -> list[Period]
     return [span for unit in found for span in spans.intersect(unit, within)]
 
 
-def _skilled(wanted: Wanted, window: Period) -> dict[Resource, list[Period]]:
+def skilled(wanted: Wanted, window: Period) -> dict[Resource, list[Period]]:
     """Return who may run the instrument and when, as far as it touches `window`. One query."""
     zone = ZoneInfo(wanted.resource.zone)
     rows = Skill.objects.filter(

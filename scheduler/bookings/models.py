@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from scheduler.bookings import clocks, rules
+from scheduler.bookings import clocks, rules, series_rules
 
 CLOCKS = [
     (clocks.Clock.BOOKED.value, _("预约时长")),
@@ -18,6 +18,55 @@ CLOCKS = [
     (clocks.Clock.METERED.value, _("仪器计时")),
     (clocks.Clock.CONFIRMED.value, _("实验室核定")),
 ]
+
+
+class BookingSeries(models.Model):
+    """A rule by which an enterprise booked several uses at once, in local wall time; each use is a booking of its own.
+
+    Changed by nobody afterwards: what became of each use stands in its booking.
+    """
+
+    class Frequency(models.TextChoices):
+        DAILY = series_rules.Frequency.DAILY.value, _("按天")
+        WEEKLY = series_rules.Frequency.WEEKLY.value, _("按周")
+
+    number = models.CharField(max_length=24, unique=True)
+    resource = models.ForeignKey("scheduler.Resource", on_delete=models.PROTECT, related_name="series")
+    organisation = models.ForeignKey("portal.Organisation", on_delete=models.PROTECT, related_name="+")
+    booked_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    title = models.CharField(max_length=120)
+    zone = models.CharField(max_length=40)
+    """The zone (IANA) whose wall clock the rule means."""
+    first_day = models.DateField()
+    clock = models.TimeField()
+    duration_s = models.PositiveIntegerField()
+    frequency = models.CharField(max_length=8, choices=Frequency)
+    interval = models.PositiveSmallIntegerField(default=1)
+    weekdays = models.JSONField(default=list)
+    count = models.PositiveSmallIntegerField(null=True)
+    until = models.DateField(null=True)
+    key = models.CharField(max_length=80)
+    fingerprint = models.CharField(max_length=64)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "booking_series"
+        ordering = ["-created_at", "-pk"]
+        constraints = [
+            models.UniqueConstraint(name="booking_series_key_once", fields=["organisation", "key"]),
+            models.CheckConstraint(
+                name="booking_series_frequency_known",
+                condition=Q(frequency__in=[each.value for each in series_rules.Frequency]),
+            ),
+            models.CheckConstraint(
+                name="booking_series_bounded",
+                condition=Q(count__isnull=True, until__isnull=False) | Q(count__isnull=False, until__isnull=True),
+            ),
+            models.CheckConstraint(name="booking_series_positive", condition=Q(duration_s__gt=0) & Q(interval__gt=0)),
+        ]
+
+    def __str__(self) -> str:
+        return self.number
 
 
 class Booking(models.Model):
@@ -71,6 +120,9 @@ class Booking(models.Model):
     """By which clock it is charged, as the instrument's terms said when it was booked."""
     dispute_days = models.PositiveSmallIntegerField(default=5)
     """For how many workdays after the charge it may be disputed, as agreed when it was booked."""
+    series = models.ForeignKey(BookingSeries, null=True, blank=True, on_delete=models.PROTECT, related_name="bookings")
+    planned_at = models.DateTimeField(null=True, blank=True)
+    """When its series' rule would have it start; stays when it is moved (what RECURRENCE-ID is, RFC 5545 §3.8.4.4)."""
     key = models.CharField(max_length=80)
     fingerprint = models.CharField(max_length=64)
     created_at = models.DateTimeField()
@@ -91,6 +143,12 @@ class Booking(models.Model):
             ),
             models.CheckConstraint(name="booking_units_positive", condition=Q(units__gt=0)),
             models.CheckConstraint(name="booking_clock_known", condition=Q(clock__in=[c.value for c in clocks.Clock])),
+            models.UniqueConstraint(name="booking_once_in_series", fields=["series", "planned_at"]),
+            models.CheckConstraint(
+                name="booking_planned_in_series",
+                condition=Q(series__isnull=True, planned_at__isnull=True)
+                | Q(series__isnull=False, planned_at__isnull=False),
+            ),
         ]
         indexes = [
             models.Index(fields=["organisation", "-starts_at", "-id"], name="booking_of_organisation"),

@@ -16,9 +16,10 @@ from scheduler.bookings import bundles, rules
 from scheduler.bookings.bundles import Bundle, Wanted
 from scheduler.bookings.models import Booking
 from scheduler.qualifications import queries as standing
+from scheduler.qualifications.models import Qualification
 from scheduler.resources import queries as rates
 from scheduler.resources import rules as resource_rules
-from scheduler.resources.models import Resource
+from scheduler.resources.models import Rate, Resource
 from scheduler.search import queries as search
 from scheduler.search.rules import Requirement
 from vouchers.charges import rules as charge_rules
@@ -100,13 +101,40 @@ def limits_of(resource: Resource) -> rules.Limits:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What is looked up once for an organisation and an instrument, however many times are then judged by it."""
+
+    rate: Rate | None
+    lots: Sequence[charge_rules.Lot]
+    qualified: Sequence[Qualification]
+    certified: Sequence[Period] | None
+
+
+def basis_of(wanted: Wanted, *, organisation_id: int | None, now: datetime) -> Basis:
+    """Look up what does not depend on the time wanted. Five queries at most."""
+    return Basis(
+        rate=rates.rate_of_resource(wanted.resource.pk, at=now),
+        lots=charges.lots_of(vouchers=wanted.vouchers),
+        qualified=standing.qualifications_of(wanted.resource, organisation_id=organisation_id),
+        certified=standing.calibrated(wanted.resource),
+    )
+
+
 def quote(wanted: Wanted, *, organisation_id: int | None, now: datetime) -> Quote:
     """Price what is `wanted` and collect every reason against it. Ten queries at most. Raises NoRate.
 
     A look, not a promise: only `services.request_booking` holds anything.
     """
-    resource, period = wanted.resource, wanted.period
     bundle = bundles.bundle_of(wanted, organisation_id=organisation_id, now=now)
+    basis = basis_of(wanted, organisation_id=organisation_id, now=now)
+    return judge(bundle, basis=basis, organisation_id=organisation_id, now=now)
+
+
+def judge(bundle: Bundle, *, basis: Basis, organisation_id: int | None, now: datetime) -> Quote:
+    """Price what has been looked at, and collect every reason against it. No query. Raises NoRate."""
+    wanted = bundle.wanted
+    resource, period = wanted.resource, wanted.period
     reasons = list(rules.limit_refusals(period, limits=limits_of(resource), now=now))
     if resource.state != resource_rules.PublishState.PUBLISHED.value:
         reasons.append(
@@ -114,8 +142,8 @@ def quote(wanted: Wanted, *, organisation_id: int | None, now: datetime) -> Quot
         )
     reasons += time_refusals(bundle)
     if bundle.terms is not None and not wanted.attended and bundle.terms.self_use == rules.SelfUse.QUALIFIED.value:
-        reasons += standing.qualification_refusals(resource, organisation_id=organisation_id, during=period)
-    reasons += standing.calibration_refusals(resource, during=period)
+        reasons += standing.qualification_refusals(resource, rows=basis.qualified, during=period)
+    reasons += standing.calibration_refusals(resource, spans=basis.certified, during=period)
     if organisation_id == resource.owner_id:
         reasons.append(
             Reason(
@@ -125,16 +153,14 @@ def quote(wanted: Wanted, *, organisation_id: int | None, now: datetime) -> Quot
                 field="instrument",
             )
         )
-    rate = rates.rate_of_resource(resource.pk, at=now)
-    if rate is None:
+    if basis.rate is None:
         raise resource_rules.NoRate(field="instrument")
-    price = rates.priced(rate, duration_s=int(period.duration.total_seconds()) * wanted.units)
+    price = rates.priced(basis.rate, duration_s=int(period.duration.total_seconds()) * wanted.units)
     service = resource_rules.ServiceClass.INSTRUMENT_USE.value
-    plan = charges.plan(vouchers=wanted.vouchers, price=price.amount, service=service, now=now, ends_at=period.end)
-    reasons += plan.reasons
+    reasons += charge_rules.voucher_refusals(price.amount, lots=basis.lots, service=service, at=now, ends_at=period.end)
     return Quote(
         price=price,
-        split=plan.split,
+        split=charge_rules.split(price.amount, lots=basis.lots),
         bundle=bundle,
         reasons=tuple(reasons),
         is_automatic=bundle.seen.is_automatic(resource, period),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -10,7 +11,7 @@ from portal.kernel.period import Period, merge
 from scheduler.qualifications.models import Calibration, Qualification
 from scheduler.resources.models import Resource
 
-__all__ = ["calibrated", "calibration_refusals", "qualification_refusals"]
+__all__ = ["calibrated", "calibration_refusals", "qualification_refusals", "qualifications_of"]
 
 _ = noop
 
@@ -22,10 +23,14 @@ def _days(resource: Resource, during: Period) -> tuple[date, date]:
     return during.start.astimezone(zone).date(), last + timedelta(days=1)
 
 
-def qualification_refusals(resource: Resource, *, organisation_id: int | None, during: Period) -> list[Reason]:
-    """Return why an organisation may not run the instrument itself on the days of `during`. One query."""
+def qualifications_of(resource: Resource, *, organisation_id: int | None) -> list[Qualification]:
+    """Return every qualification of an organisation on the instrument, the latest first. One query."""
+    return list(Qualification.objects.filter(resource=resource, organisation=organisation_id).order_by("-valid"))
+
+
+def qualification_refusals(resource: Resource, *, rows: Sequence[Qualification], during: Period) -> list[Reason]:
+    """Return why an organisation with these qualifications may not run the instrument itself on the days of `during`."""
     days = _days(resource, during)
-    rows = list(Qualification.objects.filter(resource=resource, organisation=organisation_id).order_by("-valid"))
     covering = [row for row in rows if row.valid.lower <= days[0] and days[1] <= row.valid.upper]
     if any(row.suspended_at is None for row in covering):
         return []
@@ -54,9 +59,11 @@ def calibrated(resource: Resource) -> list[Period] | None:
     )
 
 
-def calibration_refusals(resource: Resource, *, during: Period) -> list[Reason]:
-    """Return why nothing may be measured with the resource in `during`; [] where it has no certificates at all."""
-    spans = calibrated(resource)
+def calibration_refusals(resource: Resource, *, spans: Sequence[Period] | None, during: Period) -> list[Reason]:
+    """Return why nothing may be measured with the resource in `during`; `spans`: when certificates are in force.
+
+    [] where it has no certificates at all.
+    """
     if spans is None or any(span.covers(during) for span in spans):
         return []
     last = (spans[-1].end - timedelta(microseconds=1)).astimezone(ZoneInfo(resource.zone)).date()

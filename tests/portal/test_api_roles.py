@@ -70,6 +70,7 @@ def test_lists_every_write_there_is():
                     .replace("settlement", "batch")
                     .replace("recoverie", "recovery")
                     .replace("benche", "bench")
+                    .replace("serie", "series")
                     + "}"
                 )
             elif part.startswith("{") and part != "{instrument}":

@@ -26,6 +26,7 @@ from portal.pages import (
     price_list,
     queues,
     rewording,
+    series,
     session_clocks,
     subscriptions,
 )
@@ -43,6 +44,10 @@ urlpatterns = [
     path("instruments/<str:number>/book/", booking_requests.instrument_book, name="instrument_book"),
     path("instruments/<str:number>/quote/", booking_requests.instrument_quote, name="instrument_quote"),
     path("instruments/<str:number>/price/", booking_requests.instrument_price, name="instrument_price"),
+    path("instruments/<str:number>/series/", series.instrument_series, name="instrument_series"),
+    path("series/<str:number>/", series.series_page, name="series"),
+    path("series/<str:number>/calendar.ics", series.series_ics, name="series_ics"),
+    path("series/<str:number>/cancel/<str:first>/", series.series_cancel, name="series_cancel"),
     path("bookings/", bookings.bookings, name="bookings"),
     path("bookings/subscriptions/", subscriptions.my_feeds, name="my_feeds"),
     path("bookings/displaced/", outages.displaced, name="displaced"),
