@@ -11,12 +11,17 @@ from portal.demo.people import People
 from portal.kernel.money import Money
 from scheduler.availability import rules as hours
 from scheduler.availability import services as availability
+from scheduler.qualifications import services as qualifications
 from scheduler.resources import pricing, rules, services
 from scheduler.resources.models import Cluster, Partition, Rate, Resource
 from vouchers.programmes import services as programmes
 from vouchers.programmes.models import ProgrammeVersion
 
 FOLDER = Path(__file__).parent / "programmes"
+OPERATORS = ("周敏", "沈立群", "许航", "陆佳", "方毅", "苏晴", "韩松", "郑悦")
+"""Whom the labs' staff are called, a lab each."""
+RUNS = 3
+"""How many of its lab's instruments each of them can run."""
 BUDGETS = {
     "zj-share-2026": "12000000",
     "zj-compute-2026": "25000000",
@@ -91,7 +96,24 @@ def publish_instruments(people: People, *, now: datetime) -> list[Resource]:
         )
         pricing.set_hourly_rate(actor=actor, resource=resource, amount=Money.from_yuan(entry.rate), now=now)
         made.append(services.change_state(actor=actor, resource=resource, action=rules.PublishAction.PUBLISH, now=now))
+    enter_operators(people, made, now=now)
     return made
+
+
+def enter_operators(people: People, instruments: list[Resource], *, now: datetime) -> None:
+    """Give each lab one of its staff, on weekdays from nine to five, for the first of its instruments."""
+    today = now.astimezone(ZoneInfo("Asia/Shanghai")).date()
+    week = hours.WeeklyHours(frozenset(range(1, 6)), 9 * 60, 17 * 60)
+    labs = list(dict.fromkeys(entry.lab for entry in INSTRUMENTS))
+    for lab, name in zip(labs, OPERATORS, strict=False):
+        actor = people.actors[f"clerk-{lab}"]
+        city = people.organisations[lab].city
+        person = qualifications.enter_operator(actor=actor, name=name, city=city, zone="Asia/Shanghai", now=now)
+        availability.set_opening_hours(actor=actor, resource=person, hours=[week], now=now)
+        own = [made for entry, made in zip(INSTRUMENTS, instruments, strict=True) if entry.lab == lab]
+        days = qualifications.Days(today, today + timedelta(days=365))
+        for instrument in own[:RUNS]:
+            qualifications.grant_skill(actor=actor, operator=person, instrument=instrument, days=days, now=now)
 
 
 def register_clusters(people: People, *, now: datetime) -> list[Partition]:

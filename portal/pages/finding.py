@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext
 
-from portal.kernel.actors import Actor
+from portal.kernel.actors import Actor, Permission
 from portal.kernel.money import Money
 from portal.pages import monthgrid, searching, shell, slots, weekgrid, weeks
 from portal.pages.templatetags.show import bilingual, label, period_text, zone_of
@@ -20,7 +20,7 @@ from scheduler.catalogue.access import covers
 from scheduler.catalogue.models import InstrumentFile
 from scheduler.resources.models import Resource
 from scheduler.search import queries
-from scheduler.search.offers import Offer, offers
+from scheduler.search.offers import Offer, offers, payable_until
 from scheduler.search.rules import Requirement
 
 __all__ = ["instruments"]
@@ -71,9 +71,11 @@ def _sheet(request: HttpRequest, wanted: Requirement, *, now: datetime) -> Sheet
 def instruments(request: HttpRequest) -> HttpResponse:
     """Show what is free for what is asked, twenty to a page."""
     now = timezone.now()
-    form = searching.SearchForm(request.GET, now=now)
-    wanted = form.requirement()
     actor = shell.stranger_or_actor(request)
+    has_vouchers = actor is not None and actor.may(Permission.BOOKING_REQUEST)
+    payable = (lambda: payable_until(actor, now=now)) if has_vouchers else None
+    form = searching.SearchForm(request.GET, now=now, payable=payable)
+    wanted = form.requirement()
     if shell.wants_csv(request):
         return _csv(wanted, actor=actor, now=now)
     sheet = _sheet(request, wanted, now=now)

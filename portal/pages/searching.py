@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -49,10 +49,17 @@ class SearchForm(forms.Form):
         choices=[(rules.Order.SOONEST.value, _("最早空闲")), (rules.Order.CHEAPEST.value, _("价格最低"))],
     )
     operator = forms.BooleanField(label=_("需要操作人员"))
+    voucher = forms.BooleanField(label=_("用券支付"))
 
-    def __init__(self, query: QueryDict, *, now: datetime) -> None:
+    def __init__(
+        self, query: QueryDict, *, now: datetime, payable: Callable[[], datetime | None] | None = None
+    ) -> None:
+        """`payable` tells until when the reader's vouchers can pay; without it nobody asks for a voucher."""
         super().__init__(query, auto_id="filter_%s")
         self.now = now
+        self.payable_until: datetime | None = None
+        if payable is None:
+            del self.fields["voucher"]
         self.query = query
         for name, more in (
             ("q", {"type": "search", "placeholder": gettext("名称、型号、功能、单位，也可用拼音")}),
@@ -63,6 +70,13 @@ class SearchForm(forms.Form):
         for field in self.fields.values():
             field.required = False
         self.full_clean()
+        if payable is not None and self.value("voucher"):
+            self.payable_until = payable()
+
+    @property
+    def lacks_voucher(self) -> bool:
+        """Say whether a voucher is to pay, and none can: then all is shown as it would be paid oneself."""
+        return bool(self.value("voucher")) and self.payable_until is None
 
     def value(self, name: str) -> Any:
         return self.cleaned_data.get(name)
@@ -81,6 +95,8 @@ class SearchForm(forms.Form):
     def requirement(self) -> rules.Requirement:
         """Return what is asked for; a window that ends before it begins is said at its field and left out."""
         since, until = self._window()
+        if self.payable_until is not None:
+            until = min(until, self.payable_until) if until else self.payable_until
         length = self.value("length")
         bounded = until is not None or since > self.now
         words = rules.words_of(self.value("q") or "")

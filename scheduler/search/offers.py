@@ -18,9 +18,11 @@ from vouchers.charges import services as charges
 from vouchers.wallets import access as wallets
 from vouchers.wallets.rules import VoucherState
 
-__all__ = ["Offer", "offers"]
+__all__ = ["Offer", "offers", "payable_until"]
 
 SERVICE: Final = ServiceClass.INSTRUMENT_USE.value
+LEAST: Final = Money(100)
+"""A price that anything left of a voucher can pay its share of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,16 @@ def _lots(actor: Actor | None, *, now: datetime) -> list[charge_rules.Lot]:
         return []
     held = wallets.vouchers_of(actor).filter(state=VoucherState.ACTIVE.value, valid_from__lte=now, valid_until__gt=now)
     return charges.lots_of(vouchers=list(held))
+
+
+def payable_until(actor: Actor | None, *, now: datetime) -> datetime | None:
+    """Return until when the actor's vouchers can pay for use of instruments; None where none of them can. As `_lots`."""
+    ends = [
+        lot.terms.grace or lot.terms.valid.end
+        for lot in _lots(actor, now=now)
+        if charge_rules.best_part(LEAST, lots=[lot], service=SERVICE, at=now) is not None
+    ]
+    return max(ends, default=None)
 
 
 def _offer(hit: Hit, known: dict[int, Resource], lots: Sequence[charge_rules.Lot], *, now: datetime) -> Offer:

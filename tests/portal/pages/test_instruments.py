@@ -254,6 +254,20 @@ def test_a_row_says_when_what_it_costs_and_what_the_best_voucher_pays(scene):
     assert form["voucher"].value() == voucher.number
 
 
+def test_by_voucher_lists_what_one_can_pay_and_says_where_none_can(scene, client):
+    asked = {"voucher": "on", "view": "list"}
+    firm = client_of(scene.researcher)
+    none = firm.get(reverse("instruments"), asked)
+    assert "没有可用于仪器使用的券" in none.content.decode()
+    assert none.context["total"] > 0
+    voucher = make.voucher(scene)
+    page = firm.get(reverse("instruments"), asked)
+    assert page.context["wanted"].until == voucher.grace_until
+    assert "只列出券可以支付的时段" in page.content.decode()
+    assert all(line.offer.paid for line in page.context["lines"])
+    assert "voucher" not in client.get(reverse("instruments"), asked).context["form"].fields
+
+
 def test_strangers_see_no_shares_and_labs_cannot_book_what_is_theirs(scene, client):
     make.voucher(scene)
     page = client.get(reverse("instruments"), {"length": "2"})
