@@ -5,6 +5,7 @@ from ninja import Router
 from scheduler.availability.api import router as availability
 from scheduler.benches.api import router as benches
 from scheduler.bookings.api import router as bookings
+from scheduler.bookings.counteroffer_api import router as counter_offers
 from scheduler.bookings.metering_api import instruments as charge_terms
 from scheduler.bookings.metering_api import router as metering
 from scheduler.bookings.moving_api import router as moving
@@ -48,6 +49,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/bookings", moving),
     ("/bookings", metering),
     ("/series", series),
+    ("/bookings", counter_offers),
     ("/jobs", jobs),
     ("/samples", samples),
     ("/benches", benches),

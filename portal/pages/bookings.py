@@ -26,6 +26,7 @@ from portal.pages import actions, acts, shell
 from portal.pages.booking_requests import arrived
 from portal.pages.disputes import may_dispute
 from portal.pages.my_week import LIVE, WAITED_FOR, my_week, next_step, undo_s
+from portal.pages.offered import offered
 from portal.pages.session_clocks import clocks_of, may_read
 from portal.pages.templatetags.show import bilingual, clock, label, period_text, zone_label, zone_of
 from scheduler.bookings import access, fees, holding, rewording, rules, services
@@ -274,6 +275,7 @@ def booking_page(request: HttpRequest, made: Booking, *, error: Explained | None
         "fee": LateFee.objects.filter(booking=made).first() if "late_percent" in charge.quote else None,
         "steps": _steps(made),
         "can": _can(actor, made),
+        "offered": offered(made, actor=actor, now=timezone.now()),
         "trail": actions.events(trail),
         "error": error,
     }

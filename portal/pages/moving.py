@@ -26,7 +26,14 @@ from scheduler.availability.models import OpeningHours
 from scheduler.bookings import access, moving
 from scheduler.bookings.models import Booking
 
-__all__ = ["booking_move", "booking_move_price", "booking_move_undo", "booking_release_rest"]
+__all__ = [
+    "MoveForm",
+    "booking_move",
+    "booking_move_price",
+    "booking_move_undo",
+    "booking_release_rest",
+    "price_changed",
+]
 
 _ = noop
 
@@ -41,10 +48,10 @@ class NewPrice(Conflict):
 class MoveForm(slots.BookingForm):
     """The new time of a booking; what for and who pays stay as they are."""
 
-    def __init__(self, data: Mapping[str, Any] | None, *, made: Booking) -> None:
+    def __init__(self, data: Mapping[str, Any] | None, *, made: Booking, **more: Any) -> None:
         hours = list(OpeningHours.objects.filter(resource=made.resource))
         options = slots.options_of(made.resource, hours)
-        super().__init__(data, resource=made.resource, options=options, purses=())
+        super().__init__(data, resource=made.resource, options=options, purses=(), **more)
         for name in ("title", "voucher", "more"):
             del self.fields[name]
 
@@ -88,11 +95,12 @@ def booking_move(request: HttpRequest, number: str) -> HttpResponse:
                 _tell(request, found, form.period(), made)
                 return arrived(request, _whence(request) or reverse("booking", args=[number]))
         else:
-            _none, error = shell.attempt(_price_changed)
+            _none, error = shell.attempt(price_changed)
     return _show(request, made, form, found=found, error=error)
 
 
-def _price_changed() -> None:
+def price_changed() -> None:
+    """Raise NewPrice."""
     raise NewPrice
 
 

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from portal.kernel.actors import Actor
-from scheduler.bookings import keeping, occupying, rules, steps
+from scheduler.bookings import keeping, occupying, offering, rules, steps
 from scheduler.bookings.models import Booking
 
 __all__ = ["lapse_overdue", "release_lapsed"]
@@ -32,6 +32,7 @@ def lapse_overdue(*, now: datetime) -> int:
     held = Q(state=rules.BookingState.HELD.value, hold_until__lte=now)
     overdue = list(Booking.objects.filter(undecided | unused | held).order_by("pk")[:200])
     occupying.lock(overdue)
+    offering.end_lapsed(now=now)
     return _end(overdue, actor=actor, now=now)
 
 
@@ -49,6 +50,7 @@ def release_lapsed(*, resource_ids: Iterable[int], now: datetime) -> None:
         .order_by("pk")
     )
     occupying.lock(lapsed, also=ids)
+    offering.end_lapsed(now=now, resource_ids=ids)
     _end(lapsed, actor=Actor.system("自动处理"), now=now)
     keeping.release_lapsed(resource_ids=ids, now=now)
 

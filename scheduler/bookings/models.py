@@ -196,6 +196,45 @@ class BookingMove(models.Model):
         ]
 
 
+class CounterOffer(models.Model):
+    """Another time that a lab offers for a request. What of it is not held for the request anyway, `holds` keeps free."""
+
+    class State(models.TextChoices):
+        OPEN = rules.CounterOfferState.OPEN.value, _("等待答复")
+        ACCEPTED = rules.CounterOfferState.ACCEPTED.value, _("已接受")
+        REFUSED = rules.CounterOfferState.REFUSED.value, _("未接受")
+        REPLACED = rules.CounterOfferState.REPLACED.value, _("已改提")
+        VOID = rules.CounterOfferState.VOID.value, _("已失效")
+        LAPSED = rules.CounterOfferState.LAPSED.value, _("已到期")
+
+    booking = models.ForeignKey(Booking, on_delete=models.PROTECT, related_name="counter_offers")
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    note = models.CharField(max_length=200)
+    state = models.CharField(max_length=12, choices=State, default=State.OPEN)
+    until = models.DateTimeField()
+    """When it ends without an answer, exclusive."""
+    holds = models.ManyToManyField("scheduler.Claim", related_name="+")
+    created_at = models.DateTimeField()
+    answered_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "counter_offer"
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                name="counter_offer_one_open", fields=["booking"], condition=Q(state=rules.CounterOfferState.OPEN.value)
+            ),
+            models.CheckConstraint(
+                name="counter_offer_state_known", condition=Q(state__in=[s.value for s in rules.CounterOfferState])
+            ),
+            models.CheckConstraint(
+                name="counter_offer_ends_after_start", condition=Q(ends_at__gt=models.F("starts_at"))
+            ),
+        ]
+        indexes = [models.Index(fields=["until"], condition=Q(state="open"), name="counter_offer_ends")]
+
+
 class BookingTerms(models.Model):
     """What a lab asks of every booking of an instrument, besides its hours and limits. No row: nothing.
 

@@ -17,14 +17,14 @@ from portal.kernel.states import next_state
 from scheduler.availability import claiming
 from scheduler.availability.models import Claim
 from scheduler.availability.queries import period_of
-from scheduler.bookings import bundles, fees, lapsing, occupying, queries, rules, steps, telling
+from scheduler.bookings import bundles, fees, lapsing, occupying, offering, queries, rules, steps, telling
 from scheduler.bookings.bundles import ANYBODY, Wanted
 from scheduler.bookings.models import Booking, BookingMove
 from scheduler.bookings.retrying import patiently
 from scheduler.resources import services as resources
 from vouchers.charges import services as charges
 
-__all__ = ["UNDO_SHOWN", "Look", "look", "move", "release_rest", "undo"]
+__all__ = ["UNDO_SHOWN", "Look", "look", "move", "release_rest", "under_lock", "undo", "wanted_at", "weigh"]
 
 UNDO_SHOWN: Final = timedelta(seconds=10)
 """For how long a page offers to take a move back."""
@@ -55,7 +55,7 @@ def _mine(actor: Actor, booking: Booking) -> None:
         raise Forbidden
 
 
-def _locked(booking: Booking, *, now: datetime, wanted: Wanted | None = None) -> Booking:
+def under_lock(booking: Booking, *, now: datetime, wanted: Wanted | None = None) -> Booking:
     """Return a booking under lock, with everything it occupies and would occupy, lowest id first."""
     ids = set(bundles.needed(wanted)[2]) if wanted else set()
     lapsing.release_lapsed(resource_ids=ids | occupying.resources_of([booking]), now=now)
@@ -67,7 +67,7 @@ def _locked(booking: Booking, *, now: datetime, wanted: Wanted | None = None) ->
     )
 
 
-def _wanted(booking: Booking, period: Period) -> Wanted:
+def wanted_at(booking: Booking, period: Period) -> Wanted:
     """Return what the booking asks for, at another time: who runs it is chosen anew among the qualified."""
     return Wanted(
         resource=booking.resource,
@@ -80,8 +80,13 @@ def _wanted(booking: Booking, period: Period) -> Wanted:
     )
 
 
-def _weigh(booking: Booking, *, wanted: Wanted, actor: Actor, now: datetime) -> Look:
-    """Judge the new time as if the booking were not there: its time and money are free while it is asked."""
+def weigh(
+    booking: Booking, *, wanted: Wanted, actor: Actor, now: datetime, tolerated: frozenset[str] = frozenset()
+) -> Look:
+    """Judge the new time as if the booking were not there: its time and money are free while it is asked.
+
+    The caller rolls it back, or books the new time. Reasons with a code in `tolerated` do not count.
+    """
     if booking.state == rules.BookingState.IN_USE.value or (
         booking.state == rules.BookingState.CONFIRMED.value and now >= booking.starts_at
     ):
@@ -93,7 +98,7 @@ def _weigh(booking: Booking, *, wanted: Wanted, actor: Actor, now: datetime) -> 
     charges.release(charge_id=steps.charge_of(booking), reason="replaced", actor=actor, now=now)
     quote = queries.quote(wanted, organisation_id=booking.organisation_id, now=now)
     # Who keeps the start has asked for it in time.
-    kept = {"booking.lead"} if wanted.period.start == was.start else set()
+    kept = tolerated | ({"booking.lead"} if wanted.period.start == was.start else set())
     reasons = [reason for reason in quote.reasons if reason.code not in kept]
     if late and not wanted.period.covers(was):
         reasons.append(rules.MOVED_LATE)
@@ -109,30 +114,33 @@ def look(*, actor: Actor, booking: Booking, period: Period, now: datetime) -> Lo
     Raises MovedAfterStart, InvalidTransition, NoRate, Forbidden.
     """
     _mine(actor, booking)
-    wanted = _wanted(booking, period)
+    wanted = wanted_at(booking, period)
     with transaction.atomic():
-        found = _weigh(_locked(booking, now=now, wanted=wanted), wanted=wanted, actor=actor, now=now)
+        found = weigh(under_lock(booking, now=now, wanted=wanted), wanted=wanted, actor=actor, now=now)
         transaction.set_rollback(True)
     return found
 
 
 @patiently
 @transaction.atomic
-def move(*, actor: Actor, booking: Booking, period: Period, now: datetime) -> Booking:
+def move(
+    *, actor: Actor, booking: Booking, period: Period, now: datetime, tolerated: frozenset[str] = frozenset()
+) -> Booking:
     """Move a booking to `period`, with everything it holds, or leave all as it is.
 
     The number and the calendar identity stay, `sequence` rises by one (RFC 5546 §2.1.4); the price is quoted anew and
     takes the old one's place, paid by the same vouchers. The lab decides anew unless the new time lies in the old.
-    Repeating a move changes nothing. Raises Refused with all reasons and free alternatives; MovedAfterStart,
-    InvalidTransition, NoRate, Forbidden.
+    Repeating a move changes nothing; reasons with a code in `tolerated` do not count. Raises Refused with all reasons
+    and free alternatives; MovedAfterStart, InvalidTransition, NoRate, Forbidden.
     """
     _mine(actor, booking)
-    wanted = _wanted(booking, period)
-    locked = _locked(booking, now=now, wanted=wanted)
+    wanted = wanted_at(booking, period)
+    locked = under_lock(booking, now=now, wanted=wanted)
     was = Period(locked.starts_at, locked.ends_at)
     if period == was:
         return locked
-    found = _weigh(locked, wanted=wanted, actor=actor, now=now)
+    offering.end(locked, action=rules.CounterOfferAction.VOID, now=now)
+    found = weigh(locked, wanted=wanted, actor=actor, now=now, tolerated=tolerated)
     if found.quote.reasons:
         raise Refused(found.quote.reasons, data={"alternatives": found.alternatives})
     stood = locked.state
@@ -200,7 +208,7 @@ def release_rest(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
     the booking is in use, has begun and is not over; Forbidden.
     """
     _mine(actor, booking)
-    locked = _locked(booking, now=now)
+    locked = under_lock(booking, now=now)
     was = Period(locked.starts_at, locked.ends_at)
     if locked.state != rules.BookingState.IN_USE.value or not was.start < now < was.end:
         raise rules.NothingToRelease
@@ -236,8 +244,8 @@ def undo(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
     if last is None:
         raise rules.NothingToUndo(seconds=int(UNDO_SHOWN.total_seconds()))
     was = Period(last.was_starts_at, last.was_ends_at)
-    wanted = replace(_wanted(booking, was), operator=last.was_operator)
-    locked = _locked(booking, now=now, wanted=wanted)
+    wanted = replace(wanted_at(booking, was), operator=last.was_operator)
+    locked = under_lock(booking, now=now, wanted=wanted)
     if locked.updated_at != last.moved_at or now > last.moved_at + UNDO_WITHIN:
         raise rules.NothingToUndo(seconds=int(UNDO_SHOWN.total_seconds()))
     moved = Period(locked.starts_at, locked.ends_at)

@@ -138,6 +138,49 @@ def calendar_status(state: BookingState) -> str:
     return CALENDAR_STATUS.get(state, "CANCELLED")
 
 
+class CounterOfferState(StrEnum):
+    """A lab's counter-offer: it waits for the enterprise's answer until it is answered, replaced, void or over."""
+
+    OPEN = "open"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    REPLACED = "replaced"
+    VOID = "void"
+    LAPSED = "lapsed"
+
+
+class CounterOfferAction(StrEnum):
+    ACCEPT = "accept"
+    REFUSE = "refuse"
+    REPLACE = "replace"
+    VOID = "void"
+    LAPSE = "lapse"
+
+
+COUNTER_OFFER_TRANSITIONS: Final[Mapping[tuple[CounterOfferState, CounterOfferAction], CounterOfferState]] = (
+    MappingProxyType(
+        {
+            (CounterOfferState.OPEN, CounterOfferAction.ACCEPT): CounterOfferState.ACCEPTED,
+            (CounterOfferState.OPEN, CounterOfferAction.REFUSE): CounterOfferState.REFUSED,
+            (CounterOfferState.OPEN, CounterOfferAction.REPLACE): CounterOfferState.REPLACED,
+            (CounterOfferState.OPEN, CounterOfferAction.VOID): CounterOfferState.VOID,
+            (CounterOfferState.OPEN, CounterOfferAction.LAPSE): CounterOfferState.LAPSED,
+        }
+    )
+)
+"""The booking itself is not touched but by ACCEPT; VOID follows whatever else becomes of the request."""
+
+
+class SameTime(Invalid):
+    code = "counter_offer.same_time"
+    message = _("建议的时段与申请的时段相同。请另选时段，或直接确认预约。")
+
+
+class NoOffer(Conflict):
+    code = "counter_offer.none"
+    message = _("没有等待答复的建议时段：可能已到期、已答复或已被撤回。需要其他时间的，可以改期。")
+
+
 class ConfigurationTooLong(Invalid):
     code = "booking.configuration"
     message = _("配置代号最多 40 个字。")

@@ -8,7 +8,7 @@ from typing import Any
 from portal.audit import services as audit
 from portal.kernel.actors import Actor
 from portal.kernel.states import next_state
-from scheduler.bookings import occupying, rules, telling
+from scheduler.bookings import occupying, offering, rules, telling
 from scheduler.bookings.models import Booking
 from vouchers.charges import services as charges
 
@@ -50,6 +50,7 @@ def take(booking: Booking, action: rules.BookingAction, *, now: datetime, note: 
     booking.save(update_fields=["state", "updated_at", "decision_note", "sequence"])
     occupying.follow(booking)
     telling.tell(booking, now=now)
+    offering.end(booking, action=rules.CounterOfferAction.VOID, now=now)
 
 
 def charge_of(booking: Booking) -> int:

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand
 from django.utils import translation
 
 from scheduler.bookings import rules as bookings
-from scheduler.bookings.models import Booking
+from scheduler.bookings.models import Booking, CounterOffer
 from scheduler.displacements import rules as displacements
 from scheduler.displacements.models import Displacement
 from scheduler.invitations import rules as invitations
@@ -64,6 +64,7 @@ MACHINES: tuple[tuple[str, Mapping[tuple[Any, Any], Any], Any], ...] = (
     ("Booking 预约", bookings.TRANSITIONS, Booking.State),
     ("Displacement 停机改期", displacements.TRANSITIONS, Displacement.State),
     ("Calendar mail 日历邮件", invitations.TRANSITIONS, CalendarMail.State),
+    ("Counter-offer 建议时段", bookings.COUNTER_OFFER_TRANSITIONS, CounterOffer.State),
     ("Sample order 送样检测", samples.TRANSITIONS, SampleOrder.State),
     ("Sample 样品", samples.SAMPLE_TRANSITIONS, Sample.State),
     ("Job 作业", jobs.TRANSITIONS, Job.State),

@@ -9,6 +9,7 @@ from portal.pages import (
     bookings,
     calendar_mails,
     calendars,
+    counteroffers,
     disputes,
     exceptions,
     finding,
@@ -65,6 +66,13 @@ urlpatterns = [
     path("bookings/<str:number>/confirm/", queues.booking_confirm, name="booking_confirm"),
     path("bookings/<str:number>/no-show/", queues.booking_miss, name="booking_miss"),
     path("bookings/<str:number>/decline/", queues.booking_decline, name="booking_decline"),
+    path("bookings/<str:number>/counter-offer/", counteroffers.booking_counter_offer, name="booking_counter_offer"),
+    path(
+        "bookings/<str:number>/counter-offer/accept/", counteroffers.counter_offer_accept, name="counter_offer_accept"
+    ),
+    path(
+        "bookings/<str:number>/counter-offer/refuse/", counteroffers.counter_offer_refuse, name="counter_offer_refuse"
+    ),
     path("bookings/<str:number>/start/", queues.session_start, name="session_start"),
     path("bookings/<str:number>/finish/", queues.session_finish, name="session_finish"),
     path("bookings/<str:number>/reading/", session_clocks.booking_reading, name="booking_reading"),

@@ -182,7 +182,7 @@ def test_a_booking_asks_a_constant_number_of_questions(scene, django_assert_num_
     for day in range(2, count + 2):
         make.booking(scene, scene.sem, period=make.slot(days=day))
     client = client_of(scene.researcher)
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(9):
         client.get(url("booking", scene.made))
 
 
