@@ -10,6 +10,7 @@ from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse, HttpResponseNotModified
 from django.utils import timezone, translation
 from django.utils.cache import get_conditional_response
+from django.utils.http import http_date
 from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
@@ -51,7 +52,10 @@ def feed(request: HttpRequest, secret: str, kind: str) -> HttpResponse:
     window = rules.window(now, rules.FeedKind(kind))
     source = request.build_absolute_uri()
     etag = rules.tag([RENDERER, source, *queries.parts(token, window=window)])
-    response = get_conditional_response(request, etag=etag)
+    told_since = token.version_since
+    if told_since is None or token.version != etag:
+        told_since = services.note_version(token=token, version=etag, now=now)
+    response = get_conditional_response(request, etag=etag, last_modified=int(told_since.timestamp()))
     if not isinstance(response, HttpResponseNotModified):
         body = cache.get_or_set(f"feed:{etag}", lambda: _rendered(token, window, source), KEPT_S) or b""
         if len(body) > rules.MAX_BYTES:
@@ -59,6 +63,7 @@ def feed(request: HttpRequest, secret: str, kind: str) -> HttpResponse:
         response = HttpResponse(body, content_type="text/calendar; charset=utf-8")
         response["Content-Disposition"] = f'inline; filename="{kind}.ics"'
     response["ETag"] = etag
+    response["Last-Modified"] = http_date(told_since.timestamp())
     response["Cache-Control"] = "private, max-age=300"
     return response
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from django.db.models import F
-
 from portal.audit import services as audit
 from portal.kernel.actors import Actor
 from portal.kernel.money import Money
@@ -15,7 +13,7 @@ from portal.kernel.states import next_state
 from scheduler.availability.models import Claim
 from scheduler.availability.queries import period_of
 from scheduler.availability.rules import ClaimRole
-from scheduler.bookings import keeping, occupying, rules, steps
+from scheduler.bookings import keeping, occupying, rules, steps, telling
 from scheduler.bookings.models import Booking
 from scheduler.resources import services as resources
 from scheduler.resources.models import Resource
@@ -27,12 +25,15 @@ A = rules.BookingAction
 
 
 def _take(booking: Booking, action: rules.BookingAction, *, now: datetime, note: str = "") -> None:
-    booking.state = next_state(rules.TRANSITIONS, rules.BookingState(booking.state), action).value
+    before = rules.BookingState(booking.state)
+    state = next_state(rules.TRANSITIONS, before, action)
+    booking.state = state.value
     booking.updated_at = now
     booking.decision_note = note[:200] or booking.decision_note
-    booking.sequence = F("sequence") + 1
+    if rules.calendar_status(before) != rules.calendar_status(state):
+        telling.raise_sequence(booking)
     booking.save()
-    booking.refresh_from_db(fields=["sequence"])
+    telling.tell(booking, now=now)
 
 
 def _record(booking: Booking, *, action: str, actor: Actor, now: datetime) -> None:
@@ -93,7 +94,7 @@ def cut(booking: Booking, *, at: datetime, actor: Actor, now: datetime) -> None:
         claim.save(update_fields=["during", "blocked"])
         resources.touch_calendar(resource_id=claim.resource_id)
     booking.ends_at, booking.updated_at = min(booking.ends_at, at), now
-    booking.sequence = F("sequence") + 1
+    telling.raise_sequence(booking)
     booking.save(update_fields=["ends_at", "updated_at", "sequence"])
-    booking.refresh_from_db(fields=["sequence"])
+    telling.tell(booking, now=now)
     _record(booking, action="booking.cut", actor=actor, now=now)

@@ -46,6 +46,9 @@ class FeedToken(models.Model):
     hour_since = models.DateTimeField(null=True, blank=True)
     hour_count = models.PositiveSmallIntegerField(default=0)
     """Fetches since `hour_since`, for the limit per hour."""
+    version = models.CharField(max_length=34, blank=True)
+    version_since = models.DateTimeField(null=True, blank=True)
+    """The ETag last told and, to the second, since when it is told: Last-Modified (RFC 9110 §8.8.2)."""
 
     class Meta:
         db_table = "feed_token"

@@ -29,6 +29,7 @@ __all__ = [
     "fetched",
     "new_secret",
     "offer_refusal",
+    "since",
     "tag",
     "window",
 ]
@@ -133,6 +134,15 @@ def fetched(use: Use, *, now: datetime) -> Use:
     if use.count >= HOURLY:
         raise FeedTooOften(after_s=int((use.since + HOUR - now).total_seconds()) + 1)
     return Use(use.since, use.count + 1)
+
+
+def since(known: datetime | None, *, now: datetime) -> datetime:
+    """Return the Last-Modified of a document that differs from the one told since `known`: now, to the second, but later.
+
+    Of two versions within a second the second one is dated a second on, so that no two share a date (RFC 9110 §8.8.2.2).
+    """
+    found = now.replace(microsecond=0)
+    return found if known is None or found > known else known + timedelta(seconds=1)
 
 
 def tag(parts: Iterable[object]) -> str:

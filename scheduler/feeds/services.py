@@ -132,6 +132,17 @@ def record_fetch(*, secret: str, kind: rules.FeedKind, reader: Reader, now: date
     return token
 
 
+@transaction.atomic
+def note_version(*, token: FeedToken, version: str, now: datetime) -> datetime:
+    """Return since when the address tells this version (an ETag); a new one is told from now on."""
+    locked = FeedToken.objects.select_for_update(no_key=True, of=("self",)).order_by("pk").get(pk=token.pk)
+    if locked.version != version or locked.version_since is None:
+        locked.version_since = rules.since(locked.version_since, now=now)
+        locked.version = version
+        locked.save(update_fields=["version", "version_since"])
+    return locked.version_since
+
+
 def _record(token: FeedToken, *, action: str, actor: Actor, now: datetime) -> None:
     subject = f"instrument:{token.resource.number}" if token.resource is not None else f"user:{token.user_id}"
     audit.record(

@@ -106,17 +106,8 @@ def plain(text):
     return re.sub(r"\r\n?", "\n", text).strip()
 
 
-DOCUMENTS = {
-    **{privacy.value: lambda privacy=privacy: feed(privacy) for privacy in Privacy},
-    "freebusy": busy,
-    **{f"{zone} {name}": lambda zone=zone, name=name: opening(zone, name)[0] for zone in ZONES for name in HOURS},
-}
-
-
-@pytest.mark.parametrize("name", DOCUMENTS)
-def test_every_document_is_legal_to_libical_and_right_to_the_byte(name):
-    body = DOCUMENTS[name]()
-    assert libical(body) == 0
+def right_to_the_byte(body):
+    """Assert what every document of ours is, whatever it says: lines C1 to C4 of docs/calendars.md, and C29."""
     body.decode("utf-8")
     assert not body.startswith(b"\xef\xbb\xbf")
     assert body.endswith(b"\r\n")
@@ -130,7 +121,21 @@ def test_every_document_is_legal_to_libical_and_right_to_the_byte(name):
     assert lines[:3] == [b"BEGIN:VCALENDAR", b"VERSION:2.0", lines[2]]
     assert [line.startswith(b"PRODID:") for line in lines].count(True) == 1
     assert b"METHOD" not in body
-    kinds = {line[6:] for line in lines if line.startswith(b"BEGIN:V")}
+
+
+DOCUMENTS = {
+    **{privacy.value: lambda privacy=privacy: feed(privacy) for privacy in Privacy},
+    "freebusy": busy,
+    **{f"{zone} {name}": lambda zone=zone, name=name: opening(zone, name)[0] for zone in ZONES for name in HOURS},
+}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_document_is_legal_to_libical_and_right_to_the_byte(name):
+    body = DOCUMENTS[name]()
+    assert libical(body) == 0
+    right_to_the_byte(body)
+    kinds = {line[6:] for line in body.split(b"\r\n") if line.startswith(b"BEGIN:V")}
     if name in {p.value for p in Privacy}:
         assert kinds == {b"VCALENDAR", b"VEVENT"}, "programs stop at what else they meet"
 

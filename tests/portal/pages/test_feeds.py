@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from datetime import UTC, timedelta
+from email.utils import parsedate_to_datetime
 
 import pytest
 from django.test import Client
@@ -156,6 +157,30 @@ def test_an_unchanged_feed_is_not_rendered_again(scene, client, secret, monkeypa
     assert (changed.status_code, changed["ETag"] != first["ETag"], rendered) == (200, True, [1, 1])
 
 
+def test_c48_a_date_alone_is_enough_and_an_etag_wins_over_it(scene, client, secret, monkeypatch):
+    """RFC 9110 §13.2.2. The clock stands still: versions of one second still have dates of their own."""
+    make.booking(scene, scene.sem)
+    dates = []
+    for day in (2, 3, 4):
+        first = client.get(feed_url(secret))
+        dates.append(parsedate_to_datetime(first["Last-Modified"]))
+        with monkeypatch.context() as still:
+            still.setattr(pages, "_rendered", None)
+            same = client.get(feed_url(secret), headers={"If-Modified-Since": first["Last-Modified"]})
+        assert (same.status_code, same.content, same["Last-Modified"]) == (304, b"", first["Last-Modified"])
+        make.booking(scene, scene.sem, period=make.slot(days=day))
+        for stale in ({}, {"If-None-Match": first["ETag"]}, {"If-None-Match": '"other"'}):
+            changed = client.get(feed_url(secret), headers={"If-Modified-Since": first["Last-Modified"]} | stale)
+            assert changed.status_code == 200
+        assert (
+            client.get(
+                feed_url(secret), headers={"If-None-Match": '"other"', "If-Modified-Since": changed["Last-Modified"]}
+            ).status_code
+            == 200
+        )
+    assert dates == sorted(set(dates))
+
+
 @pytest.mark.parametrize("kind", ["events", "freebusy"])
 @pytest.mark.parametrize("whose", ["lab", "person"])
 def test_two_bodies_never_share_an_etag(scene, client, monkeypatch, kind, whose):
@@ -195,8 +220,8 @@ def test_the_same_etag_always_means_the_same_bytes(scene, client, secret, monkey
 def test_head_is_get_without_a_body(scene, client, secret):
     got, head = client.get(feed_url(secret)), client.head(feed_url(secret))
     assert head.content == b""
-    assert {name: head[name] for name in ("ETag", "Content-Type", "Cache-Control")} == {
-        name: got[name] for name in ("ETag", "Content-Type", "Cache-Control")
+    assert {name: head[name] for name in ("ETag", "Last-Modified", "Content-Type", "Cache-Control")} == {
+        name: got[name] for name in ("ETag", "Last-Modified", "Content-Type", "Cache-Control")
     }
     assert client.post(feed_url(secret)).status_code == 405
 
