@@ -12,8 +12,10 @@ from scheduler.bookings.moving_api import router as moving
 from scheduler.bookings.series_api import router as series
 from scheduler.bookings.terms_api import router as booking_terms
 from scheduler.calendars.api import router as calendars
+from scheduler.catalogue.admissions_api import router as admissions
 from scheduler.catalogue.api import router as catalogue
 from scheduler.catalogue.files_api import router as instrument_files
+from scheduler.catalogue.withdrawals_api import router as withdrawals
 from scheduler.displacements.api import choosing, declaring, outages
 from scheduler.disputes.api import router as disputes
 from scheduler.feeds.api import router as feeds
@@ -30,12 +32,14 @@ from scheduler.search.api import router as search
 routers: tuple[tuple[str, Router], ...] = (
     ("/instruments", search),
     ("/instruments", catalogue),
+    ("/instruments", admissions),
     ("/instruments", instruments),
     ("/instruments", availability),
     ("/instruments", prices),
     ("/instruments", calendars),
     ("/instruments", booking_terms),
     ("/instruments", instrument_files),
+    ("/instruments", withdrawals),
     ("/instruments", charge_terms),
     ("/instruments", declaring),
     ("/outages", outages),

@@ -21,7 +21,7 @@ from scheduler.bookings.models import (
     SessionReading,
 )
 from scheduler.calendars.models import CalendarImport, ExternalBusy, ExternalCalendar
-from scheduler.catalogue.models import InstrumentFile
+from scheduler.catalogue.models import Admission, InstrumentFile
 from scheduler.displacements.models import Displacement, DisplacementOption, Outage, OutageNotice
 from scheduler.disputes.models import Dispute
 from scheduler.feeds.models import FeedReader, FeedToken
@@ -34,6 +34,7 @@ from scheduler.samples.models import Custody, Sample, SampleOrder
 from scheduler.usage.models import UsageRecord
 
 __all__ = [
+    "Admission",
     "BenchSign",
     "Booking",
     "BookingMove",

@@ -25,6 +25,7 @@ from scheduler.bookings import services as bookings
 from scheduler.bookings.models import Booking, BookingSeries
 from scheduler.bookings.series_preview import SeriesWanted
 from scheduler.bookings.series_rules import Frequency, Pattern
+from scheduler.catalogue import admitting
 from scheduler.feeds import rules as feed_rules
 from scheduler.feeds import services as feeds
 from scheduler.feeds.models import FeedToken
@@ -348,6 +349,16 @@ def instrument(
     w: World, *, rate: str = "480", now: datetime = NOW, opens: tuple[int, int] = (480, 1320), **changes: Any
 ) -> Resource:
     """Publish an instrument: open every day 08:00-22:00 local time at 480 yuan an hour, 300 yuan a sample."""
+    resource = entered(w, rate=rate, now=now, opens=opens, **changes)
+    return resources.change_state(
+        actor=w.keeper, resource=resource, action=resource_rules.PublishAction.PUBLISH, now=now
+    )
+
+
+def entered(
+    w: World, *, rate: str = "480", now: datetime = NOW, opens: tuple[int, int] = (480, 1320), **changes: Any
+) -> Resource:
+    """Enter an instrument that could be published, as a draft."""
     resource = resources.create_instrument(actor=w.keeper, values=instrument_values(**changes), now=now)
     availability.set_opening_hours(
         actor=w.keeper,
@@ -365,9 +376,14 @@ def instrument(
             amount=Money.from_yuan("300"),
         )
         pricing.set_price(actor=w.keeper, resource=resource, item=item, now=now)
-    return resources.change_state(
-        actor=w.keeper, resource=resource, action=resource_rules.PublishAction.PUBLISH, now=now
-    )
+    return resource
+
+
+def proposed(w: World, *, now: datetime = NOW, **changes: Any) -> Resource:
+    """Let an institute propose an instrument for review. (`w.lab` is an institute from then on.)"""
+    resource = entered(w, now=now, **{"internal_no": f"ZC-{next(_serial)}", **changes})
+    Organisation.objects.filter(pk=w.lab.pk).update(facts={"type": "institute"})
+    return admitting.propose(actor=w.keeper, resource=resource, now=now)
 
 
 def operator(

@@ -28,6 +28,7 @@ class Permission(StrEnum):
     CLAIM_FILE = "claim:file"
     CLUSTER_READ = "cluster:read"
     FLAG_DECIDE = "flag:decide"
+    INSTRUMENT_ADMIT = "instrument:admit"
     INSTRUMENT_MANAGE = "instrument:manage"
     JOB_SUBMIT = "job:submit"
     LEDGER_READ = "ledger:read"

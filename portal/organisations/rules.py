@@ -106,7 +106,15 @@ PERMISSIONS: Final[Mapping[tuple[Kind, Role], frozenset[P]]] = MappingProxyType(
         (Kind.DEPARTMENT, Role.PROGRAMME_OFFICER): frozenset({P.PROGRAMME_DRAFT}),
         (Kind.DEPARTMENT, Role.PROGRAMME_PUBLISHER): frozenset({P.PROGRAMME_PUBLISH}),
         (Kind.DEPARTMENT, Role.REVIEWER): frozenset(
-            {P.ORDER_READ, P.APPLICATION_REVIEW, P.FLAG_DECIDE, P.CLAIM_CHECK, P.RECOVERY_PROPOSE, P.VOUCHER_REGISTER}
+            {
+                P.ORDER_READ,
+                P.APPLICATION_REVIEW,
+                P.FLAG_DECIDE,
+                P.CLAIM_CHECK,
+                P.RECOVERY_PROPOSE,
+                P.VOUCHER_REGISTER,
+                P.INSTRUMENT_ADMIT,
+            }
         ),
         (Kind.DEPARTMENT, Role.EXPERT): frozenset({P.APPLICATION_SCORE}),
         (Kind.DEPARTMENT, Role.APPROVER): frozenset(

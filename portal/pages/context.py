@@ -99,6 +99,7 @@ NAVIGATION: tuple[Entry, ...] = (
     Entry(pgettext_lazy("list", "本单位服务"), "my_offers", "work", frozenset({P.OFFER_MANAGE})),
     Entry(pgettext_lazy("list", "券付订单"), "overseen_orders", "work", frozenset({P.ORDER_READ})),
     Entry(pgettext_lazy("list", "本单位仪器"), "my_instruments", "work", frozenset({P.INSTRUMENT_MANAGE})),
+    Entry(pgettext_lazy("list", "仪器审核"), "admissions", "work", frozenset({P.INSTRUMENT_ADMIT})),
     Entry(
         pgettext_lazy("list", "应入网仪器"),
         "instrument_duties",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from django.db.models import F
 from django.urls import reverse
 from django.utils.translation import gettext
 
@@ -18,6 +19,8 @@ from portal.pages.wallet import SOON, purses_of
 from scheduler.bookings import access as bookings
 from scheduler.bookings.rules import BookingState
 from scheduler.calendars import queries as calendars
+from scheduler.resources import access as resources
+from scheduler.resources.rules import PublishState
 from vouchers.claims import access as claims
 from vouchers.claims.rules import ClaimState
 from vouchers.issuance import access as issuance
@@ -199,6 +202,18 @@ def _recoveries_to_confirm(actor: Actor, _now: datetime) -> Iterator[Task]:
         yield Task(gettext("确认追回案件"), which, reverse("recovery", args=[row.number]), since=row.decided_at)
 
 
+def _instruments_to_review(actor: Actor, _now: datetime) -> Iterator[Task]:
+    rows = resources.proposed_instruments(actor).filter(admissions__outcome="")
+    for row in rows.annotate(since=F("admissions__proposed_at")).order_by("since")[:SHOWN]:
+        which = f"{bilingual(row)} · {bilingual(row.owner)}"
+        yield Task(gettext("审核仪器"), which, reverse("admission", args=[row.number]), since=row.since)
+
+
+def _instruments_returned(actor: Actor, _now: datetime) -> Iterator[Task]:
+    for row in resources.own_instruments(actor).filter(state=PublishState.RETURNED.value).order_by("pk")[:SHOWN]:
+        yield Task(gettext("补正被退回的仪器"), bilingual(row), reverse("instrument_review", args=[row.number]))
+
+
 SOURCES: tuple[tuple[Permission, Source], ...] = (
     (Permission.APPLICATION_SUBMIT, _supplements),
     (Permission.APPLICATION_SUBMIT, life.drafts),
@@ -206,6 +221,8 @@ SOURCES: tuple[tuple[Permission, Source], ...] = (
     (Permission.VOUCHER_READ_OWN, _vouchers_ending),
     (Permission.BOOKING_DECIDE, _bookings_to_decide),
     (Permission.INSTRUMENT_MANAGE, _calendars_to_look_at),
+    (Permission.INSTRUMENT_MANAGE, _instruments_returned),
+    (Permission.INSTRUMENT_ADMIT, _instruments_to_review),
     (Permission.ORDER_PLACE, _orders_to_accept),
     (Permission.ORDER_SERVE, _orders_to_serve),
     (Permission.ORDER_RULE, _orders_to_rule),

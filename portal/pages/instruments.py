@@ -20,7 +20,7 @@ from scheduler.catalogue import access as catalogue
 from scheduler.catalogue.models import InstrumentFile
 from scheduler.ratings import access as ratings
 from scheduler.ratings import queries as standings
-from scheduler.resources import access
+from scheduler.resources import access, reviewing
 from scheduler.resources import queries as rates
 from scheduler.resources.models import Resource
 from scheduler.resources.profile import ServiceMode
@@ -79,6 +79,7 @@ def instrument_page(
         "answers": owned and actor is not None and actor.may(Permission.BOOKING_DECIDE),
         "served": _served(actor, resource, local_days) if owned and actor is not None else [],
         "manages": owned and actor is not None and actor.may(Permission.INSTRUMENT_MANAGE),
+        "reviewed": reviewing.needs_review(resource.owner.facts),
         "error": error,
     }
     return shell.page(request, "instruments/instrument.html", context, status=error.status if error else 200)

@@ -148,12 +148,13 @@ def instrument_edit(request: HttpRequest, number: str) -> HttpResponse:
     return _describe(request, form, resource)
 
 
-ACTIONS: Mapping[str, rules.PublishAction] = {action.value: action for action in rules.PublishAction}
+ACTIONS: Mapping[str, rules.PublishAction] = {action.value: action for action in services.OWN_ACTIONS}
 REMEDIES: Mapping[str, str] = {
     "hours": "instrument_hours",
     "rate": "instrument_rate",
     "share_mode": "instrument_edit",
     "running_state": "instrument_edit",
+    "review": "instrument_review",
 }
 """Where what lacks for publishing is set."""
 
@@ -172,6 +173,7 @@ def instrument_state(request: HttpRequest, number: str) -> HttpResponse:
     if error is None:
         said = {
             rules.PublishAction.PUBLISH: gettext("已发布，企业现在可以预约。"),
+            rules.PublishAction.RESTORE: gettext("已恢复为草稿，只有本单位可见。"),
             rules.PublishAction.SUSPEND: gettext("已暂停，不再接受新预约；已有预约不受影响。"),
         }
         messages.success(request, said[action])

@@ -20,7 +20,7 @@ from portal.organisations.models import Organisation
 from scheduler.availability.models import Claim
 from scheduler.bookings.models import CLOCKS, Booking
 from scheduler.bookings.series_preview import Verdict
-from scheduler.catalogue.models import InstrumentFile
+from scheduler.catalogue.models import Admission, InstrumentFile
 from scheduler.displacements.models import Displacement
 from scheduler.disputes.models import Dispute
 from scheduler.jobs.models import Job
@@ -118,7 +118,8 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
         ),
         "party": _states(Recovery.Party),
         "settlement": _states(SettlementBatch.State, ok="paid", go="approved", wait="draft"),
-        "resource": _states(Resource.State, ok="published", wait="suspended"),
+        "resource": _states(Resource.State, ok="published", go="proposed", wait="suspended returned", bad="withdrawn"),
+        "admission": _states(Admission.Outcome, ok="admitted", wait="returned"),
         "claim": _states(Claim.State, ok="confirmed", go="in_use", wait="held"),
         "dispute": _states(Dispute.State, ok="settled", go="accepted", wait="open answered appealed", bad="upheld"),
         "session_clock": {code: (Tone.REST, text) for code, text in CLOCKS},
@@ -216,6 +217,11 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
         "calendar": {
             "fresh": (Tone.OK, _("已同步")),
             "stale": (Tone.BAD, _("同步失败")),
+        },
+        "finding": {
+            "ok": (Tone.OK, _("符合")),
+            "look": (Tone.WAIT, _("需核对")),
+            "missing": (Tone.BAD, _("缺少")),
         },
         "decision": {
             "grant": (Tone.OK, _("符合条件")),

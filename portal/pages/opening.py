@@ -26,7 +26,7 @@ from scheduler.availability.models import OpeningHours
 from scheduler.resources import access
 from scheduler.resources.models import Resource
 
-__all__ = ["AUDIENCES", "accepted", "affected", "instrument_hours", "weekly_s"]
+__all__ = ["AUDIENCES", "accepted", "affected", "edit_hours", "instrument_hours", "weekly_s"]
 
 MAX_ROWS = 50
 WEEK = datetime(2024, 1, 1, tzinfo=UTC)
@@ -243,9 +243,16 @@ def _check(
 
 @shell.needs(Permission.INSTRUMENT_MANAGE)
 def instrument_hours(request: HttpRequest, number: str) -> HttpResponse:
-    """Edit the weekly hours as rows; ``act=add`` gives a further row, ``act=check`` says what would follow: neither saves."""
+    """Edit an instrument's weekly hours."""
+    return edit_hours(request, access.get_own_instrument(shell.actor_of(request), number), back="instrument")
+
+
+def edit_hours(request: HttpRequest, resource: Resource, *, back: str) -> HttpResponse:
+    """Edit the weekly hours of anything the lab owns, as rows; `back` names the page of the thing itself.
+
+    ``act=add`` gives a further row, ``act=check`` says what would follow: neither saves.
+    """
     actor, now = shell.actor_of(request), timezone.now()
-    resource = access.get_own_instrument(actor, number)
     if request.method != "POST":
         copied, whence = _copied(request, resource, now=now)
         hours = [queries.weekly_hours(row) for row in OpeningHours.objects.filter(resource=resource)]
@@ -278,7 +285,7 @@ def instrument_hours(request: HttpRequest, number: str) -> HttpResponse:
     if error is not None:
         return _show(request, resource, rows, follows=follows, error=_named(error, hours), status=error.status)
     messages.success(request, gettext("开放时间已保存，对新预约生效；已有预约不受影响。"))
-    return redirect("instrument", number)
+    return redirect(back, resource.number)
 
 
 def _show(
@@ -307,4 +314,5 @@ def _show(
         "moved": _moved(resource, rows if judged else []),
         **(foreseen or affected(error)),
     }
+    context["is_person"] = resource.kind == Resource.Kind.OPERATOR.value
     return shell.page(request, "lab/hours.html", context, status=status)

@@ -146,16 +146,23 @@ class FreeOut(Schema):
 
 
 class MaintenanceIn(PeriodIn):
-    """`note` is for the lab only."""
+    """`note` is for the lab only.
+
+    Of numbered units those in `units` are blocked, of counted places `places`; all of them where nothing is said.
+    """
 
     note: Annotated[Line, Field(max_length=120)] = ""
+    units: Annotated[list[Annotated[Whole, Field(ge=1, le=200)]], Field(max_length=200)] = []
+    places: Annotated[Whole, Field(ge=1, le=200)] | None = None
 
 
 class MaintenanceOut(PeriodOut):
-    """A block; `id` is what lifting it asks for."""
+    """A block of one numbered `unit`, or of so many counted `places`; `id` is what lifting it asks for."""
 
     id: int
     note: str
+    unit: int | None
+    places: int
 
 
 def _clock(minutes: int) -> str:
@@ -281,18 +288,26 @@ def free(request: ActorRequest, number: Number, window: Query[PeriodIn]) -> dict
     return {"zone": resource.zone, "free": [span(period) for period in queries.free_periods(resource, window=asked)]}
 
 
-@router.post("/{number}/maintenance", response={201: MaintenanceOut, **problems(404, 409)})
-def block(request: ActorRequest, number: Number, payload: MaintenanceIn) -> Status[dict[str, Any]]:
-    """Block time for maintenance. 409 where something already occupies part of it."""
-    claim = services.block_for_maintenance(
+@router.post("/{number}/maintenance", response={201: list[MaintenanceOut], **problems(404, 409)})
+def block(request: ActorRequest, number: Number, payload: MaintenanceIn) -> Status[list[dict[str, Any]]]:
+    """Block time for maintenance, all units or some: one block for each. 409 names the bookings in the way."""
+    claims = services.block_for_maintenance(
         actor=request.actor,
         resource=access.get_own_instrument(request.actor, number),
         period=payload.value(),
         note=payload.note,
+        units=payload.units,
+        places=payload.places,
         now=timezone.now(),
     )
-    period = Period(payload.starts_at, payload.ends_at)
-    return Status(201, {**span(period), "id": claim.pk, "note": claim.note})
+    period = span(Period(payload.starts_at, payload.ends_at))
+    return Status(
+        201,
+        [
+            {**period, "id": claim.pk, "note": claim.note, "unit": claim.unit_no, "places": claim.units}
+            for claim in claims
+        ],
+    )
 
 
 @router.delete("/{number}/maintenance/{claim_id}", response={204: None, **problems(404)})

@@ -10,12 +10,13 @@ from django.db import transaction
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
-from portal.kernel.errors import Conflict, Forbidden, Reason, Refused, noop
+from portal.kernel.errors import Conflict, Forbidden, Invalid, Reason, Refused, noop
 from portal.kernel.period import Period
-from scheduler.availability import impacts, opening, patterns, rules
+from scheduler.availability import claiming, opening, patterns, rules
 from scheduler.availability.models import BLOCKING, Claim, OpeningHours
 from scheduler.resources import services as resources
 from scheduler.resources.models import Resource
+from scheduler.resources.rules import Counting
 
 _ = noop
 
@@ -126,28 +127,84 @@ def _overlap(hours: Sequence[rules.WeeklyHours], one: int, two: int) -> Reason:
     )
 
 
+class BadUnits(Invalid):
+    code = "outage.units"
+    message = _("编号须在 1 到 %(capacity)s 之间，且不重复。")
+
+
+class BadPlaces(Invalid):
+    code = "outage.places"
+    message = _("名额须在 1 到 %(capacity)s 之间。")
+
+
 @transaction.atomic
-def block_for_maintenance(*, actor: Actor, resource: Resource, period: Period, note: str, now: datetime) -> Claim:
-    """Block `period` for maintenance. Raises OutageOverBookings, naming them; OutageTaken."""
+def block_for_maintenance(
+    *,
+    actor: Actor,
+    resource: Resource,
+    period: Period,
+    note: str,
+    now: datetime,
+    units: Sequence[int] = (),
+    places: int | None = None,
+) -> list[Claim]:
+    """Block `period` for maintenance and return a claim for each unit blocked.
+
+    Of numbered units those in `units`, of counted places `places`; all of them where nothing is said. Raises
+    OutageOverBookings, naming the bookings in the way; OutageTaken; BadUnits, BadPlaces.
+    """
     _require_own(actor, resource)
     resources.lock(resource_ids=[resource.pk])
-    span = (period.start, period.end)
-    if Claim.objects.filter(resource=resource, state__in=BLOCKING, blocked__overlap=span).exists():
-        if met := impacts.impact(resource, lost=[period], now=now):
-            raise OutageOverBookings(field="starts_at", bookings=[row.number for row in met[:20]])
+    asks = _asks(resource, period, units, places)
+    met = Claim.objects.filter(
+        resource=resource, state__in=BLOCKING, blocked__overlap=(period.start, period.end)
+    ).select_related("booking")
+    if resource.counting == Counting.UNITS.value:
+        met = met.filter(unit_no__in=[ask.unit_no for ask in asks])
+        taken = met.exists()
+    else:
+        taken = claiming.peak(resource, period) + asks[0].units > resource.capacity
+    if taken:
+        numbers = sorted({claim.booking.number for claim in met if claim.booking is not None})
+        if numbers:
+            raise OutageOverBookings(field="starts_at", bookings=numbers[:20])
         raise OutageTaken(field="starts_at")
-    claim = Claim.objects.create(
-        resource=resource, during=span, blocked=span, state=Claim.State.OUTAGE, note=note[:120]
-    )
+    try:
+        claims = claiming.occupy(asks, state=Claim.State.OUTAGE, booking_id=None)
+    except claiming.Taken:
+        raise OutageTaken(field="starts_at") from None
+    Claim.objects.filter(pk__in=[claim.pk for claim in claims]).update(note=note[:120])
     resources.touch_calendar(resource_id=resource.pk)
     audit.record(
         action="outage.blocked",
         subject=f"instrument:{resource.number}",
         actor=actor,
         now=now,
-        data={"from": period.start.isoformat(), "to": period.end.isoformat()},
+        data={
+            "from": period.start.isoformat(),
+            "to": period.end.isoformat(),
+            "units": [claim.unit_no for claim in claims if claim.unit_no is not None],
+            "places": sum(claim.units for claim in claims),
+        },
     )
-    return claim
+    return list(Claim.objects.filter(pk__in=[claim.pk for claim in claims]).order_by("unit_no", "pk"))
+
+
+def _asks(resource: Resource, period: Period, units: Sequence[int], places: int | None) -> list[claiming.Ask]:
+    """Return what an outage takes: every unit named, or so many places. Raises BadUnits, BadPlaces."""
+    if resource.counting == Counting.FUNGIBLE.value:
+        wanted = resource.capacity if places is None else places
+        if units:
+            raise BadUnits(field="units", capacity=resource.capacity)
+        if not 1 <= wanted <= resource.capacity:
+            raise BadPlaces(field="places", capacity=resource.capacity)
+        return [claiming.Ask(resource, period, period, units=wanted)]
+    chosen = sorted(set(units)) or list(range(1, resource.capacity + 1))
+    if places is not None:
+        raise BadPlaces(field="places", capacity=resource.capacity)
+    if len(units) != len(set(units)) or not 1 <= chosen[0] <= chosen[-1] <= resource.capacity:
+        raise BadUnits(field="units", capacity=resource.capacity)
+    return [claiming.Ask(resource, period, period, unit_no=unit) for unit in chosen]
 
 
 @transaction.atomic

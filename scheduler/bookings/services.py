@@ -245,6 +245,21 @@ def cancel(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
 
 
 @transaction.atomic
+def call_off(*, actor: Actor, booking: Booking, note: str, now: datetime) -> Booking:
+    """Cancel a booking that has not begun, as its lab: free of charge, with a reason that the enterprise reads.
+
+    Raises NoteMissing, InvalidTransition, Forbidden.
+    """
+    locked = _serve(actor, booking, Permission.INSTRUMENT_MANAGE)
+    if not note.strip():
+        raise NoteMissing(field="note")
+    steps.take(locked, rules.BookingAction.CANCEL, now=now, note=note.strip()[:200])
+    charges.release(charge_id=steps.charge_of(locked), reason="called off", actor=actor, now=now)
+    steps.record(locked, action="booking.called_off", actor=actor, now=now)
+    return locked
+
+
+@transaction.atomic
 def miss(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
     """Record, as the lab, that nobody came: time and money are free again, but for what a late cancellation costs.
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from django.db.models import QuerySet
 
 from portal.kernel.errors import NotFound
-from scheduler.catalogue.models import InstrumentFile
+from scheduler.catalogue.models import Admission, InstrumentFile
 from scheduler.catalogue.rules import FilePurpose
 from scheduler.resources.models import Resource
 from vouchers.evidence.models import EvidenceFile
 
-__all__ = ["covers", "files_of", "get_file", "get_small"]
+__all__ = ["admissions_of", "covers", "files_of", "get_file", "get_small"]
 
 
 def files_of(resource: Resource) -> QuerySet[InstrumentFile]:
@@ -47,3 +47,8 @@ def get_small(resource: Resource, file_id: int) -> EvidenceFile:
     if small is None:
         raise NotFound
     return small
+
+
+def admissions_of(resource: Resource) -> QuerySet[Admission]:
+    """Return an instrument's proposals, the latest first."""
+    return Admission.objects.filter(resource=resource).select_related("proposed_by", "decided_by")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from scheduler.catalogue import rules
+from scheduler.catalogue import checklist, rules
 
 
 class InstrumentFile(models.Model):
@@ -60,3 +61,38 @@ class InstrumentFile(models.Model):
 
     def __str__(self) -> str:
         return self.words
+
+
+class Admission(models.Model):
+    """One proposal of an instrument to the platform: who proposed it, and what became of it. Open while `outcome` is empty."""
+
+    class Outcome(models.TextChoices):
+        ADMITTED = checklist.Outcome.ADMITTED.value, _("已通过")
+        RETURNED = checklist.Outcome.RETURNED.value, _("已退回")
+        RECALLED = checklist.Outcome.RECALLED.value, _("已撤回")
+
+    resource = models.ForeignKey("scheduler.Resource", on_delete=models.PROTECT, related_name="admissions")
+    proposed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    proposed_at = models.DateTimeField()
+    outcome = models.CharField(max_length=12, choices=Outcome, blank=True)
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    decided_at = models.DateTimeField(null=True, blank=True)
+    note = models.TextField(max_length=1000, blank=True)
+    """Why it was returned; of an admission what the officer noted."""
+
+    class Meta:
+        db_table = "admission"
+        ordering = ["-proposed_at", "-pk"]
+        constraints = [
+            models.CheckConstraint(
+                name="admission_decided",
+                condition=Q(outcome="", decided_at__isnull=True)
+                | Q(outcome__in=[o.value for o in checklist.Outcome], decided_at__isnull=False),
+            ),
+            models.UniqueConstraint(name="admission_open_once", fields=["resource"], condition=Q(outcome="")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.resource} {self.outcome}"

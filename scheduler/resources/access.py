@@ -10,6 +10,7 @@ from scheduler.resources import entries, rules
 from scheduler.resources.models import Cluster, Partition, Resource
 
 PUBLISHED = rules.PublishState.PUBLISHED.value
+PROPOSED = rules.PublishState.PROPOSED.value
 CATALOGUED = [kind.value for kind in entries.CATALOGUED]
 
 
@@ -20,12 +21,27 @@ def _owned(actor: Actor | None, permission: Permission) -> Q:
 
 
 def instruments_visible_to(actor: Actor | None) -> QuerySet[Resource]:
-    """Return published instruments of every catalogued kind, and the actor's own unpublished ones where it manages them."""
-    return (
-        Resource.objects.filter(kind__in=CATALOGUED)
-        .filter(Q(state=PUBLISHED) | _owned(actor, Permission.INSTRUMENT_MANAGE))
-        .select_related("owner", "instrument")
-    )
+    """Return published instruments of every catalogued kind; to who manages them the own unpublished ones, to who
+    reviews them the proposed ones.
+    """
+    seen = Q(state=PUBLISHED) | _owned(actor, Permission.INSTRUMENT_MANAGE)
+    if actor is not None and actor.may(Permission.INSTRUMENT_ADMIT):
+        seen |= Q(state=PROPOSED)
+    return Resource.objects.filter(kind__in=CATALOGUED).filter(seen).select_related("owner", "instrument")
+
+
+def proposed_instruments(actor: Actor) -> QuerySet[Resource]:
+    """Return what waits for review. Raises Forbidden."""
+    actor.require(Permission.INSTRUMENT_ADMIT)
+    return Resource.objects.filter(kind__in=CATALOGUED, state=PROPOSED).select_related("owner", "instrument")
+
+
+def get_proposed(actor: Actor, number: str) -> Resource:
+    """Return an instrument that waits for review. Raises NotFound, Forbidden."""
+    resource = proposed_instruments(actor).filter(number=number).first()
+    if resource is None:
+        raise NotFound
+    return resource
 
 
 def own_instruments(actor: Actor) -> QuerySet[Resource]:

@@ -25,8 +25,11 @@ class Resource(models.Model):
 
     class State(models.TextChoices):
         DRAFT = rules.PublishState.DRAFT.value, _("草稿")
+        PROPOSED = rules.PublishState.PROPOSED.value, pgettext_lazy("instrument", "待审核")
+        RETURNED = rules.PublishState.RETURNED.value, pgettext_lazy("instrument", "已退回")
         PUBLISHED = rules.PublishState.PUBLISHED.value, _("已发布")
         SUSPENDED = rules.PublishState.SUSPENDED.value, _("已暂停")
+        WITHDRAWN = rules.PublishState.WITHDRAWN.value, pgettext_lazy("instrument", "已撤下")
 
     class Kind(models.TextChoices):
         INSTRUMENT = rules.ResourceKind.INSTRUMENT.value, _("仪器")

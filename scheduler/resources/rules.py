@@ -103,20 +103,39 @@ TIMED: Final = frozenset({Unit.HOUR, Unit.CARD_HOUR, Unit.CORE_HOUR})
 
 class PublishState(StrEnum):
     DRAFT = "draft"
+    PROPOSED = "proposed"
+    RETURNED = "returned"
     PUBLISHED = "published"
     SUSPENDED = "suspended"
+    WITHDRAWN = "withdrawn"
 
 
 class PublishAction(StrEnum):
+    """ADMIT and RETURN are the reviewing officer's, all others the lab's. RESTORE makes a draft of what was withdrawn."""
+
+    PROPOSE = "propose"
+    RECALL = "recall"
+    ADMIT = "admit"
+    RETURN = "return"
     PUBLISH = "publish"
     SUSPEND = "suspend"
+    WITHDRAW = "withdraw"
+    RESTORE = "restore"
 
 
 TRANSITIONS: Final[Mapping[tuple[PublishState, PublishAction], PublishState]] = MappingProxyType(
     {
+        (PublishState.DRAFT, PublishAction.PROPOSE): PublishState.PROPOSED,
+        (PublishState.RETURNED, PublishAction.PROPOSE): PublishState.PROPOSED,
+        (PublishState.PROPOSED, PublishAction.RECALL): PublishState.DRAFT,
+        (PublishState.PROPOSED, PublishAction.ADMIT): PublishState.PUBLISHED,
+        (PublishState.PROPOSED, PublishAction.RETURN): PublishState.RETURNED,
         (PublishState.DRAFT, PublishAction.PUBLISH): PublishState.PUBLISHED,
         (PublishState.SUSPENDED, PublishAction.PUBLISH): PublishState.PUBLISHED,
         (PublishState.PUBLISHED, PublishAction.SUSPEND): PublishState.SUSPENDED,
+        (PublishState.PUBLISHED, PublishAction.WITHDRAW): PublishState.WITHDRAWN,
+        (PublishState.SUSPENDED, PublishAction.WITHDRAW): PublishState.WITHDRAWN,
+        (PublishState.WITHDRAWN, PublishAction.RESTORE): PublishState.DRAFT,
     }
 )
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.db import IntegrityError, connection, transaction
 from django.db.models import F
@@ -15,7 +16,7 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Invalid, Reason, Refused, noop
 from portal.kernel.states import next_state
 from portal.numbers.services import PORTAL_ZONE, next_number
-from scheduler.resources import access, entries, fees, places, profile, rules, words
+from scheduler.resources import access, entries, fees, places, profile, reviewing, rules, words
 from scheduler.resources.entries import InstrumentValues
 from scheduler.resources.models import Instrument, Resource
 
@@ -25,7 +26,9 @@ __all__ = [
     "change_instrument",
     "change_state",
     "create_instrument",
+    "lacks",
     "lock",
+    "take",
     "touch_calendar",
 ]
 
@@ -118,7 +121,8 @@ def create_instrument(*, actor: Actor, values: InstrumentValues, now: datetime) 
 def change_instrument(*, actor: Actor, resource: Resource, values: InstrumentValues, now: datetime) -> Resource:
     """Change an instrument's description and limits; bookings already made keep their terms.
 
-    Raises Refused with every wrong value, and where fewer places were left than are booked.
+    Raises Refused with every wrong value, and where fewer places were left than are booked: naming the bookings and from
+    when on it would work.
     """
     access.require_own(actor, resource)
     lock(resource_ids=[resource.pk])
@@ -137,50 +141,102 @@ def change_instrument(*, actor: Actor, resource: Resource, values: InstrumentVal
     return locked
 
 
+MOST_NAMED = 20
+
+
 def _too_few(resource: Resource, values: InstrumentValues, *, now: datetime) -> list[Reason]:
-    needed = places.room_for(resource, capacity=values.capacity, counting=values.counting, now=now)
-    if needed <= values.capacity:
+    """Say which bookings a smaller capacity, or another way of counting, would break, and from when on it would not."""
+    met = places.in_the_way(resource, capacity=values.capacity, counting=values.counting, now=now)
+    if not met:
         return []
-    if values.counting != resource.counting:
-        return [
-            Reason(
-                "instrument.counting_booked",
-                _("还有未结束的预约，不能改变计数方式。"),
-                _("请在这些预约结束或取消后再改。"),
-                field="counting",
-            )
-        ]
+    zone = ZoneInfo(resource.zone)
+    recounted = values.counting != resource.counting
+    free_at = max(each.blocked.end for each in met).astimezone(zone)
     return [
         Reason(
-            "instrument.capacity_booked",
-            _("已有预约占用到 %(needed)s 个，数量不能少于它。"),
-            _("请先与预约单位改期或取消，再减少数量。"),
-            field="capacity",
-            params={"needed": needed},
+            "instrument.counting_booked" if recounted else "instrument.capacity_booked",
+            COUNTING_BOOKED if recounted else CAPACITY_BOOKED,
+            _("最早可在 %(when)s（%(zone)s）之后改；提前改须先与预约单位改期或取消。"),
+            field="counting" if recounted else "capacity",
+            params={
+                "bookings": [_named(each, zone) for each in met[:MOST_NAMED]],
+                "number": len(met),
+                "when": f"{free_at:%Y-%m-%d %H:%M}",
+                "zone": resource.zone,
+            },
         )
     ]
 
 
+CAPACITY_BOOKED = _("数量减少后放不下 %(number)s 项已有安排：%(bookings)s。")
+COUNTING_BOOKED = _("改变计数方式会影响 %(number)s 项已有安排：%(bookings)s。")
+
+
+def _named(taken: places.Taken, zone: ZoneInfo) -> str:
+    start, end = taken.during.start.astimezone(zone), taken.during.end.astimezone(zone)
+    until = f"{end:%H:%M}" if end.date() == start.date() else f"{end:%Y-%m-%d %H:%M}"
+    return f"{taken.number} {start:%Y-%m-%d %H:%M}–{until}".strip()
+
+
+OWN_ACTIONS = (rules.PublishAction.PUBLISH, rules.PublishAction.SUSPEND, rules.PublishAction.RESTORE)
+"""What a lab does at once; review (`scheduler.catalogue.admitting`) and withdrawal (`withdrawing`) have their services."""
+
+
 @transaction.atomic
 def change_state(*, actor: Actor, resource: Resource, action: rules.PublishAction, now: datetime) -> Resource:
-    """Publish or suspend. Publishing needs opening hours and a rate in force; raises Refused naming what lacks."""
+    """Publish, suspend or restore as a draft. Publishing needs opening hours and a rate in force; raises Refused naming what lacks.
+
+    A provider whose instruments are reviewed (`reviewing`) proposes them in place of publishing a draft.
+    """
     access.require_own(actor, resource)
-    locked = Resource.objects.select_for_update(no_key=True).order_by("pk").get(pk=resource.pk)
-    state = next_state(rules.TRANSITIONS, rules.PublishState(locked.state), action)
+    if action not in OWN_ACTIONS:
+        raise ValueError(f"{action.value} has a service of its own")
+    locked = (
+        Resource.objects.select_for_update(no_key=True, of=("self",))
+        .select_related("owner", "instrument")
+        .order_by("pk")
+        .get(pk=resource.pk)
+    )
+    next_state(rules.TRANSITIONS, rules.PublishState(locked.state), action)
     reasons: list[Reason] = []
     if action is rules.PublishAction.PUBLISH:
-        if not locked.opening_hours.exists():
+        if locked.state == rules.PublishState.DRAFT.value and reviewing.needs_review(locked.owner.facts):
             reasons.append(
-                Reason("instrument.no_hours", _("还没有设置开放时间。"), _("请先设置每周开放时间。"), field="hours")
+                Reason(
+                    "instrument.review",
+                    _("本单位的仪器须经平台审核后才能发布。"),
+                    _("请提交审核；审核通过即发布。"),
+                    field="review",
+                )
             )
-        reasons += _unpriced(locked, now=now)
-        reasons += _not_for_others(locked)
+        reasons += lacks(resource=locked, now=now)
     if reasons:
         raise Refused(reasons)
-    locked.state = state.value
+    return take(locked=locked, action=action, actor=actor, now=now)
+
+
+def take(*, locked: Resource, action: rules.PublishAction, actor: Actor, now: datetime) -> Resource:
+    """Take a transition of a resource the caller has judged and locked. Raises InvalidTransition."""
+    locked.state = next_state(rules.TRANSITIONS, rules.PublishState(locked.state), action).value
     locked.save(update_fields=["state"])
-    audit.record(action=f"instrument.{state.value}", subject=f"instrument:{locked.number}", actor=actor, now=now)
+    audit.record(
+        action=f"instrument.{locked.state}",
+        subject=f"instrument:{locked.number}",
+        actor=actor,
+        now=now,
+        organisations=[locked.owner_id],
+    )
     return locked
+
+
+def lacks(*, resource: Resource, now: datetime) -> list[Reason]:
+    """Say all that keeps a thing from being published: hours, prices, whom it is shared with, its running state."""
+    reasons: list[Reason] = []
+    if not resource.opening_hours.exists():
+        reasons.append(
+            Reason("instrument.no_hours", _("还没有设置开放时间。"), _("请先设置每周开放时间。"), field="hours")
+        )
+    return reasons + _unpriced(resource, now=now) + _not_for_others(resource)
 
 
 def _unpriced(resource: Resource, *, now: datetime) -> list[Reason]:

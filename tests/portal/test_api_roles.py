@@ -19,6 +19,10 @@ CALENDARS = {
     f"POST /instruments/{{instrument}}/calendars{verb}"
     for verb in ("", "/preview", "/subscription", "/subscription/preview")
 }
+ADMISSIONS = {f"POST /instruments/{{instrument}}/{act}" for act in ("propose", "recall", "admit", "return")}
+"""Tried in ``catalogue/test_admitting.py``."""
+WITHDRAWALS = {f"POST /instruments/{{instrument}}/{act}" for act in ("withdraw", "restore")}
+"""Tried in ``catalogue/test_withdrawing.py``."""
 INSTRUMENT_FILES = {
     "POST /instruments/{instrument}/files",
     "PUT /instruments/{instrument}/files/order",
@@ -41,6 +45,8 @@ ELSEWHERE = {
     "POST /instruments/import/preview",
     "DELETE /instruments/{instrument}/prices/1",
     *INSTRUMENT_FILES,
+    *ADMISSIONS,
+    *WITHDRAWALS,
 }
 """A person without organisation does the first (``test_api.py``); calendars and orders' files are forms or
 lie elsewhere, tried below; files

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from portal.pages import (
+    admissions,
     booking_requests,
     bookings,
     calendar_mails,
@@ -19,6 +20,8 @@ from portal.pages import (
     lab_duties,
     lab_files,
     lab_lists,
+    lab_operators,
+    lab_terms,
     lab_today,
     lab_usage,
     moving,
@@ -30,6 +33,7 @@ from portal.pages import (
     series,
     session_clocks,
     subscriptions,
+    withdrawals,
 )
 
 urlpatterns = [
@@ -100,9 +104,18 @@ urlpatterns = [
     path("lab/instruments/import/template/", lab_lists.list_template, name="instrument_list_template"),
     path("lab/instruments/export/<slug:form>/", lab_lists.list_export, name="instrument_list_export"),
     path("lab/instruments/duties/", lab_duties.instrument_duties, name="instrument_duties"),
+    path("lab/instruments/<str:number>/review/", admissions.instrument_review, name="instrument_review"),
+    path("admissions/", admissions.admissions, name="admissions"),
+    path("admissions/<str:number>/", admissions.admission, name="admission"),
     path("lab/instruments/<str:number>/edit/", lab.instrument_edit, name="instrument_edit"),
     path("lab/instruments/<str:number>/hours/", opening.instrument_hours, name="instrument_hours"),
     path("lab/instruments/<str:number>/rate/", price_list.instrument_rate, name="instrument_rate"),
+    path("lab/instruments/<str:number>/withdraw/", withdrawals.instrument_withdraw, name="instrument_withdraw"),
+    path("lab/instruments/<str:number>/terms/", lab_terms.instrument_terms, name="instrument_terms"),
+    path("lab/operators/", lab_operators.operators, name="operators"),
+    path("lab/operators/new/", lab_operators.operator_new, name="operator_new"),
+    path("lab/operators/<str:number>/", lab_operators.operator, name="operator"),
+    path("lab/operators/<str:number>/hours/", lab_operators.operator_hours, name="operator_hours"),
     path("lab/instruments/<str:number>/state/", lab.instrument_state, name="instrument_state"),
     path("lab/instruments/<str:number>/calendar/", lab_calendars.instrument_calendar, name="instrument_calendar"),
     path("lab/instruments/<str:number>/calendar/<int:calendar_id>/", lab_calendars.one_calendar, name="one_calendar"),

@@ -94,7 +94,7 @@ class Life:
 
     def block(self, _number: int) -> None:
         resource: Resource = self.seed.choice(self.resources[:2])
-        self.outages.append(
+        self.outages.extend(
             availability.block_for_maintenance(
                 actor=self.w.keeper, resource=resource, period=self.period(), note="保养", now=self.now
             )

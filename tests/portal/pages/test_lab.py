@@ -629,8 +629,18 @@ def test_maintenance_blocks_until_it_is_lifted(w, lab, sem):
     assert lab.post(url("instrument_maintenance", sem), {"lift": claim.pk}).status_code == 302
 
 
+def test_some_units_of_a_bench_are_blocked(w, lab):
+    bench = make.instrument(w, kind="bench", capacity=3)
+    sent = {"day": "2026-11-27", "start": "09:00", "end_day": "2026-11-27", "end": "11:00", "note": "保养"}
+    assert lab.post(url("instrument_maintenance", bench), {**sent, "units": ["2"]}).status_code == 302
+    page = lab.get(url("instrument_maintenance", bench)).content.decode()
+    assert "2 号" in page
+    assert [row["unit"] for row in lab.get(url("instrument_maintenance", bench)).context["blocks"]] == [2]
+    assert lab.post(url("instrument_maintenance", bench), {**sent, "units": ["4"]}).status_code == 422
+
+
 def test_another_labs_block_is_not_lifted(w, sem):
-    claim = availability.block_for_maintenance(
+    [claim] = availability.block_for_maintenance(
         actor=w.keeper, resource=sem, period=make.slot(days=2), note="保养", now=make.NOW
     )
     other_lab = make.world()

@@ -4,6 +4,7 @@ from portal.organisations.rules import Kind, Role
 from portal.pages.labels import LABELS, Tone, label_of
 from scheduler.bookings.clocks import Clock
 from scheduler.bookings.rules import BookingState
+from scheduler.catalogue import checklist
 from scheduler.catalogue import rules as catalogue
 from scheduler.displacements.rules import DisplacementState
 from scheduler.disputes.rules import DisputeState
@@ -64,6 +65,8 @@ ENUMS = {
     "unit": Unit,
     "user_class": fees.UserClass,
     "instrument_file": catalogue.FilePurpose,
+    "admission": checklist.Outcome,
+    "finding": checklist.Found,
     "organisation": Kind,
     "role": Role,
     "decision": DecisionKind,

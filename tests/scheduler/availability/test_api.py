@@ -112,11 +112,11 @@ class TestMaintenance:
         resource, lab = make.instrument(w), Caller(w.keeper)
         path = f"/instruments/{resource.number}/maintenance"
         made = lab.post(path, {**day(1), "note": "更换灯丝"})
-        assert (made.status, made.body["note"]) == (201, "更换灯丝")
+        assert (made.status, made.body[0]["note"]) == (201, "更换灯丝")
         quote = Caller(w.researcher).post("/bookings/quote", {**day(1), "instrument": resource.number})
         assert [reason["code"] for reason in quote.body["reasons"]] == ["booking.taken"]
         for _ in range(2):
-            assert lab.delete(f"{path}/{made.body['id']}").status == 204
+            assert lab.delete(f"{path}/{made.body[0]['id']}").status == 204
         quote = Caller(w.researcher).post("/bookings/quote", {**day(1), "instrument": resource.number})
         assert quote.body["bookable"]
 
@@ -126,9 +126,21 @@ class TestMaintenance:
         answer = Caller(w.keeper).post(f"/instruments/{resource.number}/maintenance", day(1))
         assert (answer.status, answer.code) == (409, "outage.bookings")
 
+    def test_blocks_chosen_units_or_so_many_places(self, w):
+        bench = make.instrument(w, kind="bench", capacity=3)
+        path = f"/instruments/{bench.number}/maintenance"
+        made = Caller(w.keeper).post(path, {**day(1), "units": [2, 3]})
+        assert [row["unit"] for row in made.body] == [2, 3]
+        hall = make.instrument(w, kind="bench", capacity=5, counting="fungible")
+        path = f"/instruments/{hall.number}/maintenance"
+        made = Caller(w.keeper).post(path, {**day(1), "places": 4})
+        assert [(row["unit"], row["places"]) for row in made.body] == [(None, 4)]
+        assert Caller(w.keeper).post(path, {**day(1), "units": [1]}).code == "outage.units"
+        assert Caller(w.keeper).post(path, {**day(1), "places": 6}).code == "outage.places"
+
     def test_lifts_nothing_of_another_lab(self, w):
         resource = make.instrument(w)
-        made = Caller(w.keeper).post(f"/instruments/{resource.number}/maintenance", day(1)).body
+        made = Caller(w.keeper).post(f"/instruments/{resource.number}/maintenance", day(1)).body[0]
         lab = make.organisation(make.roles.Kind.PROVIDER)
         other = Caller(make.actor(lab, make.roles.Role.LAB_MANAGER))
         assert other.delete(f"/instruments/{resource.number}/maintenance/{made['id']}").status == 403

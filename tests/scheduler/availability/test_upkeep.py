@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from portal.audit.models import Record
+from portal.kernel.errors import Refused
 from portal.workdays import rules as days
 from portal.workdays import services as workdays
 from portal.workdays.models import CalendarDay
@@ -116,3 +117,39 @@ def test_maintenance_over_a_booking_names_it(w):
             actor=w.keeper, resource=resource, period=make.slot(days=2), note="", now=make.NOW
         )
     assert booking.number in caught.value.params["bookings"]
+
+
+def block(w, resource, **which):
+    return services.block_for_maintenance(
+        actor=w.keeper, resource=resource, period=make.slot(days=2), note="保养", now=make.NOW, **which
+    )
+
+
+def test_maintenance_of_a_resource_of_several_takes_all_units_or_those_named(w):
+    bench = make.instrument(w, kind="bench", capacity=3)
+    booking = make.booking(w, bench, period=make.slot(days=2))
+    busy = booking.claims.get().unit_no
+    spare = [unit for unit in (1, 2, 3) if unit != busy]
+    with pytest.raises(services.OutageOverBookings) as caught:
+        block(w, bench)
+    assert caught.value.params["bookings"] == [booking.number]
+    assert [claim.unit_no for claim in block(w, bench, units=spare)] == spare
+    assert not upkeep.differs(bench, now=make.NOW)
+    with pytest.raises(services.OutageTaken):
+        block(w, bench, units=spare[:1])
+    for wrong in ([0], [4], [1, 1]):
+        with pytest.raises(services.BadUnits):
+            block(w, bench, units=wrong)
+    with pytest.raises(services.BadPlaces):
+        block(w, bench, places=1)
+
+
+def test_maintenance_of_counted_places_leaves_what_is_booked(w):
+    hall = make.instrument(w, kind="bench", capacity=3, counting="fungible")
+    booking = make.booking(w, hall, period=make.slot(days=2))
+    with pytest.raises(services.OutageOverBookings) as caught:
+        block(w, hall, places=3)
+    assert caught.value.params["bookings"] == [booking.number]
+    assert [claim.units for claim in block(w, hall, places=2)] == [2]
+    with pytest.raises(Refused):
+        make.booking(w, hall, period=make.slot(days=2))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from portal.kernel.errors import Refused
+from portal.kernel.period import Period
 from scheduler.availability import claiming
 from scheduler.availability.models import Claim, FreeGap
-from scheduler.resources import profile, rules, services
+from scheduler.resources import places, profile, rules, services
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -54,11 +59,48 @@ def test_no_place_is_taken_away_that_is_booked(w):
     with pytest.raises(Refused) as refused:
         change(w, bench, kind="bench", capacity=1)
     assert codes(refused) == {"instrument.capacity_booked"}
+    assert refused.value.reasons[0].params["when"] == "2026-11-26 11:00"
     with pytest.raises(Refused) as refused:
         change(w, bench, kind="bench", capacity=2, counting="fungible")
     assert codes(refused) == {"instrument.counting_booked"}
     bench.refresh_from_db()
     assert (bench.capacity, bench.counting) == (2, "units")
+
+
+@pytest.mark.parametrize("counting", ["units", "fungible"])
+def test_a_smaller_capacity_names_the_bookings_in_the_way_and_when_it_would_work(w, counting):
+    bench = make.instrument(w, kind="bench", capacity=2, counting=counting)
+    early, late = make.slot(days=1), make.slot(days=2)
+    asks = [(1, early), (2, early), (1, late)]
+    rows = [make.booking(w, bench, period=period) for _unit, period in asks]
+    with pytest.raises(Refused) as refused:
+        change(w, bench, kind="bench", capacity=1, counting=counting)
+    params = refused.value.reasons[0].params
+    named = {text.split(" ")[0] for text in params["bookings"]}
+    assert named == ({rows[1].number} if counting == "units" else {rows[0].number, rows[1].number})
+    assert params["bookings"][-1].endswith("2026-11-26 09:00–11:00")
+    assert params["when"] == "2026-11-26 11:00"
+    services.change_instrument(
+        actor=w.keeper,
+        resource=bench,
+        values=make.instrument_values(kind="bench", capacity=1, counting=counting),
+        now=early.end,
+    )
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(1, 6), st.integers(1, 3)), max_size=8), st.integers(1, 4))
+def test_overfull_is_exactly_where_more_are_taken_than_there_are(rows, capacity):
+    def at(hour: int):
+        return make.NOW + timedelta(hours=hour)
+
+    taken = [
+        places.Taken("", Period(at(start), at(start + long)), Period(at(start), at(start + long)), units, None)
+        for start, long, units in rows
+    ]
+    spans = places.overfull(taken, capacity=capacity)
+    for hour in range(30):
+        present = sum(units for start, long, units in rows if start <= hour < start + long)
+        assert any(span.start <= at(hour) < span.end for span in spans) == (present > capacity)
 
 
 @pytest.mark.parametrize(
