@@ -16,6 +16,7 @@ from scheduler.catalogue.admissions_api import router as admissions
 from scheduler.catalogue.api import router as catalogue
 from scheduler.catalogue.files_api import router as instrument_files
 from scheduler.catalogue.withdrawals_api import router as withdrawals
+from scheduler.conduct.api import router as conduct
 from scheduler.displacements.api import choosing, declaring, outages
 from scheduler.disputes.api import router as disputes
 from scheduler.feeds.api import router as feeds
@@ -59,4 +60,5 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/benches", benches),
     ("/ratings", ratings),
     ("/disputes", disputes),
+    ("/conduct", conduct),
 )

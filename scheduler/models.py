@@ -22,6 +22,7 @@ from scheduler.bookings.models import (
 )
 from scheduler.calendars.models import CalendarImport, ExternalBusy, ExternalCalendar
 from scheduler.catalogue.models import Admission, InstrumentFile
+from scheduler.conduct.models import ConductRule, Violation
 from scheduler.displacements.models import Displacement, DisplacementOption, Outage, OutageNotice
 from scheduler.disputes.models import Dispute
 from scheduler.feeds.models import FeedReader, FeedToken
@@ -48,6 +49,7 @@ __all__ = [
     "Claim",
     "Closure",
     "Cluster",
+    "ConductRule",
     "CounterOffer",
     "Custody",
     "Displacement",
@@ -78,4 +80,5 @@ __all__ = [
     "Skill",
     "SpecialOpening",
     "UsageRecord",
+    "Violation",
 ]

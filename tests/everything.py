@@ -16,8 +16,12 @@ from scheduler.availability.models import Closure, SpecialOpening
 from scheduler.availability.patterns import Special
 from scheduler.availability.rules import Audience
 from scheduler.benches import services as benches
+from scheduler.bookings.models import Booking
 from scheduler.calendars import services as calendars
 from scheduler.calendars.models import CalendarImport, ExternalCalendar
+from scheduler.conduct import rules as conduct_rules
+from scheduler.conduct import services as conduct
+from scheduler.conduct.models import Violation
 from scheduler.displacements import services as displacements
 from scheduler.disputes import services as disputes
 from scheduler.disputes.models import Dispute
@@ -309,6 +313,10 @@ WRITES = (
         {"started_at": PERIOD["starts_at"], "ended_at": PERIOD["ends_at"]},
     ),
     Write("PUT /instruments/{instrument}/charge-terms", "keeper", {"clock": "metered"}),
+    Write("PUT /conduct/rule", "keeper", {}),
+    Write("POST /bookings/{booking}/violations", "keeper", {"kind": "other", "note": "未清理"}),
+    Write("POST /conduct/violations/1/appeal", FIRM, {"note": "属误记"}),
+    Write("POST /conduct/violations/1/decide", "keeper", {"lift": True, "note": "属误记"}),
     Write("POST /disputes", FIRM, {"booking": "{booking}", "used_s": 60, "reason": "多计"}),
     Write("POST /disputes/{dispute}/answer", "keeper lab_owner", {"note": "属实", "counted_s": 60}),
     Write("POST /disputes/{dispute}/decide", "keeper lab_owner approver", {"note": "属实"}),
@@ -414,6 +422,15 @@ def _outage(w: make.World) -> str:
     return outage.number
 
 
+def _violation(w: make.World, used: Booking) -> None:
+    """Count a violation at a booking of the lab's, under a rule that held when it began."""
+    conduct.set_rule(actor=w.keeper, thresholds=conduct_rules.Thresholds(), now=make.NOW)
+    made = conduct.record_violation(
+        actor=w.keeper, booking=used, kind=conduct_rules.ViolationKind.DAMAGE, note="探头破损", now=used.ends_at
+    )
+    Violation.objects.filter(pk=made.pk).update(id=1)
+
+
 def _dispute(w: make.World, resource: Resource) -> Dispute:
     """Return an open dispute over the time of a use."""
     used = make.measured(w, make.booking(w, resource, period=make.slot(days=3)))
@@ -429,6 +446,7 @@ def everything(w: make.World) -> Things:
     ExternalCalendar.objects.update(id=1)
     used = make.measured(w, make.booking(w, resource, pay_with=voucher))
     repeated = make.booked_series(w, make.instrument(w))
+    _violation(w, used)
     rated = ratings.rate_booking(actor=w.researcher, booking=used, stars=5, comment="", now=make.NOW)
     Rating.objects.filter(pk=rated.pk).update(id=1)
     sampled = make.instrument(w, modes=("self", "sample"))

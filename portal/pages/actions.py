@@ -238,6 +238,8 @@ PARTICULARS: Final[Mapping[str, tuple[str, Callable[[Any], str]]]] = MappingProx
         "reason": (_("原因"), str),
         "note": (_("说明"), str),
         "clock": (_("时钟"), lambda code: label_of("session_clock", code)[1]),
+        "violation": (_("违约"), lambda code: label_of("violation_kind", code)[1]),
+        "points": (_("记分"), str),
         "duration_s": (_("时长"), duration),
     }
 )

@@ -24,6 +24,7 @@ from portal.kernel.money import Money
 from portal.kernel.period import Period
 from portal.pages import actions, acts, shell
 from portal.pages.booking_requests import arrived
+from portal.pages.conduct import standing_at
 from portal.pages.disputes import may_dispute
 from portal.pages.my_week import LIVE, WAITED_FOR, my_week, next_step, undo_s
 from portal.pages.offered import offered
@@ -241,6 +242,7 @@ def _can(actor: Actor, made: Booking) -> Mapping[str, bool]:
         "release": mine and state is rules.BookingState.IN_USE and made.starts_at < timezone.now() < made.ends_at,
         "refund": refunds,
         "dispute": may_dispute(made, mine=mine),
+        "violate": decides and state in {rules.BookingState.IN_USE, rules.BookingState.COMPLETED},
         "read": records and may_read(made),
         "choose": mine and state is rules.BookingState.DISPLACED,
         "mine": mine,
@@ -270,6 +272,9 @@ def booking_page(request: HttpRequest, made: Booking, *, error: Explained | None
         "session": session,
         "clocks": clocks_of(made, session),
         "dispute": getattr(made, "dispute", None),
+        "standing": standing_at(made.resource.owner_id, made.organisation_id)
+        if actor.organisation_id == made.resource.owner_id
+        else None,
         "charge": charge,
         "split": _split(made),
         "fee": LateFee.objects.filter(booking=made).first() if "late_percent" in charge.quote else None,

@@ -64,7 +64,8 @@ class UsageFilter(forms.Form):
         self.resources = resources
         self.today = timezone.localtime(now).date()
         self.full_clean()
-        self.initial = {"first": self.months[0], "last": self.months[-1]}
+        shown = {"first": f"{self.months[0]:%Y-%m}", "last": f"{self.months[-1]:%Y-%m}"}
+        self.data = {**shown, "instrument": self.cleaned_data.get("instrument", "")}
 
     @property
     def months(self) -> list[date]:

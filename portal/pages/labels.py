@@ -21,6 +21,7 @@ from scheduler.availability.models import Claim
 from scheduler.bookings.models import CLOCKS, Booking
 from scheduler.bookings.series_preview import Verdict
 from scheduler.catalogue.models import Admission, InstrumentFile
+from scheduler.conduct.models import Violation
 from scheduler.displacements.models import Displacement
 from scheduler.disputes.models import Dispute
 from scheduler.jobs.models import Job
@@ -122,6 +123,14 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
         "admission": _states(Admission.Outcome, ok="admitted", wait="returned"),
         "claim": _states(Claim.State, ok="confirmed", go="in_use", wait="held"),
         "dispute": _states(Dispute.State, ok="settled", go="accepted", wait="open answered appealed", bad="upheld"),
+        "violation": _states(Violation.State, ok="lifted", wait="appealed", bad="counted upheld"),
+        "violation_kind": _states(Violation.Kind),
+        "standing": {
+            "good": (Tone.OK, _("正常")),
+            "warned": (Tone.WAIT, _("提醒")),
+            "watched": (Tone.WAIT, _("重点审批")),
+            "suspended": (Tone.BAD, _("预约已暂停")),
+        },
         "session_clock": {code: (Tone.REST, text) for code, text in CLOCKS},
         "clock_source": _plain(
             {

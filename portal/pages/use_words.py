@@ -25,5 +25,10 @@ USE: Final[Mapping[str, Promise]] = MappingProxyType(
         "dispute.settled": pgettext_lazy("record", "异议了结"),
         "charge.withheld": pgettext_lazy("record", "暂缓支付"),
         "charge.let_go": pgettext_lazy("record", "恢复支付"),
+        "conduct.rule_set": pgettext_lazy("record", "设定违约规则"),
+        "conduct.counted": pgettext_lazy("record", "计入违约"),
+        "conduct.appealed": pgettext_lazy("record", "申诉违约"),
+        "conduct.upheld": pgettext_lazy("record", "维持违约记分"),
+        "conduct.lifted": pgettext_lazy("record", "撤销违约记分"),
     }
 )

@@ -9,8 +9,10 @@ from django.db import transaction
 from django.db.models import Q
 
 from portal.kernel.actors import Actor
-from scheduler.bookings import keeping, occupying, offering, rules, steps
+from portal.kernel.money import Money
+from scheduler.bookings import fees, keeping, occupying, offering, rules, steps
 from scheduler.bookings.models import Booking
+from scheduler.conduct import queries as conduct
 
 __all__ = ["lapse_overdue", "release_lapsed"]
 
@@ -23,14 +25,15 @@ def lapse_overdue(*, now: datetime) -> int:
     """End what nobody decided or used; returns how many bookings. Run by the clock, safe at any time.
 
     Holds end when they were to end; `release_lapsed` is often quicker.
-    Requests lapse at their start; confirmed bookings without a session count as missed a week after their end, so
-    that nobody's money stays held for ever.
+    Requests lapse at their start; confirmed bookings without a session count as missed when the grace of their lab's
+    rule of conduct is over, or without a rule a week after their end, so that nobody's money stays held for ever.
     """
     actor = Actor.system("自动处理")
     undecided = Q(state=rules.BookingState.REQUESTED.value, starts_at__lte=now)
     unused = Q(state=rules.BookingState.CONFIRMED.value, ends_at__lte=now - UNUSED_AFTER)
     held = Q(state=rules.BookingState.HELD.value, hold_until__lte=now)
-    overdue = list(Booking.objects.filter(undecided | unused | held).order_by("pk")[:200])
+    absent = Q(conduct.absent(now=now), state=rules.BookingState.CONFIRMED.value)
+    overdue = list(Booking.objects.filter(undecided | unused | held | absent).order_by("pk")[:200])
     occupying.lock(overdue)
     offering.end_lapsed(now=now)
     return _end(overdue, actor=actor, now=now)
@@ -63,6 +66,9 @@ def _end(overdue: Sequence[Booking], *, actor: Actor, now: datetime) -> int:
             continue
         unused = locked.state == rules.BookingState.CONFIRMED.value
         action = rules.BookingAction.MISS if unused else rules.BookingAction.LAPSE
+        judged = unused and conduct.judges(locked.resource.owner_id, locked.starts_at) is not None
+        fee = fees.due(locked, now=now) if judged else Money(0)
         steps.give_up(locked, action, actor=actor, now=now)
+        fees.keep(locked, fee=fee, actor=actor, now=now)
         ended += 1
     return ended

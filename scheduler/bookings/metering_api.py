@@ -11,10 +11,14 @@ from pydantic import Field
 
 from portal.kernel.period import Period
 from portal.tables.values import LIMITS
-from portal.wire import ActorRequest, Moment, MoneyOut, Number, StrictIn, Whole, money, problems
+from portal.wire import ActorRequest, Block, Moment, MoneyOut, Number, StrictIn, Whole, money, problems
 from scheduler.bookings import access, metering, reading_lists, settling
 from scheduler.bookings.clocks import BadReading, Clock, Use
 from scheduler.bookings.models import Booking
+from scheduler.conduct import access as conduct_access
+from scheduler.conduct import api as conduct_api
+from scheduler.conduct import rules as conduct_rules
+from scheduler.conduct import services as conduct
 from scheduler.resources import access as resources
 
 router = Router(tags=["bookings"])
@@ -121,6 +125,26 @@ def add_reading(request: ActorRequest, number: Number, payload: ReadingIn) -> di
         now=timezone.now(),
     )
     return shown(access.get_booking(request.actor, number))
+
+
+class ViolationIn(StrictIn):
+    """What the lab saw; the organisation reads it and may appeal."""
+
+    kind: Literal["overstayed", "damage", "other"]
+    note: Annotated[Block, Field(min_length=1, max_length=conduct_rules.NOTE)]
+
+
+@router.post("/{number}/violations", response={200: conduct_api.ConductViolationOut, **problems(404, 409)})
+def record_violation(request: ActorRequest, number: Number, payload: ViolationIn) -> dict[str, Any]:
+    """Record a violation of the lab's rule of conduct, as the lab; once a booking and kind."""
+    made = conduct.record_violation(
+        actor=request.actor,
+        booking=access.get_served(request.actor, number),
+        kind=conduct_rules.ViolationKind(payload.kind),
+        note=payload.note,
+        now=timezone.now(),
+    )
+    return conduct_api.shown(conduct_access.get_violation(request.actor, made.pk))
 
 
 @router.post("/readings/file", response={200: ReadingsOut, **problems(409)})

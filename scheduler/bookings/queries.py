@@ -15,6 +15,8 @@ from scheduler.availability import rules as availability_rules
 from scheduler.bookings import bundles, rules
 from scheduler.bookings.bundles import Bundle, Wanted
 from scheduler.bookings.models import Booking
+from scheduler.conduct import queries as conduct
+from scheduler.conduct.rules import Standing
 from scheduler.qualifications import queries as standing
 from scheduler.qualifications.models import Qualification
 from scheduler.resources import queries as rates
@@ -109,20 +111,22 @@ class Basis:
     lots: Sequence[charge_rules.Lot]
     qualified: Sequence[Qualification]
     certified: Sequence[Period] | None
+    conduct: Standing
 
 
 def basis_of(wanted: Wanted, *, organisation_id: int | None, now: datetime) -> Basis:
-    """Look up what does not depend on the time wanted. Five queries at most."""
+    """Look up what does not depend on the time wanted. Seven queries at most."""
     return Basis(
         rate=rates.rate_of_resource(wanted.resource.pk, at=now),
         lots=charges.lots_of(vouchers=wanted.vouchers),
         qualified=standing.qualifications_of(wanted.resource, organisation_id=organisation_id),
         certified=standing.calibrated(wanted.resource),
+        conduct=conduct.standing_on(resource=wanted.resource, organisation_id=organisation_id, at=now),
     )
 
 
 def quote(wanted: Wanted, *, organisation_id: int | None, now: datetime) -> Quote:
-    """Price what is `wanted` and collect every reason against it. Ten queries at most. Raises NoRate.
+    """Price what is `wanted` and collect every reason against it. Twelve queries at most. Raises NoRate.
 
     A look, not a promise: only `services.request_booking` holds anything.
     """
@@ -144,6 +148,7 @@ def judge(bundle: Bundle, *, basis: Basis, organisation_id: int | None, now: dat
     if bundle.terms is not None and not wanted.attended and bundle.terms.self_use == rules.SelfUse.QUALIFIED.value:
         reasons += standing.qualification_refusals(resource, rows=basis.qualified, during=period)
     reasons += standing.calibration_refusals(resource, spans=basis.certified, during=period)
+    reasons += conduct.refusals(basis.conduct, zone=resource.zone)
     if organisation_id == resource.owner_id:
         reasons.append(
             Reason(
@@ -163,7 +168,7 @@ def judge(bundle: Bundle, *, basis: Basis, organisation_id: int | None, now: dat
         split=charge_rules.split(price.amount, lots=basis.lots),
         bundle=bundle,
         reasons=tuple(reasons),
-        is_automatic=bundle.seen.is_automatic(resource, period),
+        is_automatic=basis.conduct.is_trusted and bundle.seen.is_automatic(resource, period),
     )
 
 

@@ -20,6 +20,9 @@ from scheduler.bookings.bundles import Wanted
 from scheduler.bookings.clocks import Clock, Use
 from scheduler.bookings.models import Booking, Session
 from scheduler.bookings.retrying import patiently
+from scheduler.conduct import queries as standings
+from scheduler.conduct import services as conduct
+from scheduler.conduct.rules import ViolationKind
 from scheduler.resources import rules as resource_rules
 from vouchers.charges import rules as charge_rules
 from vouchers.charges import services as charges
@@ -205,7 +208,8 @@ def confirm(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
 def place(*, held: Booking, actor: Actor, now: datetime) -> Booking:
     """Ask the lab for what is held, or confirm it where the lab confirms at once. The caller holds the locks."""
     period = Period(held.starts_at, held.ends_at)
-    automatic = bundles.is_automatic(held.resource, period, now=now)
+    stands = standings.standing_on(resource=held.resource, organisation_id=held.organisation_id, at=now)
+    automatic = stands.is_trusted and bundles.is_automatic(held.resource, period, now=now)
     steps.take(held, rules.BookingAction.ACCEPT if automatic else rules.BookingAction.PLACE, now=now)
     steps.record(held, action="booking.placed", actor=actor, now=now)
     return held
@@ -240,6 +244,8 @@ def cancel(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
     steps.take(locked, rules.BookingAction.CANCEL, now=now)
     charges.release(charge_id=steps.charge_of(locked), reason="cancelled", actor=actor, now=now)
     fees.keep(locked, fee=fee, actor=actor, now=now)
+    if fee:
+        conduct.count(booking=locked, kind=ViolationKind.LATE_CANCEL, actor=actor, at=now)
     steps.record(locked, action="booking.cancelled", actor=actor, now=now, fee_fen=fee.fen)
     return locked
 
@@ -286,7 +292,7 @@ def _present(actor: Actor, booking: Booking) -> Booking:
 def start_session(
     *, actor: Actor, booking: Booking, started_at: datetime, now: datetime, at_bench: bool = False
 ) -> Session:
-    """Record that use began. At most two hours early, before the booked end, never in the future.
+    """Record that use began. At most two hours early, before the booked end, within the lab's grace, never in the future.
 
     `at_bench`: by the enterprise itself, whose presence the caller has made sure of.
     """
@@ -295,6 +301,7 @@ def start_session(
         raise rules.SessionInFuture(field="started_at")
     if not locked.starts_at - EARLY <= started_at < locked.ends_at:
         raise rules.SessionOutOfReach(field="started_at", hours=int(EARLY.total_seconds() // 3600))
+    conduct.check_in_time(booking=locked, started_at=started_at)
     steps.take(locked, rules.BookingAction.START, now=now)
     session = Session.objects.create(booking=locked, started_at=started_at)
     steps.record(locked, action="session.started", actor=actor, now=now, started_at=started_at.isoformat())

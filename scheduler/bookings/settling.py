@@ -12,6 +12,7 @@ from portal.kernel.period import Period
 from scheduler.bookings import clocks
 from scheduler.bookings.clocks import Clock, Use
 from scheduler.bookings.models import Booking, ChargeTerms, Session, SessionReading
+from scheduler.conduct import services as conduct
 from scheduler.resources import rules as resource_rules
 from scheduler.resources.models import Resource
 from scheduler.usage import services as usage
@@ -122,6 +123,7 @@ def settle(booking: Booking, *, actor: Actor, now: datetime, waited: bool = Fals
         now=now,
         source=told.source,
     )
+    conduct.judge_use(booking=booking, used_s=told.used_s, actor=actor, at=now)
     assert booking.charge_id is not None
     actual = price_of(booking, known[counted].used_s)
     charges.capture(

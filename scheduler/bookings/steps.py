@@ -10,6 +10,8 @@ from portal.kernel.actors import Actor
 from portal.kernel.states import next_state
 from scheduler.bookings import occupying, offering, rules, telling
 from scheduler.bookings.models import Booking
+from scheduler.conduct import services as conduct
+from scheduler.conduct.rules import ViolationKind
 from vouchers.charges import services as charges
 
 __all__ = ["charge_of", "give_up", "record", "take", "under_lock"]
@@ -64,3 +66,5 @@ def give_up(booking: Booking, action: rules.BookingAction, *, actor: Actor, now:
     take(booking, action, now=now)
     charges.release(charge_id=charge_of(booking), reason=booking.state, actor=actor, now=now)
     record(booking, action=f"booking.{booking.state}", actor=actor, now=now)
+    if action is rules.BookingAction.MISS:
+        conduct.count(booking=booking, kind=ViolationKind.NO_SHOW, actor=actor, at=now)

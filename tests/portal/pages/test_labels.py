@@ -6,6 +6,7 @@ from scheduler.bookings.clocks import Clock
 from scheduler.bookings.rules import BookingState
 from scheduler.catalogue import checklist
 from scheduler.catalogue import rules as catalogue
+from scheduler.conduct import rules as conduct
 from scheduler.displacements.rules import DisplacementState
 from scheduler.disputes.rules import DisputeState
 from scheduler.jobs.rules import JobState
@@ -39,6 +40,9 @@ ENUMS = {
     "session_clock": Clock,
     "displacement": DisplacementState,
     "dispute": DisputeState,
+    "violation": conduct.ViolationState,
+    "violation_kind": conduct.ViolationKind,
+    "standing": conduct.Level,
     "sample": samples.SampleOrderState,
     "sample_unit": samples.QuoteUnit,
     "specimen": samples.SampleState,
