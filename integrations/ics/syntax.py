@@ -12,7 +12,9 @@ block cannot do harm, and a list is counted before it is read.
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date, datetime
 
 from django.utils.text import format_lazy
@@ -59,9 +61,7 @@ def parse(raw: bytes, budget: Budget) -> Sequence[Component]:
     """Return the VCALENDARs of a file. Raises CalendarRefused for anything that is not whole."""
     if len(raw) > MAX_BYTES:
         raise refused("too_large", limit=MAX_BYTES // 1024 // 1024)
-    # The library decodes first, which breaks a character that a fold divides (RFC 5545 §3.1 lets it).
-    unfolded = FOLD.sub(b"", NEWLINES.sub(b"\n", raw))
-    text = unfolded.decode("utf-8-sig", errors="replace")
+    text = _decoded(raw)
     start = text.lstrip()[:40].upper()
     if not start:
         raise refused("empty")
@@ -70,6 +70,21 @@ def parse(raw: bytes, budget: Budget) -> Sequence[Component]:
     if not start.startswith("BEGIN:VCALENDAR") or "\x00" in text:
         raise refused("not_calendar")
     return _Parser(text.split("\n"), budget).parse()
+
+
+def _decoded(raw: bytes) -> str:
+    """Return the unfolded text: UTF-8 (RFC 5545 §3.1.4); UTF-16 by its mark; else GB 18030, where it is that to the byte.
+
+    The library decodes first, which breaks a character that a fold divides (RFC 5545 §3.1 lets it). What is none of
+    these is read all the same, its unreadable letters replaced: times are ASCII.
+    """
+    if raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        raw = raw.decode("utf-16", errors="replace").encode()
+    unfolded = FOLD.sub(b"", NEWLINES.sub(b"\n", raw))
+    for charset in ("utf-8-sig", "gb18030"):
+        with suppress(UnicodeDecodeError):
+            return unfolded.decode(charset)
+    return unfolded.decode("utf-8-sig", errors="replace")
 
 
 class _Parser(ComponentIcalParser):
