@@ -181,7 +181,7 @@ class Step:
     note: str = ""
 
 
-def _steps(made: Booking) -> list[Step]:
+def _steps(made: Booking, *, mine: bool) -> list[Step]:
     state = rules.BookingState(made.state)
     ended = {
         rules.BookingState.DECLINED: gettext("实验室未接受"),
@@ -208,12 +208,13 @@ def _steps(made: Booking) -> list[Step]:
         until = clock(made.hold_until, made.resource.zone)
         note = gettext("保留至 %(until)s，请在此之前提交") % {"until": until}
         return [Step("now", names[0], note), *(Step("", name) for name in names[1:])]
-    notes = (gettext("等待实验室确认"), gettext("请按时到场"), gettext("正在使用"), "")
-    steps = []
-    for place, name in enumerate(names):
-        css = "done" if place <= at else "now" if place == at + 1 else ""
-        steps.append(Step(css, name, notes[at] if place == at + 1 else ""))
-    return steps
+    arrive = gettext("请按时到场") if mine else gettext("等待预约单位到场")
+    notes = ("", gettext("等待实验室确认"), arrive, gettext("正在使用"), "")
+    here = 2 if state is rules.BookingState.IN_USE else at + 1
+    return [
+        Step("done" if place < here else "now" if place == here else "", name, notes[at + 1] if place == here else "")
+        for place, name in enumerate(names)
+    ]
 
 
 def _can(actor: Actor, made: Booking) -> Mapping[str, bool]:
@@ -230,7 +231,7 @@ def _can(actor: Actor, made: Booking) -> Mapping[str, bool]:
         "move": mine and not begun,
         "confirm": decides,
         "decline": decides,
-        "start": records,
+        "start": records and timezone.now() >= made.starts_at - services.EARLY,
         "finish": records,
         "miss": records and begun,
     }
@@ -278,7 +279,7 @@ def booking_page(request: HttpRequest, made: Booking, *, error: Explained | None
         "charge": charge,
         "split": _split(made),
         "fee": LateFee.objects.filter(booking=made).first() if "late_percent" in charge.quote else None,
-        "steps": _steps(made),
+        "steps": _steps(made, mine=made.organisation_id == actor.organisation_id),
         "can": _can(actor, made),
         "offered": offered(made, actor=actor, now=timezone.now()),
         "trail": actions.events(trail),

@@ -33,7 +33,7 @@ CLOSED, OPEN = "closed", "open"
 class ExceptionForm(forms.Form):
     """A span that is closed or specially open, in the instrument's wall time."""
 
-    kind = forms.ChoiceField(label=_("安排"), choices=[(CLOSED, _("停用")), (OPEN, _("特别开放"))])
+    kind = forms.ChoiceField(label=_("类型"), choices=[(CLOSED, _("停用")), (OPEN, _("特别开放"))])
     day = slots.DayField(label=_("开始日期"))
     start = slots.ClockField(label=_("开始时间"), widget=slots.time_input())
     end_day = slots.DayField(label=_("结束日期"))

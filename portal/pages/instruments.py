@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, time, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.period import Period
 from portal.pages import shell, slots, weekgrid, weeks
 from portal.pages.templatetags.show import zone_of
+from scheduler.availability import rules as availability
 from scheduler.availability.models import OpeningHours
 from scheduler.availability.rules import ClaimRole
 from scheduler.bookings import access as bookings
@@ -67,7 +69,7 @@ def instrument_page(
         "grid": weekgrid.shape(rows, days, now=local, chosen=day),
         "next_free": [
             {"period": span, "url": slots.book_link(resource, _start_of(span, resource))}
-            for span in free
+            for span in _on_grid(free, resource)
             if span.start < ahead.end
         ][:NEXT_FREE],
         "bookable": weeks.may_book(actor, resource) and resource.state == Resource.State.PUBLISHED.value,
@@ -108,6 +110,13 @@ def _served(actor: Actor, resource: Resource, week: Period) -> list[dict[str, An
         claims__state__in=TOLD,
     )
     return [{"booking": row, "period": Period(row.starts_at, row.ends_at)} for row in found.order_by("starts_at")]
+
+
+def _on_grid(free: Sequence[Period], resource: Resource) -> list[Period]:
+    """Return free spans from the first moment a booking may begin at, those too short for one left out."""
+    grid, shortest = timedelta(seconds=resource.granularity_s), timedelta(seconds=resource.min_duration_s)
+    starts = [availability.next_on_grid(span.start, granularity=grid, zone=resource.zone) for span in free]
+    return [Period(start, span.end) for start, span in zip(starts, free, strict=True) if span.end - start >= shortest]
 
 
 def _start_of(span: Period, resource: Resource) -> Period:

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
@@ -38,7 +38,7 @@ class FeedForm(forms.Form):
         label=_("名称"), max_length=60, help_text=_("写明给谁、在哪里用，例如“手机日历”，以后好辨认和作废。")
     )
     kind = forms.ChoiceField(
-        label=_("内容"),
+        label=pgettext_lazy("feed", "内容"),
         choices=FeedToken.Kind.choices,
         help_text=_("日历软件订阅“日程”；排程程序用“忙闲信息”，以及仪器的“开放时间”。"),
     )

@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext
 
 from portal.kernel.actors import Actor, Permission
@@ -184,7 +185,9 @@ def rows(
     return [
         weekgrid.Row(
             name=bilingual(resource),
-            sub=f"{bilingual(resource.owner)} · {price_text(prices.get(resource.pk))}",
+            sub=format_html(
+                '{} · <span class="nowrap">{}</span>', bilingual(resource.owner), price_text(prices.get(resource.pk))
+            ),
             url=reverse("instrument", args=[resource.number]),
             zone=resource.zone,
             blocks=[
