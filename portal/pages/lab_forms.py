@@ -38,7 +38,12 @@ class InstrumentForm(forms.Form):
     )
     name = forms.CharField(label=_("名称"), max_length=120)
     name_en = forms.CharField(label=_("英文名称"), max_length=160, required=False)
-    category = forms.ChoiceField(label=_("类别"), choices=[("", _("请选择")), *Instrument.Category.choices])
+    category = forms.ChoiceField(
+        label=_("类别"),
+        choices=[("", _("请选择")), *Instrument.Category.choices],
+        required=False,
+        help_text=_("仪器必选；工位、房间等可不选。"),
+    )
     model = forms.CharField(label=_("型号"), max_length=80, required=False)
     manufacturer = forms.CharField(label=_("生产厂商"), max_length=120, required=False)
     value = YuanField(label=_("原值"), least_fen=0, required=False)
@@ -113,6 +118,16 @@ class InstrumentForm(forms.Form):
     customs_on = forms.DateField(widget=DayInput(), input_formats=["%Y-%m-%d"], label=_("进口日期"), required=False)
     customs_item = forms.CharField(label=_("报关商品项号"), max_length=10, required=False)
     customs_name = forms.CharField(label=_("报关品名"), max_length=120, required=False)
+
+    def clean(self) -> dict[str, Any]:
+        """Put things that are no instruments into the last category where none was chosen; an instrument has one."""
+        said: dict[str, Any] = super().clean() or self.cleaned_data
+        if not said.get("category") and "category" not in self.errors:
+            if said.get("kind") == Resource.Kind.INSTRUMENT.value:
+                self.add_error("category", forms.ValidationError(_("这个字段是必填项。"), code="required"))
+            else:
+                said["category"] = Instrument.Category.OTHER.value
+        return said
 
     def values(self) -> services.InstrumentValues:
         """Return the form as the service's values: seconds and fen."""

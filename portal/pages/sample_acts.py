@@ -23,7 +23,11 @@ from portal.pages.booking_requests import arrived
 from portal.pages.fields import YuanField
 from portal.pages.ratings import RateForm
 from portal.pages.samples import PARTIES, can, sample_page
+from portal.pages.templatetags.show import label
 from scheduler.ratings import services as ratings
+from scheduler.resources import queries as prices
+from scheduler.resources import rules as resource_rules
+from scheduler.resources.profile import ServiceMode
 from scheduler.samples import access, rules, services, testing
 from scheduler.samples.models import Custody, SampleOrder
 
@@ -231,9 +235,7 @@ def _declined(*, actor: Actor, order: SampleOrder, note: str, now: Any) -> Sampl
 def _form(request: HttpRequest, name: str, act: Act, order: SampleOrder) -> forms.Form:
     initial: dict[str, Any] = {}
     if name == "quote":
-        price = None if order.unit_price_fen is None else Money(order.unit_price_fen)
-        count = order.quantity or order.samples.count()
-        initial = {"unit": order.unit or "sample", "unit_price": price, "quantity": count}
+        initial = _quoted(order)
     if name == "accept":
         initial = {"seen": order.price_fen}
     if name == "draft":
@@ -241,10 +243,29 @@ def _form(request: HttpRequest, name: str, act: Act, order: SampleOrder) -> form
         most = order.quantity or 1
         initial = {"counted": min(held, most) if order.unit == "sample" else most}
     posted = request.method == "POST"
+    listed = initial.pop("listed", None)
     form = act.form(request.POST if posted else None, request.FILES if posted else None, initial=initial)
+    if listed is not None:
+        price = {"price": Money(listed.amount_fen), "unit": label(listed.unit, "unit")}
+        form.fields["unit_price"].help_text = gettext("已按价目表填入：%(price)s / %(unit)s。") % price
     if name == "accept":
         purses.offer_all(form, purses.purses_of(shell.actor_of(request), now=timezone.now()))
     return form
+
+
+def _quoted(order: SampleOrder) -> dict[str, Any]:
+    """Return what the quote form starts from: the quote before, else the published price of a sample, or of a test."""
+    count = order.quantity or order.samples.count()
+    if order.unit_price_fen is not None:
+        return {"unit": order.unit, "unit_price": Money(order.unit_price_fen), "quantity": count}
+    now = timezone.now()
+    for unit in rules.QuoteUnit:
+        listed = prices.price_of(
+            order.resource_id, mode=ServiceMode.SAMPLE, unit=resource_rules.Unit(unit.value), at=now
+        )
+        if listed is not None:
+            return {"unit": unit.value, "unit_price": Money(listed.amount_fen), "quantity": count, "listed": listed}
+    return {"unit": rules.QuoteUnit.SAMPLE.value, "quantity": count}
 
 
 @shell.needs(*PARTIES)

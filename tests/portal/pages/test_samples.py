@@ -75,6 +75,19 @@ def test_the_whole_way_through_the_pages(w, firm, lab, sem):
     assert raw_codes(text_of(firm.get(reverse("sample_order", args=[order.number]))).replace("report.pdf", "")) == []
 
 
+def test_a_quote_starts_from_the_published_price_of_a_sample(w, firm, lab, sem):
+    firm.post(reverse("sample_new", args=[sem.number]), form())
+    order = SampleOrder.objects.get()
+    act(lab, order, "answer", feasibility="can")
+    page = lab.get(reverse("sample_act", args=[order.number, "quote"]))
+    initial = page.context["form"].initial
+    assert (initial["unit"], str(initial["unit_price"]), initial["quantity"]) == ("sample", "¥300.00", 1)
+    assert "已按价目表填入" in text_of(page)
+    act(lab, order, "quote", unit="test", unit_price="250", quantity="2")
+    initial = lab.get(reverse("sample_act", args=[order.number, "quote"])).context["form"].initial
+    assert (initial["unit"], str(initial["unit_price"]), initial["quantity"]) == ("test", "¥250.00", 2)
+
+
 def test_hazards_left_out_are_asked_for_and_nothing_is_lost(firm, sem):
     refused = firm.post(reverse("sample_new", args=[sem.number]), form(hazard0="", label1="S-2", hazard1="toxic"))
     told = text_of(refused)
