@@ -19,6 +19,7 @@ from portal.kernel.errors import NotFound, PortalError
 from portal.organisations.api import router as organisations
 from portal.organisations.auth import AUTH
 from portal.payloads import payload_reason
+from portal.reports.api import router as reports
 from portal.throttling import WriteThrottle
 from portal.wire import body_of
 from portal.workdays.api import router as workdays
@@ -60,6 +61,7 @@ api = Api(
 )
 api.add_router("/organisations", organisations)
 api.add_router("/workdays", workdays)
+api.add_router("/reports", reports)
 for prefix, router in (*voucher_routers, *scheduler_routers):
     api.add_router(prefix, router)
 

@@ -12,6 +12,7 @@ from django.utils.translation import gettext
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.money import Money
 from portal.organisations.models import Organisation
+from portal.pages import desk_use as use
 from portal.pages import desk_vouchers as life
 from portal.pages.desk_task import SHOWN, Source, Task
 from portal.pages.templatetags.show import bilingual
@@ -226,6 +227,10 @@ SOURCES: tuple[tuple[Permission, Source], ...] = (
     (Permission.ORDER_PLACE, _orders_to_accept),
     (Permission.ORDER_SERVE, _orders_to_serve),
     (Permission.ORDER_RULE, _orders_to_rule),
+    (Permission.ORDER_RULE, use.disputes_to_rule),
+    (Permission.CHARGE_REFUND, use.disputes_of_the_lab),
+    (Permission.BOOKING_REQUEST, use.disputes_upheld),
+    (Permission.BOOKING_DECIDE, use.appeals_to_answer),
     (Permission.APPLICATION_REVIEW, _cases_to_review),
     (Permission.APPLICATION_APPROVE, _cases_to_approve),
     (Permission.APPLICATION_REVIEW, life.rounds_to_propose),

@@ -54,7 +54,9 @@ def test_the_desk_the_rule_and_an_appeal(scene, monkeypatch):
     assert scene.firm.post(acts["appeal"], {"note": ""}).status_code == 422
     assert scene.firm.post(acts["appeal"], {"note": "交接时已坏"}).status_code == 302
     assert "交接时已坏" in text_of(scene.desk.get(desk, {"tab": "appealed"}))
+    assert "答复违约申诉" in text_of(scene.desk.get(reverse("dashboard")))
     assert scene.desk.post(acts["lift"], {"note": "核实无误"}).status_code == 302
+    assert "答复违约申诉" not in text_of(scene.desk.get(reverse("dashboard")))
     assert "预约已暂停" not in text_of(scene.firm.get(desk))
 
 

@@ -24,6 +24,21 @@ def scene(w, monkeypatch):
     return w
 
 
+def tasks(client):
+    return [one for one in client.get(reverse("dashboard")).context["tasks"] if "异议" in one.what]
+
+
+def test_what_the_lab_upheld_waits_for_the_organisation_and_then_for_the_department(scene):
+    row = services.open_dispute(actor=scene.researcher, booking=scene.made, claimed_s=60, reason="多计", now=scene.end)
+    services.answer(actor=scene.keeper, dispute=row, counted_s=None, note="无误", now=scene.end)
+    services.decide(actor=scene.second, dispute=row, counted_s=None, note="无误", now=scene.end)
+    firm, department = enter(Client(), scene.researcher), enter(Client(), scene.approver)
+    assert [task.what for task in tasks(firm)] == ["异议被维持收费，可请主管部门裁定"]
+    assert tasks(department) == []
+    services.appeal(actor=scene.researcher, dispute=row, note="有视频", now=scene.end)
+    assert (tasks(firm), [task.what for task in tasks(department)]) == ([], ["裁定计时异议"])
+
+
 def test_the_walk_from_the_booking_to_the_money(scene):
     firm, lab, head = (enter(Client(), who) for who in (scene.researcher, scene.keeper, scene.second))
     booking = reverse("booking", args=[scene.made.number])
@@ -38,9 +53,11 @@ def test_the_walk_from_the_booking_to_the_money(scene):
     page = reverse("dispute", args=[row.number])
     assert row.number in text_of(firm.get(booking))
     assert "撤回异议" in text_of(firm.get(page))
+    assert [task.what for task in tasks(lab)] == ["答复计时异议"]
     answer, decide = (reverse("dispute_act", args=[row.number, act]) for act in ("answer", "decide"))
     assert lab.post(answer, {"minutes": "90", "note": "日志如此"}).status_code == 302
     assert "须由本单位另一位负责人裁定" in text_of(lab.get(page))
+    assert (tasks(lab), [task.what for task in tasks(head)]) == ([], ["裁定计时异议"])
     assert lab.post(decide, {"minutes": "90", "note": "x"}).status_code == 403
     assert 'value="90"' in head.get(decide).content.decode()
     assert head.post(decide, {"minutes": "90", "note": "同意更正"}).status_code == 302

@@ -15,6 +15,7 @@ from portal.kernel.money import Money
 from portal.organisations import rules as roles
 from portal.reports import labs
 from tests import make
+from tests.calling import Caller
 from tests.portal.pages.reading import enter, raw_codes, text_of
 from vouchers.charges import refunding
 
@@ -106,6 +107,18 @@ def test_income_by_instrument_and_month(scene):
         ("2026-11", 450, 450, 900),
         ("2026-12", 0, 240, 240),
     ]
+
+
+def test_the_api_tells_the_same(scene):
+    lab = Caller(scene.keeper)
+    rows = lab.get("/reports/work", first="2026-11", last="2026-12").body
+    assert [(one["month"], one["used_s"], one["voucher"]["fen"], one["own"]["fen"]) for one in rows] == [
+        ("2026-11", 7200, 45000, 45000),
+        ("2026-12", 1800, 0, 24000),
+    ]
+    for first, last in (("2026-12", "2026-11"), ("2020-01", "2026-11"), ("2026-13", "2026-11")):
+        assert lab.get("/reports/work", first=first, last=last).status == 422
+    assert Caller(scene.researcher).get("/reports/work", first="2026-11", last="2026-11").status == 403
 
 
 def test_it_is_the_labs_alone(scene):
