@@ -123,9 +123,13 @@ def _seen(actor: Actor | None, times: Iterable[Times]) -> dict[int, _Seen]:
     if actor is None:
         return {}
     ids = [block.booking_id for each in times for block in each.taken if block.booking_id is not None]
-    columns = ("pk", "organisation_id", "organisation__name", "number", "state", "title")
-    found = bookings.visible_to(actor).filter(pk__in=ids).values_list(*columns)
-    return {pk: _Seen(owner == actor.organisation_id, *rest) for pk, owner, *rest in found}
+    columns = ("organisation__name_en", "organisation__name", "number", "state", "title")
+    found = bookings.visible_to(actor).filter(pk__in=ids).values_list("pk", "organisation_id", *columns)
+    english = is_english()
+    return {
+        pk: _Seen(owner == actor.organisation_id, (english and name_en) or name, *rest)
+        for pk, owner, name_en, name, *rest in found
+    }
 
 
 def _block(block: availability.Block, seen: Mapping[int, _Seen]) -> weekgrid.Block:

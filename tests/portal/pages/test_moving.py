@@ -128,5 +128,10 @@ def test_a_week_offers_to_move_what_is_ones_own_and_ahead(w, made, clock):
     assert f'aria-label="预约 {made.number}' in lab
     assert move not in lab
     assert made.number not in Client().get(page).content.decode()
+    assert w.enterprise.name in lab
+    type(w.enterprise).objects.filter(pk=w.enterprise.pk).update(name_en="Starriver")
+    assert (
+        f'aria-label="Booking {made.number}, Starriver' in enter(Client(), w.keeper).get("/en" + page).content.decode()
+    )
     clock.now = made.starts_at
     assert move not in enter(Client(), w.researcher).get(page).content.decode()
