@@ -29,6 +29,8 @@ from scheduler.resources.api import clusters, instruments
 from scheduler.resources.terms_api import router as prices
 from scheduler.samples.api import router as samples
 from scheduler.search.api import router as search
+from scheduler.waitlist.api import counting
+from scheduler.waitlist.api import router as waitlist
 
 routers: tuple[tuple[str, Router], ...] = (
     ("/instruments", search),
@@ -43,6 +45,8 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/instruments", withdrawals),
     ("/instruments", charge_terms),
     ("/instruments", declaring),
+    ("/instruments", counting),
+    ("/waitlist", waitlist),
     ("/outages", outages),
     ("/bookings", choosing),
     ("/instruments", standing),

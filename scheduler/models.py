@@ -33,6 +33,7 @@ from scheduler.ratings.models import Rating
 from scheduler.resources.models import Cluster, Instrument, Partition, Rate, Resource, Skill
 from scheduler.samples.models import Custody, Sample, SampleOrder
 from scheduler.usage.models import UsageRecord
+from scheduler.waitlist.models import WaitlistEntry, WaitlistLook, WaitlistOffer
 
 __all__ = [
     "Admission",
@@ -81,4 +82,7 @@ __all__ = [
     "SpecialOpening",
     "UsageRecord",
     "Violation",
+    "WaitlistEntry",
+    "WaitlistLook",
+    "WaitlistOffer",
 ]

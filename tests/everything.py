@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from portal.kernel.money import Money
@@ -31,6 +31,8 @@ from scheduler.feeds.rules import FeedKind, FeedPrivacy
 from scheduler.ratings import services as ratings
 from scheduler.ratings.models import Rating
 from scheduler.resources.models import Resource
+from scheduler.waitlist import services as waitlist
+from scheduler.waitlist.models import WaitlistEntry
 from tests import make
 from tests.calling import CONTRACT, Answer, Caller, zoned
 from tests.scheduler.calendars.writing import calendar
@@ -87,6 +89,13 @@ SAMPLES = {
     "title": "电解液",
     "wanted": "测酸度",
     "samples": [{"label": "S-1", "hazards": ["none"]}],
+}
+WAIT = {
+    "instrument": "{instrument}",
+    "duration_s": 7200,
+    "since": zoned(make.slot().start),
+    "until": zoned(make.slot(days=9).end),
+    "title": "观察",
 }
 ITEM = {"code": "record", "name": "语料", "unit": "record", "tiers": [{"price_yuan": "0.5"}]}
 LINES = [{"code": "record", "quantity": "100"}]
@@ -302,6 +311,10 @@ WRITES = (
     Write("POST /series/quote", FIRM, {**WEEKLY, "instrument": "{instrument}"}),
     Write("POST /series", FIRM, {**WEEKLY, "instrument": "{instrument}", "title": "每周观察"}),
     Write("POST /series/{series}/cancel-from", FIRM, {"booking": "{repeated}"}),
+    Write("POST /waitlist", FIRM, WAIT),
+    Write("POST /waitlist/1/accept", FIRM),
+    Write("POST /waitlist/1/refuse", FIRM),
+    Write("POST /waitlist/1/withdraw", FIRM),
     Write("POST /bookings/{booking}/confirm", "keeper"),
     Write("POST /bookings/{booking}/decline", "keeper", {"note": "检修"}),
     Write("POST /bookings/{booking}/no-show", "keeper"),
@@ -414,6 +427,13 @@ def _recovery(w: make.World, claim: RedemptionClaim) -> Recovery:
     return collecting.ask_write_off(actor=w.finance, recovery=case, reason="已注销", now=make.NOW)
 
 
+def _waiting(w: make.World) -> None:
+    """Let the enterprise wait for time, as entry 1."""
+    asked = waitlist.Asked(make.instrument(w), make.slot(days=3), timedelta(hours=2), "观察")
+    entry = waitlist.join(actor=w.researcher, asked=asked, now=make.NOW)
+    WaitlistEntry.objects.filter(pk=entry.pk).update(id=1)
+
+
 def _outage(w: make.World) -> str:
     """Return the number of an outage."""
     failed = make.instrument(w)
@@ -447,6 +467,7 @@ def everything(w: make.World) -> Things:
     used = make.measured(w, make.booking(w, resource, pay_with=voucher))
     repeated = make.booked_series(w, make.instrument(w))
     _violation(w, used)
+    _waiting(w)
     rated = ratings.rate_booking(actor=w.researcher, booking=used, stars=5, comment="", now=make.NOW)
     Rating.objects.filter(pk=rated.pk).update(id=1)
     sampled = make.instrument(w, modes=("self", "sample"))

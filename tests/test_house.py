@@ -19,6 +19,7 @@ from scheduler.invitations import rules as invitations
 from scheduler.jobs import rules as jobs
 from scheduler.resources import rules as resources
 from scheduler.samples import rules as samples
+from scheduler.waitlist import rules as waitlist
 from vouchers.campaigns import rules as campaigns
 from vouchers.charges import rules as charges
 from vouchers.claims import rules as claims
@@ -208,6 +209,8 @@ def test_every_permission_is_held_by_some_role():
 
 MACHINES = [
     (bookings.BookingState, bookings.BookingAction, bookings.TRANSITIONS, {"held", "requested", "confirmed"}),
+    (waitlist.EntryState, waitlist.EntryAction, waitlist.TRANSITIONS, {"waiting"}),
+    (waitlist.TimeOfferState, waitlist.TimeOfferAction, waitlist.OFFER_TRANSITIONS, {"open"}),
     (displacements.DisplacementState, displacements.DisplacementAction, displacements.TRANSITIONS, {"open"}),
     (invitations.MailState, invitations.MailAction, invitations.TRANSITIONS, {"pending"}),
     (bookings.CounterOfferState, bookings.CounterOfferAction, bookings.COUNTER_OFFER_TRANSITIONS, {"open"}),
@@ -234,6 +237,8 @@ MACHINES = [
     (settlements.BatchState, settlements.BatchAction, settlements.TRANSITIONS, {"draft"}),
 ]
 ENDS = {
+    "TimeOfferState": {"accepted", "refused", "lapsed", "taken_back"},
+    "EntryState": {"booked", "withdrawn", "expired"},
     "DisplacementState": {"moved", "refunded", "lapsed"},
     "CounterOfferState": {"accepted", "refused", "replaced", "void", "lapsed"},
     "BookingState": {"completed", "declined", "cancelled", "lapsed", "no_show"},

@@ -1,4 +1,4 @@
-"""Words for what outages do to bookings, as the audit trail shows it."""
+"""Words for outages and waiting lists, as the audit trail shows it."""
 
 from __future__ import annotations
 
@@ -15,5 +15,10 @@ DISPLACING: Final[Mapping[str, Promise]] = {
     "booking.displaced": pgettext_lazy("record", "因停机失去时段"),
     "booking.resettled": pgettext_lazy("record", "停机后改到新时段"),
     "booking.dropped": pgettext_lazy("record", "因停机取消，费用全部退回"),
+    "waitlist.joined": pgettext_lazy("record", "加入候补"),
+    "waitlist.offered": pgettext_lazy("record", "为候补保留空位"),
+    "waitlist.accepted": pgettext_lazy("record", "接受候补空位"),
+    "waitlist.refused": pgettext_lazy("record", "谢绝候补空位"),
+    "waitlist.withdrawn": pgettext_lazy("record", "撤回候补"),
     "booking.cut": pgettext_lazy("record", "因停机提前结束"),
 }

@@ -27,6 +27,7 @@ from scheduler.disputes.models import Dispute
 from scheduler.jobs.models import Job
 from scheduler.resources.models import Instrument, Rate, Resource
 from scheduler.samples.models import Custody, Sample, SampleOrder
+from scheduler.waitlist.models import WaitlistEntry
 from vouchers.campaigns.models import Campaign
 from vouchers.charges.models import Charge
 from vouchers.claims.models import RedemptionClaim
@@ -144,6 +145,7 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
         "booking": _states(
             Booking.State, ok="confirmed completed", go="in_use", wait="held requested displaced", bad="declined"
         ),
+        "waiting": _states(WaitlistEntry.State, ok="booked", go="offered", wait="waiting"),
         "displacement": _states(Displacement.State, ok="moved", wait="open"),
         "use": {
             Verdict.FREE.value: (Tone.OK, _("空闲")),

@@ -33,7 +33,6 @@ def _take(booking: Booking, action: rules.BookingAction, *, now: datetime, note:
     if rules.calendar_status(before) != rules.calendar_status(state):
         telling.raise_sequence(booking)
     booking.save()
-    telling.tell(booking, now=now)
 
 
 def _record(booking: Booking, *, action: str, actor: Actor, now: datetime) -> None:
@@ -52,7 +51,10 @@ def _record(booking: Booking, *, action: str, actor: Actor, now: datetime) -> No
 
 
 def displace(booking: Booking, *, reason: str, actor: Actor, now: datetime) -> None:
-    """Take the time of a booking that has not begun; its money stays held until somebody chooses. Locks are held."""
+    """Take the time of a booking that has not begun; its money stays held until somebody chooses. Locks are held.
+
+    The outage's one message tells the person; calendars get theirs when it is settled.
+    """
     _take(booking, A.DISPLACE, now=now, note=reason)
     occupying.follow(booking)
     _record(booking, action="booking.displaced", actor=actor, now=now)
@@ -76,6 +78,7 @@ def resettle(
     booking.operator_id = next((claim.resource_id for claim in claims if claim.role == ClaimRole.OPERATOR.value), None)
     _take(booking, A.RESETTLE, now=now)
     keeping.adopt(booking, claims)
+    telling.tell(booking, now=now)
     _record(booking, action="booking.resettled", actor=actor, now=now)
 
 
@@ -83,6 +86,7 @@ def drop(booking: Booking, *, actor: Actor, now: datetime) -> None:
     """Cancel a displaced booking; everything held for it is given back. Locks are held."""
     _take(booking, A.DROP, now=now)
     charges.release(charge_id=steps.charge_of(booking), reason="displaced", actor=actor, now=now)
+    telling.tell(booking, now=now)
     _record(booking, action="booking.dropped", actor=actor, now=now)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -14,19 +13,17 @@ from scheduler.availability import impacts
 from scheduler.availability import rules as availability
 from scheduler.bookings import bundles
 from scheduler.bookings.bundles import ANYBODY, Wanted
-from scheduler.bookings.models import Booking, BookingTerms
+from scheduler.bookings.models import Booking
 from scheduler.displacements import rules
 from scheduler.displacements.models import Outage
-from scheduler.resources import rules as resource_rules
-from scheduler.resources.models import Resource, Skill
+from scheduler.resources.models import Resource
 
-__all__ = ["affected", "first_fit", "like", "reach", "twins", "with_progress"]
+__all__ = ["affected", "first_fit", "like", "with_progress"]
 
 LATER: Final = timedelta(days=30)
 """How far after an outage the same instrument is looked at."""
 NEAR: Final = timedelta(days=1)
 """How far from the booked time an instrument like it is looked at."""
-TWINS: Final = 3
 
 
 def affected(resource: Resource, *, period: Period, now: datetime) -> list[impacts.Affected]:
@@ -44,31 +41,6 @@ def like(booking: Booking, *, resource: Resource, period: Period) -> Wanted:
         units=booking.units,
         operator=ANYBODY if booking.operator_id is not None else None,
     )
-
-
-def twins(resource: Resource) -> list[Resource]:
-    """Return up to three published instruments of the same lab and category; those of the same model come first."""
-    facts = getattr(resource, "instrument", None)
-    if facts is None:
-        return []
-    found = Resource.objects.filter(
-        owner_id=resource.owner_id,
-        kind=resource.kind,
-        state=resource_rules.PublishState.PUBLISHED.value,
-        instrument__category=facts.category,
-        capacity__gte=resource.capacity,
-    ).exclude(pk=resource.pk)
-    same = found.filter(instrument__model=facts.model).order_by("pk")[:TWINS]
-    others = found.exclude(instrument__model=facts.model).order_by("pk")[:TWINS]
-    return [*same, *others][:TWINS]
-
-
-def reach(resources: Sequence[Resource]) -> set[int]:
-    """Return the ids of all that bookings of these may occupy, whoever may ever run them. Two queries."""
-    ids = {resource.pk for resource in resources}
-    people = Skill.objects.filter(instrument_id__in=ids).values_list("operator_id", flat=True)
-    benches = BookingTerms.objects.filter(resource_id__in=ids, bench__isnull=False).values_list("bench_id", flat=True)
-    return ids | set(people) | {bench for bench in benches if bench is not None}
 
 
 def first_fit(wanted: Wanted, *, window: Period, now: datetime) -> Period | None:

@@ -18,7 +18,7 @@ from portal.kernel.states import next_state
 from portal.numbers.services import next_number
 from scheduler.availability.models import BLOCKING, Claim
 from scheduler.availability.queries import period_of
-from scheduler.bookings import displacing, keeping, occupying, steps
+from scheduler.bookings import displacing, keeping, occupying, steps, twins
 from scheduler.bookings import rules as booking_rules
 from scheduler.bookings import services as bookings
 from scheduler.bookings.models import Booking
@@ -64,8 +64,8 @@ def declare(*, actor: Actor, resource: Resource, declared: Declared, now: dateti
             "hours": declared.hours,
         }
     )
-    twins = queries.twins(resource)
-    _lock(resource, twins, declared.period)
+    alike = twins.twins(resource)
+    _lock(resource, alike, declared.period)
     if existing := Outage.objects.filter(resource=resource, key=key).first():
         idempotency.check_replay(stored=existing.fingerprint, asked=print_)
         return existing
@@ -84,7 +84,7 @@ def declare(*, actor: Actor, resource: Resource, declared: Declared, now: dateti
     running, displaced = _make_way(outage, actor=actor, now=now)
     outage.claims.set(blocking.block(resource, Period(outage.starts_at, outage.ends_at), note=reason))
     for row in displaced:
-        _offer(row, twins=twins, now=now)
+        _offer(row, alike=alike, now=now)
     outage.sessions_ended = len(running)
     outage.save(update_fields=["sessions_ended"])
     _tell(outage, [*running, *(row.booking for row in displaced)], now=now)
@@ -117,7 +117,7 @@ def _checked(actor: Actor, resource: Resource, declared: Declared, now: datetime
     return reason
 
 
-def _lock(resource: Resource, twins: Sequence[Resource], period: Period) -> None:
+def _lock(resource: Resource, alike: Sequence[Resource], period: Period) -> None:
     """Lock the resource, what its bookings may be moved to, and all that they occupy, lowest id first."""
     met = list(
         Booking.objects.filter(
@@ -128,7 +128,7 @@ def _lock(resource: Resource, twins: Sequence[Resource], period: Period) -> None
     )
     others = {booking.resource_id: booking.resource for booking in met}
     resources.lock(
-        resource_ids=queries.reach([resource, *twins, *others.values()]) | occupying.resources_of(met),
+        resource_ids=twins.reach([resource, *alike, *others.values()]) | occupying.resources_of(met),
     )
 
 
@@ -152,7 +152,9 @@ def _make_way(outage: Outage, *, actor: Actor, now: datetime) -> tuple[list[Book
             blocking.trim(claim, span)
         elif claim.booking.pk not in running and claim.booking.pk not in displaced:
             booking = steps.under_lock(claim.booking)
-            if booking.state == booking_rules.BookingState.IN_USE.value:
+            if booking.state == booking_rules.BookingState.HELD.value:
+                steps.give_up(booking, booking_rules.BookingAction.LAPSE, actor=actor, now=now)
+            elif booking.state == booking_rules.BookingState.IN_USE.value:
                 _stop(booking, at=span.start, actor=actor, now=now)
                 running[booking.pk] = booking
             else:
@@ -175,7 +177,7 @@ def _displace(outage: Outage, booking: Booking, *, actor: Actor, now: datetime) 
     return row
 
 
-def _offer(row: Displacement, *, twins: Sequence[Resource], now: datetime) -> None:
+def _offer(row: Displacement, *, alike: Sequence[Resource], now: datetime) -> None:
     """Hold up to two other times for a displaced booking, and offer its money back."""
     booking, outage = row.booking, row.outage
     was, soonest = Period(row.was_from, row.was_to), now + NOTICE
@@ -186,7 +188,7 @@ def _offer(row: Displacement, *, twins: Sequence[Resource], now: datetime) -> No
         _hold(row, K.LATER, booking.resource, found, now=now)
     near: list[tuple[timedelta, int, Resource, Period]] = []
     since, until = max(soonest, was.start - queries.NEAR), was.end + queries.NEAR
-    for at, twin in enumerate(twins if booking.resource_id == outage.resource_id and since < until else ()):
+    for at, twin in enumerate(alike if booking.resource_id == outage.resource_id and since < until else ()):
         wanted = queries.like(booking, resource=twin, period=was)
         if period := queries.first_fit(wanted, window=Period(since, until), now=now):
             near.append((abs(period.start - was.start), at, twin, period))

@@ -21,6 +21,8 @@ from scheduler.resources import rules as resources
 from scheduler.resources.models import Resource
 from scheduler.samples import rules as samples
 from scheduler.samples.models import Sample, SampleOrder
+from scheduler.waitlist import rules as waitlist
+from scheduler.waitlist.models import WaitlistEntry, WaitlistOffer
 from vouchers.campaigns import rules as campaigns
 from vouchers.campaigns.models import Campaign
 from vouchers.charges import rules as charges
@@ -62,6 +64,8 @@ MACHINES: tuple[tuple[str, Mapping[tuple[Any, Any], Any], Any], ...] = (
     ("Voucher 券", wallets.TRANSITIONS, Voucher.State),
     ("Instrument 仪器发布", resources.TRANSITIONS, Resource.State),
     ("Booking 预约", bookings.TRANSITIONS, Booking.State),
+    ("Waiting 候补", waitlist.TRANSITIONS, WaitlistEntry.State),
+    ("Offer of time 候补空位", waitlist.OFFER_TRANSITIONS, WaitlistOffer.State),
     ("Displacement 停机改期", displacements.TRANSITIONS, Displacement.State),
     ("Calendar mail 日历邮件", invitations.TRANSITIONS, CalendarMail.State),
     ("Counter-offer 建议时段", bookings.COUNTER_OFFER_TRANSITIONS, CounterOffer.State),

@@ -35,6 +35,7 @@ from portal.pages import (
     series,
     session_clocks,
     subscriptions,
+    waitlist,
     withdrawals,
 )
 
@@ -57,6 +58,9 @@ urlpatterns = [
     path("series/<str:number>/cancel/<str:first>/", series.series_cancel, name="series_cancel"),
     path("bookings/", bookings.bookings, name="bookings"),
     path("bookings/subscriptions/", subscriptions.my_feeds, name="my_feeds"),
+    path("instruments/<str:number>/wait/", waitlist.instrument_wait, name="instrument_wait"),
+    path("bookings/waitlist/", waitlist.waitlist, name="waitlist"),
+    path("bookings/waitlist/<int:entry_id>/", waitlist.waitlist_act, name="waitlist_act"),
     path("bookings/displaced/", outages.displaced, name="displaced"),
     path("bookings/<str:number>/choose/", outages.booking_choose, name="booking_choose"),
     path("bookings/calendar-mails/", calendar_mails.calendar_mails, name="calendar_mails"),

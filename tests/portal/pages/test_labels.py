@@ -13,6 +13,7 @@ from scheduler.jobs.rules import JobState
 from scheduler.resources import fees, profile
 from scheduler.resources.rules import Category, PublishState, ResourceKind, ServiceClass, Unit
 from scheduler.samples import rules as samples
+from scheduler.waitlist.rules import EntryState
 from vouchers.charges import prices
 from vouchers.charges.rules import ChargeState
 from vouchers.dryruns import rules as dryruns
@@ -43,6 +44,7 @@ ENUMS = {
     "violation": conduct.ViolationState,
     "violation_kind": conduct.ViolationKind,
     "standing": conduct.Level,
+    "waiting": EntryState,
     "sample": samples.SampleOrderState,
     "sample_unit": samples.QuoteUnit,
     "specimen": samples.SampleState,

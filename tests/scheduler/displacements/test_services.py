@@ -127,6 +127,15 @@ def test_a_session_ends_where_a_coming_outage_begins(scene):
     assert scene.made.charge.actual_fen == 48000
 
 
+def test_time_held_without_a_booking_is_given_up(scene):
+    wanted = bookings.Wanted(resource=scene.sem, period=make.slot(1, "15:00", "16:00"), title="保留")
+    held = bookings.hold(actor=scene.researcher, wanted=wanted, now=make.NOW, key="held-key-1")
+    fail(scene)
+    held.refresh_from_db()
+    assert (held.state, held.charge.state) == ("lapsed", "released")
+    assert Displacement.objects.count() == 1
+
+
 def test_one_message_for_each_person_whatever_the_number_of_bookings(scene):
     make.booking(scene, scene.sem, period=make.slot(1, "12:00", "14:00"))
     person = make.user_of(scene.researcher)

@@ -1,0 +1,171 @@
+"""Waiting for time: who may, in which order it is offered, what happens to an offer."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.core import mail
+from django.test import Client
+from django.urls import reverse
+
+from portal.kernel.errors import Forbidden
+from scheduler.availability.models import Claim
+from scheduler.bookings import services as bookings
+from scheduler.displacements import services as displacements
+from scheduler.waitlist import access, notifying, rules, services
+from scheduler.waitlist.models import WaitlistEntry, WaitlistOffer
+from tests import make
+from tests.bookings.scenarios.racing import rivals
+from tests.calling import Caller, zoned
+from tests.portal.pages.reading import enter, raw_codes, text_of
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def scene(w):
+    """An instrument whose whole tomorrow is booked by somebody else, and an entry of the enterprise that waits for it."""
+    w.sem, [w.other] = make.instrument(w), rivals(1)
+    w.taken = [book(w.other, w.sem, "08:00", "15:00"), book(w.other, w.sem, "15:00", "22:00")]
+    w.entry = wait(w.researcher, w.sem)
+    return w
+
+
+def book(who, resource, start, end):
+    wanted = bookings.Wanted(resource=resource, period=make.slot(1, start, end), title="占满")
+    return bookings.request_booking(actor=who, wanted=wanted, now=make.NOW, key=make.key())
+
+
+def wait(who, resource, hours=2, **more):
+    asked = services.Asked(resource, make.slot(1, "08:00", "22:00"), hours * HOUR, "候补", **more)
+    return services.join(actor=who, asked=asked, now=make.NOW)
+
+
+def freed(w, *, now=make.NOW):
+    bookings.cancel(actor=w.other, booking=w.taken[0], now=now)
+    services.look_everywhere(now=now)
+    return WaitlistOffer.objects.filter(state="open").first()
+
+
+def test_what_becomes_free_is_held_and_told_once(scene):
+    person = make.user_of(scene.researcher)
+    person.email = "lin@example.com"
+    person.save()
+    services.look_everywhere(now=make.NOW)
+    assert not WaitlistOffer.objects.exists()
+    offer = freed(scene)
+    assert (offer.entry, offer.starts_at) == (scene.entry, make.slot(1, "08:00", "10:00").start)
+    [claim] = offer.claims.all()
+    assert (claim.state, claim.hold_until) == ("held", offer.answer_by)
+    assert [notifying.send_due(now=make.NOW) for _twice in range(2)] == [1, 0]
+    assert mail.outbox[0].to == ["lin@example.com"]
+
+
+def test_a_refused_offer_passes_on_and_is_not_made_again(scene):
+    freed(scene)
+    second = wait(rivals(1)[0], scene.sem)
+    services.refuse(actor=scene.researcher, entry=scene.entry, now=make.NOW)
+    services.look_everywhere(now=make.NOW)
+    found = WaitlistOffer.objects.filter(state="open").values_list("entry_id", "starts_at")
+    eight, ten = make.slot(1, "08:00", "10:00").start, make.slot(1, "10:00", "12:00").start
+    assert dict(found) == {scene.entry.pk: ten, second.pk: eight}
+
+
+def test_an_outage_takes_an_offer_back_and_waiting_goes_on(scene):
+    freed(scene)
+    said = displacements.Declared(make.slot(1, "08:00", "12:00"), "停电")
+    displacements.declare(actor=scene.keeper, resource=scene.sem, declared=said, now=make.NOW, key="outage-1")
+    with pytest.raises(rules.OfferGone):
+        services.accept(actor=scene.researcher, entry=scene.entry, now=make.NOW)
+    assert services.close_due(now=make.NOW) == 1
+    scene.entry.refresh_from_db()
+    assert (scene.entry.state, scene.entry.offers.get().state) == ("waiting", "taken_back")
+
+
+def test_one_like_it_will_do_only_where_that_was_said(scene):
+    make.instrument(scene)
+    willing = wait(rivals(1)[0], scene.sem, takes_twins=True)
+    services.look_everywhere(now=make.NOW)
+    [offer] = WaitlistOffer.objects.all()
+    assert (offer.entry, offer.resource == scene.sem) == (willing, False)
+
+
+def test_waiting_ends_by_withdrawal_and_by_time(scene):
+    freed(scene)
+    services.withdraw(actor=scene.owner, entry=scene.entry, now=make.NOW)
+    assert not Claim.objects.filter(state="held", booking=None).exists()
+    late = wait(scene.researcher, scene.sem, hours=7, part=rules.PartOfDay.MORNING)
+    assert services.close_due(now=late.until) == 1
+    late.refresh_from_db()
+    assert late.state == "expired"
+
+
+def test_what_cannot_be_waited_for(w):
+    resource = make.instrument(w)
+    with pytest.raises(rules.BadWindow):
+        services.join(actor=w.researcher, asked=services.Asked(resource, make.slot(-3), HOUR, "候补"), now=make.NOW)
+    for _more in range(rules.MOST):
+        wait(w.researcher, resource)
+    with pytest.raises(rules.TooMany):
+        wait(w.researcher, resource)
+    with pytest.raises(Forbidden):
+        wait(w.keeper, resource)
+
+
+def test_nobody_answers_for_others_and_a_lab_sees_a_number(scene):
+    freed(scene)
+    [rival] = rivals(1)
+    for verb in (services.accept, services.refuse, services.withdraw):
+        with pytest.raises(Forbidden):
+            verb(actor=rival, entry=scene.entry, now=make.NOW)
+    assert access.waiting_for(scene.keeper, scene.sem) == 1
+    with pytest.raises(Forbidden):
+        access.waiting_for(
+            make.actor(make.organisation(make.roles.Kind.PROVIDER), make.roles.Role.LAB_MANAGER), scene.sem
+        )
+
+
+def test_by_the_api(scene, monkeypatch):
+    monkeypatch.setattr("django.utils.timezone.now", lambda: make.NOW)
+    firm, window = Caller(scene.researcher), make.slot(1, "08:00", "22:00")
+    asked = {"instrument": scene.sem.number, "duration_s": 3600, "title": "候补", "part": "morning", "weekdays": [4]}
+    made = firm.post("/waitlist", {**asked, "since": zoned(window.start), "until": zoned(window.end)})
+    assert (made.status, made.body["state"], made.body["offers"]) == (201, "waiting", [])
+    freed(scene)
+    rows = {row["id"]: row for row in firm.get("/waitlist").body["items"]}
+    assert {row["state"] for row in rows.values()} == {"offered"}
+    booked = firm.post(f"/waitlist/{scene.entry.pk}/accept")
+    assert booked.body["starts_at"] == rows[scene.entry.pk]["offers"][0]["starts_at"]
+    assert firm.post(f"/waitlist/{made.body['id']}/refuse").body["state"] == "waiting"
+    assert firm.post(f"/waitlist/{made.body['id']}/withdraw").body["state"] == "withdrawn"
+    assert Caller(scene.keeper).get(f"/instruments/{scene.sem.number}/waiting").body == {"waiting": 0}
+
+
+def test_by_the_pages(scene, monkeypatch, django_assert_num_queries):
+    monkeypatch.setattr("django.utils.timezone.now", lambda: make.NOW)
+    client = enter(Client(), scene.researcher)
+    url = reverse("instrument_wait", args=[scene.sem.number])
+    assert url in client.get(reverse("instrument", args=[scene.sem.number])).content.decode()
+    assert client.get(url).status_code == 200
+    said = {"since": "2026-11-26", "until": "2026-11-27", "hours": "7", "part": "any", "title": "候补", "voucher": ""}
+    assert client.post(url, {**said, "hours": ""}).status_code == 422
+    assert client.post(url, {**said, "since": "2026-11-20", "until": "2026-11-21"}).status_code == 422
+    assert client.post(url, said)["Location"] == reverse("waitlist")
+    assert WaitlistEntry.objects.count() == 2
+    freed(scene)
+    page = client.get(reverse("waitlist"))
+    assert "保留到" in text_of(page)
+    assert raw_codes(text_of(page)) == []
+    act = reverse("waitlist_act", args=[scene.entry.pk])
+    done = client.post(act, {"act": "accept"}, follow=True)
+    assert "已预约" in text_of(done)
+    assert client.post(act, {"act": "refuse"}).status_code == 409
+    with django_assert_num_queries(QUERIES):
+        client.get(reverse("waitlist"))
+    wait(scene.owner, scene.sem, hours=3)
+    with django_assert_num_queries(QUERIES):
+        client.get(reverse("waitlist"))
+
+
+QUERIES = 7
