@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-from icalendar import vCalAddress
+from collections.abc import Sequence
+
+from icalendar import Event, vCalAddress
 
 from integrations.ics.feed import FeedEvent, Privacy, Status, new_calendar, new_event, plain
 from scheduler.invitations.ports import Attendee, Invitation
 
-__all__ = ["invitation"]
+__all__ = ["invitation", "method_of"]
+
+PUBLISH = "PUBLISH"
 
 
-def invitation(told: Invitation) -> bytes:
-    """Return one method and one event: organiser once, everybody's part settled already, so that nobody answers.
+def method_of(told: Sequence[Invitation]) -> str:
+    """Return the METHOD of what is told at once: of several bookings PUBLISH, since every other is of one UID.
 
-    What a feed says of the booking under the same UID and SEQUENCE, this says too.
+    RFC 5546 §3.2.1 lets PUBLISH hold events of different UIDs, STATUS:CANCELLED among them; §3.2.2 and §3.2.5 do not let
+    REQUEST and CANCEL.
     """
-    document = new_calendar()
-    document.add("method", told.method.value)
+    return told[0].method.value if len(told) == 1 else PUBLISH
+
+
+def invitation(told: Sequence[Invitation]) -> bytes:
+    """Return one method and an event for each booking: organiser once, all settled already, so that nobody answers.
+
+    What a feed says of a booking under the same UID and SEQUENCE, this says too. What is published has no attendees
+    (RFC 5546 §3.2.1).
+    """
+    document, method = new_calendar(), method_of(told)
+    document.add("method", method)
+    for one in told:
+        document.add_component(_event(one, attended=method != PUBLISH))
+    return bytes(document.to_ical())
+
+
+def _event(told: Invitation, *, attended: bool) -> Event:
     component = new_event(
         FeedEvent(
             uid=str(told.uid),
@@ -31,14 +51,13 @@ def invitation(told: Invitation) -> bytes:
         Privacy.FULL,
     )
     component.add("organizer", _address(told.organiser))
-    for attendee in told.attendees:
+    for attendee in told.attendees if attended else ():
         address = _address(attendee)
         address.params.update(
             {"CUTYPE": attendee.kind, "ROLE": "REQ-PARTICIPANT", "PARTSTAT": "ACCEPTED", "RSVP": "FALSE"}
         )
         component.add("attendee", address)
-    document.add_component(component)
-    return bytes(document.to_ical())
+    return component
 
 
 def _address(who: Attendee) -> vCalAddress:

@@ -15,7 +15,7 @@ from typing import Final
 from django.core.mail import EmailMultiAlternatives
 from django.core.mail import get_connection as connection
 
-from integrations.ics.invitation import invitation
+from integrations.ics.invitation import invitation, method_of
 from scheduler.invitations.ports import Letter, Undelivered
 
 __all__ = ["send", "written"]
@@ -42,7 +42,7 @@ def send(letter: Letter) -> None:
 
 def written(letter: Letter) -> EmailMultiAlternatives:
     """Return the mail. Equal letters give mails that differ in nothing but their boundaries."""
-    calendar, method = invitation(letter.invitation), letter.invitation.method.value
+    calendar, method = invitation(letter.invitations), method_of(letter.invitations)
     headers = {
         "Message-ID": letter.message_id,
         "Date": format_datetime(letter.sent_at),

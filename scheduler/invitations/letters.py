@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from email.utils import parseaddr
@@ -55,39 +56,66 @@ def sender() -> tuple[str, str, str]:
     return name, address, address.rpartition("@")[2] or "localhost"
 
 
-def letter(mail: CalendarMail, *, language: str) -> Letter:
-    """Return the mail of a row of the outbox. The same row in the same language is the same mail, letter by letter."""
-    content = Content(**mail.content)
+def letter(mails: Sequence[CalendarMail], *, language: str) -> Letter:
+    """Return the one mail of rows of the outbox that one act wrote for one person.
+
+    The same rows in the same language are the same mail, letter by letter; its Message-ID is the first row's.
+    """
+    first = mails[0]
     name, address, _domain = sender()
     with translation.override(language):
-        instrument = _either(content.instrument, content.instrument_en, language)
-        lab = _either(content.lab, content.lab_en, language)
-        headline = _headline(mail, content, instrument)
-        lines = _facts(content, instrument, lab)
+        told = [_invitation(mail, language=language, organiser=address) for mail in mails]
+        if len(mails) == 1:
+            headline = _headline(first, Content(**first.content), told[0].summary)
+            facts = told[0].description.split("\n")
+        else:
+            headline = _headline_of_many(mails, told[0].summary)
+            facts = [_line(Content(**mail.content), one.summary) for mail, one in zip(mails, told, strict=True)]
         return Letter(
             sender=address,
             sender_name=name or settings.SITE_NAME[language],
-            recipient=mail.recipient,
-            recipient_name=str(mail.user),
+            recipient=first.recipient,
+            recipient_name=str(first.user),
             subject=headline,
-            text="\n".join([headline, "", *lines, "", *_footer(mail, content)]) + "\n",
-            message_id=mail.message_id,
-            references=mail.references,
-            sent_at=mail.created_at,
-            invitation=Invitation(
-                method=Method(mail.method),
-                status=Status(content.status),
-                uid=mail.booking.uid,
-                sequence=mail.sequence,
-                period=_period(content),
-                summary=instrument,
-                location=" ".join(part for part in (content.place, lab) if part),
-                description="\n".join(lines),
-                stamp=mail.created_at,
-                organiser=Attendee(f"mailto:{address}", lab),
-                attendees=_attendees(mail, content, instrument),
-            ),
+            text="\n".join([headline, "", *facts, "", *_footer()]) + "\n",
+            message_id=first.message_id,
+            references=first.references,
+            sent_at=first.created_at,
+            invitations=tuple(told),
         )
+
+
+def _invitation(mail: CalendarMail, *, language: str, organiser: str) -> Invitation:
+    content = Content(**mail.content)
+    instrument = _either(content.instrument, content.instrument_en, language)
+    lab = _either(content.lab, content.lab_en, language)
+    return Invitation(
+        method=Method(mail.method),
+        status=Status(content.status),
+        uid=mail.booking.uid,
+        sequence=mail.sequence,
+        period=_period(content),
+        summary=instrument,
+        location=" ".join(part for part in (content.place, lab) if part),
+        description="\n".join(_facts(content, instrument, lab)),
+        stamp=mail.created_at,
+        organiser=Attendee(f"mailto:{organiser}", lab),
+        attendees=_attendees(mail, content, instrument),
+    )
+
+
+def _headline_of_many(mails: Sequence[CalendarMail], instrument: str) -> str:
+    first = min((Content(**mail.content) for mail in mails), key=_period)
+    told = {"count": len(mails), "instrument": instrument, "when": _when(first)}
+    if mails[0].method == Method.CANCEL.value:
+        return gettext("%(count)s 次预约已取消：%(instrument)s，%(when)s 起") % told
+    if any(mail.references for mail in mails):
+        return gettext("%(count)s 次预约有变更：%(instrument)s，%(when)s 起") % told
+    return gettext("%(count)s 次预约已确认：%(instrument)s，%(when)s 起") % told
+
+
+def _line(content: Content, instrument: str) -> str:
+    return f"{content.number} {instrument} {_when(content)} ({content.zone})"
 
 
 def _period(content: Content) -> Period:
@@ -125,7 +153,7 @@ def _facts(content: Content, instrument: str, lab: str) -> list[str]:
     return facts
 
 
-def _footer(mail: CalendarMail, content: Content) -> list[str]:  # noqa: ARG001
+def _footer() -> list[str]:
     return [
         gettext("日历软件会按附件更新您的日程。改期或取消请登录平台办理，回复本邮件不会改变预约。"),
         gettext("不想再收到日历邮件，可在“我的预约”的“日历订阅”页关闭。"),

@@ -42,7 +42,7 @@ class Invitation:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One mail. `sender` and `recipient` are plain addresses; `references` the Message-ID its thread began with, or ""."""
+    """One mail about one booking, or about several that one act made. `sender` and `recipient` are plain addresses; `references` the Message-ID its thread began with, or ""."""
 
     sender: str
     sender_name: str
@@ -53,7 +53,7 @@ class Letter:
     message_id: str
     references: str
     sent_at: datetime
-    invitation: Invitation
+    invitations: tuple[Invitation, ...]
 
 
 class Undelivered(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,6 +11,7 @@ import structlog
 from celery import current_app
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Max
 from django.utils.module_loading import import_string
 from kombu.exceptions import OperationalError as BrokerAway
 
@@ -119,62 +121,81 @@ def due(*, now: datetime) -> list[int]:
 
 
 def send(*, mail_id: int, now: datetime) -> bool:
-    """Send one mail if it is due; tell whether it went. No transaction is open while the server is spoken to.
+    """Send one mail if it is due, with all that the same act wrote for the same person; tell whether it went. No transaction is open while the server is spoken to.
 
     A worker that dies after the server took the mail leaves the row in the sending: after five minutes the same mail
     goes again, under the same Message-ID, UID and SEQUENCE, by which programs know it for a copy.
     """
-    mail = _begin(mail_id=mail_id, now=now)
-    if mail is None:
+    mails = _begin(mail_id=mail_id, now=now)
+    if not mails:
         return False
-    choice = CalendarMailChoice.objects.filter(user_id=mail.user_id).first()
+    choice = CalendarMailChoice.objects.filter(user_id=mails[0].user_id).first()
     language = choice.language if choice else settings.LANGUAGE_CODE
     post: Post = import_string(settings.CALENDAR_POST)
     try:
-        post(letters.letter(mail, language=language))
+        post(letters.letter(mails, language=language))
     except Undelivered as error:
-        final = error.final or mail.attempts >= rules.ATTEMPTS
-        _end(mail, rules.MailAction.FAIL if final else rules.MailAction.POSTPONE, now=now, problem=error.problem)
+        final = error.final or mails[0].attempts >= rules.ATTEMPTS
+        action = rules.MailAction.FAIL if final else rules.MailAction.POSTPONE
+        _end(mails, action, now=now, problem=error.problem)
         return False
-    _end(mail, rules.MailAction.SUCCEED, now=now)
+    _end(mails, rules.MailAction.SUCCEED, now=now)
     return True
 
 
 @transaction.atomic
-def _begin(*, mail_id: int, now: datetime) -> CalendarMail | None:
-    """Claim a mail that is due, or drop it where it must not or need not go any more."""
-    mail = (
-        CalendarMail.objects.select_for_update(no_key=True, of=("self",), skip_locked=True)
+def _begin(*, mail_id: int, now: datetime) -> list[CalendarMail]:
+    """Claim what is due of one act: all its mails to one person that stand where this one does, oldest first.
+
+    An act (a series booked, an outage) writes all its rows at one `now`. What must not or need not go any more is
+    dropped.
+    """
+    asked = CalendarMail.objects.filter(pk=mail_id, state__in=OPEN, next_at__lte=now).first()
+    if asked is None:
+        return []
+    act = {name: getattr(asked, name) for name in ("user_id", "organisation_id", "created_at", "method")}
+    mails = list(
+        CalendarMail.objects.select_for_update(no_key=True, of=("self",))
         .select_related("booking", "user")
         .order_by("pk")
-        .filter(pk=mail_id, state__in=OPEN, next_at__lte=now)
-        .first()
+        .filter(**act, state=asked.state, attempts=asked.attempts, next_at__lte=now)
     )
-    if mail is None:
-        return None
-    newer = CalendarMail.objects.filter(
-        booking_id=mail.booking_id, user_id=mail.user_id, sequence__gt=mail.sequence
-    ).exists()
-    if newer or not _may_be_told(mail.user, organisation_id=mail.organisation_id):
-        _settle(mail, rules.MailAction.DROP, problem="superseded" if newer else "unwanted")
-        return None
-    mail.state = next_state(rules.TRANSITIONS, rules.MailState(mail.state), rules.MailAction.START).value
-    mail.attempts += 1
-    mail.next_at = now + rules.STALE
-    mail.save(update_fields=["state", "attempts", "next_at"])
-    return mail
+    may = bool(mails) and _may_be_told(mails[0].user, organisation_id=asked.organisation_id)
+    newest = _newest(mails)
+    claimed = []
+    for mail in mails:
+        newer = newest[mail.booking_id] > mail.sequence
+        if newer or not may:
+            _settle(mail, rules.MailAction.DROP, problem="superseded" if newer else "unwanted")
+            continue
+        mail.state = next_state(rules.TRANSITIONS, rules.MailState(mail.state), rules.MailAction.START).value
+        mail.attempts += 1
+        mail.next_at = now + rules.STALE
+        mail.save(update_fields=["state", "attempts", "next_at"])
+        claimed.append(mail)
+    return claimed
+
+
+def _newest(mails: Sequence[CalendarMail]) -> dict[int, int]:
+    """Return the newest version told, or to be told, of each booking."""
+    told = CalendarMail.objects.filter(
+        booking__in=[mail.booking_id for mail in mails], user__in={m.user_id for m in mails}
+    )
+    return dict(told.order_by().values_list("booking_id").annotate(Max("sequence")))
 
 
 @transaction.atomic
-def _end(mail: CalendarMail, action: rules.MailAction, *, now: datetime, problem: str = "") -> None:
-    """Write how a try ended, unless somebody else has taken the mail over since."""
-    locked = (
-        CalendarMail.objects.select_for_update(no_key=True, of=("self",))
-        .select_related("booking")
-        .order_by("pk")
-        .get(pk=mail.pk)
-    )
-    if locked.state != rules.MailState.SENDING.value or locked.attempts != mail.attempts:
+def _end(mails: Sequence[CalendarMail], action: rules.MailAction, *, now: datetime, problem: str = "") -> None:
+    """Write how a try ended, save of mails that somebody else has taken over since."""
+    tried = {mail.pk: mail.attempts for mail in mails}
+    rows = CalendarMail.objects.select_for_update(no_key=True, of=("self",)).select_related("booking")
+    for locked in rows.filter(pk__in=tried).order_by("pk"):
+        if locked.attempts == tried[locked.pk]:
+            _end_one(locked, action, now=now, problem=problem)
+
+
+def _end_one(locked: CalendarMail, action: rules.MailAction, *, now: datetime, problem: str) -> None:
+    if locked.state != rules.MailState.SENDING.value:
         return
     if action is rules.MailAction.POSTPONE:
         locked.next_at = now + rules.pause(locked.attempts)

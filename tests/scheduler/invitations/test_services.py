@@ -209,6 +209,47 @@ class TestMail:
         assert second["References"] == second["In-Reply-To"] == first["Message-ID"]
 
 
+class TestSeveralAtOnce:
+    @pytest.fixture
+    def three(self, scene):
+        return [confirmed(scene, period=make.slot(days=day)) for day in (1, 2, 3)]
+
+    def test_c37_a_series_is_one_mail_with_an_event_for_each_use(self, scene, sink, three):
+        assert deliver() == [True, False, False]
+        (mail,) = sink.mails
+        body = mailbox.calendar_of(mail)
+        calendar = Calendar.from_ical(body)
+        assert str(calendar["METHOD"]) == "PUBLISH"
+        assert {str(event["UID"]) for event in calendar.walk("VEVENT")} == {str(made.uid) for made in three}
+        assert libical(body) == 0
+        assert "3 次预约已确认" in mail["Subject"]
+        assert all(made.number in mail.get_body(("plain",)).get_content() for made in three)
+        assert set(CalendarMail.objects.values_list("state", flat=True)) == {"sent"}
+
+    def test_one_use_changed_later_is_a_mail_of_its_own(self, scene, sink, three):
+        deliver()
+        move_inside(scene, three[1])
+        assert deliver() == [True]
+        method, event = event_of(sink.mails[1])
+        assert (method, str(event["UID"])) == ("REQUEST", str(three[1].uid))
+
+    def test_uses_cancelled_together_are_told_together(self, scene, sink, three):
+        deliver()
+        later = make.NOW + timedelta(minutes=1)
+        for made in three[1:]:
+            bookings.cancel(actor=scene.researcher, booking=made, now=later)
+        assert deliver(now=later) == [True, False]
+        events = Calendar.from_ical(mailbox.calendar_of(sink.mails[1])).walk("VEVENT")
+        assert [str(event["STATUS"]) for event in events] == ["CANCELLED", "CANCELLED"]
+        assert libical(mailbox.calendar_of(sink.mails[1])) == 0
+
+    def test_the_same_goes_again_when_the_server_was_away(self, scene, sink, three):
+        sink.data_answers.append("451 later")
+        assert deliver() == [False, False, False]
+        assert deliver(now=make.NOW + timedelta(minutes=5)) == [True, False, False]
+        assert len(sink.raw) == 1
+
+
 class TestOutbox:
     def test_c36_a_worker_killed_after_data_sends_the_same_mail_again(self, scene, sink, settings, monkeypatch):
         confirmed(scene)
