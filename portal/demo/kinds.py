@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -10,13 +10,16 @@ from portal.demo.people import People
 from portal.kernel.money import Money
 from scheduler.availability import rules as hours
 from scheduler.availability import services as availability
+from scheduler.catalogue import admitting
+from scheduler.catalogue.rules import NEW as BLANK
 from scheduler.resources import pricing, services
 from scheduler.resources.models import Resource
 from scheduler.resources.rules import Counting, PublishAction, ResourceKind
 
-__all__ = ["publish_kinds"]
+__all__ = ["propose_one", "publish_kinds"]
 
 LAB: Final = "qianjiang"
+INSTITUTE: Final = "nanhu"
 K, HOUR = ResourceKind, 3600
 
 
@@ -91,6 +94,30 @@ def publish_kinds(people: People, *, now: datetime) -> list[Resource]:
         pricing.set_hourly_rate(actor=actor, resource=resource, amount=Money.from_yuan(thing.rate), now=now)
         made.append(services.change_state(actor=actor, resource=resource, action=PublishAction.PUBLISH, now=now))
     return made
+
+
+def propose_one(people: People, *, now: datetime) -> Resource:
+    """Let an institute propose an instrument: it waits for the platform's officer."""
+    actor, lab = people.actors[f"clerk-{INSTITUTE}"], people.organisations[INSTITUTE]
+    values = replace(
+        BLANK,
+        name="圆柱度测量仪",
+        name_en="Cylindricity tester",
+        category="metrology",
+        city=lab.city,
+        internal_no="ZC-Talyrond 595",
+        model="Talyrond 595",
+        manufacturer="泰勒霍普森",
+        functions="回转零件圆度与圆柱度测量，0.02 μm。",
+        functions_en="Roundness and cylindricity to 0.02 μm.",
+        original_value_fen=186_000_000,
+        contact="仪器管理员",
+        phone="0571-0000 0000",
+    )
+    resource = services.create_instrument(actor=actor, values=values, now=now)
+    availability.set_opening_hours(actor=actor, resource=resource, hours=[WORKDAYS], now=now)
+    pricing.set_hourly_rate(actor=actor, resource=resource, amount=Money.from_yuan(260), now=now)
+    return admitting.propose(actor=actor, resource=resource, now=now)
 
 
 WORKDAYS: Final = hours.WeeklyHours(frozenset(range(1, 6)), 480, 1320)

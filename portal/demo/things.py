@@ -8,11 +8,13 @@ from zoneinfo import ZoneInfo
 
 from portal.demo.catalogue import CLUSTERS, INSTRUMENTS
 from portal.demo.people import People
+from portal.kernel.actors import Actor
 from portal.kernel.money import Money
 from scheduler.availability import rules as hours
 from scheduler.availability import services as availability
+from scheduler.catalogue import admitting
 from scheduler.qualifications import services as qualifications
-from scheduler.resources import pricing, rules, services
+from scheduler.resources import pricing, reviewing, rules, services
 from scheduler.resources.models import Cluster, Partition, Rate, Resource
 from vouchers.programmes import services as programmes
 from vouchers.programmes.models import ProgrammeVersion
@@ -84,6 +86,7 @@ def publish_instruments(people: People, *, now: datetime) -> list[Resource]:
                 horizon_s=60 * 86400,
                 setup_s=entry.buffers_min[0] * 60,
                 cleanup_s=entry.buffers_min[1] * 60,
+                internal_no=f"ZC-{entry.model}",
             ),
             now=now,
         )
@@ -95,9 +98,17 @@ def publish_instruments(people: People, *, now: datetime) -> list[Resource]:
             now=now,
         )
         pricing.set_hourly_rate(actor=actor, resource=resource, amount=Money.from_yuan(entry.rate), now=now)
-        made.append(services.change_state(actor=actor, resource=resource, action=rules.PublishAction.PUBLISH, now=now))
+        made.append(_published(people, actor, resource, now=now))
     enter_operators(people, made, now=now)
     return made
+
+
+def _published(people: People, actor: Actor, resource: Resource, *, now: datetime) -> Resource:
+    """Publish an instrument, through the platform's review where its lab needs that."""
+    if not reviewing.needs_review(resource.owner.facts):
+        return services.change_state(actor=actor, resource=resource, action=rules.PublishAction.PUBLISH, now=now)
+    admitting.propose(actor=actor, resource=resource, now=now)
+    return admitting.admit(actor=people.actors["chushen"], resource=resource, note="已核对（演示）。", now=now)
 
 
 def enter_operators(people: People, instruments: list[Resource], *, now: datetime) -> None:

@@ -54,6 +54,7 @@ class Command(BaseCommand):
             claiming.take_back(story, filed)
             watching.watch(story)
             kinds.publish_kinds(registered, now=now - timedelta(days=50))
+            kinds.propose_one(registered, now=now - timedelta(days=1))
         settings.STATE_DIR.mkdir(parents=True, exist_ok=True)
         accounts.write_text(people.accounts_text(), encoding="utf-8")
         self.stdout.write(people.accounts_text())
