@@ -10,6 +10,7 @@ from scheduler.bookings.metering_api import instruments as charge_terms
 from scheduler.bookings.metering_api import router as metering
 from scheduler.bookings.moving_api import router as moving
 from scheduler.bookings.series_api import router as series
+from scheduler.bookings.swap_api import router as swaps
 from scheduler.bookings.terms_api import router as booking_terms
 from scheduler.calendars.api import router as calendars
 from scheduler.catalogue.admissions_api import router as admissions
@@ -59,6 +60,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/bookings", metering),
     ("/series", series),
     ("/bookings", counter_offers),
+    ("/swaps", swaps),
     ("/jobs", jobs),
     ("/samples", samples),
     ("/benches", benches),

@@ -20,6 +20,7 @@ from scheduler.bookings.models import (
     Session,
     SessionReading,
 )
+from scheduler.bookings.swap_models import Swap
 from scheduler.calendars.models import CalendarImport, ExternalBusy, ExternalCalendar
 from scheduler.catalogue.models import Admission, InstrumentFile
 from scheduler.conduct.models import ConductRule, Violation
@@ -80,6 +81,7 @@ __all__ = [
     "SessionReading",
     "Skill",
     "SpecialOpening",
+    "Swap",
     "UsageRecord",
     "Violation",
     "WaitlistEntry",

@@ -76,6 +76,7 @@ class Write:
 
 
 FIRM = "owner researcher"
+LATER = zoned(make.slot(days=3).start)
 WEEKLY = {"first": "2026-12-02", "start": "15:00", "minutes": 60, "frequency": "weekly", "count": 2}
 OFFER = {
     "kind": "corpus",
@@ -308,6 +309,10 @@ WRITES = (
     Write("POST /outages/{outage}/end", "keeper"),
     Write("POST /bookings/{booking}/reword", FIRM, {"title": "失效分析"}),
     Write("PUT /calendar-mails", FIRM, {"wanted": False}),
+    Write("POST /swaps/quote", FIRM, {"booking": "{wished}", "at": LATER}),
+    Write("POST /swaps", FIRM, {"booking": "{wished}", "at": LATER, "price": {"yuan": "960"}}),
+    Write("POST /swaps/{swap}/accept", FIRM, {"price": {"yuan": "960"}}),
+    Write("POST /swaps/{swap}/end", FIRM),
     Write("POST /series/quote", FIRM, {**WEEKLY, "instrument": "{instrument}"}),
     Write("POST /series", FIRM, {**WEEKLY, "instrument": "{instrument}", "title": "每周观察"}),
     Write("POST /series/{series}/cancel-from", FIRM, {"booking": "{repeated}"}),
@@ -465,6 +470,7 @@ def everything(w: make.World) -> Things:
     CalendarImport.objects.all().delete()
     ExternalCalendar.objects.update(id=1)
     used = make.measured(w, make.booking(w, resource, pay_with=voucher))
+    swap = make.swap(w, make.instrument(w))
     repeated = make.booked_series(w, make.instrument(w))
     _violation(w, used)
     _waiting(w)
@@ -520,6 +526,8 @@ def everything(w: make.World) -> Things:
         "batch": settlements.draft(actor=w.finance, payee=w.lab, now=make.NOW).number,
         "instrument": resource.number,
         "booking": make.booking(w, resource, period=make.slot(days=2)).number,
+        "swap": swap.number,
+        "wished": swap.other.number,
         "series": repeated.number,
         "repeated": repeated.bookings.order_by("planned_at")[0].number,
         "sampled": sampled.number,

@@ -22,9 +22,11 @@ from scheduler.availability import rules as hours
 from scheduler.availability import services as availability
 from scheduler.bookings import series as series_bookings
 from scheduler.bookings import services as bookings
+from scheduler.bookings import swapping
 from scheduler.bookings.models import Booking, BookingSeries
 from scheduler.bookings.series_preview import SeriesWanted
 from scheduler.bookings.series_rules import Frequency, Pattern
+from scheduler.bookings.swap_models import Swap
 from scheduler.catalogue import admitting
 from scheduler.feeds import rules as feed_rules
 from scheduler.feeds import services as feeds
@@ -479,6 +481,24 @@ def series(
 def booked_series(w: World, resource: Resource, *, now: datetime = NOW, **changes: Any) -> BookingSeries:
     """Book a series."""
     return series_bookings.book(actor=w.researcher, wanted=series(w, resource, now=now, **changes), now=now, key=key())
+
+
+def swap(w: World, resource: Resource) -> Swap:
+    """Let another enterprise, confirmed in three days, propose to exchange times with a booking confirmed in two."""
+    rival = actor(organisation(roles.Kind.ENTERPRISE), roles.Role.RESEARCHER)
+    wanted = bookings.Wanted(resource=resource, period=slot(days=3), title="换样")
+    asked = bookings.request_booking(actor=rival, wanted=wanted, now=NOW, key=key())
+    other = booking(w, resource, period=slot(days=2))
+    asked, other = (bookings.confirm(actor=w.keeper, booking=one, now=NOW) for one in (asked, other))
+    return swapping.propose(
+        actor=rival,
+        booking=asked,
+        resource=resource,
+        at=other.starts_at,
+        price=Money.from_yuan("960"),
+        now=NOW,
+        key=key(),
+    )
 
 
 def measured(w: World, made: Booking, *, start: datetime | None = None, end: datetime | None = None) -> Booking:

@@ -14,6 +14,7 @@ from django.db import models
 from portal.kernel.actors import Permission
 from portal.organisations.rules import PERMISSIONS
 from scheduler.bookings import rules as bookings
+from scheduler.bookings import swap_rules as swaps
 from scheduler.displacements import rules as displacements
 from scheduler.invitations import rules as invitations
 from scheduler.jobs import rules as jobs
@@ -46,6 +47,7 @@ CLOCK_READERS = {
     *("api.py", "draft_api.py", "casework_api.py", "terms_api.py", "metering_api.py", "order_api.py", "ruling_api.py"),
     *("moving_api.py", "files_api.py", "series_api.py"),
     *("moving_api.py", "files_api.py", "admissions_api.py", "withdrawals_api.py"),
+    *("moving_api.py", "files_api.py", "series_api.py", "swap_api.py"),
     *("tasks.py", "middleware.py", "health.py"),
 }
 CLOCK_FOLDERS = {"pages", "commands", "launch", "integrations", "demo"}
@@ -214,6 +216,7 @@ MACHINES = [
     (displacements.DisplacementState, displacements.DisplacementAction, displacements.TRANSITIONS, {"open"}),
     (invitations.MailState, invitations.MailAction, invitations.TRANSITIONS, {"pending"}),
     (bookings.CounterOfferState, bookings.CounterOfferAction, bookings.COUNTER_OFFER_TRANSITIONS, {"open"}),
+    (swaps.SwapState, swaps.SwapAction, swaps.TRANSITIONS, {"proposed"}),
     (samples.SampleOrderState, samples.SampleOrderAction, samples.TRANSITIONS, {"requested"}),
     (samples.SampleState, samples.SampleAction, samples.SAMPLE_TRANSITIONS, {"expected"}),
     (jobs.JobState, jobs.JobAction, jobs.TRANSITIONS, {"pending"}),
@@ -241,6 +244,7 @@ ENDS = {
     "EntryState": {"booked", "withdrawn", "expired"},
     "DisplacementState": {"moved", "refunded", "lapsed"},
     "CounterOfferState": {"accepted", "refused", "replaced", "void", "lapsed"},
+    "SwapState": {"accepted", "declined", "withdrawn", "lapsed"},
     "BookingState": {"completed", "declined", "cancelled", "lapsed", "no_show"},
     "MailState": {"sent", "failed", "dropped"},
     "SampleOrderState": {"closed", "declined", "cancelled"},

@@ -29,6 +29,7 @@ from portal.pages.disputes import may_dispute
 from portal.pages.my_week import LIVE, WAITED_FOR, my_week, next_step, undo_s
 from portal.pages.offered import offered
 from portal.pages.session_clocks import clocks_of, may_read
+from portal.pages.swaps import waiting_for
 from portal.pages.templatetags.show import bilingual, clock, label, period_text, zone_label, zone_of
 from scheduler.bookings import access, fees, holding, rewording, rules, services
 from scheduler.bookings.models import Booking, LateFee, Session
@@ -109,6 +110,7 @@ def bookings(request: HttpRequest) -> HttpResponse:
         for row in listing.rows
     ]
     context = {"filters": filters, "listing": listing, "lines": lines, "tabs": _tabs(tab)}
+    context["proposals"] = waiting_for(actor)
     return shell.page(request, "bookings/list.html", context)
 
 
@@ -242,6 +244,7 @@ def _can(actor: Actor, made: Booking) -> Mapping[str, bool]:
         "reword": mine and state in rewording.LIVING,
         "release": mine and state is rules.BookingState.IN_USE and made.starts_at < timezone.now() < made.ends_at,
         "refund": refunds,
+        "swap": mine and state is rules.BookingState.CONFIRMED and not begun,
         "dispute": may_dispute(made, mine=mine),
         "violate": decides and state in {rules.BookingState.IN_USE, rules.BookingState.COMPLETED},
         "read": records and may_read(made),
@@ -283,6 +286,7 @@ def booking_page(request: HttpRequest, made: Booking, *, error: Explained | None
         "can": _can(actor, made),
         "offered": offered(made, actor=actor, now=timezone.now()),
         "trail": actions.events(trail),
+        "swaps": waiting_for(actor, booking=made) if made.organisation_id == actor.organisation_id else [],
         "error": error,
     }
     can = context["can"]

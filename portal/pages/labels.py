@@ -20,6 +20,7 @@ from portal.organisations.models import Organisation
 from scheduler.availability.models import Claim
 from scheduler.bookings.models import CLOCKS, Booking
 from scheduler.bookings.series_preview import Verdict
+from scheduler.bookings.swap_models import Swap
 from scheduler.catalogue.models import Admission, InstrumentFile
 from scheduler.conduct.models import Violation
 from scheduler.displacements.models import Displacement
@@ -147,6 +148,7 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
         ),
         "waiting": _states(WaitlistEntry.State, ok="booked", go="offered", wait="waiting"),
         "displacement": _states(Displacement.State, ok="moved", wait="open"),
+        "swap": _states(Swap.State, ok="accepted", wait="proposed"),
         "use": {
             Verdict.FREE.value: (Tone.OK, _("空闲")),
             Verdict.CLOSED.value: (Tone.REST, _("不开放")),

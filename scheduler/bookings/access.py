@@ -7,6 +7,7 @@ from django.db.models import Q, QuerySet
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden, NotFound
 from scheduler.bookings.models import Booking, BookingSeries
+from scheduler.bookings.swap_models import Swap
 
 RELATED = (
     "resource",
@@ -90,3 +91,20 @@ def get_series(actor: Actor, number: str) -> BookingSeries:
 def bookings_of(series: BookingSeries) -> QuerySet[Booking]:
     """Return the uses of a series, in the order of its rule."""
     return series.bookings.select_related(*RELATED).prefetch_related(PARTS).order_by("planned_at")
+
+
+def own_swaps(actor: Actor) -> QuerySet[Swap]:
+    """Return the proposals to exchange times that the actor's organisation made or was made."""
+    actor.require(Permission.BOOKING_REQUEST)
+    mine = Q(asked__organisation_id=actor.acting_for) | Q(other__organisation_id=actor.acting_for)
+    return Swap.objects.filter(mine).select_related(
+        "asked__resource", "other__resource", "asked__charge", "other__charge", "asked_resource", "other_resource"
+    )
+
+
+def get_swap(actor: Actor, number: str) -> Swap:
+    """Return a proposal the actor's organisation is a side of. Raises NotFound, Forbidden."""
+    found = own_swaps(actor).filter(number=number).first()
+    if found is None:
+        raise NotFound
+    return found

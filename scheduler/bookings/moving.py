@@ -24,7 +24,19 @@ from scheduler.bookings.retrying import patiently
 from scheduler.resources import services as resources
 from vouchers.charges import services as charges
 
-__all__ = ["UNDO_SHOWN", "Look", "look", "move", "release_rest", "under_lock", "undo", "wanted_at", "weigh"]
+__all__ = [
+    "UNDO_SHOWN",
+    "Look",
+    "look",
+    "move",
+    "record",
+    "release_rest",
+    "save",
+    "under_lock",
+    "undo",
+    "wanted_at",
+    "weigh",
+]
 
 UNDO_SHOWN: Final = timedelta(seconds=10)
 """For how long a page offers to take a move back."""
@@ -172,18 +184,18 @@ def move(
         actor=actor,
         now=now,
     )
-    _save(locked, now=now)
-    _record(locked, action="booking.moved", actor=actor, now=now, was=was)
+    save(locked, now=now)
+    record(locked, action="booking.moved", actor=actor, now=now, was=was)
     return locked
 
 
-def _save(booking: Booking, *, now: datetime) -> None:
+def save(booking: Booking, *, now: datetime) -> None:
     telling.raise_sequence(booking)
     booking.save()
     telling.tell(booking, now=now)
 
 
-def _record(booking: Booking, *, action: str, actor: Actor, now: datetime, was: Period) -> None:
+def record(booking: Booking, *, action: str, actor: Actor, now: datetime, was: Period) -> None:
     audit.record(
         action=action,
         subject=f"booking:{booking.number}",
@@ -219,8 +231,8 @@ def release_rest(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
         claim.save(update_fields=["during", "blocked"])
         resources.touch_calendar(resource_id=claim.resource_id)
     locked.ends_at, locked.updated_at = now, now
-    _save(locked, now=now)
-    _record(locked, action="booking.rest_released", actor=actor, now=now, was=was)
+    save(locked, now=now)
+    record(locked, action="booking.rest_released", actor=actor, now=now, was=was)
     return locked
 
 
@@ -273,7 +285,7 @@ def undo(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
         actor=actor,
         now=now,
     )
-    _save(locked, now=now)
+    save(locked, now=now)
     BookingMove.objects.filter(pk=last.pk).update(undone_at=now)
-    _record(locked, action="booking.move_undone", actor=actor, now=now, was=moved)
+    record(locked, action="booking.move_undone", actor=actor, now=now, was=moved)
     return locked

@@ -10,7 +10,9 @@ from django.core.management.base import BaseCommand
 from django.utils import translation
 
 from scheduler.bookings import rules as bookings
+from scheduler.bookings import swap_rules as swaps
 from scheduler.bookings.models import Booking, CounterOffer
+from scheduler.bookings.swap_models import Swap
 from scheduler.displacements import rules as displacements
 from scheduler.displacements.models import Displacement
 from scheduler.invitations import rules as invitations
@@ -66,6 +68,7 @@ MACHINES: tuple[tuple[str, Mapping[tuple[Any, Any], Any], Any], ...] = (
     ("Booking 预约", bookings.TRANSITIONS, Booking.State),
     ("Waiting 候补", waitlist.TRANSITIONS, WaitlistEntry.State),
     ("Offer of time 候补空位", waitlist.OFFER_TRANSITIONS, WaitlistOffer.State),
+    ("Swap 交换时段", swaps.TRANSITIONS, Swap.State),
     ("Displacement 停机改期", displacements.TRANSITIONS, Displacement.State),
     ("Calendar mail 日历邮件", invitations.TRANSITIONS, CalendarMail.State),
     ("Counter-offer 建议时段", bookings.COUNTER_OFFER_TRANSITIONS, CounterOffer.State),

@@ -35,6 +35,7 @@ from portal.pages import (
     series,
     session_clocks,
     subscriptions,
+    swaps,
     waitlist,
     withdrawals,
 )
@@ -56,6 +57,8 @@ urlpatterns = [
     path("series/<str:number>/", series.series_page, name="series"),
     path("series/<str:number>/calendar.ics", series.series_ics, name="series_ics"),
     path("series/<str:number>/cancel/<str:first>/", series.series_cancel, name="series_cancel"),
+    path("swaps/<str:number>/", swaps.swap, name="swap"),
+    path("bookings/<str:number>/swap/", swaps.booking_swap, name="booking_swap"),
     path("bookings/", bookings.bookings, name="bookings"),
     path("bookings/subscriptions/", subscriptions.my_feeds, name="my_feeds"),
     path("instruments/<str:number>/wait/", waitlist.instrument_wait, name="instrument_wait"),
