@@ -22,7 +22,7 @@ from portal.pages.booking_requests import arrived
 from portal.pages.templatetags.show import bilingual, zone_label, zone_of
 from portal.tables.values import LIMITS
 from scheduler.bookings import access, metering, reading_lists, rules, settling
-from scheduler.bookings.clocks import WAIT, Clock, Use
+from scheduler.bookings.clocks import WAIT, SessionClock, Use
 from scheduler.bookings.models import CLOCKS, Booking, Session
 from scheduler.resources import access as resources
 
@@ -34,7 +34,7 @@ LIVE = {rules.BookingState.REQUESTED.value, rules.BookingState.CONFIRMED.value}
 
 def clocks_of(made: Booking, session: Session | None) -> dict[str, Any] | None:
     """Return what a booking's page says of its clocks; None where there is nothing beside the booked time yet."""
-    if session is None and (made.clock == Clock.PRESENT.value or made.state not in LIVE):
+    if session is None and (made.clock == SessionClock.PRESENT.value or made.state not in LIVE):
         return None
     seen = settling.compare(made)
     ended = session.ended_at if session else None
@@ -52,7 +52,7 @@ class ReadingForm(forms.Form):
 
     source = forms.ChoiceField(
         label=_("登记的是"),
-        choices=[row for row in CLOCKS if row[0] in {Clock.METERED.value, Clock.CONFIRMED.value}],
+        choices=[row for row in CLOCKS if row[0] in {SessionClock.METERED.value, SessionClock.CONFIRMED.value}],
     )
     day = slots.DayField(label=_("开始日期"))
     clock = slots.ClockField(label=_("开始时间"), widget=slots.time_input())
@@ -95,7 +95,7 @@ def booking_reading(request: HttpRequest, number: str) -> HttpResponse:
     form = ReadingForm(request.POST if request.method == "POST" else None, initial=initial)
     error: Explained | None = None
     if request.method == "POST" and form.is_valid():
-        said = Clock(form.cleaned_data["source"])
+        said = SessionClock(form.cleaned_data["source"])
         _made, error = acts.attempt_on(
             "booking",
             lambda: metering.record_reading(actor=actor, booking=made, clock=said, use=form.use(zone), now=now),
@@ -185,7 +185,7 @@ def instrument_charge_terms(request: HttpRequest, number: str) -> HttpResponse:
     form = ChargeTermsForm(request.POST if request.method == "POST" else None, initial=initial)
     error: Explained | None = None
     if request.method == "POST" and form.is_valid():
-        said = settling.Agreed(Clock(form.cleaned_data["clock"]), form.cleaned_data["dispute_days"])
+        said = settling.Agreed(SessionClock(form.cleaned_data["clock"]), form.cleaned_data["dispute_days"])
         _row, error = shell.attempt(
             lambda: metering.set_charge_terms(actor=actor, resource=resource, terms=said, now=now)
         )

@@ -23,9 +23,9 @@ __all__ = [
     "WAIT",
     "BadChargeTerms",
     "BadReading",
-    "Clock",
     "NoSessionYet",
     "ReadingOutOfReach",
+    "SessionClock",
     "Use",
     "best",
     "check_reading",
@@ -35,7 +35,7 @@ __all__ = [
 _ = noop
 
 
-class Clock(StrEnum):
+class SessionClock(StrEnum):
     """Whose measure of a use it is."""
 
     BOOKED = "booked"
@@ -44,13 +44,13 @@ class Clock(StrEnum):
     CONFIRMED = "confirmed"
 
 
-C = Clock
+C = SessionClock
 
 REPORTED: Final = frozenset({C.METERED, C.CONFIRMED})
 """Clocks told by a reading of their own; a charge by one of them waits for it."""
 WAIT: Final = timedelta(days=3)
 """How long after the end of use a charge waits for the reading it is by; then the next clock counts."""
-FALLBACK: Final[Mapping[Clock, tuple[Clock, ...]]] = MappingProxyType(
+FALLBACK: Final[Mapping[SessionClock, tuple[SessionClock, ...]]] = MappingProxyType(
     {
         C.BOOKED: (C.BOOKED,),
         C.PRESENT: (C.PRESENT,),
@@ -95,7 +95,7 @@ class Use:
     by: str = ""
 
 
-def counting(chosen: Clock, known: Mapping[Clock, Use], *, waited: bool) -> Clock | None:
+def counting(chosen: SessionClock, known: Mapping[SessionClock, Use], *, waited: bool) -> SessionClock | None:
     """Return the clock to charge by, None while it is still waited for.
 
     `waited`: the time to wait for a reading is over, so that the next known clock counts.
@@ -105,7 +105,7 @@ def counting(chosen: Clock, known: Mapping[Clock, Use], *, waited: bool) -> Cloc
     return next(clock for clock in FALLBACK[chosen] if clock in known)
 
 
-def best(known: Mapping[Clock, Use]) -> Clock:
+def best(known: Mapping[SessionClock, Use]) -> SessionClock:
     """Return the clock nearest to what the machine did: for records of use, where the booked time is charged."""
     return next(clock for clock in (C.METERED, C.CONFIRMED, C.PRESENT) if clock in known)
 

@@ -11,7 +11,7 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden
 from portal.kernel.period import Period
 from scheduler.bookings import clocks, occupying, rules, settling, steps
-from scheduler.bookings.clocks import Clock, Use
+from scheduler.bookings.clocks import SessionClock, Use
 from scheduler.bookings.models import Booking, ChargeTerms, SessionReading
 from scheduler.bookings.settling import Agreed
 from scheduler.resources import services as resources
@@ -41,7 +41,7 @@ def set_charge_terms(*, actor: Actor, resource: Resource, terms: Agreed, now: da
 
 
 @transaction.atomic
-def record_reading(*, actor: Actor, booking: Booking, clock: Clock, use: Use, now: datetime) -> SessionReading:
+def record_reading(*, actor: Actor, booking: Booking, clock: SessionClock, use: Use, now: datetime) -> SessionReading:
     """Record what the instrument measured, or what the staff confirm, of a booking whose use has begun; as its lab.
 
     Of several readings of one clock the last counts. What is charged by this clock is charged now, if the use has ended;
@@ -75,7 +75,7 @@ def record_reading(*, actor: Actor, booking: Booking, clock: Clock, use: Use, no
 
 
 def write_reading(
-    booking: Booking, clock: Clock, use: Use, *, actor: Actor, now: datetime
+    booking: Booking, clock: SessionClock, use: Use, *, actor: Actor, now: datetime
 ) -> tuple[SessionReading, bool]:
     """Write a reading of a locked booking, and say whether it is new: the same again is not."""
     last = SessionReading.objects.filter(booking=booking, clock=clock.value).order_by("pk").last()

@@ -13,7 +13,7 @@ from portal.kernel.period import Period
 from portal.tables.values import LIMITS
 from portal.wire import ActorRequest, Block, Moment, MoneyOut, Number, StrictIn, Whole, money, problems
 from scheduler.bookings import access, metering, reading_lists, settling
-from scheduler.bookings.clocks import BadReading, Clock, Use
+from scheduler.bookings.clocks import BadReading, SessionClock, Use
 from scheduler.bookings.models import Booking
 from scheduler.conduct import access as conduct_access
 from scheduler.conduct import api as conduct_api
@@ -45,7 +45,7 @@ class ReadingIn(StrictIn):
 class ClockOut(Schema):
     """What one clock says: `price` is its time at the price frozen when booked, at most what is held."""
 
-    clock: Clock
+    clock: SessionClock
     started_at: datetime
     ended_at: datetime
     used_s: int
@@ -58,8 +58,8 @@ class ClockOut(Schema):
 class ClocksOut(Schema):
     """All clocks told so far. `agreed` is the one to be charged by; `charged` the one that was, null before the charge."""
 
-    agreed: Clock
-    charged: Clock | None
+    agreed: SessionClock
+    charged: SessionClock | None
     dispute_days: int
     clocks: list[ClockOut]
 
@@ -74,14 +74,14 @@ class ReadingsOut(Schema):
 class ChargeTermsIn(StrictIn):
     """By which clock new bookings are charged, and for how many workdays a charge may be disputed."""
 
-    clock: Clock = Clock.PRESENT
+    clock: SessionClock = SessionClock.PRESENT
     dispute_days: Annotated[Whole, Field(ge=1, le=60)] = 5
 
 
 class ChargeTermsOut(Schema):
     """What holds for new bookings."""
 
-    clock: Clock
+    clock: SessionClock
     dispute_days: int
 
 
@@ -120,7 +120,7 @@ def add_reading(request: ActorRequest, number: Number, payload: ReadingIn) -> di
     metering.record_reading(
         actor=request.actor,
         booking=access.get_served(request.actor, number),
-        clock=Clock(payload.clock),
+        clock=SessionClock(payload.clock),
         use=payload.use(),
         now=timezone.now(),
     )

@@ -13,10 +13,10 @@ from django.utils.translation import gettext_lazy as _
 from scheduler.bookings import clocks, rules, series_rules
 
 CLOCKS = [
-    (clocks.Clock.BOOKED.value, _("预约时长")),
-    (clocks.Clock.PRESENT.value, _("到场时长")),
-    (clocks.Clock.METERED.value, _("仪器计时")),
-    (clocks.Clock.CONFIRMED.value, _("实验室核定")),
+    (clocks.SessionClock.BOOKED.value, _("预约时长")),
+    (clocks.SessionClock.PRESENT.value, _("到场时长")),
+    (clocks.SessionClock.METERED.value, _("仪器计时")),
+    (clocks.SessionClock.CONFIRMED.value, _("实验室核定")),
 ]
 
 
@@ -116,7 +116,7 @@ class Booking(models.Model):
     """Until when a booking is held for its organisation, exclusive; afterwards it blocks nobody. Kept as a record."""
     charge = models.OneToOneField("vouchers.Charge", null=True, on_delete=models.PROTECT, related_name="+")
     decision_note = models.CharField(max_length=200, blank=True)
-    clock = models.CharField(max_length=12, choices=CLOCKS, default=clocks.Clock.PRESENT.value)
+    clock = models.CharField(max_length=12, choices=CLOCKS, default=clocks.SessionClock.PRESENT.value)
     """By which clock it is charged, as the instrument's terms said when it was booked."""
     dispute_days = models.PositiveSmallIntegerField(default=5)
     """For how many workdays after the charge it may be disputed, as agreed when it was booked."""
@@ -142,7 +142,9 @@ class Booking(models.Model):
                 condition=~Q(state=rules.BookingState.HELD.value) | Q(hold_until__isnull=False),
             ),
             models.CheckConstraint(name="booking_units_positive", condition=Q(units__gt=0)),
-            models.CheckConstraint(name="booking_clock_known", condition=Q(clock__in=[c.value for c in clocks.Clock])),
+            models.CheckConstraint(
+                name="booking_clock_known", condition=Q(clock__in=[c.value for c in clocks.SessionClock])
+            ),
             models.UniqueConstraint(name="booking_once_in_series", fields=["series", "planned_at"]),
             models.CheckConstraint(
                 name="booking_planned_in_series",
@@ -325,14 +327,14 @@ class ChargeTerms(models.Model):
     resource = models.OneToOneField(
         "scheduler.Resource", on_delete=models.CASCADE, primary_key=True, related_name="charge_terms"
     )
-    clock = models.CharField(max_length=12, choices=CLOCKS, default=clocks.Clock.PRESENT.value)
+    clock = models.CharField(max_length=12, choices=CLOCKS, default=clocks.SessionClock.PRESENT.value)
     dispute_days = models.PositiveSmallIntegerField(default=5)
 
     class Meta:
         db_table = "charge_terms"
         constraints = [
             models.CheckConstraint(
-                name="charge_terms_clock_known", condition=Q(clock__in=[c.value for c in clocks.Clock])
+                name="charge_terms_clock_known", condition=Q(clock__in=[c.value for c in clocks.SessionClock])
             ),
             models.CheckConstraint(
                 name="charge_terms_dispute_days", condition=Q(dispute_days__gte=1, dispute_days__lte=60)

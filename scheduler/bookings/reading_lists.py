@@ -17,7 +17,7 @@ from portal.kernel.period import Period
 from portal.tables.reading import read_table
 from portal.tables.values import Column, Kind, Row
 from scheduler.bookings import access, metering, occupying
-from scheduler.bookings.clocks import Clock, Use
+from scheduler.bookings.clocks import SessionClock, Use
 from scheduler.bookings.models import Booking, SessionReading
 
 __all__ = ["COLUMNS", "BadReadings", "Taken", "take"]
@@ -119,7 +119,7 @@ def _write(rows: Sequence[Row], known: dict[str, Booking], *, actor: Actor, now:
             reasons.append(use)
             continue
         try:
-            metering.record_reading(actor=actor, booking=booking, clock=Clock.METERED, use=use, now=now)
+            metering.record_reading(actor=actor, booking=booking, clock=SessionClock.METERED, use=use, now=now)
         except PortalError as error:
             reasons.append(
                 _fault(

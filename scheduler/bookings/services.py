@@ -17,7 +17,7 @@ from portal.numbers.services import next_number
 from scheduler.availability import claiming
 from scheduler.bookings import bundles, fees, lapsing, metering, occupying, queries, rules, settling, steps, telling
 from scheduler.bookings.bundles import Wanted
-from scheduler.bookings.clocks import Clock, Use
+from scheduler.bookings.clocks import SessionClock, Use
 from scheduler.bookings.models import Booking, Session
 from scheduler.bookings.retrying import patiently
 from scheduler.conduct import queries as standings
@@ -329,7 +329,7 @@ def finish_session(
     session.save(update_fields=["ended_at", "source"])
     seconds = int(used.duration.total_seconds())
     if not at_bench:
-        metering.write_reading(locked, Clock.CONFIRMED, Use(used, seconds), actor=actor, now=now)
+        metering.write_reading(locked, SessionClock.CONFIRMED, Use(used, seconds), actor=actor, now=now)
     steps.take(locked, rules.BookingAction.FINISH, now=now)
     settling.settle(locked, actor=actor, now=now)
     steps.record(locked, action="session.finished", actor=actor, now=now, duration_s=seconds)

@@ -10,7 +10,7 @@ from portal.kernel.actors import Actor
 from portal.kernel.money import Money
 from portal.kernel.period import Period
 from scheduler.bookings import clocks
-from scheduler.bookings.clocks import Clock, Use
+from scheduler.bookings.clocks import SessionClock, Use
 from scheduler.bookings.models import Booking, ChargeTerms, Session, SessionReading
 from scheduler.conduct import services as conduct
 from scheduler.resources import rules as resource_rules
@@ -25,7 +25,7 @@ __all__ = ["Agreed", "Comparison", "Line", "compare", "due", "price_of", "settle
 class Agreed:
     """By which clock bookings of an instrument are charged, and for how many workdays the charge may be disputed."""
 
-    clock: Clock = Clock.PRESENT
+    clock: SessionClock = SessionClock.PRESENT
     dispute_days: int = 5
 
 
@@ -33,7 +33,7 @@ class Agreed:
 class Line:
     """One clock beside the others: what it says, and what that would cost, never more than was held."""
 
-    clock: Clock
+    clock: SessionClock
     use: Use
     price: Money
     counts: bool
@@ -43,33 +43,35 @@ class Line:
 class Comparison:
     """The clocks told so far, in their order; `charged` is None before the charge."""
 
-    agreed: Clock
-    charged: Clock | None
+    agreed: SessionClock
+    charged: SessionClock | None
     lines: list[Line]
 
     @property
     def waits(self) -> bool:
         """Whether use has ended and the reading to charge by has not come."""
         known = {line.clock for line in self.lines}
-        return self.charged is None and Clock.PRESENT in known and self.agreed not in known
+        return self.charged is None and SessionClock.PRESENT in known and self.agreed not in known
 
 
 def terms_of(resource: Resource) -> Agreed:
     """Return what holds for new bookings of an instrument. One query."""
     row = ChargeTerms.objects.filter(resource=resource).first()
-    return Agreed(Clock(row.clock), row.dispute_days) if row else Agreed()
+    return Agreed(SessionClock(row.clock), row.dispute_days) if row else Agreed()
 
 
-def uses_of(booking: Booking) -> dict[Clock, Use]:
+def uses_of(booking: Booking) -> dict[SessionClock, Use]:
     """Return what each clock says of a booking, as far as it has been told: of several readings the last. Two queries."""
     booked = Period(booking.starts_at, booking.ends_at)
-    found = {Clock.BOOKED: Use(booked, int(booked.duration.total_seconds()))}
+    found = {SessionClock.BOOKED: Use(booked, int(booked.duration.total_seconds()))}
     session = Session.objects.filter(booking=booking).first()
     if session is not None and session.ended_at is not None:
         present = Period(session.started_at, session.ended_at)
-        found[Clock.PRESENT] = Use(present, int(present.duration.total_seconds()), session.source)
+        found[SessionClock.PRESENT] = Use(present, int(present.duration.total_seconds()), session.source)
     for row in SessionReading.objects.filter(booking=booking).order_by("pk"):
-        found[Clock(row.clock)] = Use(Period(row.started_at, row.ended_at), row.used_s, row.source, row.recorded_by)
+        found[SessionClock(row.clock)] = Use(
+            Period(row.started_at, row.ended_at), row.used_s, row.source, row.recorded_by
+        )
     return found
 
 
@@ -93,27 +95,31 @@ def compare(booking: Booking) -> Comparison:
     """Return what the clocks of a booking say side by side. Two queries."""
     charge = booking.charge
     captured = charge is not None and charge.state == "captured"
-    charged = Clock(charge.measured.get("clock", Clock.PRESENT.value)) if charge is not None and captured else None
-    counts = charged or Clock(booking.clock)
+    charged = (
+        SessionClock(charge.measured.get("clock", SessionClock.PRESENT.value))
+        if charge is not None and captured
+        else None
+    )
+    counts = charged or SessionClock(booking.clock)
     known = uses_of(booking)
     lines = [
         Line(clock, known[clock], due(booking, known[clock].used_s), clock is counts)
-        for clock in Clock
+        for clock in SessionClock
         if clock in known
     ]
-    return Comparison(Clock(booking.clock), charged, lines)
+    return Comparison(SessionClock(booking.clock), charged, lines)
 
 
-def settle(booking: Booking, *, actor: Actor, now: datetime, waited: bool = False) -> Clock | None:
+def settle(booking: Booking, *, actor: Actor, now: datetime, waited: bool = False) -> SessionClock | None:
     """Record the use of a locked, completed booking and capture its price; return by which clock.
 
     None: the reading it is charged by has not come, nothing is done. Use beyond the held amount is waived.
     """
     known = uses_of(booking)
-    counted = clocks.counting(Clock(booking.clock), known, waited=waited)
+    counted = clocks.counting(SessionClock(booking.clock), known, waited=waited)
     if counted is None:
         return None
-    told = known[clocks.best(known) if counted is Clock.BOOKED else counted]
+    told = known[clocks.best(known) if counted is SessionClock.BOOKED else counted]
     usage.record_session(
         booking_id=booking.pk,
         started_at=told.period.start,
@@ -133,7 +139,7 @@ def settle(booking: Booking, *, actor: Actor, now: datetime, waited: bool = Fals
         actor=actor,
         now=now,
     )
-    if counted is not Clock.PRESENT:
+    if counted is not SessionClock.PRESENT:
         audit.record(
             action="session.settled",
             subject=f"booking:{booking.number}",

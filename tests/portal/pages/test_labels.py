@@ -2,7 +2,7 @@ import pytest
 
 from portal.organisations.rules import Kind, Role
 from portal.pages.labels import LABELS, Tone, label_of
-from scheduler.bookings.clocks import Clock
+from scheduler.bookings.clocks import SessionClock
 from scheduler.bookings.rules import BookingState
 from scheduler.catalogue import checklist
 from scheduler.catalogue import rules as catalogue
@@ -38,7 +38,7 @@ ENUMS = {
     "leg": Leg,
     "resource": PublishState,
     "booking": BookingState,
-    "session_clock": Clock,
+    "session_clock": SessionClock,
     "displacement": DisplacementState,
     "dispute": DisputeState,
     "violation": conduct.ViolationState,

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from scheduler.bookings import services, settling
-from scheduler.bookings.clocks import Clock
+from scheduler.bookings.clocks import SessionClock
 from scheduler.bookings.models import Booking, SessionReading
 from tests import make
 from tests.calling import Caller
@@ -79,7 +79,7 @@ def test_terms_are_the_labs_own_and_say_what_is_wrong(scene):
     assert lab.post(page, {"clock": "metered", "dispute_days": "0"}).status_code == 422
     assert lab.post(page, {"clock": "x", "dispute_days": "5"}).status_code == 422
     assert enter(Client(), scene.researcher).get(page).status_code == 403
-    assert settling.terms_of(scene.sem) == settling.Agreed(Clock.METERED, 5)
+    assert settling.terms_of(scene.sem) == settling.Agreed(SessionClock.METERED, 5)
 
 
 def test_an_interlock_tells_its_time_over_the_api(scene):

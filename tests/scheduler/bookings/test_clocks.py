@@ -13,7 +13,7 @@ from portal.kernel.period import Period
 from portal.organisations import rules as roles
 from scheduler.benches import services as benches
 from scheduler.bookings import clocks, metering, reading_lists, services, settling
-from scheduler.bookings.clocks import Clock, Use
+from scheduler.bookings.clocks import SessionClock, Use
 from scheduler.bookings.models import Booking, SessionReading
 from scheduler.usage.models import UsageRecord
 from tests import make
@@ -22,15 +22,15 @@ HOUR = timedelta(hours=1)
 A_USE = Use(make.slot(), 7200)
 
 
-@given(st.sampled_from(Clock), st.sets(st.sampled_from(sorted(clocks.REPORTED))), st.booleans())
+@given(st.sampled_from(SessionClock), st.sets(st.sampled_from(sorted(clocks.REPORTED))), st.booleans())
 def test_some_clock_always_counts_once_nobody_waits_and_the_agreed_one_whenever_it_is_known(chosen, told, waited):
-    known = dict.fromkeys([Clock.BOOKED, Clock.PRESENT, *told], A_USE)
+    known = dict.fromkeys([SessionClock.BOOKED, SessionClock.PRESENT, *told], A_USE)
     found = clocks.counting(chosen, known, waited=waited)
     if chosen in known:
         assert found is chosen
     elif waited:
         assert found in known
-        assert found is not Clock.BOOKED
+        assert found is not SessionClock.BOOKED
     else:
         assert found is None
 
@@ -39,7 +39,9 @@ def test_some_clock_always_counts_once_nobody_waits_and_the_agreed_one_whenever_
 def scene(w):
     """An instrument charged by its own clock, and a confirmed booking of tomorrow 09:00-11:00 at 480 yuan an hour."""
     w.sem = make.instrument(w)
-    metering.set_charge_terms(actor=w.keeper, resource=w.sem, terms=settling.Agreed(Clock.METERED, 7), now=make.NOW)
+    metering.set_charge_terms(
+        actor=w.keeper, resource=w.sem, terms=settling.Agreed(SessionClock.METERED, 7), now=make.NOW
+    )
     w.made = make.booking(w, w.sem)
     services.confirm(actor=w.keeper, booking=w.made, now=make.NOW)
     w.start, w.end = w.made.starts_at, w.made.ends_at
@@ -54,7 +56,7 @@ def finish(w, at=None):
     services.finish_session(actor=w.keeper, booking=w.made, ended_at=at or w.end, now=w.end)
 
 
-def meter(w, minutes, *, now=None, clock=Clock.METERED):
+def meter(w, minutes, *, now=None, clock=SessionClock.METERED):
     use = Use(Period(w.start, w.start + timedelta(minutes=90)), minutes * 60, "meter")
     return metering.record_reading(actor=w.keeper, booking=w.made, clock=clock, use=use, now=now or w.end)
 
@@ -65,7 +67,7 @@ def again(w):
 
 def test_the_agreed_clock_is_frozen_with_the_booking(scene):
     metering.set_charge_terms(
-        actor=scene.keeper, resource=scene.sem, terms=settling.Agreed(Clock.BOOKED, 1), now=make.NOW
+        actor=scene.keeper, resource=scene.sem, terms=settling.Agreed(SessionClock.BOOKED, 1), now=make.NOW
     )
     assert (again(scene).clock, again(scene).dispute_days) == ("metered", 7)
 
@@ -111,7 +113,7 @@ def test_what_never_comes_is_not_waited_for_for_ever(scene):
 
 def test_booked_time_is_charged_where_that_was_agreed_but_the_use_is_recorded_as_it_was(w):
     sem = make.instrument(w)
-    metering.set_charge_terms(actor=w.keeper, resource=sem, terms=settling.Agreed(Clock.BOOKED), now=make.NOW)
+    metering.set_charge_terms(actor=w.keeper, resource=sem, terms=settling.Agreed(SessionClock.BOOKED), now=make.NOW)
     made = make.booking(w, sem)
     done = make.measured(w, made, end=made.starts_at + HOUR)
     done = Booking.objects.select_related("charge", "usage").get(pk=done.pk)
@@ -120,7 +122,7 @@ def test_booked_time_is_charged_where_that_was_agreed_but_the_use_is_recorded_as
 
 def test_checking_out_at_the_bench_waits_for_the_labs_word_where_that_was_agreed(w):
     sem = make.instrument(w)
-    metering.set_charge_terms(actor=w.keeper, resource=sem, terms=settling.Agreed(Clock.CONFIRMED), now=make.NOW)
+    metering.set_charge_terms(actor=w.keeper, resource=sem, terms=settling.Agreed(SessionClock.CONFIRMED), now=make.NOW)
     w.made = make.booking(w, sem)
     services.confirm(actor=w.keeper, booking=w.made, now=make.NOW)
     w.start, w.end = w.made.starts_at, w.made.ends_at
@@ -128,7 +130,7 @@ def test_checking_out_at_the_bench_waits_for_the_labs_word_where_that_was_agreed
     benches.check_in(actor=w.researcher, code=code, now=w.start)
     benches.check_out(actor=w.researcher, code=code, now=w.start + HOUR)
     assert again(w).charge.state == "held"
-    meter(w, 50, clock=Clock.CONFIRMED)
+    meter(w, 50, clock=SessionClock.CONFIRMED)
     assert again(w).charge.actual_fen == 40000
 
 
@@ -151,22 +153,26 @@ def test_what_no_instrument_can_have_measured_is_refused(scene):
     ):
         with pytest.raises(error):
             metering.record_reading(
-                actor=scene.keeper, booking=scene.made, clock=Clock.METERED, use=Use(used, seconds), now=scene.end
+                actor=scene.keeper,
+                booking=scene.made,
+                clock=SessionClock.METERED,
+                use=Use(used, seconds),
+                now=scene.end,
             )
     with pytest.raises(clocks.BadReading):
-        meter(scene, 60, clock=Clock.PRESENT)
+        meter(scene, 60, clock=SessionClock.PRESENT)
     other = make.actor(make.organisation(roles.Kind.PROVIDER), roles.Role.LAB_MANAGER)
     for someone in (other, scene.researcher):
         with pytest.raises(Forbidden):
             metering.record_reading(
-                actor=someone, booking=scene.made, clock=Clock.METERED, use=Use(booked, 60), now=scene.end
+                actor=someone, booking=scene.made, clock=SessionClock.METERED, use=Use(booked, 60), now=scene.end
             )
         with pytest.raises(Forbidden):
             metering.set_charge_terms(actor=someone, resource=scene.sem, terms=settling.Agreed(), now=make.NOW)
     for days in (0, 61):
         with pytest.raises(clocks.BadChargeTerms):
             metering.set_charge_terms(
-                actor=scene.keeper, resource=scene.sem, terms=settling.Agreed(Clock.PRESENT, days), now=make.NOW
+                actor=scene.keeper, resource=scene.sem, terms=settling.Agreed(SessionClock.PRESENT, days), now=make.NOW
             )
 
 
