@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-os.environ["DJANGO_SETTINGS_MODULE"] = "bench.serving"
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "bench.serving")
 
 DAYS = 90
 OPERATORS = 2_000
@@ -76,7 +76,7 @@ WHERE c.contype = 'x' AND c.conrelid IN ('claim'::regclass, 'free_gap'::regclass
 INDEX = "SELECT pg_get_indexdef('open_period_of_resource'::regclass)"
 
 
-def generate(count: int) -> Any:
+def generate(count: int, *, operators: int = OPERATORS) -> Any:
     """Fill the database by SQL; return the world the instruments belong to, each a copy of one made by the services."""
     from django.core.management import call_command
     from django.db import connection
@@ -92,7 +92,7 @@ def generate(count: int) -> Any:
         "base": base,
         "model": base,
         "count": count,
-        "operators": OPERATORS,
+        "operators": operators,
         "days": DAYS,
         "day": day,
         "today": day.date(),
@@ -133,7 +133,7 @@ def generate(count: int) -> Any:
 def _copy(cursor: Any, values: dict[str, Any]) -> dict[str, Any]:
     """Copy the model instrument, with its price and hours; operators are the copies beyond `count`."""
     count = values["count"]
-    everything = {**values, "count": count + OPERATORS}
+    everything = {**values, "count": count + values["operators"]}
     cursor.execute(
         COPIES.format(
             table="resource",

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, Final
 
+from django.db import connection
 from django.db.models import QuerySet
 
 from portal.kernel.errors import Reason, noop
 from portal.kernel.period import Period
 from scheduler.availability import rules as availability_rules
+from scheduler.availability.models import Claim
 from scheduler.bookings import bundles, rules
 from scheduler.bookings.bundles import Bundle, Wanted
 from scheduler.bookings.models import Booking
@@ -259,3 +264,44 @@ def calendar(resource: Resource, *, since: datetime, until: datetime) -> QuerySe
         .select_related("organisation")
         .order_by("starts_at", "pk")
     )
+
+
+KEPT: Final = 256
+"""How many answers for rivals are kept."""
+_found: OrderedDict[tuple[Any, ...], list[Period]] = OrderedDict()
+_guard = threading.Lock()
+
+
+def surely_taken(wanted: Wanted, *, now: datetime) -> bool:
+    """Say whether every unit is used by somebody for part of the wanted time, changeover left aside. One query."""
+    if wanted.resource.counting == resource_rules.Counting.FUNGIBLE.value:
+        return False
+    used = Claim.objects.filter(
+        bundles.still_taken(now),
+        resource=wanted.resource,
+        during__overlap=(wanted.period.start, wanted.period.end),
+    )
+    return used.values("unit_no").distinct().count() >= wanted.resource.capacity
+
+
+def alternatives_once(wanted: Wanted, *, now: datetime) -> Sequence[Period]:
+    """Return what `alternatives` does, looked for once for all rivals while the calendar stays as it is.
+
+    Only at the beginning of a transaction, whose own changes nobody else may see.
+    """
+    resource = wanted.resource
+    if wanted.attended or connection.savepoint_ids or bundles.terms_of(resource) is not None:
+        return alternatives(wanted, now=now)
+    version = Resource.objects.values_list("calendar_version", flat=True).get(pk=resource.pk)
+    key = (resource.number, version, wanted.period.start, wanted.period.end, wanted.units)
+    soonest = now + timedelta(seconds=resource.lead_s)
+    with _guard:
+        kept = _found.get(key)
+    if kept is not None and all(period.start >= soonest for period in kept):
+        return list(kept)
+    found = alternatives(wanted, now=now)
+    with _guard:
+        _found[key] = found
+        while len(_found) > KEPT:
+            _found.popitem(last=False)
+    return found

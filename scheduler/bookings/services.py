@@ -15,7 +15,18 @@ from portal.kernel.errors import Forbidden, Invalid, Reason, Refused, noop
 from portal.kernel.period import Period
 from portal.numbers.services import next_number
 from scheduler.availability import claiming
-from scheduler.bookings import bundles, fees, lapsing, metering, occupying, queries, rules, settling, steps, telling
+from scheduler.bookings import (
+    bundles,
+    fees,
+    lapsing,
+    metering,
+    occupying,
+    queries,
+    rules,
+    settling,
+    steps,
+    telling,
+)
 from scheduler.bookings.bundles import Wanted
 from scheduler.bookings.clocks import SessionClock, Use
 from scheduler.bookings.models import Booking, Session
@@ -44,7 +55,7 @@ class NoteMissing(Invalid):
 
 
 def _refused(reasons: Sequence[Reason], *, wanted: Wanted, now: datetime) -> Refused:
-    free = queries.alternatives(wanted, now=now)
+    free = queries.alternatives_once(wanted, now=now)
     twins = [] if free else queries.twins(wanted, now=now)
     told = [{"instrument": twin.resource.number, "name": twin.resource.name, "period": twin.period} for twin in twins]
     return Refused(reasons, data={"alternatives": free, "twins": told})
@@ -85,6 +96,7 @@ def _make(*, actor: Actor, wanted: Wanted, hold_until: datetime | None, now: dat
     wanted = _checked(wanted)
     print_ = idempotency.fingerprint(_asked(wanted))
     _terms, _people, ids = bundles.needed(wanted)
+    _glance(actor, wanted, now=now, key=key)
     lapsing.release_lapsed(resource_ids=ids, now=now)
     if existing := Booking.objects.filter(organisation_id=actor.acting_for, key=key).first():
         idempotency.check_replay(stored=existing.fingerprint, asked=print_)
@@ -113,6 +125,17 @@ def _make(*, actor: Actor, wanted: Wanted, hold_until: datetime | None, now: dat
         steps.record(booking, action="booking.confirmed", actor=Actor.system("自动确认"), now=now)
         telling.tell(booking, now=now)
     return booking
+
+
+def _glance(actor: Actor, wanted: Wanted, *, now: datetime, key: str) -> None:
+    """Refuse without the lock what is certainly taken, so that rivals for one slot need not wait for each other."""
+    if (
+        not queries.surely_taken(wanted, now=now)
+        or Booking.objects.filter(organisation_id=actor.acting_for, key=key).exists()
+    ):
+        return
+    if reasons := queries.quote(wanted, organisation_id=actor.acting_for, now=now).reasons:
+        raise _refused(reasons, wanted=wanted, now=now)
 
 
 def _checked(wanted: Wanted) -> Wanted:

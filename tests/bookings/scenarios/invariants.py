@@ -9,11 +9,15 @@ from datetime import timedelta
 
 from portal.kernel.errors import PortalError
 from portal.kernel.period import Period
+from scheduler.availability import deviations
 from scheduler.availability import services as availability
-from scheduler.availability.models import Claim, FreeGap
+from scheduler.availability.models import Claim, Closure, FreeGap
 from scheduler.availability.queries import period_of
-from scheduler.bookings import lapsing, rules, services
+from scheduler.bookings import holding, lapsing, moving, rules, services
 from scheduler.bookings.models import Booking
+from scheduler.displacements import services as displacements
+from scheduler.displacements.models import Displacement
+from scheduler.displacements.rules import OptionKind
 from scheduler.resources.models import Resource
 from tests import make
 from tests.bookings.scenarios import scenario
@@ -36,13 +40,15 @@ class Life:
             make.actor(make.organisation(make.roles.Kind.ENTERPRISE), make.roles.Role.RESEARCHER),
         ]
         self.outages: list[Claim] = []
+        self.closures: list[Closure] = []
         self.said: Counter[str] = Counter()
 
     def act(self, number: int) -> None:
         """Do one thing that somebody might do now; refusals are part of life."""
         acts: list[tuple[Callable[[int], None], int]] = [
             (self.request, 8), (self.cancel, 2), (self.confirm, 4), (self.decline, 1), (self.start, 2), (self.finish, 2),
-            (self.miss, 1), (self.block, 1), (self.lift, 1), (self.lapse, 1),
+            (self.miss, 1), (self.block, 1), (self.lift, 1), (self.lapse, 1), (self.hold, 2), (self.place, 2), (self.move, 2),
+            (self.release, 1), (self.close, 1), (self.reopen, 1), (self.fail, 1), (self.choose, 3),
         ]  # fmt: skip
         act = self.seed.choices([one for one, _weight in acts], [weight for _one, weight in acts])[0]
         self.now += timedelta(minutes=self.seed.randrange(4))
@@ -70,8 +76,7 @@ class Life:
 
     def cancel(self, _number: int) -> None:
         booking = self.some("requested", "confirmed")
-        owner = next(person for person in self.people if person.organisation_id == booking.organisation_id)
-        services.cancel(actor=owner, booking=booking, now=self.now)
+        services.cancel(actor=self.owner_of(booking), booking=booking, now=self.now)
 
     def confirm(self, _number: int) -> None:
         services.confirm(actor=self.w.keeper, booking=self.some("requested"), now=self.now)
@@ -104,6 +109,50 @@ class Life:
         if self.outages:
             gone = self.outages.pop(self.seed.randrange(len(self.outages)))
             availability.lift_maintenance(actor=self.w.keeper, resource=gone.resource, claim_id=gone.pk, now=self.now)
+
+    def owner_of(self, booking: Booking) -> make.Actor:
+        return next(person for person in self.people if person.organisation_id == booking.organisation_id)
+
+    def hold(self, number: int) -> None:
+        wanted = services.Wanted(resource=self.seed.choice(self.resources), period=self.period(), title="随机保留")
+        services.hold(actor=self.seed.choice(self.people), wanted=wanted, now=self.now, key=f"hold-{number:06d}")
+
+    def place(self, _number: int) -> None:
+        booking = self.some("held", "lapsed")
+        holding.confirm_hold(actor=self.owner_of(booking), booking=booking, now=self.now)
+
+    def move(self, _number: int) -> None:
+        booking = self.some("requested", "confirmed")
+        moving.move(actor=self.owner_of(booking), booking=booking, period=self.period(), now=self.now)
+
+    def release(self, _number: int) -> None:
+        booking = self.some("in_use")
+        moving.release_rest(actor=self.owner_of(booking), booking=booking, now=self.now)
+
+    def close(self, _number: int) -> None:
+        resource = self.seed.choice(self.resources)
+        closed = deviations.close(
+            actor=self.w.keeper, resource=resource, period=self.period(), reason="闭馆", now=self.now
+        )
+        self.closures.append(closed)
+
+    def reopen(self, _number: int) -> None:
+        if self.closures:
+            gone = self.closures.pop(self.seed.randrange(len(self.closures)))
+            deviations.lift_closure(actor=self.w.keeper, resource=gone.resource, closure_id=gone.pk, now=self.now)
+
+    def fail(self, number: int) -> None:
+        said = displacements.Declared(self.period(), "随机故障")
+        displacements.declare(
+            actor=self.w.keeper, resource=self.resources[0], declared=said, now=self.now, key=f"outage-{number:06d}"
+        )
+
+    def choose(self, _number: int) -> None:
+        displacements.close_due(now=self.now)
+        row = Displacement.objects.filter(state="open").order_by("pk").first()
+        if row is not None:
+            kind = self.seed.choice(list(OptionKind))
+            displacements.choose(actor=self.owner_of(row.booking), displacement=row, kind=kind, now=self.now)
 
     def lapse(self, _number: int) -> None:
         lapsing.lapse_overdue(now=self.now)

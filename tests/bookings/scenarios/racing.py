@@ -15,7 +15,7 @@ import httpx
 from django.db import connection, connections, transaction
 
 from portal.kernel.actors import Actor
-from portal.kernel.period import Period
+from portal.kernel.period import Period, merge
 from scheduler.availability import claiming, opening, queries
 from scheduler.availability.models import BLOCKING, Claim
 from scheduler.bookings.models import Booking
@@ -222,7 +222,7 @@ def _peak(held: list[tuple[Period, int]], span: Period) -> int:
 
 def recomputed(resource: Resource) -> set[tuple[int, Period]]:
     """Return the free time of a resource of numbered units by brute force, from open periods and claims."""
-    opened = [queries.period_of(row.during) for row in resource.open_periods.filter(audience="everybody")]
+    opened = merge(queries.period_of(row.during) for row in resource.open_periods.filter(audience="everybody"))
     claims = list(Claim.objects.filter(resource=resource, state__in=BLOCKING))
     found = set()
     for unit in range(1, resource.capacity + 1):
