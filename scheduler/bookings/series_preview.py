@@ -143,7 +143,7 @@ def _known(wanted: SeriesWanted, occurrences: Sequence[Occurrence]) -> None:
 
 
 def preview(wanted: SeriesWanted, *, organisation_id: int | None, now: datetime) -> Preview:
-    """Judge every use of a series as if the ones before it were booked. Sixteen queries at most, however many uses.
+    """Judge every use of a series as if the ones before it were booked. Seventeen queries at most, however many uses.
 
     A look, not a promise: `series.book` decides under lock. Raises what the pattern is refused for, UnknownDay, NoRate.
     """

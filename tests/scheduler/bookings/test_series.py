@@ -84,7 +84,7 @@ class TestLooking:
             assert len(found.conflicts) == 1
             return len(seen)
 
-        assert queries(50) == queries(9) <= 16
+        assert queries(50) == queries(9) <= 17
 
     def test_names_what_is_no_use_of_the_series(self, w):
         wanted = make.series(w, make.instrument(w), dropped=frozenset({date(2026, 12, 4)}))
