@@ -25,6 +25,7 @@ from scheduler.invitations.api import router as calendar_mails
 from scheduler.jobs.api import router as jobs
 from scheduler.qualifications.api import instruments as standing
 from scheduler.qualifications.api import router as operators
+from scheduler.quotas.api import router as quotas
 from scheduler.ratings.api import router as ratings
 from scheduler.resources.api import clusters, instruments
 from scheduler.resources.terms_api import router as prices
@@ -52,6 +53,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/bookings", choosing),
     ("/instruments", standing),
     ("/operators", operators),
+    ("/quotas", quotas),
     ("/clusters", clusters),
     ("/bookings", bookings),
     ("/feeds", feeds),

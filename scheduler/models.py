@@ -30,6 +30,7 @@ from scheduler.feeds.models import FeedReader, FeedToken
 from scheduler.invitations.models import CalendarMail, CalendarMailChoice
 from scheduler.jobs.models import Job
 from scheduler.qualifications.models import Calibration, Qualification
+from scheduler.quotas.models import QuotaRule
 from scheduler.ratings.models import Rating
 from scheduler.resources.models import Cluster, Instrument, Partition, Rate, Resource, Skill
 from scheduler.samples.models import Custody, Sample, SampleOrder
@@ -72,6 +73,7 @@ __all__ = [
     "OutageNotice",
     "Partition",
     "Qualification",
+    "QuotaRule",
     "Rate",
     "Rating",
     "Resource",

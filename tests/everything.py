@@ -28,6 +28,9 @@ from scheduler.disputes.models import Dispute
 from scheduler.feeds import services as feeds
 from scheduler.feeds.models import FeedToken
 from scheduler.feeds.rules import FeedKind, FeedPrivacy
+from scheduler.quotas import rules as quota_rules
+from scheduler.quotas import services as quotas
+from scheduler.quotas.models import QuotaRule
 from scheduler.ratings import services as ratings
 from scheduler.ratings.models import Rating
 from scheduler.resources.models import Resource
@@ -278,6 +281,8 @@ WRITES = (
         "keeper",
         {"certificate": "JZ-9", "since": "2026-11-25", "until": "2027-11-24"},
     ),
+    Write("POST /quotas", "keeper", {"name": "每周", "measure": "hours", "amount": 40}),
+    Write("DELETE /quotas/1", "keeper"),
     Write("POST /feeds", "keeper", {"label": "门户", "kind": "freebusy", "instrument": "{instrument}"}),
     Write("POST /feeds/1/revoke", "keeper"),
     Write("POST /operators", "keeper", {"name": "周工", "city": "杭州"}),
@@ -485,6 +490,9 @@ def everything(w: make.World) -> Things:
     feed = feeds.Wanted(label="门户", kind=FeedKind.FREEBUSY, privacy=FeedPrivacy.BUSY, resource=resource)
     token, _secret = feeds.issue(actor=w.keeper, wanted=feed, now=make.NOW)
     FeedToken.objects.filter(pk=token.pk).update(id=1)
+    limit = quota_rules.Limit("每月", quota_rules.Measure.HOURS, 700 * 3600, quota_rules.Span.MONTH)
+    rule = quotas.add_rule(actor=w.keeper, limit=limit, instruments=[], now=make.NOW)
+    QuotaRule.objects.filter(pk=rule.pk).update(id=1)
     flag = flags.raise_flag(
         subject="application:A-1",
         pattern=Pattern.BACKDATED,

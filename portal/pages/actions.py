@@ -104,6 +104,8 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "qualification.suspended": pgettext_lazy("record", "暂停自行上机"),
         "calibration.entered": pgettext_lazy("record", "登记检定或校准证书"),
         "terms.set": pgettext_lazy("record", "设定预约条件"),
+        "quota.set": pgettext_lazy("record", "设定使用限额"),
+        "quota.ended": pgettext_lazy("record", "取消使用限额"),
         "catalogue.imported": pgettext_lazy("record", "导入仪器清单"),
         "instrument.file_described": pgettext_lazy("record", "修改仪器图片和文件的说明"),
         "instrument.files_arranged": pgettext_lazy("record", "调整仪器图片和文件的顺序"),

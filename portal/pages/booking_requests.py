@@ -21,7 +21,7 @@ from portal.http import Explained, explain_reason
 from portal.kernel.actors import Permission
 from portal.kernel.errors import PortalError, Reason
 from portal.kernel.period import Period
-from portal.pages import acts, purses, shell, slots, weeks
+from portal.pages import acts, purses, quotas, shell, slots, weeks
 from scheduler.availability.models import OpeningHours
 from scheduler.bookings import access, bundles, fees, queries, services
 from scheduler.bookings.models import Booking
@@ -72,6 +72,8 @@ class Offer:
     free_cancel_s: int = 0
     """What cancelling costs later than so many seconds before the start, in per cent of the price."""
     twins: Sequence[Mapping[str, Any]] = ()
+    standings: Sequence[str] = ()
+    needs_approval: bool = False
 
     @property
     def seconds(self) -> Fraction:
@@ -183,11 +185,13 @@ class Desk:
     def _offer(self, form: slots.BookingForm) -> Offer:
         wanted = self.wanted(form)
         vouchers = wanted.vouchers
-        quote = queries.quote(wanted, organisation_id=self.actor.organisation_id, now=self.now)
+        quote = queries.quote(
+            wanted, organisation_id=self.actor.organisation_id, user_id=self.actor.user_id, now=self.now
+        )
         elsewhere: Sequence[Period] = ()
         twins: Sequence[queries.Twin] = ()
         if any(reason.field in {"starts_at", "ends_at", "operator"} for reason in quote.reasons):
-            elsewhere = queries.alternatives(wanted, now=self.now)
+            elsewhere = queries.elsewhere(quote, now=self.now)
             twins = [] if elsewhere else queries.twins(wanted, now=self.now)
         return Offer(
             price=quote.price,
@@ -196,6 +200,8 @@ class Desk:
             reasons=[_told(reason) for reason in quote.reasons],
             alternatives=self.links(form, elsewhere),
             **fees.agreed(quote.bundle.terms),
+            standings=[quotas.standing_text(standing) for standing in quote.standings],
+            needs_approval=quote.needs_approval,
             twins=[{"twin": twin, "url": slots.book_link(twin.resource, twin.period)} for twin in twins],
         )
 

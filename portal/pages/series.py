@@ -112,7 +112,9 @@ class SeriesDesk(Desk):
 
     def look(self, wanted: SeriesWanted) -> Preview:
         """Look at every use."""
-        return series_preview.preview(wanted, organisation_id=self.actor.organisation_id, now=self.now)
+        return series_preview.preview(
+            wanted, organisation_id=self.actor.organisation_id, user_id=self.actor.user_id, now=self.now
+        )
 
     def show_series(
         self, form: slots.BookingForm, found: Preview | None = None, *, error: Explained | None = None

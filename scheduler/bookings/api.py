@@ -36,6 +36,7 @@ from portal.wire import (
 from scheduler.bookings import access, bundles, fees, holding, queries, services
 from scheduler.bookings.models import Booking
 from scheduler.bookings.rules import BookingState
+from scheduler.quotas.api import LimitOut, standing_out
 from scheduler.resources import access as resources
 from scheduler.resources.models import Resource
 from scheduler.resources.rules import Unit
@@ -105,6 +106,7 @@ class QuoteOut(Schema):
 
     `blocked` includes set-up and clean-up. Cancelled later than `free_cancel_hours` before its start, a booking costs
     `late_cancel_percent` of its price, less what of the time others book. `alternatives` are free, as long, and near what was asked.
+    `limits` tell where it would bring the organisation against the lab's limits; beyond some, the lab decides.
     """
 
     bookable: bool
@@ -118,6 +120,7 @@ class QuoteOut(Schema):
     late_cancel_percent: int
     reasons: list[ReasonOut]
     alternatives: list[PeriodOut]
+    limits: list[LimitOut]
 
 
 class BookedInstrumentOut(Schema):
@@ -234,8 +237,8 @@ def quote(request: ActorRequest, payload: QuoteIn) -> dict[str, Any]:
     actor, now = request.actor, timezone.now()
     actor.require(Permission.BOOKING_REQUEST)
     wanted = payload.wanted(actor)
-    found = queries.quote(wanted, organisation_id=actor.organisation_id, now=now)
-    near = queries.alternatives(wanted, now=now) if found.reasons else []
+    found = queries.quote(wanted, organisation_id=actor.organisation_id, user_id=actor.user_id, now=now)
+    near = queries.elsewhere(found, now=now) if found.reasons else []
     agreed = fees.agreed(found.bundle.terms)
     return {
         "bookable": not found.reasons,
@@ -249,6 +252,7 @@ def quote(request: ActorRequest, payload: QuoteIn) -> dict[str, Any]:
         "late_cancel_percent": agreed["late_percent"],
         "reasons": [explain_reason(reason) for reason in found.reasons],
         "alternatives": [span(free) for free in near],
+        "limits": [standing_out(standing) for standing in found.standings],
     }
 
 

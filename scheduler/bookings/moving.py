@@ -21,6 +21,7 @@ from scheduler.bookings import bundles, fees, lapsing, occupying, offering, quer
 from scheduler.bookings.bundles import ANYBODY, Wanted
 from scheduler.bookings.models import Booking, BookingMove
 from scheduler.bookings.retrying import patiently
+from scheduler.quotas import services as quotas
 from scheduler.resources import services as resources
 from vouchers.charges import services as charges
 
@@ -71,6 +72,8 @@ def under_lock(booking: Booking, *, now: datetime, wanted: Wanted | None = None)
     """Return a booking under lock, with everything it occupies and would occupy, lowest id first."""
     ids = set(bundles.needed(wanted)[2]) if wanted else set()
     lapsing.release_lapsed(resource_ids=ids | occupying.resources_of([booking]), now=now)
+    if wanted:
+        quotas.lock(resource=wanted.resource, organisation_id=booking.organisation_id)
     return (
         Booking.objects.select_for_update(no_key=True, of=("self",))
         .select_related("resource", "operator", "charge")
@@ -108,14 +111,14 @@ def weigh(
     late = bool(fees.due(booking, now=now))
     occupying.vacate(booking)
     charges.release(charge_id=steps.charge_of(booking), reason="replaced", actor=actor, now=now)
-    quote = queries.quote(wanted, organisation_id=booking.organisation_id, now=now)
+    quote = queries.quote(wanted, organisation_id=booking.organisation_id, user_id=booking.booked_by_id, now=now)
     # Who keeps the start has asked for it in time.
     kept = tolerated | ({"booking.lead"} if wanted.period.start == was.start else set())
     reasons = [reason for reason in quote.reasons if reason.code not in kept]
     if late and not wanted.period.covers(was):
         reasons.append(rules.MOVED_LATE)
     quote = replace(quote, reasons=tuple(reasons))
-    near = queries.alternatives(wanted, now=now) if quote.reasons else []
+    near = queries.elsewhere(quote, now=now) if quote.reasons else []
     confirmed = booking.state == rules.BookingState.CONFIRMED.value and was.covers(wanted.period)
     return Look(quote, near, confirmed)
 
@@ -263,7 +266,7 @@ def undo(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
     moved = Period(locked.starts_at, locked.ends_at)
     occupying.vacate(locked)
     charges.release(charge_id=steps.charge_of(locked), reason="replaced", actor=actor, now=now)
-    quote = queries.quote(wanted, organisation_id=locked.organisation_id, now=now)
+    quote = queries.quote(wanted, organisation_id=locked.organisation_id, user_id=locked.booked_by_id, now=now)
     if reasons := [reason for reason in quote.reasons if reason.code not in AGREED]:
         raise Refused(reasons)
     if locked.state != last.was_state:

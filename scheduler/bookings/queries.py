@@ -24,6 +24,8 @@ from scheduler.conduct import queries as conduct
 from scheduler.conduct.rules import Standing
 from scheduler.qualifications import queries as standing
 from scheduler.qualifications.models import Qualification
+from scheduler.quotas import queries as quotas
+from scheduler.quotas import rules as quota_rules
 from scheduler.resources import queries as rates
 from scheduler.resources import rules as resource_rules
 from scheduler.resources.models import Rate, Resource
@@ -90,6 +92,13 @@ class Quote:
     reasons: Sequence[Reason]
     is_automatic: bool = False
     """Whether the lab confirms bookings of this time at once."""
+    standings: Sequence[quota_rules.Standing] = ()
+    """Where it would bring the organisation against the lab's limits."""
+
+    @property
+    def needs_approval(self) -> bool:
+        """Whether it goes beyond a limit that leaves it to the lab."""
+        return quota_rules.needs_approval(self.standings)
 
     @property
     def blocked(self) -> Period:
@@ -117,26 +126,30 @@ class Basis:
     qualified: Sequence[Qualification]
     certified: Sequence[Period] | None
     conduct: Standing
+    covered: quotas.Covered
 
 
-def basis_of(wanted: Wanted, *, organisation_id: int | None, now: datetime) -> Basis:
-    """Look up what does not depend on the time wanted. Seven queries at most."""
+def basis_of(wanted: Wanted, *, organisation_id: int | None, now: datetime, user_id: int | None = None) -> Basis:
+    """Look up what does not depend on the time wanted, of times not before it. Eleven queries at most."""
     return Basis(
         rate=rates.rate_of_resource(wanted.resource.pk, at=now),
         lots=charges.lots_of(vouchers=wanted.vouchers),
         qualified=standing.qualifications_of(wanted.resource, organisation_id=organisation_id),
         certified=standing.calibrated(wanted.resource),
         conduct=conduct.standing_on(resource=wanted.resource, organisation_id=organisation_id, at=now),
+        covered=quotas.covered(
+            wanted.resource, since=wanted.period.start, organisation_id=organisation_id, user_id=user_id, now=now
+        ),
     )
 
 
-def quote(wanted: Wanted, *, organisation_id: int | None, now: datetime) -> Quote:
-    """Price what is `wanted` and collect every reason against it. Twelve queries at most. Raises NoRate.
+def quote(wanted: Wanted, *, organisation_id: int | None, now: datetime, user_id: int | None = None) -> Quote:
+    """Price what is `wanted` and collect every reason against it. Sixteen queries at most. Raises NoRate.
 
     A look, not a promise: only `services.request_booking` holds anything.
     """
     bundle = bundles.bundle_of(wanted, organisation_id=organisation_id, now=now)
-    basis = basis_of(wanted, organisation_id=organisation_id, now=now)
+    basis = basis_of(wanted, organisation_id=organisation_id, user_id=user_id, now=now)
     return judge(bundle, basis=basis, organisation_id=organisation_id, now=now)
 
 
@@ -168,12 +181,17 @@ def judge(bundle: Bundle, *, basis: Basis, organisation_id: int | None, now: dat
     price = rates.priced(basis.rate, duration_s=int(period.duration.total_seconds()) * wanted.units)
     service = resource_rules.ServiceClass.INSTRUMENT_USE.value
     reasons += charge_rules.voucher_refusals(price.amount, lots=basis.lots, service=service, at=now, ends_at=period.end)
+    standings = basis.covered.standings(quota_rules.Use(period, wanted.units), now=now)
+    reasons += quota_rules.refusals(standings)
     return Quote(
         price=price,
         split=charge_rules.split(price.amount, lots=basis.lots),
         bundle=bundle,
         reasons=tuple(reasons),
-        is_automatic=basis.conduct.is_trusted and bundle.seen.is_automatic(resource, period),
+        is_automatic=basis.conduct.is_trusted
+        and bundle.seen.is_automatic(resource, period)
+        and not quota_rules.needs_approval(standings),
+        standings=standings,
     )
 
 
@@ -202,8 +220,25 @@ def time_refusals(bundle: Bundle) -> list[Reason]:
     return reasons
 
 
-def alternatives(wanted: Wanted, *, now: datetime) -> list[Period]:
+def elsewhere(found: Quote, *, now: datetime) -> list[Period]:
+    """Return up to three free periods in place of what was refused, none before a limit of the lab's frees.
+
+    Where a limit would refuse them, too, there is none.
+    """
+    broken = quota_rules.broken(found.standings)
+    since = [standing.frees_at for standing in broken if standing.window is not None and standing.frees_at]
+    if len(since) < len(broken):
+        return []
+    wanted = found.bundle.wanted
+    if not since:
+        return list(alternatives_once(wanted, now=now))
+    return alternatives(wanted, now=now, since=max(since))
+
+
+def alternatives(wanted: Wanted, *, now: datetime, since: datetime | None = None) -> list[Period]:
     """Return up to three free periods of the wanted length nearest to the wanted start; durations kept in limits.
+
+    None before `since`.
 
     All that a use like it needs is free then: changeover, an operator if one is wanted, a bench if the lab asks for one.
     """
@@ -211,8 +246,9 @@ def alternatives(wanted: Wanted, *, now: datetime) -> list[Period]:
     seconds = int(wanted.period.duration.total_seconds())
     length = timedelta(seconds=min(max(seconds, resource.min_duration_s), resource.max_duration_s))
     reachable = Period(now + timedelta(seconds=resource.lead_s), now + timedelta(seconds=resource.horizon_s))
-    near = min(max(wanted.period.start, reachable.start), reachable.end - length)
-    earliest, latest = max(reachable.start, near - REACH), min(reachable.end, near + length + REACH)
+    first = max(reachable.start, since) if since else reachable.start
+    near = min(max(wanted.period.start, first), reachable.end - length)
+    earliest, latest = max(first, near - REACH), min(reachable.end, near + length + REACH)
     if earliest >= latest:
         return []
     like = dataclasses.replace(wanted, period=Period(near, near + length))

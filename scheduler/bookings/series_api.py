@@ -215,7 +215,9 @@ def quote_series(request: ActorRequest, payload: SeriesQuoteIn) -> dict[str, Any
     actor = request.actor
     actor.require(Permission.BOOKING_REQUEST)
     wanted = payload.series(actor)
-    found = series_preview.preview(wanted, organisation_id=actor.organisation_id, now=timezone.now())
+    found = series_preview.preview(
+        wanted, organisation_id=actor.organisation_id, user_id=actor.user_id, now=timezone.now()
+    )
     return {
         "bookable": len(found.bookable),
         "conflicts": len(found.conflicts),

@@ -19,6 +19,7 @@ from scheduler.availability import rules as availability
 from scheduler.bookings import bundles, queries
 from scheduler.bookings.bundles import Bundle, Wanted
 from scheduler.bookings.series_rules import Occurrence, Pattern, expand
+from scheduler.quotas.rules import Use
 from vouchers.charges import rules as charge_rules
 
 __all__ = ["NothingChosen", "Preview", "Row", "SeriesWanted", "UnknownDay", "Verdict", "chosen", "preview"]
@@ -142,8 +143,8 @@ def _known(wanted: SeriesWanted, occurrences: Sequence[Occurrence]) -> None:
             raise UnknownDay(field=name, day=day.isoformat())
 
 
-def preview(wanted: SeriesWanted, *, organisation_id: int | None, now: datetime) -> Preview:
-    """Judge every use of a series as if the ones before it were booked. Seventeen queries at most, however many uses.
+def preview(wanted: SeriesWanted, *, organisation_id: int | None, now: datetime, user_id: int | None = None) -> Preview:
+    """Judge every use of a series as if the ones before it were booked. Twenty queries at most, however many uses.
 
     A look, not a promise: `series.book` decides under lock. Raises what the pattern is refused for, UnknownDay, NoRate.
     """
@@ -151,7 +152,7 @@ def preview(wanted: SeriesWanted, *, organisation_id: int | None, now: datetime)
     _known(wanted, occurrences)
     periods = [wanted.moved.get(one.day, one.period) for one in occurrences]
     looked = _looked(wanted.like, periods, organisation_id=organisation_id, now=now)
-    basis = queries.basis_of(wanted.like, organisation_id=organisation_id, now=now)
+    basis = queries.basis_of(wanted.like, organisation_id=organisation_id, user_id=user_id, now=now)
     once = {voucher.number for voucher in wanted.like.vouchers if not voucher.multi_use}
     rows: list[Row] = []
     mine: list[Period] = []
@@ -171,7 +172,10 @@ def preview(wanted: SeriesWanted, *, organisation_id: int | None, now: datetime)
             reasons=reasons,
         )
         if row.verdict is Verdict.FREE and not row.is_dropped:
-            basis = replace(basis, lots=_spent(basis.lots, quote.split, once=once))
+            use = Use(bundle.wanted.period, bundle.wanted.units)
+            basis = replace(
+                basis, lots=_spent(basis.lots, quote.split, once=once), covered=basis.covered.including(use)
+            )
             mine.append(bundle.place.blocked)
         rows.append(row)
     return Preview(_with_alternatives(rows, mine, wanted=wanted, now=now))

@@ -31,9 +31,12 @@ from scheduler.bookings.bundles import Wanted
 from scheduler.bookings.clocks import SessionClock, Use
 from scheduler.bookings.models import Booking, Session
 from scheduler.bookings.retrying import patiently
-from scheduler.conduct import queries as standings
+from scheduler.conduct import queries as conduct_queries
 from scheduler.conduct import services as conduct
 from scheduler.conduct.rules import ViolationKind
+from scheduler.quotas import queries as quota_queries
+from scheduler.quotas import rules as quota_rules
+from scheduler.quotas import services as quotas
 from scheduler.resources import rules as resource_rules
 from vouchers.charges import rules as charge_rules
 from vouchers.charges import services as charges
@@ -54,8 +57,7 @@ class NoteMissing(Invalid):
     message = _("请写明原因，预约单位会看到。")
 
 
-def _refused(reasons: Sequence[Reason], *, wanted: Wanted, now: datetime) -> Refused:
-    free = queries.alternatives_once(wanted, now=now)
+def _refused(reasons: Sequence[Reason], *, wanted: Wanted, free: Sequence[Period], now: datetime) -> Refused:
     twins = [] if free else queries.twins(wanted, now=now)
     told = [{"instrument": twin.resource.number, "name": twin.resource.name, "period": twin.period} for twin in twins]
     return Refused(reasons, data={"alternatives": free, "twins": told})
@@ -101,9 +103,10 @@ def _make(*, actor: Actor, wanted: Wanted, hold_until: datetime | None, now: dat
     if existing := Booking.objects.filter(organisation_id=actor.acting_for, key=key).first():
         idempotency.check_replay(stored=existing.fingerprint, asked=print_)
         return existing
-    quote = queries.quote(wanted, organisation_id=actor.acting_for, now=now)
+    quotas.lock(resource=wanted.resource, organisation_id=actor.acting_for)
+    quote = queries.quote(wanted, organisation_id=actor.acting_for, user_id=actor.user_id, now=now)
     if quote.reasons:
-        raise _refused(quote.reasons, wanted=wanted, now=now)
+        raise _refused(quote.reasons, wanted=wanted, free=queries.elsewhere(quote, now=now), now=now)
     booking = _claim(actor=actor, quote=quote, hold_until=hold_until, key=key, fingerprint=print_, now=now)
     booking.charge = charges.hold(
         bill=charges.Bill(
@@ -135,7 +138,7 @@ def _glance(actor: Actor, wanted: Wanted, *, now: datetime, key: str) -> None:
     ):
         return
     if reasons := queries.quote(wanted, organisation_id=actor.acting_for, now=now).reasons:
-        raise _refused(reasons, wanted=wanted, now=now)
+        raise _refused(reasons, wanted=wanted, free=queries.alternatives(wanted, now=now), now=now)
 
 
 def _checked(wanted: Wanted) -> Wanted:
@@ -200,7 +203,8 @@ def _claim(
         with transaction.atomic():
             occupying.occupy(booking, quote.bundle, hold_until=hold_until)
     except claiming.Taken:
-        raise _refused([queries.TAKEN], wanted=wanted, now=now) from None
+        free = queries.elsewhere(quote, now=now)
+        raise _refused([queries.TAKEN], wanted=wanted, free=free, now=now) from None
     return booking
 
 
@@ -231,8 +235,17 @@ def confirm(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
 def place(*, held: Booking, actor: Actor, now: datetime) -> Booking:
     """Ask the lab for what is held, or confirm it where the lab confirms at once. The caller holds the locks."""
     period = Period(held.starts_at, held.ends_at)
-    stands = standings.standing_on(resource=held.resource, organisation_id=held.organisation_id, at=now)
-    automatic = stands.is_trusted and bundles.is_automatic(held.resource, period, now=now)
+    stands = conduct_queries.standing_on(resource=held.resource, organisation_id=held.organisation_id, at=now)
+    covered = quota_queries.covered(
+        held.resource,
+        since=period.start,
+        organisation_id=held.organisation_id,
+        user_id=held.booked_by_id,
+        now=now,
+        but=held.pk,
+    )
+    within = not quota_rules.needs_approval(covered.standings(quota_rules.Use(period, held.units), now=now))
+    automatic = stands.is_trusted and within and bundles.is_automatic(held.resource, period, now=now)
     steps.take(held, rules.BookingAction.ACCEPT if automatic else rules.BookingAction.PLACE, now=now)
     steps.record(held, action="booking.placed", actor=actor, now=now)
     return held
