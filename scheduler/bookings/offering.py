@@ -6,10 +6,8 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from portal.kernel.states import next_state
-from scheduler.availability.models import Claim
-from scheduler.bookings import rules
+from scheduler.bookings import keeping, rules
 from scheduler.bookings.models import Booking, CounterOffer
-from scheduler.resources import services as resources
 
 __all__ = ["end", "end_lapsed", "waiting"]
 
@@ -47,7 +45,4 @@ def _end(offer: CounterOffer, *, action: rules.CounterOfferAction, now: datetime
     offer.state = next_state(rules.COUNTER_OFFER_TRANSITIONS, rules.CounterOfferState(offer.state), action).value
     offer.answered_at = now
     offer.save(update_fields=["state", "answered_at"])
-    holds = list(offer.holds.order_by("pk"))
-    Claim.objects.filter(pk__in=[claim.pk for claim in holds]).update(state=Claim.State.RELEASED.value)
-    for resource_id in sorted({claim.resource_id for claim in holds}):
-        resources.touch_calendar(resource_id=resource_id)
+    keeping.give_up(offer.holds.values_list("pk", flat=True))
