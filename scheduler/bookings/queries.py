@@ -220,10 +220,11 @@ def time_refusals(bundle: Bundle) -> list[Reason]:
     return reasons
 
 
-def elsewhere(found: Quote, *, now: datetime) -> list[Period]:
+def elsewhere(found: Quote, *, now: datetime, untouched: bool = False) -> list[Period]:
     """Return up to three free periods in place of what was refused, none before a limit of the lab's frees.
 
-    Where a limit would refuse them, too, there is none.
+    Where a limit would refuse them, too, there is none. `untouched`: the transaction has changed nothing yet, so what is
+    found may serve the rivals as well.
     """
     broken = quota_rules.broken(found.standings)
     since = [standing.frees_at for standing in broken if standing.window is not None and standing.frees_at]
@@ -231,7 +232,7 @@ def elsewhere(found: Quote, *, now: datetime) -> list[Period]:
         return []
     wanted = found.bundle.wanted
     if not since:
-        return list(alternatives_once(wanted, now=now))
+        return list(alternatives_once(wanted, now=now)) if untouched else alternatives(wanted, now=now)
     return alternatives(wanted, now=now, since=max(since))
 
 

@@ -137,8 +137,10 @@ def _glance(actor: Actor, wanted: Wanted, *, now: datetime, key: str) -> None:
         or Booking.objects.filter(organisation_id=actor.acting_for, key=key).exists()
     ):
         return
-    if reasons := queries.quote(wanted, organisation_id=actor.acting_for, now=now).reasons:
-        raise _refused(reasons, wanted=wanted, free=queries.alternatives(wanted, now=now), now=now)
+    found = queries.quote(wanted, organisation_id=actor.acting_for, user_id=actor.user_id, now=now)
+    if found.reasons:
+        free = queries.elsewhere(found, now=now, untouched=True)
+        raise _refused(found.reasons, wanted=wanted, free=free, now=now)
 
 
 def _checked(wanted: Wanted) -> Wanted:
