@@ -21,6 +21,12 @@ from scheduler.invitations.models import CalendarMailChoice
 __all__ = ["MailForm", "calendar_mails", "form_of"]
 
 
+LANGUAGES = [
+    (CalendarMailChoice.Language.CHINESE.value, _("中文")),
+    (CalendarMailChoice.Language.ENGLISH.value, _("英文")),
+]
+
+
 class MailForm(forms.Form):
     """One's choice."""
 
@@ -29,7 +35,7 @@ class MailForm(forms.Form):
         required=False,
         help_text=_("日历软件会据此更新您的日程。关闭后订阅地址照常可用。"),
     )
-    language = forms.ChoiceField(label=_("邮件语言"), choices=CalendarMailChoice.Language.choices)
+    language = forms.ChoiceField(label=_("邮件语言"), choices=LANGUAGES)
 
 
 def form_of(actor: Actor, data: Any = None) -> MailForm:

@@ -277,11 +277,11 @@ def propose(
         fingerprint=print_,
         created_at=now,
     )
-    _told(made, "swap.proposed", asked=actor, other=PORTAL, now=now)
+    _told(made, action="swap.proposed", asked=actor, other=PORTAL, now=now)
     return made
 
 
-def _told(swap: Swap, action: str, *, asked: Actor, other: Actor, now: datetime) -> None:
+def _told(swap: Swap, *, action: str, asked: Actor, other: Actor, now: datetime) -> None:
     """Record on both bookings what became of a proposal, each without the other's name."""
     for booking, actor in ((swap.asked, asked), (swap.other, other)):
         audit.record(
@@ -364,7 +364,7 @@ def answer(*, actor: Actor, swap: Swap, now: datetime) -> Swap:
         raise Forbidden
     _move(locked, swap_rules.SwapAction.WITHDRAW if asked else swap_rules.SwapAction.DECLINE, now=now)
     signed = (actor, PORTAL) if asked else (PORTAL, actor)
-    _told(locked, f"swap.{locked.state}", asked=signed[0], other=signed[1], now=now)
+    _told(locked, action=f"swap.{locked.state}", asked=signed[0], other=signed[1], now=now)
     return locked
 
 
@@ -380,5 +380,5 @@ def _lapse(waiting: QuerySet[Swap], *, now: datetime) -> int:
     rows = list(waiting.select_for_update(no_key=True, of=("self",)).order_by("pk")[:200])
     for swap in rows:
         _move(swap, swap_rules.SwapAction.LAPSE, now=now)
-        _told(swap, "swap.lapsed", asked=PORTAL, other=PORTAL, now=now)
+        _told(swap, action="swap.lapsed", asked=PORTAL, other=PORTAL, now=now)
     return len(rows)

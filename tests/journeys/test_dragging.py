@@ -106,6 +106,7 @@ def test_paint_opening_hours(people: Browsers) -> None:
     lab.get_by_role("link", name="场发射扫描电子显微镜", exact=True).first.click()
     page_of = lab.url
     lab.get_by_role("link", name="开放时间", exact=True).click()
+    expect(lab.locator("button.period").first).to_be_visible()
     before = weekdays(lab)
     report(examine(lab).findings)
 

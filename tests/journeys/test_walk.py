@@ -210,10 +210,14 @@ def instrument_is_published(walk: Walk) -> None:
     walk.instrument = row(lab, "编号").locator("dd").inner_text()
 
     lab.get_by_role("link", name="开放时间", exact=True).click()
-    for box in lab.get_by_role("checkbox").all():
-        box.check()
+    lab.get_by_role("button", name="周一增加一段").click()
     lab.get_by_label("开放", exact=True).fill("00:00")
     lab.get_by_label("关闭", exact=True).fill("00:00")
+    lab.get_by_role("button", name="完成", exact=True).click()
+    lab.locator("[data-copy='1'] summary").click()
+    for box in lab.locator("[data-copy='1']").get_by_role("checkbox").all():
+        box.check()
+    lab.locator("[data-copy='1']").get_by_role("button").click()
     lab.get_by_role("button", name="保存开放时间").click()
     expect(lab.locator("#toasts")).to_contain_text("开放时间已保存")
 

@@ -12,6 +12,7 @@ from portal.audit.models import Record
 from portal.organisations.models import Organisation
 from portal.pages.actions import ACTIONS, action_words, events
 from scheduler.bookings.rules import BookingState
+from scheduler.bookings.swap_rules import SwapState
 from scheduler.conduct.rules import ViolationState
 from scheduler.disputes.rules import DisputeState
 from scheduler.jobs.rules import JobState
@@ -139,6 +140,7 @@ def recorded_actions():
         "sample.": [state for state in SampleOrderState if state is not SampleOrderState.REQUESTED],
         "sample.one_": [act for act in SampleAction if act is not SampleAction.RESEND],
         "conduct.": [state for state in ViolationState if state is not ViolationState.COUNTED],
+        "swap.": [SwapState.DECLINED, SwapState.WITHDRAWN],
         "dispute.": [DisputeState.ACCEPTED, DisputeState.UPHELD],
         "job.": list(JobState),
         "job.resolved_": list(JobState),
