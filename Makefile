@@ -53,7 +53,7 @@ check-templates: tools
 	$(VENV)/djlint --quiet --lint portal/templates
 # Settings as production has them: only so can the deployment checks be warnings of nothing.
 check-django: tools
-	GONGXIANG_HTTPS=1 GONGXIANG_ALLOWED_HOSTS=portal.example GONGXIANG_EMAIL_HOST=mail.example $(VENV)/python -m portal.launch engines --exec sh -ec \
+	GONGXIANG_HTTPS=1 GONGXIANG_ALLOWED_HOSTS=portal.example GONGXIANG_EMAIL_HOST=mail.example GONGXIANG_PUBLIC_URL=https://portal.example $(VENV)/python -m portal.launch engines --exec sh -ec \
 		"$(VENV)/python manage.py check --deploy --fail-level WARNING; $(VENV)/python manage.py makemigrations --check --dry-run"
 check-translations: tools
 	$(VENV)/python -m portal.launch.translations check

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
@@ -23,7 +24,24 @@ def production_values(**_kwargs: Any) -> Sequence[CheckMessage]:
         found.append(Error("GONGXIANG_DEMO is on: demo accounts have public passwords.", id="portal.E003"))
     if settings.SESSION_COOKIE_SECURE and not settings.EMAIL_HOST:
         found.append(Caution("GONGXIANG_EMAIL_HOST is not set: password resets go to the log.", id="portal.W004"))
+    if settings.SESSION_COOKIE_SECURE and not settings.PUBLIC_URL:
+        found.append(Caution("GONGXIANG_PUBLIC_URL is not set: mails have no links.", id="portal.W006"))
     return found
+
+
+@register()
+def public_address(**_kwargs: Any) -> Sequence[CheckMessage]:
+    """E005 the public address is not scheme and host only, so no link in a mail would lead anywhere."""
+    try:
+        parts = urlsplit(settings.PUBLIC_URL)
+        whole = parts.hostname and f"{parts.scheme}://{parts.netloc}" == settings.PUBLIC_URL and "@" not in parts.netloc
+        good = whole and parts.scheme in {"http", "https"} and parts.port != 0
+    except ValueError:
+        good = False
+    if settings.PUBLIC_URL and not good:
+        hint = "Scheme, host and port if need be: https://portal.example"
+        return [Error(f"GONGXIANG_PUBLIC_URL is no address: {settings.PUBLIC_URL!r}", hint=hint, id="portal.E005")]
+    return []
 
 
 @register()

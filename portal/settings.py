@@ -33,6 +33,8 @@ class Environment(BaseSettings):
     """Keys voucher codes and their hashes; without one they hang on the secret key, and end with it."""
     allowed_hosts: str = "localhost,127.0.0.1,[::1]"
     trusted_origins: str = ""
+    public_url: str = ""
+    """The address people reach the portal by, as links in mails begin: ``https://portal.example``."""
     https: bool = False
     state_dir: Path = BASE_DIR / ".state"
     database_url: str = Field(default="postgresql:///gongxiang", validation_alias="DATABASE_URL")
@@ -73,6 +75,8 @@ DEMO = ENV.demo
 SECRET_KEY = ENV.secret_key or "insecure-development-key-never-for-production-0123456789"
 VOUCHER_CODE_KEY = hashlib.sha256(f"voucher-code:{ENV.code_key or SECRET_KEY}".encode()).digest()
 ALLOWED_HOSTS = [host for host in ENV.allowed_hosts.split(",") if host]
+PUBLIC_URL = ENV.public_url.rstrip("/")
+"""Without one, mails have no links."""
 CSRF_TRUSTED_ORIGINS = [origin for origin in ENV.trusted_origins.split(",") if origin]
 SITE_NAME = {"zh-hans": ENV.site_name_zh, "en": ENV.site_name_en}
 DEPARTMENT = {"zh-hans": ENV.department_zh, "en": ENV.department_en}
@@ -176,6 +180,7 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "home"
+ACCOUNT_ADAPTER = "portal.organisations.mailing.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
@@ -310,11 +315,11 @@ CALENDAR_CAPPED_READER = "integrations.ics.capped.read"
 CALENDAR_FETCHER = "integrations.ics.fetch.fetch"
 """Answers ``scheduler.calendars.ports.CalendarFetcher``."""
 CALENDAR_FETCH_LOOPBACK = False
+"""Whether calendars may lie on this machine: for tests with a server of their own, never in use."""
 CALENDAR_MAILS = bool(ENV.email_host)
 """Whether bookings are told to calendars by mail: not where mail would go to the log."""
 CALENDAR_POST = "integrations.mail.post.send"
 """Answers ``scheduler.invitations.ports.Post``."""
-"""Whether calendars may lie on this machine: for tests with a server of their own, never in use."""
 LOCAL_RUNNER_DIR = ENV.local_runner_dir or STATE_DIR / "runner"
 SLURM_TOKEN_COMMAND = ENV.slurm_token_command
 WORKDAYS_FOLLOWERS = ("scheduler.availability.holidays.follow",)

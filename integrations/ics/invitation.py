@@ -47,6 +47,7 @@ def _event(told: Invitation, *, attended: bool) -> Event:
             last_modified=told.stamp,
             location=told.location,
             description=told.description,
+            url=told.url,
         ),
         Privacy.FULL,
     )

@@ -47,7 +47,7 @@ def run(options: Options) -> None:
         address = f"http://{f'[{near}]' if ':' in near else near}:{port}/"
         engines = Engines(state, mode=options.engines)
         engines.prepare(os.environ)
-        environment = portal_environment(state, engines.urls, demo=options.demo, host=options.host)
+        environment = portal_environment(state, engines.urls, demo=options.demo, host=options.host, port=port)
         gate, opener = os.pipe()
         web = [web_process(state, environment, number + 1, listening, gate) for number in range(options.web)]
         assets = step("assets", state, environment) if assets_key() != _read(state.path / "assets-key") else None
@@ -74,8 +74,13 @@ def run(options: Options) -> None:
             state.forget_environment()
 
 
-def portal_environment(state: State, urls: Mapping[str, str], *, demo: bool, host: str) -> dict[str, str]:
-    """Return the environment of every portal process; what the caller's environment says about the portal wins."""
+def portal_environment(
+    state: State, urls: Mapping[str, str], *, demo: bool, host: str, port: int = 0
+) -> dict[str, str]:
+    """Return the environment of every portal process; what the caller's environment says about the portal wins.
+
+    `port` is where it answers; 0 where it serves no pages, so that no link leads to it.
+    """
     defaults = {
         "GONGXIANG_STATE_DIR": str(state.path),
         "GONGXIANG_SECRET_KEY": state.secret_key(),
@@ -84,6 +89,9 @@ def portal_environment(state: State, urls: Mapping[str, str], *, demo: bool, hos
             dict.fromkeys(["localhost", "127.0.0.1", "[::1]", host, socket.gethostname()])
         ),
     }
+    if port:
+        named = socket.gethostname() if host in {"0.0.0.0", "::"} else host  # noqa: S104
+        defaults["GONGXIANG_PUBLIC_URL"] = f"http://{f'[{named}]' if ':' in named else named}:{port}"
     chosen = {name: os.environ[name] for name in defaults if os.environ.get(name) and name != "GONGXIANG_STATE_DIR"}
     fixed = {"DJANGO_SETTINGS_MODULE": "portal.settings", "PYTHONUNBUFFERED": "1"}
     # Modules are compiled at their first import (the installation leaves that out), so they must be kept.

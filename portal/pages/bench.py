@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 
+from portal import links
 from portal.kernel.actors import Permission
 from portal.kernel.errors import NotFound
 from portal.pages import acts, shell
@@ -63,7 +64,7 @@ def bench_sign_pdf(request: HttpRequest, number: str) -> HttpResponse:
     if not code:
         raise NotFound
     picture = io.BytesIO()
-    url = request.build_absolute_uri(reverse("bench", args=[code]))
+    url = links.absolute(request, reverse("bench", args=[code]))
     segno.make(url, error="q").save(picture, kind="svg", xmldecl=False, border=2)
     said = {
         "title": gettext("扫码签到"),

@@ -16,6 +16,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from integrations.ics import feed
+from portal import links
 from portal.audit import queries as audit
 from portal.http import Explained
 from portal.kernel.actors import Actor, Permission
@@ -368,7 +369,7 @@ def ics_event(made: Booking, *, url: str) -> feed.FeedEvent:
 def booking_ics(request: HttpRequest, number: str) -> HttpResponse:
     """Give the organisation one of its bookings as a calendar file."""
     made = access.get_own(shell.actor_of(request), number)
-    url = request.build_absolute_uri(reverse("booking", args=[made.number]))
+    url = links.absolute(request, reverse("booking", args=[made.number]))
     body = feed.events(
         [ics_event(made, url=url)], name=bilingual(made.resource), zone=made.resource.zone, privacy=feed.Privacy.FULL
     )

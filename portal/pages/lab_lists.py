@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from portal import links
 from portal.http import Explained, explain_reason
 from portal.kernel.actors import Permission
 from portal.kernel.errors import NotFound
@@ -139,7 +140,7 @@ def list_export(request: HttpRequest, form: str) -> HttpResponse:
     rows = access.own_instruments(actor).order_by("pk")[: shell.EXPORT_LIMIT]
     lines = queries.reported(rows, at=now)
     for line in lines:
-        line["url"] = request.build_absolute_uri(f"/instruments/{line['number']}/")
+        line["url"] = links.absolute(request, f"/instruments/{line['number']}/")
     if form == "json":
         body = [{key: _plain(value) for key, value in line.items()} for line in lines]
         response: HttpResponse = JsonResponse({"instruments": body}, json_dumps_params={"ensure_ascii": False})

@@ -16,6 +16,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from integrations.ics import feed
+from portal import links
 from portal.http import Explained, explain, explain_reason
 from portal.kernel.actors import Permission
 from portal.kernel.errors import Conflict, NotFound, noop
@@ -291,7 +292,7 @@ def series_ics(request: HttpRequest, number: str) -> HttpResponse:
     """Give the organisation a series as a calendar file: one event for each use (see `scheduler.bookings.series`)."""
     made = access.get_series(shell.actor_of(request), number)
     events = [
-        ics_event(use, url=request.build_absolute_uri(reverse("booking", args=[use.number])))
+        ics_event(use, url=links.absolute(request, reverse("booking", args=[use.number])))
         for use in access.bookings_of(made)
     ]
     body = feed.events(events, name=bilingual(made.resource), zone=made.zone, privacy=feed.Privacy.FULL)

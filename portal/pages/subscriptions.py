@@ -16,6 +16,7 @@ from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
+from portal import links
 from portal.kernel.actors import Permission
 from portal.pages import acts, shell
 from portal.pages.calendar_mails import form_of
@@ -85,7 +86,7 @@ def _page(request: HttpRequest, *, resource: Resource | None, found: QuerySet[Fe
     }
     if made:
         token, secret = made
-        url = request.build_absolute_uri(reverse("feed", args=[secret, token.kind]))
+        url = links.absolute(request, reverse("feed", args=[secret, token.kind]))
         context["made"] = {"token": token, "url": url, "webcal": "webcal://" + url.partition("://")[2]}
     status = error.status if error else 422 if form.errors else 200
     response = shell.page(request, "feeds/feeds.html", context, status=status)

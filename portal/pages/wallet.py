@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from portal import links
 from portal.audit import queries as audit
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.money import Money
@@ -276,7 +277,7 @@ def certificate(request: HttpRequest, number: str) -> HttpResponse:
     """Hand out the certificate of a voucher as PDF, in the language of the page."""
     actor = actor_of(request)
     made = certificates.certificate_of(actor=actor, voucher=access.get_voucher(actor, number), now=timezone.now())
-    url = request.build_absolute_uri(reverse("verify", args=[certificates.token_of(made)]))
+    url = links.absolute(request, reverse("verify", args=[certificates.token_of(made)]))
     content = certificates.pdf(certificate=made, url=url, lang=language())
     response = HttpResponse(content, content_type="application/pdf")
     response["Content-Disposition"] = f'attachment; filename="{number}.pdf"'

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.conf import settings
+
 from portal.kernel.period import Period
 from scheduler.bookings import rules
 from scheduler.bookings.models import Booking
@@ -40,6 +42,7 @@ def tell(booking: Booking, *, now: datetime) -> None:
         operator=operator.name if operator is not None else "",
         operator_no=operator.number if operator is not None else "",
         note=booking.decision_note if status == "CANCELLED" else "",
+        portal=settings.PUBLIC_URL,
     )
     invitations.announce(
         told=invitations.Told(

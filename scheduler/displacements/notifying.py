@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from django.core.mail import EmailMessage
 from django.utils.translation import gettext
 
+from portal import links
 from scheduler.displacements.models import Displacement, DisplacementOption, OutageNotice
 
 __all__ = ["send_due", "text_of"]
@@ -45,9 +46,13 @@ def text_of(notice: OutageNotice, rows: Iterable[Displacement]) -> str:
             "",
             gettext("请在 %(by)s（%(zone)s）之前登录平台，在“受停机影响”中选择；逾期未选的，预约取消，费用全部退回。")
             % {"by": f"{by:%Y-%m-%d %H:%M}", "zone": zone},
+            *links.line("displaced"),
         ]
     else:
-        lines.append(gettext("您正在进行的使用已经结束或将在停机开始时结束，费用按实际用量结算。"))
+        lines += [
+            gettext("您正在进行的使用已经结束或将在停机开始时结束，费用按实际用量结算。"),
+            *links.line("bookings"),
+        ]
     return "\n".join(lines)
 
 

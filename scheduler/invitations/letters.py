@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.urls import reverse
 from django.utils import translation
 from django.utils.formats import date_format
 from django.utils.translation import gettext
@@ -45,6 +46,8 @@ class Content:
     operator: str = ""
     operator_no: str = ""
     note: str = ""
+    portal: str = ""
+    """The portal's public address; a mail without one has no link."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -77,7 +80,7 @@ def letter(mails: Sequence[CalendarMail], *, language: str) -> Letter:
             recipient=first.recipient,
             recipient_name=str(first.user),
             subject=headline,
-            text="\n".join([headline, "", *facts, "", *_footer()]) + "\n",
+            text="\n".join([headline, "", *facts, "", *_footer(mails)]) + "\n",
             message_id=first.message_id,
             references=first.references,
             sent_at=first.created_at,
@@ -101,6 +104,7 @@ def _invitation(mail: CalendarMail, *, language: str, organiser: str) -> Invitat
         stamp=mail.created_at,
         organiser=Attendee(f"mailto:{organiser}", lab),
         attendees=_attendees(mail, content, instrument),
+        url=_url(content),
     )
 
 
@@ -115,7 +119,13 @@ def _headline_of_many(mails: Sequence[CalendarMail], instrument: str) -> str:
 
 
 def _line(content: Content, instrument: str) -> str:
-    return f"{content.number} {instrument} {_when(content)} ({content.zone})"
+    said = f"{content.number} {instrument} {_when(content)} ({content.zone})"
+    return f"{said} {url}" if (url := _url(content)) else said
+
+
+def _url(content: Content) -> str:
+    """Return where the booking is read and changed, in the language that is active."""
+    return content.portal + reverse("booking", args=[content.number]) if content.portal else ""
 
 
 def _period(content: Content) -> Period:
@@ -153,8 +163,11 @@ def _facts(content: Content, instrument: str, lab: str) -> list[str]:
     return facts
 
 
-def _footer() -> list[str]:
+def _footer(mails: Sequence[CalendarMail]) -> list[str]:
+    """Say where to act: at the booking, where the mail is about one, and it was told with its address."""
+    url = _url(Content(**mails[0].content)) if len(mails) == 1 else ""
     return [
+        *([gettext("查看和办理：%(url)s") % {"url": url}] if url else []),
         gettext("日历软件会按附件更新您的日程。改期或取消请登录平台办理，回复本邮件不会改变预约。"),
         gettext("不想再收到日历邮件，可在“我的预约”的“日历订阅”页关闭。"),
     ]

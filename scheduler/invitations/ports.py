@@ -38,6 +38,8 @@ class Invitation:
     stamp: datetime
     organiser: Attendee
     attendees: tuple[Attendee, ...]
+    url: str = ""
+    """Where the booking is read and changed; "" where the portal has no public address."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from django.core.mail import EmailMessage
 from django.utils.translation import gettext
 
+from portal import links
 from scheduler.waitlist import rules
 from scheduler.waitlist.models import WaitlistOffer
 
@@ -38,7 +39,8 @@ def _text(offer: WaitlistOffer) -> str:
         name: f"{getattr(offer, name).astimezone(zone):%Y-%m-%d %H:%M}"
         for name in ("starts_at", "ends_at", "answer_by")
     }
-    return gettext(
+    told = gettext(
         "%(instrument)s 有空位：%(starts_at)s – %(ends_at)s（%(zone)s）。"
         "已为贵单位保留到 %(answer_by)s。请登录平台，在“我的候补”中接受或谢绝；逾期未答复的，时段转给下一位。"
     ) % {"instrument": offer.resource.name, "zone": offer.resource.zone, **times}
+    return "\n".join([told, *links.line("waitlist")])

@@ -19,7 +19,7 @@ from scheduler.invitations import rules, services
 from scheduler.invitations.models import CalendarMail
 from scheduler.invitations.ports import Undelivered
 from tests import make
-from tests.integrations.ics.test_conformance import libical
+from tests.integrations.ics.test_conformance import ical_js, libical
 from tests.scheduler.invitations import sink as mailbox
 
 ADDRESS = "zhou@firm.example"
@@ -150,6 +150,31 @@ class TestMail:
         assert mail["From"].addresses[0].addr_spec == "bookings@portal.example"
         assert event_of(mail)[1]["ORGANIZER"] == "mailto:bookings@portal.example"
         assert mail["Auto-Submitted"] == "auto-generated"
+
+    def test_text_and_event_lead_to_the_booking(self, scene, sink, settings):
+        settings.PUBLIC_URL = "https://portal.example"
+        made = confirmed(scene)
+        settings.PUBLIC_URL = "https://moved.example"
+        deliver()
+        url = f"https://portal.example/bookings/{made.number}/"
+        (mail,) = sink.mails
+        body = mailbox.calendar_of(mail)
+        assert str(event_of(mail)[1]["URL"]) == url
+        assert f"查看和办理：{url}\n" in mail.get_body(("plain",)).get_content()
+        assert libical(body) == 0
+        assert ical_js(body)["events"][0]["uid"] == str(made.uid)
+
+    def test_links_are_in_the_readers_language_and_missing_without_an_address(self, scene, sink, settings):
+        confirmed(scene)
+        deliver()
+        assert "URL" not in event_of(sink.mails[0])[1]
+        assert "http" not in sink.mails[0].get_body(("plain",)).get_content()
+        settings.PUBLIC_URL = "https://portal.example"
+        services.choose(actor=scene.researcher, wanted=True, language="en", now=make.NOW)
+        told = [confirmed(scene, period=make.slot(days=day)) for day in (2, 3)]
+        deliver()
+        text = sink.mails[1].get_body(("plain",)).get_content()
+        assert all(f"https://portal.example/en/bookings/{made.number}/" in text for made in told)
 
     def test_c32_instrument_and_operator_take_part(self, scene, sink):
         person = make.operator(scene, scene.sem)
