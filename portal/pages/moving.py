@@ -24,6 +24,7 @@ from portal.pages.bookings import acted
 from portal.pages.templatetags.show import period_text, zone_of
 from scheduler.availability.models import OpeningHours
 from scheduler.bookings import access, moving
+from scheduler.bookings.clocks import SessionClock
 from scheduler.bookings.models import Booking
 
 __all__ = [
@@ -218,5 +219,10 @@ def booking_release_rest(request: HttpRequest, number: str) -> HttpResponse:
     now = timezone.now()
     _done, error = acts.attempt_on("booking", lambda: moving.release_rest(actor=actor, booking=made, now=now))
     if error is None:
-        messages.success(request, gettext("已释放余下的时间；费用按实际用量结算。"))
+        booked = made.clock == SessionClock.BOOKED.value
+        kept, used = (
+            gettext("已释放余下的时间；费用仍按预约时长结算。"),
+            gettext("已释放余下的时间；费用按实际用量结算。"),
+        )
+        messages.success(request, kept if booked else used)
     return acted(request, number, error)

@@ -116,6 +116,8 @@ class Booking(models.Model):
     """Until when a booking is held for its organisation, exclusive; afterwards it blocks nobody. Kept as a record."""
     charge = models.OneToOneField("vouchers.Charge", null=True, on_delete=models.PROTECT, related_name="+")
     decision_note = models.CharField(max_length=200, blank=True)
+    given_back_until = models.DateTimeField(null=True, blank=True)
+    """Where the enterprise gave the rest of its time back: until when it was booked, exclusive."""
     clock = models.CharField(max_length=12, choices=CLOCKS, default=clocks.SessionClock.PRESENT.value)
     """By which clock it is charged, as the instrument's terms said when it was booked."""
     dispute_days = models.PositiveSmallIntegerField(default=5)

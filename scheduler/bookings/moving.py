@@ -54,7 +54,7 @@ class Look:
     quote: queries.Quote
     alternatives: list[Period]
     confirmed: bool
-    """Whether the lab need not decide anew: the new time lies in the old."""
+    """Whether the lab need not decide anew: the new time lies in the old, or adds to it what is confirmed at once."""
 
     @property
     def seen(self) -> str:
@@ -115,11 +115,14 @@ def weigh(
     # Who keeps the start has asked for it in time.
     kept = tolerated | ({"booking.lead"} if wanted.period.start == was.start else set())
     reasons = [reason for reason in quote.reasons if reason.code not in kept]
-    if late and not wanted.period.covers(was):
+    longer = wanted.period.covers(was)
+    stands = was.covers(wanted.period) or (longer and quote.is_automatic)
+    confirmed = booking.state == rules.BookingState.CONFIRMED.value and stands
+    # A request costs nothing to cancel: what is late must not become one again.
+    if late and not (longer and confirmed):
         reasons.append(rules.MOVED_LATE)
     quote = replace(quote, reasons=tuple(reasons))
     near = queries.elsewhere(quote, now=now) if quote.reasons else []
-    confirmed = booking.state == rules.BookingState.CONFIRMED.value and was.covers(wanted.period)
     return Look(quote, near, confirmed)
 
 
@@ -144,7 +147,8 @@ def move(
     """Move a booking to `period`, with everything it holds, or leave all as it is.
 
     The number and the calendar identity stay, `sequence` rises by one (RFC 5546 §2.1.4); the price is quoted anew and
-    takes the old one's place, paid by the same vouchers. The lab decides anew unless the new time lies in the old.
+    takes the old one's place, paid by the same vouchers. The lab decides anew unless the new time lies in the old, or adds
+    to it what the lab confirms at once; once cancelling costs a fee, there is no other move.
     Repeating a move changes nothing; reasons with a code in `tolerated` do not count. Raises Refused with all reasons
     and free alternatives; MovedAfterStart, InvalidTransition, NoRate, Forbidden.
     """
@@ -219,8 +223,8 @@ def record(booking: Booking, *, action: str, actor: Actor, now: datetime, was: P
 def release_rest(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
     """Give back what is left of a booking in use, as its enterprise: from `now` on, clean-up kept, others may book it.
 
-    The money stays held until the lab records the end: what is paid is what is measured. Raises NothingToRelease unless
-    the booking is in use, has begun and is not over; Forbidden.
+    The money stays held until the lab records the end: what is paid is what the agreed clock says, of the booked time all
+    of it. Raises NothingToRelease unless the booking is in use, has begun and is not over; Forbidden.
     """
     _mine(actor, booking)
     locked = under_lock(booking, now=now)
@@ -233,7 +237,7 @@ def release_rest(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
         claim.blocked = (blocked.start, now + (blocked.end - during.end))
         claim.save(update_fields=["during", "blocked"])
         resources.touch_calendar(resource_id=claim.resource_id)
-    locked.ends_at, locked.updated_at = now, now
+    locked.given_back_until, locked.ends_at, locked.updated_at = was.end, now, now
     save(locked, now=now)
     record(locked, action="booking.rest_released", actor=actor, now=now, was=was)
     return locked

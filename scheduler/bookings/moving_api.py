@@ -83,7 +83,7 @@ def undo_move(request: ActorRequest, number: Number) -> dict[str, Any]:
 
 @router.post("/{number}/release-rest", response={200: BookingOut, **problems(404, 409)})
 def release_rest(request: ActorRequest, number: Number) -> dict[str, Any]:
-    """Give back what is left of a booking in use; paid is what is measured."""
+    """Give back what is left of a booking in use; paid is what the agreed clock says, of the booked time all of it."""
     made = access.get_own(request.actor, number)
     moving.release_rest(actor=request.actor, booking=made, now=timezone.now())
     return shown(request, access.get_booking(request.actor, number))

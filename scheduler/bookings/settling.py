@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db.models import Q
+
 from portal.audit import services as audit
 from portal.kernel.actors import Actor
 from portal.kernel.money import Money
@@ -60,15 +62,22 @@ def terms_of(resource: Resource) -> Agreed:
     return Agreed(SessionClock(row.clock), row.dispute_days) if row else Agreed()
 
 
-def uses_of(booking: Booking) -> dict[SessionClock, Use]:
-    """Return what each clock says of a booking, as far as it has been told: of several readings the last. Two queries."""
-    booked = Period(booking.starts_at, booking.ends_at)
+def uses_of(booking: Booking, *, charged: SessionClock | None = None) -> dict[SessionClock, Use]:
+    """Return what each clock says of a booking, as far as it has been told: of several readings the last. Two queries.
+
+    Booked is what was agreed, also where the enterprise gave the rest back. Of the clock it was `charged` by, the reading
+    that was charged, whatever came after it.
+    """
+    booked = Period(booking.starts_at, booking.given_back_until or booking.ends_at)
     found = {SessionClock.BOOKED: Use(booked, int(booked.duration.total_seconds()))}
     session = Session.objects.filter(booking=booking).first()
     if session is not None and session.ended_at is not None:
         present = Period(session.started_at, session.ended_at)
         found[SessionClock.PRESENT] = Use(present, int(present.duration.total_seconds()), session.source)
-    for row in SessionReading.objects.filter(booking=booking).order_by("pk"):
+    readings = SessionReading.objects.filter(booking=booking)
+    if charged is not None and booking.charge is not None and "used_s" in booking.charge.measured:
+        readings = readings.exclude(~Q(used_s=booking.charge.measured["used_s"]), clock=charged.value)
+    for row in readings.order_by("pk"):
         found[SessionClock(row.clock)] = Use(
             Period(row.started_at, row.ended_at), row.used_s, row.source, row.recorded_by
         )
@@ -101,7 +110,7 @@ def compare(booking: Booking) -> Comparison:
         else None
     )
     counts = charged or SessionClock(booking.clock)
-    known = uses_of(booking)
+    known = uses_of(booking, charged=charged)
     lines = [
         Line(clock, known[clock], due(booking, known[clock].used_s), clock is counts)
         for clock in SessionClock
@@ -135,7 +144,7 @@ def settle(booking: Booking, *, actor: Actor, now: datetime, waited: bool = Fals
     charges.capture(
         charge_id=booking.charge_id,
         actual=actual.amount,
-        measured={**actual.as_json(), "clock": counted.value},
+        measured={**actual.as_json(), "clock": counted.value, "used_s": known[counted].used_s},
         actor=actor,
         now=now,
     )

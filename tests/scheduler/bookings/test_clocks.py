@@ -12,7 +12,7 @@ from portal.kernel.errors import Forbidden
 from portal.kernel.period import Period
 from portal.organisations import rules as roles
 from scheduler.benches import services as benches
-from scheduler.bookings import clocks, metering, reading_lists, services, settling
+from scheduler.bookings import clocks, metering, moving, reading_lists, services, settling
 from scheduler.bookings.clocks import SessionClock, Use
 from scheduler.bookings.models import Booking, SessionReading
 from scheduler.usage.models import UsageRecord
@@ -98,6 +98,8 @@ def test_the_charge_waits_for_the_instrument_and_comes_with_its_reading(scene):
     assert again(scene).charge.actual_fen == 48000
     meter(scene, 30, now=scene.end + HOUR)  # too late to change what was charged; it is kept beside it
     assert again(scene).charge.actual_fen == 48000
+    counted = [line.use.used_s // 60 for line in settling.compare(again(scene)).lines if line.counts]
+    assert counted == [60]
     assert UsageRecord.objects.filter(booking=scene.made).count() == 1
 
 
@@ -118,6 +120,19 @@ def test_booked_time_is_charged_where_that_was_agreed_but_the_use_is_recorded_as
     done = make.measured(w, made, end=made.starts_at + HOUR)
     done = Booking.objects.select_related("charge", "usage").get(pk=done.pk)
     assert (done.charge.actual_fen, done.usage.duration_s) == (96000, 3600)
+
+
+def test_booked_time_is_charged_whole_where_the_rest_was_given_back(w):
+    """Who agreed to pay for what is booked cannot check in and give all of it back a minute later."""
+    sem = make.instrument(w)
+    metering.set_charge_terms(actor=w.keeper, resource=sem, terms=settling.Agreed(SessionClock.BOOKED), now=make.NOW)
+    made = make.booking(w, sem)
+    services.confirm(actor=w.keeper, booking=made, now=make.NOW)
+    services.start_session(actor=w.keeper, booking=made, started_at=made.starts_at, now=made.starts_at)
+    soon = made.starts_at + timedelta(minutes=1)
+    moving.release_rest(actor=w.researcher, booking=made, now=soon)
+    done = services.finish_session(actor=w.keeper, booking=made, ended_at=soon, now=soon)
+    assert Booking.objects.select_related("charge").get(pk=done.pk).charge.actual_fen == 96000
 
 
 def test_checking_out_at_the_bench_waits_for_the_labs_word_where_that_was_agreed(w):

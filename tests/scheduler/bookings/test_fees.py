@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import time, timedelta
 from fractions import Fraction
 
 import pytest
@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from portal.kernel.errors import Refused
 from portal.kernel.money import Money
+from scheduler.availability import services as availability
+from scheduler.availability.rules import WeeklyHours
 from scheduler.bookings import fees, moving, rules, services, terms
 from scheduler.bookings.models import Booking, LateFee
 from tests import make
@@ -106,8 +108,20 @@ class TestLateCancelling:
         with pytest.raises(Refused) as refused:
             moving.move(actor=w.researcher, booking=made, period=make.slot(days=9), now=LATE)
         assert [reason.code for reason in refused.value.reasons] == ["booking.move_late"]
+
+    def test_is_not_evaded_by_becoming_a_request_again(self, w, made):
+        """Cancelling a request is free: longer only where that is confirmed at once."""
         longer = make.slot(start="09:00", end="14:00")
-        assert moving.move(actor=w.researcher, booking=made, period=longer, now=LATE).ends_at == longer.end
+        with pytest.raises(Refused) as refused:
+            moving.move(actor=w.researcher, booking=made, period=longer, now=LATE)
+        assert [reason.code for reason in refused.value.reasons] == ["booking.move_late"]
+
+        everyday = WeeklyHours.on_clock(range(1, 8), time(8), time(20), is_automatic=True)
+        availability.set_opening_hours(actor=w.keeper, resource=made.resource, hours=[everyday], now=make.NOW)
+        moved = moving.move(actor=w.researcher, booking=made, period=longer, now=LATE)
+        assert (moved.state, moved.ends_at) == ("confirmed", longer.end)
+        services.cancel(actor=w.researcher, booking=moved, now=LATE)
+        assert LateFee.objects.get(booking=made).fee_fen == 120000
 
 
 def test_the_fee_is_seen_before_cancelling(w, made, monkeypatch):

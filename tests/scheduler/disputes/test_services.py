@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 
 from portal.kernel.errors import Forbidden, InvalidTransition, NotFound
 from portal.kernel.money import Money
+from portal.kernel.period import Period
 from portal.kernel.workdays import Workdays
 from portal.organisations import rules as roles
+from scheduler.bookings import metering, settling
+from scheduler.bookings.clocks import SessionClock, Use
 from scheduler.disputes import access, rules, services
 from scheduler.disputes.models import Dispute
 from tests import make
@@ -61,6 +64,20 @@ def answered(w, minutes=90):
 def decided(w, row, minutes, by=None, now=None):
     counted = None if minutes is None else minutes * MIN
     return services.decide(actor=by or w.second, dispute=row, counted_s=counted, note="核对了日志", now=now or w.now)
+
+
+def test_a_reading_after_the_charge_does_not_keep_it_from_being_disputed(w):
+    w.sem = make.instrument(w)
+    terms = settling.Agreed(SessionClock.METERED)
+    metering.set_charge_terms(actor=w.keeper, resource=w.sem, terms=terms, now=make.NOW)
+    w.made = make.measured(w, make.booking(w, w.sem))
+    w.now = w.made.ends_at + timedelta(minutes=1)
+    whole = Period(w.made.starts_at, w.made.ends_at)
+    for used_s in (7200, 0):
+        use = Use(whole, used_s)
+        metering.record_reading(actor=w.keeper, booking=w.made, clock=SessionClock.METERED, use=use, now=w.now)
+    assert charge(w).actual_fen == 96000
+    assert opened(w).charged_s == 7200
 
 
 def charge(w):
