@@ -35,7 +35,7 @@ class PriceForm(forms.Form):
     mode = forms.ChoiceField(label=_("服务方式"), choices=Resource.ServiceMode.choices)
     user_class = forms.ChoiceField(label=_("用户类别"), choices=Rate.UserClass.choices)
     unit = forms.ChoiceField(label=_("计价单位"), choices=UNITS)
-    rate = YuanField(label=_("单价"), least_fen=0, required=False)
+    amount = YuanField(label=_("单价"), least_fen=0, required=False)
     share = forms.DecimalField(
         label=_("原值比例"),
         required=False,
@@ -52,7 +52,7 @@ class PriceForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         said: dict[str, Any] = self.cleaned_data
         by_share = said.get("unit") == rules.Unit.VALUE_DAY.value
-        wanted = "share" if by_share else "rate"
+        wanted = "share" if by_share else "amount"
         if wanted not in self.errors and said.get(wanted) is None:
             self.add_error(wanted, gettext("请填写比例。") if by_share else gettext("请填写单价。"))
         return said
@@ -68,7 +68,7 @@ class PriceForm(forms.Form):
             unit=unit,
             user_class=fees.UserClass(said["user_class"]),
             since=datetime.combine(day, time.min, zone_of(resource.zone)) if day else now,
-            amount=Money(0) if by_share else said["rate"],
+            amount=Money(0) if by_share else said["amount"],
             share=Fraction(said["share"]) / 100 if by_share else Fraction(0),
         )
 

@@ -264,9 +264,9 @@ def qualified(resource: Resource, during: Period) -> list[Resource]:
 
 
 def get_operator(resource: Resource, number: str) -> Resource:
-    """Return an operator of the instrument by number, whenever qualified. Raises NotFound."""
+    """Return one of the lab's operators by number, qualified or not: a quote says so. Raises NotFound."""
     found = Resource.objects.filter(
-        kind=resource_rules.ResourceKind.OPERATOR.value, skills__instrument=resource, number=number
+        kind=resource_rules.ResourceKind.OPERATOR.value, owner_id=resource.owner_id, number=number
     ).first()
     if found is None:
         raise NotFound(field="operator")

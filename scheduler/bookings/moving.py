@@ -105,7 +105,7 @@ def weigh(
     if booking.state == rules.BookingState.IN_USE.value or (
         booking.state == rules.BookingState.CONFIRMED.value and now >= booking.starts_at
     ):
-        raise rules.MovedAfterStart
+        raise rules.MovedAfterStart(field="starts_at")
     next_state(rules.TRANSITIONS, rules.BookingState(booking.state), rules.BookingAction.MOVE)
     was = Period(booking.starts_at, booking.ends_at)
     late = bool(fees.due(booking, now=now))

@@ -34,7 +34,7 @@ from portal.wire import (
     problems,
     span,
 )
-from scheduler.availability.rules import localise
+from scheduler.availability.rules import closed_days
 from scheduler.bookings import access, series, series_preview
 from scheduler.bookings.api import BookedInstrumentOut, BookingOut, NeedsIn, shown
 from scheduler.bookings.models import BookingSeries
@@ -86,7 +86,7 @@ class SeriesQuoteIn(NeedsIn):
             count=self.count,
             until=self.until,
         )
-        begins = localise(self.first, time(0), resource.zone)
+        begins = closed_days(self.first, self.first, resource.zone).start
         return SeriesWanted(
             like=self.wanted_of(actor, resource, Period(begins, begins + pattern.duration), title=title),
             pattern=pattern,

@@ -96,7 +96,14 @@ def refusals(item: PriceItem, *, original_value: Money, now: datetime) -> list[R
     if item.unit is Unit.VALUE_DAY:
         reasons += _share_reasons(item, original_value)
     elif item.share or not 0 <= item.amount.fen <= MAX_FEN:
-        reasons.append(Reason("rate.amount", _("请填写不小于 0 的金额。"), field="rate"))
+        reasons.append(
+            Reason(
+                "rate.amount",
+                _("单价须为不小于 0 的金额；只有按原值计价的才填比例。"),
+                _("请填写不小于 0 的金额，比例留空。"),
+                field="amount",
+            )
+        )
     return reasons
 
 

@@ -21,7 +21,7 @@ _ = noop
 
 class PriceNegative(Invalid):
     code = "rate.negative"
-    message = _("价格不能为负数。")
+    message = _("价格不能为负数。请填写不小于 0 的金额。")
 
 
 class Announced(Conflict):
@@ -80,7 +80,7 @@ def _close(rate: Rate, *, at: datetime) -> None:
 def set_hourly_rate(*, actor: Actor, resource: Resource, amount: Money, now: datetime) -> Rate:
     """Make `amount` the price of an hour for enterprises from now on. Raises PriceNegative, Refused, Announced."""
     if amount.fen < 0:
-        raise PriceNegative(field="rate")
+        raise PriceNegative(field="amount")
     item = fees.PriceItem(
         mode=profile.ServiceMode.SELF,
         unit=rules.Unit.HOUR,

@@ -321,7 +321,7 @@ def price(**changes):
         "mode": "self",
         "user_class": "external",
         "unit": "hour",
-        "rate": "520.50",
+        "amount": "520.50",
         "share": "",
         "since": "",
         **changes,
@@ -342,13 +342,13 @@ def test_a_new_price_holds_from_now_on(w, lab, sem):
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        *(({"rate": wrong}, "rate") for wrong in ("", "-1", "abc", "1.234", "1e30")),
+        *(({"amount": wrong}, "amount") for wrong in ("", "-1", "abc", "1.234", "1e30")),
         ({"unit": "card_hour"}, "unit"),
         ({"mode": "free"}, "mode"),
         ({"user_class": "friends"}, "user_class"),
         ({"since": "2026-11-24"}, "since"),
-        ({"unit": "value_day", "rate": "", "share": "6"}, "share"),
-        ({"unit": "value_day", "rate": "", "share": ""}, "share"),
+        ({"unit": "value_day", "amount": "", "share": "6"}, "share"),
+        ({"unit": "value_day", "amount": "", "share": ""}, "share"),
     ],
 )
 def test_a_wrong_price_changes_nothing(w, lab, sem, changes, field):
@@ -359,8 +359,8 @@ def test_a_wrong_price_changes_nothing(w, lab, sem, changes, field):
 
 
 def test_the_price_list_is_shown_to_everybody_and_taken_back_by_its_lab(w, lab, sem):
-    lab.post(url("instrument_rate", sem), price(mode="sample", unit="sample", rate="60", since="2026-12-01"))
-    lab.post(url("instrument_rate", sem), price(unit="value_day", rate="", share="2", user_class="academic"))
+    lab.post(url("instrument_rate", sem), price(mode="sample", unit="sample", amount="60", since="2026-12-01"))
+    lab.post(url("instrument_rate", sem), price(unit="value_day", amount="", share="2", user_class="academic"))
     page = Client().get(url("instrument", sem)).content.decode()
     for said in ("¥480.00 / 小时", "¥60.00 / 样品", "2026-12-01 00:00", "原值的 2% / 天", "高校和科研院所"):
         assert said in page

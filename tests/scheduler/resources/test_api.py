@@ -189,7 +189,7 @@ class TestPrices:
     @pytest.mark.parametrize(
         ("said", "status", "field"),
         [
-            ({"unit": "hour", "amount": {"yuan": "-1"}}, 409, "rate"),
+            ({"unit": "hour", "amount": {"yuan": "-1"}}, 409, "amount"),
             ({"unit": "value_day", "share_ppm": 60000}, 409, "share"),
             ({"unit": "card_hour", "amount": {"yuan": "1"}}, 409, "unit"),
             ({"unit": "hour", "amount": {"yuan": "1"}, "since": "2026-11-24T00:00:00Z"}, 409, "since"),
