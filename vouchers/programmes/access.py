@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
 
 from django.db.models import Q, QuerySet
 
@@ -43,9 +46,22 @@ def get_version(actor: Actor | None, code: str, number: int | None = None) -> Pr
     return version
 
 
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A version's document, known by its digest: it never changes once stored."""
+
+    digest: str
+    document: Mapping[str, Any] = field(compare=False)
+
+
+@lru_cache(maxsize=256)
+def _read(stored: _Stored) -> schemes.Programme:
+    return documents.load(stored.document)
+
+
 def scheme_of(version: ProgrammeVersion) -> schemes.Programme:
-    """Return the version's rules as values."""
-    return documents.load(version.document)
+    """Return the version's rules as values, read once in a process: a case in review asks thirty times."""
+    return _read(_Stored(version.digest, version.document))
 
 
 def catalogue() -> Mapping[str, schemes.Programme]:
