@@ -19,7 +19,7 @@ from django.utils.translation import gettext
 
 from portal.http import Explained, explain_reason
 from portal.kernel.actors import Permission
-from portal.kernel.errors import PortalError, Reason
+from portal.kernel.errors import PortalError, Reason, Refused
 from portal.kernel.period import Period
 from portal.pages import acts, purses, quotas, shell, slots, weeks
 from scheduler.availability.models import OpeningHours
@@ -254,7 +254,8 @@ def instrument_book(request: HttpRequest, number: str) -> HttpResponse:
         return desk.show(form, desk.offer(form), error=slots.put_back(form, error, slots.NAMES), key=key)
     if request.POST.get("seen") != seen and not _made_before(desk, key):
         # The time or the means of payment changed after the price was shown: show it, then ask again.
-        return desk.show(form, desk.offer(form), error=_price_changed(), key=key)
+        offer = desk.offer(form)
+        return desk.show(form, offer, error=_refused(form, offer) if offer.reasons else _price_changed(), key=key)
     return _request(desk, form, wanted)
 
 
@@ -289,6 +290,13 @@ def _notice(code: str, text: str) -> Explained:
 
 def _price_changed() -> Explained:
     return _notice("price.changed", gettext("时间或付款方式有变，价格已更新。请核对下方价格，再次提交即可预约。"))
+
+
+def _refused(form: slots.BookingForm, offer: Offer) -> Explained:
+    """Say everything that stands against what was asked for, at its fields, too."""
+    fields = {reason["field"]: reason["text"] for reason in offer.reasons if reason["field"]}
+    reasons = tuple(map(dict, offer.reasons))
+    return slots.put_back(form, Explained(409, Refused.code, gettext(Refused.message), reasons, fields))
 
 
 def _asked_before(number: str) -> Explained:

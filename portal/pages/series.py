@@ -91,7 +91,9 @@ class SeriesForm(slots.BookingForm):
         )
 
     def period(self) -> Period:
-        """Return when the first use is. Raises what the pattern is refused for."""
+        """Return when the first use is; without a rule yet, the time asked for. Raises what the pattern is refused for."""
+        if not {"frequency", "interval", "count", "until"} <= self.cleaned_data.keys():
+            return super().period()
         return expand(self.pattern())[0].period
 
 

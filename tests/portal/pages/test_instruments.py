@@ -492,6 +492,17 @@ def test_a_price_that_was_not_shown_is_shown_first(scene):
     assert client.post(book_url(scene.sem), {**form, "seen": answer.context["offer"].seen}).status_code == 302
 
 
+def test_what_cannot_be_booked_is_said_though_the_price_changed_too(scene):
+    client = client_of(scene.researcher)
+    answer = client.post(book_url(scene.sem), {**asked(client, scene.sem), "day": "2026-11-20"})
+    text = answer.content.decode()
+    assert answer.status_code == 409
+    assert "申请未被接受，原因如下。" in text
+    assert "再次提交即可预约" not in text
+    assert answer.context["form"].errors["start"]
+    assert not Booking.objects.exists()
+
+
 @pytest.mark.parametrize("key", [None, "", "short", "含有汉字的键值"])
 def test_a_form_without_a_proper_key_is_refused(scene, key):
     client = client_of(scene.researcher)

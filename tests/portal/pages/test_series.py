@@ -60,6 +60,13 @@ def test_shows_every_use_then_books_what_was_chosen(w, lab):
     assert "原定" in text_of(client.get(answer["Location"]))
 
 
+def test_who_has_a_voucher_is_offered_to_pay_with_it(w, lab):
+    voucher = make.voucher(w)
+    shown = enter(Client(), w.researcher).get(address(lab), {"day": "2026-11-26", "start": "09:00", "end": "11:00"})
+    assert shown.status_code == 200
+    assert shown.context["form"]["voucher"].value() == voucher.number
+
+
 def test_only_the_free_ones_are_booked_with_one_button(w, lab):
     make.booking(w, lab, period=make.slot(days=8))
     client = enter(Client(), w.researcher)
