@@ -12,6 +12,7 @@ from django.db import connection
 from portal.kernel.period import Period
 from scheduler.availability.rules import LENGTH_CLASSES
 from scheduler.resources import rules as resource_rules
+from scheduler.resources.words import spellings
 from scheduler.search import rules
 
 __all__ = ["Facets", "Found", "Hit", "find", "would_help"]
@@ -185,8 +186,11 @@ def _facets(wanted: rules.Requirement, params: dict[str, Any]) -> dict[str, str]
 def _narrowed(wanted: rules.Requirement, params: dict[str, Any]) -> list[str]:
     clauses: list[str] = []
     for number, word in enumerate(wanted.words):
-        clauses.append(f"AND i.search_text LIKE %(word{number})s")
-        params[f"word{number}"] = f"%{_literal(word)}%"
+        names = [f"word{number}_{place}" for place, _parts in enumerate(spellings(word))]
+        clauses.append("AND (" + " OR ".join(f"i.search_text LIKE %({name})s" for name in names) + ")")
+        params |= {
+            name: f"%{'%'.join(map(_literal, parts))}%" for name, parts in zip(names, spellings(word), strict=True)
+        }
     if wanted.max_hourly is not None:
         clauses.append("AND rate.amount_fen <= %(dearest)s")
         params["dearest"] = wanted.max_hourly.fen

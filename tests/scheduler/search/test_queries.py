@@ -54,6 +54,23 @@ def test_words_find_in_both_languages_and_by_sound(w, word):
     assert numbers(find(wanted(words=rules.words_of(word)), now=make.NOW)) == [made.pk]
 
 
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("球差校正透射电子显微镜", "透射电镜"),
+        ("冷冻透射电子显微镜", "冷冻电镜"),
+        ("单晶 X 射线衍射仪", "x射线"),
+        ("单晶 X 射线衍射仪", "XRD"),
+        ("600MHz 核磁共振波谱仪", "NMR"),
+        ("600 MHz核磁共振波谱仪", "MHz 核磁"),
+    ],
+)
+def test_what_everybody_says_finds_the_full_name(w, name, asked):
+    made = make.instrument(w, name=name, name_en="")
+    make.instrument(w, name="流式细胞分选仪", name_en="")
+    assert numbers(find(wanted(words=rules.words_of(asked)), now=make.NOW)) == [made.pk]
+
+
 @pytest.mark.parametrize("word", ["%", "_", "\\", "不存在"])
 def test_signs_mean_themselves(w, word):
     make.instrument(w)
