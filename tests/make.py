@@ -436,16 +436,18 @@ def booking(
     *,
     period: Period | None = None,
     pay_with: Voucher | Sequence[Voucher] | None = None,
+    by: Actor | None = None,
+    title: str = "电池极片截面观察",
     now: datetime = NOW,
 ) -> Booking:
-    """Request a booking, paid by the voucher or vouchers given."""
+    """Request a booking, `by` the world's researcher if nobody else, paid by the voucher or vouchers given."""
     vouchers = [pay_with] if isinstance(pay_with, Voucher) else list(pay_with or ())
     return bookings.request_booking(
-        actor=w.researcher,
+        actor=by or w.researcher,
         wanted=bookings.Wanted(
             resource=resource,
             period=period or slot(now=now),
-            title="电池极片截面观察",
+            title=title,
             vouchers=vouchers,
         ),
         now=now,

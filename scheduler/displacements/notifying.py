@@ -11,6 +11,8 @@ from django.core.mail import EmailMessage
 from django.utils.translation import gettext
 
 from portal import links
+from portal.mails import handed_in
+from portal.organisations import access as people
 from scheduler.displacements.models import Displacement, DisplacementOption, OutageNotice
 
 __all__ = ["send_due", "text_of"]
@@ -63,22 +65,39 @@ def _when(option: DisplacementOption, zone: str) -> str:
 
 
 def send_due(*, now: datetime) -> int:
-    """Send what has not been sent; returns how many. A message sent twice has the same Message-ID."""
+    """Send what has not been sent; returns how many are done with. A message sent twice has the same Message-ID.
+
+    Who has left an organisation is told nothing of its bookings any more.
+    """
     waiting = OutageNotice.objects.filter(sent_at__isnull=True).select_related("outage__resource", "person")
     sent = 0
     for notice in waiting.order_by("pk")[:BATCH]:
-        if notice.person.email:
-            rows = (
-                Displacement.objects.filter(outage=notice.outage, booking__booked_by=notice.person)
-                .select_related("booking")
-                .prefetch_related("options__resource")
-            )
-            EmailMessage(
-                subject=gettext("停机通知：%(instrument)s") % {"instrument": notice.outage.resource.name},
-                body=text_of(notice, rows),
-                to=[notice.person.email],
-                headers={"Message-ID": f"<{notice.outage.number}.{notice.pk}@outages.gongxiang>"},
-            ).send()
-        OutageNotice.objects.filter(pk=notice.pk, sent_at__isnull=True).update(sent_at=now)
-        sent += 1
+        message = _message(notice)
+        if message is None or handed_in(message, since=notice.created_at, now=now):
+            OutageNotice.objects.filter(pk=notice.pk, sent_at__isnull=True).update(sent_at=now)
+            sent += 1
     return sent
+
+
+def _message(notice: OutageNotice) -> EmailMessage | None:
+    """Return the mail, None where there is nobody to tell."""
+    person = notice.person
+    rows = list(
+        Displacement.objects.filter(
+            outage=notice.outage,
+            booking__booked_by=person,
+            booking__organisation__members__user=person,
+            booking__organisation__members__left_at__isnull=True,
+        )
+        .select_related("booking")
+        .prefetch_related("options__resource")
+    )
+    belongs = people.belongs(user_id=person.pk, organisation_id=notice.organisation_id)
+    if not (person.email and person.is_active and (rows or belongs)):
+        return None
+    return EmailMessage(
+        subject=gettext("停机通知：%(instrument)s") % {"instrument": notice.outage.resource.name},
+        body=text_of(notice, rows),
+        to=[person.email],
+        headers={"Message-ID": f"<{notice.outage.number}.{notice.pk}@outages.gongxiang>"},
+    )

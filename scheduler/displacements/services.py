@@ -25,6 +25,7 @@ from scheduler.bookings.models import Booking
 from scheduler.bookings.retrying import patiently
 from scheduler.displacements import blocking, queries, rules
 from scheduler.displacements.models import Displacement, DisplacementOption, Outage, OutageNotice
+from scheduler.resources import rules as resource_rules
 from scheduler.resources import services as resources
 from scheduler.resources.models import Resource
 
@@ -229,7 +230,7 @@ def _tell(outage: Outage, affected: Sequence[Booking], *, now: datetime) -> None
 def choose(*, actor: Actor, displacement: Displacement, kind: rules.OptionKind, now: datetime) -> Displacement:
     """Choose for a displaced booking of one's own: it takes the time held for it at its old price, or gives back all.
 
-    Choosing the same again changes nothing. Raises AlreadyAnswered, OptionGone, Refused where a voucher is not valid at
+    Choosing the same again changes nothing. Raises AlreadyAnswered; OptionGone, also where its instrument was withdrawn; Refused where a voucher is not valid at
     the new time, Forbidden.
     """
     actor.require(Permission.BOOKING_REQUEST)
@@ -248,9 +249,10 @@ def choose(*, actor: Actor, displacement: Displacement, kind: rules.OptionKind, 
         displacing.drop(row.booking, actor=actor, now=now)
     else:
         claims = list(option.claims.all())
-        if not keeping.is_kept(claims, now=now):
-            raise rules.OptionGone
         assert option.resource is not None
+        listed = option.resource.state == resource_rules.PublishState.PUBLISHED.value
+        if not (listed and keeping.is_kept(claims, now=now)):
+            raise rules.OptionGone
         assert option.starts_at is not None
         assert option.ends_at is not None
         displacing.resettle(

@@ -12,9 +12,16 @@ from scheduler.resources.models import Resource
 RELATED = ("resource", "user", "created_by")
 
 
+def speaks_for(actor: Actor) -> int | None:
+    """Return the one organisation a token speaks for when it acts for the person who made it; None: the person is here."""
+    return actor.acting_for if actor.token_id is not None else None
+
+
 def visible_to(actor: Actor) -> QuerySet[FeedToken]:
-    """Return the addresses the actor may see and end, newest first."""
+    """Return the addresses the actor may see and end, newest first; a token of a person's those it may have made."""
     seen = Q(user_id=actor.user_id) if actor.user_id is not None else Q(pk__in=[])
+    if actor.token_id is not None:
+        seen &= Q(organisation_id=speaks_for(actor))
     if actor.may(Permission.INSTRUMENT_MANAGE):
         seen |= Q(resource__owner_id=actor.organisation_id)
     return FeedToken.objects.filter(seen).select_related(*RELATED).prefetch_related("readers")

@@ -33,6 +33,10 @@ class FeedToken(models.Model):
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
+    organisation = models.ForeignKey(
+        "portal.Organisation", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    """Of a person's bookings, those made for this organisation only: whose API token asked for the address."""
     label = models.CharField(_("名称"), max_length=60)
     kind = models.CharField(max_length=12, choices=Kind)
     privacy = models.CharField(max_length=8, choices=Privacy, default=Privacy.BUSY)

@@ -37,14 +37,16 @@ TOLD = (
 def told_bookings(token: FeedToken, *, window: Period) -> QuerySet[Booking]:
     """Return the bookings a feed is about, cancelled ones included, oldest first.
 
-    A person's own are those made for an organisation the person still belongs to.
+    A person's own are those made for an organisation the person still belongs to, or for the one the address is bound to.
     """
     if token.resource is not None:
         found = bookings.calendar(token.resource, since=window.start, until=window.end)
         return found.select_related("resource", "organisation", "booked_by")
     assert token.user_id is not None
+    bound = {"organisation_id": token.organisation_id} if token.organisation_id is not None else {}
     return (
         Booking.objects.filter(
+            **bound,
             booked_by_id=token.user_id,
             organisation__members__user_id=token.user_id,
             organisation__members__left_at__isnull=True,

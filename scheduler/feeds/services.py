@@ -12,7 +12,7 @@ from django.db.models import F
 from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden, Invalid, NotFound, noop
-from scheduler.feeds import rules
+from scheduler.feeds import access, rules
 from scheduler.feeds.models import FeedReader, FeedToken
 from scheduler.resources import services as resources
 from scheduler.resources.models import Resource
@@ -52,7 +52,9 @@ class Reader:
 def issue(*, actor: Actor, wanted: Wanted, now: datetime) -> tuple[FeedToken, str]:
     """Make an address; returns it with its secret, which is told this once.
 
-    Raises LabelMissing, KindNotOffered, PrivacyNotOffered, FeedsTooMany, Forbidden (another's instrument; no person).
+    What an organisation's API token asks for tells of bookings for that organisation alone, whatever others the person
+    books for. Raises LabelMissing, KindNotOffered, PrivacyNotOffered, FeedsTooMany, Forbidden (another's instrument; no
+    person).
     """
     label = wanted.label.strip()
     if not label or len(label) > 60:
@@ -61,17 +63,19 @@ def issue(*, actor: Actor, wanted: Wanted, now: datetime) -> tuple[FeedToken, st
     if wanted.resource is None:
         actor.require(Permission.BOOKING_REQUEST)
         subject = {"user_id": actor.person}
+        told = {"organisation_id": access.speaks_for(actor)}
     else:
         actor.require(Permission.INSTRUMENT_MANAGE)
         if wanted.resource.owner_id != actor.organisation_id:
             raise Forbidden
         resources.lock(resource_ids=[wanted.resource.pk])
-        subject = {"resource_id": wanted.resource.pk}
+        subject, told = {"resource_id": wanted.resource.pk}, {}
     if FeedToken.objects.filter(**subject, revoked_at__isnull=True).count() >= rules.MAX_LIVE:
         raise rules.FeedsTooMany
     secret = rules.new_secret()
     token = FeedToken.objects.create(
         **subject,
+        **told,
         label=label,
         kind=wanted.kind.value,
         privacy=wanted.privacy.value,
@@ -92,7 +96,7 @@ def revoke(*, actor: Actor, token: FeedToken, now: datetime) -> FeedToken:
         actor.require(Permission.INSTRUMENT_MANAGE)
         if locked.resource.owner_id != actor.organisation_id:
             raise Forbidden
-    elif locked.user_id != actor.person:
+    elif not access.visible_to(actor).filter(pk=locked.pk).exists():
         raise Forbidden
     if locked.revoked_at is None:
         locked.revoked_at = now

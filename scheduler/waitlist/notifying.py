@@ -9,6 +9,8 @@ from django.core.mail import EmailMessage
 from django.utils.translation import gettext
 
 from portal import links
+from portal.mails import handed_in
+from portal.organisations import access as people
 from scheduler.waitlist import rules
 from scheduler.waitlist.models import WaitlistOffer
 
@@ -16,21 +18,33 @@ __all__ = ["send_due"]
 
 
 def send_due(*, now: datetime) -> int:
-    """Send what has not been sent; returns how many. A message sent twice has the same Message-ID."""
+    """Send what has not been sent; returns how many are done with. A message sent twice has the same Message-ID.
+
+    Who has left the organisation is told nothing of it any more.
+    """
     waiting = WaitlistOffer.objects.filter(sent_at__isnull=True, state=rules.TimeOfferState.OPEN.value)
     sent = 0
     for offer in waiting.select_related("entry__created_by", "resource").order_by("pk")[:50]:
-        person = offer.entry.created_by
-        if person is not None and person.email:
-            EmailMessage(
-                subject=gettext("候补有空位：%(instrument)s") % {"instrument": offer.resource.name},
-                body=_text(offer),
-                to=[person.email],
-                headers={"Message-ID": f"<waitlist.{offer.pk}@offers.gongxiang>"},
-            ).send()
-        WaitlistOffer.objects.filter(pk=offer.pk, sent_at__isnull=True).update(sent_at=now)
-        sent += 1
+        message = _message(offer)
+        if message is None or handed_in(message, since=offer.offered_at, now=now):
+            WaitlistOffer.objects.filter(pk=offer.pk, sent_at__isnull=True).update(sent_at=now)
+            sent += 1
     return sent
+
+
+def _message(offer: WaitlistOffer) -> EmailMessage | None:
+    """Return the mail, None where there is nobody to tell."""
+    entry, person = offer.entry, offer.entry.created_by
+    if person is None or not person.email or not person.is_active:
+        return None
+    if not people.belongs(user_id=person.pk, organisation_id=entry.organisation_id):
+        return None
+    return EmailMessage(
+        subject=gettext("候补有空位：%(instrument)s") % {"instrument": offer.resource.name},
+        body=_text(offer),
+        to=[person.email],
+        headers={"Message-ID": f"<waitlist.{offer.pk}@offers.gongxiang>"},
+    )
 
 
 def _text(offer: WaitlistOffer) -> str:

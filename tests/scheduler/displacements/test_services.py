@@ -9,9 +9,11 @@ from django.core import mail
 
 from portal.kernel.errors import Forbidden
 from portal.kernel.period import Period
+from portal.organisations.models import Member, User
 from scheduler.availability import services as availability
 from scheduler.availability.models import BLOCKING, Claim
 from scheduler.bookings import services as bookings
+from scheduler.catalogue import withdrawing
 from scheduler.displacements import notifying, rules, services
 from scheduler.displacements.models import Displacement
 from scheduler.displacements.rules import OptionKind as K
@@ -148,6 +150,28 @@ def test_one_message_for_each_person_whatever_the_number_of_bookings(scene):
     assert message.to == ["lin@example.com"]
     assert message.body.count("取消预约，费用全部退回") == 2
     assert "请在 2026-11-26 10:00" in message.body
+
+
+def test_who_has_left_is_told_nothing_and_one_bad_address_keeps_no_other_waiting(scene):
+    others = [make.actor(make.organisation(make.roles.Kind.ENTERPRISE), make.roles.Role.RESEARCHER) for _ in range(2)]
+    for at, someone in enumerate(others):
+        make.booking(scene, scene.sem, by=someone, period=make.slot(1, f"{12 + 2 * at}:00", f"{14 + 2 * at}:00"))
+    emails = ("left@example.com", "bad@example.com\nBcc: all@example.com", "lin@example.com")
+    for someone, email in zip((scene.researcher, *others), emails, strict=True):
+        User.objects.filter(pk=someone.user_id).update(email=email)
+    fail(scene)
+    Member.objects.filter(user_id=scene.researcher.user_id).update(left_at=make.NOW)
+    assert notifying.send_due(now=make.NOW) == 3
+    assert [message.to for message in mail.outbox] == [["lin@example.com"]]
+
+
+def test_what_was_withdrawn_meanwhile_is_offered_no_more(scene):
+    fail(scene)
+    plan = withdrawing.Plan("已报废，不再开放")
+    withdrawing.withdraw(actor=scene.keeper, resource=scene.twin, plan=plan, seen=[], now=make.NOW)
+    with pytest.raises(rules.OptionGone):
+        services.choose(actor=scene.owner, displacement=row_of(scene.made), kind=K.TWIN, now=make.NOW)
+    services.choose(actor=scene.owner, displacement=row_of(scene.made), kind=K.LATER, now=make.NOW)
 
 
 def test_an_outage_ends_early_and_opens_the_rest(scene):

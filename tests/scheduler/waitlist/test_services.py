@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from portal.kernel.errors import Forbidden
+from portal.organisations.models import Member, User
 from scheduler.availability.models import Claim
 from scheduler.bookings import services as bookings
 from scheduler.displacements import services as displacements
@@ -60,6 +61,14 @@ def test_what_becomes_free_is_held_and_told_once(scene):
     assert (claim.state, claim.hold_until) == ("held", offer.answer_by)
     assert [notifying.send_due(now=make.NOW) for _twice in range(2)] == [1, 0]
     assert mail.outbox[0].to == ["lin@example.com"]
+
+
+def test_who_has_left_the_organisation_is_told_of_nothing(scene):
+    User.objects.filter(pk=scene.researcher.user_id).update(email="left@example.com")
+    freed(scene)
+    Member.objects.filter(user_id=scene.researcher.user_id).update(left_at=make.NOW)
+    assert notifying.send_due(now=make.NOW) == 1
+    assert mail.outbox == []
 
 
 def test_a_refused_offer_passes_on_and_is_not_made_again(scene):
