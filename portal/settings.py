@@ -288,6 +288,7 @@ CELERY_BEAT_SCHEDULE = {
     "outages": {"task": "displacements.keep", "schedule": 60.0, "options": {"expires": 60}},
     "disputes": {"task": "disputes.settle_due", "schedule": 600.0, "options": {"expires": 600}},
     "waitlist": {"task": "waitlist.look", "schedule": 20.0, "options": {"expires": 20}},
+    "messages": {"task": "messages.send_due", "schedule": 20.0, "options": {"expires": 20}},
     "calendars": {"task": "calendars.poll_due", "schedule": 60.0, "options": {"expires": 60}},
     "calendar mails": {"task": "invitations.send_due", "schedule": 60.0, "options": {"expires": 60}},
     "controls": {"task": "portal.controls.sweep", "schedule": 3600.0, "options": {"expires": 3600}},

@@ -23,6 +23,7 @@ from scheduler.disputes.api import router as disputes
 from scheduler.feeds.api import router as feeds
 from scheduler.invitations.api import router as calendar_mails
 from scheduler.jobs.api import router as jobs
+from scheduler.messages.api import router as messages
 from scheduler.qualifications.api import instruments as standing
 from scheduler.qualifications.api import router as operators
 from scheduler.quotas.api import router as quotas
@@ -49,6 +50,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/instruments", declaring),
     ("/instruments", counting),
     ("/waitlist", waitlist),
+    ("/messages", messages),
     ("/outages", outages),
     ("/bookings", choosing),
     ("/instruments", standing),

@@ -29,6 +29,7 @@ from scheduler.disputes.models import Dispute
 from scheduler.feeds.models import FeedReader, FeedToken
 from scheduler.invitations.models import CalendarMail, CalendarMailChoice
 from scheduler.jobs.models import Job
+from scheduler.messages.models import Message
 from scheduler.qualifications.models import Calibration, Qualification
 from scheduler.quotas.models import QuotaRule
 from scheduler.ratings.models import Rating
@@ -67,6 +68,7 @@ __all__ = [
     "InstrumentFile",
     "Job",
     "LateFee",
+    "Message",
     "OpenPeriod",
     "OpeningHours",
     "Outage",

@@ -8,6 +8,7 @@ from scheduler.disputes.tasks import settle_due
 from scheduler.invitations.tasks import send as send_calendar_mail
 from scheduler.invitations.tasks import send_due as send_calendar_mails
 from scheduler.jobs.tasks import ask_cancel, check_health, dispatch, reconcile, reconcile_all
+from scheduler.messages.tasks import send_due as send_messages
 from scheduler.waitlist.tasks import look  # noqa: F401  named waitlist.look
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "reconcile_all",
     "send_calendar_mail",
     "send_calendar_mails",
+    "send_messages",
     "settle_due",
     "settle_waiting",
 ]

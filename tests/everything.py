@@ -287,6 +287,8 @@ WRITES = (
     Write("POST /feeds/1/revoke", "keeper"),
     Write("POST /operators", "keeper", {"name": "周工", "city": "杭州"}),
     Write("PUT /operators/{operator}/hours", "keeper", {"hours": []}),
+    Write("POST /operators/{operator}/absences", "keeper", {**PERIOD, "reason": "年假"}),
+    Write("DELETE /operators/{operator}/absences/2", "keeper"),
     Write(
         "PUT /operators/{operator}/skills/{instrument}",
         "keeper",
@@ -320,8 +322,11 @@ WRITES = (
     Write("POST /swaps/{swap}/end", FIRM),
     Write("POST /series/quote", FIRM, {**WEEKLY, "instrument": "{instrument}"}),
     Write("POST /series", FIRM, {**WEEKLY, "instrument": "{instrument}", "title": "每周观察"}),
+    Write("POST /series/{series}/confirm", "keeper"),
+    Write("POST /series/{series}/decline", "keeper", {"note": "检修"}),
     Write("POST /series/{series}/cancel-from", FIRM, {"booking": "{repeated}"}),
     Write("POST /waitlist", FIRM, WAIT),
+    Write("POST /messages/seen", FIRM),
     Write("POST /waitlist/1/accept", FIRM),
     Write("POST /waitlist/1/refuse", FIRM),
     Write("POST /waitlist/1/withdraw", FIRM),
@@ -484,6 +489,9 @@ def everything(w: make.World) -> Things:
     sampled = make.instrument(w, modes=("self", "sample"))
     closed = deviations.close(actor=w.keeper, resource=resource, period=make.slot(days=20), reason="检修", now=make.NOW)
     Closure.objects.filter(pk=closed.pk).update(id=1)
+    person = make.operator(w, resource)
+    leave = deviations.close(actor=w.keeper, resource=person, period=make.slot(days=20), reason="年假", now=make.NOW)
+    Closure.objects.filter(pk=leave.pk).update(id=2)
     special = Special(make.slot(days=21, start="22:00", end="23:00"), Audience.EVERYBODY)
     opened = deviations.open_specially(actor=w.keeper, resource=resource, special=special, reason="加开", now=make.NOW)
     SpecialOpening.objects.filter(pk=opened.pk).update(id=1)
@@ -540,7 +548,7 @@ def everything(w: make.World) -> Things:
         "repeated": repeated.bookings.order_by("planned_at")[0].number,
         "sampled": sampled.number,
         "sample": make.quoted(w, make.sample_order(w, sampled)).number,
-        "operator": make.operator(w, resource).number,
+        "operator": person.number,
         "bench": benches.renew(actor=w.keeper, resource=resource, now=make.NOW),
         "outage": _outage(w),
         "cluster": partition.cluster.code,

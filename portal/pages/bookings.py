@@ -34,6 +34,7 @@ from portal.pages.swaps import waiting_for
 from portal.pages.templatetags.show import bilingual, clock, label, period_text, zone_label, zone_of
 from scheduler.bookings import access, fees, holding, rewording, rules, services
 from scheduler.bookings.models import Booking, LateFee, Session
+from scheduler.messages import access as messages
 from scheduler.resources import rules as resource_rules
 
 __all__ = ["BookingFilter", "booking", "booking_cancel", "booking_ics", "booking_page", "bookings", "due"]
@@ -112,6 +113,7 @@ def bookings(request: HttpRequest) -> HttpResponse:
     ]
     context = {"filters": filters, "listing": listing, "lines": lines, "tabs": _tabs(tab)}
     context["proposals"] = waiting_for(actor)
+    context["unseen"] = messages.unseen(actor) if actor.user_id is not None else 0
     return shell.page(request, "bookings/list.html", context)
 
 

@@ -15,14 +15,14 @@ from django.utils.translation import gettext_lazy as _
 
 from portal.http import Explained
 from portal.kernel.actors import Actor, Permission
-from portal.pages import opening, shell, slots, weeks
+from portal.pages import exceptions, opening, shell, slots, weeks
 from portal.pages.templatetags.show import bilingual, zone_of
 from scheduler.availability.models import OpeningHours
 from scheduler.qualifications import access, services
 from scheduler.resources import access as resources
 from scheduler.resources.models import Resource, Skill
 
-__all__ = ["operator", "operator_hours", "operator_new", "operators"]
+__all__ = ["operator", "operator_absences", "operator_hours", "operator_new", "operators"]
 
 SORTS = {"name": ["name", "pk"], "number": ["number"]}
 YEAR = timedelta(days=365)
@@ -97,6 +97,12 @@ def operator_new(request: HttpRequest) -> HttpResponse:
 def operator_hours(request: HttpRequest, number: str) -> HttpResponse:
     """Edit when an operator works: the same rows as an instrument's opening hours."""
     return opening.edit_hours(request, access.get_own_operator(shell.actor_of(request), number), back="operator")
+
+
+@shell.needs(Permission.INSTRUMENT_MANAGE)
+def operator_absences(request: HttpRequest, number: str) -> HttpResponse:
+    """Enter leave or extra duty; the bookings it would leave without their operator are named before it is saved."""
+    return exceptions.edit_exceptions(request, access.get_own_operator(shell.actor_of(request), number))
 
 
 @shell.needs(Permission.INSTRUMENT_MANAGE)

@@ -122,6 +122,7 @@ def booking_queue(request: HttpRequest) -> HttpResponse:
         "listing": listing,
         "lines": _lines(listing.rows, now=now),
         "filters": filters,
+        "decides": shell.actor_of(request).may(Permission.BOOKING_DECIDE),
         "records": shell.actor_of(request).may(Permission.SESSION_RECORD),
     }
     return shell.page(request, "bookings/queue.html", context)

@@ -26,7 +26,7 @@ from scheduler.resources.models import Resource
 from scheduler.waitlist import access, queries, rules, services
 from scheduler.waitlist.models import WaitlistEntry
 
-__all__ = ["instrument_wait", "waitlist", "waitlist_act"]
+__all__ = ["days_of", "instrument_wait", "waitlist", "waitlist_act"]
 
 WEEKDAYS = [
     ("1", _("周一")),
@@ -56,6 +56,11 @@ class WaitForm(forms.Form):
     )
     takes_twins = forms.BooleanField(label=_("同一实验室的同类仪器也可以"), required=False)
     attended = forms.BooleanField(label=_("由实验室人员操作"), required=False)
+    named = forms.BooleanField(
+        label=_("让实验室看到是本单位在候补"),
+        required=False,
+        help_text=_("不选的，实验室只看到有单位在候补和等候的时间。"),
+    )
     title = forms.CharField(label=_("用途"), max_length=120, help_text=_("仅贵单位和实验室可见。"))
     voucher = forms.ChoiceField(label=_("用券支付"), required=False, help_text=_("接受空位时按当时的价格冻结。"))
 
@@ -74,6 +79,7 @@ class WaitForm(forms.Form):
             takes_twins=said["takes_twins"],
             attended=said["attended"],
             vouchers=vouchers,
+            named=said["named"],
         )
 
 
@@ -120,6 +126,11 @@ def _page(request: HttpRequest, *, error: Explained | None = None) -> HttpRespon
     return shell.page(request, "bookings/waitlist.html", context, status=error.status if error else 200)
 
 
+def days_of(entry: WaitlistEntry) -> list[str]:
+    """Return the weekdays somebody can come, in the language that is active; none for any."""
+    return [str(dict(WEEKDAYS)[str(day)]) for day in entry.weekdays]
+
+
 def _line(entry: WaitlistEntry, *, now: datetime) -> dict[str, Any]:
     offers = list(entry.offers.all())
     offer = next((one for one in offers if one.state == rules.TimeOfferState.OPEN.value and now < one.answer_by), None)
@@ -127,7 +138,7 @@ def _line(entry: WaitlistEntry, *, now: datetime) -> dict[str, Any]:
         "entry": entry,
         "window": Period(entry.since, entry.until),
         "length": timedelta(seconds=entry.length_s),
-        "days": [str(dict(WEEKDAYS)[str(day)]) for day in entry.weekdays],
+        "days": days_of(entry),
         "offer": offer,
         "period": Period(offer.starts_at, offer.ends_at) if offer else None,
         "reasons": [explain_reason(queries.reason_of(kept)) for kept in entry.skipped],

@@ -88,6 +88,19 @@ def get_series(actor: Actor, number: str) -> BookingSeries:
     return found
 
 
+def get_served_series(actor: Actor, number: str) -> BookingSeries:
+    """Return a series on one of the lab's instruments. Raises NotFound, Forbidden without the permission."""
+    actor.require(Permission.BOOKING_DECIDE)
+    found = (
+        BookingSeries.objects.filter(resource__owner_id=actor.acting_for, number=number)
+        .select_related("resource__owner", "organisation")
+        .first()
+    )
+    if found is None:
+        raise NotFound
+    return found
+
+
 def bookings_of(series: BookingSeries) -> QuerySet[Booking]:
     """Return the uses of a series, in the order of its rule."""
     return series.bookings.select_related(*RELATED).prefetch_related(PARTS).order_by("planned_at")

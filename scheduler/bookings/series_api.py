@@ -35,7 +35,7 @@ from portal.wire import (
     span,
 )
 from scheduler.availability.rules import closed_days
-from scheduler.bookings import access, series, series_preview
+from scheduler.bookings import access, series, series_deciding, series_preview
 from scheduler.bookings.api import BookedInstrumentOut, BookingOut, NeedsIn, shown
 from scheduler.bookings.models import BookingSeries
 from scheduler.bookings.series_preview import SeriesWanted, Verdict
@@ -153,6 +153,27 @@ class SeriesWithUsesOut(SeriesOut):
     bookings: list[BookingOut]
 
 
+class UndecidedOut(Schema):
+    """A use that could not be decided, with every reason."""
+
+    booking: str
+    starts_at: datetime
+    reasons: list[ReasonOut]
+
+
+class DecidedOut(Schema):
+    """The uses decided now, and those that could not be; uses decided before are in neither."""
+
+    decided: list[str]
+    left: list[UndecidedOut]
+
+
+class DeclineSeriesIn(StrictIn):
+    """Why; the booking organisation reads it."""
+
+    note: Annotated[Line, Field(min_length=1, max_length=200)]
+
+
 class FromIn(StrictIn):
     """The use to begin with."""
 
@@ -187,6 +208,18 @@ def _whole(request: ActorRequest, number: str) -> dict[str, Any]:
     one = access.get_series(request.actor, number)
     uses = access.bookings_of(one).select_related("session")
     return {**_out(one), "bookings": [shown(request, booking) for booking in uses]}
+
+
+def _decided(done: series_deciding.Decided) -> dict[str, Any]:
+    left = [
+        {
+            "booking": one.booking.number,
+            "starts_at": one.booking.starts_at,
+            "reasons": [explain_reason(reason) for reason in one.reasons],
+        }
+        for one in done.left
+    ]
+    return {"decided": [booking.number for booking in done.done], "left": left}
 
 
 def _uses(rows: Sequence[series_preview.Row]) -> list[dict[str, Any]]:
@@ -260,3 +293,22 @@ def cancel_from(request: ActorRequest, number: Number, payload: FromIn) -> dict[
         raise NotFound(field="booking")
     series.cancel_from(actor=request.actor, booking=first, now=timezone.now())
     return _whole(request, number)
+
+
+@router.post("/{number}/confirm", response={200: DecidedOut, **problems(404, 409)})
+def confirm_series(request: ActorRequest, number: Number) -> dict[str, Any]:
+    """Confirm, as the lab, every use that waits, in one act; the others come back with every reason.
+
+    409 with the reasons of all uses where none is or can be confirmed. Repeating it confirms nothing more.
+    """
+    made = access.get_served_series(request.actor, number)
+    return _decided(series_deciding.confirm_all(actor=request.actor, series=made, now=timezone.now()))
+
+
+@router.post("/{number}/decline", response={200: DecidedOut, **problems(404, 409)})
+def decline_series(request: ActorRequest, number: Number, payload: DeclineSeriesIn) -> dict[str, Any]:
+    """Turn down, as the lab, every use that waits, with one reason, in one act; what is confirmed stays."""
+    made = access.get_served_series(request.actor, number)
+    return _decided(
+        series_deciding.decline_all(actor=request.actor, series=made, note=payload.note, now=timezone.now())
+    )

@@ -22,11 +22,12 @@ from portal.kernel.period import Period
 from portal.kernel.states import next_state
 from portal.numbers.services import next_number
 from scheduler.availability import claiming
-from scheduler.bookings import bundles, lapsing, moving, occupying, queries, rules, steps, swap_rules
+from scheduler.bookings import bundles, lapsing, moving, occupying, queries, rules, steps, swap_rules, swap_telling
 from scheduler.bookings.bundles import Wanted
 from scheduler.bookings.models import Booking
 from scheduler.bookings.retrying import patiently
 from scheduler.bookings.swap_models import Swap
+from scheduler.messages.rules import MessageKind
 from scheduler.resources.models import Resource
 from vouchers.charges import services as charges
 
@@ -278,6 +279,7 @@ def propose(
         created_at=now,
     )
     _told(made, action="swap.proposed", asked=actor, other=PORTAL, now=now)
+    swap_telling.tell(made, other, MessageKind.SWAP_PROPOSED, now=now)
     return made
 
 
@@ -342,6 +344,7 @@ def accept(*, actor: Actor, swap: Swap, price: Money, now: datetime) -> Swap:
     if first.price.amount.fen > locked.price_fen:
         raise swap_rules.SwapOver
     _move(locked, swap_rules.SwapAction.ACCEPT, now=now)
+    swap_telling.tell(locked, one, MessageKind.SWAP_ACCEPTED, now=now)
     return locked
 
 
@@ -365,6 +368,8 @@ def answer(*, actor: Actor, swap: Swap, now: datetime) -> Swap:
     _move(locked, swap_rules.SwapAction.WITHDRAW if asked else swap_rules.SwapAction.DECLINE, now=now)
     signed = (actor, PORTAL) if asked else (PORTAL, actor)
     _told(locked, action=f"swap.{locked.state}", asked=signed[0], other=signed[1], now=now)
+    whom, kind = (locked.other, MessageKind.SWAP_WITHDRAWN) if asked else (locked.asked, MessageKind.SWAP_DECLINED)
+    swap_telling.tell(locked, whom, kind, now=now)
     return locked
 
 
@@ -381,4 +386,6 @@ def _lapse(waiting: QuerySet[Swap], *, now: datetime) -> int:
     for swap in rows:
         _move(swap, swap_rules.SwapAction.LAPSE, now=now)
         _told(swap, action="swap.lapsed", asked=PORTAL, other=PORTAL, now=now)
+        for booking in (swap.asked, swap.other):
+            swap_telling.tell(swap, booking, MessageKind.SWAP_LAPSED, now=now)
     return len(rows)

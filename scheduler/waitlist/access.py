@@ -31,6 +31,17 @@ def get_mine(actor: Actor, entry_id: int) -> WaitlistEntry:
     return found
 
 
+def received(actor: Actor) -> QuerySet[WaitlistEntry]:
+    """Return what waits for the lab's instruments. Callers tell of it who waits only where it is `named`, and never what for.
+
+    Raises Forbidden without the permission.
+    """
+    actor.require(Permission.INSTRUMENT_MANAGE)
+    return WaitlistEntry.objects.filter(resource__owner_id=actor.acting_for, state__in=WAITS).select_related(
+        "resource", "organisation"
+    )
+
+
 def waiting_for(actor: Actor, resource: Resource) -> int:
     """Return how many entries wait for one of the lab's instruments; who they are is not told. Raises Forbidden."""
     actor.require(Permission.INSTRUMENT_MANAGE)

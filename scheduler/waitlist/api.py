@@ -42,6 +42,7 @@ class WaitIn(StrictIn):
     """What to wait for. `weekdays` are ISO numbers, none means any; all of the use lies in `part` of the local day.
 
     `twins`: an instrument of the same lab and category will do. `vouchers` pay when an offer is accepted.
+    `named`: the lab may see who waits.
     """
 
     instrument: Number
@@ -54,6 +55,7 @@ class WaitIn(StrictIn):
     attended: Flag = False
     title: Annotated[Line, Field(min_length=1, max_length=120)]
     vouchers: Annotated[list[Number], Field(max_length=10)] = []
+    named: Flag = False
 
 
 class TimeOfferOut(Schema):
@@ -79,10 +81,28 @@ class WaitOut(Schema):
     part: rules.PartOfDay
     attended: bool
     title: str
+    named: bool
     state: rules.EntryState
     skipped: list[ReasonOut]
     booking: str | None
     offers: list[TimeOfferOut]
+
+
+class ReceivedOut(Schema):
+    """One entry that waits for an instrument of the lab. `organisation` is null unless it let itself be seen."""
+
+    id: int
+    instrument: str
+    organisation: str | None
+    twins: bool
+    duration_s: int
+    since: datetime
+    until: datetime
+    weekdays: list[int]
+    part: rules.PartOfDay
+    attended: bool
+    state: rules.EntryState
+    created_at: datetime
 
 
 class WaitingOut(Schema):
@@ -96,8 +116,20 @@ def _offer(row: WaitlistOffer) -> dict[str, Any]:
     return {"instrument": row.resource.number, **{name: getattr(row, name) for name in names}}
 
 
+def _received(row: WaitlistEntry) -> dict[str, Any]:
+    names = ("since", "until", "weekdays", "part", "attended", "state", "created_at")
+    return {
+        "id": row.pk,
+        "instrument": row.resource.number,
+        "organisation": row.organisation.name if row.named else None,
+        "twins": row.takes_twins,
+        "duration_s": row.length_s,
+        **{name: getattr(row, name) for name in names},
+    }
+
+
 def _shown(row: WaitlistEntry) -> dict[str, Any]:
-    names = ("since", "until", "weekdays", "part", "attended", "title", "state")
+    names = ("since", "until", "weekdays", "part", "attended", "title", "named", "state")
     return {
         "id": row.pk,
         "instrument": row.resource.number,
@@ -123,6 +155,7 @@ def join(request: ActorRequest, payload: WaitIn) -> Status[dict[str, Any]]:
         takes_twins=payload.twins,
         attended=payload.attended,
         vouchers=wallet.get_vouchers(request.actor, payload.vouchers),
+        named=payload.named,
     )
     made = services.join(actor=request.actor, asked=asked, now=timezone.now())
     return Status(201, _shown(access.get_mine(request.actor, made.pk)))
@@ -132,6 +165,12 @@ def join(request: ActorRequest, payload: WaitIn) -> Status[dict[str, Any]]:
 def list_waiting(request: ActorRequest, wanted: Query[Cursor]) -> dict[str, Any]:
     """List the organisation's entries, the latest first."""
     return paged(access.mine(request.actor).order_by("-pk"), wanted, _shown)
+
+
+@router.get("/received", response={200: PageOut[ReceivedOut], **problems()})
+def list_received(request: ActorRequest, wanted: Query[Cursor]) -> dict[str, Any]:
+    """List what waits for the lab's instruments, the latest first; who it is only where they let themselves be seen."""
+    return paged(access.received(request.actor), wanted, _received)
 
 
 @router.post("/{entry_id}/accept", response={200: BookingOut, **problems(404, 409)})

@@ -41,6 +41,8 @@ class WaitlistEntry(models.Model):
     part = models.CharField(max_length=12, choices=Part, default=Part.ANY)
     attended = models.BooleanField(default=False)
     vouchers = models.ManyToManyField("vouchers.Voucher", related_name="+")
+    named = models.BooleanField(default=False)
+    """Whether the lab may see who waits; otherwise it sees that somebody does."""
     state = models.CharField(max_length=12, choices=State, default=State.WAITING)
     skipped = models.JSONField(default=list)
     """Why time that would have fitted was not offered: each a reason's code, message, remedy and params."""

@@ -27,7 +27,7 @@ from scheduler.bookings.retrying import patiently
 from scheduler.resources import rules as resource_rules
 from scheduler.resources import services as resources
 from scheduler.resources.models import Resource
-from scheduler.waitlist import queries, rules
+from scheduler.waitlist import passing, queries, rules
 from scheduler.waitlist.models import WaitlistEntry, WaitlistLook, WaitlistOffer
 
 __all__ = ["Asked", "accept", "close_due", "join", "look_everywhere", "promote", "refuse", "withdraw"]
@@ -50,6 +50,8 @@ class Asked:
     takes_twins: bool = False
     attended: bool = False
     vouchers: Sequence[Any] = ()
+    named: bool = False
+    """Whether the lab may see who waits."""
 
 
 @transaction.atomic
@@ -82,6 +84,7 @@ def join(*, actor: Actor, asked: Asked, now: datetime) -> WaitlistEntry:
         weekdays=sorted(set(asked.weekdays)),
         part=asked.part.value,
         attended=asked.attended,
+        named=asked.named,
         created_at=now,
     )
     entry.vouchers.set(asked.vouchers)
@@ -170,6 +173,7 @@ def _offer(entry: WaitlistEntry, resource: Resource, *, now: datetime) -> Waitli
         return None
     if reasons := queries.refusals(entry, resource=resource, period=period, now=now):
         _skip(entry, [queries.said(reason) for reason in reasons], now=now)
+        passing.tell(entry, resource=resource, period=period, reasons=reasons, now=now)
         return None
     until = rules.stands_until(period.start, now=now)
     claims, _reasons = keeping.keep(

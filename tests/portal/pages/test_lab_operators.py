@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from django.test import Client
 from django.urls import reverse
 
-from scheduler.availability.models import OpeningHours
+from portal.kernel.errors import Refused
+from scheduler.availability.models import Closure, OpeningHours, SpecialOpening
+from scheduler.bookings import services as bookings
 from scheduler.bookings.models import BookingTerms
 from scheduler.resources.models import Resource, Skill
 from tests import make
+from tests.calling import Caller, zoned
+from tests.portal.pages.reading import raw_codes, text_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 
@@ -103,3 +109,72 @@ def test_terms_are_set_and_shown(w, lab):
     wrong = lab.post(here, {**said, "bench_minutes": "2"})
     assert (wrong.status_code, list(wrong.context["form"].errors)) == (422, ["bench"])
     assert lab.post(here, {**said, "late_cancel_percent": "101"}).status_code == 422
+
+
+def test_leave_names_the_bookings_that_lose_their_operator_before_it_is_saved(w, lab):
+    sem = make.instrument(w)
+    person = make.operator(w, sem)
+    wanted = bookings.Wanted(resource=sem, period=make.slot(), title="失效分析", operator=person)
+    made = bookings.request_booking(actor=w.researcher, wanted=wanted, now=make.NOW, key=make.key())
+    here = reverse("operator_absences", args=[person.number])
+    assert here in lab.get(reverse("operators")).content.decode()
+    assert here in lab.get(reverse("operator", args=[person.number])).content.decode()
+    day = make.slot().start.astimezone(make.BEIJING).date().isoformat()
+    leave = {
+        "act": "save",
+        "kind": "closed",
+        "day": day,
+        "start": "00:00",
+        "end_day": day,
+        "end": "20:00",
+        "reason": "年假",
+    }
+    asked = lab.post(here, leave)
+    assert asked.status_code == 409
+    assert made.number in text_of(asked)
+    assert not Closure.objects.exists()
+    assert lab.post(here, {**leave, "accepts": made.number})["Location"] == here
+    page = text_of(lab.get(here))
+    assert "请假" in page
+    assert "特别开放" not in page
+    assert raw_codes(page) == []
+    assert bookings.Booking.objects.get(pk=made.pk).state == "requested"
+    other = replace(wanted, period=make.slot(start="13:00", end="15:00"))
+    with pytest.raises(Refused):
+        bookings.request_booking(actor=w.researcher, wanted=other, now=make.NOW, key=make.key())
+    closure = Closure.objects.get()
+    assert lab.post(here, {"act": "lift", "id": closure.pk})["Location"] == here
+    bookings.request_booking(actor=w.researcher, wanted=other, now=make.NOW, key=make.key())
+
+
+def test_an_operators_extra_duty_is_open_to_everybody(w, lab):
+    person = make.operator(w, make.instrument(w))
+    here = reverse("operator_absences", args=[person.number])
+    duty = {
+        "act": "save",
+        "kind": "open",
+        "day": "2026-11-28",
+        "start": "22:00",
+        "end_day": "2026-11-28",
+        "end": "23:00",
+    }
+    assert lab.post(here, {**duty, "reason": "赶工"})["Location"] == here
+    assert SpecialOpening.objects.get(resource=person).audience == "everybody"
+
+
+def test_leave_by_the_api(w):
+    sem = make.instrument(w)
+    person, keeper, period = make.operator(w, sem), Caller(w.keeper), make.slot()
+    wanted = bookings.Wanted(resource=sem, period=period, title="失效分析", operator=person)
+    made = bookings.request_booking(actor=w.researcher, wanted=wanted, now=make.NOW, key=make.key())
+    leave = {"starts_at": zoned(period.start), "ends_at": zoned(period.end), "reason": "年假"}
+    path = f"/operators/{person.number}/absences"
+    refused = keeper.post(path, leave)
+    assert (refused.status, refused.reasons) == (409, ["availability.booking_affected"])
+    entered = keeper.post(path, {**leave, "accepts": [made.number]})
+    assert entered.status == 201
+    assert [row["id"] for row in keeper.get(path).body] == [entered.body["id"]]
+    assert keeper.delete(f"{path}/{entered.body['id']}").status == 204
+    assert keeper.get(path).body == []
+    other = make.actor(make.organisation(make.roles.Kind.PROVIDER), make.roles.Role.LAB_MANAGER)
+    assert Caller(other).post(path, leave).status == 404

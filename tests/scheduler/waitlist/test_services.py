@@ -14,6 +14,9 @@ from portal.organisations.models import Member, User
 from scheduler.availability.models import Claim
 from scheduler.bookings import services as bookings
 from scheduler.displacements import services as displacements
+from scheduler.messages.models import Message
+from scheduler.quotas import rules as quota_rules
+from scheduler.quotas import services as quotas
 from scheduler.waitlist import access, notifying, rules, services
 from scheduler.waitlist.models import WaitlistEntry, WaitlistOffer
 from tests import make
@@ -133,6 +136,53 @@ def test_nobody_answers_for_others_and_a_lab_sees_a_number(scene):
         access.waiting_for(
             make.actor(make.organisation(make.roles.Kind.PROVIDER), make.roles.Role.LAB_MANAGER), scene.sem
         )
+
+
+def limited(w):
+    """Let nobody have more than an hour a week of the instrument."""
+    limit = quota_rules.Limit("每周限额", quota_rules.Measure.HOURS, 3600)
+    quotas.add_rule(actor=w.keeper, limit=limit, instruments=[w.sem], now=make.NOW)
+
+
+def test_who_is_passed_over_is_told_why_once_a_day_however_often_one_looks(scene):
+    limited(scene)
+    assert freed(scene) is None
+    for _again in range(3):
+        services.promote(resource=scene.sem, now=make.NOW + timedelta(minutes=5))
+    [told] = Message.objects.filter(kind="wait_passed_over")
+    assert told.user_id == scene.researcher.user_id
+    assert [reason["code"] for reason in told.reasons] == ["quota.hours"]
+    services.promote(resource=scene.sem, now=make.NOW + timedelta(hours=6))
+    services.promote(resource=scene.sem, now=make.NOW + timedelta(hours=6))
+    assert Message.objects.filter(kind="wait_passed_over").count() == 1
+
+
+def test_what_is_told_names_the_time_the_cause_and_the_remedy(scene, monkeypatch):
+    monkeypatch.setattr("django.utils.timezone.now", lambda: make.NOW)
+    limited(scene)
+    freed(scene)
+    text = text_of(enter(Client(), scene.researcher).get(reverse("my_messages")))
+    assert "2026-11-26 08:00–10:00" in text
+    assert "贵单位最多 1 小时" in text
+    assert raw_codes(text) == []
+
+
+def test_a_lab_sees_what_waits_and_who_only_where_they_let_it(scene, monkeypatch, django_assert_num_queries):
+    monkeypatch.setattr("django.utils.timezone.now", lambda: make.NOW)
+    lab, url = enter(Client(), scene.keeper), reverse("lab_waitlist")
+    page = text_of(lab.get(url))
+    assert "未公开" in page
+    assert scene.enterprise.name not in page
+    wait(scene.researcher, scene.sem, hours=3, named=True)
+    with django_assert_num_queries(6):
+        page = text_of(lab.get(url))
+    assert scene.enterprise.name in page
+    assert raw_codes(page) == []
+    named = {row["organisation"] for row in Caller(scene.keeper).get("/waitlist/received").body["items"]}
+    assert named == {None, scene.enterprise.name}
+    other = make.actor(make.organisation(make.roles.Kind.PROVIDER), make.roles.Role.LAB_MANAGER)
+    assert Caller(other).get("/waitlist/received").body["items"] == []
+    assert Caller(scene.researcher).get("/waitlist/received").status == 403
 
 
 def test_by_the_api(scene, monkeypatch):
