@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
@@ -19,7 +19,8 @@ from portal.kernel.errors import PortalError
 from portal.pages import shell, slots
 from portal.pages.opening import WEEKDAYS
 from portal.pages.templatetags.show import bilingual, day_text, hours, zone_of
-from scheduler.quotas import access, queries, services
+from scheduler.quotas import access, kept, queries, services
+from scheduler.quotas.kept_rules import OwnStanding
 from scheduler.quotas.models import QuotaRule
 from scheduler.quotas.rules import Effect, Limit, Measure, Peak, Per, Span, Standing
 from scheduler.resources import access as resources
@@ -75,14 +76,15 @@ class QuotaForm(forms.Form):
         said = self.cleaned_data
         measure = Measure(said["measure"])
         share = measure is Measure.PEAK_SHARE
+        kept_share = measure is Measure.KEPT_SHARE
         peak = Peak(frozenset(said["peak_days"]), said["peak_from"] or 0, said["peak_until"] or 0)
         return Limit(
             name=said["name"].strip(),
             measure=measure,
             amount=said["amount"] * 3600 if measure is Measure.HOURS else said["amount"],
             span=Span(said["span"]),
-            per=Per.ORGANISATION if share else Per(said["per"]),
-            effect=Effect(said["effect"]),
+            per=Per.ORGANISATION if share or kept_share else Per(said["per"]),
+            effect=Effect.REFUSE if kept_share else Effect(said["effect"]),
             peak=peak if share else Peak(),
         )
 
@@ -107,7 +109,7 @@ def instrument_quotas(request: HttpRequest, number: str) -> HttpResponse:
     elif request.method == "POST" and not adding:
         _end(request, now=now)
         return redirect("instrument_quotas", number)
-    rows = [_row(rule, names) for rule, names in queries.rules_over(resource)]
+    rows = [_row(rule, names, zone=resource.zone, now=now) for rule, names in queries.rules_over(resource)]
     context = {"resource": resource, "name": bilingual(resource), "rows": rows, "form": form, "error": error}
     status = error.status if error else 422 if form.errors else 200
     return shell.page(request, "lab/quotas.html", context, status=status)
@@ -124,6 +126,22 @@ def _end(request: HttpRequest, *, now: Any) -> None:
     messages.success(request, gettext("已取消这条限额。"))
 
 
-def _row(rule: QuotaRule, named: list[int]) -> dict[str, Any]:
+def _row(rule: QuotaRule, named: list[int], *, zone: str, now: datetime) -> dict[str, Any]:
     amount = f"{rule.amount // 3600}" if rule.measure == QuotaRule.Measure.HOURS else f"{rule.amount}"
-    return {"rule": rule, "amount": amount, "all": not named, "many": len(named)}
+    own = []
+    if rule.measure == QuotaRule.Measure.KEPT_SHARE:
+        own = [_own(each) for each in kept.standings_of(rule, named, zone=zone, now=now)]
+    return {"rule": rule, "amount": amount, "all": not named, "many": len(named), "own": own}
+
+
+def _own(standing: OwnStanding) -> dict[str, Any]:
+    """Return what a template says of what the lab took itself."""
+    zone = zone_of(standing.zone)
+    return {
+        "since": standing.window.start.astimezone(zone).date(),
+        "until": standing.window.end.astimezone(zone).date() - timedelta(days=1),
+        "used": hours(standing.used),
+        "allowed": hours(standing.allowed),
+        "kept": hours(standing.kept),
+        "over": standing.used > standing.allowed,
+    }

@@ -14,6 +14,7 @@ from portal.kernel.errors import Conflict, Forbidden, Invalid, Reason, Refused, 
 from portal.kernel.period import Period
 from scheduler.availability import claiming, opening, patterns, rules
 from scheduler.availability.models import BLOCKING, Claim, OpeningHours
+from scheduler.quotas import kept
 from scheduler.resources import services as resources
 from scheduler.resources.models import Resource
 from scheduler.resources.rules import Counting
@@ -151,7 +152,8 @@ def block_for_maintenance(
     """Block `period` for maintenance and return a claim for each unit blocked.
 
     Of numbered units those in `units`, of counted places `places`; all of them where nothing is said. Raises
-    OutageOverBookings, naming the bookings in the way; OutageTaken; BadUnits, BadPlaces.
+    OutageOverBookings, naming the bookings in the way; OutageTaken; Refused where less would be left to enterprises than
+    is kept for them; BadUnits, BadPlaces.
     """
     _require_own(actor, resource)
     resources.lock(resource_ids=[resource.pk])
@@ -169,6 +171,7 @@ def block_for_maintenance(
         if numbers:
             raise OutageOverBookings(field="starts_at", bookings=numbers[:20])
         raise OutageTaken(field="starts_at")
+    kept.guard(resource=resource, period=period, places=sum(ask.units for ask in asks))
     try:
         claims = claiming.occupy(asks, state=Claim.State.OUTAGE, booking_id=None)
     except claiming.Taken:

@@ -153,7 +153,7 @@ class SeriesWithUsesOut(SeriesOut):
     bookings: list[BookingOut]
 
 
-class UndecidedOut(Schema):
+class UndecidedUseOut(Schema):
     """A use that could not be decided, with every reason."""
 
     booking: str
@@ -161,11 +161,11 @@ class UndecidedOut(Schema):
     reasons: list[ReasonOut]
 
 
-class DecidedOut(Schema):
+class SeriesDecidedOut(Schema):
     """The uses decided now, and those that could not be; uses decided before are in neither."""
 
     decided: list[str]
-    left: list[UndecidedOut]
+    left: list[UndecidedUseOut]
 
 
 class DeclineSeriesIn(StrictIn):
@@ -295,7 +295,7 @@ def cancel_from(request: ActorRequest, number: Number, payload: FromIn) -> dict[
     return _whole(request, number)
 
 
-@router.post("/{number}/confirm", response={200: DecidedOut, **problems(404, 409)})
+@router.post("/{number}/confirm", response={200: SeriesDecidedOut, **problems(404, 409)})
 def confirm_series(request: ActorRequest, number: Number) -> dict[str, Any]:
     """Confirm, as the lab, every use that waits, in one act; the others come back with every reason.
 
@@ -305,7 +305,7 @@ def confirm_series(request: ActorRequest, number: Number) -> dict[str, Any]:
     return _decided(series_deciding.confirm_all(actor=request.actor, series=made, now=timezone.now()))
 
 
-@router.post("/{number}/decline", response={200: DecidedOut, **problems(404, 409)})
+@router.post("/{number}/decline", response={200: SeriesDecidedOut, **problems(404, 409)})
 def decline_series(request: ActorRequest, number: Number, payload: DeclineSeriesIn) -> dict[str, Any]:
     """Turn down, as the lab, every use that waits, with one reason, in one act; what is confirmed stays."""
     made = access.get_served_series(request.actor, number)

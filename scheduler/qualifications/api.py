@@ -7,14 +7,31 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from django.utils import timezone
-from ninja import Query, Router, Schema, Status
+from ninja import Path, Query, Router, Schema, Status
 from pydantic import Field
 
 from portal.kernel.errors import NotFound
 from portal.organisations.models import Organisation
-from portal.wire import ActorRequest, Block, Cursor, Day, Line, Number, PageOut, StrictIn, paged, problems
+from portal.wire import (
+    ActorRequest,
+    Block,
+    Cursor,
+    Day,
+    Line,
+    Number,
+    PageOut,
+    PeriodIn,
+    PeriodOut,
+    StrictIn,
+    paged,
+    problems,
+    span,
+)
+from scheduler.availability import deviations
+from scheduler.availability import queries as availability_queries
 from scheduler.availability import services as availability
 from scheduler.availability.api import HoursRow
+from scheduler.availability.models import Closure
 from scheduler.qualifications import access, granting, services
 from scheduler.qualifications.models import Calibration, Qualification
 from scheduler.resources import access as resources
@@ -138,6 +155,57 @@ def end(request: ActorRequest, number: Number, instrument: Number) -> dict[str, 
         now=now,
     )
     return _again(request, number)
+
+
+class AbsenceIn(PeriodIn):
+    """When the operator is away; `reason` is for the lab only. `accepts` names the bookings that may lose their operator."""
+
+    reason: Annotated[Line, Field(max_length=120)] = ""
+    accepts: Annotated[list[Number], Field(max_length=500)] = []
+
+
+class AbsenceOut(PeriodOut):
+    """Time an operator is away; `id` is what ending it asks for."""
+
+    id: int
+    reason: str
+
+
+AbsenceId = Annotated[int, Path(ge=1, le=2**63 - 1)]
+
+
+def _absence(row: Closure) -> dict[str, Any]:
+    return {**span(availability_queries.period_of(row.during)), "id": row.pk, "reason": row.reason}
+
+
+@router.get("/{number}/absences", response={200: list[AbsenceOut], **problems(404)})
+def list_absences(request: ActorRequest, number: Number) -> list[dict[str, Any]]:
+    """List when the operator is away, soonest first; what is over is left out."""
+    person = access.get_own_operator(request.actor, number)
+    closures, _specials = availability_queries.deviations(person, now=timezone.now())
+    return [_absence(row) for row in closures]
+
+
+@router.post("/{number}/absences", response={201: AbsenceOut, **problems(404, 409)})
+def enter_absence(request: ActorRequest, number: Number, payload: AbsenceIn) -> Status[dict[str, Any]]:
+    """Enter leave. 409 names the bookings that would lose their operator: send their numbers in `accepts` to go on."""
+    row = deviations.close(
+        actor=request.actor,
+        resource=access.get_own_operator(request.actor, number),
+        period=payload.value(),
+        reason=payload.reason,
+        accepts=payload.accepts,
+        now=timezone.now(),
+    )
+    return Status(201, {**span(payload.value()), "id": row.pk, "reason": row.reason})
+
+
+@router.delete("/{number}/absences/{absence_id}", response={204: None, **problems(404)})
+def end_absence(request: ActorRequest, number: Number, absence_id: AbsenceId) -> Status[None]:
+    """Take leave back: the operator can be booked again."""
+    person = access.get_own_operator(request.actor, number)
+    deviations.lift_closure(actor=request.actor, resource=person, closure_id=absence_id, now=timezone.now())
+    return Status(204, None)
 
 
 class QualificationIn(StrictIn):

@@ -10,7 +10,7 @@ from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from portal.wire import ActorRequest, Cursor, Line, Number, PageOut, PeriodOut, StrictIn, Whole, paged, problems, span
-from scheduler.quotas import access, services
+from scheduler.quotas import access, kept, services
 from scheduler.quotas.models import QuotaRule
 from scheduler.quotas.rules import Effect, Limit, Measure, Peak, Per, Span, Standing
 from scheduler.resources import access as resources
@@ -25,7 +25,8 @@ class QuotaIn(StrictIn):
 
     `amount` is hours, bookings that have not begun, or per cent of the open peak hours, as `measure` says; weeks begin on
     Monday, local time. Beyond it a request is refused, or with ``approval`` left to the lab. Peak hours are ISO weekdays
-    (Monday 1) from `peak_from` to `peak_until`, minutes after local midnight.
+    (Monday 1) from `peak_from` to `peak_until`, minutes after local midnight. With ``kept_share`` that many per cent of the
+    open hours are kept for enterprises: what the lab blocks itself beyond the rest is refused.
     """
 
     name: Annotated[Line, Field(min_length=1, max_length=40)]
@@ -66,6 +67,16 @@ class QuotaOut(Schema):
     peak_days: list[int]
     peak_from: int
     peak_until: int
+
+
+class OwnUseOut(Schema):
+    """Of one local week or month, in seconds: open time, what of it is kept for enterprises, what the lab took itself."""
+
+    window: PeriodOut
+    opened_s: int
+    kept_s: int
+    allowed_s: int
+    used_s: int
 
 
 class LimitOut(Schema):
@@ -135,6 +146,26 @@ def add_quota(request: ActorRequest, payload: QuotaIn) -> Status[dict[str, Any]]
         now=timezone.now(),
     )
     return Status(201, _shown(rule))
+
+
+@router.get("/{rule_id}/own-use", response={200: list[OwnUseOut], **problems(404)})
+def own_use(request: ActorRequest, rule_id: int) -> list[dict[str, Any]]:
+    """Say what the lab took itself of the time it opens, this week or month and the next; empty for other limits."""
+    rule = access.get_rule(request.actor, rule_id)
+    if rule.measure != Measure.KEPT_SHARE.value:
+        return []
+    covered = list(rule.resources.all())
+    zone = covered[0].zone if covered else "Asia/Shanghai"
+    return [
+        {
+            "window": span(each.window),
+            "opened_s": each.opened,
+            "kept_s": each.kept,
+            "allowed_s": each.allowed,
+            "used_s": each.used,
+        }
+        for each in kept.standings_of(rule, [resource.pk for resource in covered], zone=zone, now=timezone.now())
+    ]
 
 
 @router.delete("/{rule_id}", response={204: None, **problems(404)})

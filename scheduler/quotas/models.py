@@ -17,6 +17,7 @@ class QuotaRule(models.Model):
         HOURS = rules.Measure.HOURS.value, _("使用小时数")
         BOOKINGS = rules.Measure.BOOKINGS.value, _("尚未开始的预约数")
         PEAK_SHARE = rules.Measure.PEAK_SHARE.value, _("高峰时段份额（%）")
+        KEPT_SHARE = rules.Measure.KEPT_SHARE.value, _("开放时间中给外单位保留的份额（%）")
 
     class Span(models.TextChoices):
         WEEK = rules.Span.WEEK.value, _("每周")

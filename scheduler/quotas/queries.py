@@ -78,7 +78,7 @@ def covered(
 
     `but` leaves out one booking, by id: the one that is judged. What is held counts until it lapses.
     """
-    covering = rules_over(resource)
+    covering = [row for row in rules_over(resource) if row[0].measure != rules.Measure.KEPT_SHARE.value]
     if not covering or organisation_id is None:
         return Covered(resource.zone, ())
     limits = [(limit_of(rule), ids) for rule, ids in covering]

@@ -23,9 +23,12 @@ __all__ = [
     "Standing",
     "Use",
     "broken",
+    "clock_text",
+    "hours_text",
     "judge",
     "needs_approval",
     "refusals",
+    "seconds_in",
     "window_at",
     "windows_of",
 ]
@@ -37,11 +40,15 @@ AHEAD = 8
 
 
 class Measure(StrEnum):
-    """What is counted: seconds of use, bookings that have not begun, or the share of the open peak hours."""
+    """What is counted: seconds of use, bookings that have not begun, or the share of the open peak hours.
+
+    ``kept_share`` limits the lab itself: the share of open hours that it keeps for enterprises (`kept_rules`).
+    """
 
     HOURS = "hours"
     BOOKINGS = "bookings"
     PEAK_SHARE = "peak_share"
+    KEPT_SHARE = "kept_share"
 
 
 class Span(StrEnum):
@@ -66,7 +73,7 @@ class Effect(StrEnum):
 class BadQuota(Invalid):
     code = "quota.bad"
     message = _(
-        "请写明名称（40 字以内）和数量：小时数为 1–744，预约数为 1–1000，高峰份额为 1–99（%）；"
+        "请写明名称（40 字以内）和数量：小时数为 1–744，预约数为 1–1000，高峰份额和保留份额为 1–99（%）；"
         "高峰份额还须选择星期，结束时间晚于开始时间。"
     )
 
@@ -111,7 +118,7 @@ class Limit:
 
     def check(self) -> None:
         """Raise BadQuota where nobody could keep it or it says nothing."""
-        most = {Measure.HOURS: 744 * 3600, Measure.BOOKINGS: 1000, Measure.PEAK_SHARE: 99}[self.measure]
+        most = {Measure.HOURS: 744 * 3600, Measure.BOOKINGS: 1000}.get(self.measure, 99)
         least = 3600 if self.measure is Measure.HOURS else 1
         peak_wrong = self.measure is Measure.PEAK_SHARE and not (
             self.peak.weekdays
@@ -175,7 +182,7 @@ def windows_of(period: Period, span: Span, zone: str) -> list[Period]:
     return found
 
 
-def _seconds(uses: Sequence[Use], spans: Sequence[Period]) -> int:
+def seconds_in(uses: Sequence[Use], spans: Sequence[Period]) -> int:
     """Return for how long `uses` lie in the disjoint `spans`, each place by itself."""
     total = 0
     for use in uses:
@@ -215,10 +222,10 @@ def _in(
     limit: Limit, window: Period, *, wanted: Use, uses: Sequence[Use], opened: Sequence[Use], zone: str
 ) -> Standing:
     if limit.measure is Measure.HOURS:
-        return Standing(limit, limit.amount, _seconds(uses, [window]), _seconds([wanted], [window]), window, zone)
+        return Standing(limit, limit.amount, seconds_in(uses, [window]), seconds_in([wanted], [window]), window, zone)
     peak = limit.peak.inside(window, zone)
-    allowed = _seconds(opened, peak) * limit.amount // 100
-    return Standing(limit, allowed, _seconds(uses, peak), _seconds([wanted], peak), window, zone)
+    allowed = seconds_in(opened, peak) * limit.amount // 100
+    return Standing(limit, allowed, seconds_in(uses, peak), seconds_in([wanted], peak), window, zone)
 
 
 def _freed(standing: Standing, *, wanted: Use, uses: Sequence[Use], opened: Sequence[Use]) -> Standing:
@@ -260,7 +267,7 @@ def _too_many(standing: Standing) -> Reason:
         "name": standing.limit.name,
         "allowed": standing.allowed,
         "used": standing.used,
-        "frees": _clock(standing.frees_at, standing.zone) if standing.frees_at else "",
+        "frees": clock_text(standing.frees_at, standing.zone) if standing.frees_at else "",
         "zone": standing.zone,
     }
     remedy = _("请先取消一个，或在 %(frees)s（%(zone)s）之后再约。")
@@ -298,20 +305,21 @@ def _too_long(standing: Standing) -> Reason:
         "name": limit.name,
         "from": f"{standing.window.start.astimezone(zone):%Y-%m-%d}",
         "until": f"{standing.window.end.astimezone(zone) - timedelta(days=1):%Y-%m-%d}",
-        "allowed": _hours(standing.allowed),
-        "used": _hours(standing.used),
-        "asked": _hours(standing.asked),
-        "left": _hours(standing.left),
-        "frees": _clock(standing.frees_at, standing.zone) if standing.frees_at else "",
+        "allowed": hours_text(standing.allowed),
+        "used": hours_text(standing.used),
+        "asked": hours_text(standing.asked),
+        "left": hours_text(standing.left),
+        "frees": clock_text(standing.frees_at, standing.zone) if standing.frees_at else "",
         "zone": standing.zone,
     }
     return Reason(code, message, remedy, field="starts_at", params=params)
 
 
-def _clock(moment: datetime, zone: str) -> str:
+def clock_text(moment: datetime, zone: str) -> str:
+    """Return a moment as that zone's clocks show it."""
     return f"{moment.astimezone(UTC).astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M}"
 
 
-def _hours(seconds: int) -> str:
+def hours_text(seconds: int) -> str:
     """Return hours with at most two decimals, rounded down."""
     return f"{seconds * 100 // 3600 / 100:.2f}".rstrip("0").rstrip(".")

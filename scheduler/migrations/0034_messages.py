@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('portal', '0003_calendar_day_works_as'),
-        ('scheduler', '0031_quotas'),
+        ('scheduler', '0033_feed_bound'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
