@@ -23,7 +23,7 @@ from portal.kernel.errors import PortalError, Reason, Refused
 from portal.kernel.period import Period
 from portal.pages import acts, purses, quotas, shell, slots, weeks
 from scheduler.availability.models import OpeningHours
-from scheduler.bookings import access, bundles, fees, queries, services
+from scheduler.bookings import access, bundles, fees, operators, queries, services
 from scheduler.bookings.models import Booking
 from scheduler.resources import access as resources
 from scheduler.resources import queries as rates
@@ -98,7 +98,7 @@ class Desk:
         self.resource = resources.get_instrument(self.actor, number)
         self.hours = list(OpeningHours.objects.filter(resource=self.resource))
         self.purses = purses.purses_of(self.actor, now=self.now)
-        self.operators = bundles.operators_of(self.resource, at=self.now)
+        self.operators = operators.operators_of(self.resource, at=self.now)
 
     def form(self, data: Mapping[str, Any] | None, **more: Any) -> slots.BookingForm:
         return self.FORM(
@@ -149,7 +149,7 @@ class Desk:
         needs = form.needs
         operator: Any = needs.get("operator")
         if operator and operator != bundles.ANYBODY:
-            operator = bundles.get_operator(self.resource, str(operator))
+            operator = operators.get_operator(self.resource, str(operator))
         return bundles.Wanted(
             resource=self.resource,
             period=form.period(),

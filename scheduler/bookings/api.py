@@ -33,7 +33,7 @@ from portal.wire import (
     problems,
     span,
 )
-from scheduler.bookings import access, bundles, fees, holding, queries, services
+from scheduler.bookings import access, bundles, fees, holding, operators, queries, services
 from scheduler.bookings.models import Booking
 from scheduler.bookings.rules import BookingState
 from scheduler.quotas.api import LimitOut, standing_out
@@ -70,7 +70,7 @@ class NeedsIn(StrictIn):
         """Return what is asked for of an instrument already reached. Raises NotFound."""
         operator: Any = self.operator or None
         if operator is not None and operator != bundles.ANYBODY:
-            operator = bundles.get_operator(resource, operator)
+            operator = operators.get_operator(resource, operator)
         return bundles.Wanted(
             resource=resource,
             period=period,

@@ -12,13 +12,12 @@ from datetime import datetime, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from django.db.models import Q
+from django.db import connection
 
-from portal.kernel.errors import NotFound
 from portal.kernel.period import Period, merge
 from scheduler.availability import buffers
 from scheduler.availability import rules as availability
-from scheduler.availability.models import BLOCKING, Claim, OpenPeriod
+from scheduler.availability.models import Claim
 from scheduler.availability.queries import period_of
 from scheduler.bookings import spans
 from scheduler.bookings.models import BookingTerms
@@ -33,9 +32,7 @@ __all__ = [
     "Place",
     "Wanted",
     "bundle_of",
-    "get_operator",
     "look",
-    "operators_of",
     "place_in",
 ]
 
@@ -111,27 +108,39 @@ class Look:
         return any(span.covers(during) for unit in self.free(resource, room=spans.Room(), units=units) for span in unit)
 
 
-def still_taken(now: datetime) -> Q:
-    """Return which claims occupy time at `now`: a hold that has lapsed does not, even before anybody released it."""
-    return Q(state__in=BLOCKING) & (Q(hold_until__isnull=True) | Q(hold_until__gt=now))
+OPENED: Final = """
+    SELECT resource_id, during, is_automatic FROM open_period
+    WHERE resource_id = ANY(%(ids)s::bigint[]) AND during && tstzrange(%(start)s, %(end)s) AND audience <> %(own)s
+"""
+OCCUPYING: Final = """
+    SELECT * FROM claim
+    WHERE resource_id = ANY(%(ids)s::bigint[]) AND blocked && tstzrange(%(start)s, %(end)s)
+        AND claim_blocks(state) AND (hold_until IS NULL OR hold_until > %(now)s)
+    ORDER BY during, id
+"""
+"""Every booking, quote and refusal asks both; composed by the ORM, each takes ten times its own time."""
 
 
-def look(resource_ids: Sequence[int], *, opening: Period, taken: Period, now: datetime) -> Look:
-    """Return when these resources are open inside `opening`, and what occupies them inside `taken`. Two queries."""
+def look(
+    resource_ids: Sequence[int], *, opening: Period, taken: Period, now: datetime, neighbours: bool = False
+) -> Look:
+    """Return when these resources are open inside `opening`, and what occupies them inside `taken`. Two queries.
+
+    With `neighbours`, one more for the bookings of the claims, which tell what goes together.
+    """
     opened: dict[int, list[Period]] = defaultdict(list)
     automatic: dict[int, list[Period]] = defaultdict(list)
-    for row in OpenPeriod.objects.filter(
-        resource_id__in=resource_ids, during__overlap=(opening.start, opening.end)
-    ).exclude(audience=availability.Audience.OWN.value):
-        opened[row.resource_id].append(period_of(row.during))
-        if row.is_automatic:
-            automatic[row.resource_id].append(period_of(row.during))
+    with connection.cursor() as cursor:
+        asked: dict[str, Any] = {"ids": list(resource_ids), "start": opening.start, "end": opening.end}
+        cursor.execute(OPENED, {**asked, "own": availability.Audience.OWN.value})
+        for pk, during, is_automatic in cursor.fetchall():
+            opened[pk].append(period_of(during))
+            if is_automatic:
+                automatic[pk].append(period_of(during))
     claims: dict[int, list[Claim]] = defaultdict(list)
-    for claim in (
-        Claim.objects.filter(still_taken(now), resource_id__in=resource_ids, blocked__overlap=(taken.start, taken.end))
-        .select_related("booking")
-        .order_by("during", "pk")
-    ):
+    asked = {"ids": list(resource_ids), "start": taken.start, "end": taken.end}
+    rows = Claim.objects.raw(OCCUPYING, {**asked, "now": now})
+    for claim in rows.prefetch_related("booking") if neighbours else rows:
         claims[claim.resource_id].append(claim)
     return Look(
         {pk: merge(found) for pk, found in opened.items()},
@@ -198,6 +207,8 @@ def place_in(resource: Resource, use: buffers.Use, claims: Sequence[Claim], *, u
 
 def _joined(use: buffers.Use, claims: Sequence[Claim], unit: int) -> Place | None:
     """Return the place of `use` on a unit where it goes together with a neighbour, and fits; else None."""
+    if not use.together:
+        return None
     before = [claim for claim in claims if claim.during.upper <= use.during.start][-1:]
     after = [claim for claim in claims if claim.during.lower >= use.during.end][:1]
     earlier = next((claim for claim in before if (seen := use_of(claim)) and seen.joins(use)), None)
@@ -245,8 +256,9 @@ def preparation(terms: BookingTerms | None, during: Period) -> Period | None:
 
 
 def terms_of(resource: Resource) -> BookingTerms | None:
-    """Return what the lab asks of bookings of the resource."""
-    return BookingTerms.objects.select_related("bench").filter(resource=resource).first()
+    """Return what the lab asks of bookings of the resource. One query, and one for its bench when that is asked for."""
+    found = BookingTerms.objects.raw("SELECT * FROM booking_terms WHERE resource_id = %s", [resource.pk])
+    return next(iter(found), None)
 
 
 def qualified(resource: Resource, during: Period) -> list[Resource]:
@@ -263,30 +275,6 @@ def qualified(resource: Resource, during: Period) -> list[Resource]:
     )
 
 
-def get_operator(resource: Resource, number: str) -> Resource:
-    """Return one of the lab's operators by number, qualified or not: a quote says so. Raises NotFound."""
-    found = Resource.objects.filter(
-        kind=resource_rules.ResourceKind.OPERATOR.value, owner_id=resource.owner_id, number=number
-    ).first()
-    if found is None:
-        raise NotFound(field="operator")
-    return found
-
-
-def operators_of(resource: Resource, *, at: datetime) -> list[Resource]:
-    """Return who may run the instrument now or later, by name."""
-    today = at.astimezone(ZoneInfo(resource.zone)).date()
-    return list(
-        Resource.objects.filter(
-            state=resource_rules.PublishState.PUBLISHED.value,
-            skills__instrument=resource,
-            skills__valid__endswith__gt=today,
-        )
-        .distinct()
-        .order_by("name", "pk")
-    )
-
-
 def needed(wanted: Wanted) -> tuple[BookingTerms | None, list[Resource], list[int]]:
     """Return the terms, who is qualified, and the ids of all that a booking may have to occupy. Two queries."""
     terms = terms_of(wanted.resource)
@@ -300,10 +288,10 @@ def needed(wanted: Wanted) -> tuple[BookingTerms | None, list[Resource], list[in
 
 
 def bundle_of(wanted: Wanted, *, organisation_id: int | None, now: datetime) -> Bundle:
-    """Look at everything `wanted` needs. Four queries, whatever the number of operators."""
+    """Look at everything `wanted` needs. Six queries at most, whatever the number of operators."""
     terms, people, ids = needed(wanted)
     opening, taken = around(wanted.period, terms)
-    seen = look(ids, opening=opening, taken=taken, now=now)
+    seen = look(ids, opening=opening, taken=taken, now=now, neighbours=bool(wanted.configuration))
     return put_together(wanted, terms=terms, people=people, seen=seen, organisation_id=organisation_id)
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 
 from portal.kernel.actors import Actor
 from portal.kernel.money import Money
+from scheduler.availability.models import Claim
 from scheduler.bookings import fees, keeping, occupying, offering, rules, steps
 from scheduler.bookings.models import Booking
 from scheduler.conduct import queries as conduct
+from scheduler.resources import services as resources
 
 __all__ = ["lapse_overdue", "release_lapsed"]
 
@@ -47,6 +50,9 @@ def release_lapsed(*, resource_ids: Iterable[int], now: datetime) -> None:
     The first act of every writer of bookings, so that a hold ends without any worker.
     """
     ids = set(resource_ids)
+    if not _anything(ids, now=now):
+        resources.lock(resource_ids=ids)
+        return
     lapsed = list(
         Booking.objects.filter(state=rules.BookingState.HELD.value, hold_until__lte=now, claims__resource_id__in=ids)
         .distinct()
@@ -56,6 +62,23 @@ def release_lapsed(*, resource_ids: Iterable[int], now: datetime) -> None:
     offering.end_lapsed(now=now, resource_ids=ids)
     _end(lapsed, actor=Actor.system("自动处理"), now=now)
     keeping.release_lapsed(resource_ids=ids, now=now)
+
+
+LAPSED: Final = """
+    SELECT EXISTS (SELECT FROM claim WHERE resource_id = ANY(%(ids)s::bigint[]) AND state = %(held)s AND hold_until <= %(now)s)
+        OR EXISTS (
+            SELECT FROM counter_offer o JOIN booking b ON b.id = o.booking_id
+            WHERE b.resource_id = ANY(%(ids)s::bigint[]) AND o.state = %(open)s AND o.until <= %(now)s
+        )
+"""
+
+
+def _anything(ids: Iterable[int], *, now: datetime) -> bool:
+    """Say whether anything on these resources has lapsed: seldom, and what has lapsed stays so without a lock. One query."""
+    states = {"held": Claim.State.HELD.value, "open": rules.CounterOfferState.OPEN.value}
+    with connection.cursor() as cursor:
+        cursor.execute(LAPSED, {**states, "ids": list(ids), "now": now})
+        return bool(cursor.fetchone()[0])
 
 
 def _end(overdue: Sequence[Booking], *, actor: Actor, now: datetime) -> int:

@@ -16,7 +16,6 @@ from django.db.models import QuerySet
 from portal.kernel.errors import Reason, noop
 from portal.kernel.period import Period
 from scheduler.availability import rules as availability_rules
-from scheduler.availability.models import Claim
 from scheduler.bookings import bundles, rules
 from scheduler.bookings.bundles import Bundle, Wanted
 from scheduler.bookings.models import Booking
@@ -220,20 +219,52 @@ def time_refusals(bundle: Bundle) -> list[Reason]:
     return reasons
 
 
-def elsewhere(found: Quote, *, now: datetime, untouched: bool = False) -> list[Period]:
+def elsewhere(found: Quote, *, now: datetime, version: int | None = None) -> list[Period]:
     """Return up to three free periods in place of what was refused, none before a limit of the lab's frees.
 
-    Where a limit would refuse them, too, there is none. `untouched`: the transaction has changed nothing yet, so what is
-    found may serve the rivals as well.
+    Where a limit would refuse them, too, there is none. `version`: the calendar's, of a transaction that has changed
+    nothing yet, so what is found may serve the rivals as well.
     """
     broken = quota_rules.broken(found.standings)
     since = [standing.frees_at for standing in broken if standing.window is not None and standing.frees_at]
     if len(since) < len(broken):
         return []
     wanted = found.bundle.wanted
-    if not since:
-        return list(alternatives_once(wanted, now=now)) if untouched else alternatives(wanted, now=now)
-    return alternatives(wanted, now=now, since=max(since))
+    if since:
+        return alternatives(wanted, now=now, since=max(since))
+    if version is None or wanted.attended or found.bundle.terms is not None or connection.savepoint_ids:
+        return alternatives(wanted, now=now)
+    return list(_shared(wanted, version=version, now=now))
+
+
+@dataclass(slots=True)
+class _Answer:
+    """What is free in place of one slot, looked for by one of its rivals while the others wait."""
+
+    guard: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+    free: Sequence[Period] | None = None
+
+
+KEPT: Final = 256
+"""How many answers for rivals are kept."""
+_answers: OrderedDict[tuple[Any, ...], _Answer] = OrderedDict()
+_guard = threading.Lock()
+
+
+def _shared(wanted: Wanted, *, version: int, now: datetime) -> Sequence[Period]:
+    """Return what `alternatives` does, looked for once for all rivals while the calendar stays as it is."""
+    resource = wanted.resource
+    asked = (wanted.period.start, wanted.period.end, wanted.units, limits_of(resource), bundles.room_of(resource))
+    key = (resource.pk, resource.number, version, resource.capacity, *asked)
+    soonest = now + timedelta(seconds=resource.lead_s)
+    with _guard:
+        answer = _answers.setdefault(key, _Answer())
+        while len(_answers) > KEPT:
+            _answers.popitem(last=False)
+    with answer.guard:
+        if answer.free is None or any(period.start < soonest for period in answer.free):
+            answer.free = alternatives(wanted, now=now)
+        return answer.free
 
 
 def alternatives(wanted: Wanted, *, now: datetime, since: datetime | None = None) -> list[Period]:
@@ -301,44 +332,3 @@ def calendar(resource: Resource, *, since: datetime, until: datetime) -> QuerySe
         .select_related("organisation")
         .order_by("starts_at", "pk")
     )
-
-
-KEPT: Final = 256
-"""How many answers for rivals are kept."""
-_found: OrderedDict[tuple[Any, ...], list[Period]] = OrderedDict()
-_guard = threading.Lock()
-
-
-def surely_taken(wanted: Wanted, *, now: datetime) -> bool:
-    """Say whether every unit is used by somebody for part of the wanted time, changeover left aside. One query."""
-    if wanted.resource.counting == resource_rules.Counting.FUNGIBLE.value:
-        return False
-    used = Claim.objects.filter(
-        bundles.still_taken(now),
-        resource=wanted.resource,
-        during__overlap=(wanted.period.start, wanted.period.end),
-    )
-    return used.values("unit_no").distinct().count() >= wanted.resource.capacity
-
-
-def alternatives_once(wanted: Wanted, *, now: datetime) -> Sequence[Period]:
-    """Return what `alternatives` does, looked for once for all rivals while the calendar stays as it is.
-
-    Only at the beginning of a transaction, whose own changes nobody else may see.
-    """
-    resource = wanted.resource
-    if wanted.attended or connection.savepoint_ids or bundles.terms_of(resource) is not None:
-        return alternatives(wanted, now=now)
-    version = Resource.objects.values_list("calendar_version", flat=True).get(pk=resource.pk)
-    key = (resource.number, version, wanted.period.start, wanted.period.end, wanted.units)
-    soonest = now + timedelta(seconds=resource.lead_s)
-    with _guard:
-        kept = _found.get(key)
-    if kept is not None and all(period.start >= soonest for period in kept):
-        return list(kept)
-    found = alternatives(wanted, now=now)
-    with _guard:
-        _found[key] = found
-        while len(_found) > KEPT:
-            _found.popitem(last=False)
-    return found

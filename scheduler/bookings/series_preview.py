@@ -190,7 +190,7 @@ def _looked(like: Wanted, periods: Sequence[Period], *, organisation_id: int | N
     if terms is not None and terms.bench_id is not None:
         ids.append(terms.bench_id)
     opening, taken = bundles.around(window, terms)
-    seen = bundles.look(ids, opening=opening, taken=taken, now=now)
+    seen = bundles.look(ids, opening=opening, taken=taken, now=now, neighbours=bool(like.configuration))
     return [
         bundles.put_together(
             replace(like, period=period),

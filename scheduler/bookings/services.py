@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,12 +10,13 @@ from django.db import transaction
 
 from portal.kernel import idempotency
 from portal.kernel.actors import Actor, Permission
-from portal.kernel.errors import Forbidden, Invalid, Reason, Refused, noop
+from portal.kernel.errors import Forbidden, Invalid, noop
 from portal.kernel.period import Period
 from portal.numbers.services import next_number
 from scheduler.availability import claiming
 from scheduler.bookings import (
     bundles,
+    entering,
     fees,
     lapsing,
     metering,
@@ -57,12 +57,6 @@ class NoteMissing(Invalid):
     message = _("请写明原因，预约单位会看到。")
 
 
-def _refused(reasons: Sequence[Reason], *, wanted: Wanted, free: Sequence[Period], now: datetime) -> Refused:
-    twins = [] if free else queries.twins(wanted, now=now)
-    told = [{"instrument": twin.resource.number, "name": twin.resource.name, "period": twin.period} for twin in twins]
-    return Refused(reasons, data={"alternatives": free, "twins": told})
-
-
 HOLD = timedelta(minutes=10)
 """How long a booking is held unless said otherwise: long enough to pay, short enough that nobody waits for long."""
 
@@ -97,8 +91,7 @@ def _make(*, actor: Actor, wanted: Wanted, hold_until: datetime | None, now: dat
     actor.require(Permission.BOOKING_REQUEST)
     wanted = _checked(wanted)
     print_ = idempotency.fingerprint(_asked(wanted))
-    _terms, _people, ids = bundles.needed(wanted)
-    _glance(actor, wanted, now=now, key=key)
+    ids = entering.enter(actor=actor, wanted=wanted, key=key, now=now)
     lapsing.release_lapsed(resource_ids=ids, now=now)
     if existing := Booking.objects.filter(organisation_id=actor.acting_for, key=key).first():
         idempotency.check_replay(stored=existing.fingerprint, asked=print_)
@@ -106,7 +99,7 @@ def _make(*, actor: Actor, wanted: Wanted, hold_until: datetime | None, now: dat
     quotas.lock(resource=wanted.resource, organisation_id=actor.acting_for)
     quote = queries.quote(wanted, organisation_id=actor.acting_for, user_id=actor.user_id, now=now)
     if quote.reasons:
-        raise _refused(quote.reasons, wanted=wanted, free=queries.elsewhere(quote, now=now), now=now)
+        raise entering.refused(quote.reasons, wanted=wanted, free=queries.elsewhere(quote, now=now), now=now)
     booking = _claim(actor=actor, quote=quote, hold_until=hold_until, key=key, fingerprint=print_, now=now)
     booking.charge = charges.hold(
         bill=charges.Bill(
@@ -128,19 +121,6 @@ def _make(*, actor: Actor, wanted: Wanted, hold_until: datetime | None, now: dat
         steps.record(booking, action="booking.confirmed", actor=Actor.system("自动确认"), now=now)
         telling.tell(booking, now=now)
     return booking
-
-
-def _glance(actor: Actor, wanted: Wanted, *, now: datetime, key: str) -> None:
-    """Refuse without the lock what is certainly taken, so that rivals for one slot need not wait for each other."""
-    if (
-        not queries.surely_taken(wanted, now=now)
-        or Booking.objects.filter(organisation_id=actor.acting_for, key=key).exists()
-    ):
-        return
-    found = queries.quote(wanted, organisation_id=actor.acting_for, user_id=actor.user_id, now=now)
-    if found.reasons:
-        free = queries.elsewhere(found, now=now, untouched=True)
-        raise _refused(found.reasons, wanted=wanted, free=free, now=now)
 
 
 def _checked(wanted: Wanted) -> Wanted:
@@ -206,7 +186,7 @@ def _claim(
             occupying.occupy(booking, quote.bundle, hold_until=hold_until)
     except claiming.Taken:
         free = queries.elsewhere(quote, now=now)
-        raise _refused([queries.TAKEN], wanted=wanted, free=free, now=now) from None
+        raise entering.refused([queries.TAKEN], wanted=wanted, free=free, now=now) from None
     return booking
 
 

@@ -48,7 +48,7 @@ def thresholds_of(row: ConductRule) -> rules.Thresholds:
 
 def rule_of(owner_id: int) -> rules.Thresholds | None:
     """Return a lab's rule; None where it has none. One query."""
-    row = ConductRule.objects.filter(pk=owner_id).first()
+    row = next(iter(ConductRule.objects.raw("SELECT * FROM conduct_rule WHERE owner_id = %s", [owner_id])), None)
     return thresholds_of(row) if row else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from portal.kernel.errors import Reason, noop
@@ -23,9 +24,14 @@ def _days(resource: Resource, during: Period) -> tuple[date, date]:
     return during.start.astimezone(zone).date(), last + timedelta(days=1)
 
 
+HELD: Final = """
+    SELECT * FROM qualification WHERE resource_id = %(resource)s AND organisation_id = %(organisation)s ORDER BY valid DESC
+"""
+
+
 def qualifications_of(resource: Resource, *, organisation_id: int | None) -> list[Qualification]:
     """Return every qualification of an organisation on the instrument, the latest first. One query."""
-    return list(Qualification.objects.filter(resource=resource, organisation=organisation_id).order_by("-valid"))
+    return list(Qualification.objects.raw(HELD, {"resource": resource.pk, "organisation": organisation_id}))
 
 
 def qualification_refusals(resource: Resource, *, rows: Sequence[Qualification], during: Period) -> list[Reason]:
@@ -50,7 +56,7 @@ def qualification_refusals(resource: Resource, *, rows: Sequence[Qualification],
 def calibrated(resource: Resource) -> list[Period] | None:
     """Return when certificates of the resource are in force; None where none was ever entered. One query."""
     zone = ZoneInfo(resource.zone)
-    rows = list(Calibration.objects.filter(resource=resource))
+    rows = list(Calibration.objects.raw("SELECT * FROM calibration WHERE resource_id = %s", [resource.pk]))
     if not rows:
         return None
     return merge(

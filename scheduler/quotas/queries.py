@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
-from django.contrib.postgres.aggregates import ArrayAgg
 from django.db.models import Q
 
 from scheduler.availability import rules as availability
@@ -35,14 +35,17 @@ def limit_of(rule: QuotaRule) -> rules.Limit:
     )
 
 
+IN_FORCE: Final = """
+    SELECT q.*, ARRAY(SELECT n.resource_id FROM quota_resource n WHERE n.quotarule_id = q.id) AS named
+    FROM quota_rule q WHERE q.owner_id = %s AND q.ended_at IS NULL ORDER BY q.id
+"""
+
+
 def rules_over(resource: Resource) -> list[tuple[QuotaRule, list[int]]]:
     """Return the limits in force that cover a resource, each with the ids it names, none for all. One query."""
-    found = (
-        QuotaRule.objects.filter(owner_id=resource.owner_id, ended_at__isnull=True)
-        .annotate(named=ArrayAgg("resources__pk", filter=Q(resources__isnull=False), default=[]))
-        .order_by("pk")
-    )
-    return [(rule, rule.named) for rule in found if not rule.named or resource.pk in rule.named]
+    found = QuotaRule.objects.raw(IN_FORCE, [resource.owner_id])
+    named: list[tuple[QuotaRule, list[int]]] = [(rule, getattr(rule, "named")) for rule in found]  # noqa: B009  a column beside the row
+    return [(rule, ids) for rule, ids in named if not ids or resource.pk in ids]
 
 
 @dataclass(frozen=True, slots=True)

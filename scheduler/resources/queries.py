@@ -16,11 +16,16 @@ STANDARD: Final = {
     "user_class": fees.UserClass.EXTERNAL.value,
 }
 """What an enterprise pays for an hour of its own work: the price bookings and the search go by."""
+STANDARD_RATE: Final = """
+    SELECT * FROM rate
+    WHERE resource_id = %(resource)s AND unit = %(unit)s AND mode = %(mode)s AND user_class = %(user_class)s
+        AND valid @> %(at)s::timestamptz
+"""
 
 
 def rate_of_resource(resource_id: int, *, at: datetime) -> Rate | None:
     """Return what an hour costs an enterprise at `at`, or None."""
-    return Rate.objects.filter(resource_id=resource_id, valid__contains=at, **STANDARD).first()
+    return next(iter(Rate.objects.raw(STANDARD_RATE, {**STANDARD, "resource": resource_id, "at": at})), None)
 
 
 def prices_of_resource(resource_id: int, *, at: datetime) -> list[Rate]:

@@ -40,7 +40,7 @@ def api_workers(count: int) -> Iterator[str]:
         ]
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
         try:
-            until = time.monotonic() + 60
+            until = time.monotonic() + 180
             while not _answers(address):
                 assert time.monotonic() < until, "no worker answers"
                 assert all(worker.poll() is None for worker in workers), "a worker ended"

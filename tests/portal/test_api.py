@@ -287,6 +287,15 @@ class TestThrottling:
         assert Caller(w.researcher).post("/bookings/quote", {}).status == 422
 
 
+def test_all_threads_share_one_pool_of_connections_to_the_cache():
+    made = {"pool_class": "portal.caching.SharedPool"}
+    one, other = (RedisCache("redis://127.0.0.1:1/0", {"OPTIONS": made}) for _ in range(2))
+    elsewhere = RedisCache("redis://127.0.0.1:1/1", {"OPTIONS": made})
+    pools = [cache._cache._get_connection_pool(write=True) for cache in (one, other, elsewhere)]
+    assert pools[0] is pools[1]
+    assert pools[0] is not pools[2]
+
+
 class TestDocumentation:
     def test_is_served_from_here_and_runs_no_inline_script(self, client):
         page = client.get("/api/v1/docs")

@@ -8,12 +8,13 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.db import IntegrityError, connection, connections, transaction
+from django.test.utils import CaptureQueriesContext
 
 from portal.kernel.errors import Forbidden, InvalidTransition, Refused
 from portal.kernel.idempotency import KeyReused
 from portal.kernel.period import Period
 from scheduler.availability.models import Claim
-from scheduler.bookings import lapsing, rules, services
+from scheduler.bookings import entering, lapsing, rules, services
 from scheduler.bookings.models import Booking
 from scheduler.resources import services as resources
 from tests import make
@@ -51,6 +52,15 @@ class TestRequesting:
         for period in offered:
             make.booking(w, resource, period=period) if period is offered[0] else None
         assert Booking.objects.count() == 2
+
+    def test_refuses_what_is_taken_without_a_lock_and_in_few_queries(self, w):
+        resource = make.instrument(w)
+        make.booking(w, resource)
+        with CaptureQueriesContext(connection) as asked, pytest.raises(Refused) as refused:
+            make.booking(w, resource)
+        assert (codes(refused), len(refused.value.data["alternatives"])) == (["booking.taken"], 3)
+        assert not [one for one in asked.captured_queries if "advisory" in one["sql"]]
+        assert len(asked) <= 16
 
     def test_changes_nothing_when_refused(self, w):
         resource = make.instrument(w)
@@ -245,6 +255,27 @@ def race(contenders: int, act) -> list[object]:
 
 @pytest.mark.django_db(transaction=True)
 class TestRacing:
+    def test_who_is_too_late_at_the_lock_gives_it_back_before_the_reasons_are_put_together(self, monkeypatch):
+        w = make.world()
+        resource = make.instrument(w)
+        make.booking(w, resource)
+        first = iter([entering.Glance(0, is_known=False, is_taken=False)])
+        look, explain = entering._glance, entering._explain
+        locks: list[int] = []
+
+        def count(*args, **kwargs):
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()")
+                locks.extend(cursor.fetchone())
+            explain(*args, **kwargs)
+
+        monkeypatch.setattr(entering, "_glance", lambda *args, **kwargs: next(first, None) or look(*args, **kwargs))
+        monkeypatch.setattr(entering, "_explain", count)
+        with CaptureQueriesContext(connection) as asked, pytest.raises(Refused):
+            make.booking(w, resource)
+        assert [one for one in asked.captured_queries if "pg_advisory_xact_lock" in one["sql"]]
+        assert locks == [0]
+
     def test_of_32_rivals_exactly_one_gets_the_slot_and_the_others_get_alternatives(self):
         w = make.world()
         resource = make.instrument(w)
