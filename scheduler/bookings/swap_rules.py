@@ -11,6 +11,7 @@ from typing import Final
 from portal.kernel.errors import Conflict, Reason, noop
 
 __all__ = [
+    "NEEDS_APPROVAL",
     "OTHER_SIDE",
     "TRANSITIONS",
     "NotSwappable",
@@ -87,6 +88,14 @@ OTHER_SIDE: Final = Reason(
     "swap.other_side",
     _("对方的预约不能改到您的时段。"),
     _("请另选时段。"),
+    field="at",
+)
+
+
+NEEDS_APPROVAL: Final = Reason(
+    "swap.needs_approval",
+    _("换到该时段会超出实验室的限额，须由实验室批准，不能直接交换。"),
+    _("请另选时段，或改期到空闲时段由实验室确认。"),
     field="at",
 )
 

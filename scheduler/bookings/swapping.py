@@ -154,9 +154,11 @@ def _exchange(one: Booking, other: Booking, *, by: Actor, now: datetime) -> tupl
         charges.release(charge_id=steps.charge_of(booking), reason="replaced", actor=actor, now=now)
     quotes = []
     for booking, asked, actor, old in ((one, wanted[0], PORTAL, was[0]), (other, wanted[1], by, was[1])):
-        quote = queries.quote(asked, organisation_id=booking.organisation_id, now=now)
+        who = {"organisation_id": booking.organisation_id, "user_id": booking.booked_by_id}
+        quote = queries.quote(asked, **who, now=now)
         # Both asked for their times when they booked: how long before is behind them.
         reasons = [reason for reason in quote.reasons if reason.code != "booking.lead"]
+        reasons += [swap_rules.NEEDS_APPROVAL] if quote.needs_approval else []
         if reasons:
             raise _Impossible(booking, reasons)
         _settle(booking, replace(quote, reasons=()), actor=actor, was=old, now=now)

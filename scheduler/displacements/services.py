@@ -34,6 +34,8 @@ __all__ = ["Declared", "choose", "close_due", "declare", "end_outage"]
 NOTICE: Final = timedelta(hours=1)
 """Nothing is offered that begins sooner: nobody could come."""
 K = rules.OptionKind
+LISTED: Final = (resource_rules.PublishState.PUBLISHED.value, resource_rules.PublishState.SUSPENDED.value)
+"""What bookings may still be moved to: what is out of use for a time keeps those it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,8 +252,7 @@ def choose(*, actor: Actor, displacement: Displacement, kind: rules.OptionKind, 
     else:
         claims = list(option.claims.all())
         assert option.resource is not None
-        listed = option.resource.state == resource_rules.PublishState.PUBLISHED.value
-        if not (listed and keeping.is_kept(claims, now=now)):
+        if not (option.resource.state in LISTED and keeping.is_kept(claims, now=now)):
             raise rules.OptionGone
         assert option.starts_at is not None
         assert option.ends_at is not None

@@ -18,6 +18,8 @@ from scheduler.bookings import services, swap_rules, swapping
 from scheduler.bookings.models import Booking
 from scheduler.bookings.swap_api import swap_out
 from scheduler.bookings.swap_models import Swap
+from scheduler.quotas import services as quotas
+from scheduler.quotas.rules import Effect, Limit, Measure, Per
 from tests import make
 from vouchers.charges.models import Charge
 from vouchers.ledger import queries as ledger
@@ -58,6 +60,20 @@ class Two:
 @pytest.fixture
 def two(w):
     return Two(w)
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [({"per": Per.PERSON}, "quota.hours"), ({"effect": Effect.APPROVAL}, "swap.needs_approval")],
+)
+def test_a_limit_of_the_lab_is_not_passed_by_exchanging(two, said, code):
+    """Four hours a week, all booked: a person has no fifth by exchange, nor what the lab alone may approve."""
+    two.book(two.w.researcher, make.slot(days=2))
+    hours = Limit("每周限额", Measure.HOURS, 4 * 3600, **said)
+    quotas.add_rule(actor=two.w.keeper, limit=hours, instruments=[two.resource], now=make.NOW)
+    with pytest.raises(Refused) as refused:
+        two.propose()
+    assert [reason.code for reason in refused.value.reasons] == [code]
 
 
 def period(booking):
