@@ -14,7 +14,7 @@ from scheduler.availability import rules as hours
 from scheduler.availability import services as availability
 from scheduler.catalogue import admitting
 from scheduler.qualifications import services as qualifications
-from scheduler.resources import pricing, reviewing, rules, services
+from scheduler.resources import fees, pricing, profile, reviewing, rules, services
 from scheduler.resources.models import Cluster, Partition, Rate, Resource
 from vouchers.programmes import services as programmes
 from vouchers.programmes.models import ProgrammeVersion
@@ -24,6 +24,8 @@ OPERATORS = ("周敏", "沈立群", "许航", "陆佳", "方毅", "苏晴", "韩
 """Whom the labs' staff are called, a lab each."""
 RUNS = 3
 """How many of its lab's instruments each of them can run."""
+SAMPLED = {"SU8600": 300}
+"""Which instruments samples are taken for, by model, at how many yuan each."""
 BUDGETS = {
     "zj-share-2026": "12000000",
     "zj-compute-2026": "25000000",
@@ -87,6 +89,7 @@ def publish_instruments(people: People, *, now: datetime) -> list[Resource]:
                 setup_s=entry.buffers_min[0] * 60,
                 cleanup_s=entry.buffers_min[1] * 60,
                 internal_no=f"ZC-{entry.model}",
+                modes=("self", "sample") if entry.model in SAMPLED else ("self",),
             ),
             now=now,
         )
@@ -98,9 +101,21 @@ def publish_instruments(people: People, *, now: datetime) -> list[Resource]:
             now=now,
         )
         pricing.set_hourly_rate(actor=actor, resource=resource, amount=Money.from_yuan(entry.rate), now=now)
+        if entry.model in SAMPLED:
+            pricing.set_price(actor=actor, resource=resource, item=_a_sample(SAMPLED[entry.model], now), now=now)
         made.append(_published(people, actor, resource, now=now))
     enter_operators(people, made, now=now)
     return made
+
+
+def _a_sample(yuan: int, now: datetime) -> fees.PriceItem:
+    return fees.PriceItem(
+        mode=profile.ServiceMode.SAMPLE,
+        unit=rules.Unit.SAMPLE,
+        user_class=fees.UserClass.EXTERNAL,
+        since=now,
+        amount=Money.from_yuan(yuan),
+    )
 
 
 def _published(people: People, actor: Actor, resource: Resource, *, now: datetime) -> Resource:

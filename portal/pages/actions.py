@@ -15,11 +15,12 @@ from django.utils.translation import gettext, pgettext_lazy
 from portal.audit.models import Record
 from portal.kernel.errors import noop
 from portal.kernel.money import Money
+from portal.kernel.period import Period
 from portal.organisations.models import Organisation
 from portal.pages.actions_of_money import MONEY_ACTIONS
 from portal.pages.displacing_actions import DISPLACING
 from portal.pages.labels import LABELS, label_of
-from portal.pages.templatetags.show import duration, is_english
+from portal.pages.templatetags.show import duration, is_english, period_text, zone_of
 from portal.pages.use_words import USE
 
 __all__ = ["ACTIONS", "SUBJECTS", "Event", "action_words", "event", "events", "subject_link"]
@@ -213,6 +214,22 @@ def _fen(value: Any) -> str:
     return str(Money(int(value)))
 
 
+def _at(value: Any) -> datetime | None:
+    """Return the moment a record keeps as text; None for what is none."""
+    if not isinstance(value, str) or "T" not in value:
+        return None
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return found if found.tzinfo else None
+
+
+def _moment(value: Any) -> str:
+    at = _at(value)
+    return f"{at.astimezone(zone_of(None)):%Y-%m-%d %H:%M}" if at else str(value)
+
+
 PARTICULARS: Final[Mapping[str, tuple[str, Callable[[Any], str]]]] = MappingProxyType(
     {
         "amount_fen": (_("金额"), _fen),
@@ -229,7 +246,7 @@ PARTICULARS: Final[Mapping[str, tuple[str, Callable[[Any], str]]]] = MappingProx
         "checked_fen": (_("核查金额"), _fen),
         "approved_fen": (_("核定金额"), _fen),
         "received_fen": (_("来款"), _fen),
-        "until": (_("至"), str),
+        "until": (_("至"), _moment),
         "run": (_("付款批次"), str),
         "batch": (_("结算批次"), str),
         "voucher": (_("券"), str),
@@ -250,6 +267,8 @@ PARTICULARS: Final[Mapping[str, tuple[str, Callable[[Any], str]]]] = MappingProx
         "duration_s": (_("时长"), duration),
     }
 )
+SPANS: Final = ((_("原时段"), ("was_from", "was_to")), (_("时段"), ("from", "to")))
+"""What a record says of time, as the keys of its start and its end."""
 """The particulars a reader needs, in this order. An auditor's file carries the whole record."""
 
 
@@ -260,6 +279,11 @@ def particulars(record: Record) -> Iterator[str]:
     state = data.get("state")
     if state and state in LABELS.get(kind, {}):
         yield gettext("状态：%(state)s") % {"state": label_of(kind, state)[1]}
+    for word, (first, last) in SPANS:
+        start, end = _at(data.get(first)), _at(data.get(last))
+        if start and end and start < end:
+            span = period_text(Period(start, end), zone_of(None))
+            yield gettext("%(name)s：%(value)s") % {"name": gettext(word), "value": span}
     for key, (word, say) in PARTICULARS.items():
         value = data.get(key)
         if value not in (None, "", 0, []):

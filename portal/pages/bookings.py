@@ -23,7 +23,7 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import noop
 from portal.kernel.money import Money
 from portal.kernel.period import Period
-from portal.pages import actions, acts, shell
+from portal.pages import actions, acts, desk_time, shell
 from portal.pages.booking_requests import arrived
 from portal.pages.conduct import standing_at
 from portal.pages.disputes import may_dispute
@@ -102,11 +102,13 @@ def bookings(request: HttpRequest) -> HttpResponse:
     if request.GET.get("tab") == "week":
         return my_week(request, found, now=now, filters=filters, tabs=_tabs("week"))
     listing = shell.listing(request, found, sorts=SORTS, default="start" if tab == "upcoming" else "-start")
+    asked = list(desk_time.answers(actor, now))
+    answered = {task.url for task in asked}
     lines = [
         {
             "booking": row,
             "period": Period(row.starts_at, row.ends_at),
-            "next": next_step(row, now=now),
+            "next": next_step(row, now=now, offered=reverse("booking", args=[row.number]) in answered),
             "open": row.state in WAITED_FOR and row.starts_at > now,
         }
         for row in listing.rows
@@ -114,6 +116,7 @@ def bookings(request: HttpRequest) -> HttpResponse:
     context = {"filters": filters, "listing": listing, "lines": lines, "tabs": _tabs(tab)}
     context["proposals"] = waiting_for(actor)
     context["unseen"] = messages.unseen(actor) if actor.user_id is not None else 0
+    context["asked"] = asked
     return shell.page(request, "bookings/list.html", context)
 
 
@@ -186,7 +189,7 @@ class Step:
     note: str = ""
 
 
-def _steps(made: Booking, *, mine: bool) -> list[Step]:
+def _steps(made: Booking, *, mine: bool, offered: bool) -> list[Step]:
     state = rules.BookingState(made.state)
     ended = {
         rules.BookingState.DECLINED: gettext("实验室未接受"),
@@ -214,7 +217,10 @@ def _steps(made: Booking, *, mine: bool) -> list[Step]:
         note = gettext("保留至 %(until)s，请在此之前提交") % {"until": until}
         return [Step("now", names[0], note), *(Step("", name) for name in names[1:])]
     arrive = gettext("请按时到场") if mine else gettext("等待预约单位到场")
-    notes = ("", gettext("等待实验室确认"), arrive, gettext("正在使用"), "")
+    confirm = gettext("等待实验室确认")
+    if offered:
+        confirm = gettext("实验室建议另一时段，请答复") if mine else gettext("已建议另一时段，等待答复")
+    notes = ("", confirm, arrive, gettext("正在使用"), "")
     here = 2 if state is rules.BookingState.IN_USE else at + 1
     return [
         Step("done" if place < here else "now" if place == here else "", name, notes[at + 1] if place == here else "")
@@ -271,6 +277,7 @@ def booking_page(request: HttpRequest, made: Booking, *, error: Explained | None
     charge = made.charge
     assert charge is not None
     session = Session.objects.filter(booking=made).first()
+    offer = offered(made, actor=actor, now=timezone.now())
     trail = audit.trail(f"booking:{made.number}", actor=actor)
     context = {
         "booking": made,
@@ -285,9 +292,9 @@ def booking_page(request: HttpRequest, made: Booking, *, error: Explained | None
         "charge": charge,
         "split": _split(made),
         "fee": LateFee.objects.filter(booking=made).first() if "late_percent" in charge.quote else None,
-        "steps": _steps(made, mine=made.organisation_id == actor.organisation_id),
+        "steps": _steps(made, mine=made.organisation_id == actor.organisation_id, offered=offer is not None),
         "can": _can(actor, made),
-        "offered": offered(made, actor=actor, now=timezone.now()),
+        "offered": offer,
         "trail": actions.events(trail),
         "swaps": waiting_for(actor, booking=made) if made.organisation_id == actor.organisation_id else [],
         "error": error,

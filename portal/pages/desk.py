@@ -12,6 +12,7 @@ from django.utils.translation import gettext
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.money import Money
 from portal.organisations.models import Organisation
+from portal.pages import desk_time as answering
 from portal.pages import desk_use as use
 from portal.pages import desk_vouchers as life
 from portal.pages.desk_task import SHOWN, Source, Task
@@ -229,6 +230,8 @@ SOURCES: tuple[tuple[Permission, Source], ...] = (
     (Permission.ORDER_RULE, _orders_to_rule),
     (Permission.ORDER_RULE, use.disputes_to_rule),
     (Permission.CHARGE_REFUND, use.disputes_of_the_lab),
+    (Permission.BOOKING_REQUEST, answering.answers),
+    (Permission.BOOKING_REQUEST, answering.exchanges),
     (Permission.BOOKING_REQUEST, use.disputes_upheld),
     (Permission.BOOKING_DECIDE, use.appeals_to_answer),
     (Permission.APPLICATION_REVIEW, _cases_to_review),

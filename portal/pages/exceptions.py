@@ -10,7 +10,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from portal.http import Explained
@@ -34,7 +34,9 @@ CLOSED, OPEN = "closed", "open"
 class ExceptionForm(forms.Form):
     """A span that is closed or specially open, in the instrument's wall time."""
 
-    kind = forms.ChoiceField(label=_("类型"), choices=[(CLOSED, _("停用")), (OPEN, _("特别开放"))])
+    kind = forms.ChoiceField(
+        label=_("类型"), choices=[(CLOSED, pgettext_lazy("calendar", "停用")), (OPEN, _("特别开放"))]
+    )
     day = slots.DayField(label=_("开始日期"))
     start = slots.ClockField(label=_("开始时间"), widget=slots.time_input())
     end_day = slots.DayField(label=_("结束日期"))

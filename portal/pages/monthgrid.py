@@ -92,7 +92,8 @@ def shape(rows: Sequence[Row], day: date, *, now: datetime) -> Month:
     views = []
     for row in rows:
         free = free_minutes(row)
-        views.append(MonthRow(row.name, row.sub, row.url, tuple(_cell(row, each, free.get(each, 0)) for each in days)))
+        cells = tuple(_cell(row, each, free.get(each, 0), past=each < today) for each in days)
+        views.append(MonthRow(row.name, row.sub, row.url, cells))
     return Month(
         title=f"{MONTHS[days[0].month - 1]} {days[0].year}" if english else f"{days[0].year}年{days[0].month}月",
         heads=tuple(
@@ -101,7 +102,7 @@ def shape(rows: Sequence[Row], day: date, *, now: datetime) -> Month:
                 each.day,
                 WEEKDAYS["en"][each.weekday()][:2] if english else WEEKDAYS["zh"][each.weekday()],
                 day_text(each),
-                "today" if each == today else "rest" if each.weekday() >= 5 else "",
+                _look_of(each, today=today),
             )
             for each in days
         ),
@@ -112,12 +113,19 @@ def shape(rows: Sequence[Row], day: date, *, now: datetime) -> Month:
     )
 
 
-def _cell(row: Row, day: date, minutes: int) -> Cell:
+def _look_of(day: date, *, today: date) -> str:
+    """Say how a day's head looks. A phone, which shows few days at once, leaves out those that are past."""
+    if day == today:
+        return "today"
+    return " ".join(css for css, is_so in (("rest", day.weekday() >= 5), ("past", day < today)) if is_so)
+
+
+def _cell(row: Row, day: date, minutes: int, *, past: bool) -> Cell:
     if not minutes:
-        return Cell("", "", "")
+        return Cell("", "", "past" if past else "")
     url = ""
     if row.book_url:
         joint = "&" if "?" in row.book_url else "?"
         url = f"{row.book_url}{joint}{urlencode({'day': day.isoformat()})}"
     strength = sum(minutes >= hours * 60 for hours in LEVELS)
-    return Cell(f"{minutes / 60:.1f}".removesuffix(".0"), url, f"m{strength}")
+    return Cell(f"{minutes / 60:.1f}".removesuffix(".0"), url, f"m{strength} past" if past else f"m{strength}")

@@ -35,8 +35,12 @@ def undo_s(made: Booking, *, now: datetime) -> int:
     return max(min(int(left), UNDO_S), 0) if made.state == S.REQUESTED.value else 0
 
 
-def next_step(made: Booking, *, now: datetime) -> str:
-    """Say in a few words what comes next for a booking; empty where nothing does."""
+def next_step(made: Booking, *, now: datetime, offered: bool = False) -> str:
+    """Say in a few words what comes next for a booking; empty where nothing does. `offered`: the lab has another time."""
+    if made.state == S.DISPLACED.value:
+        return gettext("时段被停机占用，请选择改期或退回")
+    if made.state == S.REQUESTED.value and offered:
+        return gettext("实验室建议另一时段，请答复")
     if made.state == S.REQUESTED.value:
         return gettext("等待实验室确认") if made.starts_at > now else gettext("开始时间已过，等待实验室处理")
     if made.state == S.CONFIRMED.value and made.starts_at > now:

@@ -18,7 +18,7 @@ from portal.kernel.actors import Permission
 from portal.kernel.errors import PortalError
 from portal.pages import shell, slots
 from portal.pages.opening import WEEKDAYS
-from portal.pages.templatetags.show import bilingual, day_text, hours, zone_of
+from portal.pages.templatetags.show import bilingual, day_text, hours, weekday, zone_of
 from scheduler.quotas import access, kept, queries, services
 from scheduler.quotas.kept_rules import OwnStanding
 from scheduler.quotas.models import QuotaRule
@@ -127,11 +127,10 @@ def _end(request: HttpRequest, *, now: Any) -> None:
 
 
 def _row(rule: QuotaRule, named: list[int], *, zone: str, now: datetime) -> dict[str, Any]:
-    amount = f"{rule.amount // 3600}" if rule.measure == QuotaRule.Measure.HOURS else f"{rule.amount}"
     own = []
     if rule.measure == QuotaRule.Measure.KEPT_SHARE:
         own = [_own(each) for each in kept.standings_of(rule, named, zone=zone, now=now)]
-    return {"rule": rule, "amount": amount, "all": not named, "many": len(named), "own": own}
+    return {"rule": rule, "words": _words(rule), "peak": _peak(rule), "all": not named, "many": len(named), "own": own}
 
 
 def _own(standing: OwnStanding) -> dict[str, Any]:
@@ -145,3 +144,24 @@ def _own(standing: OwnStanding) -> dict[str, Any]:
         "kept": hours(standing.kept),
         "over": standing.used > standing.allowed,
     }
+
+
+def _words(rule: QuotaRule) -> str:
+    """Say a limit in a line: whose, in which period, at most how much."""
+    said = {"who": rule.get_per_display(), "span": rule.get_span_display(), "most": rule.amount}
+    if rule.measure == QuotaRule.Measure.BOOKINGS:
+        return gettext("%(who)s最多 %(most)s 个尚未开始的预约") % said
+    if rule.measure == QuotaRule.Measure.KEPT_SHARE:
+        return gettext("%(span)s给外单位保留 %(most)s%%") % said
+    if rule.measure == QuotaRule.Measure.PEAK_SHARE:
+        return gettext("%(who)s%(span)s最多占高峰时段的 %(most)s%%") % said
+    return gettext("%(who)s%(span)s最多 %(most)s 小时") % {**said, "most": rule.amount // 3600}
+
+
+def _peak(rule: QuotaRule) -> str:
+    """Say which hours are a limit's peak; empty where it has none."""
+    if rule.measure != QuotaRule.Measure.PEAK_SHARE:
+        return ""
+    days = gettext("、").join(weekday(day) for day in sorted(rule.peak_days))
+    clocks = [f"{minutes // 60:02d}:{minutes % 60:02d}" for minutes in (rule.peak_from_min, rule.peak_until_min)]
+    return f"{days} {clocks[0]}–{clocks[1]}"

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from scheduler.feeds import rules
 
@@ -18,7 +19,7 @@ class FeedToken(models.Model):
     """
 
     class Kind(models.TextChoices):
-        EVENTS = rules.FeedKind.EVENTS.value, _("日程")
+        EVENTS = rules.FeedKind.EVENTS.value, pgettext_lazy("feed", "日程")
         FREEBUSY = rules.FeedKind.FREEBUSY.value, _("忙闲信息")
         AVAILABILITY = rules.FeedKind.AVAILABILITY.value, _("开放时间")
 

@@ -104,10 +104,10 @@ def test_refusals_read_alike_on_a_page_and_in_a_report(catalogue, told):
 
 @pytest.mark.usefixtures("in_english")
 def test_things_are_counted_in_english():
-    assert [count(number, "台仪器") for number in (0, 1, 1200)] == [
-        "0 instruments",
-        "1 instrument",
-        "1,200 instruments",
+    assert [count(number, "项资源") for number in (0, 1, 1200)] == [
+        "0 resources",
+        "1 resource",
+        "1,200 resources",
     ]
     assert {noun: say(1) != say(2) for noun, say in NOUNS.items()} == dict.fromkeys(NOUNS, True)
     assert [duration(seconds) for seconds in (0, 86400, 9000, 2 * 86400)] == ["0 s", "1 day", "2 h 30 min", "2 days"]

@@ -10,7 +10,20 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
-from portal.demo import activity, casework, claiming, kinds, lots, notices, people, shop, things, watching, writing
+from portal.demo import (
+    activity,
+    arranging,
+    casework,
+    claiming,
+    kinds,
+    lots,
+    notices,
+    people,
+    shop,
+    things,
+    watching,
+    writing,
+)
 from portal.organisations.models import Organisation
 
 
@@ -53,6 +66,7 @@ class Command(BaseCommand):
             claiming.pay_claims(story, filed)
             claiming.take_back(story, filed)
             watching.watch(story)
+            arranging.arrange(story)
             kinds.publish_kinds(registered, now=now - timedelta(days=50))
             kinds.propose_one(registered, now=now - timedelta(days=1))
         settings.STATE_DIR.mkdir(parents=True, exist_ok=True)

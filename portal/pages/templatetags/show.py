@@ -263,7 +263,7 @@ def bilingual(thing: Any, attribute: str = "name") -> str:
 
 
 NOUNS: Final[Mapping[str, Callable[[int], str]]] = {
-    "台仪器": lambda number: ngettext("台仪器", "台仪器", number),
+    "项资源": lambda number: ngettext("项资源", "项资源", number),
     "项服务": lambda number: ngettext("项服务", "项服务", number),
     "笔订单": lambda number: ngettext("笔订单", "笔订单", number),
     "行明细": lambda number: ngettext("行明细", "行明细", number),
@@ -284,7 +284,7 @@ def entered(text: str) -> SafeString | str:
 
 @register.filter
 def count(value: int | Sequence[Any], noun: str) -> str:
-    """Count with a noun of `NOUNS`: ``{{ 3|count:"台仪器" }}`` → ``3 台仪器``, in English with its plural."""
+    """Count with a noun of `NOUNS`: ``{{ 3|count:"项资源" }}`` → ``3 项资源``, in English with its plural."""
     number = value if isinstance(value, int) else len(value)
     return f"{number:,} {NOUNS[noun](number)}"
 
@@ -300,12 +300,15 @@ def city(name: str) -> str:
 
 
 @register.inclusion_tag("parts/field.html")
-def field(bound: BoundField, unit: str = "", text: str = "", *, quiet: bool = False) -> dict[str, Any]:
+def field(
+    bound: BoundField, unit: str = "", text: str = "", *, quiet: bool = False, across: bool = False
+) -> dict[str, Any]:
     """Show a form field: label, hint, errors, control, tied together for assistive technology.
 
     `unit` stands after the control; `text` replaces the field's own label; `quiet` leaves out “optional” (filter bars, where everything is).
+    `across` puts short choices beside each other.
     """
-    return {"bound": bound, "unit": unit, "text": text or bound.label, "quiet": quiet}
+    return {"bound": bound, "unit": unit, "text": text or bound.label, "quiet": quiet, "across": across}
 
 
 @register.inclusion_tag("parts/sort.html", takes_context=True)

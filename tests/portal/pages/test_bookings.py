@@ -132,7 +132,7 @@ def test_lists_ask_a_constant_number_of_questions(scene, django_assert_num_queri
     for day in range(2, count + 1):
         make.booking(scene, scene.sem, period=make.slot(days=day), pay_with=scene.voucher)
     firm, lab = client_of(scene.researcher), client_of(scene.keeper)
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(10):
         firm.get(reverse("bookings"))
     with django_assert_num_queries(9):
         lab.get(reverse("booking_queue"))

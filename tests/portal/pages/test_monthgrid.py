@@ -48,3 +48,13 @@ def test_no_hour_is_lost(offset, hours, zone):
 def test_what_is_taken_is_not_free():
     taken = Block(Period(NOW, NOW + timedelta(hours=2)), Kind.BOOKED)
     assert monthgrid.free_minutes(row(taken)) == {}
+
+
+def test_days_that_are_past_are_marked_head_and_cells_alike():
+    month = monthgrid.shape([row(free(NOW, 5))], date(2026, 11, 3), now=NOW)
+    cells = month.rows[0].cells
+    assert [head.number for head in month.heads if "past" in head.css] == list(range(1, 25))
+    assert [number for number, cell in enumerate(cells, start=1) if "past" in cell.css] == list(range(1, 25))
+    assert month.heads[24].css == "today"
+    ahead = monthgrid.shape([row(free(NOW, 5))], date(2026, 12, 3), now=NOW)
+    assert not any("past" in each.css for each in (*ahead.heads, *ahead.rows[0].cells))
