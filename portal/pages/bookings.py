@@ -64,10 +64,10 @@ class BookingFilter(forms.Form):
         states.choices = [("", gettext("全部")), *Booking.State.choices]
         self.full_clean()
 
-    def narrow(self, found: QuerySet[Booking]) -> QuerySet[Booking]:
+    def narrow(self, found: QuerySet[Booking], *, now: datetime) -> QuerySet[Booking]:
         """Return what the filter leaves; a value not on offer narrows nothing."""
         if state := self.cleaned_data.get("state"):
-            found = found.filter(state=state)
+            found = found.filter(access.in_state(rules.BookingState(state), now=now))
         for word in (self.cleaned_data.get("q") or "").split():
             matches = Q(number__iexact=word)
             for column in ("title", "resource__name", "resource__name_en", "organisation__name", "number"):
@@ -96,7 +96,7 @@ def bookings(request: HttpRequest) -> HttpResponse:
     filters = BookingFilter(request.GET, placeholder=gettext("预约号、仪器或用途"))
     now = timezone.now()
     tab = request.GET.get("tab", "")
-    found = filters.narrow(access.own_bookings(actor)).filter(_in_tab(tab, now))
+    found = filters.narrow(access.own_bookings(actor), now=now).filter(_in_tab(tab, now))
     if shell.wants_csv(request):
         return bookings_csv(found)
     if request.GET.get("tab") == "week":
@@ -107,6 +107,7 @@ def bookings(request: HttpRequest) -> HttpResponse:
     lines = [
         {
             "booking": row,
+            "state": rules.state_at(rules.BookingState(row.state), row.hold_until, now=now),
             "period": Period(row.starts_at, row.ends_at),
             "next": next_step(row, now=now, offered=reverse("booking", args=[row.number]) in answered),
             "open": row.state in WAITED_FOR and row.starts_at > now,
@@ -281,6 +282,7 @@ def booking_page(request: HttpRequest, made: Booking, *, error: Explained | None
     trail = audit.trail(f"booking:{made.number}", actor=actor)
     context = {
         "booking": made,
+        "state": rules.state_at(rules.BookingState(made.state), made.hold_until, now=timezone.now()),
         "period": Period(made.starts_at, made.ends_at),
         "rating": getattr(made, "rating", None),
         "session": session,

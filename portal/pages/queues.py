@@ -77,10 +77,11 @@ def _lines(rows: Iterable[Booking], *, now: datetime) -> list[Line]:
     lines = []
     for row in found:
         began = started.get(row.pk)
-        running = row.state == S.IN_USE.value and began is not None and began < now
+        running = row.state == S.IN_USE.value and began is not None
         charge = row.charge
         assert charge is not None
-        expected = due(row, Period(began, now)) if running and began else None
+        used = _until(began, _ends_by_default(row, now=now)) if running else None
+        expected = due(row, used) if used else None
         if charge.actual_fen is not None:
             expected = Money(charge.actual_fen)
         lines.append(
@@ -108,7 +109,7 @@ def booking_queue(request: HttpRequest) -> HttpResponse:
     filters = BookingFilter(request.GET, placeholder=gettext("预约号、仪器、单位或用途"))
     found = served.filter(tabs[chosen])
     if chosen == "all":
-        found = filters.narrow(found)
+        found = filters.narrow(found, now=now)
     if shell.wants_csv(request):
         return bookings_csv(found)
     listing = shell.listing(request, found, sorts=SORTS, default="-start" if chosen == "all" else "start")
@@ -214,6 +215,16 @@ class MomentForm(forms.Form):
 NAMES = {"started_at": "clock", "ended_at": "clock", "ends_at": "clock"}
 
 
+def _ends_by_default(made: Booking, *, now: datetime) -> datetime:
+    """Return when a use ended unless the lab says otherwise: now, at most the booked end, in the minutes of the form."""
+    return min(made.ends_at, now).replace(second=0, microsecond=0)
+
+
+def _until(began: datetime | None, end: datetime) -> Period | None:
+    """Return the use from `began` to `end`; None where that is no use."""
+    return Period(began, end) if began and began < end else None
+
+
 def _initial(moment: datetime, zone: str) -> dict[str, Any]:
     local = moment.astimezone(zone_of(zone))
     day: date = local.date()
@@ -225,7 +236,6 @@ def _record(
 ) -> HttpResponse:
     """Show the form for a moment with its default, or record the moment given."""
     now = timezone.now()
-    default = default.replace(second=0, microsecond=0)  # the form says minutes: price what it would record
     zone = made.resource.zone
     session = Session.objects.filter(booking=made).first()
     form = MomentForm(request.POST if request.method == "POST" else None, initial=_initial(default, zone))
@@ -262,7 +272,7 @@ def _used(session: Session | None, form: MomentForm, default: datetime, zone: st
             end = form.moment(zone)
         except PortalError:
             return None
-    return Period(session.started_at, end) if session.started_at < end else None
+    return _until(session.started_at, end)
 
 
 @shell.needs(Permission.SESSION_RECORD)
@@ -270,7 +280,7 @@ def session_start(request: HttpRequest, number: str) -> HttpResponse:
     """Record that use began; by default at the booked start, or now if that is still ahead."""
     actor = shell.actor_of(request)
     made = access.get_served(actor, number)
-    default = min(made.starts_at, timezone.now())
+    default = min(made.starts_at, timezone.now()).replace(second=0, microsecond=0)
 
     def act(moment: datetime, now: datetime) -> Session:
         return services.start_session(actor=actor, booking=made, started_at=moment, now=now)
@@ -283,7 +293,7 @@ def session_finish(request: HttpRequest, number: str) -> HttpResponse:
     """Record that use ended: the actual price is captured, the rest released. By default now, at most the booked end."""
     actor = shell.actor_of(request)
     made = access.get_served(actor, number)
-    default = min(made.ends_at, timezone.now())
+    default = _ends_by_default(made, now=timezone.now())
 
     def act(moment: datetime, now: datetime) -> Booking:
         return services.finish_session(actor=actor, booking=made, ended_at=moment, now=now)

@@ -67,7 +67,7 @@ def week_window(days: Sequence[date]) -> Period:
 def look(resources: Sequence[Resource], *, window: Period, now: datetime) -> Mapping[int, Times]:
     """Return the times of each resource inside `window`. Three queries."""
     opened = availability.open_periods(resources, window=window)
-    taken = availability.blocks([resource.pk for resource in resources], window=window)
+    taken = availability.blocks([resource.pk for resource in resources], window=window, now=now)
     return {
         resource.pk: Times(
             taken=taken.get(resource.pk, []),

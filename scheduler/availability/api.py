@@ -285,7 +285,8 @@ def free(request: ActorRequest, number: Number, window: Query[PeriodIn]) -> dict
     asked = window.value()
     if asked.duration > MAX_WINDOW:
         raise WindowTooLong(field="ends_at", days=MAX_WINDOW.days)
-    return {"zone": resource.zone, "free": [span(period) for period in queries.free_periods(resource, window=asked)]}
+    found = queries.free_periods(resource, window=asked, now=timezone.now())
+    return {"zone": resource.zone, "free": [span(period) for period in found]}
 
 
 @router.post("/{number}/maintenance", response={201: list[MaintenanceOut], **problems(404, 409)})

@@ -11,7 +11,7 @@ __all__ = ["OCCUPANCY_DROP_SQL", "occupancy_sql"]
 
 OCCUPANCY_DROP_SQL = """
 DROP FUNCTION IF EXISTS claim_capacity_guard, claim_gaps_follow CASCADE;
-DROP FUNCTION IF EXISTS free_gap_rebuild, free_gap_refresh, resource_units, claim_taken, claim_peak, claim_blocks;
+DROP FUNCTION IF EXISTS free_gap_ended, free_gap_rebuild, free_gap_refresh, resource_units, claim_taken, claim_peak, claim_blocks;
 """
 
 

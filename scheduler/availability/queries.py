@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db.models import Q
+
 from portal.kernel.period import Period, merge, subtract
 from scheduler.availability import patterns, rules
 from scheduler.availability.models import BLOCKING, Claim, Closure, OpeningHours, OpenPeriod, SpecialOpening
@@ -102,11 +104,22 @@ def is_automatic(resource: Resource, blocked: Period, audience: rules.Audience =
     return not subtract([blocked], automatic)
 
 
-def blocks(resource_ids: Iterable[int], *, window: Period) -> Mapping[int, list[Block]]:
-    """Return what occupies each resource inside `window`, and what did, in order. One query."""
+def not_ended(now: datetime) -> Q:
+    """Return which claims still hold at `now`: a hold that has ended does not, even before anybody released it."""
+    return Q(hold_until__isnull=True) | Q(hold_until__gt=now)
+
+
+def blocks(resource_ids: Iterable[int], *, window: Period, now: datetime | None = None) -> Mapping[int, list[Block]]:
+    """Return what occupies each resource inside `window`, and what did, in order. One query.
+
+    A hold that has ended by `now` is left out; without it, holds count until somebody releases them.
+    """
     found: dict[int, list[Block]] = defaultdict(list)
     claims = Claim.objects.filter(
-        resource_id__in=list(resource_ids), state__in=SHOWN, blocked__overlap=(window.start, window.end)
+        not_ended(now) if now else Q(),
+        resource_id__in=list(resource_ids),
+        state__in=SHOWN,
+        blocked__overlap=(window.start, window.end),
     ).order_by("blocked")
     for claim in claims:
         found[claim.resource_id].append(
@@ -119,28 +132,12 @@ SHOWN = (*BLOCKING, Claim.State.DONE.value)
 """Finished use lies in the past: it blocks nothing that could still be asked for, and the week grid shows it."""
 
 
-def free_periods(resource: Resource, *, window: Period) -> list[Period]:
-    """Return the spans of `window` a user may occupy, buffers already kept. Two queries."""
+def free_periods(resource: Resource, *, window: Period, now: datetime) -> list[Period]:
+    """Return the spans of `window` a user may occupy, as it is `now`, buffers already kept. Two queries."""
+    taken = blocks([resource.pk], window=window, now=now).get(resource.pk, [])
     return rules.free_periods(
         open_periods([resource], window=window)[resource.pk],
-        [block.blocked for block in blocks([resource.pk], window=window).get(resource.pk, []) if block.blocks],
+        [block.blocked for block in taken if block.blocks],
         setup=timedelta(seconds=resource.setup_s),
         cleanup=timedelta(seconds=resource.cleanup_s),
-    )
-
-
-def alternatives(resource: Resource, *, wanted: Period, earliest: Period, count: int = 3) -> list[Period]:
-    """Return up to `count` free periods as long as `wanted`, nearest to it, inside `earliest` and a fortnight around."""
-    reach = timedelta(days=14)
-    start = max(earliest.start, wanted.start - reach)
-    end = min(earliest.end, max(wanted.end, start) + reach)
-    if start >= end:
-        return []
-    return rules.alternatives(
-        free_periods(resource, window=Period(start, end)),
-        duration=wanted.duration,
-        granularity=timedelta(seconds=resource.granularity_s),
-        zone=resource.zone,
-        near=wanted.start,
-        count=count,
     )

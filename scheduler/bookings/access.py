@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db.models import Q, QuerySet
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden, NotFound
 from scheduler.bookings.models import Booking, BookingSeries
+from scheduler.bookings.rules import BookingState
 from scheduler.bookings.swap_models import Swap
 
 RELATED = (
@@ -48,6 +51,14 @@ def visible_to(actor: Actor) -> QuerySet[Booking]:
     if actor.may(Permission.BOOKING_DECIDE):
         seen |= Q(resource__owner_id=actor.organisation_id)
     return Booking.objects.filter(seen).select_related(*RELATED).prefetch_related(PARTS)
+
+
+def in_state(state: BookingState, *, now: datetime) -> Q:
+    """Return which bookings are in a state at `now`, as people are told (`rules.state_at`)."""
+    ended = Q(state=BookingState.HELD.value, hold_until__lte=now)
+    if state is BookingState.HELD:
+        return Q(state=state.value) & ~ended
+    return Q(state=state.value) | ended if state is BookingState.LAPSED else Q(state=state.value)
 
 
 def get_booking(actor: Actor, number: str) -> Booking:

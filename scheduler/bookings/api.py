@@ -35,7 +35,7 @@ from portal.wire import (
 )
 from scheduler.bookings import access, bundles, fees, holding, operators, queries, services
 from scheduler.bookings.models import Booking
-from scheduler.bookings.rules import BookingState
+from scheduler.bookings.rules import BookingState, state_at
 from scheduler.quotas.api import LimitOut, standing_out
 from scheduler.resources import access as resources
 from scheduler.resources.models import Resource
@@ -200,6 +200,8 @@ class BookingFilter(Cursor):
 def shown(request: ActorRequest, booking: Booking) -> dict[str, Any]:
     """Return a booking as the API tells it."""
     resource, operator, session = booking.resource, booking.operator, getattr(booking, "session", None)
+    now = timezone.now()
+    state = state_at(BookingState(booking.state), booking.hold_until, now=now)
     return {
         "number": booking.number,
         "instrument": {
@@ -216,12 +218,12 @@ def shown(request: ActorRequest, booking: Booking) -> dict[str, Any]:
         "places": booking.units,
         "configuration": booking.configuration,
         "operator": operator and {"number": operator.number, "name": operator.name},
-        "state": booking.state,
-        "state_label": booking.get_state_display(),
+        "state": state,
+        "state_label": str(Booking.State(state.value).label),
         "hold_until": booking.hold_until,
         "note": booking.decision_note,
         "charge": charged(booking.charge, actor=request.actor),
-        "late_fee": money(fees.due(booking, now=timezone.now())),
+        "late_fee": money(fees.due(booking, now=now)),
         "session": {"started_at": session.started_at, "ended_at": session.ended_at} if session else None,
         "created_at": booking.created_at,
     }
@@ -293,7 +295,7 @@ def list_bookings(request: ActorRequest, wanted: Query[BookingFilter]) -> dict[s
     """List the caller's own bookings and those on its instruments."""
     rows = access.visible_to(request.actor).select_related("session")
     if wanted.state is not None:
-        rows = rows.filter(state=wanted.state.value)
+        rows = rows.filter(access.in_state(wanted.state, now=timezone.now()))
     if wanted.instrument:
         rows = rows.filter(resource__number=wanted.instrument)
     return paged(rows, wanted, lambda booking: shown(request, booking))

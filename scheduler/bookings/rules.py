@@ -356,5 +356,11 @@ def _duration_refusals(seconds: int, limits: Limits) -> list[Reason]:
     return reasons
 
 
+def state_at(state: BookingState, hold_until: datetime | None, *, now: datetime) -> BookingState:
+    """Return what people are told a booking is: one held has lapsed once its time is up, whoever writes that down."""
+    ended = state is BookingState.HELD and hold_until is not None and hold_until <= now
+    return BookingState.LAPSED if ended else state
+
+
 def _number(value: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")

@@ -10,6 +10,7 @@ from typing import Any, Final
 from django.db import connection
 
 from portal.kernel.period import Period
+from scheduler.availability.models import Claim
 from scheduler.availability.rules import LENGTH_CLASSES
 from scheduler.resources import rules as resource_rules
 from scheduler.resources.words import spellings
@@ -62,7 +63,7 @@ FITS: Final = """
 """
 ALONE: Final = f"""
     SELECT starts, {{length}} AS secs, NULL::bigint AS operator_id
-    FROM free_gap g, LATERAL (SELECT {START.format(gap="g.starts_at")} AS starts) AS grid
+    FROM {{gaps}} g, LATERAL (SELECT {START.format(gap="g.starts_at")} AS starts) AS grid
     WHERE g.resource_id = r.id AND g.ends_at >= %(least)s AND g.starts_at < %(until)s AND g.secs >= {{length}}
         AND {FITS} {{long}}
     ORDER BY g.starts_at LIMIT 1
@@ -76,8 +77,8 @@ ATTENDED: Final = f"""
     generate_series((r.counting <> 'fungible')::int, CASE r.counting WHEN 'fungible' THEN 0 ELSE r.capacity END) AS unit,
     LATERAL (
         SELECT starts
-        FROM free_gap g
-        JOIN free_gap o ON o.resource_id = s.operator_id AND o.starts_at < g.ends_at AND o.ends_at > g.starts_at
+        FROM {{gaps}} g
+        JOIN {{gaps}} o ON o.resource_id = s.operator_id AND o.starts_at < g.ends_at AND o.ends_at > g.starts_at
             AND o.ends_at >= %(least)s AND o.starts_at < %(until)s AND o.secs >= {{length}},
         LATERAL (SELECT {START.format(gap="greatest(g.starts_at, o.starts_at)")} AS starts) AS grid
         WHERE g.resource_id = r.id AND g.unit_no = unit AND g.ends_at >= %(least)s AND g.starts_at < %(until)s
@@ -88,8 +89,14 @@ ATTENDED: Final = f"""
     WHERE s.instrument_id = r.id
     ORDER BY soonest.starts, s.operator_id LIMIT 1
 """  # noqa: S608 - as above
+# Around holds that have ended and that nobody has released yet, whole free spans beside the gaps written: what fits into
+# a gap fits into the span that contains it, no later, so the order still finds the soonest.
+ENDED: Final = "ended AS MATERIALIZED (SELECT * FROM free_gap_ended(%(now)s)),"
+GAPS_NOW: Final = """
+    (SELECT resource_id, unit_no, starts_at, ends_at, secs FROM free_gap UNION ALL SELECT * FROM ended)
+"""
 STATEMENT: Final = """
-    WITH hits AS MATERIALIZED (
+    WITH {ended} hits AS MATERIALIZED (
         SELECT r.id, r.city, i.category, r.kind, rate.amount_fen, slot.starts, slot.secs, slot.operator_id,
             {in_city} AS in_city, {in_category} AS in_category, {in_kind} AS in_kind
         FROM resource r
@@ -121,12 +128,13 @@ ORDERS: Final = {
 
 
 def find(wanted: rules.Requirement, *, now: datetime, limit: int = 25, offset: int = 0, spread: bool = True) -> Found:
-    """Return what is free for `wanted` at `now`, the best first. One statement.
+    """Return what is free for `wanted` at `now`, the best first. One statement, after a look for holds that have ended.
 
     With `spread` the facets tell what other choices would find, so all that fails one facet only is looked at, too;
     without, they tell how the hits themselves lie, and only what is chosen costs time.
 
-    Every slot shown is free to enterprises at that moment; only a booking holds it. What may not be used for as long as
+    Every slot shown is free to enterprises at that moment, a hold that has ended counted as gone whether or not somebody
+    has released it; only a booking holds it. What may not be used for as long as
     is asked at once is not found.
     """
     params: dict[str, Any] = {}
@@ -139,8 +147,11 @@ def find(wanted: rules.Requirement, *, now: datetime, limit: int = 25, offset: i
         # A constant in the text, so that the planner sees the index of long gaps.
         longest = [secs for secs in LENGTH_CLASSES if secs <= wanted.duration_s]
         long = f"AND g.secs >= {longest[-1]}" if longest else ""
-    slot = (ATTENDED if wanted.with_operator else ALONE).format(long=long, length=length)
+    ended = Claim.objects.filter(state=Claim.State.HELD, hold_until__lte=now).exists()
+    gaps = GAPS_NOW if ended else "free_gap"
+    slot = (ATTENDED if wanted.with_operator else ALONE).format(long=long, length=length, gaps=gaps)
     statement = STATEMENT.format(
+        ended=ENDED if ended else "",
         slot=slot,
         join="JOIN" if wanted.needs_time else "LEFT JOIN",
         narrowed=" ".join([*clauses, *_narrowed(wanted, params)]),

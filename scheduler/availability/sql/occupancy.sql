@@ -57,13 +57,18 @@ DROP TRIGGER IF EXISTS claim_capacity_guard ON claim;
 CREATE TRIGGER claim_capacity_guard AFTER INSERT OR UPDATE OF resource_id, unit_no, units, blocked, state ON claim
     FOR EACH ROW EXECUTE FUNCTION claim_capacity_guard();
 
--- When a unit is taken. Of a fungible resource (unit 0): when no place at all is left.
-CREATE OR REPLACE FUNCTION claim_taken(wanted_resource bigint, wanted_unit integer, span tstzrange)
+-- When a unit is taken. Of a fungible resource (unit 0): when no place at all is left. Holds that had ended by `seen_at`
+-- are left out; without it they count until somebody releases them.
+DROP FUNCTION IF EXISTS claim_taken(bigint, integer, tstzrange);
+CREATE OR REPLACE FUNCTION claim_taken(
+    wanted_resource bigint, wanted_unit integer, span tstzrange, seen_at timestamptz DEFAULT '-infinity'
+)
 RETURNS tstzmultirange LANGUAGE sql STABLE AS $$
     WITH held AS (
         SELECT blocked, units FROM claim
         WHERE resource_id = wanted_resource AND blocked && span
             AND state IN ('held', 'confirmed', 'in_use', 'outage', 'external')
+            AND (hold_until IS NULL OR hold_until > seen_at)
             AND (wanted_unit = 0 OR unit_no = wanted_unit)
     ), steps AS (
         SELECT moment, sum(sum(change)) OVER (ORDER BY moment) AS used,
@@ -123,6 +128,32 @@ BEGIN
         WHERE resource_id = wanted_resource AND audience <> 'own'
     ) AS hours, unnest(opened - claim_taken(wanted_resource, unit, tstzrange(NULL, NULL))) AS gap;
 END
+$$;
+
+-- What is free at `seen_at` around holds that have ended and that nobody has released yet: whole spans, which contain
+-- those of free_gap that they touch. Few at any time: the next writer or the clock releases them.
+CREATE OR REPLACE FUNCTION free_gap_ended(seen_at timestamptz)
+RETURNS TABLE (resource_id bigint, unit_no integer, starts_at timestamptz, ends_at timestamptz, secs integer)
+LANGUAGE sql STABLE AS $$
+    WITH ended AS (
+        SELECT c.resource_id, coalesce(c.unit_no, 0) AS unit, range_merge(range_agg(c.blocked)) AS span
+        FROM claim c WHERE c.state = 'held' AND c.hold_until <= seen_at GROUP BY 1, 2
+    ), reach AS (
+        SELECT e.resource_id, e.unit, (
+            SELECT range_merge(range_agg(touched.during))
+            FROM (
+                SELECT g.during FROM free_gap g
+                WHERE g.resource_id = e.resource_id AND g.unit_no = e.unit AND (g.during && e.span OR g.during -|- e.span)
+                UNION ALL SELECT e.span
+            ) AS touched
+        ) AS around
+        FROM ended e
+    )
+    SELECT r.resource_id, r.unit, lower(gap), upper(gap), extract(epoch FROM upper(gap) - lower(gap))::integer
+    FROM reach r, unnest((
+        SELECT coalesce(range_agg(o.during * r.around), '{}') FROM open_period o
+        WHERE o.resource_id = r.resource_id AND o.during && r.around AND o.audience <> 'own'
+    ) - claim_taken(r.resource_id, r.unit, r.around, seen_at)) AS gap
 $$;
 
 CREATE OR REPLACE FUNCTION claim_gaps_follow() RETURNS trigger

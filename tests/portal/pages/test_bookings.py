@@ -353,6 +353,8 @@ def test_what_finishing_now_would_cost_is_what_the_minute_in_the_form_costs(scen
     client = client_of(scene.keeper)
     clock.now = scene.made.starts_at + timedelta(minutes=33, seconds=20)
     shown = client.get(url("session_finish", scene.made))
+    (line,) = client.get(reverse("booking_queue"), {"tab": "in_use"}).context["lines"]
+    assert line.expected == shown.context["expected"], "the desk and the form it leads to name one price"
     client.post(url("session_finish", scene.made), local_form(scene.made.starts_at + timedelta(minutes=33)))
     assert Charge.objects.get(pk=scene.made.charge_id).actual_fen == shown.context["expected"].fen
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 from datetime import timedelta
 
 import pytest
 
 from portal.kernel.errors import Refused
+from portal.kernel.period import Period
+from portal.pages import weeks
 from scheduler.availability import opening
 from scheduler.availability.models import Claim, FreeGap, OpeningHours
 from scheduler.bookings import bundles, holding, lapsing, rules, services
 from scheduler.bookings.models import Booking
 from scheduler.resources import pricing
 from scheduler.resources.models import Resource
+from scheduler.search import queries as search
+from scheduler.search.rules import Requirement
 from tests import make
+from tests.calling import Caller, zoned
 from tests.scheduler.bookings.test_bundles import bench
 from tests.scheduler.bookings.test_services import codes, race
 from vouchers.ledger import queries as ledger
@@ -22,7 +29,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def hold(w, resource, *, now=make.NOW, actor=None, **more) -> Booking:
-    wanted = bundles.Wanted(resource, make.slot(), "截面观察", **more)
+    wanted = bundles.Wanted(resource, more.pop("period", None) or make.slot(), "截面观察", **more)
     return services.hold(actor=actor or w.researcher, wanted=wanted, now=now, key=make.key())
 
 
@@ -183,3 +190,70 @@ class TestRacing:
         left = [n % 3 + 1 for n, one in enumerate(results) if not isinstance(one, Booking)]
         assert all(isinstance(one, Booking | Refused) for one in results)
         assert taken <= 8 < taken + min(left)
+
+
+@pytest.mark.django_db
+class TestEndedHolds:
+    """No worker runs and nobody writes: who looks sees the time free from the moment the hold ends."""
+
+    LATER = make.NOW + 10 * MINUTE
+
+    def found(self, w, now, hours, **more):
+        wanted = Requirement(hours * 3600, make.slot().start, make.slot().start + timedelta(hours=14), **more)
+        return [(hit.resource_id, hit.period) for hit in search.find(wanted, now=now).hits]
+
+    def test_are_free_in_search_as_one_span_with_what_is_around(self, w):
+        sem = make.instrument(w, max_duration_s=14 * 3600)
+        hold(w, sem, period=make.slot(start="11:00", end="13:00"))
+        day = make.slot(start="09:00", end="22:00")
+        assert self.found(w, self.LATER - timedelta(seconds=1), 13) == []
+        assert self.found(w, self.LATER, 13) == [(sem.pk, day)]
+        assert Claim.objects.get().state == "held", "only looked at"
+
+    def test_are_free_with_who_runs_it(self, w):
+        sem = make.instrument(w, max_duration_s=14 * 3600)
+        person = make.operator(w, sem)
+        hold(w, sem, period=make.slot(start="11:00", end="13:00"), operator=person)
+        assert self.found(w, make.NOW, 13, with_operator=True) == []
+        assert self.found(w, self.LATER, 13, with_operator=True) == [(sem.pk, make.slot(start="09:00", end="22:00"))]
+
+    def test_are_free_in_the_week_the_api_and_nearby_offers(self, w, monkeypatch):
+        sem = make.instrument(w)
+        held = hold(w, sem)
+        caller, day = Caller(w.researcher), make.slot(start="08:00", end="22:00")
+        asked = {"starts_at": zoned(day.start), "ends_at": zoned(day.end)}
+        for now in (make.NOW, self.LATER):
+            monkeypatch.setattr("django.utils.timezone.now", lambda now=now: now)
+            spans = caller.get(f"/instruments/{sem.number}/free", **asked).body["free"]
+            times = weeks.look([sem], window=day, now=now)[sem.pk]
+            assert len(spans) == len(times.free) == (1 if now == self.LATER else 2)
+            assert bool(times.taken) is (now == make.NOW)
+        told = caller.get(f"/bookings/{held.number}").body
+        assert (told["state"], told["state_label"]) == ("lapsed", "逾期未确认")
+        assert [len(caller.get("/bookings", state=state).body["items"]) for state in ("held", "lapsed")] == [0, 1]
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_are_found_as_if_somebody_had_released_them(self, w, seed):
+        chance = random.Random(seed)
+        things = [make.instrument(w), make.instrument(w, setup_s=1800, cleanup_s=1800)]
+        things += [make.instrument(w, capacity=2), make.instrument(w, capacity=2, counting="fungible")]
+        person = make.operator(w, *things[:2])
+        for _turn in range(40):
+            start = make.slot(days=chance.randrange(2)).start + 30 * MINUTE * chance.randrange(-2, 20)
+            period = Period(start, start + 30 * MINUTE * chance.randint(2, 6))
+            minutes = chance.choice((5, 10, 15, 20))
+            thing = chance.choice(things)
+            wanted = bundles.Wanted(thing, period, "保留", operator=person if thing in things[:2] else None)
+            with contextlib.suppress(Refused):
+                length = minutes * MINUTE
+                services.hold(actor=w.researcher, wanted=wanted, now=make.NOW, key=make.key(), length=length)
+        asked = [
+            Requirement(hours * 3600, make.NOW, make.NOW + timedelta(days=days), with_operator=attended)
+            for hours in (1, 2, 4, 8)
+            for days in (1, 2)
+            for attended in (False, True)
+        ]
+        now = self.LATER
+        unreleased = [search.find(one, now=now) for one in asked]
+        assert lapsing.lapse_overdue(now=now) > 5
+        assert unreleased == [search.find(one, now=now) for one in asked]
