@@ -30,7 +30,7 @@ def assets() -> None:
 
 
 def database() -> None:
-    """Wait for the database, migrate it and, for a demonstration, seed it once."""
+    """Wait for the database, migrate it, write open time it lacks and, for a demonstration, seed it once."""
     deadline = time.monotonic() + DATABASE_S
     while True:
         try:
@@ -41,6 +41,7 @@ def database() -> None:
                 raise
             time.sleep(0.1)
     call_command("migrate", interactive=False, verbosity=1)
+    call_command("open_time")
     if settings.DEMO:
         call_command("seed", "--once")
     connection.close()

@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 from django.db import connection, transaction
+from django.db.models import Exists, OuterRef, Q
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor
@@ -15,7 +16,7 @@ from scheduler.availability.models import FreeGap, OpenPeriod
 from scheduler.resources import services as resources
 from scheduler.resources.models import Resource
 
-__all__ = ["differs", "drop_past", "extend", "keep", "verify"]
+__all__ = ["differs", "drop_past", "extend", "fill", "keep", "verify"]
 
 log = structlog.get_logger("availability")
 
@@ -38,13 +39,27 @@ def keep(*, now: datetime) -> None:
 def extend(*, now: datetime, only_holidays: bool = False) -> int:
     """Write open time anew for all resources (or those that follow public holidays); return how many."""
     chosen = Resource.objects.filter(follows_holidays=True) if only_holidays else Resource.objects.all()
-    ids = list(chosen.order_by("pk").values_list("pk", flat=True))
+    return _rebuild(list(chosen.order_by("pk").values_list("pk", flat=True)), now=now)
+
+
+def _rebuild(ids: list[int], *, now: datetime) -> int:
     for at in range(0, len(ids), BATCH):
         batch = ids[at : at + BATCH]
         with transaction.atomic():
             resources.lock(resource_ids=batch)
             opening.rebuild(list(Resource.objects.filter(pk__in=batch)), now=now)
     return len(ids)
+
+
+def fill(*, now: datetime) -> int:
+    """Write open time of what has hours and none written ahead; return of how many. Run at every start, safe at any time.
+
+    A database of a version that did not write open time would be closed until the first night.
+    """
+    written = OpenPeriod.objects.filter(resource=OuterRef("pk"), during__endswith__gt=now)
+    stated = Q(opening_hours__isnull=False) | Q(special_openings__during__endswith__gt=now)
+    ids = list(Resource.objects.filter(stated, ~Exists(written)).order_by("pk").values_list("pk", flat=True).distinct())
+    return _rebuild(ids, now=now)
 
 
 def drop_past(*, now: datetime) -> None:

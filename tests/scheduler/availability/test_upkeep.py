@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from io import StringIO
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
@@ -15,7 +17,9 @@ from portal.workdays import rules as days
 from portal.workdays import services as workdays
 from portal.workdays.models import CalendarDay
 from scheduler.availability import impacts, queries, rules, services, upkeep
-from scheduler.availability.models import FreeGap
+from scheduler.availability.models import FreeGap, OpeningHours, OpenPeriod
+from scheduler.search import queries as search
+from scheduler.search.rules import Requirement
 from tests import make
 from tests.portal.pages.reading import enter, text_of
 
@@ -31,6 +35,24 @@ def test_a_night_extends_what_is_open_and_forgets_what_is_over(w):
     assert gaps.filter(starts_at__gt=later + timedelta(days=398)).exists()
     past = make.slot(days=1, start="00:00", end="23:00")
     assert queries.open_periods([resource], window=past)[resource.pk], "the calendar can look back"
+
+
+def test_after_an_upgrade_what_has_hours_is_open_at_once_and_a_second_start_changes_nothing(w):
+    """A database of a version before open time was written: hours stand in their table, and nothing else."""
+    resource, other, empty = make.instrument(w), make.instrument(w), make.instrument(w, opens=(480, 600))
+    OpenPeriod.objects.filter(resource=resource).delete()
+    FreeGap.objects.filter(resource=resource).delete()
+    OpenPeriod.objects.filter(resource=empty).delete()
+    OpeningHours.objects.filter(resource=empty).delete()
+    kept = set(OpenPeriod.objects.filter(resource=other).values_list("pk", flat=True))
+    asked = Requirement(7200, make.NOW, make.NOW + timedelta(days=1))
+    assert [hit.resource_id for hit in search.find(asked, now=make.NOW).hits] == [other.pk, empty.pk]
+    for filled in (1, 0):
+        told = StringIO()
+        call_command("open_time", stdout=told)
+        assert told.getvalue() == f"open time written: {filled}\n"
+    assert resource.pk in [hit.resource_id for hit in search.find(asked, now=make.NOW).hits]
+    assert set(OpenPeriod.objects.filter(resource=other).values_list("pk", flat=True)) == kept
 
 
 def test_free_time_that_is_wrong_is_put_right_and_told(w):
