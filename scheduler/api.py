@@ -16,7 +16,6 @@ from scheduler.calendars.api import router as calendars
 from scheduler.catalogue.admissions_api import router as admissions
 from scheduler.catalogue.api import router as catalogue
 from scheduler.catalogue.files_api import router as instrument_files
-from scheduler.catalogue.withdrawals_api import router as withdrawals
 from scheduler.conduct.api import router as conduct
 from scheduler.displacements.api import choosing, declaring, outages
 from scheduler.disputes.api import router as disputes
@@ -31,6 +30,7 @@ from scheduler.ratings.api import router as ratings
 from scheduler.resources.api import clusters, instruments
 from scheduler.resources.terms_api import router as prices
 from scheduler.samples.api import router as samples
+from scheduler.samples.withdrawals_api import router as withdrawals
 from scheduler.search.api import router as search
 from scheduler.waitlist.api import counting
 from scheduler.waitlist.api import router as waitlist

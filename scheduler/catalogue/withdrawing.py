@@ -47,10 +47,10 @@ class KeptTooShort(Invalid):
 
 
 class Changed(Conflict):
-    """There are bookings nobody was shown before confirming."""
+    """There are bookings or sample orders nobody was shown before confirming."""
 
     code = "withdrawal.changed"
-    message = _("刚才又有新的预约：%(bookings)s。请核对后再确认。")
+    message = _("刚才又有新的预约或送样检测：%(bookings)s。请核对后再确认。")
 
 
 @dataclass(frozen=True, slots=True)
