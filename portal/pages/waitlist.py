@@ -20,7 +20,8 @@ from portal.kernel.period import Period
 from portal.pages import acts, shell, slots
 from portal.pages.bookings import acted
 from portal.pages.purses import purses_of
-from portal.pages.templatetags.show import zone_of
+from portal.pages.templatetags.show import city, zone_of
+from scheduler.bookings import twins
 from scheduler.resources import access as resources
 from scheduler.resources.models import Resource
 from scheduler.waitlist import access, queries, rules, services
@@ -55,6 +56,15 @@ class WaitForm(forms.Form):
         help_text=_("不选表示每天都可以。"),
     )
     takes_twins = forms.BooleanField(label=_("同一实验室的同类仪器也可以"), required=False)
+    anywhere = forms.BooleanField(
+        label=_("其他单位的同类仪器也可以"), required=False, help_text=_("价格以空出的那台仪器为准，接受前会显示。")
+    )
+    cities = forms.MultipleChoiceField(
+        label=_("城市"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=_("仅用于其他单位的仪器；不选表示不限。"),
+    )
     attended = forms.BooleanField(label=_("由实验室人员操作"), required=False)
     named = forms.BooleanField(
         label=_("让实验室看到是本单位在候补"),
@@ -77,6 +87,8 @@ class WaitForm(forms.Form):
             weekdays=[int(day) for day in said["weekdays"]],
             part=rules.PartOfDay(said["part"]),
             takes_twins=said["takes_twins"],
+            anywhere=said["anywhere"],
+            cities=said["cities"],
             attended=said["attended"],
             vouchers=vouchers,
             named=said["named"],
@@ -93,6 +105,9 @@ def instrument_wait(request: HttpRequest, number: str) -> HttpResponse:
     initial = {"since": day, "until": (today + timedelta(days=14)).isoformat()}
     form = WaitForm(request.POST if request.method == "POST" else None, initial=initial)
     purses = [purse for purse in purses_of(actor, now=now) if purse.voucher.deducts]
+    cities = form.fields["cities"]
+    assert isinstance(cities, forms.MultipleChoiceField)
+    cities.choices = [(name, city(name)) for name in twins.alike_cities(resource)]
     voucher = form.fields["voucher"]
     assert isinstance(voucher, forms.ChoiceField)
     voucher.choices = [("", gettext("全部自付")), *((purse.voucher.number, purse.label) for purse in purses)]
@@ -134,13 +149,15 @@ def days_of(entry: WaitlistEntry) -> list[str]:
 def _line(entry: WaitlistEntry, *, now: datetime) -> dict[str, Any]:
     offers = list(entry.offers.all())
     offer = next((one for one in offers if one.state == rules.TimeOfferState.OPEN.value and now < one.answer_by), None)
+    period = Period(offer.starts_at, offer.ends_at) if offer else None
     return {
         "entry": entry,
         "window": Period(entry.since, entry.until),
         "length": timedelta(seconds=entry.length_s),
         "days": days_of(entry),
+        "cities": [city(name) for name in entry.cities],
         "offer": offer,
-        "period": Period(offer.starts_at, offer.ends_at) if offer else None,
+        "period": period,
         "reasons": [explain_reason(queries.reason_of(kept)) for kept in entry.skipped],
         "waits": entry.state in access.WAITS,
     }

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
+
+from django.db.models import QuerySet
 
 from scheduler.bookings.models import BookingTerms
 from scheduler.resources import rules as resource_rules
 from scheduler.resources.models import Resource, Skill
 
-__all__ = ["reach", "twins"]
+__all__ = ["alike", "alike_cities", "reach", "twins"]
 
 TWINS: Final = 3
+ALIKE: Final = 30
 
 
 def twins(resource: Resource) -> list[Resource]:
@@ -29,6 +32,27 @@ def twins(resource: Resource) -> list[Resource]:
     same = found.filter(instrument__model=facts.model).order_by("pk")[:TWINS]
     others = found.exclude(instrument__model=facts.model).order_by("pk")[:TWINS]
     return [*same, *others][:TWINS]
+
+
+def alike(resource: Resource, *, cities: Collection[str] = ()) -> list[Resource]:
+    """Return up to thirty published instruments of the same category at any lab, in these cities or, without any, in all."""
+    found = _of_category(resource).exclude(pk=resource.pk)
+    return list((found.filter(city__in=list(cities)) if cities else found).order_by("pk")[:ALIKE])
+
+
+def alike_cities(resource: Resource) -> list[str]:
+    """Return the cities in which instruments of the same category are published."""
+    return sorted(set(_of_category(resource).values_list("city", flat=True)))
+
+
+def _of_category(resource: Resource) -> QuerySet[Resource]:
+    facts = getattr(resource, "instrument", None)
+    return Resource.objects.filter(
+        kind=resource.kind,
+        state=resource_rules.PublishState.PUBLISHED.value,
+        instrument__category=facts.category if facts is not None else "",
+        capacity__gte=resource.capacity,
+    ).exclude(city="")
 
 
 def reach(resources: Sequence[Resource]) -> set[int]:

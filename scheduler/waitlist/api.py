@@ -10,6 +10,7 @@ from ninja import Path, Query, Router, Schema, Status
 from pydantic import Field
 
 from portal.http import explain_reason
+from portal.kernel.money import Money
 from portal.kernel.period import Period
 from portal.wire import (
     ActorRequest,
@@ -17,11 +18,13 @@ from portal.wire import (
     Flag,
     Line,
     Moment,
+    MoneyOut,
     Number,
     PageOut,
     ReasonOut,
     StrictIn,
     Whole,
+    money,
     paged,
     problems,
 )
@@ -42,11 +45,14 @@ class WaitIn(StrictIn):
     """What to wait for. `weekdays` are ISO numbers, none means any; all of the use lies in `part` of the local day.
 
     `twins`: an instrument of the same lab and category will do. `vouchers` pay when an offer is accepted.
-    `named`: the lab may see who waits.
+    `named`: the lab may see who waits. `anywhere`: an instrument of the same category at any lab will do, in `cities` or, where
+    none is named, in any city; up to thirty are looked at.
     """
 
     instrument: Number
     twins: Flag = False
+    anywhere: Flag = False
+    cities: Annotated[list[Annotated[Line, Field(max_length=40)]], Field(max_length=rules.CITIES)] = []
     duration_s: Annotated[Whole, Field(ge=60, le=60 * 86400)]
     since: Moment
     until: Moment
@@ -59,12 +65,13 @@ class WaitIn(StrictIn):
 
 
 class TimeOfferOut(Schema):
-    """Time offered; while it is ``open`` it is held until `answer_by`, exclusive."""
+    """Time offered; while it is ``open`` it is held until `answer_by`, exclusive. `price` is what it cost when offered."""
 
     instrument: str
     starts_at: datetime
     ends_at: datetime
     answer_by: datetime
+    price: MoneyOut | None
     state: rules.TimeOfferState
 
 
@@ -74,6 +81,8 @@ class WaitOut(Schema):
     id: int
     instrument: str
     twins: bool
+    anywhere: bool
+    cities: list[str]
     duration_s: int
     since: datetime
     until: datetime
@@ -113,7 +122,8 @@ class WaitingOut(Schema):
 
 def _offer(row: WaitlistOffer) -> dict[str, Any]:
     names = ("starts_at", "ends_at", "answer_by", "state")
-    return {"instrument": row.resource.number, **{name: getattr(row, name) for name in names}}
+    price = None if row.price_fen is None else money(Money(row.price_fen))
+    return {"instrument": row.resource.number, "price": price, **{name: getattr(row, name) for name in names}}
 
 
 def _received(row: WaitlistEntry) -> dict[str, Any]:
@@ -129,7 +139,7 @@ def _received(row: WaitlistEntry) -> dict[str, Any]:
 
 
 def _shown(row: WaitlistEntry) -> dict[str, Any]:
-    names = ("since", "until", "weekdays", "part", "attended", "title", "named", "state")
+    names = ("anywhere", "cities", "since", "until", "weekdays", "part", "attended", "title", "named", "state")
     return {
         "id": row.pk,
         "instrument": row.resource.number,
@@ -153,6 +163,8 @@ def join(request: ActorRequest, payload: WaitIn) -> Status[dict[str, Any]]:
         weekdays=payload.weekdays,
         part=payload.part,
         takes_twins=payload.twins,
+        anywhere=payload.anywhere,
+        cities=payload.cities,
         attended=payload.attended,
         vouchers=wallet.get_vouchers(request.actor, payload.vouchers),
         named=payload.named,

@@ -30,6 +30,9 @@ class WaitlistEntry(models.Model):
     resource = models.ForeignKey("scheduler.Resource", on_delete=models.PROTECT, related_name="waitlist")
     takes_twins = models.BooleanField(default=False)
     """Whether an instrument of the same lab and category will do."""
+    anywhere = models.BooleanField(default=False)
+    """Whether an instrument of the same category at any lab will do, in `cities`, or in any where none is named."""
+    cities = ArrayField(models.CharField(max_length=40), default=list, size=rules.CITIES)
     organisation = models.ForeignKey("portal.Organisation", on_delete=models.PROTECT, related_name="+")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
     title = models.CharField(_("用途"), max_length=120)
@@ -91,6 +94,8 @@ class WaitlistOffer(models.Model):
     claims = models.ManyToManyField("scheduler.Claim", related_name="+")
     offered_at = models.DateTimeField()
     answer_by = models.DateTimeField()
+    price_fen = models.BigIntegerField(null=True)
+    """What it cost when it was offered, voucher share included; what is held is the price when it is accepted."""
     sent_at = models.DateTimeField(null=True, blank=True)
     """When the person was told by mail: the row is the outbox."""
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from portal.kernel.errors import Reason
+from portal.kernel.money import Money
 from portal.kernel.period import Period
 from scheduler.availability import rules as availability
 from scheduler.bookings import bundles, queries, spans
@@ -16,7 +17,7 @@ from scheduler.resources.rules import NoRate
 from scheduler.waitlist import rules
 from scheduler.waitlist.models import WaitlistEntry
 
-__all__ = ["fit", "reason_of", "refusals", "said", "wanted"]
+__all__ = ["fit", "quoted", "reason_of", "said", "wanted"]
 
 
 def wanted(entry: WaitlistEntry, *, resource: Resource, period: Period) -> Wanted:
@@ -57,13 +58,16 @@ def fit(entry: WaitlistEntry, *, resource: Resource, without: Sequence[Period], 
     return next(iter(found), None)
 
 
-def refusals(entry: WaitlistEntry, *, resource: Resource, period: Period, now: datetime) -> Sequence[Reason]:
-    """Return every reason why the organisation could not book what would fit it now."""
+def quoted(
+    entry: WaitlistEntry, *, resource: Resource, period: Period, now: datetime
+) -> tuple[Sequence[Reason], Money]:
+    """Return every reason why the organisation could not book what would fit it now, and what it would cost."""
     like = wanted(entry, resource=resource, period=period)
     try:
-        return queries.quote(like, organisation_id=entry.organisation_id, now=now).reasons
+        found = queries.quote(like, organisation_id=entry.organisation_id, now=now)
     except NoRate as error:
-        return [Reason(error.code, error.message)]
+        return [Reason(error.code, error.message)], Money(0)
+    return found.reasons, found.price.amount
 
 
 def said(reason: Reason) -> dict[str, Any]:

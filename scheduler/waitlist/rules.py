@@ -13,6 +13,7 @@ from portal.kernel.errors import Conflict, Invalid, noop
 from portal.kernel.period import Period, merge
 
 __all__ = [
+    "CITIES",
     "LONGEST",
     "MOST",
     "OFFER_TRANSITIONS",
@@ -37,6 +38,8 @@ MOST: Final = 20
 """How many entries of one organisation may wait at once."""
 LONGEST: Final = timedelta(days=92)
 """How far ahead one may wait."""
+CITIES: Final = 20
+"""How many cities an entry may name."""
 SOONEST: Final = timedelta(minutes=30)
 """Nothing is offered that begins sooner."""
 

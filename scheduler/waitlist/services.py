@@ -48,6 +48,9 @@ class Asked:
     weekdays: Sequence[int] = ()
     part: rules.PartOfDay = rules.PartOfDay.ANY
     takes_twins: bool = False
+    anywhere: bool = False
+    """An instrument of the same category at any lab will do: in `cities`, or where none is named in any city."""
+    cities: Sequence[str] = ()
     attended: bool = False
     vouchers: Sequence[Any] = ()
     named: bool = False
@@ -75,6 +78,8 @@ def join(*, actor: Actor, asked: Asked, now: datetime) -> WaitlistEntry:
     entry = WaitlistEntry.objects.create(
         resource=resource,
         takes_twins=asked.takes_twins,
+        anywhere=asked.anywhere,
+        cities=sorted(set(asked.cities))[: rules.CITIES] if asked.anywhere else [],
         organisation_id=actor.acting_for,
         created_by_id=actor.user_id,
         title=title,
@@ -95,7 +100,14 @@ def join(*, actor: Actor, asked: Asked, now: datetime) -> WaitlistEntry:
 
 
 def _candidates(entry: WaitlistEntry) -> list[Resource]:
-    return [entry.resource, *(twins.twins(entry.resource) if entry.takes_twins else [])]
+    """Return what would do for an entry: the instrument itself first, always."""
+    found = [entry.resource]
+    if entry.takes_twins:
+        found += twins.twins(entry.resource)
+    if entry.anywhere:
+        known = {resource.pk for resource in found}
+        found += [one for one in twins.alike(entry.resource, cities=entry.cities) if one.pk not in known]
+    return found
 
 
 def _record(entry: WaitlistEntry, *, action: str, actor: Actor, now: datetime) -> None:
@@ -154,6 +166,7 @@ def promote(*, resource: Resource, now: datetime) -> list[WaitlistOffer]:
 def _in_order(resource: Resource, *, now: datetime) -> list[WaitlistEntry]:
     """Return who waits for a resource or one like it, the longest waiting first, under lock."""
     alike = Q(takes_twins=True, resource__owner_id=resource.owner_id)
+    alike |= Q(anywhere=True) & (Q(cities=[]) | Q(cities__contains=[resource.city]))
     if hasattr(resource, "instrument"):
         alike &= Q(resource__instrument__category=resource.instrument.category)
     found = (
@@ -171,7 +184,8 @@ def _offer(entry: WaitlistEntry, resource: Resource, *, now: datetime) -> Waitli
     period = queries.fit(entry, resource=resource, without=without, now=now)
     if period is None:
         return None
-    if reasons := queries.refusals(entry, resource=resource, period=period, now=now):
+    reasons, price = queries.quoted(entry, resource=resource, period=period, now=now)
+    if reasons:
         _skip(entry, [queries.said(reason) for reason in reasons], now=now)
         passing.tell(entry, resource=resource, period=period, reasons=reasons, now=now)
         return None
@@ -188,6 +202,7 @@ def _offer(entry: WaitlistEntry, resource: Resource, *, now: datetime) -> Waitli
         ends_at=period.end,
         offered_at=now,
         answer_by=until,
+        price_fen=price.fen,
     )
     offer.claims.set(claims)
     entry.skipped, entry.skipped_at = [], None

@@ -115,7 +115,7 @@ def test_by_page_and_api(scene, monkeypatch, django_assert_num_queries):
     assert "有单位提议与您交换时段" in text_of(page)
     assert reverse("swap", args=[scene.swap.number]) in page.content.decode()
     assert raw_codes(text_of(page)) == []
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         client.get(reverse("my_messages"))
     assert client.post(reverse("messages_seen"))["Location"] == reverse("my_messages")
     assert "消息（1）" not in text_of(client.get(reverse("bookings")))

@@ -138,6 +138,61 @@ def test_nobody_answers_for_others_and_a_lab_sees_a_number(scene):
         )
 
 
+@pytest.fixture
+def elsewhere(scene):
+    """Instruments of the same category, all free: one of another lab in Ningbo, one in Wenzhou."""
+    lab = make.organisation(make.roles.Kind.PROVIDER)
+    scene.there = []
+    for city in ("宁波", "温州"):
+        made = make.instrument(scene, city=city)
+        type(made).objects.filter(pk=made.pk).update(owner=lab)
+        made.refresh_from_db()
+        scene.there.append(made)
+    return scene
+
+
+def test_an_instrument_of_the_category_will_do_in_the_cities_named(elsewhere):
+    w = elsewhere
+    willing = wait(rivals(1)[0], w.sem, anywhere=True, cities=["温州"])
+    services.look_everywhere(now=make.NOW)
+    [offer] = WaitlistOffer.objects.all()
+    assert (offer.entry, offer.resource) == (willing, w.there[1])
+    assert offer.claims.get().state == "held"
+    by = make.actor(willing.organisation, make.roles.Role.RESEARCHER)
+    made = services.accept(actor=by, entry=willing, now=make.NOW)
+    assert (made.resource, made.state) == (w.there[1], "requested")
+
+
+def test_without_a_city_any_will_do_and_another_category_never(elsewhere):
+    w = elsewhere
+    for one in w.there:
+        type(one.instrument).objects.filter(pk=one.instrument.pk).update(category="other")
+    willing = wait(rivals(1)[0], w.sem, anywhere=True)
+    services.look_everywhere(now=make.NOW)
+    assert not WaitlistOffer.objects.exists()
+    facts = w.there[0].instrument
+    type(facts).objects.filter(pk=facts.pk).update(category=w.sem.instrument.category)
+    services.promote(resource=type(w.sem).objects.get(pk=w.there[0].pk), now=make.NOW)
+    assert WaitlistOffer.objects.get().entry == willing
+
+
+def test_a_category_is_waited_for_by_page_and_api_and_the_offer_shows_its_price(elsewhere, monkeypatch):
+    monkeypatch.setattr("django.utils.timezone.now", lambda: make.NOW)
+    w = elsewhere
+    client, url = enter(Client(), w.researcher), reverse("instrument_wait", args=[w.sem.number])
+    said = {"since": "2026-11-26", "until": "2026-11-26", "hours": "2", "part": "any", "title": "候补", "voucher": ""}
+    assert client.post(url, {**said, "anywhere": "on", "cities": ["北京"]}).status_code == 422
+    assert client.post(url, {**said, "anywhere": "on", "cities": ["宁波"]})["Location"] == reverse("waitlist")
+    services.look_everywhere(now=make.NOW)
+    page = text_of(client.get(reverse("waitlist")))
+    assert "其他单位的同类仪器也可以 · 宁波" in page
+    assert "¥960.00" in page
+    assert raw_codes(page) == []
+    row = Caller(w.researcher).get("/waitlist").body["items"][0]
+    assert row["offers"][0]["price"]["fen"] == 96000
+    assert (row["anywhere"], row["cities"], row["offers"][0]["instrument"]) == (True, ["宁波"], w.there[0].number)
+
+
 def limited(w):
     """Let nobody have more than an hour a week of the instrument."""
     limit = quota_rules.Limit("每周限额", quota_rules.Measure.HOURS, 3600)
