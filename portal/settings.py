@@ -293,6 +293,7 @@ CELERY_BEAT_SCHEDULE = {
     "waiting charges": {"task": "bookings.settle_waiting", "schedule": 900.0, "options": {"expires": 900}},
     "outages": {"task": "displacements.keep", "schedule": 60.0, "options": {"expires": 60}},
     "disputes": {"task": "disputes.settle_due", "schedule": 600.0, "options": {"expires": 600}},
+    "engagements": {"task": "engagements.accept_due", "schedule": 600.0, "options": {"expires": 600}},
     "waitlist": {"task": "waitlist.look", "schedule": 20.0, "options": {"expires": 20}},
     "messages": {"task": "messages.send_due", "schedule": 20.0, "options": {"expires": 20}},
     "calendars": {"task": "calendars.poll_due", "schedule": 60.0, "options": {"expires": 60}},

@@ -19,6 +19,7 @@ from scheduler.catalogue.files_api import router as instrument_files
 from scheduler.conduct.api import router as conduct
 from scheduler.displacements.api import choosing, declaring, outages
 from scheduler.disputes.api import router as disputes
+from scheduler.engagements.api import router as engagements
 from scheduler.feeds.api import router as feeds
 from scheduler.invitations.api import router as calendar_mails
 from scheduler.jobs.api import router as jobs
@@ -67,6 +68,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/swaps", swaps),
     ("/jobs", jobs),
     ("/samples", samples),
+    ("/engagements", engagements),
     ("/benches", benches),
     ("/ratings", ratings),
     ("/disputes", disputes),

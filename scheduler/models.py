@@ -26,6 +26,7 @@ from scheduler.catalogue.models import Admission, InstrumentFile
 from scheduler.conduct.models import ConductRule, Violation
 from scheduler.displacements.models import Displacement, DisplacementOption, Outage, OutageNotice
 from scheduler.disputes.models import Dispute
+from scheduler.engagements.models import Engagement, EngagementQuote, EngagementQuoteLine, Milestone
 from scheduler.feeds.models import FeedReader, FeedToken
 from scheduler.invitations.models import CalendarMail, CalendarMailChoice
 from scheduler.jobs.models import Job
@@ -59,6 +60,9 @@ __all__ = [
     "Displacement",
     "DisplacementOption",
     "Dispute",
+    "Engagement",
+    "EngagementQuote",
+    "EngagementQuoteLine",
     "ExternalBusy",
     "ExternalCalendar",
     "FeedReader",
@@ -69,6 +73,7 @@ __all__ = [
     "Job",
     "LateFee",
     "Message",
+    "Milestone",
     "OpenPeriod",
     "OpeningHours",
     "Outage",

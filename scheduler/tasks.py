@@ -5,6 +5,7 @@ from scheduler.bookings.tasks import lapse_overdue, settle_waiting
 from scheduler.calendars.tasks import poll, poll_due
 from scheduler.displacements.tasks import keep as keep_displacements  # noqa: F401  named displacements.keep
 from scheduler.disputes.tasks import settle_due
+from scheduler.engagements.tasks import accept_due
 from scheduler.invitations.tasks import send as send_calendar_mail
 from scheduler.invitations.tasks import send_due as send_calendar_mails
 from scheduler.jobs.tasks import ask_cancel, check_health, dispatch, reconcile, reconcile_all
@@ -12,6 +13,7 @@ from scheduler.messages.tasks import send_due as send_messages
 from scheduler.waitlist.tasks import look  # noqa: F401  named waitlist.look
 
 __all__ = [
+    "accept_due",
     "ask_cancel",
     "check_health",
     "dispatch",

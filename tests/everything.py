@@ -94,6 +94,16 @@ SAMPLES = {
     "wanted": "测酸度",
     "samples": [{"label": "S-1", "hazards": ["none"]}],
 }
+ENGAGEMENT = {
+    "instrument": "{served}",
+    "title": "中试",
+    "description": "放大配方",
+    "wanted": "样品",
+    "wanted_by": "2026-12-20",
+}
+PLAN = {
+    "milestones": [{"name": "小试", "deliverable": "报告", "due_on": "2026-12-20", "price": {"yuan": "900"}}],
+}
 WAIT = {
     "instrument": "{instrument}",
     "duration_s": 7200,
@@ -350,6 +360,15 @@ WRITES = (
     Write("POST /disputes/{dispute}/decide", "keeper lab_owner approver", {"note": "属实"}),
     Write("POST /disputes/{dispute}/appeal", FIRM, {"note": "不服"}),
     Write("POST /disputes/{dispute}/withdraw", FIRM),
+    Write("POST /engagements", FIRM, ENGAGEMENT),
+    Write("POST /engagements/{engagement}/quote", "keeper", PLAN),
+    Write("POST /engagements/{engagement}/accept", FIRM, {"version": 1, "price": {"yuan": "1"}}),
+    Write("POST /engagements/{engagement}/refuse", FIRM, {"note": "太贵"}),
+    Write("POST /engagements/{engagement}/decline", "keeper", {"note": "无设备"}),
+    Write("POST /engagements/{engagement}/cancel", FIRM, {}),
+    Write("POST /engagements/{engagement}/stop", f"{FIRM} keeper", {"note": "方向调整"}),
+    Write("POST /engagements/{engagement}/milestones/1/return", FIRM, {"note": "缺数据"}),
+    Write("POST /engagements/{engagement}/milestones/1/accept", FIRM),
     Write("POST /samples", FIRM, SAMPLES),
     Write("POST /samples/{sample}/answer", "keeper", {"feasibility": "can"}),
     Write("POST /samples/{sample}/quote", "keeper", {"unit": "test", "unit_price": {"yuan": "9"}, "quantity": 1}),
@@ -487,6 +506,9 @@ def everything(w: make.World) -> Things:
     rated = ratings.rate_booking(actor=w.researcher, booking=used, stars=5, comment="", now=make.NOW)
     Rating.objects.filter(pk=rated.pk).update(id=1)
     sampled = make.instrument(w, modes=("self", "sample"))
+    served = make.instrument(w, modes=("self", "technical"))
+    engagement = make.planned(w, make.engagement(w, served))
+    make.delivered(w, engagement)
     closed = deviations.close(actor=w.keeper, resource=resource, period=make.slot(days=20), reason="检修", now=make.NOW)
     Closure.objects.filter(pk=closed.pk).update(id=1)
     person = make.operator(w, resource)
@@ -549,6 +571,8 @@ def everything(w: make.World) -> Things:
         "sampled": sampled.number,
         "sample": make.quoted(w, make.sample_order(w, sampled)).number,
         "operator": person.number,
+        "served": served.number,
+        "engagement": engagement.number,
         "bench": benches.renew(actor=w.keeper, resource=resource, now=make.NOW),
         "outage": _outage(w),
         "cluster": partition.cluster.code,

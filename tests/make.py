@@ -28,6 +28,10 @@ from scheduler.bookings.series_preview import SeriesWanted
 from scheduler.bookings.series_rules import Frequency, Pattern
 from scheduler.bookings.swap_models import Swap
 from scheduler.catalogue import admitting
+from scheduler.engagements import delivering, quoting
+from scheduler.engagements import rules as engagement_rules
+from scheduler.engagements import services as engagements
+from scheduler.engagements.models import Engagement, EngagementQuote, Milestone
 from scheduler.feeds import rules as feed_rules
 from scheduler.feeds import services as feeds
 from scheduler.feeds.models import FeedToken
@@ -596,3 +600,48 @@ def tested(w: World, resource: Resource, *, now: datetime = NOW) -> SampleOrder:
         ),
         now=now,
     )
+
+
+def engagement(w: World, resource: Resource, *, now: datetime = NOW) -> Engagement:
+    """Ask the lab for a project of technical service."""
+    wanted = engagements.Wanted(
+        resource=resource,
+        title="隔膜涂覆中试",
+        description="隔膜涂覆配方放大，需保密。",
+        wanted="中试样品与工艺参数。",
+        wanted_by=now.date() + timedelta(days=60),
+    )
+    return engagements.request(actor=w.researcher, wanted=wanted, now=now, key=key())
+
+
+def milestone_plan(*prices: str, now: datetime = NOW, **more: Any) -> quoting.Plan:
+    """Return a plan with a milestone for each price in yuan, ten days apart."""
+    lines = [
+        engagement_rules.Line(f"阶段{n}", f"阶段{n}报告", now.date() + timedelta(days=10 * n), Money.from_yuan(one).fen)
+        for n, one in enumerate(prices, start=1)
+    ]
+    return quoting.Plan(lines, **more)
+
+
+def proposed_plan(w: World, found: Engagement, *prices: str, now: datetime = NOW, **more: Any) -> EngagementQuote:
+    """Quote milestones at these prices; by default two, of 1,000 and 2,000 yuan."""
+    plan = milestone_plan(*(prices or ("1000", "2000")), now=now, **more)
+    return quoting.quote(actor=w.keeper, engagement=found, plan=plan, now=now)
+
+
+def planned(
+    w: World, found: Engagement, *prices: str, pay_with: Sequence[Voucher] = (), now: datetime = NOW, **more: Any
+) -> Engagement:
+    """Quote milestones and accept the quote."""
+    made = proposed_plan(w, found, *prices, now=now, **more)
+    seen = (made.version, sum(line.price_fen for line in made.lines.all()))
+    return quoting.accept(actor=w.researcher, engagement=found, seen=seen, vouchers=pay_with, now=now)
+
+
+def milestone(found: Engagement, position: int = 1) -> Milestone:
+    return found.milestones.select_related("engagement").get(position=position)
+
+
+def delivered(w: World, found: Engagement, position: int = 1, *, now: datetime = NOW) -> Milestone:
+    """Deliver a milestone."""
+    return delivering.deliver(actor=w.keeper, milestone=milestone(found, position), uploads=[REPORT], now=now)

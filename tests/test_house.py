@@ -16,6 +16,7 @@ from portal.organisations.rules import PERMISSIONS
 from scheduler.bookings import rules as bookings
 from scheduler.bookings import swap_rules as swaps
 from scheduler.displacements import rules as displacements
+from scheduler.engagements import rules as engagements
 from scheduler.invitations import rules as invitations
 from scheduler.jobs import rules as jobs
 from scheduler.resources import rules as resources
@@ -219,6 +220,9 @@ MACHINES = [
     (swaps.SwapState, swaps.SwapAction, swaps.TRANSITIONS, {"proposed"}),
     (samples.SampleOrderState, samples.SampleOrderAction, samples.TRANSITIONS, {"requested"}),
     (samples.SampleState, samples.SampleAction, samples.SAMPLE_TRANSITIONS, {"expected"}),
+    (engagements.EngagementState, engagements.EngagementAction, engagements.TRANSITIONS, {"requested"}),
+    (engagements.QuoteState, engagements.QuoteAction, engagements.QUOTE_TRANSITIONS, {"open"}),
+    (engagements.MilestoneState, engagements.MilestoneAction, engagements.MILESTONE_TRANSITIONS, {"planned"}),
     (jobs.JobState, jobs.JobAction, jobs.TRANSITIONS, {"pending"}),
     (resources.PublishState, resources.PublishAction, resources.TRANSITIONS, {"draft"}),
     (charges.ChargeState, charges.ChargeAction, charges.TRANSITIONS, {"held"}),
@@ -247,6 +251,9 @@ ENDS = {
     "SwapState": {"accepted", "declined", "withdrawn", "lapsed"},
     "BookingState": {"completed", "declined", "cancelled", "lapsed", "no_show"},
     "MailState": {"sent", "failed", "dropped"},
+    "EngagementState": {"closed", "declined", "cancelled"},
+    "QuoteState": {"accepted", "refused", "replaced", "lapsed"},
+    "MilestoneState": {"accepted", "dropped"},
     "SampleOrderState": {"closed", "declined", "cancelled"},
     "SampleState": {"returned", "disposed"},
     "JobState": {state.value for state in jobs.FINAL},

@@ -20,6 +20,7 @@ from scheduler.availability.rules import ClaimRole
 from scheduler.bookings import access as bookings
 from scheduler.catalogue import access as catalogue
 from scheduler.catalogue.models import InstrumentFile
+from scheduler.engagements import steps as engagements
 from scheduler.ratings import access as ratings
 from scheduler.ratings import queries as standings
 from scheduler.resources import access, reviewing
@@ -76,6 +77,9 @@ def instrument_page(
         "takes_samples": weeks.may_book(actor, resource)
         and resource.state == Resource.State.PUBLISHED.value
         and ServiceMode.SAMPLE.value in resource.modes,
+        "takes_projects": weeks.may_book(actor, resource)
+        and resource.state == Resource.State.PUBLISHED.value
+        and engagements.is_offered(resource),
         "standing": standings.standing(resource.pk),
         "ratings": list(ratings.ratings_of(resource)[:RATINGS]),
         "answers": owned and actor is not None and actor.may(Permission.BOOKING_DECIDE),

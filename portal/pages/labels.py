@@ -25,6 +25,7 @@ from scheduler.catalogue.models import Admission, InstrumentFile
 from scheduler.conduct.models import Violation
 from scheduler.displacements.models import Displacement
 from scheduler.disputes.models import Dispute
+from scheduler.engagements.models import Engagement, EngagementQuote, Milestone
 from scheduler.jobs.models import Job
 from scheduler.resources.models import Instrument, Rate, Resource
 from scheduler.samples.models import Custody, Sample, SampleOrder
@@ -163,6 +164,11 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
             wait="requested needs_method feasible quoted",
             bad="declined samples_rejected",
         ),
+        "engagement": _states(
+            Engagement.State, ok="completed closed", go="running", wait="requested quoted", bad="declined stopped"
+        ),
+        "engagement_quote": _states(EngagementQuote.State, ok="accepted", wait="open", bad="refused"),
+        "milestone": _states(Milestone.State, ok="accepted", go="planned", wait="delivered", bad="returned"),
         "sample_unit": _states(SampleOrder.Unit),
         "specimen": _states(Sample.State, ok="held", wait="expected", bad="rejected"),
         "hazard": _states(Sample.Hazard, ok="none"),

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from portal.kernel.actors import Actor
 from portal.wire import ActorRequest, Block, Cursor, Number, PageOut, StrictIn, Whole, paged, problems
 from scheduler.bookings import access as bookings
+from scheduler.engagements import access as engagements
 from scheduler.ratings import access, queries, services
 from scheduler.ratings.models import Rating
 from scheduler.resources import access as resources
@@ -25,17 +26,18 @@ Comment = Annotated[Block, Field(max_length=400)]
 
 
 class RatingIn(StrictIn):
-    """A finished service, a `booking` or a `sample` order, and what one thinks of it; `comment` is public."""
+    """A finished service, a `booking`, a `sample` order or an `engagement`, and what one thinks of it; `comment` is public."""
 
     booking: Number | None = None
     sample: Number | None = None
+    engagement: Number | None = None
     stars: Annotated[Whole, Field(ge=1, le=5)]
     comment: Comment = ""
 
     @model_validator(mode="after")
     def one_thing(self) -> RatingIn:
-        if (self.booking is None) == (self.sample is None):
-            raise PydanticCustomError("rating_of", gettext("请指明一次预约或一个送样订单。"))
+        if sum(one is not None for one in (self.booking, self.sample, self.engagement)) != 1:
+            raise PydanticCustomError("rating_of", gettext("请指明一次预约、一个送样订单或一个技术服务项目。"))
         return self
 
 
@@ -77,7 +79,7 @@ def _shown(rating: Rating) -> dict[str, Any]:
 
 @router.post("", response={201: RatingOut, **problems(404, 409)})
 def rate(request: ActorRequest, payload: RatingIn) -> Status[dict[str, Any]]:
-    """Rate a finished service, once; a sample order is closed with it."""
+    """Rate a finished service, once; a sample order or an engagement is closed with it."""
     return Status(201, _shown(_rate(request.actor, payload, now=timezone.now())))
 
 
@@ -85,6 +87,14 @@ def _rate(actor: Actor, payload: RatingIn, *, now: datetime) -> Rating:
     if payload.sample is not None:
         order = samples.get_own(actor, payload.sample)
         return services.rate_sample(actor=actor, order=order, stars=payload.stars, comment=payload.comment, now=now)
+    if payload.engagement is not None:
+        return services.rate_engagement(
+            actor=actor,
+            engagement=engagements.get_own(actor, payload.engagement),
+            stars=payload.stars,
+            comment=payload.comment,
+            now=now,
+        )
     booking = bookings.get_own(actor, payload.booking or "")
     return services.rate_booking(actor=actor, booking=booking, stars=payload.stars, comment=payload.comment, now=now)
 

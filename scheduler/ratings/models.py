@@ -20,6 +20,9 @@ class Rating(models.Model):
     sample_order = models.OneToOneField(
         "scheduler.SampleOrder", null=True, blank=True, on_delete=models.PROTECT, related_name="rating"
     )
+    engagement = models.OneToOneField(
+        "scheduler.Engagement", null=True, blank=True, on_delete=models.PROTECT, related_name="rating"
+    )
     resource = models.ForeignKey("scheduler.Resource", on_delete=models.PROTECT, related_name="ratings")
     organisation = models.ForeignKey("portal.Organisation", on_delete=models.PROTECT, related_name="+")
     stars = models.PositiveSmallIntegerField()
@@ -39,8 +42,9 @@ class Rating(models.Model):
             models.CheckConstraint(name="rating_stars", condition=Q(stars__gte=1, stars__lte=5)),
             models.CheckConstraint(
                 name="rating_of_one_thing",
-                condition=Q(booking__isnull=False, sample_order__isnull=True)
-                | Q(booking__isnull=True, sample_order__isnull=False),
+                condition=Q(booking__isnull=False, sample_order__isnull=True, engagement__isnull=True)
+                | Q(booking__isnull=True, sample_order__isnull=False, engagement__isnull=True)
+                | Q(booking__isnull=True, sample_order__isnull=True, engagement__isnull=False),
             ),
         ]
         indexes = [models.Index(fields=["resource", "-id"], name="rating_of_resource")]

@@ -12,6 +12,10 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden
 from scheduler.bookings.models import Booking
 from scheduler.bookings.rules import BookingState
+from scheduler.engagements import services as engagements
+from scheduler.engagements import steps as engagement_steps
+from scheduler.engagements.models import Engagement
+from scheduler.engagements.rules import EngagementState
 from scheduler.ratings import rules
 from scheduler.ratings.models import Rating
 from scheduler.samples import testing
@@ -101,6 +105,39 @@ def rate_sample(*, actor: Actor, order: SampleOrder, stars: int, comment: str, n
 
 
 @transaction.atomic
+def rate_engagement(*, actor: Actor, engagement: Engagement, stars: int, comment: str, now: datetime) -> Rating:
+    """Rate a completed or stopped engagement, as the enterprise that asked: it is closed with it.
+
+    Raises BadStars, TextTooLong, NotOver, AlreadyRated, Forbidden.
+    """
+    comment = _checked(stars, comment)
+    current = engagement_steps.asked(actor=actor, engagement=engagement)
+    if current.state == EngagementState.CLOSED.value:
+        raise rules.AlreadyRated
+    if current.state not in {EngagementState.COMPLETED.value, EngagementState.STOPPED.value}:
+        raise rules.NotOver
+    closed = engagements.close(actor=actor, engagement=current, now=now)
+    return _write(
+        actor=actor,
+        now=now,
+        subject=closed.subject,
+        owner_id=closed.resource.owner_id,
+        engagement=closed,
+        resource=closed.resource,
+        stars=stars,
+        comment=comment,
+    )
+
+
+def _subject(rating: Rating) -> str:
+    if rating.sample_order is not None:
+        return rating.sample_order.subject
+    if rating.engagement is not None:
+        return rating.engagement.subject
+    return f"booking:{rating.booking.number}" if rating.booking else ""
+
+
+@transaction.atomic
 def answer(*, actor: Actor, rating: Rating, text: str, now: datetime) -> Rating:
     """Answer a rating, as the lab, once; everybody reads it. Raises TextMissing, TextTooLong, AlreadyAnswered, Forbidden."""
     actor.require(Permission.BOOKING_DECIDE)
@@ -111,7 +148,7 @@ def answer(*, actor: Actor, rating: Rating, text: str, now: datetime) -> Rating:
         raise rules.TextTooLong(field="answer")
     locked = (
         Rating.objects.select_for_update(no_key=True, of=("self",))
-        .select_related("resource", "booking", "sample_order")
+        .select_related("resource", "booking", "sample_order", "engagement")
         .order_by("pk")
         .get(pk=rating.pk)
     )
@@ -121,11 +158,9 @@ def answer(*, actor: Actor, rating: Rating, text: str, now: datetime) -> Rating:
         raise rules.AlreadyAnswered
     locked.answer, locked.answered_by_id, locked.answered_at = text, actor.user_id, now
     locked.save(update_fields=["answer", "answered_by", "answered_at"])
-    rated = f"booking:{locked.booking.number}" if locked.booking else ""
-    subject = locked.sample_order.subject if locked.sample_order else rated
     audit.record(
         action="rating.answered",
-        subject=subject,
+        subject=_subject(locked),
         actor=actor,
         now=now,
         organisations=[locked.organisation_id, locked.resource.owner_id],

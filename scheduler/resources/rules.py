@@ -82,6 +82,7 @@ class ServiceClass(StrEnum):
 
     INSTRUMENT_USE = "instrument_use"
     COMPUTE = "compute"
+    RD_SERVICE = "rd_service"
 
 
 class Unit(StrEnum):

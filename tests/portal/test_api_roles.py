@@ -38,6 +38,7 @@ ELSEWHERE = {
     "POST /applications/decisions",
     "POST /claims/{claim}/files",
     "POST /samples/{sample}/draft",
+    "POST /engagements/{engagement}/milestones/1/deliver",
     "POST /bookings/{booking}/displacement",
     *FORMS,
     "POST /bookings/readings/file",
@@ -51,7 +52,8 @@ ELSEWHERE = {
 """A person without organisation does the first (``test_api.py``); calendars and orders' files are forms or
 lie elsewhere, tried below; files
 of cases and decisions in bulk, which answer for each case by itself, are tried in ``issuance/test_casework_api.py``,
-those of claims in ``claims/test_api.py``, results of samples in ``samples/test_api.py``; instrument lists in
+those of claims in ``claims/test_api.py``, results of samples in ``samples/test_api.py``, deliveries in
+``engagements/test_api.py``; instrument lists in
 ``catalogue/test_services.py``, prices taken off in ``resources/test_api.py``, logs of
 instruments in ``bookings/test_clocks.py``."""
 

@@ -7,7 +7,8 @@ Several vouchers may pay one bill. They burn in one order, the first to end firs
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from fractions import Fraction
@@ -33,6 +34,7 @@ __all__ = [
     "burn_order",
     "means",
     "refund_split",
+    "spent",
     "split",
     "voucher_refusals",
 ]
@@ -153,6 +155,18 @@ def split(price: Money, *, lots: Sequence[Lot]) -> Split:
             paid[programme] = before + amount
             left -= amount
     return Split(voucher=price - left, own=left, parts=tuple(parts))
+
+
+def spent(lots: Sequence[Lot], split: Split, *, once: AbstractSet[str] = frozenset()) -> list[Lot]:
+    """Return the lots as a bill so split leaves them; those in `once` that paid of it may pay no other."""
+    paid = {part.number: part.amount for part in split.parts}
+    return [
+        Lot(
+            replace(lot.terms, used_once=lot.terms.used_once or lot.terms.number in once & paid.keys()),
+            lot.available - paid.get(lot.terms.number, Money(0)),
+        )
+        for lot in lots
+    ]
 
 
 def _refusals(lot: Lot, *, service: str, at: datetime, ends_at: datetime | None) -> list[Reason]:

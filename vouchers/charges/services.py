@@ -27,7 +27,7 @@ from vouchers.wallets import services as wallets
 from vouchers.wallets.models import Voucher
 from vouchers.wallets.rules import VoucherState
 
-__all__ = ["Bill", "Plan", "capture", "hold", "hold_again", "payers", "plan", "release", "terms_of"]
+__all__ = ["Bill", "Plan", "capture", "hold", "hold_again", "payers", "plan", "plan_each", "release", "terms_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,36 @@ def plan(
         rules.split(price, lots=lots),
         rules.voucher_refusals(price, lots=lots, service=service, at=now, ends_at=ends_at),
     )
+
+
+def plan_each(
+    *,
+    vouchers: Sequence[Voucher],
+    bills: Sequence[tuple[Money, datetime | None]],
+    service: str,
+    now: datetime,
+    releasing: Sequence[int] = (),
+) -> list[Plan]:
+    """Say who would pay which part of several bills held one after the other by the same vouchers, each (price, ends).
+
+    A look, not a promise, as `plan`. A voucher for one use pays the first of them only. What the charges `releasing` hold
+    counts as free: they would be released first.
+    """
+    once = frozenset(voucher.number for voucher in vouchers if not voucher.multi_use)
+    freed: dict[str, int] = {}
+    for part in ChargePart.objects.filter(charge__in=releasing, charge__state="held").select_related("voucher"):
+        freed[part.voucher.number] = freed.get(part.voucher.number, 0) + part.held_fen
+    lots = [
+        rules.Lot(lot.terms, lot.available + Money(freed.get(lot.terms.number, 0)))
+        for lot in lots_of(vouchers=vouchers)
+    ]
+    plans = []
+    for price, ends_at in bills:
+        split = rules.split(price, lots=lots)
+        reasons = rules.voucher_refusals(price, lots=lots, service=service, at=now, ends_at=ends_at)
+        plans.append(Plan(split, reasons))
+        lots = rules.spent(lots, split, once=once)
+    return plans
 
 
 def own_leg(charge: Charge) -> tuple[AccountKey, AccountKey]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.db.models import QuerySet
 
 from portal.kernel.errors import NotFound
@@ -11,6 +13,11 @@ from vouchers.evidence.models import EvidenceFile
 def files_of(subject: str) -> QuerySet[EvidenceFile]:
     """Return the files kept with a case, in the order they came; withdrawn ones are left out."""
     return EvidenceFile.objects.filter(subject=subject, withdrawn_at__isnull=True).select_related("uploaded_by")
+
+
+def files_of_all(subjects: Sequence[str]) -> QuerySet[EvidenceFile]:
+    """Return the files kept with several cases, in the order they came; withdrawn ones are left out."""
+    return EvidenceFile.objects.filter(subject__in=subjects, withdrawn_at__isnull=True).order_by("pk")
 
 
 def get_file(subject: str, file_id: int) -> EvidenceFile:

@@ -15,6 +15,8 @@ from scheduler.bookings.models import Booking, CounterOffer
 from scheduler.bookings.swap_models import Swap
 from scheduler.displacements import rules as displacements
 from scheduler.displacements.models import Displacement
+from scheduler.engagements import rules as engagements
+from scheduler.engagements.models import Engagement, EngagementQuote, Milestone
 from scheduler.invitations import rules as invitations
 from scheduler.invitations.models import CalendarMail
 from scheduler.jobs import rules as jobs
@@ -74,6 +76,9 @@ MACHINES: tuple[tuple[str, Mapping[tuple[Any, Any], Any], Any], ...] = (
     ("Counter-offer 建议时段", bookings.COUNTER_OFFER_TRANSITIONS, CounterOffer.State),
     ("Sample order 送样检测", samples.TRANSITIONS, SampleOrder.State),
     ("Sample 样品", samples.SAMPLE_TRANSITIONS, Sample.State),
+    ("Engagement 技术服务项目", engagements.TRANSITIONS, Engagement.State),
+    ("Quote of an engagement 项目报价", engagements.QUOTE_TRANSITIONS, EngagementQuote.State),
+    ("Milestone 里程碑", engagements.MILESTONE_TRANSITIONS, Milestone.State),
     ("Job 作业", jobs.TRANSITIONS, Job.State),
     ("Offer 服务", offers.OFFER_TRANSITIONS, Offer.State),
     ("Order 订单", offers.TRANSITIONS, Order.State),

@@ -9,6 +9,7 @@ from scheduler.catalogue import rules as catalogue
 from scheduler.conduct import rules as conduct
 from scheduler.displacements.rules import DisplacementState
 from scheduler.disputes.rules import DisputeState
+from scheduler.engagements import rules as engagements
 from scheduler.jobs.rules import JobState
 from scheduler.resources import fees, profile
 from scheduler.resources.rules import Category, PublishState, ResourceKind, ServiceClass, Unit
@@ -45,6 +46,9 @@ ENUMS = {
     "violation_kind": conduct.ViolationKind,
     "standing": conduct.Level,
     "waiting": EntryState,
+    "engagement": engagements.EngagementState,
+    "engagement_quote": engagements.QuoteState,
+    "milestone": engagements.MilestoneState,
     "sample": samples.SampleOrderState,
     "sample_unit": samples.QuoteUnit,
     "specimen": samples.SampleState,
