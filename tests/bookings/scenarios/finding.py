@@ -24,7 +24,7 @@ from tests.bookings.scenarios import scenario
 from tests.bookings.scenarios.racing import percentile
 from tests.scenarios import is_full
 
-BARS_MS = {"2 h in a category": 150, "4 h with an operator": 300, "8 h anywhere": 150}
+BARS_MS = {"2 h in a category": 150, "4 h with an operator": 300, "24 h anywhere": 150}
 """What the design asks of two idle cores; said beside the figures, since a busy machine proves nothing of it."""
 
 
@@ -34,12 +34,12 @@ def search_while_others_book() -> str:
     count, operations, sample = (10_000, 1000, 500) if is_full() else (15, 10, 8)
     w: Any = bench.generate(count, operators=2000 if is_full() else 8)
     now = datetime.now(UTC).replace(microsecond=0)
-    bench.check(now)
+    checked = bench.check(now, sample=sample) + bench.check(now, hours=24, sample=sample)
     until = now + timedelta(days=30)
     searches = {
         "2 h in a category": Requirement(2 * 3600, now, until, categories=("laser",)),
         "4 h with an operator": Requirement(4 * 3600, now, until, with_operator=True),
-        "8 h anywhere": Requirement(8 * 3600, now, until),
+        "24 h anywhere": Requirement(24 * 3600, now, until),
     }
     took: dict[str, list[float]] = {name: [] for name in searches}
     stop = threading.Event()
@@ -67,7 +67,7 @@ def search_while_others_book() -> str:
     speed = ", ".join(
         f"{name} p95 {1000 * percentile(times, 0.95):.0f} ms (bar {BARS_MS[name]})" for name, times in took.items()
     )
-    return f"{count} instruments, {booked} of {shown} shown slots booked, {cancelled} cancelled, 0 gaps differ; {speed}"
+    return f"{count} instruments, {checked} answers equal brute force, {booked} of {shown} shown slots booked, {cancelled} cancelled, 0 gaps differ; {speed}"
 
 
 def _live(w: make.World, operations: int, now: datetime) -> tuple[int, int, int]:

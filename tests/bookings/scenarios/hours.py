@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 
 from portal.kernel.errors import Refused
 from portal.kernel.period import Period
+from portal.pages import feeds
 from portal.workdays import services as workdays
 from portal.workdays.rules import Day
 from scheduler.availability import deviations, queries
@@ -22,6 +23,8 @@ from scheduler.search.rules import Requirement
 from tests import make
 from tests.bookings.scenarios import scenario
 from tests.bookings.scenarios.racing import no_overlap, rivals
+from tests.integrations.ics.test_availability import evaluated
+from tests.integrations.ics.test_conformance import libical
 
 
 def _ask(who: make.Actor, resource: Resource, day: int, start: str, end: str, configuration: str = "") -> Booking:
@@ -99,6 +102,7 @@ def a_saturday_works_as_a_thursday() -> str:
     deviations.close(actor=w.keeper, resource=person, period=leave, reason="休假", now=now)
     assert _open(resource, closed) == timedelta(0)
     assert _open(resource, swap) == timedelta(hours=12)
+    told = _told(w, resource, now)
     since = make.local(date(2026, 10, 9), "20:00")
     wanted = Requirement(4 * 3600, since, since + timedelta(days=7), with_operator=True)
     [hit] = search.find(wanted, now=now, limit=5).hits
@@ -121,7 +125,22 @@ def a_saturday_works_as_a_thursday() -> str:
     else:
         raise AssertionError("taking the day back must name the bookings on it")
     assert named == {one.number for one in made}
-    return "5 October 0 h, 10 October 12 h, first with an operator 12:00-16:00, 2 bookings named when it is taken back"
+    return (
+        f"5 October 0 h, 10 October 12 h, first with an operator 12:00-16:00; a reader that is not ours finds the same "
+        f"{told} open spans in 400 days; 2 bookings named when the day is taken back"
+    )
+
+
+def _told(w: make.World, resource: Resource, now: datetime) -> int:
+    """Hold the VAVAILABILITY, as readers that are not ours evaluate it, against what is open in 400 days; count that."""
+    window = Period(now, now + timedelta(days=400))
+    token, _secret = make.feed(w.keeper, resource, kind="availability", now=now)
+    body = feeds._availability(token, window, "")
+    assert libical(body) == 0
+    opened = list(queries.open_periods([resource], window=window)[resource.pk])
+    assert evaluated(body) == opened
+    assert len(opened) > 250
+    return len(opened)
 
 
 def _open(resource: Resource, day: date) -> timedelta:

@@ -10,28 +10,35 @@ from django.db import connection, connections
 
 from portal.kernel.errors import PortalError
 from portal.kernel.period import Period
+from portal.organisations.models import Organisation
 from scheduler.availability.models import Claim, FreeGap
+from scheduler.bookings import fees, terms
 from scheduler.bookings import services as bookings
-from scheduler.bookings.models import Booking
+from scheduler.bookings.models import Booking, LateFee
+from scheduler.bookings.rules import SelfUse
+from scheduler.qualifications import granting
+from scheduler.qualifications import services as qualifications
+from scheduler.search import queries as search
+from scheduler.search.rules import Requirement
 from scheduler.waitlist import rules, services
 from scheduler.waitlist.models import WaitlistEntry, WaitlistOffer
 from tests import make
 from tests.bookings.scenarios import scenario
 from tests.bookings.scenarios.racing import CONNECTIONS, bench, no_overlap, rivals
 from tests.scenarios import is_full
-from vouchers.wallets import services as wallets
+from vouchers.charges.models import Charge
+from vouchers.ledger import queries as ledger
 
 HOUR = timedelta(hours=1)
 
 
-def _wait(who: make.Actor, resource, window: Period, hours: int, *, now, part="any", vouchers=()) -> WaitlistEntry:
+def _wait(who: make.Actor, resource, window: Period, hours: int, *, now, part="any") -> WaitlistEntry:
     asked = services.Asked(
         resource=resource,
         window=window,
         length=hours * HOUR,
         title="候补",
         part=rules.PartOfDay(part),
-        vouchers=vouchers,
     )
     return services.join(actor=who, asked=asked, now=now)
 
@@ -45,20 +52,26 @@ def _states(*entries: WaitlistEntry) -> list[str]:
 @scenario("S10")
 def four_hours_are_cancelled() -> str:
     """A cancelled morning is held for who waits longest, lapses, passes over who may not, and ends with who accepts."""
-    w = make.world()
+    w, now = make.world(), make.NOW
     resource = make.instrument(w)
-    now = make.NOW
+    agreed = terms.Terms(self_use=SelfUse.QUALIFIED, free_cancel_s=2 * 86400, late_percent=50)
+    terms.set_terms(actor=w.keeper, resource=resource, terms=agreed, now=now)
     day = make.slot(2, "08:00", "22:00")
+    tomorrow = day.start.astimezone(make.BEIJING).date()
+    a, b, c, d = rivals(4)
+    for who in (w.researcher, a, b, c, d):
+        until = tomorrow if who is c else tomorrow + timedelta(days=60)
+        days = qualifications.Days(tomorrow - timedelta(days=30), until)
+        organisation = Organisation.objects.get(pk=who.organisation_id)
+        granting.qualify(actor=w.keeper, resource=resource, organisation=organisation, days=days, now=now)
     taken = make.booking(w, resource, period=make.slot(2, "09:00", "13:00"))
+    bookings.confirm(actor=w.keeper, booking=taken, now=now)
     for span in (make.slot(2, "08:00", "09:00"), make.slot(2, "13:00", "21:00"), make.slot(2, "21:00", "22:00")):
         make.booking(w, resource, period=span)
-    a, b, d = rivals(3)
-    frozen = make.voucher(w)
     first = _wait(a, resource, day, 4, now=now)
-    skipped = _wait(w.owner, resource, day, 2, now=now + timedelta(minutes=1), vouchers=[frozen])
+    skipped = _wait(c, resource, day, 2, now=now + timedelta(minutes=1))
     second = _wait(b, resource, day, 2, now=now + timedelta(minutes=2), part="morning")
     afternoon = _wait(d, resource, day, 4, now=now + timedelta(minutes=3), part="afternoon")
-    wallets.freeze(actor=w.approver, voucher=frozen, reason="核查中", now=now)
     assert services.look_everywhere(now=now + timedelta(minutes=4)) == 1
     assert services.look_everywhere(now=now + timedelta(minutes=4)) == 0
     assert _states(first, skipped, second, afternoon) == ["waiting"] * 4
@@ -76,19 +89,39 @@ def four_hours_are_cancelled() -> str:
     assert services.close_due(now=lapsed) == 1
     services.look_everywhere(now=lapsed)
     assert _states(first, skipped, second, afternoon) == ["waiting", "waiting", "offered", "waiting"]
-    assert [kept["code"] for kept in skipped.skipped] == ["voucher.not_active"]
+    assert [kept["code"] for kept in skipped.skipped] == ["booking.not_qualified"]
     made = services.accept(actor=b, entry=second, now=lapsed + timedelta(minutes=1))
     assert services.accept(actor=b, entry=second, now=lapsed + timedelta(minutes=1)) == made
     assert (made.starts_at, made.ends_at) == (make.slot(2, "09:00", "11:00").start, make.slot(2, "09:00", "11:00").end)
     assert made.charge is not None
+    assert made.charge.own_held_fen == 96000
     services.look_everywhere(now=lapsed + timedelta(minutes=2))
     assert not WaitlistOffer.objects.filter(state=rules.F.OPEN.value).exists()
     left = make.slot(2, "11:00", "13:00")
     assert FreeGap.objects.filter(resource=resource, starts_at=left.start, ends_at=left.end).exists()
+    [hit] = search.find(Requirement(2 * 3600, day.start, day.end), now=lapsed + timedelta(minutes=2), limit=5).hits
+    assert hit.period == left
+    _used(w, made, taken)
     no_overlap()
     return (
-        "offered to the longest waiting for 2 h, one passed over with its reason, booked by the next, the rest is free"
+        "offered to the longest waiting for 2 h, one passed over with its reason, booked by the next, the rest is found "
+        "at once; of ¥960 for cancelling late ¥480 are credited"
     )
+
+
+def _used(w: make.World, made: Booking, cancelled: Booking) -> None:
+    """Let the resold half of a slot be used and paid; half of what cancelling late cost is then not owed."""
+    bookings.confirm(actor=w.keeper, booking=made, now=made.starts_at - HOUR)
+    bookings.start_session(actor=w.keeper, booking=made, started_at=made.starts_at, now=made.starts_at)
+    done = bookings.finish_session(actor=w.keeper, booking=made, ended_at=made.ends_at, now=made.ends_at)
+    assert Charge.objects.get(pk=done.charge_id).own_captured_fen == 96000
+    kept = LateFee.objects.get(booking=cancelled)
+    assert (kept.fee_fen, kept.settled_at) == (96000, None)
+    assert fees.settle_due(now=cancelled.ends_at) == 1
+    kept.refresh_from_db()
+    assert (kept.sold_s, kept.owed_fen) == (2 * 3600, 48000)
+    assert Charge.objects.get(subject=f"booking:{cancelled.number}", own_captured_fen=48000).own_held_fen == 96000
+    assert ledger.unaccounted_fen() == 0
 
 
 def _refused(who: make.Actor, resource, period: Period, *, now) -> None:
