@@ -25,7 +25,7 @@ from portal.pages import acts, shell, slots
 from portal.pages.bookings import SORTS, BookingFilter, acted, bookings_csv, due
 from portal.pages.templatetags.show import zone_of
 from scheduler.bookings import access, rules, services
-from scheduler.bookings.models import Booking, Session
+from scheduler.bookings.models import Booking, CounterOffer, Session
 
 __all__ = ["booking_confirm", "booking_decline", "booking_miss", "booking_queue", "session_finish", "session_start"]
 
@@ -68,11 +68,15 @@ class Line:
     started_at: datetime | None
     act: str
     """The act that is due: confirm, start, finish or none."""
+    is_offered: bool
+    """Whether another time was offered for it and waits for an answer."""
 
 
 def _lines(rows: Iterable[Booking], *, now: datetime) -> list[Line]:
-    """Return the desk's lines. One query for all sessions."""
+    """Return the desk's lines. One query for all sessions, one for all offers of another time."""
     found = list(rows)
+    offers = CounterOffer.objects.filter(booking__in=found, state=CounterOffer.State.OPEN, until__gt=now)
+    offered = set(offers.values_list("booking_id", flat=True))
     started = dict(Session.objects.filter(booking__in=found).values_list("booking_id", "started_at"))
     lines = []
     for row in found:
@@ -92,6 +96,7 @@ def _lines(rows: Iterable[Booking], *, now: datetime) -> list[Line]:
                 expected=expected,
                 started_at=began,
                 act={S.REQUESTED: "confirm", S.CONFIRMED: "start", S.IN_USE: "finish"}.get(S(row.state), ""),
+                is_offered=row.pk in offered,
             )
         )
     return lines

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import date, datetime, time, timedelta, tzinfo
 from fractions import Fraction
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -17,7 +17,7 @@ from django import template
 from django.forms import BoundField
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.html import escape, format_html
+from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, gettext, ngettext
 
@@ -207,6 +207,19 @@ def when(value: datetime | None, zone: str | None = None) -> SafeString | str:
     return format_html('<time class="num" datetime="{}">{}</time>', value.isoformat(), text)
 
 
+@register.filter
+def until(value: datetime | None, zone: str | None = None) -> SafeString | str:
+    """Show an exclusive end as `when` does, midnight as 24:00 of the day that ends: ``2026-11-25 24:00``."""
+    if value is None:
+        return "—"
+    where = zone_of(zone)
+    local = value.astimezone(where)
+    if local.time() != time.min:
+        return when(value, zone)
+    text = f"{local.date() - timedelta(days=1):%Y-%m-%d} 24:00" + _foreign(where)
+    return format_html('<time class="num" datetime="{}">{}</time>', value.isoformat(), text)
+
+
 def _foreign(zone: tzinfo) -> str:
     """Return the zone in brackets unless it is Beijing's, which the portal's pages state once."""
     if getattr(zone, "key", "") == BEIJING:
@@ -226,13 +239,21 @@ def period_text(value: Period, zone: tzinfo) -> str:
     return f"{_stamp(value.start, zone)} – {day_text(last)}{comma}{until}"
 
 
+BREAKS: Final = re.compile(r"(?<=）)|(?<=, )|(?<= – )")
+"""Where a period may be broken in two lines: between a date and its hours, never within the hours."""
+WBR: Final = mark_safe("<wbr>")
+
+
 @register.filter
 def period(value: Period | None, zone: str | None = None) -> SafeString | str:
     """Show a period (anything with aware `start` and `end`) in `zone`; one day is named once."""
     if value is None:
         return "—"
     where = zone_of(zone)
-    return format_html('<span class="num-text">{}</span>', period_text(value, where) + _foreign(where))
+    parts = [part for part in BREAKS.split(period_text(value, where)) if part] + [_foreign(where)]
+    return format_html(
+        '<span class="num-text">{}</span>', format_html_join(WBR, "{}", ((part,) for part in parts if part))
+    )
 
 
 # ---- words

@@ -36,6 +36,7 @@ def test_the_lab_offers_and_the_enterprise_takes_it_at_the_price_shown(w, made):
     lab_page = lab.get(url("booking", made)).content.decode()
     assert "等待答复" in lab_page
     assert "接受建议的时段" not in lab_page
+    assert "已建议另一时段，等待答复" in lab.get(reverse("booking_queue")).content.decode()
 
     stale = firm.post(url("counter_offer_accept", made), {"seen": "1/1"})
     assert stale.status_code == 409

@@ -95,6 +95,22 @@ def test_a_period_over_days_names_both_and_midnight_is_24():
     assert show.period_text(overnight, zone) == "2026年11月25日（周三）14:30 – 2026年11月26日（周四）10:00"
 
 
+def test_a_period_breaks_between_its_date_and_its_hours_only():
+    where = "{{ p|period:'Asia/Shanghai' }}"
+    assert render(where, p=AFTERNOON) == '<span class="num-text">2026年11月25日（周三）<wbr>14:30–16:30</span>'
+    overnight = Period(AFTERNOON.start, datetime(2026, 11, 26, 2, tzinfo=UTC))
+    assert render(where, p=overnight).split("<wbr>")[1:3] == ["14:30 – ", "2026年11月26日（周四）"]
+    with translation.override("en"):
+        assert ", <wbr>14:30–16:30" in render(where, p=AFTERNOON)
+
+
+def test_an_exclusive_end_at_midnight_is_24_of_the_day_before():
+    midnight = datetime(2026, 11, 25, 16, tzinfo=UTC)
+    assert ">2026-11-25 24:00<" in render("{{ at|until:'Asia/Shanghai' }}", at=midnight)
+    assert ">2026-11-25 14:30<" in render("{{ at|until:'Asia/Shanghai' }}", at=AFTERNOON.start)
+    assert render("{{ at|until }}", at=None) == "—"
+
+
 def test_a_foreign_zone_is_named_and_beijing_is_not():
     assert "New York" in render("{{ p|period:'America/New_York' }}", p=AFTERNOON)
     assert "（" not in render("{{ at|when:'Asia/Shanghai' }}", at=AFTERNOON.start)
