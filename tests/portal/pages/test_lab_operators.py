@@ -132,6 +132,7 @@ def test_leave_names_the_bookings_that_lose_their_operator_before_it_is_saved(w,
     asked = lab.post(here, leave)
     assert asked.status_code == 409
     assert made.number in text_of(asked)
+    assert "下列预约由此人操作" in text_of(asked)
     assert not Closure.objects.exists()
     assert lab.post(here, {**leave, "accepts": made.number})["Location"] == here
     page = text_of(lab.get(here))
