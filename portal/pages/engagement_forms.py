@@ -44,7 +44,7 @@ class PlanForm(forms.Form):
         super().__init__(data, **more)
         self.rows = rows
         for at in range(rows):
-            self.fields[f"name{at}"] = forms.CharField(label=_("里程碑"), max_length=60, required=False)
+            self.fields[f"name{at}"] = forms.CharField(label=_("名称"), max_length=60, required=False)
             self.fields[f"due_on{at}"] = forms.DateField(label=_("交付日期"), required=False, widget=DayInput)
             self.fields[f"price{at}"] = YuanField(label=_("价款"), least_fen=0, required=False)
             self.fields[f"deliverable{at}"] = forms.CharField(label=_("交付物"), max_length=300, required=False)

@@ -10,8 +10,9 @@ from django.db import transaction
 from portal.kernel.actors import Actor
 from portal.kernel.money import Money
 from portal.kernel.states import next_state
-from scheduler.engagements import rules, steps
+from scheduler.engagements import rules, steps, telling
 from scheduler.engagements.models import Engagement, Milestone
+from scheduler.messages.rules import MessageKind
 from vouchers.charges import services as charges
 from vouchers.evidence import services as files
 
@@ -66,6 +67,8 @@ def deliver(
     locked.save()
     steps.lapse_quote(engagement, now=now)
     _record(locked, action="engagement.delivered", actor=actor, now=now)
+    key = f"{locked.position}:{locked.deliveries}"
+    telling.tell(engagement, MessageKind.MILESTONE_DELIVERED, key=key, now=now, until=locked.deemed_at)
     return locked
 
 
@@ -113,6 +116,8 @@ def _bill(locked: Milestone, *, actor: Actor, now: datetime, deemed: bool = Fals
         now=now,
         amount_fen=price.fen,
     )
+    if deemed:
+        telling.tell(locked.engagement, MessageKind.MILESTONE_DEEMED, key=str(locked.position), now=now)
     steps.complete_if_done(locked.engagement, actor=actor, now=now)
     return locked
 

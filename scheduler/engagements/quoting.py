@@ -15,8 +15,9 @@ from portal.kernel.actors import Actor
 from portal.kernel.errors import Reason, Refused, noop
 from portal.kernel.money import Money
 from portal.kernel.states import next_state
-from scheduler.engagements import rules, steps
+from scheduler.engagements import rules, steps, telling
 from scheduler.engagements.models import Engagement, EngagementQuote, EngagementQuoteLine, Milestone
+from scheduler.messages.rules import MessageKind
 from scheduler.resources.rules import ServiceClass
 from vouchers.charges import services as charges
 
@@ -80,6 +81,8 @@ def quote(*, actor: Actor, engagement: Engagement, plan: Plan, now: datetime) ->
         version=made.version,
         amount_fen=total,
     )
+    key = str(made.version)
+    telling.tell(locked, MessageKind.ENGAGEMENT_QUOTED, key=key, now=now, until=made.open_until)
     return made
 
 

@@ -11,8 +11,9 @@ from portal.kernel import idempotency
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Reason, Refused, noop
 from portal.numbers.services import next_number
-from scheduler.engagements import rules, steps
+from scheduler.engagements import rules, steps, telling
 from scheduler.engagements.models import Engagement
+from scheduler.messages.rules import MessageKind
 from scheduler.resources.models import Resource
 from scheduler.resources.rules import PublishState
 
@@ -111,6 +112,7 @@ def decline(*, actor: Actor, engagement: Engagement, note: str, now: datetime) -
     locked = steps.served(actor=actor, engagement=engagement)
     steps.move(locked, A.DECLINE, actor=actor, now=now, action="engagement.declined", note=steps.noted(note=note))
     steps.lapse_quote(locked, now=now)
+    telling.tell(locked, MessageKind.ENGAGEMENT_DECLINED, key="", now=now)
     return locked
 
 

@@ -28,6 +28,10 @@ class MessageKind(StrEnum):
     SWAP_WITHDRAWN = "swap_withdrawn"
     SWAP_LAPSED = "swap_lapsed"
     WAIT_PASSED_OVER = "wait_passed_over"
+    ENGAGEMENT_QUOTED = "engagement_quoted"
+    ENGAGEMENT_DECLINED = "engagement_declined"
+    MILESTONE_DELIVERED = "milestone_delivered"
+    MILESTONE_DEEMED = "milestone_deemed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,33 @@ WORDINGS: Final[Mapping[MessageKind, Wording]] = MappingProxyType(
             _("候补有空位，但暂时不能为您保留：%(instrument)s"),
             _("空位：%(theirs)s（%(zone)s）。候补仍然有效；下列原因消除后，有空位时会为贵单位保留。"),
             "waitlist",
+        ),
+        K.ENGAGEMENT_QUOTED: Wording(
+            _("实验室已报价：%(instrument)s"),
+            _("技术服务 %(number)s 有新的报价或变更方案，%(until)s（%(zone)s）前有效。请接受，或说明原因不接受。"),
+            "engagement",
+            by_number=True,
+        ),
+        K.ENGAGEMENT_DECLINED: Wording(
+            _("实验室不能承接：%(instrument)s"),
+            _("技术服务 %(number)s 的需求未被承接，原因见项目页面。没有冻结任何费用。"),
+            "engagement",
+            by_number=True,
+        ),
+        K.MILESTONE_DELIVERED: Wording(
+            _("有里程碑待验收：%(instrument)s"),
+            _(
+                "技术服务 %(number)s 的一个里程碑已交付。请在 %(until)s（%(zone)s）之前验收，或说明原因退回；"
+                "逾期未答复的，视为验收通过并结算。"
+            ),
+            "engagement",
+            by_number=True,
+        ),
+        K.MILESTONE_DEEMED: Wording(
+            _("里程碑已视为验收并结算：%(instrument)s"),
+            _("技术服务 %(number)s 的一个里程碑在约定的期限内没有答复，已按约定视为验收通过并结算。"),
+            "engagement",
+            by_number=True,
         ),
     }
 )

@@ -19,6 +19,7 @@ from portal.demo import (
     lots,
     notices,
     people,
+    projects,
     shop,
     things,
     watching,
@@ -68,6 +69,7 @@ class Command(BaseCommand):
             watching.watch(story)
             arranging.arrange(story)
             kinds.publish_kinds(registered, now=now - timedelta(days=50))
+            projects.run_projects(story)
             kinds.propose_one(registered, now=now - timedelta(days=1))
         settings.STATE_DIR.mkdir(parents=True, exist_ok=True)
         accounts.write_text(people.accounts_text(), encoding="utf-8")

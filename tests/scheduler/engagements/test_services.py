@@ -14,6 +14,8 @@ from portal.kernel.idempotency import KeyReused
 from portal.organisations import rules as roles
 from scheduler.engagements import access, delivering, quoting, rules, services
 from scheduler.engagements.models import Engagement
+from scheduler.messages.models import Message
+from scheduler.messages.wording import worded
 from scheduler.ratings import rules as rating_rules
 from scheduler.ratings import services as ratings
 from scheduler.resources.rules import ResourceKind
@@ -258,6 +260,24 @@ def test_a_rating_closes_it_once(w, running):
     with pytest.raises(rating_rules.AlreadyRated):
         ratings.rate_engagement(actor=w.researcher, engagement=running, stars=1, comment="", now=make.NOW)
     assert ratings.answer(actor=w.keeper, rating=rated, text="谢谢", now=make.NOW).answer == "谢谢"
+
+
+def test_the_enterprise_is_told_what_waits_for_its_answer_and_no_word_of_the_work(w, line):
+    running = make.planned(w, make.engagement(w, line), acceptance_days=3)
+    make.delivered(w, running)
+    delivering.accept_due(now=make.NOW + timedelta(days=3))
+    services.decline(actor=w.keeper, engagement=make.engagement(w, line), note="无设备", now=make.NOW)
+    told = list(Message.objects.filter(user_id=w.researcher.user_id).order_by("pk"))
+    assert [message.kind for message in told] == [
+        "engagement_quoted",
+        "milestone_delivered",
+        "milestone_deemed",
+        "engagement_declined",
+    ]
+    text = worded(told[1]).text
+    assert "2026-11-" in text
+    assert running.number in text
+    assert not any(word in str([(worded(one).headline, worded(one).text) for one in told]) for word in ("阶段", "隔膜"))
 
 
 class TestConfidentiality:
