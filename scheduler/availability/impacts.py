@@ -46,7 +46,7 @@ def impact(resource: Resource, *, lost: Sequence[Period], now: datetime) -> list
         return []
     claims = (
         Claim.objects.filter(resource=resource, state__in=BLOCKING, booking__isnull=False)
-        .filter(blocked__overlap=(max(spans[0].start, now), max(spans[-1].end, now)))
+        .filter(queries.not_ended(now), blocked__overlap=(max(spans[0].start, now), max(spans[-1].end, now)))
         .select_related("booking__organisation")
         .order_by("blocked", "pk")
     )

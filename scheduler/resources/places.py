@@ -19,6 +19,7 @@ TAKEN = """
         upper(claim.blocked), claim.units, claim.unit_no
     FROM claim LEFT JOIN booking ON booking.id = claim.booking_id
     WHERE claim.resource_id = %(resource)s AND claim_blocks(claim.state) AND claim.blocked && tstzrange(%(now)s, NULL)
+        AND (claim.hold_until IS NULL OR claim.hold_until > %(now)s)
     ORDER BY claim.during, claim.id
 """
 

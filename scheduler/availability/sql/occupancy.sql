@@ -23,12 +23,21 @@ LANGUAGE sql STABLE AS $$
     ) AS uses
 $$;
 
--- A fungible resource counts places and numbers none; any other numbers its units from 1 to its capacity.
+-- A fungible resource counts places and numbers none; any other numbers its units from 1 to its capacity. A claim that
+-- takes no more than it had is not asked: what was used before a resource became smaller is still recorded afterwards.
 CREATE OR REPLACE FUNCTION claim_capacity_guard() RETURNS trigger
 LANGUAGE plpgsql AS $$
 DECLARE
     places record;
 BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        IF NOT claim_blocks(NEW.state) OR (
+            claim_blocks(OLD.state) AND OLD.resource_id = NEW.resource_id AND OLD.unit_no IS NOT DISTINCT FROM NEW.unit_no
+            AND OLD.units >= NEW.units AND OLD.blocked @> NEW.blocked
+        ) THEN
+            RETURN NULL;
+        END IF;
+    END IF;
     SELECT capacity, counting INTO STRICT places FROM resource WHERE id = NEW.resource_id;
     IF places.counting <> 'fungible' THEN
         IF NEW.unit_no IS NULL OR NEW.unit_no > places.capacity OR NEW.units <> 1 THEN
@@ -103,7 +112,8 @@ BEGIN
     FROM unnest((
         SELECT coalesce(range_agg(during * around), '{}') FROM open_period
         WHERE resource_id = wanted_resource AND during && around AND audience <> 'own'
-    ) - claim_taken(wanted_resource, wanted_unit, around)) AS gap;
+    ) - claim_taken(wanted_resource, wanted_unit, around)) AS gap
+    WHERE wanted_unit IN (SELECT resource_units(wanted_resource));
 END
 $$;
 

@@ -12,6 +12,9 @@ from portal.kernel.errors import Refused
 from portal.kernel.period import Period
 from scheduler.availability import claiming
 from scheduler.availability.models import Claim, FreeGap
+from scheduler.bookings import lapsing
+from scheduler.bookings import services as bookings
+from scheduler.bookings.models import Booking
 from scheduler.resources import places, profile, rules, services
 from tests import make
 
@@ -65,6 +68,33 @@ def test_no_place_is_taken_away_that_is_booked(w):
     assert codes(refused) == {"instrument.counting_booked"}
     bench.refresh_from_db()
     assert (bench.capacity, bench.counting) == (2, "units")
+
+
+@pytest.mark.parametrize("counting", ["units", "fungible"])
+def test_what_was_used_is_recorded_after_a_resource_has_become_smaller(w, counting):
+    bench = make.instrument(w, kind="bench", capacity=2, counting=counting)
+    rows = [make.booking(w, bench, period=make.slot()) for _unit in range(2)]
+    for row in rows:
+        bookings.confirm(actor=w.keeper, booking=row, now=make.NOW)
+    began, ended = rows[0].starts_at, rows[0].ends_at
+    smaller = make.instrument_values(kind="bench", capacity=1, counting=counting)
+    services.change_instrument(actor=w.keeper, resource=bench, values=smaller, now=ended)
+    for row in rows[:1]:
+        bookings.start_session(actor=w.keeper, booking=row, started_at=began, now=ended)
+        bookings.finish_session(actor=w.keeper, booking=row, ended_at=ended, now=ended)
+    bookings.miss(actor=w.keeper, booking=rows[1], now=ended)
+    assert [Booking.objects.get(pk=row.pk).state for row in rows] == ["completed", "no_show"]
+    assert set(FreeGap.objects.filter(resource=bench).values_list("unit_no", flat=True)) == {int(counting == "units")}
+
+
+def test_a_hold_that_has_ended_stands_in_no_ones_way(w):
+    bench = make.instrument(w, kind="bench", capacity=2)
+    first, second = (make.held(w, bench) for _unit in range(2))
+    smaller = make.instrument_values(kind="bench", capacity=1)
+    services.change_instrument(actor=w.keeper, resource=bench, values=smaller, now=second.hold_until)
+    assert lapsing.lapse_overdue(now=second.hold_until) == 2
+    assert Claim.objects.filter(booking__in=[first, second], state="released").count() == 2
+    assert set(FreeGap.objects.filter(resource=bench).values_list("unit_no", flat=True)) == {1}
 
 
 @pytest.mark.parametrize("counting", ["units", "fungible"])
