@@ -78,7 +78,7 @@ ATTENDED: Final = f"""
     LATERAL (
         SELECT starts
         FROM {{gaps}} g
-        JOIN {{gaps}} o ON o.resource_id = s.operator_id AND o.starts_at < g.ends_at AND o.ends_at > g.starts_at
+        JOIN {{people}} o ON o.resource_id = s.operator_id AND o.starts_at < g.ends_at AND o.ends_at > g.starts_at
             AND o.ends_at >= %(least)s AND o.starts_at < %(until)s AND o.secs >= {{length}},
         LATERAL (SELECT {START.format(gap="greatest(g.starts_at, o.starts_at)")} AS starts) AS grid
         WHERE g.resource_id = r.id AND g.unit_no = unit AND g.ends_at >= %(least)s AND g.starts_at < %(until)s
@@ -86,15 +86,19 @@ ATTENDED: Final = f"""
             AND s.valid @> (starts AT TIME ZONE r.zone)::date {{long}}
         ORDER BY g.starts_at, o.starts_at LIMIT 1
     ) AS soonest
-    WHERE s.instrument_id = r.id
+    WHERE s.instrument_id = r.id {{only}}
     ORDER BY soonest.starts, s.operator_id LIMIT 1
 """  # noqa: S608 - as above
-# Around holds that have ended and that nobody has released yet, whole free spans beside the gaps written: what fits into
-# a gap fits into the span that contains it, no later, so the order still finds the soonest.
+# Around holds that have ended and that nobody has released yet, whole free spans beside the gaps written. Each source is
+# asked by itself, so that the gaps written are still read in their order and no further than the first that fits.
 ENDED: Final = "ended AS MATERIALIZED (SELECT * FROM free_gap_ended(%(now)s)),"
-GAPS_NOW: Final = """
-    (SELECT resource_id, unit_no, starts_at, ends_at, secs FROM free_gap UNION ALL SELECT * FROM ended)
-"""
+SOURCES: Final = ("free_gap", "ended")
+TOUCHED: Final = {
+    (source, column): f"AND {column} IN (SELECT resource_id FROM ended)" if source == "ended" else ""  # noqa: S608
+    for source in SOURCES
+    for column in ("r.id", "s.operator_id")
+}
+"""Few have such spans: the others are not joined with them."""
 STATEMENT: Final = """
     WITH {ended} hits AS MATERIALIZED (
         SELECT r.id, r.city, i.category, r.kind, rate.amount_fen, slot.starts, slot.secs, slot.operator_id,
@@ -148,8 +152,7 @@ def find(wanted: rules.Requirement, *, now: datetime, limit: int = 25, offset: i
         longest = [secs for secs in LENGTH_CLASSES if secs <= wanted.duration_s]
         long = f"AND g.secs >= {longest[-1]}" if longest else ""
     ended = Claim.objects.filter(state=Claim.State.HELD, hold_until__lte=now).exists()
-    gaps = GAPS_NOW if ended else "free_gap"
-    slot = (ATTENDED if wanted.with_operator else ALONE).format(long=long, length=length, gaps=gaps)
+    slot = _slot(ATTENDED if wanted.with_operator else ALONE, ended=ended, long=long, length=length)
     statement = STATEMENT.format(
         ended=ENDED if ended else "",
         slot=slot,
@@ -172,6 +175,21 @@ def find(wanted: rules.Requirement, *, now: datetime, limit: int = 25, offset: i
     with connection.cursor() as cursor:
         cursor.execute(statement, params)
         return _found(cursor.fetchall())
+
+
+def _slot(template: str, *, ended: bool, **parts: str) -> str:
+    """Return the query of the soonest slot of a resource: in the gaps written, or in what holds that have ended leave."""
+    sources = SOURCES if ended else SOURCES[:1]
+    people = sources if template is ATTENDED else sources[:1]
+    asked = [
+        template.format(gaps=gaps, people=own, only=f"{TOUCHED[gaps, 'r.id']} {TOUCHED[own, 's.operator_id']}", **parts)
+        for gaps in sources
+        for own in people
+    ]
+    if len(asked) == 1:
+        return asked[0]
+    every = " UNION ALL ".join(f"({one})" for one in asked)
+    return f"SELECT * FROM ({every}) AS best ORDER BY starts, operator_id LIMIT 1"  # noqa: S608 - constants, as above
 
 
 def would_help(wanted: rules.Requirement, *, now: datetime) -> Mapping[rules.Dropped, int]:

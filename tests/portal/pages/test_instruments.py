@@ -181,10 +181,10 @@ def test_the_week_grid_asks_a_constant_number_of_questions(scene, django_assert_
         resource = make.instrument(scene, name=f"仪器 {number:02d}")
         make.booking(scene, resource)
     client = client_of(scene.researcher)
-    # Session, user, memberships; the search, the page; open time, claims; prices, own bookings.
-    with django_assert_num_queries(9):
+    # Session, user, memberships; whether a hold has ended, the search, the page; open time, claims; prices, own bookings.
+    with django_assert_num_queries(10):
         client.get(reverse("instruments"), {"view": "week"})
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         Client().get(reverse("instruments"), {"view": "week"})
 
 
@@ -193,7 +193,7 @@ def test_the_week_grid_asks_a_constant_number_of_questions(scene, django_assert_
 )
 def test_day_week_and_month_show_the_same_hits(scene, client, django_assert_num_queries, view, told):
     make.instrument(scene, name="核磁共振波谱仪")
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         page = client.get(reverse("instruments"), {"view": view, "q": "核磁"})
     text = page.content.decode()
     assert told in text
@@ -232,11 +232,11 @@ def test_the_list_asks_a_constant_number_of_questions_with_prices_and_voucher_sh
         make.instrument(scene, name=f"仪器 {number:02d}")
     make.voucher(scene)
     client = client_of(scene.researcher)
-    # Session, user, memberships; the search, the page, their pictures; vouchers, their balances.
-    with django_assert_num_queries(8):
+    # Session, user, memberships; whether a hold has ended, the search, the page, their pictures; vouchers, their balances.
+    with django_assert_num_queries(9):
         page = client.get(reverse("instruments"), {"length": "2"})
     assert len(page.context["lines"]) == count
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
         Client().get(reverse("instruments"), {"length": "2"})
 
 

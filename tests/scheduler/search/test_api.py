@@ -62,5 +62,5 @@ def test_a_token_that_is_none_is_refused(client):
 def test_asks_a_constant_number_of_questions(w, client, django_assert_num_queries, count):
     for _turn in range(count):
         make.instrument(w)
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         assert len(client.get(URL, {"duration_s": 3600}).json()["items"]) == count

@@ -8,7 +8,7 @@ from scheduler.availability.install import occupancy_sql
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("scheduler", "0038_engagements"),
+        ("scheduler", "0039_engagement_messages"),
     ]
 
     operations = [
