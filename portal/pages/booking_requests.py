@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec
 
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
@@ -35,21 +35,33 @@ __all__ = ["arrived", "instrument_book", "instrument_price", "instrument_quote",
 
 P = ParamSpec("P")
 AHEAD = timedelta(days=14)
+MAX_TYPED = 200
+"""Longer than any text a booking's form takes."""
 
 
 def signing_in_first(
     view: Callable[Concatenate[HttpRequest, P], HttpResponse],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
-    """Send a stranger whose script asked for a dialog to the sign-in *page*, and from there back to the form."""
+    """Send a stranger to the sign-in *page*, a script's dialog, too, and from there back to the form as it was filled in."""
 
     @functools.wraps(view)
     def wrapped(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
-        if shell.stranger_or_actor(request) is None and request.headers.get("HX-Request"):
-            target = redirect_to_login(request.get_full_path())["Location"]
-            return HttpResponse(status=204, headers={"HX-Redirect": target})
+        if shell.stranger_or_actor(request) is None:
+            return arrived(request, redirect_to_login(_as_filled_in(request))["Location"])
         return view(request, *args, **kwargs)
 
     return wrapped
+
+
+def _as_filled_in(request: HttpRequest) -> str:
+    """Return the form's address with what was typed: who was signed out meanwhile finds it again."""
+    if request.method != "POST":
+        return request.get_full_path()
+    typed = QueryDict(mutable=True)
+    for name, values in request.POST.lists():
+        if name not in {"csrfmiddlewaretoken", "idempotency_key", "seen", "act"}:
+            typed.setlist(name, [value[:MAX_TYPED] for value in values])
+    return f"{request.path}?{typed.urlencode()}"
 
 
 def arrived(request: HttpRequest, url: str) -> HttpResponse:
@@ -118,7 +130,7 @@ class Desk:
         """Return the form filled in from the address, paying with the first voucher that can pay its share."""
         query = self.request.GET
         values = slots.propose(query, resource=self.resource, free=self.free)
-        values |= {name: query[name] for name in slots.NEEDS if name in query}
+        values |= {name: query[name] for name in ("title", *slots.NEEDS) if name in query}
         form = self.form({**values, "voucher": query.get("voucher", ""), "more": query.getlist("more")})
         if "voucher" in query or not form.timed or not self.purses:
             return form

@@ -104,9 +104,11 @@ class SeriesDesk(Desk):
 
     def start(self) -> slots.BookingForm:
         """Return the form as the address asks, weekly four times; nothing is judged yet."""
-        form = self.proposal()
+        form, query = self.proposal(), self.request.GET
         values = {name: form[name].value() for name in form.fields}
-        values |= {"frequency": Frequency.WEEKLY.value, "interval": 1, "count": 4, "weekdays": [], "until": None}
+        values |= {"frequency": Frequency.WEEKLY.value, "interval": 1, "count": 4, "until": None}
+        values |= {name: query[name] for name in ("frequency", "interval", "count", "until") if name in query}
+        values["weekdays"] = query.getlist("weekdays")
         return self.form(None, initial=values)
 
     def series(self, form: SeriesForm) -> SeriesWanted:

@@ -46,7 +46,7 @@ class WaitForm(forms.Form):
 
     since = slots.DayField(label=_("最早日期"))
     until = slots.DayField(label=_("最晚日期"))
-    hours = forms.DecimalField(label=_("时长（小时）"), min_value=0, max_digits=6, decimal_places=2, initial=2)
+    hours = forms.DecimalField(label=_("时长（小时）"), min_value=0, max_digits=6, decimal_places=2)
     part = forms.ChoiceField(label=_("一天中的时段"), choices=WaitlistEntry.Part.choices)
     weekdays = forms.MultipleChoiceField(
         label=_("星期"),
@@ -102,7 +102,8 @@ def instrument_wait(request: HttpRequest, number: str) -> HttpResponse:
     resource = resources.get_instrument(actor, number)
     today = now.astimezone(zone_of(resource.zone)).date()
     day = request.GET.get("day", "") or today.isoformat()
-    initial = {"since": day, "until": (today + timedelta(days=14)).isoformat()}
+    usual = min(max(2 * 3600, resource.min_duration_s), resource.max_duration_s)
+    initial = {"hours": f"{usual / 3600:g}", "since": day, "until": (today + timedelta(days=14)).isoformat()}
     form = WaitForm(request.POST if request.method == "POST" else None, initial=initial)
     purses = [purse for purse in purses_of(actor, now=now) if purse.voucher.deducts]
     cities = form.fields["cities"]
@@ -118,7 +119,7 @@ def instrument_wait(request: HttpRequest, number: str) -> HttpResponse:
         if error is None:
             messages.success(request, gettext("已加入候补。有空位时会为贵单位保留，并通知您。"))
             return redirect("waitlist")
-        error = slots.put_back(form, error, {"starts_at": "since", "ends_at": "until"})
+        error = slots.put_back(form, error, {"starts_at": "since", "ends_at": "until", "length": "hours"})
     context = {"resource": resource, "form": form, "error": error, "path": request.path}
     status = error.status if error else 422 if form.errors else 200
     return shell.page(request, "bookings/wait.html", context, status=status)

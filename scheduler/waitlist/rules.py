@@ -19,6 +19,7 @@ __all__ = [
     "OFFER_TRANSITIONS",
     "SOONEST",
     "TRANSITIONS",
+    "BadLength",
     "BadWindow",
     "EntryAction",
     "EntryState",
@@ -28,6 +29,7 @@ __all__ = [
     "TimeOfferState",
     "TooMany",
     "check",
+    "check_length",
     "stands_until",
     "windows",
 ]
@@ -121,6 +123,11 @@ class BadWindow(Invalid):
     message = _("候补的时间范围须在现在之后、%(days)s 天之内，并至少容得下一次使用。")
 
 
+class BadLength(Invalid):
+    code = "waitlist.length"
+    message = _("时长须在 %(shortest)s 至 %(longest)s 小时之间，候补的是这台仪器上的一次使用。")
+
+
 class TooMany(Conflict):
     code = "waitlist.too_many"
     message = _("贵单位已有 %(most)s 条候补在等待。请先撤回不再需要的。")
@@ -129,6 +136,12 @@ class TooMany(Conflict):
 class OfferGone(Conflict):
     code = "waitlist.offer_gone"
     message = _("该时段的保留已经到期或被收回，没有预约成功。候补仍然有效，有空位时会再通知您。")
+
+
+def check_length(length: timedelta, *, shortest_s: int, longest_s: int) -> None:
+    """Raises BadLength for what the instrument never gives at once."""
+    if not shortest_s <= length.total_seconds() <= longest_s:
+        raise BadLength(field="length", shortest=f"{shortest_s / 3600:g}", longest=f"{longest_s / 3600:g}")
 
 
 def check(window: Period, *, length: timedelta, now: datetime) -> None:

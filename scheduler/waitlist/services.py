@@ -59,17 +59,15 @@ class Asked:
 
 @transaction.atomic
 def join(*, actor: Actor, asked: Asked, now: datetime) -> WaitlistEntry:
-    """Begin to wait. Raises TitleMissing, BadWindow, TooMany, Forbidden."""
+    """Begin to wait. Raises TitleMissing, BadLength, BadWindow, TooMany, Forbidden."""
     actor.require(Permission.BOOKING_REQUEST)
     resource, title = asked.resource, asked.title.strip()
     if resource.owner_id == actor.organisation_id:
         raise Forbidden
     if not title or len(title) > 120:
         raise bookings.TitleMissing(field="title")
-    length = min(
-        max(asked.length, timedelta(seconds=resource.min_duration_s)), timedelta(seconds=resource.max_duration_s)
-    )
-    rules.check(asked.window, length=length, now=now)
+    rules.check_length(asked.length, shortest_s=resource.min_duration_s, longest_s=resource.max_duration_s)
+    rules.check(asked.window, length=asked.length, now=now)
     waiting = WaitlistEntry.objects.filter(
         organisation_id=actor.acting_for, state__in=[S.WAITING.value, S.OFFERED.value]
     )
@@ -83,7 +81,7 @@ def join(*, actor: Actor, asked: Asked, now: datetime) -> WaitlistEntry:
         organisation_id=actor.acting_for,
         created_by_id=actor.user_id,
         title=title,
-        length_s=int(length.total_seconds()),
+        length_s=int(asked.length.total_seconds()),
         since=max(asked.window.start, now),
         until=asked.window.end,
         weekdays=sorted(set(asked.weekdays)),

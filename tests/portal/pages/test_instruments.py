@@ -382,6 +382,14 @@ def test_booking_asks_strangers_to_sign_in_and_brings_them_back(scene, client):
     assert (in_dialog.status_code, in_dialog["HX-Redirect"]) == (204, answer["Location"])
 
 
+def test_who_is_signed_out_meanwhile_finds_what_was_typed(scene, client):
+    form = {**asked(client_of(scene.researcher), scene.sem, start="14:00", end="16:00"), "title": "断面观察"}
+    sent_to = parse_qs(urlsplit(client.post(book_url(scene.sem), form)["Location"]).query)["next"][0]
+    assert form["idempotency_key"] not in sent_to
+    shown = client_of(scene.researcher).get(sent_to).context["form"]
+    assert [shown[name].value() for name in ("title", "start", "end")] == ["断面观察", "14:00", "16:00"]
+
+
 @pytest.mark.parametrize("who", ["keeper", "lab_owner", "reviewer", "finance", "auditor"])
 def test_only_those_who_book_get_the_form(scene, who):
     client = client_of(getattr(scene, who))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 import pytest
 from django.test import Client
@@ -65,6 +66,14 @@ def test_who_has_a_voucher_is_offered_to_pay_with_it(w, lab):
     shown = enter(Client(), w.researcher).get(address(lab), {"day": "2026-11-26", "start": "09:00", "end": "11:00"})
     assert shown.status_code == 200
     assert shown.context["form"]["voucher"].value() == voucher.number
+
+
+def test_who_is_signed_out_meanwhile_finds_the_rule_that_was_typed(w, lab):
+    typed = sent(lab, frequency="daily", count="5", weekdays=["1", "3"])
+    back = unquote(Client().post(address(lab), typed)["Location"].partition("next=")[2])
+    form = enter(Client(), w.researcher).get(back).context["form"]
+    kept = [form[name].value() for name in ("title", "frequency", "count", "weekdays")]
+    assert kept == ["每周观察", "daily", "5", ["1", "3"]]
 
 
 def test_only_the_free_ones_are_booked_with_one_button(w, lab):

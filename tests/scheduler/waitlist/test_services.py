@@ -117,6 +117,10 @@ def test_what_cannot_be_waited_for(w):
     resource = make.instrument(w)
     with pytest.raises(rules.BadWindow):
         services.join(actor=w.researcher, asked=services.Asked(resource, make.slot(-3), HOUR, "候补"), now=make.NOW)
+    for hours in (0, 9, 1000):
+        with pytest.raises(rules.BadLength) as refused:
+            wait(w.researcher, resource, hours=hours)
+        assert refused.value.field == "length"
     for _more in range(rules.MOST):
         wait(w.researcher, resource)
     with pytest.raises(rules.TooMany):
@@ -264,6 +268,7 @@ def test_by_the_pages(scene, monkeypatch, django_assert_num_queries):
     assert client.get(url).status_code == 200
     said = {"since": "2026-11-26", "until": "2026-11-27", "hours": "7", "part": "any", "title": "候补", "voucher": ""}
     assert client.post(url, {**said, "hours": ""}).status_code == 422
+    assert "时长须在 1 至 8 小时之间" in text_of(client.post(url, {**said, "hours": "1000"}))
     assert client.post(url, {**said, "since": "2026-11-20", "until": "2026-11-21"}).status_code == 422
     assert client.post(url, said)["Location"] == reverse("waitlist")
     assert WaitlistEntry.objects.count() == 2
