@@ -244,6 +244,24 @@ def _at(value: Any) -> datetime | None:
 def _moment(value: Any) -> str:
     at = _at(value)
     return f"{at.astimezone(zone_of(None)):%Y-%m-%d %H:%M}" if at else str(value)
+WHY: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "called off": _("实验室取消"),
+        "displaced": _("仪器停机"),
+        "disputed": _("有异议"),
+        "rejected": _("集群没有接受"),
+        "replaced": _("改了时间或费用，重新冻结"),
+        "resold": _("时段已由其他单位约走"),
+    }
+)
+"""Why the platform itself released or withheld; other reasons are states, or what a person wrote."""
+
+
+def _reason(value: Any) -> str:
+    if value in WHY:
+        return gettext(WHY[value])
+    kind = next((kind for kind in ("booking", "job", "order") if value in LABELS[kind]), None)
+    return label_of(kind, value)[1] if kind else str(value)
 
 
 PARTICULARS: Final[Mapping[str, tuple[str, Callable[[Any], str]]]] = MappingProxyType(
@@ -276,7 +294,7 @@ PARTICULARS: Final[Mapping[str, tuple[str, Callable[[Any], str]]]] = MappingProx
         "prefix": (_("令牌前缀"), str),
         "credit_code": (_("统一社会信用代码"), str),
         "charge": (_("费用单"), str),
-        "reason": (_("原因"), str),
+        "reason": (_("原因"), _reason),
         "note": (_("说明"), str),
         "clock": (_("时钟"), lambda code: label_of("session_clock", code)[1]),
         "violation": (_("违约"), lambda code: label_of("violation_kind", code)[1]),

@@ -174,6 +174,7 @@ def _read(lines: Iterator[Cells], columns: Sequence[Column], limits: Limits) -> 
     places, ignored = _headings(lines, columns)
     rows: list[Row] = []
     totals: list[Row] = []
+    faulty: list[Row] = []
     problems: list[Problem] = []
     for number, cells in lines:
         if all(_is_empty(cell) for cell in cells):
@@ -182,15 +183,19 @@ def _read(lines: Iterator[Cells], columns: Sequence[Column], limits: Limits) -> 
             raise BadTable([_too_many(limits)])
         row, faults, total = _line(number, cells, places)
         problems += faults
-        if not faults:
-            (totals if total else rows).append(row)
+        (faulty if faults else totals if total else rows).append(row)
         if len(problems) >= limits.problems:
             break
     if not rows and not problems:
         reason = Reason("table.no_rows", _("表格没有数据行。"), _("请在表头下面逐行填写后重新上传。"), field="file")
         raise BadTable([reason])
     return Table(
-        tuple(rows), tuple(problems), tuple(totals), ignored, frozenset(column.key for column in places.values())
+        rows=tuple(rows),
+        problems=tuple(problems),
+        totals=tuple(totals),
+        ignored=ignored,
+        faulty=tuple(faulty),
+        columns=frozenset(column.key for column in places.values()),
     )
 
 

@@ -96,13 +96,14 @@ class Problem:
 class Table:
     """What was read. `rows` are the faultless ones; nothing should be kept of a table that has `problems`.
 
-    `totals` are the rows marked 合计 or Total; `ignored` the headings no column answers to.
+    `faulty` are the others, None for what could not be read: to find what else is wrong with them. `totals` are the rows marked 合计 or Total; `ignored` the headings no column answers to.
     """
 
     rows: tuple[Row, ...] = ()
     problems: tuple[Problem, ...] = ()
     totals: tuple[Row, ...] = ()
     ignored: tuple[str, ...] = ()
+    faulty: tuple[Row, ...] = ()
     columns: frozenset[str] = field(default_factory=frozenset)
     """Keys of the columns the table has."""
 

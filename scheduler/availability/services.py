@@ -27,6 +27,11 @@ class OutageTaken(Conflict):
     message = _("所选时间已有预约。请先与预约单位协商取消，或另选时间。")
 
 
+class OutageOver(Invalid):
+    code = "outage.over"
+    message = _("这段维护时间已经过去，请填写今后的时间。")
+
+
 class OutageOverBookings(OutageTaken):
     code = "outage.bookings"
     message = _("所选时间已有预约：%(bookings)s。请先与预约单位协商改期或取消，或另选时间。")
@@ -152,10 +157,12 @@ def block_for_maintenance(
     """Block `period` for maintenance and return a claim for each unit blocked.
 
     Of numbered units those in `units`, of counted places `places`; all of them where nothing is said. Raises
-    OutageOverBookings, naming the bookings in the way; OutageTaken; Refused where less would be left to enterprises than
-    is kept for them; BadUnits, BadPlaces.
+    OutageOver; OutageOverBookings, naming the bookings in the way; OutageTaken; Refused where less would be left to
+    enterprises than is kept for them; BadUnits, BadPlaces.
     """
     _require_own(actor, resource)
+    if period.end <= now:
+        raise OutageOver(field="ends_at")
     resources.lock(resource_ids=[resource.pk])
     asks = _asks(resource, period, units, places)
     met = Claim.objects.filter(

@@ -99,18 +99,23 @@ def look(*, actor: Actor, content: bytes, name: str, now: datetime) -> Look:
     titles = {column.key: column.title for column in rules.COLUMNS}
     words, today = _words(), now.astimezone(PORTAL_ZONE).date()
     faults = [Fault(problem.row, titles[problem.column], problem.reason) for problem in table.problems]
+    unread: dict[int, set[str]] = {}
+    for problem in table.problems:
+        unread.setdefault(problem.row, set()).add(problem.column)
     new, changed, same, seen = [], [], 0, dict[str, int]()
-    for row in table.rows:
+    for row in sorted((*table.rows, *table.faulty), key=lambda row: row.number):
         number = row.values["internal_no"]
         resource = known.get(number)
         before = _values_of(resource) if resource else rules.NEW
         values, reasons = rules.said(row.values, words, before)
-        if not reasons:
-            reasons = entries.refusals(values, today=today)
+        bad = unread.get(row.number, set())
+        known_bad = {*bad, *(reason.field for reason in reasons)}
+        reasons += [one for one in entries.refusals(values, today=today) if _column(one) not in known_bad]
         if number in seen:
             reasons.append(_twice(number, seen[number]))
-        seen.setdefault(number, row.number)
-        if reasons:
+        if number is not None:
+            seen.setdefault(number, row.number)
+        if reasons or bad:
             faults += [Fault(row.number, titles.get(_column(reason), ""), reason) for reason in reasons]
         elif resource is None:
             new.append(Line(row.number, values, None, ()))
@@ -118,6 +123,7 @@ def look(*, actor: Actor, content: bytes, name: str, now: datetime) -> Look:
             same += 1
         else:
             changed.append(Line(row.number, values, resource, _differing(before, values, titles)))
+    faults.sort(key=lambda fault: fault.row)
     return Look(new, changed, same, faults[: LIST_LIMITS.problems], table.ignored)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.urls import reverse
 
@@ -16,6 +18,9 @@ LATER = make.slot(start="14:00", end="17:00")
 @pytest.fixture
 def made(w, clock):
     return make.booking(w, make.instrument(w), pay_with=make.voucher(w))
+
+
+ISO = re.compile(r"\d{4}-\d\d-\d\dT\S*")
 
 
 def times(period, **more):
@@ -33,6 +38,7 @@ def test_the_lab_offers_and_the_enterprise_takes_it_at_the_price_shown(w, made):
     assert "上午检修 &lt;b&gt;" in page
     assert "¥1,440.00" in page
     assert "接受建议的时段" in page
+    assert ISO.findall(re.sub("<[^>]*>", "", page)) == []
     lab_page = lab.get(url("booking", made)).content.decode()
     assert "等待答复" in lab_page
     assert "接受建议的时段" not in lab_page
@@ -44,6 +50,7 @@ def test_the_lab_offers_and_the_enterprise_takes_it_at_the_price_shown(w, made):
     assert firm.post(url("counter_offer_accept", made), {"seen": seen}).status_code == 302
     moved = Booking.objects.get(pk=made.pk)
     assert (moved.state, moved.starts_at) == ("confirmed", LATER.start)
+    assert "原因：改了时间或费用，重新冻结" in firm.get(url("booking", made)).content.decode()
 
 
 def test_letting_it_go_keeps_the_request(w, made):

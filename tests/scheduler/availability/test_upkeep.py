@@ -141,6 +141,13 @@ def test_maintenance_over_a_booking_names_it(w):
     assert booking.number in caught.value.params["bookings"]
 
 
+def test_nobody_maintains_what_is_past(w):
+    with pytest.raises(services.OutageOver):
+        services.block_for_maintenance(
+            actor=w.keeper, resource=make.instrument(w), period=make.slot(days=-2), note="", now=make.NOW
+        )
+
+
 def block(w, resource, **which):
     return services.block_for_maintenance(
         actor=w.keeper, resource=resource, period=make.slot(days=2), note="保养", now=make.NOW, **which

@@ -89,6 +89,18 @@ class TestTaking:
             self.take(w, *rows)
         assert not Resource.objects.exists()
 
+    def test_what_cannot_be_read_hides_nothing_else_of_its_row(self, w):
+        row = {**ROW, "名称": "", "类别": "玩具", "原值": "-5", "启用日期": "2026-02-30", "年运行机时": "9000"}
+        found = [(fault.row, fault.column, fault.reason.code) for fault in self.look(w, row, ROW).faults]
+        assert sorted(found) == [
+            (2, "原值", "table.amount"),
+            (2, "名称", "table.empty_cell"),
+            (2, "启用日期", "list.unknown_cell"),
+            (2, "年运行机时", "instrument.hours"),
+            (2, "类别", "list.unknown_cell"),
+            (3, "单位内部编号", "list.twice"),
+        ]
+
     def test_a_formula_and_a_missing_column_are_refused(self, w):
         assert [fault.reason.code for fault in self.look(w, {**ROW, "名称": "=1+1"}).faults] == ["table.formula"]
         with pytest.raises(BadTable):
