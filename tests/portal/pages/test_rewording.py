@@ -19,6 +19,7 @@ def test_the_purpose_changes_and_the_lab_need_not_decide_anew(w):
     assert url in client.get(shown).content.decode()
     assert made.title in client.get(url).content.decode()
     assert client.post(url, {"title": ""}).status_code == 422
+    assert "最多 120 个字，现在有 121 个字，请缩短。" in text_of(client.post(url, {"title": "断" * 121}))
     done = client.post(url, {"title": "断口失效分析"}, follow=True)
     assert "断口失效分析" in text_of(done)
     after = Booking.objects.get(pk=made.pk)
