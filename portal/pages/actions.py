@@ -244,6 +244,8 @@ def _at(value: Any) -> datetime | None:
 def _moment(value: Any) -> str:
     at = _at(value)
     return f"{at.astimezone(zone_of(None)):%Y-%m-%d %H:%M}" if at else str(value)
+
+
 WHY: Final[Mapping[str, str]] = MappingProxyType(
     {
         "called off": _("实验室取消"),

@@ -22,7 +22,7 @@ from portal.pages import acts, shell
 from portal.pages.templatetags.show import bilingual
 from portal.papers import font
 from portal.wire import language
-from scheduler.benches import access, services
+from scheduler.benches import access, rules, services
 from scheduler.resources import access as resources
 
 __all__ = ["bench", "bench_sign", "bench_sign_pdf"]
@@ -91,12 +91,19 @@ def bench(request: HttpRequest, code: str) -> HttpResponse:
     if request.method == "POST" and actor is not None:
         act = {"in": services.check_in, "out": services.check_out}[shell.act_of(request, "in", "out")]
         _done, error = acts.attempt_on("booking", lambda: act(actor=actor, code=code, now=now))
+        own = access.look(actor, resource, now=now).own
+        if error is not None and act is services.check_in and own is not None and own.state == access.IN_USE:
+            return redirect("bench", code)  # tapped twice: the page says that it is in use
         if error is None:
             said = gettext("已签到，开始使用。") if act is services.check_in else gettext("已结束使用，费用已结算。")
             messages.success(request, said)
             return redirect("bench", code)
+    looked = access.look(actor, resource, now=now)
+    soon = None if looked.own else access.soon(actor, resource, now=now)
     context = {
-        "bench": access.look(actor, resource, now=now),
+        "bench": looked,
+        "soon": soon,
+        "opens_at": soon.starts_at - rules.EARLY if soon and soon.state == access.CONFIRMED else None,
         "in_use": access.IN_USE,
         "error": error,
         "path": request.path,

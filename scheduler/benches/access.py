@@ -16,6 +16,7 @@ from scheduler.bookings.rules import BookingState
 from scheduler.resources.models import Resource
 
 IN_USE, CONFIRMED = BookingState.IN_USE.value, BookingState.CONFIRMED.value
+REQUESTED = BookingState.REQUESTED.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,15 @@ def look(actor: Actor | None, resource: Resource, *, now: datetime) -> Bench:
     running = list(Booking.objects.filter(resource=resource, state=IN_USE).order_by("ends_at"))
     full = sum(one.units for one in running) >= resource.capacity
     return Bench(resource, running[0].ends_at if full and running else None, _own(actor, resource, running, now=now))
+
+
+def soon(actor: Actor | None, resource: Resource, *, now: datetime) -> Booking | None:
+    """Return the next booking of the reader's organisation within `rules.AHEAD`, confirmed or not, that cannot begin yet."""
+    if actor is None or not actor.may(Permission.BOOKING_REQUEST):
+        return None
+    mine = Booking.objects.filter(resource=resource, organisation_id=actor.acting_for, ends_at__gt=now)
+    waiting = mine.filter(state__in=[CONFIRMED, REQUESTED], starts_at__lte=now + rules.AHEAD)
+    return waiting.order_by("starts_at", "pk").first()
 
 
 def _own(actor: Actor | None, resource: Resource, running: list[Booking], *, now: datetime) -> Booking | None:

@@ -9,12 +9,14 @@ from typing import Final
 
 from portal.kernel.errors import Conflict, noop
 
-__all__ = ["EARLY", "BenchBusy", "NoBookingNow", "NotCheckedIn", "code_of", "is_code", "read"]
+__all__ = ["AHEAD", "EARLY", "BenchBusy", "NoBookingNow", "NotCheckedIn", "code_of", "is_code", "read"]
 
 _ = noop
 
 EARLY: Final = timedelta(minutes=15)
 """How long before its booked start a user may check in at the bench, when nobody is using it."""
+AHEAD: Final = timedelta(hours=12)
+"""Who stands at a bench before that is told when to come back; a day's notice is in the calendar."""
 MAC: Final = 32
 """Hexadecimal signs of the keyed digest: 128 bits, too many to guess."""
 

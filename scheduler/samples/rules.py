@@ -20,6 +20,7 @@ __all__ = [
     "Hazard",
     "NoReport",
     "NoteMissing",
+    "PlaceMissing",
     "QuoteChanged",
     "QuoteEnded",
     "QuoteUnit",
@@ -188,6 +189,11 @@ class Hazard(StrEnum):
 class NoteMissing(Invalid):
     code = "sample.note"
     message = _("请写明原因或说明（400 字以内），对方会看到。")
+
+
+class PlaceMissing(Invalid):
+    code = "sample.place"
+    message = _("请写明样品移到了哪里。")
 
 
 class QuoteChanged(Conflict):

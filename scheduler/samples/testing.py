@@ -46,7 +46,7 @@ def handle(*, actor: Actor, sample: Sample, handling: Handling, now: datetime) -
 
     The order follows: received once no sample is expected and at least one is held; its samples rejected once all are.
     Receiving and rejecting need an order whose samples are on their way. Raises NoteMissing for a rejection or disposal
-    without a reason, InvalidTransition, Forbidden.
+    without a reason, PlaceMissing for a move that names no place, InvalidTransition, Forbidden.
     """
     actor.require(Permission.SESSION_RECORD)
     order = services.served(actor=actor, order=sample.order)
@@ -56,6 +56,8 @@ def handle(*, actor: Actor, sample: Sample, handling: Handling, now: datetime) -
         next_state(rules.TRANSITIONS, S(order.state), A.RECEIVE)
     explained = handling.act in {rules.SampleAction.REJECT, rules.SampleAction.DISPOSE}
     note = services.noted(note=handling.note) if explained else handling.note.strip()[: services.NOTE]
+    if handling.act is rules.SampleAction.MOVE and not handling.place.strip():
+        raise rules.PlaceMissing(field="place")
     changed = _step(sample, handling.act, actor=actor, now=now, place=handling.place.strip()[:120], note=note)
     services.record(order, action=f"sample.one_{handling.act.value}", actor=actor, now=now, position=changed.position)
     states = set(order.samples.values_list("state", flat=True))

@@ -51,6 +51,8 @@ def test_the_lab_sees_what_is_missing_proposes_and_reads_why_it_came_back(w):
     desk = reverse("admission", args=[resource.number])
     short = officer.post(desk, {"act": "return", "reasons": "短"})
     assert list(short.context["form"].errors) == ["reasons"]
+    said = short.content.decode().partition('class="errs"')[2].partition("</div>")[0]
+    assert said.count("<li>") == 1
     officer.post(desk, {"act": "return", "reasons": WHY})
     assert WHY in lab.get(here).content.decode()
     assert here in lab.get(reverse("dashboard")).content.decode()

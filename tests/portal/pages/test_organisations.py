@@ -80,7 +80,7 @@ def test_an_owner_adds_changes_and_removes_a_member(w, client):
     [
         ("nobody", ["researcher"], 422, "没有用户名为“nobody”的用户。"),
         ("", ["researcher"], 422, "这个字段是必填项。"),
-        ("nobody", ["reviewer"], 422, "选择一个有效的选项"),
+        ("nobody", ["reviewer"], 422, "请从列表中选择；如果选项刚刚变了，请刷新页面。"),
     ],
 )
 def test_a_member_that_cannot_be_added_is_told_why(w, client, username, roles, status, message):

@@ -78,6 +78,18 @@ def test_a_new_code_ends_the_old_and_nobody_makes_one_up(scene):
         services.renew(actor=other, resource=scene.sem, now=make.NOW)
 
 
+def test_who_comes_early_is_told_when_to_check_in(scene, monkeypatch):
+    monkeypatch.setattr("django.utils.timezone.now", lambda: scene.made.starts_at - timedelta(minutes=40))
+    firm, url = enter(Client(), scene.researcher), reverse("bench", args=[scene.code])
+    assert f"贵单位的预约 {scene.made.number} 从 09:00 开始，08:45 起可以在这里签到。" in text_of(firm.get(url))
+    for nobody in (Client(), enter(Client(), scene.keeper)):
+        assert scene.made.number not in text_of(nobody.get(url))
+    scene.made.refresh_from_db()
+    bookings.cancel(actor=scene.researcher, booking=scene.made, now=make.NOW)
+    asked = make.booking(scene, scene.sem)
+    assert f"{asked.number}（09:00 开始）还没有得到实验室确认" in text_of(firm.get(url))
+
+
 def test_the_page_a_telephone_opens(scene, monkeypatch):
     monkeypatch.setattr("django.utils.timezone.now", lambda: scene.made.starts_at)
     url = reverse("bench", args=[scene.code])
@@ -85,6 +97,9 @@ def test_the_page_a_telephone_opens(scene, monkeypatch):
     assert "签到，开始使用" in text_of(firm.get(url))
     assert "签到，开始使用" not in text_of(Client().get(url))
     assert firm.post(url, {"act": "in"}).status_code == 302
+    again = text_of(firm.post(url, {"act": "in"}, follow=True))
+    assert "没有这台仪器的已确认预约" not in again
+    assert "正在使用" in again
     stranger = text_of(Client().get(url))
     assert "使用中，至 11:00" in stranger
     assert scene.made.number not in stranger

@@ -127,6 +127,8 @@ class TestCustody:
         assert SampleOrder.objects.get(pk=order.pk).state == "accepted"
         act(w, second, "reject", note="容器破损")
         assert SampleOrder.objects.get(pk=order.pk).state == "received"
+        with pytest.raises(rules.PlaceMissing):
+            act(w, first, "move", place=" ")
         act(w, first, "move", place="实验台 2")
         act(w, first, "return")
         links = [(link.act, link.place, link.person_id) for link in Custody.objects.filter(sample=first)]
