@@ -72,7 +72,7 @@ class RowForm(forms.Form):
         said = self.cleaned_data
         opens, closes = said.get("opens"), said.get("closes")
         if opens is None or closes is None:
-            raise rules.BadHours(field="opens" if opens is None else "closes")
+            raise rules.NoClock(field="opens" if opens is None else "closes")
         if opens == DAY_MIN:
             raise rules.BadHours(field="opens")
         return rules.WeeklyHours(

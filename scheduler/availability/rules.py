@@ -23,7 +23,10 @@ __all__ = [
     "BadHours",
     "ClaimRole",
     "Closure",
+    "DatesReversed",
     "LocalTimeMissing",
+    "NoClock",
+    "NoDays",
     "UnknownZone",
     "WeeklyHours",
     "alternatives",
@@ -82,6 +85,21 @@ class BadHours(Invalid):
     message = _("开放时间填写有误：请至少选择一天，结束须晚于开始，且一次开放不超过 24 小时。")
 
 
+class NoDays(BadHours):
+    code = "hours.days"
+    message = _("请至少选择一天。")
+
+
+class NoClock(BadHours):
+    code = "hours.clock"
+    message = _("请填写开放和关闭的时间，例如 08:00 到 22:00；全天为 00:00 到 00:00。")
+
+
+class DatesReversed(BadHours):
+    code = "hours.dates"
+    message = _("截止日期不能早于起始日期。")
+
+
 @dataclass(frozen=True, slots=True)
 class WeeklyHours:
     """Open on these weekdays (ISO, Monday 1) from `opens` to `closes`, in minutes after local midnight.
@@ -100,11 +118,14 @@ class WeeklyHours:
     is_automatic: bool = False
 
     def __post_init__(self) -> None:
-        days_wrong = not self.weekdays or not self.weekdays <= frozenset(range(1, 8))
-        hours_wrong = not 0 <= self.opens < DAY_MIN or not self.opens < self.closes <= self.opens + DAY_MIN
-        dates_wrong = self.valid_from and self.valid_until and self.valid_from > self.valid_until
-        if days_wrong or hours_wrong or dates_wrong:
-            raise BadHours(field="weekdays" if days_wrong else "closes" if hours_wrong else "valid_until")
+        if not self.weekdays:
+            raise NoDays(field="weekdays")
+        if not self.weekdays <= frozenset(range(1, 8)):
+            raise BadHours(field="weekdays")
+        if not 0 <= self.opens < DAY_MIN or not self.opens < self.closes <= self.opens + DAY_MIN:
+            raise BadHours(field="closes")
+        if self.valid_from and self.valid_until and self.valid_from > self.valid_until:
+            raise DatesReversed(field="valid_until")
 
     @classmethod
     def on_clock(

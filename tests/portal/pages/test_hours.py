@@ -61,6 +61,23 @@ def test_says_what_would_break_before_it_is_saved(w, lab, sem):
     assert OpeningHours.objects.get().opens_min == 600
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (row(0, WEEKDAYS, "08:00", ""), "请填写开放和关闭的时间"),
+        (row(0, [], "08:00", "18:00"), "请至少选择一天。"),
+        (
+            row(0, WEEKDAYS, "08:00", "18:00", valid_from="2027-01-02", valid_until="2027-01-01"),
+            "截止日期不能早于起始日期。",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_row_is_said_as_it_is(w, lab, sem, wrong, said):
+    refused = lab.post(url(sem), {"rows": "1", "act": "save", **wrong})
+    assert refused.status_code == 422
+    assert said in text_of(refused)
+
+
 def test_what_overlaps_is_named_by_days_times_and_audience(w, lab, sem):
     two = {
         "rows": "2",

@@ -144,7 +144,7 @@ class TestWeeklyHours:
     def test_refuses_validity_that_ends_before_it_begins(self):
         with pytest.raises(BadHours) as caught:
             WeeklyHours(EVERY_DAY, 0, 60, valid_from=date(2026, 2, 1), valid_until=date(2026, 1, 1))
-        assert caught.value.field == "valid_until"
+        assert (caught.value.field, caught.value.code) == ("valid_until", "hours.dates")
 
     def test_reads_clock_faces_past_midnight(self):
         assert WeeklyHours.on_clock([5], time(22), time(6)).closes == 1800
