@@ -14,6 +14,7 @@ from typing import Final
 
 from django.core.mail import EmailMultiAlternatives
 from django.core.mail import get_connection as connection
+from django.utils.encoding import punycode
 
 from integrations.ics.invitation import invitation, method_of
 from scheduler.invitations.ports import Letter, Undelivered
@@ -38,6 +39,8 @@ def send(letter: Letter) -> None:
         raise Undelivered(f"message refused: {error.smtp_code}", final=error.smtp_code >= 500) from error
     except (OSError, smtplib.SMTPException) as error:
         raise Undelivered(f"{type(error).__name__}: {error}", final=False) from error
+    except ValueError as error:  # an address no mail can be written to
+        raise Undelivered(f"{type(error).__name__}: {error}", final=True) from error
 
 
 def written(letter: Letter) -> EmailMultiAlternatives:
@@ -54,7 +57,7 @@ def written(letter: Letter) -> EmailMultiAlternatives:
         subject=_line(letter.subject),
         body=letter.text,
         from_email=formataddr((_line(letter.sender_name), letter.sender)),
-        to=[formataddr((_line(letter.recipient_name), letter.recipient))],
+        to=[formataddr((_line(letter.recipient_name), _plain(letter.recipient)))],
         headers=headers,
     )
     message.encoding = BODY
@@ -65,6 +68,12 @@ def written(letter: Letter) -> EmailMultiAlternatives:
     encode_base64(attachment)
     message.attach(attachment)
     return message
+
+
+def _plain(address: str) -> str:
+    """Return an address with its domain as the wire has it (RFC 5890). Raises UnicodeError for a domain there cannot be."""
+    local, _at, domain = address.rpartition("@")
+    return f"{local}@{punycode(domain)}"
 
 
 def _line(value: str) -> str:

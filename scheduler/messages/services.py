@@ -108,9 +108,10 @@ def _send(pk: int, *, now: datetime) -> bool:
         return False
     try:
         _mail(message).send()
-    except (OSError, smtplib.SMTPException) as error:
+    except (OSError, smtplib.SMTPException, ValueError) as error:
         logger.warning("messages.not_sent", message_id=pk, attempts=message.attempts, error=str(error))
-        given_up = message.attempts >= rules.ATTEMPTS
+        # No mail can be written to an address that raises ValueError: trying again does not help.
+        given_up = isinstance(error, ValueError) or message.attempts >= rules.ATTEMPTS
         _mine(message).update(next_at=None if given_up else now + rules.pause(message.attempts))
         return False
     _mine(message).update(next_at=None, sent_at=now)

@@ -147,3 +147,27 @@ def test_another_enterprise_finds_nothing(w, things):
                 _method, address = things.fill(write.operation).split()
                 send = rival.put if write.operation.startswith("PUT") else rival.post
                 assert send(address, write.body).status == 404, write.operation
+
+
+OTHERS = ("1", "booking", "wished", "swap", "series", "sample", "dispute", "outage", "operator", "bench")
+"""What belongs to one enterprise or lab: by number, or by the first id."""
+
+
+def test_another_lab_or_enterprise_of_the_same_roles_finds_nothing(w, things):
+    """What a role may do, it may do to what is its own organisation's: over every write that names such a thing."""
+    kinds = make.roles.Kind
+    firm = make.actor(make.organisation(kinds.ENTERPRISE), make.roles.Role.OWNER, make.roles.Role.RESEARCHER)
+    lab = make.actor(make.organisation(kinds.PROVIDER), make.roles.Role.LAB_MANAGER, make.roles.Role.OWNER)
+    things.callers.update(firm=Caller(firm), lab=Caller(lab))
+    before, found = Record.objects.count(), []
+    named = {f"{{{one}}}" if one != "1" else one for one in OTHERS}
+    for write in WRITES:
+        parts = set(write.operation.split("/"))
+        if not parts & named or not write.roles & {"keeper", "lab_owner", "owner", "researcher"}:
+            continue
+        for role in ("firm", "lab"):
+            answer = things.attempt(role, write)
+            if answer.status not in {403, 404}:
+                found.append((write.operation, role, answer.status))
+    assert sorted(found) == [(f"POST /benches/{{bench}}/check-{way}", "firm", 409) for way in ("in", "out")]
+    assert Record.objects.count() == before

@@ -325,6 +325,19 @@ class TestOutbox:
         assert CalendarMail.objects.get().state == "failed"
         assert Record.objects.filter(action="calendar_mail.failed").count() == 1
 
+    def test_an_address_in_chinese_is_written_as_the_wire_has_it(self, scene, sink):
+        User.objects.filter(pk=scene.researcher.user_id).update(email="zhou@例子.中国")
+        confirmed(scene)
+        assert deliver() == [True]
+        assert sink.mails[0]["To"].addresses[0].addr_spec == "zhou@xn--fsqu00a.xn--fiqs8s"
+
+    def test_an_address_that_cannot_be_written_is_not_tried_again(self, scene, sink):
+        """Signing up takes such a domain; mail does not."""
+        User.objects.filter(pk=scene.researcher.user_id).update(email=f"zhou@{'ü' * 60}.de")
+        confirmed(scene)
+        assert deliver() == [False]
+        assert CalendarMail.objects.get().state == "failed"
+
     @pytest.mark.parametrize("where", ["rcpt_answers", "data_answers"])
     def test_a_busy_server_is_tried_again(self, scene, sink, where):
         getattr(sink, where).append("451 greylisted")

@@ -48,6 +48,17 @@ def test_the_one_asked_is_told_what_is_proposed_and_until_when(scene, settings):
     assert str(scene.swap.organisation) not in sent.body + sent.subject
 
 
+def test_an_address_no_mail_can_be_written_to_holds_up_nobody(scene):
+    User.objects.filter(pk=scene.researcher.user_id).update(email=f"zhou@{'ü' * 60}.de")
+    about = {"instrument": "电镜", "about": scene.swap.number, "params": Message.objects.get().params}
+    told = services.Told(K.SWAP_LAPSED, scene.enterprise.pk, scene.owner.user_id, "k", **about)
+    User.objects.filter(pk=scene.owner.user_id).update(email="lin@firm.example")
+    services.tell(told=told, now=make.NOW)
+    assert services.send_due(now=make.NOW) == 1
+    assert [message.to for message in mail.outbox] == [["lin@firm.example"]]
+    assert not Message.objects.filter(next_at__isnull=False).exists()
+
+
 @pytest.mark.parametrize(
     ("end", "proposer", "asked"),
     [
