@@ -26,8 +26,8 @@ URL = f"http://127.0.0.1:{PORT}"
 ROUNDS, CALLS = 3, 40
 
 
-def prepare() -> tuple[list[str], str, str]:
-    """Make the world; return instruments' numbers, an API token and a signed-in session of the enterprise."""
+def prepare() -> tuple[list[str], str, str, dict[str, str]]:
+    """Make the world; return instruments' numbers, an API token, a signed-in session of the enterprise, and feeds."""
     import django
 
     django.setup()
@@ -65,7 +65,11 @@ def prepare() -> tuple[list[str], str, str]:
         }
     )
     session.create()
-    return [resource.number for resource in resources], token, str(session.session_key)
+    feeds = {
+        "20 bookings of an instrument": make.feed(w.keeper, resources[0], privacy="title", now=now)[1],
+        "1,200 bookings of a person": make.feed(w.researcher, None, privacy="title", now=now)[1],
+    }
+    return [resource.number for resource in resources], token, str(session.session_key), feeds
 
 
 def slots(numbers: list[str]) -> Iterator[dict[str, str]]:
@@ -93,7 +97,7 @@ def timed(act: Callable[[int], None], *, clients: int) -> float:
 def main() -> None:
     import httpx
 
-    numbers, token, session = prepare()
+    numbers, token, session, feeds = prepare()
     server = subprocess.Popen(
         [sys.executable, "-m", "uvicorn", "portal.asgi:application", "--port", str(PORT), "--log-level", "error"],
         env={**os.environ, "GONGXIANG_LOG_LEVEL": "ERROR"},
@@ -117,6 +121,28 @@ def main() -> None:
             answer = api.post("/api/v1/bookings", json=next(wanted), headers={"Idempotency-Key": key})
             assert answer.status_code == 201, answer.text
 
+        taken = next(wanted)
+        assert api.post("/api/v1/bookings", json=taken, headers={"Idempotency-Key": "bench-taken"}).status_code == 201
+
+        def lose(number: int) -> None:
+            key = f"bench-{time.perf_counter_ns()}-{number}"
+            answer = api.post("/api/v1/bookings", json=taken, headers={"Idempotency-Key": key})
+            assert answer.status_code == 409, answer.text
+            assert len(answer.json()["data"]["alternatives"]) == 3
+
+        def subscribe(secret: str, *, known: bool) -> Callable[[int], None]:
+            path = f"/feeds/{secret}/events.ics"
+            first = page.get(path)
+            assert first.status_code == 200, first.text
+            asked = {"If-None-Match": first.headers["etag"]} if known else {}
+
+            def act(number: int) -> None:
+                # Another address is another document: rendered anew, not taken from the cache.
+                where = path if known else f"{path}?{time.perf_counter_ns()}-{number}"
+                assert page.get(where, headers=asked).status_code == (304 if known else 200)
+
+            return act
+
         def get(path: str) -> Callable[[int], None]:
             def act(_number: int) -> None:
                 assert page.get(path).status_code == 200
@@ -126,10 +152,13 @@ def main() -> None:
         candidates = {
             "bare INSERT view": insert,
             "booking create (API)": book,
+            "booking refused, 3 alternatives (API)": lose,
             "search page, 20 of 60 instruments": get("/instruments/?length=2"),
             "week grid page, 20 of 60 instruments": get("/instruments/?view=week"),
             "wallet page, 12 vouchers": get("/wallet/"),
             "bookings list, 25 of 1,200": get("/bookings/"),
+            **{f"feed, {name}": subscribe(secret, known=False) for name, secret in feeds.items()},
+            **{f"feed unchanged (304), {name}": subscribe(secret, known=True) for name, secret in feeds.items()},
         }
         for act in candidates.values():
             act(0)
@@ -142,7 +171,7 @@ def main() -> None:
             print(f"\n{clients} client(s) | calls/s | bare ÷ this")
             for name, rates in measured.items():
                 rate = statistics.median(rates)
-                print(f"{name:<38} | {rate:7.1f} | {reference / rate:5.1f}")
+                print(f"{name:<52} | {rate:7.1f} | {reference / rate:5.1f}")
     finally:
         server.terminate()
         server.wait(20)

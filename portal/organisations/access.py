@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Final
 
+from django.db import connection
 from django.db.models import Q, QuerySet
 
 from portal.kernel.actors import Actor, Permission
@@ -47,26 +49,31 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+BEARER: Final = """
+    SELECT t.id, t.name, t.roles, t.created_by_id, t.organisation_id, o.name, o.kind
+    FROM api_token t JOIN organisation o ON o.id = t.organisation_id JOIN user_account u ON u.id = t.created_by_id
+    WHERE t.digest = %s AND t.revoked_at IS NULL AND u.is_active
+"""
+"""Every call of the API begins with it; composed by the ORM, it takes ten times its own time."""
+
+
 def actor_for_token(secret: str) -> Actor | None:
     """Return who a token acts as, or None for an unknown or revoked one (the two are never told apart).
 
     The token of a person whose account is closed is as good as revoked.
     """
-    token = (
-        ApiToken.objects.select_related("organisation")
-        .filter(digest=digest(secret), revoked_at__isnull=True, created_by__is_active=True)
-        .first()
-    )
-    if token is None:
+    with connection.cursor() as cursor:
+        cursor.execute(BEARER, [digest(secret)])
+        row = cursor.fetchone()
+    if row is None:
         return None
+    token_id, name, roles, user_id, organisation_id, organisation, kind = row
     return Actor(
-        user_id=token.created_by_id,
-        organisation_id=token.organisation_id,
-        label=_label(f"API {token.name} · {token.organisation.name}"),
-        permissions=rules.permissions_of(
-            rules.Kind(token.organisation.kind), frozenset(rules.Role(role) for role in token.roles)
-        ),
-        token_id=token.pk,
+        user_id=user_id,
+        organisation_id=organisation_id,
+        label=_label(f"API {name} · {organisation}"),
+        permissions=rules.permissions_of(rules.Kind(kind), frozenset(rules.Role(role) for role in roles)),
+        token_id=token_id,
     )
 
 

@@ -64,7 +64,7 @@ class NeedsIn(StrictIn):
 
     def wanted_at(self, actor: Actor, period: Period, *, title: str = "") -> bundles.Wanted:
         """Return what is asked for, at `period`. Raises NotFound at what the actor may not see."""
-        return self.wanted_of(actor, resources.get_instrument(actor, self.instrument), period, title=title)
+        return self.wanted_of(actor, resources.get_bare(actor, self.instrument), period, title=title)
 
     def wanted_of(self, actor: Actor, resource: Resource, period: Period, *, title: str = "") -> bundles.Wanted:
         """Return what is asked for of an instrument already reached. Raises NotFound."""

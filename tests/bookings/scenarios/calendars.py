@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime, timedelta
+from datetime import time as wall
 from unittest import mock
 from zoneinfo import ZoneInfo
 
@@ -20,9 +21,11 @@ from portal.organisations.models import User
 from portal.pages import feeds as pages
 from scheduler.availability import services as availability
 from scheduler.availability.rules import WeeklyHours
-from scheduler.bookings import bundles, moving, rewording
+from scheduler.bookings import bundles, moving, rewording, series
 from scheduler.bookings import services as bookings
 from scheduler.bookings.models import Booking
+from scheduler.bookings.series_preview import SeriesWanted
+from scheduler.bookings.series_rules import Frequency, Pattern
 from scheduler.feeds import services as feeds
 from scheduler.invitations import rules as mail_rules
 from scheduler.invitations import services as invitations
@@ -51,6 +54,18 @@ def booked(w: make.World, resource: Resource, start: datetime, title: str, *, ho
     return bookings.request_booking(actor=w.researcher, wanted=wanted, now=make.NOW, key=make.key())
 
 
+def in_series(w: make.World, resource: Resource, day: int, hour: wall, uses: int, title: str) -> list[Booking]:
+    """Book an hour on each of `uses` days from `day` days after today on."""
+    like = bundles.Wanted(resource=resource, period=Period(make.NOW, make.NOW + HOUR), title=title)
+    first = make.slot(days=day).start.astimezone(BEIJING).date()
+    pattern = Pattern(
+        duration=HOUR, zone="Asia/Shanghai", first=first, clock=hour, frequency=Frequency.DAILY, count=uses
+    )
+    wanted = SeriesWanted(like=like, pattern=pattern)
+    made = series.book(actor=w.researcher, wanted=wanted, now=make.NOW, key=make.key())
+    return list(made.bookings.order_by("planned_at"))
+
+
 def events_of(body: bytes) -> dict[str, Event]:
     return {str(event["UID"]): event for event in Calendar.from_ical(body).walk("VEVENT")}
 
@@ -63,15 +78,20 @@ def line_of(made: Booking, status: str) -> str:
 @scenario("S8", commits=True)
 def a_feed_and_its_subscribers(w, clock, live_server, tmp_path) -> str:
     """A full calendar is subscribed to, asked again, changed and ended: one version, one body, one event per booking."""
-    count, cancelled, moved = (500, 15, 5) if is_full() else (28, 3, 2)
+    count, rows, uses, cancelled, moved = (500, 20, 4, 15, 5) if is_full() else (28, 2, 3, 3, 2)
     resource = instrument(w)
-    days = [make.slot(days=day).start - HOUR for day in range(1, count // 12 + 2)]
-    starts = [day + slot * HOUR for day in days for slot in range(12)][:count]
-    made = [booked(w, resource, start, f"机密课题第{n}号；失效分析, \\“甲”") for n, start in enumerate(starts)]
-    for one in made[:cancelled]:
+    single = count - rows * uses
+    days = [make.slot(days=day).start - HOUR for day in range(1, single // 12 + 2)]
+    starts = [day + slot * HOUR for day in days for slot in range(12)][:single]
+    for n, start in enumerate(starts):
+        booked(w, resource, start, f"机密课题第{n}号；失效分析, \\“甲”")
+    evenings = [(1 + uses * (n // 2), wall(20 + n % 2)) for n in range(rows)]
+    every = [in_series(w, resource, day, hour, uses, f"连续试验第{day}天，{hour}") for day, hour in evenings]
+    by_place = [each[place] for place in range(uses) for each in every]
+    for one in by_place[:cancelled]:
         bookings.cancel(actor=w.researcher, booking=one, now=make.NOW)
-    for one in made[cancelled : cancelled + moved]:
-        away = Period(one.starts_at + timedelta(days=len(days)), one.ends_at + timedelta(days=len(days)))
+    for one in by_place[cancelled : cancelled + moved]:
+        away = Period(one.starts_at + timedelta(days=20), one.ends_at + timedelta(days=20))
         moving.move(actor=w.researcher, booking=one, period=away, now=make.NOW)
     made = list(Booking.objects.filter(resource=resource).order_by("pk"))
     token, secret = make.feed(w.keeper, resource, privacy="title")
@@ -124,7 +144,7 @@ def a_feed_and_its_subscribers(w, clock, live_server, tmp_path) -> str:
 
         feeds.revoke(actor=w.keeper, token=token, now=make.NOW)
         assert subscriber.get(url, headers=asked).status_code == 410
-    return f"{count} events, {len(first.content) // 1024} KiB, 304 in {min(took) * 1000:.0f} ms"
+    return f"{count} events, {rows * uses} of {rows} series, {len(first.content) // 1024} KiB, 304 in {min(took) * 1000:.0f} ms"
 
 
 def killed_after_data(letter) -> None:
@@ -157,7 +177,11 @@ def mails_through_the_life_of_a_booking(w, settings, tmp_path) -> str:
         assert deliver(now + HOUR) == 0
         bookings.cancel(actor=w.researcher, booking=made, now=now)
         assert deliver(now + HOUR) == 1
-        mails = sink.mails
+        in_series(w, resource, 2, wall(9), 12, "每日标定")
+        assert deliver(now + HOUR) == 1
+        *mails, twelve = sink.mails
+    assert len(events_of(mailbox.calendar_of(twelve))) == 12
+    assert libical(mailbox.calendar_of(twelve)) == 0
     assert len(mails) == 4
     kept = {mail["Message-ID"]: mail for mail in mails}
     assert len(kept) == 3
@@ -178,4 +202,7 @@ def mails_through_the_life_of_a_booking(w, settings, tmp_path) -> str:
         (event,) = Calendar.from_ical(server.get("mine")).walk("VEVENT")
         assert (str(event["STATUS"]), event["SEQUENCE"]) == ("CANCELLED", 2)
         assert server.busy("mine", Period(now, now + timedelta(days=30))) == []
-    return "REQUEST 0, REQUEST 1, CANCEL 2; one duplicate known by its Message-ID; Radicale keeps one event, cancelled"
+    return (
+        "REQUEST 0, REQUEST 1, CANCEL 2; one duplicate known by its Message-ID; a series of 12 in one mail; "
+        "Radicale keeps one event, cancelled"
+    )
