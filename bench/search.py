@@ -249,7 +249,7 @@ def check(now: datetime, *, hours: int = 2, sample: int = SAMPLE) -> int:
     free = 0
     for resource in known.filter(pk__in=chosen):
         starts = opening.alternatives(
-            availability.free_periods(resource, window=Period(now, now + timedelta(days=7))),
+            availability.free_periods(resource, window=Period(now, now + timedelta(days=7)), now=now),
             duration=timedelta(hours=hours),
             granularity=timedelta(seconds=resource.granularity_s),
             zone=resource.zone,
