@@ -298,7 +298,6 @@ WRITES = (
     Write("POST /operators", "keeper", {"name": "周工", "city": "杭州"}),
     Write("PUT /operators/{operator}/hours", "keeper", {"hours": []}),
     Write("POST /operators/{operator}/absences", "keeper", {**PERIOD, "reason": "年假"}),
-    Write("DELETE /operators/{operator}/absences/2", "keeper"),
     Write(
         "PUT /operators/{operator}/skills/{instrument}",
         "keeper",
@@ -512,8 +511,6 @@ def everything(w: make.World) -> Things:
     closed = deviations.close(actor=w.keeper, resource=resource, period=make.slot(days=20), reason="检修", now=make.NOW)
     Closure.objects.filter(pk=closed.pk).update(id=1)
     person = make.operator(w, resource)
-    leave = deviations.close(actor=w.keeper, resource=person, period=make.slot(days=20), reason="年假", now=make.NOW)
-    Closure.objects.filter(pk=leave.pk).update(id=2)
     special = Special(make.slot(days=21, start="22:00", end="23:00"), Audience.EVERYBODY)
     opened = deviations.open_specially(actor=w.keeper, resource=resource, special=special, reason="加开", now=make.NOW)
     SpecialOpening.objects.filter(pk=opened.pk).update(id=1)

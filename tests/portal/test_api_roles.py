@@ -45,6 +45,7 @@ ELSEWHERE = {
     "POST /instruments/import",
     "POST /instruments/import/preview",
     "DELETE /instruments/{instrument}/prices/1",
+    "DELETE /operators/{operator}/absences/1",
     *INSTRUMENT_FILES,
     *ADMISSIONS,
     *WITHDRAWALS,
@@ -54,7 +55,8 @@ lie elsewhere, tried below; files
 of cases and decisions in bulk, which answer for each case by itself, are tried in ``issuance/test_casework_api.py``,
 those of claims in ``claims/test_api.py``, results of samples in ``samples/test_api.py``, deliveries in
 ``engagements/test_api.py``; instrument lists in
-``catalogue/test_services.py``, prices taken off in ``resources/test_api.py``, logs of
+``catalogue/test_services.py``, prices taken off in ``resources/test_api.py``, leave
+taken back in ``portal/pages/test_lab_operators.py``, logs of
 instruments in ``bookings/test_clocks.py``."""
 
 

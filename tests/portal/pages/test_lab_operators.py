@@ -175,7 +175,9 @@ def test_leave_by_the_api(w):
     entered = keeper.post(path, {**leave, "accepts": [made.number]})
     assert entered.status == 201
     assert [row["id"] for row in keeper.get(path).body] == [entered.body["id"]]
+    other = make.actor(make.organisation(make.roles.Kind.PROVIDER), make.roles.Role.LAB_MANAGER)
+    assert Caller(other).delete(f"{path}/{entered.body['id']}").status == 404
+    assert Caller(w.researcher).delete(f"{path}/{entered.body['id']}").status == 403
     assert keeper.delete(f"{path}/{entered.body['id']}").status == 204
     assert keeper.get(path).body == []
-    other = make.actor(make.organisation(make.roles.Kind.PROVIDER), make.roles.Role.LAB_MANAGER)
     assert Caller(other).post(path, leave).status == 404
