@@ -76,6 +76,13 @@ class QuoteForm(forms.Form):
     unit = forms.ChoiceField(label=_("计价单位"), choices=SampleOrder.Unit.choices)
     unit_price = YuanField(label=_("单价"), least_fen=0)
     quantity = forms.IntegerField(label=_("数量"), min_value=1, max_value=10_000)
+    surcharge = forms.CharField(
+        label=_("实验技术服务内容"),
+        max_length=120,
+        required=False,
+        help_text=_("例如数据分析、方法开发，在检测之外一次计费；没有的留空。"),
+    )
+    surcharge_price = YuanField(label=_("技术服务费"), least_fen=0, required=False)
     note = forms.CharField(label=_("说明"), max_length=400, required=False, widget=forms.Textarea(attrs={"rows": 3}))
 
 
@@ -142,7 +149,14 @@ def _answer(*, actor: Actor, order: SampleOrder, form: forms.Form, now: Any) -> 
 
 def _quote(*, actor: Actor, order: SampleOrder, form: forms.Form, now: Any) -> Any:
     said = form.cleaned_data
-    quote = services.Quote(rules.QuoteUnit(said["unit"]), said["unit_price"], said["quantity"], said["note"])
+    quote = services.Quote(
+        rules.QuoteUnit(said["unit"]),
+        said["unit_price"],
+        said["quantity"],
+        said["note"],
+        said["surcharge"],
+        said["surcharge_price"] or Money(0),
+    )
     return services.quote(actor=actor, order=order, quote=quote, now=now)
 
 
@@ -257,7 +271,8 @@ def _quoted(order: SampleOrder) -> dict[str, Any]:
     """Return what the quote form starts from: the quote before, else the published price of a sample, or of a test."""
     count = order.quantity or order.samples.count()
     if order.unit_price_fen is not None:
-        return {"unit": order.unit, "unit_price": Money(order.unit_price_fen), "quantity": count}
+        extra = {"surcharge": order.surcharge, "surcharge_price": Money(order.surcharge_fen)} if order.surcharge else {}
+        return {"unit": order.unit, "unit_price": Money(order.unit_price_fen), "quantity": count, **extra}
     now = timezone.now()
     for unit in rules.QuoteUnit:
         listed = prices.price_of(

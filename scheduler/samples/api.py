@@ -115,6 +115,8 @@ class SampleOrderRowOut(Schema):
     unit: str
     unit_price: MoneyOut | None
     quantity: int | None
+    surcharge: str
+    surcharge_price: MoneyOut
     price: MoneyOut | None
     quoted_until: datetime | None
     counted: int | None
@@ -145,11 +147,13 @@ class AnswerIn(SampleNoteIn):
 
 
 class SampleQuoteIn(SampleNoteIn):
-    """The lab's price for each of `quantity` samples or tests."""
+    """The lab's price for each of `quantity` samples or tests, and for the technical service beside them, if any."""
 
     unit: rules.QuoteUnit
     unit_price: MoneyIn
     quantity: Annotated[Whole, Field(ge=1, le=10_000)]
+    surcharge: Annotated[Line, Field(max_length=120)] = ""
+    surcharge_price: MoneyIn | None = None
 
 
 class AcceptIn(StrictIn):
@@ -182,7 +186,19 @@ def _sample(sample: Sample) -> dict[str, Any]:
 
 
 def _row(request: ActorRequest, order: SampleOrder) -> dict[str, Any]:
-    names = ("number", "title", "wanted", "project", "state", "note", "unit", "quantity", "quoted_until", "retests")
+    names = (
+        "number",
+        "title",
+        "wanted",
+        "project",
+        "state",
+        "note",
+        "unit",
+        "quantity",
+        "surcharge",
+        "quoted_until",
+        "retests",
+    )
     issued = access.is_lab(request.actor, order) or order.state in reports.ISSUED
     return {
         **{name: getattr(order, name) for name in (*names, "issued_at", "created_at")},
@@ -193,6 +209,7 @@ def _row(request: ActorRequest, order: SampleOrder) -> dict[str, Any]:
         "organisation": order.organisation.name,
         "state_label": order.get_state_display(),
         "unit_price": None if order.unit_price_fen is None else money(order.unit_price_fen),
+        "surcharge_price": money(order.surcharge_fen),
         "price": None if order.price_fen is None else money(order.price_fen),
         "charge": charged(order.charge, actor=request.actor),
     }
@@ -272,7 +289,10 @@ def answer(request: ActorRequest, number: Number, payload: AnswerIn) -> dict[str
 @router.post("/{number}/quote", response={200: SampleOrderOut, **problems(404, 409)})
 def quote(request: ActorRequest, number: Number, payload: SampleQuoteIn) -> dict[str, Any]:
     """Name the price, as the lab; again until it is accepted."""
-    price = services.Quote(payload.unit, payload.unit_price.value(), payload.quantity, payload.note)
+    extra = payload.surcharge_price.value() if payload.surcharge_price else Money(0)
+    price = services.Quote(
+        payload.unit, payload.unit_price.value(), payload.quantity, payload.note, payload.surcharge, extra
+    )
     return _act(request, number, access.get_served, services.quote, quote=price)
 
 

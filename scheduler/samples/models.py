@@ -15,7 +15,8 @@ class SampleOrder(models.Model):
     """An enterprise's request that a lab test its samples, priced by the lab's quote and paid through one charge.
 
     `title`, `wanted`, the samples and the report are secrets of the two parties: nobody else sees them. `price_fen` is
-    `unit_price_fen` × `quantity`; `counted` is what was tested and is billed, at most `quantity`.
+    `unit_price_fen` × `quantity` + `surcharge_fen`, the technical service beside the tests (data analysis, a method
+    developed), said in `surcharge`; `counted` is what was tested and is billed, at most `quantity`.
     """
 
     class State(models.TextChoices):
@@ -53,6 +54,8 @@ class SampleOrder(models.Model):
     unit = models.CharField(max_length=8, choices=Unit, blank=True)
     unit_price_fen = models.BigIntegerField(null=True, blank=True)
     quantity = models.PositiveIntegerField(null=True, blank=True)
+    surcharge = models.CharField(_("实验技术服务内容"), max_length=120, blank=True)
+    surcharge_fen = models.BigIntegerField(default=0)
     quoted_until = models.DateTimeField(null=True, blank=True)
     charge = models.OneToOneField("vouchers.Charge", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     counted = models.PositiveIntegerField(null=True, blank=True)
@@ -91,6 +94,10 @@ class SampleOrder(models.Model):
                 | Q(unit_price_fen__gte=0, quantity__gt=0, quoted_until__isnull=False),
             ),
             models.CheckConstraint(
+                name="sample_order_surcharge_named",
+                condition=Q(surcharge="", surcharge_fen=0) | (~Q(surcharge="") & Q(surcharge_fen__gt=0)),
+            ),
+            models.CheckConstraint(
                 name="sample_order_counted_in_quote", condition=Q(counted__isnull=True) | Q(counted__lte=F("quantity"))
             ),
             models.CheckConstraint(
@@ -116,7 +123,7 @@ class SampleOrder(models.Model):
         """The quoted price, or None before a quote."""
         if self.unit_price_fen is None or self.quantity is None:
             return None
-        return self.unit_price_fen * self.quantity
+        return self.unit_price_fen * self.quantity + self.surcharge_fen
 
 
 class Sample(models.Model):

@@ -60,12 +60,18 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A lab's price: `unit_price` for each of `quantity` samples or tests."""
+    """A lab's price: `unit_price` for each of `quantity` samples or tests.
+
+    Beside it technical service may be priced once, `surcharge` saying what it is. Source: fee rules of Xidian University
+    know three families, use of the machine, tests of samples, and technical service as a surcharge on either.
+    """
 
     unit: rules.QuoteUnit
     unit_price: Money
     quantity: int
     note: str = field(default="")
+    surcharge: str = ""
+    surcharge_price: Money = field(default=Money(0))
 
 
 def _reasons(wanted: Wanted, *, actor: Actor) -> list[Reason]:
@@ -226,6 +232,19 @@ def _quote_reasons(quote: Quote) -> list[Reason]:
         reasons.append(Reason("sample.price", _("单价不能小于零。"), _("请核对单价。"), field="unit_price"))
     if not 1 <= quote.quantity <= 10_000:
         reasons.append(Reason("sample.quantity", _("数量须为 1 到 10000。"), _("请核对数量。"), field="quantity"))
+    if not 0 <= quote.surcharge_price.fen <= MOST_FEN:
+        reasons.append(
+            Reason("sample.surcharge_price", _("技术服务费不能小于零。"), _("请核对金额。"), field="surcharge_price")
+        )
+    elif bool(quote.surcharge.strip()) != bool(quote.surcharge_price.fen) or len(quote.surcharge.strip()) > 120:
+        reasons.append(
+            Reason(
+                "sample.surcharge",
+                _("实验技术服务须同时写明内容（120 字以内）和金额。"),
+                _("没有技术服务的，两项都留空。"),
+                field="surcharge",
+            )
+        )
     return reasons
 
 
@@ -239,6 +258,7 @@ def quote(*, actor: Actor, order: SampleOrder, quote: Quote, now: datetime) -> S
     if reasons := _quote_reasons(quote):
         raise Refused(reasons)
     locked.unit, locked.unit_price_fen, locked.quantity = quote.unit.value, quote.unit_price.fen, quote.quantity
+    locked.surcharge, locked.surcharge_fen = quote.surcharge.strip(), quote.surcharge_price.fen
     locked.quoted_until = now + timedelta(days=rules.QUOTE_DAYS)
     move(locked, A.QUOTE, actor=actor, now=now, note=quote.note.strip()[:NOTE])
     return locked
@@ -274,6 +294,7 @@ def accept(
                 "unit": locked.unit,
                 "unit_price_fen": locked.unit_price_fen,
                 "quantity": f"{locked.quantity}/1",
+                "surcharge_fen": locked.surcharge_fen,
             },
         ),
         vouchers=vouchers,

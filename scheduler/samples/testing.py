@@ -179,7 +179,7 @@ def retest(*, actor: Actor, order: SampleOrder, note: str, now: datetime) -> Sam
 def bill(*, actor: Actor, order: SampleOrder, now: datetime) -> SampleOrder:
     """Accept the report and settle: the enterprise at any time, the lab after `rules.BILL_AFTER` without an answer.
 
-    Captures `counted` at the quoted price, at most what is held; the rest is free again. Raises TooEarlyToBill,
+    Captures `counted` at the quoted price and the technical service beside it, at most what is held; the rest is free again. Raises TooEarlyToBill,
     InvalidTransition (two at once settle once), Forbidden.
     """
     by_payer = actor.may(Permission.BOOKING_REQUEST)
@@ -191,7 +191,7 @@ def bill(*, actor: Actor, order: SampleOrder, now: datetime) -> SampleOrder:
     assert locked.charge_id is not None
     if not rules.may_bill(issued_at=locked.issued_at, by_payer=by_payer, now=now):
         raise rules.TooEarlyToBill
-    actual = Money(locked.unit_price_fen * locked.counted)
+    actual = Money(locked.unit_price_fen * locked.counted + locked.surcharge_fen)
     locked.billed_at = now
     services.move(locked, A.BILL, actor=actor, now=now)
     locked.charge = charges.capture(
@@ -202,6 +202,7 @@ def bill(*, actor: Actor, order: SampleOrder, now: datetime) -> SampleOrder:
             "unit": locked.unit,
             "unit_price_fen": locked.unit_price_fen,
             "quantity": f"{locked.counted}/1",
+            "surcharge_fen": locked.surcharge_fen,
         },
         actor=actor,
         now=now,

@@ -46,6 +46,8 @@ def test_the_whole_way_through_the_pages(w, firm, lab, sem):
     assert sent.headers["Location"] == reverse("sample_order", args=[order.number])
     assert order.number in text_of(lab.get(reverse("sample_queue")))
     act(lab, order, "answer", feasibility="can")
+    act(lab, order, "quote", unit="sample", unit_price="300", quantity="1", surcharge="谱图解析", surcharge_price="80")
+    assert "¥80.00 谱图解析 = ¥380.00" in text_of(firm.get(reverse("sample_order", args=[order.number])))
     act(lab, order, "quote", unit="sample", unit_price="300", quantity="1")
     assert "¥300.00" in text_of(firm.get(reverse("sample_act", args=[order.number, "accept"])))
     act(firm, order, "accept", seen="30000", voucher="")

@@ -26,6 +26,10 @@ def test_the_whole_way_from_request_to_rating(w):
     lab.post(f"{path}/answer", {"feasibility": "can"})
     offer = {"unit": "sample", "unit_price": {"yuan": "260"}, "quantity": 1}
     assert lab.post(f"{path}/quote", offer).body["price"]["fen"] == 26000
+    extra = lab.post(f"{path}/quote", {**offer, "surcharge": "数据分析", "surcharge_price": {"yuan": "40"}}).body
+    assert (extra["price"]["fen"], extra["surcharge"], extra["surcharge_price"]["fen"]) == (30000, "数据分析", 4000)
+    assert lab.post(f"{path}/quote", {**offer, "surcharge": "数据分析"}).code == "refused"
+    lab.post(f"{path}/quote", offer)
     assert firm.post(f"{path}/accept", {"price": {"yuan": "250"}}).code == "sample.quote_changed"
     assert firm.post(f"{path}/accept", {"price": {"yuan": "260"}}).body["charge"]["own_held"]["fen"] == 26000
     held = lab.post(f"{path}/samples/1", {"act": "receive", "place": "酸柜"}).body

@@ -106,6 +106,22 @@ class TestMoney:
         assert (billed.state, billed.charge.actual_fen, billed.charge.price_fen) == ("billed", 60000, 90000)
         assert ledger.unaccounted_fen() == 0
 
+    def test_technical_service_beside_the_tests_is_held_and_billed_once(self, w, sem):
+        order = make.sample_order(w, sem, count=3)
+        services.answer(actor=w.keeper, order=order, feasibility=rules.Feasibility.CAN, note="", now=make.NOW)
+        unit, each, extra = rules.QuoteUnit.SAMPLE, Money.from_yuan("300"), Money.from_yuan("450")
+        for lone in (services.Quote(unit, each, 3, "", "数据分析"), services.Quote(unit, each, 3, "", " ", extra)):
+            with pytest.raises(Refused) as refused:
+                services.quote(actor=w.keeper, order=order, quote=lone, now=make.NOW)
+            assert [reason.code for reason in refused.value.reasons] == ["sample.surcharge"]
+        both = services.Quote(unit, each, 3, "", "数据分析", extra)
+        quoted = services.quote(actor=w.keeper, order=order, quote=both, now=make.NOW)
+        assert quoted.price_fen == 135000
+        issued = make.reported(w, make.drafted(w, make.received(w, make.accepted(w, quoted)), counted=2))
+        billed = testing.bill(actor=w.researcher, order=issued, now=make.NOW)
+        assert (billed.charge.price_fen, billed.charge.actual_fen) == (135000, 105000)
+        assert ledger.unaccounted_fen() == 0
+
     def test_the_lab_bills_only_after_a_week(self, w, sem):
         order = make.tested(w, sem)
         with pytest.raises(rules.TooEarlyToBill):
