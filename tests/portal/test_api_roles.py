@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
@@ -86,7 +88,7 @@ def test_lists_every_write_there_is():
             elif part.startswith("{") and part != "{instrument}":
                 parts[at] = "2025" if part == "{year}" else "1"
         known |= {f"{method.upper()} {'/'.join(parts)}" for method in methods if method != "get"}
-    assert known - ELSEWHERE == {write.operation for write in WRITES}
+    assert known - ELSEWHERE == {re.sub(r"/\d(?=/|$)", "/1", write.operation) for write in WRITES}
 
 
 def test_tells_everybody_else_that_it_is_not_theirs(w, things):
