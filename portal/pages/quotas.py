@@ -18,7 +18,8 @@ from portal.kernel.actors import Permission
 from portal.kernel.errors import PortalError
 from portal.pages import shell, slots
 from portal.pages.opening import WEEKDAYS
-from portal.pages.templatetags.show import bilingual, day_text, hours, weekday, zone_of
+from portal.pages.templatetags.show import bilingual, day_text, hours, is_english, zone_of
+from portal.pages.weeks import days_in_words
 from scheduler.quotas import access, kept, queries, services
 from scheduler.quotas.kept_rules import OwnStanding
 from scheduler.quotas.models import QuotaRule
@@ -63,7 +64,7 @@ class QuotaForm(forms.Form):
     per = forms.ChoiceField(label=_("对谁"), choices=QuotaRule.Per.choices)
     effect = forms.ChoiceField(label=_("超过时"), choices=QuotaRule.Effect.choices)
     scope = forms.ChoiceField(
-        label=_("适用仪器"), choices=[("this", _("仅这台仪器")), ("all", _("本单位全部仪器，合计"))]
+        label=_("适用范围"), choices=[("this", _("仅此一项")), ("all", _("本单位全部资源，合计"))]
     )
     peak_days = forms.TypedMultipleChoiceField(
         label=_("高峰日"), choices=WEEKDAYS, coerce=int, required=False, widget=forms.CheckboxSelectMultiple
@@ -148,7 +149,8 @@ def _own(standing: OwnStanding) -> dict[str, Any]:
 
 def _words(rule: QuotaRule) -> str:
     """Say a limit in a line: whose, in which period, at most how much."""
-    said = {"who": rule.get_per_display(), "span": rule.get_span_display(), "most": rule.amount}
+    span = rule.get_span_display()
+    said = {"who": rule.get_per_display(), "span": span.lower() if is_english() else span, "most": rule.amount}
     if rule.measure == QuotaRule.Measure.BOOKINGS:
         return gettext("%(who)s最多 %(most)s 个尚未开始的预约") % said
     if rule.measure == QuotaRule.Measure.KEPT_SHARE:
@@ -162,6 +164,6 @@ def _peak(rule: QuotaRule) -> str:
     """Say which hours are a limit's peak; empty where it has none."""
     if rule.measure != QuotaRule.Measure.PEAK_SHARE:
         return ""
-    days = gettext("、").join(weekday(day) for day in sorted(rule.peak_days))
+    days = days_in_words(rule.peak_days)
     clocks = [f"{minutes // 60:02d}:{minutes % 60:02d}" for minutes in (rule.peak_from_min, rule.peak_until_min)]
     return f"{days} {clocks[0]}–{clocks[1]}"
