@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from scheduler.samples import rules
 
@@ -137,7 +138,7 @@ class Sample(models.Model):
         DISPOSED = rules.SampleState.DISPOSED.value, _("已处置")
 
     class Hazard(models.TextChoices):
-        NONE = rules.Hazard.NONE.value, _("无")
+        NONE = rules.Hazard.NONE.value, pgettext_lazy("hazard", "无")
         EXPLOSIVE = rules.Hazard.EXPLOSIVE.value, _("爆炸品")
         GAS = rules.Hazard.GAS.value, _("气体")
         FLAMMABLE_LIQUID = rules.Hazard.FLAMMABLE_LIQUID.value, _("易燃液体")
