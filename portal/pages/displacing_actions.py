@@ -15,6 +15,7 @@ DISPLACING: Final[Mapping[str, Promise]] = {
     "booking.displaced": pgettext_lazy("record", "因停机失去时段"),
     "booking.resettled": pgettext_lazy("record", "停机后改到新时段"),
     "booking.dropped": pgettext_lazy("record", "因停机取消，费用全部退回"),
+    "messages.seen": pgettext_lazy("record", "看过消息"),
     "waitlist.joined": pgettext_lazy("record", "加入候补"),
     "waitlist.offered": pgettext_lazy("record", "为候补保留空位"),
     "waitlist.accepted": pgettext_lazy("record", "接受候补空位"),
