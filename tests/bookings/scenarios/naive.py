@@ -46,6 +46,10 @@ def double_booked(resource: Resource, *, rounds: int, rivals: int) -> int:
         with ExitStack() as open_, ThreadPoolExecutor(rivals) as pool, connection.cursor() as cursor:
             said = {name: value for name, value in connection.get_connection_params().items() if name in LOGIN}
             own = [open_.enter_context(psycopg.connect(**said)) for _ in range(rivals)]
+            for number, one in enumerate(own, start=1):
+                look_then_insert(
+                    one, -number
+                )  # the first statements of a connection take longer, and each its own time
             for round_ in range(rounds):
                 cursor.execute("SELECT pg_advisory_lock(%s)", [GUN])
                 asked = [pool.submit(look_then_insert, one, round_) for one in own]
