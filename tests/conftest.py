@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import pytest
 from django.conf import settings
@@ -12,9 +13,13 @@ from django.db import connections, transaction
 from django.db.backends.postgresql.operations import DatabaseOperations
 from django.utils import translation
 from hypothesis import settings as hypothesis_settings
+from pytest_django import DjangoDbBlocker
 
-from tests import make
+from tests import make, standing
 from tests.sharing_out import pytest_collection_modifyitems, pytest_xdist_make_scheduler  # noqa: F401 - hooks
+from tests.standing import pytest_runtest_setup  # noqa: F401 - a hook
+
+T = TypeVar("T")
 
 hypothesis_settings.register_profile("portal", deadline=None)
 hypothesis_settings.load_profile("portal")
@@ -59,6 +64,15 @@ def _chinese() -> Iterable[None]:
 def w(db: None) -> make.World:
     """A department, a lab and an enterprise with their people."""
     return make.world()
+
+
+@pytest.fixture(scope="module")
+def stage(
+    django_db_setup: None, django_db_blocker: DjangoDbBlocker
+) -> Iterable[Callable[[Callable[[], T]], Callable[[], T]]]:
+    """Build once what all tests of a file begin from: ``@stage`` over what builds it gives each test its own copy."""
+    with standing.stage(django_db_blocker) as around:
+        yield around.built
 
 
 @pytest.fixture

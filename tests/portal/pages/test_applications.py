@@ -3,7 +3,7 @@
 import pytest
 from django.urls import reverse
 
-from tests import make
+from tests import make, standing
 from tests.portal.pages.reading import LONG, enter, raw_codes, text_of
 from vouchers.issuance import appeals
 from vouchers.issuance.models import Application
@@ -15,9 +15,12 @@ PURPOSE = [
 ]
 
 
-@pytest.fixture
-def version(w):
-    return make.programme(w, in_force=LONG)
+def build():
+    w = make.world()
+    return w, make.programme(w, in_force=LONG)
+
+
+_standing, _own, w, version = standing.fixtures(build, "w", "version")
 
 
 def contract(**changes):
@@ -290,10 +293,10 @@ def test_the_page_says_who_holds_the_case_and_until_when(w, client, clock):
     assert "现在由本单位补充信息，补齐前办理时限暂停计算，期限 2026-12-01 00:00（北京时间）。" in told()
 
 
-def test_an_appeal_upheld_is_told_as_such_and_no_registry_ties_travel_with_a_case(w, client):
+def test_an_appeal_upheld_is_told_as_such_and_no_registry_ties_travel_with_a_case(w, version, client):
     w.enterprise.facts = {**w.enterprise.facts, "legal_representative": "赵一", "phones": ["0571-1"]}
     w.enterprise.save()
-    case = make.application(w, make.programme(w, in_force=LONG))
+    case = make.application(w, version)
     assert {"legal_representative", "phones"}.isdisjoint(case.request["applicant"])
     make.refused(w, case, note="不符")
     appeals.appeal(actor=w.owner, application=case, note="请复核", now=make.NOW)

@@ -39,13 +39,24 @@ def client_of(someone):
     return client
 
 
-@pytest.fixture
-def scene(w):
+@pytest.fixture(scope="module")
+def built(stage):
     """A world with an instrument, a voucher that pays half, and a request for tomorrow 09:00-11:00 Beijing time."""
-    w.sem = make.instrument(w)
-    w.voucher = make.voucher(w)
-    w.made = make.booking(w, w.sem, pay_with=w.voucher)
-    return w
+
+    @stage
+    def build():
+        w = make.world()
+        w.sem = make.instrument(w)
+        w.voucher = make.voucher(w)
+        w.made = make.booking(w, w.sem, pay_with=w.voucher)
+        return w
+
+    return build
+
+
+@pytest.fixture
+def scene(built, db):
+    return built()
 
 
 def url(name, made):

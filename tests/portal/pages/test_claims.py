@@ -6,7 +6,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
-from tests import make
+from tests import make, standing
 from tests.portal.pages.reading import LONG, enter, text_of
 from tests.vouchers.claims import making
 from vouchers.charges.models import ChargePart
@@ -16,10 +16,13 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 TABLE = "内容,日期,发票号码,发票金额,申领金额\n语料一,2026-11-20,25440001,200,100\n语料二,2026-11-21,25440002,100,50\n"
 
 
-@pytest.fixture
-def voucher(w):
+def build():
+    w = make.world()
     version = making.reimbursing(w, in_force=LONG, evidence=[{"stage": "claim", "doc": "银行回单"}])
-    return make.voucher(w, version)
+    return w, make.voucher(w, version)
+
+
+_standing, _own, w, voucher = standing.fixtures(build, "w", "voucher")
 
 
 def rows(*lines, total):

@@ -22,7 +22,7 @@ from scheduler.bookings import services as bookings
 from scheduler.bookings.models import Booking
 from scheduler.feeds import rules, services
 from scheduler.feeds.models import FeedToken
-from tests import make
+from tests import make, standing
 from tests.integrations.ics.test_availability import evaluated
 from tests.portal.pages.reading import enter, text_of
 
@@ -31,10 +31,13 @@ pytestmark = pytest.mark.usefixtures("clock")
 ENTERPRISE = "宁波海曙精密仪器有限公司"
 
 
-@pytest.fixture
-def scene(w):
+def build():
+    w = make.world()
     w.sem = make.instrument(w)
     return w
+
+
+_standing, _own, scene = standing.fixtures(build, "scene")
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from scheduler.bookings import services as bookings
 from scheduler.bookings.models import Booking
 from scheduler.resources import rules as resource_rules
 from scheduler.resources import services as resources
-from tests import make
+from tests import make, standing
 
 TOMORROW = date(2026, 11, 26)
 
@@ -35,11 +35,14 @@ def client_of(someone):
     return client
 
 
-@pytest.fixture
-def scene(w):
+def build():
     """A world with one published instrument; `w.sem` is it."""
+    w = make.world()
     w.sem = make.instrument(w)
     return w
+
+
+_standing, _own, scene = standing.fixtures(build, "scene")
 
 
 def rival_of(w):

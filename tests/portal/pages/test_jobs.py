@@ -20,7 +20,7 @@ from scheduler.jobs import rules, services, tasks
 from scheduler.jobs.models import Job
 from scheduler.jobs.tasks import hint
 from scheduler.usage.models import UsageRecord
-from tests import make
+from tests import make, standing
 from tests.scheduler.jobs import handrun
 from vouchers.charges.models import Charge
 
@@ -41,12 +41,20 @@ def clock(monkeypatch):
     return clock
 
 
+def build():
+    w = make.world()
+    w.voucher = make.voucher(w)
+    return w
+
+
+_standing, _own, w = standing.fixtures(build, "w")
+
+
 @pytest.fixture
 def scene(w, tmp_path):
     """A cluster with a partition of 8 cards at 9 yuan, and a voucher of 50,000 yuan that pays half."""
     w.partition = handrun.partition(w, tmp_path, cpus_per_card=2)
     w.place = f"{w.partition.cluster.code}/{w.partition.name}"
-    w.voucher = make.voucher(w)
     return w
 
 

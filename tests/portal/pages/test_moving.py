@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from scheduler.bookings import services
 from scheduler.bookings.models import Booking
-from tests import make
+from tests import make, standing
 from tests.portal.pages.reading import enter, text_of
 
 NEW = {"day": "2026-11-27", "start": "14:00", "end": "17:00", "ends_on": "0"}
@@ -27,9 +27,12 @@ def clock(monkeypatch):
     return clock
 
 
-@pytest.fixture
-def made(w):
-    return make.booking(w, make.instrument(w), pay_with=make.voucher(w))
+def build():
+    w = make.world()
+    return w, make.booking(w, make.instrument(w), pay_with=make.voucher(w))
+
+
+_standing, _own, w, made = standing.fixtures(build, "w", "made")
 
 
 def test_the_price_is_seen_before_the_booking_moves(w, made):

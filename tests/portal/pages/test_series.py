@@ -12,14 +12,17 @@ from django.utils import timezone
 
 from scheduler.bookings import services
 from scheduler.bookings.models import Booking, BookingSeries
-from tests import make
+from tests import make, standing
 from tests.portal.pages.reading import enter, raw_codes, text_of
 
 
-@pytest.fixture
-def lab(w):
+def build():
     """An instrument, priced since long ago: pages ask the present."""
-    return make.instrument(w)
+    w = make.world()
+    return w, make.instrument(w)
+
+
+_standing, _own, w, lab = standing.fixtures(build, "w", "lab")
 
 
 @pytest.fixture(autouse=True)

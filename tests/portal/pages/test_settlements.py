@@ -8,7 +8,7 @@ import pytest
 from django.urls import reverse
 
 from portal.pages import exports
-from tests import make
+from tests import make, standing
 from tests.portal.pages.reading import LONG, enter, raw_codes, text_of
 from tests.vouchers.claims import making
 from tests.vouchers.recoveries.test_services import confirmed
@@ -20,13 +20,16 @@ from vouchers.settlements import queries
 from vouchers.settlements.models import SettlementBatch
 
 
-@pytest.fixture
-def earned(w):
+def build():
     """Let the lab earn 960 yuan: 480 by voucher and 480 that have arrived."""
+    w = make.world()
     voucher = make.voucher(w, make.programme(w, in_force=LONG))
     make.measured(w, make.booking(w, make.instrument(w), pay_with=voucher))
     payments.confirm(actor=w.finance, payment=Payment.objects.get(), bank_reference="ICBC-1", now=make.NOW)
-    return w.lab
+    return w, w.lab
+
+
+_standing, _own, w, earned = standing.fixtures(build, "w", "earned")
 
 
 def draft(client, provider):

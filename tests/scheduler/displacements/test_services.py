@@ -17,18 +17,21 @@ from scheduler.catalogue import withdrawing
 from scheduler.displacements import notifying, rules, services
 from scheduler.displacements.models import Displacement
 from scheduler.displacements.rules import OptionKind as K
-from tests import make
+from tests import make, standing
 from tests.bookings.scenarios.racing import no_overlap
 
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture
-def scene(w):
+def build():
     """A booking for tomorrow 09:00-11:00 on one of two instruments alike, paid half by a voucher."""
+    w = make.world()
     w.sem, w.twin = make.instrument(w), make.instrument(w)
     w.made = make.booking(w, w.sem, pay_with=make.voucher(w))
     return w
+
+
+_standing, _own, scene = standing.fixtures(build, "scene")
 
 
 def fail(w, period=None, *, now=make.NOW, key="outage-1", **more):

@@ -14,16 +14,19 @@ from portal.kernel.money import Money
 from portal.organisations import rules as roles
 from scheduler.samples import access, reports, rules, services, testing
 from scheduler.samples.models import Custody, Sample, SampleOrder
-from tests import make
+from tests import make, standing
 from vouchers.charges.models import Charge
 from vouchers.evidence import rules as evidence
 from vouchers.evidence.services import Upload, read
 from vouchers.ledger import queries as ledger
 
 
-@pytest.fixture
-def sem(w):
-    return make.instrument(w, modes=("self", "sample"))
+def build():
+    w = make.world()
+    return w, make.instrument(w, modes=("self", "sample"))
+
+
+_standing, _own, w, sem = standing.fixtures(build, "w", "sem")
 
 
 def act(w, sample, which, **more):

@@ -9,7 +9,7 @@ from portal.kernel.errors import Forbidden, InvalidTransition, NotFound, Refused
 from portal.kernel.idempotency import BadKey, KeyReused
 from portal.kernel.money import BadAmount, Money
 from portal.organisations.rules import Role
-from tests import make
+from tests import make, standing
 from tests.vouchers.claims import making
 from vouchers.charges import refunding
 from vouchers.charges.models import Charge
@@ -35,9 +35,12 @@ def balances(voucher):
     return found.available_fen, found.held_fen
 
 
-@pytest.fixture
-def voucher(w):
-    return make.voucher(w, making.reimbursing(w))
+def build():
+    w = make.world()
+    return w, make.voucher(w, making.reimbursing(w))
+
+
+_standing, _own, w, voucher = standing.fixtures(build, "w", "voucher")
 
 
 def faults(error):
@@ -495,8 +498,9 @@ def test_an_award_is_opened_once_and_paid_without_a_voucher(w):
     assert paying.open_awards(now=make.NOW) == []
     assert (case.state, claim.state, claim.amount_fen) == ("granted", "checking", 10_000_000)
 
+    others = balance("voucher")
     making.approved(w, claim)
-    assert (balance("claimant_payable"), balance("voucher")) == (10_000_000, 0)
+    assert (balance("claimant_payable"), balance("voucher")) == (10_000_000, others)
     batch = settlements.draft(actor=w.finance, payee=w.enterprise, now=make.NOW)
     settlements.approve(actor=w.finance_approver, batch=batch, now=make.NOW)
     settlements.mark_paid(actor=w.finance, batch=batch, bank_reference="TR-1", now=make.NOW)
@@ -506,7 +510,8 @@ def test_an_award_is_opened_once_and_paid_without_a_voucher(w):
 
 
 def test_a_refused_award_gives_its_reservation_back_and_ends_the_case(w):
-    case = award(w)
+    before, case = balance("budget"), award(w)
+    pool = before + 100_000_000
     (claim,) = paying.open_awards(now=make.NOW)
     with pytest.raises(InvalidTransition):
         services.withdraw(actor=w.owner, claim=claim, now=make.NOW)
@@ -514,8 +519,7 @@ def test_a_refused_award_gives_its_reservation_back_and_ends_the_case(w):
     case.refresh_from_db()
     assert (case.state, case.reserve_hold_id) == ("withdrawn", None)
     assert paying.open_awards(now=make.NOW) == []
-    (pool,) = [row for row in ledger.trial_balance() if row.kind.value == "budget"]
-    assert pool.balance_fen == 100_000_000
+    assert balance("budget") == pool
     assert balance("claimant_payable") == 0
 
 

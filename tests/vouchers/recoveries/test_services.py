@@ -4,7 +4,7 @@ from django.db import IntegrityError, transaction
 from portal.kernel.errors import Forbidden, InvalidTransition, NotFound, Refused
 from portal.kernel.money import Money
 from portal.organisations.rules import Kind, Role
-from tests import make
+from tests import make, standing
 from tests.vouchers.claims import making
 from vouchers.charges import refunding
 from vouchers.charges.models import Charge
@@ -23,9 +23,12 @@ def balance(kind):
     return sum(row.balance_fen for row in ledger.trial_balance() if row.kind.value == kind)
 
 
-@pytest.fixture
-def claim(w):
-    return making.approved(w, making.filed(w, make.voucher(w, making.reimbursing(w, sanctions=LATER)), "30000"))
+def build():
+    w = make.world()
+    return w, making.approved(w, making.filed(w, make.voucher(w, making.reimbursing(w, sanctions=LATER)), "30000"))
+
+
+_standing, _own, w, claim = standing.fixtures(build, "w", "claim")
 
 
 @pytest.fixture
@@ -171,10 +174,10 @@ def test_a_voucher_under_inquiry_is_frozen_and_freed_when_nothing_was_found(w):
 
 
 def test_an_unused_voucher_is_taken_and_the_case_closed(w):
-    voucher = make.voucher(w)
+    others, voucher = balance("voucher"), make.voucher(w)
     case = services.open_case(actor=w.reviewer, breach=Breach(text="资格不符", voucher=voucher), now=make.NOW)
     done = confirmed(w, case, 0)
-    assert (done.state, balance("clawed_back"), balance("voucher")) == ("recovered", voucher.face_fen, 0)
+    assert (done.state, balance("clawed_back"), balance("voucher")) == ("recovered", voucher.face_fen, others)
 
 
 def test_rules_that_give_the_same_propose_nothing(w):
