@@ -72,6 +72,7 @@ def test_the_whole_way_through_the_pages(w, firm, lab, line):
     before = text_of(firm.get(reverse("engagement_accept", args=[found.number])))
     assert "¥3,000.00" in before
     assert "7 天内未答复" in before
+    assert "选填" not in before, "who pays is a choice with an answer always: all oneself"
     firm.post(reverse("engagement_accept", args=[found.number]), {"version": "1", "seen": "300000", "voucher": ""})
     assert deliver(lab, found, 1, "a.pdf", "b.pdf").status_code == 302
     shown = page_of(firm, found)
