@@ -368,6 +368,10 @@ WRITES = (
     Write("POST /engagements/{engagement}/stop", f"{FIRM} keeper", {"note": "方向调整"}),
     Write("POST /engagements/{engagement}/milestones/1/return", FIRM, {"note": "缺数据"}),
     Write("POST /engagements/{engagement}/milestones/1/accept", FIRM),
+    Write(
+        "POST /engagements/{engagement}/milestones/2/rule", "approver", {"note": "部分符合", "amount": {"yuan": "1"}}
+    ),
+    Write("POST /engagements/{engagement}/milestones/1/dispute", f"{FIRM} keeper", {"note": "已按约交付"}),
     Write("POST /samples", FIRM, SAMPLES),
     Write("POST /samples/{sample}/answer", "keeper", {"feasibility": "can"}),
     Write("POST /samples/{sample}/quote", "keeper", {"unit": "test", "unit_price": {"yuan": "9"}, "quantity": 1}),
@@ -508,6 +512,7 @@ def everything(w: make.World) -> Things:
     served = make.instrument(w, modes=("self", "technical"))
     engagement = make.planned(w, make.engagement(w, served))
     make.delivered(w, engagement)
+    make.disputed(w, engagement, 2)
     closed = deviations.close(actor=w.keeper, resource=resource, period=make.slot(days=20), reason="检修", now=make.NOW)
     Closure.objects.filter(pk=closed.pk).update(id=1)
     person = make.operator(w, resource)

@@ -645,3 +645,16 @@ def milestone(found: Engagement, position: int = 1) -> Milestone:
 def delivered(w: World, found: Engagement, position: int = 1, *, now: datetime = NOW) -> Milestone:
     """Deliver a milestone."""
     return delivering.deliver(actor=w.keeper, milestone=milestone(found, position), uploads=[REPORT], now=now)
+
+
+def sent_back(w: World, found: Engagement, position: int = 1, *, now: datetime = NOW) -> Milestone:
+    """Deliver a milestone and return it."""
+    return delivering.send_back(
+        actor=w.researcher, milestone=delivered(w, found, position, now=now), note="缺数据", now=now
+    )
+
+
+def disputed(w: World, found: Engagement, position: int = 1, *, now: datetime = NOW) -> Milestone:
+    """Deliver a milestone, return it, and let the lab ask for a ruling."""
+    back = sent_back(w, found, position, now=now)
+    return delivering.dispute(actor=w.keeper, milestone=back, note="已按约交付", now=now)

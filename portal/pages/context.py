@@ -95,6 +95,7 @@ NAVIGATION: tuple[Entry, ...] = (
     Entry(pgettext_lazy("list", "实验室今日"), "lab_today", "work", frozenset({P.INSTRUMENT_MANAGE})),
     Entry(pgettext_lazy("list", "预约处理"), "booking_queue", "work", frozenset({P.BOOKING_DECIDE, P.SESSION_RECORD})),
     Entry(pgettext_lazy("list", "计时异议"), "disputes", "work", frozenset({P.BOOKING_DECIDE, P.ORDER_RULE})),
+    Entry(pgettext_lazy("list", "里程碑裁定"), "milestone_rulings", "work", frozenset({P.ORDER_RULE})),
     Entry(pgettext_lazy("list", "送样处理"), "sample_queue", "work", frozenset({P.BOOKING_DECIDE})),
     Entry(pgettext_lazy("list", "技术服务处理"), "engagement_desk", "work", frozenset({P.BOOKING_DECIDE})),
     Entry(pgettext_lazy("list", "订单处理"), "order_queue", "work", frozenset({P.ORDER_SERVE})),

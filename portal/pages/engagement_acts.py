@@ -300,12 +300,21 @@ def _milestone_acts() -> Mapping[str, Act]:
             NoteForm,
             gettext("请写明哪些不符合约定。费用继续冻结，实验室重新交付后再次验收。"),
         ),
+        "dispute": Act(
+            _plain(delivering.dispute),
+            gettext("申请裁定"),
+            gettext("已申请裁定，费用在裁定之前继续冻结。"),
+            NoteForm,
+            gettext(
+                "出券的主管部门（没有用券的，由平台主管部门）会看到这个里程碑和交付文件，裁定认可多少价款，并说明理由。"
+            ),
+        ),
     }
 
 
 @shell.needs(*PARTIES)
 def milestone_act(request: HttpRequest, number: str, position: int, act: str) -> HttpResponse:
-    """Deliver, accept or return one milestone; each asks first, saying what follows."""
+    """Deliver, accept, return or dispute one milestone; each asks first, saying what follows."""
     actor, now = shell.actor_of(request), timezone.now()
     one = _milestone_acts().get(act)
     if one is None:

@@ -225,6 +225,10 @@ def _rows(actor: Actor, found: Engagement, milestones: list[Milestone]) -> list[
                 allowed = {"deliver"}
             if access.is_client(actor, found) and one.state == M.DELIVERED.value:
                 allowed = {"accept", "return"}
+            if access.is_client(actor, found) and one.state == M.DISPUTED.value:
+                allowed = {"accept"}
+            if one.state == M.RETURNED.value:
+                allowed.add("dispute")
         rows.append(Row(one, kept.get(one.subject, []), allowed))
     return rows
 
@@ -272,8 +276,7 @@ def milestone(request: HttpRequest, number: str) -> HttpResponse:
     return redirect(reverse("engagement", args=[found.number]))
 
 
-@shell.needs(*PARTIES)
+@shell.needs(*PARTIES, Permission.ORDER_RULE)
 def milestone_file(request: HttpRequest, number: str, position: int, file_id: int) -> HttpResponse:
-    """Hand out a delivered file to the parties."""
-    found = access.get_engagement(shell.actor_of(request), number)
-    return files.handed_out(request, access.get_file(found, position, file_id))
+    """Hand out a delivered file to the parties and to the department that rules on it."""
+    return files.handed_out(request, access.get_file(shell.actor_of(request), number, position, file_id))

@@ -168,7 +168,7 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
             Engagement.State, ok="completed closed", go="running", wait="requested quoted", bad="declined stopped"
         ),
         "engagement_quote": _states(EngagementQuote.State, ok="accepted", wait="open", bad="refused"),
-        "milestone": _states(Milestone.State, ok="accepted", go="planned", wait="delivered", bad="returned"),
+        "milestone": _states(Milestone.State, ok="accepted", go="planned", wait="delivered disputed", bad="returned"),
         "sample_unit": _states(SampleOrder.Unit),
         "specimen": _states(Sample.State, ok="held", wait="expected", bad="rejected"),
         "hazard": _states(Sample.Hazard, ok="none"),

@@ -2,7 +2,8 @@
 
 Machine hours are those recorded of sessions and of samples measured, as the yearly evaluation of shared instruments counts
 them (科技部 国家重大科研基础设施和大型科研仪器开放共享评价考核: 年有效工作机时, 对外服务机时, 测样数, 服务收入). Months are
-Beijing's. Income is what was captured less what was given back, in the month it was captured.
+Beijing's. Income is what was captured less what was given back, in the month it was captured: of bookings, samples and accepted
+milestones.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from portal.kernel.period import Period
 from scheduler.availability import queries as availability
 from scheduler.availability.upkeep import PERIODS_KEPT
 from scheduler.bookings.models import Booking
+from scheduler.engagements.models import Milestone
 from scheduler.resources.models import Resource
 from scheduler.samples.models import SampleOrder
 from scheduler.usage.models import UsageRecord
@@ -99,7 +101,7 @@ def _by_month(rows: QuerySet[Any], moment: str, *, resource: str, **sums: Any) -
 
 
 def work(resources: Sequence[Resource], *, months: Sequence[date], now: datetime) -> Mapping[tuple[int, date], Work]:
-    """Return what each instrument did in each month, all of them present. Five queries, however many."""
+    """Return what each instrument did in each month, all of them present. Six queries, however many."""
     window, ids = window_of(months), [resource.pk for resource in resources]
     found = {(pk, month): Work() for pk in ids for month in months}
     used = sessions(resources, window=window)
@@ -120,13 +122,17 @@ def work(resources: Sequence[Resource], *, months: Sequence[date], now: datetime
         cell.samples = counted or 0
         cell.used_s += seconds or 0
         cell.external_s += seconds or 0
-    for rows in (Booking.objects.filter(resource_id__in=ids), SampleOrder.objects.filter(resource_id__in=ids)):
-        _earn(found, rows, window)
+    _earn(found, Booking.objects.filter(resource_id__in=ids), window)
+    _earn(found, SampleOrder.objects.filter(resource_id__in=ids), window)
+    projects = Milestone.objects.filter(engagement__resource_id__in=ids)
+    _earn(found, projects, window, resource="engagement__resource_id")
     _open(found, resources, months, now=now)
     return found
 
 
-def _earn(found: dict[tuple[int, date], Work], rows: QuerySet[Any], window: Period) -> None:
+def _earn(
+    found: dict[tuple[int, date], Work], rows: QuerySet[Any], window: Period, *, resource: str = "resource_id"
+) -> None:
     captured = rows.filter(
         charge__state="captured", charge__resolved_at__gte=window.start, charge__resolved_at__lt=window.end
     )
@@ -134,7 +140,7 @@ def _earn(found: dict[tuple[int, date], Work], rows: QuerySet[Any], window: Peri
         "voucher": Sum(F("charge__voucher_captured_fen") - F("charge__voucher_refunded_fen")),
         "own": Sum(F("charge__own_captured_fen") - F("charge__own_refunded_fen")),
     }
-    for pk, month, voucher, own in _by_month(captured, "charge__resolved_at", resource="resource_id", **earned):
+    for pk, month, voucher, own in _by_month(captured, "charge__resolved_at", resource=resource, **earned):
         found[pk, month].voucher_fen += voucher
         found[pk, month].own_fen += own
 

@@ -1,4 +1,4 @@
-"""Reach engagements: the enterprise that asked and the lab that serves see them, nobody else."""
+"""Reach engagements: the enterprise that asked and the lab that serves see them; a department what it is to rule on."""
 
 from __future__ import annotations
 
@@ -77,6 +77,30 @@ def get_milestone(engagement: Engagement, position: int) -> Milestone:
     return found
 
 
+def disputed(actor: Actor) -> QuerySet[Milestone]:
+    """Return the milestones that wait for the actor's department to rule, and those that were ruled on, newest first.
+
+    A department sees those any part of which a voucher of its programmes pays, and those no voucher pays. Raises Forbidden
+    without the permission.
+    """
+    actor.require(Permission.ORDER_RULE)
+    asked = Milestone.objects.filter(Q(state="disputed") | Q(ruled_at__isnull=False))
+    programmes = "charge__parts__voucher__application__version__programme__department_id"
+    paid = asked.filter(**{programmes: actor.organisation_id})
+    unpaid = asked.filter(charge__parts__isnull=True)
+    related = [f"engagement__{name}" for name in RELATED]
+    found = asked.filter(Q(pk__in=paid.values("pk")) | Q(pk__in=unpaid.values("pk")))
+    return found.select_related(*related, "line", "charge", "disputed_by").order_by("-pk")
+
+
+def get_disputed(actor: Actor, number: str, position: int) -> Milestone:
+    """Return a milestone the actor's department rules on. Raises NotFound, Forbidden."""
+    found = disputed(actor).filter(engagement__number=number, position=position).first()
+    if found is None:
+        raise NotFound
+    return found
+
+
 def with_progress(found: QuerySet[Engagement]) -> QuerySet[Engagement]:
     """Return engagements with `agreed_fen`, `billed_fen`, `milestone_count` and `accepted_count` of what is not dropped.
 
@@ -111,9 +135,13 @@ def files_of_all(milestones: Sequence[Milestone]) -> dict[str, list[EvidenceFile
     return found
 
 
-def get_file(engagement: Engagement, position: int, file_id: int) -> EvidenceFile:
-    """Return one delivered file of an engagement the actor may see. Raises NotFound."""
-    found = evidence.files_of(get_milestone(engagement, position).subject).filter(pk=file_id).first()
+def get_file(actor: Actor, number: str, position: int, file_id: int) -> EvidenceFile:
+    """Return one delivered file, for the parties or for the department that rules on its milestone. Raises NotFound."""
+    if actor.may(Permission.ORDER_RULE):
+        milestone = get_disputed(actor, number, position)
+    else:
+        milestone = get_milestone(get_engagement(actor, number), position)
+    found = evidence.files_of(milestone.subject).filter(pk=file_id).first()
     if found is None:
         raise NotFound
     return found

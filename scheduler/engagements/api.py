@@ -12,7 +12,7 @@ from ninja import File, Form, Query, Router, Status, UploadedFile
 from portal.http import explain_reason
 from portal.kernel.errors import NotFound
 from portal.kernel.money import Money
-from portal.wire import ActorRequest, IdempotencyKey, Number, PageOut, key_from, money, paged, problems
+from portal.wire import ActorRequest, Cursor, IdempotencyKey, Number, PageOut, key_from, money, paged, problems
 from scheduler.engagements import access, delivering, quoting, rules, services, steps
 from scheduler.engagements.models import Engagement, EngagementQuote, Milestone
 from scheduler.engagements.schemas import (
@@ -24,6 +24,8 @@ from scheduler.engagements.schemas import (
     EngagementQuoteIn,
     EngagementRowOut,
     Id,
+    MilestoneRulingIn,
+    MilestoneRulingOut,
     Note,
     PaymentPlanOut,
     PayWith,
@@ -62,12 +64,29 @@ def _file(file: Any) -> dict[str, Any]:
 
 def _milestone(request: ActorRequest, row: Milestone, *, found: list[Any]) -> dict[str, Any]:
     names = ("state", "delivery_note", "delivered_at", "deemed_at", "return_note", "accepted_at", "is_deemed")
+    more = ("dispute_note", "disputed_at", "ruling_note", "ruled_at")
     return {
         **_quoted(row.line),
-        **{name: getattr(row, name) for name in names},
+        **{name: getattr(row, name) for name in names + more},
         "position": row.position,
         "state_label": row.get_state_display(),
         "charge": charged(row.charge, actor=request.actor),
+        "files": [_file(file) for file in found],
+    }
+
+
+def _ruling(row: Milestone, *, found: list[Any]) -> dict[str, Any]:
+    names = ("state", "delivery_note", "return_note", "dispute_note", "disputed_at", "ruling_note", "ruled_at")
+    taken = row.charge.actual_fen
+    return {
+        **_quoted(row.line),
+        **{name: getattr(row, name) for name in names},
+        "number": row.engagement.number,
+        "position": row.position,
+        "organisation": row.engagement.organisation.name,
+        "lab": row.engagement.resource.owner.name,
+        "state_label": row.get_state_display(),
+        "counted": None if taken is None else money(taken),
         "files": [_file(file) for file in found],
     }
 
@@ -122,6 +141,19 @@ def list_engagements(request: ActorRequest, wanted: Query[EngagementFilter]) -> 
     if wanted.state is not None:
         rows = rows.filter(state=wanted.state.value)
     return paged(rows, wanted, _row)
+
+
+@router.get("/rulings", response={200: PageOut[MilestoneRulingOut], **problems()})
+def list_rulings(request: ActorRequest, wanted: Query[Cursor]) -> dict[str, Any]:
+    """List the disputed milestones the caller's department rules on, and those ruled on; without their files."""
+    return paged(access.disputed(request.actor), wanted, lambda row: _ruling(row, found=[]))
+
+
+@router.get("/{number}/milestones/{position}/ruling", response={200: MilestoneRulingOut, **problems(404)})
+def get_ruling(request: ActorRequest, number: Number, position: Position) -> dict[str, Any]:
+    """Return one disputed milestone with its files, as the department that rules on it."""
+    row = access.get_disputed(request.actor, number, position)
+    return _ruling(row, found=access.files_of_all([row]).get(row.subject, []))
 
 
 @router.get("/{number}", response={200: EngagementOut, **problems(404)})
@@ -232,10 +264,35 @@ def return_milestone(
     return _shown(request, number)
 
 
+@router.post("/{number}/milestones/{position}/dispute", response={200: EngagementOut, **problems(404, 409)})
+def dispute_milestone(
+    request: ActorRequest, number: Number, position: Position, payload: EngagementNoteIn
+) -> dict[str, Any]:
+    """Ask for a ruling on a returned delivery, as either party, with reasons."""
+    milestone = access.get_milestone(access.get_engagement(request.actor, number), position)
+    delivering.dispute(actor=request.actor, milestone=milestone, note=payload.note, now=timezone.now())
+    return _shown(request, number)
+
+
+@router.post("/{number}/milestones/{position}/rule", response={200: MilestoneRulingOut, **problems(404, 409)})
+def rule_milestone(
+    request: ActorRequest, number: Number, position: Position, payload: MilestoneRulingIn
+) -> dict[str, Any]:
+    """Rule on a disputed milestone, as the department: what counts is captured, the rest is free again."""
+    delivering.rule(
+        actor=request.actor,
+        milestone=access.get_disputed(request.actor, number, position),
+        counted=None if payload.amount is None else payload.amount.value(),
+        note=payload.note,
+        now=timezone.now(),
+    )
+    return get_ruling(request, number, position)
+
+
 @router.get("/{number}/milestones/{position}/files/{file_id}", response={200: bytes, **problems(404)})
 def get_delivered_file(request: ActorRequest, number: Number, position: Position, file_id: Id) -> HttpResponse:
     """Return the bytes of a delivered file."""
-    file = access.get_file(access.get_engagement(request.actor, number), position, file_id)
+    file = access.get_file(request.actor, number, position, file_id)
     response = HttpResponse(files.read(file=file), content_type=file.media_type)
     response["X-Content-Type-Options"] = "nosniff"
     response["Cache-Control"] = "private, no-store"

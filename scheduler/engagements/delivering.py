@@ -1,4 +1,4 @@
-"""Deliver, accept and return milestones; an accepted one is billed at once."""
+"""Deliver, accept, return, dispute and rule on milestones; an accepted one is billed at once."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from datetime import datetime
 
 from django.db import transaction
 
-from portal.kernel.actors import Actor
+from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import NotFound
 from portal.kernel.money import Money
 from portal.kernel.states import next_state
-from scheduler.engagements import rules, steps, telling
+from portal.organisations import access as people
+from scheduler.engagements import access, rules, steps, telling
 from scheduler.engagements.models import Engagement, Milestone
 from scheduler.messages.rules import MessageKind
 from vouchers.charges import services as charges
@@ -97,11 +99,74 @@ def accept(*, actor: Actor, milestone: Milestone, now: datetime) -> Milestone:
     return _bill(_lock(engagement, milestone), actor=actor, now=now)
 
 
-def _bill(locked: Milestone, *, actor: Actor, now: datetime, deemed: bool = False) -> Milestone:
-    _move(locked, D.ACCEPT)
+@transaction.atomic
+def dispute(*, actor: Actor, milestone: Milestone, note: str, now: datetime) -> Milestone:
+    """Ask for a ruling on a returned delivery, as either party, with reasons; everything stays held until then.
+
+    The department reads what is disputed. A change of plan that waits for an answer lapses. Raises NoteMissing,
+    InvalidTransition, Forbidden.
+    """
+    by_client = actor.organisation_id == milestone.engagement.organisation_id
+    engagement = (steps.asked if by_client else steps.served)(actor=actor, engagement=milestone.engagement)
+    locked = _lock(engagement, milestone)
+    note = steps.noted(note=note)
+    _move(locked, D.DISPUTE)
+    locked.dispute_note, locked.disputed_by_id, locked.disputed_at = note, actor.person, now
+    locked.save()
+    steps.lapse_quote(engagement, now=now)
+    _record(locked, action="engagement.disputed", actor=actor, now=now)
+    return locked
+
+
+@transaction.atomic
+def rule(*, actor: Actor, milestone: Milestone, counted: Money | None, note: str, now: datetime) -> Milestone:
+    """Rule on a disputed milestone as an officer of a department whose voucher pays it, or of any where none does.
+
+    `counted` of its price is captured and the rest released; None is all of it, zero drops the milestone and frees what
+    was held. Both parties read the reason. Source: Civil Code 2020, Articles 509, 582 (performance as agreed; a lower
+    price for what falls short). Raises NoteMissing, BadAmount, Involved for a member of either party, NotFound for
+    another department's, InvalidTransition, Forbidden.
+    """
+    actor.require(Permission.ORDER_RULE)
+    engagement = steps.lock(milestone.engagement)
+    locked = _lock(engagement, milestone)
+    if not access.disputed(actor).filter(pk=locked.pk).exists():
+        raise NotFound
+    for party in (engagement.organisation_id, engagement.resource.owner_id):
+        if people.belongs(user_id=actor.person, organisation_id=party):
+            raise rules.Involved
+    note = steps.noted(note=note)
+    price = Money(locked.line.price_fen)
+    if counted is not None and not 0 <= counted.fen <= price.fen:
+        raise rules.BadAmount(field="amount", most=price)
+    locked.ruling_note, locked.ruled_by_id, locked.ruled_at = note, actor.person, now
+    if counted is None or counted:
+        return _bill(locked, actor=actor, now=now, step=D.RULE, counted=counted)
+    _move(locked, D.QUASH)
+    locked.save()
+    charges.release(charge_id=locked.charge_id, reason="ruled", actor=actor, now=now)
+    _record(locked, action="engagement.quashed", actor=actor, now=now)
+    steps.complete_if_done(engagement, actor=actor, now=now)
+    return locked
+
+
+RECORDED = {D.ACCEPT: "engagement.milestone_accepted", D.RULE: "engagement.ruled"}
+
+
+def _bill(
+    locked: Milestone,
+    *,
+    actor: Actor,
+    now: datetime,
+    deemed: bool = False,
+    step: rules.MilestoneAction = D.ACCEPT,
+    counted: Money | None = None,
+) -> Milestone:
+    """Take the step that accepts a locked milestone and capture its price, or what of it `counted`."""
+    _move(locked, step)
     locked.accepted_at, locked.deemed_at, locked.is_deemed = now, None, deemed
     locked.save()
-    price = Money(locked.line.price_fen)
+    price = Money(locked.line.price_fen) if counted is None else counted
     locked.charge = charges.capture(
         charge_id=locked.charge_id,
         actual=price,
@@ -111,7 +176,7 @@ def _bill(locked: Milestone, *, actor: Actor, now: datetime, deemed: bool = Fals
     )
     _record(
         locked,
-        action="engagement.deemed" if deemed else "engagement.milestone_accepted",
+        action="engagement.deemed" if deemed else RECORDED[step],
         actor=actor,
         now=now,
         amount_fen=price.fen,

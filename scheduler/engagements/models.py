@@ -139,6 +139,7 @@ class Milestone(models.Model):
         PLANNED = rules.MilestoneState.PLANNED.value, pgettext_lazy("milestone", "待交付")
         DELIVERED = rules.MilestoneState.DELIVERED.value, pgettext_lazy("milestone", "待验收")
         RETURNED = rules.MilestoneState.RETURNED.value, pgettext_lazy("milestone", "已退回修改")
+        DISPUTED = rules.MilestoneState.DISPUTED.value, pgettext_lazy("milestone", "争议待裁定")
         ACCEPTED = rules.MilestoneState.ACCEPTED.value, pgettext_lazy("milestone", "已验收结算")
         DROPPED = rules.MilestoneState.DROPPED.value, pgettext_lazy("milestone", "已取消")
 
@@ -161,6 +162,17 @@ class Milestone(models.Model):
     accepted_at = models.DateTimeField(null=True, blank=True)
     is_deemed = models.BooleanField(default=False)
     """Whether silence accepted it."""
+    dispute_note = models.CharField(max_length=400, blank=True)
+    """Why a ruling was asked for."""
+    disputed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    disputed_at = models.DateTimeField(null=True, blank=True)
+    ruling_note = models.CharField(max_length=400, blank=True)
+    ruled_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    ruled_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         db_table = "milestone"

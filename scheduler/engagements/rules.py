@@ -9,7 +9,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from portal.kernel.errors import Conflict, Invalid, Reason, noop
+from portal.kernel.errors import Conflict, Forbidden, Invalid, Reason, noop
 from portal.kernel.money import MAX_FEN
 
 __all__ = [
@@ -23,9 +23,12 @@ __all__ = [
     "QUOTE_TRANSITIONS",
     "TRANSITIONS",
     "AwaitsAcceptance",
+    "AwaitsRuling",
+    "BadAmount",
     "EngagementAction",
     "EngagementState",
     "FileMissing",
+    "Involved",
     "Line",
     "MilestoneAction",
     "MilestoneState",
@@ -132,6 +135,7 @@ class MilestoneState(StrEnum):
     PLANNED = "planned"
     DELIVERED = "delivered"
     RETURNED = "returned"
+    DISPUTED = "disputed"
     ACCEPTED = "accepted"
     DROPPED = "dropped"
 
@@ -141,6 +145,9 @@ class MilestoneAction(StrEnum):
     RETURN = "return"
     ACCEPT = "accept"
     DROP = "drop"
+    DISPUTE = "dispute"
+    RULE = "rule"
+    QUASH = "quash"
 
 
 M, _D = MilestoneState, MilestoneAction
@@ -153,9 +160,14 @@ MILESTONE_TRANSITIONS: Final[Mapping[tuple[MilestoneState, MilestoneAction], Mil
         (M.DELIVERED, _D.ACCEPT): M.ACCEPTED,
         (M.RETURNED, _D.DELIVER): M.DELIVERED,
         (M.RETURNED, _D.DROP): M.DROPPED,
+        (M.RETURNED, _D.DISPUTE): M.DISPUTED,
+        (M.DISPUTED, _D.ACCEPT): M.ACCEPTED,
+        (M.DISPUTED, _D.RULE): M.ACCEPTED,
+        (M.DISPUTED, _D.QUASH): M.DROPPED,
     }
 )
-"""Accepted is billed; dropped is freed, by a change of plan or by stopping. What was delivered is answered first."""
+"""Accepted is billed; dropped is freed, by a change of plan or by stopping. What was delivered is answered first.
+A returned one may be put to a ruling: it counts, whole or in part, or not at all; the enterprise may still accept it."""
 
 
 class NoteMissing(Invalid):
@@ -190,6 +202,25 @@ class AwaitsAcceptance(Conflict):
 
     code = "engagement.awaits_acceptance"
     message = _("里程碑“%(name)s”已交付，尚未验收。请先验收，或说明原因退回。")
+
+
+class AwaitsRuling(Conflict):
+    """Something is disputed, and nothing may be freed before it is ruled on."""
+
+    code = "engagement.awaits_ruling"
+    message = _("里程碑“%(name)s”正在等待裁定。请在裁定之后再操作。")
+
+
+class BadAmount(Invalid):
+    """`most` is the milestone's price."""
+
+    code = "engagement.ruled_amount"
+    message = _("认可的价款不能小于零，也不能超过该里程碑的价款 %(most)s。")
+
+
+class Involved(Forbidden):
+    code = "engagement.involved"
+    message = _("您是其中一方单位的成员，不能裁定这一争议。")
 
 
 class FileMissing(Invalid):

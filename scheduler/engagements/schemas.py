@@ -108,7 +108,36 @@ class MilestoneOut(QuotedMilestoneOut):
     return_note: str
     accepted_at: datetime | None
     is_deemed: bool
+    dispute_note: str
+    disputed_at: datetime | None
+    ruling_note: str
+    ruled_at: datetime | None
     charge: ChargeOut | None
+    files: list[DeliveredFileOut]
+
+
+class MilestoneRulingIn(StrictIn):
+    """How much of the milestone's price counts: null is all of it, zero nothing; and why, for both parties to read."""
+
+    amount: MoneyIn | None = None
+    note: Note = ""
+
+
+class MilestoneRulingOut(QuotedMilestoneOut):
+    """A disputed milestone as the department sees it; `counted` is what was taken of its price."""
+
+    number: str
+    organisation: str
+    lab: str
+    state: rules.MilestoneState
+    state_label: str
+    delivery_note: str
+    return_note: str
+    dispute_note: str
+    disputed_at: datetime | None
+    ruling_note: str
+    ruled_at: datetime | None
+    counted: MoneyOut | None
     files: list[DeliveredFileOut]
 
 

@@ -129,7 +129,7 @@ def complete_if_done(engagement: Engagement, *, actor: Actor, now: datetime) -> 
 def free_rest(engagement: Engagement, *, actor: Actor, now: datetime, reason: str) -> None:
     """Drop what is not delivered of a locked engagement: everything held for it is free again.
 
-    Raises AwaitsAcceptance while a delivery waits for an answer.
+    Raises AwaitsAcceptance while a delivery waits for an answer, AwaitsRuling while one is disputed.
     """
     held = list(
         engagement.milestones.select_for_update(no_key=True, of=("self",)).select_related("line").order_by("pk")
@@ -137,6 +137,8 @@ def free_rest(engagement: Engagement, *, actor: Actor, now: datetime, reason: st
     for one in held:
         if one.state == rules.MilestoneState.DELIVERED.value:
             raise rules.AwaitsAcceptance(name=one.line.name)
+        if one.state == rules.MilestoneState.DISPUTED.value:
+            raise rules.AwaitsRuling(name=one.line.name)
     for one in held:
         if one.state in OPEN_MILESTONES:
             one.state = next_state(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal.pages import engagement_acts, engagement_desk, engagements
+from portal.pages import engagement_acts, engagement_desk, engagement_rulings, engagements
 
 urlpatterns = [
     path("instruments/<str:number>/engagements/", engagements.engagement_new, name="engagement_new"),
@@ -23,6 +23,8 @@ urlpatterns = [
         engagements.milestone_file,
         name="milestone_file",
     ),
+    path("rulings/", engagement_rulings.milestone_rulings, name="milestone_rulings"),
+    path("rulings/<str:number>/<int:position>/", engagement_rulings.milestone_ruling, name="milestone_ruling"),
     path("milestones/<str:number>/", engagements.milestone, name="milestone"),
     path("lab/engagements/", engagement_desk.engagement_desk, name="engagement_desk"),
 ]

@@ -14,6 +14,7 @@ from openpyxl import load_workbook
 from portal.kernel.money import Money
 from portal.organisations import rules as roles
 from portal.reports import labs
+from scheduler.engagements import delivering
 from tests import make
 from tests.calling import Caller
 from tests.portal.pages.reading import enter, raw_codes, text_of
@@ -48,6 +49,14 @@ def done(w):
     return labs.work([w.sem], months=[NOVEMBER, DECEMBER], now=w.now)
 
 
+def test_accepted_milestones_are_income_of_their_month(w):
+    line = make.instrument(w, modes=("self", "technical"))
+    found = make.planned(w, make.engagement(w, line))
+    delivering.accept(actor=w.researcher, milestone=make.delivered(w, found), now=make.NOW)
+    earned = labs.work([line], months=[NOVEMBER, DECEMBER], now=make.NOW)
+    assert [earned[line.pk, month].own_fen for month in (NOVEMBER, DECEMBER)] == [100000, 0]
+
+
 def test_months_add_up(scene):
     found = done(scene)
     first, second = found[scene.sem.pk, NOVEMBER], found[scene.sem.pk, DECEMBER]
@@ -75,7 +84,7 @@ def test_open_hours_count_up_to_now_and_for_every_place(scene):
 @pytest.mark.parametrize("count", [1, 3])
 def test_asks_a_constant_number_of_questions(w, count, django_assert_num_queries):
     many = [make.instrument(w) for _ in range(count)]
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         labs.work(many, months=[NOVEMBER, DECEMBER], now=make.NOW)
 
 
