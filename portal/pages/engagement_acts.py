@@ -74,7 +74,7 @@ def _acts() -> Mapping[str, Act]:
         ),
         "decline": Act(
             services.decline,
-            pgettext("engagement", "不能承接"),
+            pgettext("act", "不能承接"),
             gettext("已答复不能承接。"),
             NoteForm,
             gettext("委托单位会看到原因。"),

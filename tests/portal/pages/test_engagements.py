@@ -94,6 +94,13 @@ def test_the_whole_way_through_the_pages(w, firm, lab, line):
     assert raw_codes(text_of(page_of(firm, found)).replace(".pdf", "")) == []
 
 
+def test_the_button_that_declines_does_not_read_as_a_state(w, lab, line):
+    found = make.engagement(w, line)
+    shown = text_of(lab.get(f"/en{reverse('engagement', args=[found.number])}"))
+    assert "Decline " in shown
+    assert "Declined" not in shown
+
+
 def test_who_pays_what_is_shown_before_by_the_voucher_chosen(w, firm, line):
     cost = {"include": ["compute", "instrument_use", "rd_service"], "max_months": 12}
     voucher = make.voucher(w, make.programme(w, cost=cost))
