@@ -96,7 +96,7 @@ def accept(*, actor: Actor, milestone: Milestone, now: datetime) -> Milestone:
     Raises InvalidTransition (two at once bill once), Forbidden.
     """
     engagement = steps.asked(actor=actor, engagement=milestone.engagement)
-    return _bill(_lock(engagement, milestone), actor=actor, now=now)
+    return _bill(_lock(engagement, milestone), actor=actor, now=now, action="engagement.milestone_accepted")
 
 
 @transaction.atomic
@@ -141,7 +141,7 @@ def rule(*, actor: Actor, milestone: Milestone, counted: Money | None, note: str
         raise rules.BadAmount(field="amount", most=price)
     locked.ruling_note, locked.ruled_by_id, locked.ruled_at = note, actor.person, now
     if counted is None or counted:
-        return _bill(locked, actor=actor, now=now, step=D.RULE, counted=counted)
+        return _bill(locked, actor=actor, now=now, action="engagement.ruled", step=D.RULE, counted=counted)
     _move(locked, D.QUASH)
     locked.save()
     charges.release(charge_id=locked.charge_id, reason="ruled", actor=actor, now=now)
@@ -150,19 +150,17 @@ def rule(*, actor: Actor, milestone: Milestone, counted: Money | None, note: str
     return locked
 
 
-RECORDED = {D.ACCEPT: "engagement.milestone_accepted", D.RULE: "engagement.ruled"}
-
-
 def _bill(
     locked: Milestone,
     *,
     actor: Actor,
     now: datetime,
+    action: str,
     deemed: bool = False,
     step: rules.MilestoneAction = D.ACCEPT,
     counted: Money | None = None,
 ) -> Milestone:
-    """Take the step that accepts a locked milestone and capture its price, or what of it `counted`."""
+    """Take the step that accepts a locked milestone and capture its price, or what of it `counted`; record it as `action`."""
     _move(locked, step)
     locked.accepted_at, locked.deemed_at, locked.is_deemed = now, None, deemed
     locked.save()
@@ -174,13 +172,7 @@ def _bill(
         actor=actor,
         now=now,
     )
-    _record(
-        locked,
-        action="engagement.deemed" if deemed else RECORDED[step],
-        actor=actor,
-        now=now,
-        amount_fen=price.fen,
-    )
+    _record(locked, action=action, actor=actor, now=now, amount_fen=price.fen)
     if deemed:
         telling.tell(locked.engagement, MessageKind.MILESTONE_DEEMED, key=str(locked.position), now=now)
     steps.complete_if_done(locked.engagement, actor=actor, now=now)
@@ -196,6 +188,6 @@ def accept_due(*, now: datetime) -> int:
     for row in due.order_by("pk")[:200]:
         locked = _lock(steps.lock(row.engagement), row)
         if locked.state == M.DELIVERED.value and locked.deemed_at is not None and locked.deemed_at <= now:
-            _bill(locked, actor=actor, now=now, deemed=True)
+            _bill(locked, actor=actor, now=now, action="engagement.deemed", deemed=True)
             done += 1
     return done
