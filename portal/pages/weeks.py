@@ -14,11 +14,11 @@ from django.utils.translation import gettext
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.money import Money
-from portal.kernel.period import Period
+from portal.kernel.period import Period, merge
 from portal.pages import weekgrid
 from portal.pages.templatetags.show import WEEKDAYS, bilingual, is_english, period_text
+from scheduler.availability import places
 from scheduler.availability import queries as availability
-from scheduler.availability import rules as availability_rules
 from scheduler.availability.models import OpeningHours
 from scheduler.bookings import access as bookings
 from scheduler.resources import queries as rates
@@ -83,9 +83,10 @@ def _bookable(
     """Return the free spans long enough to book that notice and horizon leave; none of an unpublished resource."""
     if resource.state != Resource.State.PUBLISHED.value:
         return []
-    free = availability_rules.free_periods(
+    free = places.free_places(
         opened,
-        [block.blocked for block in taken if block.blocks],
+        [block.place for block in taken if block.blocks],
+        places=resource.capacity,
         setup=timedelta(seconds=resource.setup_s),
         cleanup=timedelta(seconds=resource.cleanup_s),
     )
@@ -144,6 +145,15 @@ def _block(block: availability.Block, seen: Mapping[int, _Seen]) -> weekgrid.Blo
     return weekgrid.Block(block.blocked, kind, known.organisation)
 
 
+def _drawn(resource: Resource, taken: Sequence[availability.Block], seen: Mapping[int, _Seen]) -> list[weekgrid.Block]:
+    """Draw what is taken; of several units or places what the reader may know, and for the rest when none is left."""
+    if resource.capacity == 1:
+        return [_block(block, seen) for block in taken]
+    full = places.full([block.place for block in taken], places=resource.capacity)
+    known = [block for block in taken if block.booking_id in seen]
+    return [*(weekgrid.Block(span, weekgrid.Kind.BOOKED) for span in full), *(_block(block, seen) for block in known)]
+
+
 def _handles(
     resource: Resource, taken: Iterable[availability.Block], seen: Mapping[int, _Seen], *, now: datetime
 ) -> list[weekgrid.Handle]:
@@ -195,8 +205,8 @@ def rows(
             url=reverse("instrument", args=[resource.number]),
             zone=resource.zone,
             blocks=[
-                *(weekgrid.Block(span, weekgrid.Kind.FREE) for span in times[resource.pk].free),
-                *(_block(block, seen) for block in times[resource.pk].taken),
+                *(weekgrid.Block(span, weekgrid.Kind.FREE) for span in merge(times[resource.pk].free)),
+                *_drawn(resource, times[resource.pk].taken, seen),
             ],
             book_url=reverse("instrument_book", args=[resource.number]) if may_book(actor, resource) else "",
             handles=_handles(resource, times[resource.pk].taken, seen, now=now),

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from django.db.models import Q
 
 from portal.kernel.period import Period, merge, subtract
-from scheduler.availability import patterns, rules
+from scheduler.availability import patterns, places, rules
 from scheduler.availability.models import BLOCKING, Claim, Closure, OpeningHours, OpenPeriod, SpecialOpening
 from scheduler.resources.models import Resource
 
@@ -23,6 +23,13 @@ class Block:
     blocked: Period
     state: str
     booking_id: int | None
+    units: int = 1
+    unit_no: int | None = None
+
+    @property
+    def place(self) -> places.Taken:
+        """What of the resource it takes."""
+        return places.Taken(self.blocked, self.units, self.unit_no)
 
     @property
     def blocks(self) -> bool:
@@ -123,7 +130,14 @@ def blocks(resource_ids: Iterable[int], *, window: Period, now: datetime | None 
     ).order_by("blocked")
     for claim in claims:
         found[claim.resource_id].append(
-            Block(period_of(claim.during), period_of(claim.blocked), claim.state, claim.booking_id)
+            Block(
+                period_of(claim.during),
+                period_of(claim.blocked),
+                claim.state,
+                claim.booking_id,
+                claim.units,
+                claim.unit_no,
+            )
         )
     return found
 
@@ -133,11 +147,15 @@ SHOWN = (*BLOCKING, Claim.State.DONE.value)
 
 
 def free_periods(resource: Resource, *, window: Period, now: datetime) -> list[Period]:
-    """Return the spans of `window` a user may occupy, as it is `now`, buffers already kept. Two queries."""
+    """Return the spans of `window` a user may occupy, as it is `now`, buffers already kept. Two queries.
+
+    Of several units or places one has to be free; spans of different units may overlap.
+    """
     taken = blocks([resource.pk], window=window, now=now).get(resource.pk, [])
-    return rules.free_periods(
+    return places.free_places(
         open_periods([resource], window=window)[resource.pk],
-        [block.blocked for block in taken if block.blocks],
+        [block.place for block in taken if block.blocks],
+        places=resource.capacity,
         setup=timedelta(seconds=resource.setup_s),
         cleanup=timedelta(seconds=resource.cleanup_s),
     )

@@ -31,7 +31,6 @@ __all__ = [
     "WeeklyHours",
     "alternatives",
     "closed_days",
-    "free_periods",
     "is_ambiguous",
     "localise",
     "next_on_grid",
@@ -236,21 +235,6 @@ def open_periods(
     return subtract(found, [closure.period for closure in closures])
 
 
-def free_periods(
-    opened: Iterable[Period],
-    blocked: Iterable[Period],
-    *,
-    setup: timedelta = timedelta(0),
-    cleanup: timedelta = timedelta(0),
-) -> list[Period]:
-    """Return the spans a user may occupy: open, not blocked, with room for their own set-up before and cleaning after.
-
-    `blocked` already contains the buffers of the bookings it comes from.
-    """
-    gaps = subtract(opened, blocked)
-    return [Period(gap.start + setup, gap.end - cleanup) for gap in gaps if gap.start + setup < gap.end - cleanup]
-
-
 def opening_refusals(blocked: Period, opened: Sequence[Period], *, zone: str) -> list[Reason]:
     """Return why `blocked` (a booking with its set-up and cleaning) does not fit into open time; [] when it does."""
     closed = subtract([blocked], opened)
@@ -297,7 +281,7 @@ def alternatives(
 ) -> list[Period]:
     """Return the `count` possible uses of `duration` whose start is nearest to `near`, soonest first.
 
-    Starts lie on the local grid; `free` comes from ``free_periods``, so buffers are already kept.
+    Starts lie on the local grid; `free` comes from ``places.free_places``, so buffers are already kept.
     """
     starts: set[datetime] = set()
     for span in free:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client
 from django.urls import reverse
 
+from portal.kernel.period import Period
+from portal.pages import weeks
+from portal.pages.weekgrid import Kind
 from scheduler.bookings.models import Booking
 from scheduler.resources.models import Resource
 from scheduler.resources.rules import ResourceKind
@@ -52,3 +57,20 @@ def test_from_the_form_to_a_booking(w, kind, counting):
 def test_an_instrument_needs_a_category(w):
     answer = signed_in(w.keeper).post(reverse("instrument_new"), filled(category=""))
     assert list(answer.context["form"].errors) == ["category"]
+
+
+def test_a_bench_of_two_places_is_free_on_the_grid_until_both_are_taken(w):
+    bench, slot = make.instrument(w, kind="bench", capacity=2, category="other"), make.slot()
+
+    def kinds(actor):
+        window = Period(slot.start - timedelta(days=1), slot.end + timedelta(days=1))
+        times = weeks.look([bench], window=window, now=make.NOW)
+        (row,) = weeks.rows([bench], times, actor=actor, now=make.NOW)
+        return {block.kind for block in row.blocks if block.period.covers(slot)}
+
+    assert kinds(None) == {Kind.FREE}
+    make.booking(w, bench, period=slot)
+    assert kinds(None) == {Kind.FREE}
+    assert kinds(w.researcher) == {Kind.FREE, Kind.MINE}
+    make.booking(w, bench, period=slot)
+    assert kinds(None) == {Kind.BOOKED}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal.kernel.period import Period, merge, subtract
+from portal.kernel.period import Period, merge
 from scheduler.availability.rules import (
     BadHours,
     Closure,
@@ -17,7 +17,6 @@ from scheduler.availability.rules import (
     WeeklyHours,
     alternatives,
     closed_days,
-    free_periods,
     is_ambiguous,
     localise,
     next_on_grid,
@@ -212,30 +211,6 @@ class TestOpenPeriods:
         if len(offsets) == 1:
             opened = open_periods([hours], zone=zone, window=window)
             assert any(moment in span for span in opened) == (today or yesterday)
-
-
-class TestFreePeriods:
-    @given(windows(), st.data())
-    def test_free_and_blocked_share_nothing_and_cover_all_open_time(self, window, data):
-        opened, blocked = data.draw(periods_in(window)), data.draw(periods_in(window))
-        free = free_periods(opened, blocked)
-        assert not any(span.overlaps(block) for span in free for block in blocked)
-        assert subtract(opened, [*free, *blocked]) == []
-        assert subtract(free, opened) == []
-
-    @given(windows(), st.data(), st.integers(0, 120), st.integers(0, 120))
-    def test_leaves_room_for_set_up_and_cleaning(self, window, data, setup, cleanup):
-        opened, blocked = data.draw(periods_in(window)), data.draw(periods_in(window))
-        before, after = timedelta(minutes=setup), timedelta(minutes=cleanup)
-        for span in free_periods(opened, blocked, setup=before, cleanup=after):
-            whole = span.padded(before=before, after=after)
-            assert not any(whole.overlaps(block) for block in blocked)
-            assert any(period.covers(whole) for period in merge(opened))
-
-    def test_back_to_back_is_free(self):
-        day = Period(utc(2026, 3, 2, 0), utc(2026, 3, 2, 12))
-        taken = Period(utc(2026, 3, 2, 2), utc(2026, 3, 2, 4))
-        assert free_periods([day], [taken]) == [Period(day.start, taken.start), Period(taken.end, day.end)]
 
 
 class TestOpeningRefusals:
