@@ -159,6 +159,9 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
 )
 """Every action the portal records. ``job.resolved_*`` is said by the state it names."""
 
+SYSTEMS: Final = (_("自动处理"), _("自动确认"), _("交换时段"), _("日历邮件"), _("日历同步"))
+"""Who acts when nobody does: `portal.kernel.actors.Actor.system` by these names."""
+
 SUBJECTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "application": (_("申请"), "application"),

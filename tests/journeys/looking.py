@@ -99,6 +99,7 @@ def look(page: Page, address: str, *, status: int = 200, axe: bool = True, contr
 
 def examine(page: Page, *, axe: bool = True, contrast: bool = True) -> Seen:
     """Say everything that is wrong with the page as it is now, dialogs and messages included."""
+    page.wait_for_load_state()  # of a page that is just being replaced there is nothing to say
     facts = page.evaluate(FACTS)
     english = urlsplit(page.url).path.startswith("/en/")
     findings = [*structure(facts, english=english), *words(facts["texts"], page.url, english=english)]

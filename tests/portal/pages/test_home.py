@@ -1,12 +1,14 @@
 """The front door, the desk, the audit trail, and the words for everything that is recorded."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 from django.urls import reverse
 from django.utils import translation
+from django.utils.translation import gettext
 
 from portal.audit.models import Record
 from portal.organisations.models import Organisation
@@ -164,6 +166,14 @@ def test_every_recorded_action_has_words():
     assert len(actions) > 40
     assert {action for action in actions if action_words(action) == "其他操作"} == set()
     assert set(ACTIONS) <= actions
+
+
+def test_whoever_acts_without_a_person_has_an_english_name():
+    files = [path for app in ("portal", "scheduler", "vouchers") for path in (settings.BASE_DIR / app).rglob("*.py")]
+    named = {name for path in files for name in re.findall(r'Actor\.system\((?:\w+\()?"([^"]+)"', path.read_text())}
+    assert "自动处理" in named
+    with translation.override("en"):
+        assert {name for name in named if re.search(r"[\u3400-\u9fff]", gettext(name))} == set()
 
 
 def test_what_waits_on_the_way_to_a_voucher_is_listed(w, client):
