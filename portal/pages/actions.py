@@ -159,8 +159,16 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
 )
 """Every action the portal records. ``job.resolved_*`` is said by the state it names."""
 
-SYSTEMS: Final = (_("自动处理"), _("自动确认"), _("交换时段"), _("日历邮件"), _("日历同步"))
-"""Who acts when nobody does: `portal.kernel.actors.Actor.system` by these names."""
+SYSTEMS: Final[Mapping[str, Promise]] = MappingProxyType(
+    {
+        "自动处理": pgettext_lazy("actor", "自动处理"),
+        "自动确认": pgettext_lazy("actor", "自动确认"),
+        "交换时段": pgettext_lazy("actor", "交换时段"),
+        "日历邮件": pgettext_lazy("actor", "日历邮件"),
+        "日历同步": pgettext_lazy("actor", "日历同步"),
+    }
+)
+"""Who acts when nobody does (`portal.kernel.actors.Actor.system`), where the same word elsewhere means an act."""
 
 SUBJECTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
@@ -213,6 +221,11 @@ def action_words(action: str) -> str:
         return str(ACTIONS[action])
     kind, _dot, state = action.partition(".")
     return label_of(kind, state)[1] if state in LABELS.get(kind, {}) else gettext("其他操作")
+
+
+def system_words(label: str) -> str:
+    """Say who acted without a person."""
+    return str(SYSTEMS[label]) if label in SYSTEMS else gettext(label)
 
 
 def subject_link(subject: str) -> tuple[str, str]:
@@ -345,7 +358,7 @@ def events(records: Iterable[Record]) -> list[Event]:
 def event(record: Record, names: tuple[str, str] | None = None) -> Event:
     """Return a record in words; `names` are what its actor's organisation is called in the record and to the reader."""
     subject, url = subject_link(record.subject)
-    who = record.actor_label if record.actor_user_id else gettext(record.actor_label)
+    who = record.actor_label if record.actor_user_id else system_words(record.actor_label)
     if names and who.endswith(f" · {names[0]}"):
         who = who.removesuffix(names[0]) + names[1]
     return Event(

@@ -8,11 +8,10 @@ import pytest
 from django.conf import settings
 from django.urls import reverse
 from django.utils import translation
-from django.utils.translation import gettext
 
 from portal.audit.models import Record
 from portal.organisations.models import Organisation
-from portal.pages.actions import ACTIONS, action_words, events
+from portal.pages.actions import ACTIONS, action_words, events, system_words
 from scheduler.bookings.rules import BookingState
 from scheduler.bookings.swap_rules import SwapState
 from scheduler.conduct.rules import ViolationState
@@ -173,7 +172,7 @@ def test_whoever_acts_without_a_person_has_an_english_name():
     named = {name for path in files for name in re.findall(r'Actor\.system\((?:\w+\()?"([^"]+)"', path.read_text())}
     assert "自动处理" in named
     with translation.override("en"):
-        assert {name for name in named if re.search(r"[\u3400-\u9fff]", gettext(name))} == set()
+        assert {name for name in named if re.search(r"[\u3400-\u9fff]", system_words(name))} == set()
 
 
 def test_what_waits_on_the_way_to_a_voucher_is_listed(w, client):
