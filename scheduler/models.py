@@ -29,7 +29,7 @@ from scheduler.disputes.models import Dispute
 from scheduler.engagements.models import Engagement, EngagementQuote, EngagementQuoteLine, Milestone
 from scheduler.feeds.models import FeedReader, FeedToken
 from scheduler.invitations.models import CalendarMail, CalendarMailChoice
-from scheduler.jobs.models import Job
+from scheduler.jobs.models import Job, JobDependency, JobRun
 from scheduler.messages.models import Message
 from scheduler.qualifications.models import Calibration, Qualification
 from scheduler.quotas.models import QuotaRule
@@ -71,6 +71,8 @@ __all__ = [
     "Instrument",
     "InstrumentFile",
     "Job",
+    "JobDependency",
+    "JobRun",
     "LateFee",
     "Message",
     "Milestone",

@@ -51,7 +51,7 @@ class LocalCluster:
         self.folder = Path(folder)
         self.jobs = self.folder / "jobs"
 
-    def submit(self, spec: Spec, *, marker: str) -> Accepted | RejectedBy | NotSent | Unknown:
+    def submit(self, spec: Spec, *, marker: str, first: bool = False) -> Accepted | RejectedBy | NotSent | Unknown:  # noqa: ARG002 - a look into the spool costs nothing
         """Place the job held. The directory's name is the marker, so a second call finds the first one's job."""
         if refused := specs.refusal(spec, marker):
             return refused

@@ -83,7 +83,7 @@ class SlurmCluster:
 
     # --- submitting
 
-    def submit(self, spec: Spec, *, marker: str) -> Accepted | RejectedBy | NotSent | Unknown:
+    def submit(self, spec: Spec, *, marker: str, first: bool = False) -> Accepted | RejectedBy | NotSent | Unknown:
         """Place the job held, read it back, and compare. An earlier job of the same marker is returned instead."""
         refused = specs.refusal(spec, marker) or codec.refusal(spec) or self._outside(spec)
         if refused:
@@ -92,7 +92,7 @@ class SlurmCluster:
             self._check_version(spec.user)
             if refused := self._never_fits(spec):
                 return refused
-            if earlier := self._earlier(marker):
+            if not first and (earlier := self._earlier(marker)):
                 return _accepted(earlier)
             body = codec.submission(
                 spec,

@@ -251,7 +251,7 @@ _BASE = {
     "NODE_FAIL": ClusterState.INTERRUPTED,
     "PREEMPTED": ClusterState.INTERRUPTED,
     "BOOT_FAIL": ClusterState.LAUNCH_FAILED,
-    "DEADLINE": ClusterState.TIMED_OUT,
+    "DEADLINE": ClusterState.EXPIRED,
     "OUT_OF_MEMORY": ClusterState.OUT_OF_MEMORY,
 }
 """enum job_states (slurm.h), all twelve."""

@@ -40,6 +40,7 @@ STATES: Final[Mapping[JobState, str]] = MappingProxyType(
         S.SUCCEEDED: _("脚本正常结束（退出码 0）。"),
         S.FAILED: _("脚本没有正常结束，请查看日志末尾。"),
         S.TIMED_OUT: _("运行到时限 %(limit)s 仍未结束，被集群停止。需要更长时间时，请加大时限后重新提交。"),
+        S.EXPIRED: _("过了集群规定的截止时间仍未运行完，被集群撤下。请重新提交。"),
         S.CANCELLED: _("作业已取消。"),
         S.OUT_OF_MEMORY: _("使用的内存超过申请的 %(memory)s MB，被集群停止。请加大内存后重新提交。"),
         S.INTERRUPTED: _("节点故障或集群维护使作业中断，不收取费用。请重新提交。"),

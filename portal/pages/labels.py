@@ -178,7 +178,7 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
             ok="succeeded",
             go="starting running finishing",
             wait="pending submitting unknown placed queued suspended",
-            bad="rejected failed timed_out out_of_memory interrupted launch_failed lost",
+            bad="rejected failed timed_out expired out_of_memory interrupted launch_failed lost",
         ),
         "offer": _states(Offer.State, ok="published", wait="suspended"),
         "offer_kind": _states(Offer.Kind),

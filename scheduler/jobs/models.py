@@ -32,11 +32,18 @@ class Job(models.Model):
         SUCCEEDED = rules.JobState.SUCCEEDED.value, _("已完成")
         FAILED = rules.JobState.FAILED.value, _("运行失败")
         TIMED_OUT = rules.JobState.TIMED_OUT.value, _("超出时限")
+        EXPIRED = rules.JobState.EXPIRED.value, _("过期未运行")
         CANCELLED = rules.JobState.CANCELLED.value, _("已取消")
         OUT_OF_MEMORY = rules.JobState.OUT_OF_MEMORY.value, _("内存不足")
         INTERRUPTED = rules.JobState.INTERRUPTED.value, _("节点中断")
         LAUNCH_FAILED = rules.JobState.LAUNCH_FAILED.value, _("启动失败")
         LOST = rules.JobState.LOST.value, _("已丢失")
+
+    class Settlement(models.TextChoices):
+        NONE = rules.Settlement.NONE.value, _("未结算")
+        PROVISIONAL = rules.Settlement.PROVISIONAL.value, _("暂结")
+        SETTLED = rules.Settlement.SETTLED.value, _("已结算")
+        ADJUSTED = rules.Settlement.ADJUSTED.value, _("已调整")
 
     number = models.CharField(max_length=24, unique=True)
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -50,11 +57,22 @@ class Job(models.Model):
     cpus = models.PositiveIntegerField(default=1)
     memory_mb = models.PositiveIntegerField(default=1000)
     time_limit_s = models.PositiveIntegerField()
+    guard_s = models.PositiveIntegerField(default=0)
+    """Seconds held beyond the limit: the cluster may end a run that much late."""
+    array = models.CharField(max_length=80, blank=True)
+    """Task numbers, canonical (``0-9%2``); blank for one job."""
+    requeue = models.BooleanField(default=False)
+    environment = models.JSONField(default=dict, blank=True)
+    """What the user set; never secrets, which travel as files."""
     state = models.CharField(max_length=16, choices=State, default=State.PENDING)
     reason = models.CharField(max_length=120, blank=True)
     cluster_job_id = models.CharField(max_length=40, blank=True)
     cluster_submitted_at = models.DateTimeField(null=True, blank=True)
     cluster_data = models.JSONField(default=dict, blank=True)
+    held = models.BooleanField(default=False)
+    """Somebody on the cluster holds it: it will not start by itself."""
+    expected_start_at = models.DateTimeField(null=True, blank=True)
+    settlement = models.CharField(max_length=12, choices=Settlement, default=Settlement.NONE)
     observed_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
@@ -76,6 +94,9 @@ class Job(models.Model):
             models.UniqueConstraint(name="job_key_once", fields=["organisation", "key"]),
             models.CheckConstraint(name="job_state_known", condition=Q(state__in=[s.value for s in rules.JobState])),
             models.CheckConstraint(name="job_time_limit_bounded", condition=Q(time_limit_s__gte=60)),
+            models.CheckConstraint(
+                name="job_settlement_known", condition=Q(settlement__in=[s.value for s in rules.Settlement])
+            ),
         ]
         indexes = [
             models.Index(fields=["organisation", "-id"], name="job_of_organisation"),
@@ -88,3 +109,60 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return self.number
+
+
+class JobDependency(models.Model):
+    """`job` starts only after `after`, a job of the same organisation on the same cluster."""
+
+    class Kind(models.TextChoices):
+        OK = "ok", _("成功后")
+        NOTOK = "notok", _("失败后")
+        ANY = "any", _("结束后")
+
+    job = models.ForeignKey(Job, on_delete=models.PROTECT, related_name="dependencies")
+    after = models.ForeignKey(Job, on_delete=models.PROTECT, related_name="dependants")
+    kind = models.CharField(max_length=8, choices=Kind, default=Kind.OK)
+
+    class Meta:
+        db_table = "job_dependency"
+        constraints = [
+            models.UniqueConstraint(name="job_dependency_once", fields=["job", "after"]),
+            models.CheckConstraint(name="job_dependency_not_itself", condition=~Q(job=models.F("after"))),
+        ]
+
+
+class JobRun(models.Model):
+    """One time a job, or one task of its array, held resources: what is metered and charged.
+
+    `task` is −1 for a job that is no array. Counts are what was allocated. A confirmed run comes from accounting with its
+    end and never changes; before that, later observations overwrite it.
+    """
+
+    job = models.ForeignKey(Job, on_delete=models.PROTECT, related_name="runs")
+    no = models.PositiveIntegerField()
+    cluster_job_id = models.CharField(max_length=40)
+    task = models.IntegerField(default=-1)
+    submitted_at = models.DateTimeField()
+    state = models.CharField(max_length=16, choices=Job.State)
+    raw_state = models.CharField(max_length=60)
+    reason = models.CharField(max_length=120, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    elapsed_s = models.PositiveIntegerField(default=0)
+    cpus = models.PositiveIntegerField(null=True, blank=True)
+    cards = models.PositiveIntegerField(null=True, blank=True)
+    card_type = models.CharField(max_length=32, blank=True)
+    memory_mb = models.PositiveIntegerField(null=True, blank=True)
+    nodes = models.PositiveIntegerField(null=True, blank=True)
+    billing = models.PositiveIntegerField(null=True, blank=True)
+    exit_code = models.IntegerField(null=True, blank=True)
+    confirmed = models.BooleanField(default=False)
+    observed_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "job_run"
+        ordering = ["job", "no"]
+        constraints = [
+            models.UniqueConstraint(name="job_run_once", fields=["job", "cluster_job_id", "task", "submitted_at"]),
+            models.UniqueConstraint(name="job_run_number_once", fields=["job", "no"]),
+        ]

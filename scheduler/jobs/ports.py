@@ -12,21 +12,32 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
+from scheduler.jobs.capabilities import AccountLimits, Capabilities, Capacity, Feature, FileEntry, Pool
+
 __all__ = [
     "Absent",
     "Accepted",
+    "AccountLimits",
+    "After",
     "CannotTell",
+    "Capabilities",
+    "Capacity",
     "Cluster",
     "ClusterState",
+    "Feature",
+    "FileEntry",
     "Found",
     "Health",
     "LogChunk",
     "NotSent",
     "Observation",
+    "Pool",
     "Ref",
     "RejectedBy",
+    "Run",
     "Spec",
     "Unknown",
+    "UsageRow",
 ]
 
 
@@ -41,6 +52,8 @@ class ClusterState(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     TIMED_OUT = "timed_out"
+    EXPIRED = "expired"
+    """The scheduler's own deadline for the job passed (Slurm's DEADLINE)."""
     CANCELLED = "cancelled"
     OUT_OF_MEMORY = "out_of_memory"
     INTERRUPTED = "interrupted"
@@ -54,12 +67,31 @@ FINAL = frozenset(
         ClusterState.SUCCEEDED,
         ClusterState.FAILED,
         ClusterState.TIMED_OUT,
+        ClusterState.EXPIRED,
         ClusterState.CANCELLED,
         ClusterState.OUT_OF_MEMORY,
         ClusterState.INTERRUPTED,
         ClusterState.LAUNCH_FAILED,
     }
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """One job on one cluster. `data` is the adapter's own, small and JSON-able."""
+
+    job_id: str
+    submitted_at: datetime
+    marker: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """The job starts only after `ref` (of the same cluster and user): ``ok`` succeeded, ``notok`` failed, ``any`` ended."""
+
+    ref: Ref
+    kind: str = "ok"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +115,12 @@ class Spec:
     work_dir: str = ""
     """An absolute directory, or "" for the adapter's own choice per job."""
     environment: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Ref:
-    """One job on one cluster. `data` is the adapter's own, small and JSON-able."""
-
-    job_id: str
-    submitted_at: datetime
-    marker: str
-    data: Mapping[str, Any] = field(default_factory=dict)
+    array: str = ""
+    """Task numbers in canonical form, ``0-9%2`` or ``1,3,7``; "" for one job. Each task gets the spec's resources."""
+    after: Sequence[After] = ()
+    """Dependencies, all of which must hold. One that can never hold any more cancels the job."""
+    requeue: bool = False
+    """Whether the cluster may run the job again after losing a node. Each such run is a `Run` of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +172,46 @@ class CannotTell:
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """One time a job, or one task of an array, held resources. Key: (`job_id`, `task`, `submitted_at`).
+
+    A requeue changes the submit time and begins another run. Counts are *allocated*, None while unknown. `elapsed_s`
+    excludes suspension. `confirmed` runs come from accounting with an end; others may still change.
+    """
+
+    job_id: str
+    task: int | None
+    submitted_at: datetime
+    state: ClusterState
+    raw_state: str
+    reason: str = ""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    elapsed_s: int = 0
+    cpus: int | None = None
+    cards: int | None = None
+    card_type: str = ""
+    memory_mb: int | None = None
+    nodes: int | None = None
+    billing: int | None = None
+    """The scheduler's own billing weight of the allocation, for the nightly audit; None where it keeps none."""
+    exit_code: int | None = None
+    confirmed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """A run as accounting knows it, whoever submitted it: `name` is a marker only where the portal did."""
+
+    name: str
+    account: str
+    user: str
+    partition: str
+    run: Run
+    time_limit_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """What the cluster said about one job at `as_of`. Older observations never overwrite newer ones.
 
@@ -167,6 +235,14 @@ class Observation:
     memory_mb: int | None = None
     gone: bool = False
     """The cluster proves it knows no such job any more (reused id, lost state)."""
+    held: bool = False
+    """Somebody holds it (user, operator, a failed requeue): it will not start by itself."""
+    confirmed: bool = False
+    """Every run is in accounting with its end: nothing about it will change any more."""
+    expected_start_at: datetime | None = None
+    """When the scheduler expects a waiting job to start, where it says so."""
+    runs: Sequence[Run] = ()
+    """Every run so far, oldest first, of every task; empty before the first start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,8 +271,17 @@ class Cluster(Protocol):
 
     def __init__(self, config: Mapping[str, Any]) -> None: ...
 
-    def submit(self, spec: Spec, *, marker: str) -> Accepted | RejectedBy | NotSent | Unknown:
-        """Place the job *held*. At most one job per `marker` may ever run, however often this is called."""
+    def capabilities(self) -> Capabilities:
+        """Return what the cluster is and can do. Raises Unavailable."""
+
+    def check(self, spec: Spec) -> Sequence[RejectedBy]:
+        """Return every ground on which the cluster would refuse `spec`, without placing anything. Raises Unavailable."""
+
+    def submit(self, spec: Spec, *, marker: str, first: bool = False) -> Accepted | RejectedBy | NotSent | Unknown:
+        """Place the job *held*. At most one job per `marker` may ever run, however often this is called.
+
+        `first`: nothing was ever sent under `marker` before, so an earlier job of it need not be looked for.
+        """
 
     def find(self, *, marker: str, since: datetime) -> Found | Absent | CannotTell:
         """Look for jobs carrying `marker` submitted at or after `since`."""
@@ -212,6 +297,36 @@ class Cluster(Protocol):
 
     def log(self, ref: Ref, *, offset: int, limit: int) -> LogChunk:
         """Read combined output from `offset`, at most `limit` bytes (≤ 65,536)."""
+
+    def usage(self, *, accounts: Sequence[str], since: datetime, until: datetime) -> list[UsageRow]:
+        """Return the runs of `accounts` that ended or ran in [since, until), whoever submitted them. Safe to read again.
+
+        A clean empty answer is no usage; anything else raises Unavailable.
+        """
+
+    def capacity(self) -> Capacity:
+        """Return what every partition has and uses. Raises Unavailable."""
+
+    def read_limits(self, *, accounts: Sequence[str]) -> list[AccountLimits]:
+        """Return the limits the cluster holds for those of `accounts` that exist. Raises Unavailable."""
+
+    def apply_limits(self, wanted: Sequence[AccountLimits]) -> list[AccountLimits]:
+        """Create the accounts where missing, set their limits, and return what was read back. Never deletes.
+
+        Raises Unavailable, Rejected.
+        """
+
+    def put_file(self, *, marker: str, user: str, path: str, offset: int, data: bytes) -> int:
+        """Write `data` (≤ 1 MiB) into the directory of the job to be, beneath it only; return the file's size.
+
+        Raises Unavailable, Rejected (a path with ``..``, a symlink, an offset beyond the end).
+        """
+
+    def files(self, ref: Ref) -> list[FileEntry]:
+        """List what the job's directory holds, at most 1,000 files. Raises Unavailable, Rejected."""
+
+    def read_file(self, ref: Ref, *, path: str, offset: int, limit: int) -> LogChunk:
+        """Read a file of the job's directory, at most `limit` bytes (≤ 1 MiB). Raises Unavailable, Rejected."""
 
     def health(self) -> Health:
         """Say whether work can be submitted now, within 5 s."""

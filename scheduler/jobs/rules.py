@@ -23,6 +23,7 @@ __all__ = [
     "JobAction",
     "JobState",
     "PartitionLimits",
+    "Settlement",
     "refusals",
 ]
 
@@ -59,11 +60,22 @@ class JobState(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     TIMED_OUT = "timed_out"
+    EXPIRED = "expired"
     CANCELLED = "cancelled"
     OUT_OF_MEMORY = "out_of_memory"
     INTERRUPTED = "interrupted"
     LAUNCH_FAILED = "launch_failed"
     LOST = "lost"
+
+
+class Settlement(StrEnum):
+    """How far a job's money is settled, apart from how far the job itself is."""
+
+    NONE = "none"
+    PROVISIONAL = "provisional"
+    """Charged from what the controller said, because accounting is late; an adjustment may follow."""
+    SETTLED = "settled"
+    ADJUSTED = "adjusted"
 
 
 class JobAction(StrEnum):
@@ -84,6 +96,7 @@ class JobAction(StrEnum):
     SEE_SUCCEEDED = "see_succeeded"
     SEE_FAILED = "see_failed"
     SEE_TIMED_OUT = "see_timed_out"
+    SEE_EXPIRED = "see_expired"
     SEE_CANCELLED = "see_cancelled"
     SEE_OUT_OF_MEMORY = "see_out_of_memory"
     SEE_INTERRUPTED = "see_interrupted"

@@ -37,7 +37,7 @@ BASES = {
     "NODE_FAIL": "interrupted",
     "PREEMPTED": "interrupted",
     "BOOT_FAIL": "launch_failed",
-    "DEADLINE": "timed_out",
+    "DEADLINE": "expired",
     "OUT_OF_MEMORY": "out_of_memory",
 }
 FLAGS = {

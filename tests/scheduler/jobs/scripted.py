@@ -29,7 +29,7 @@ class ScriptedCluster:
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.config = config
 
-    def submit(self, spec: ports.Spec, *, marker: str):
+    def submit(self, spec: ports.Spec, *, marker: str, first: bool = False):
         step = PLAN.pop(0) if PLAN else "ok"
         if step == "away":
             return ports.NotSent("connection refused")
