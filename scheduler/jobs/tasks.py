@@ -9,7 +9,7 @@ from celery import Task, shared_task
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerAway
 
-from scheduler.jobs import dispatching
+from scheduler.jobs import dispatching, reconciling
 from scheduler.resources.models import Cluster
 
 logger = structlog.get_logger("jobs")
@@ -34,7 +34,7 @@ def dispatch(*, job_id: int, **_newer: object) -> None:
 
 @shared_task(name="jobs.ask_cancel", acks_late=True)
 def ask_cancel(*, job_id: int, **_newer: object) -> None:
-    dispatching.ask_cancel(job_id=job_id, now=timezone.now())
+    reconciling.cancel_and_look(job_id=job_id, now=timezone.now())
 
 
 @shared_task(name="jobs.reconcile_all")
@@ -45,10 +45,10 @@ def reconcile_all(**_newer: object) -> None:
 
 @shared_task(name="jobs.reconcile", expires=30)
 def reconcile(*, cluster_id: int, **_newer: object) -> None:
-    dispatching.reconcile(cluster_id=cluster_id, now=timezone.now())
+    reconciling.reconcile(cluster_id=cluster_id, now=timezone.now())
 
 
 @shared_task(name="jobs.check_health", expires=60)
 def check_health(**_newer: object) -> None:
     for cluster_id in Cluster.objects.values_list("pk", flat=True):
-        dispatching.check_health(cluster_id=cluster_id)
+        reconciling.check_health(cluster_id=cluster_id)

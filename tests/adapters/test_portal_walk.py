@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from scheduler.jobs import dispatching, queries, rules, services
+from scheduler.jobs import dispatching, queries, reconciling, rules, services
 from scheduler.jobs.models import Job
 from scheduler.usage.models import UsageRecord
 from tests import make
@@ -46,7 +46,7 @@ def follow(job: Job, *, until: set[str], seconds: float) -> Job:
     """Reconcile as the worker does, until the job is in one of the states."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        dispatching.reconcile(cluster_id=job.partition.cluster_id, now=datetime.now(UTC))
+        reconciling.reconcile(cluster_id=job.partition.cluster_id, now=datetime.now(UTC))
         job = Job.objects.select_related("partition__cluster", "charge").get(pk=job.pk)
         if job.state in until:
             return job

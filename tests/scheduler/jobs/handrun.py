@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from integrations.local import spool
-from scheduler.jobs import dispatching
+from scheduler.jobs import dispatching, reconciling
 from scheduler.jobs.models import Job
 from scheduler.resources.models import Partition
 from tests import make
@@ -56,5 +56,5 @@ def end(job: Job, folder: Path, state: str = "succeeded", *, code: int | None = 
 
 def look(job: Job) -> None:
     """Bring the portal into step with the cluster."""
-    dispatching.reconcile(cluster_id=job.partition.cluster_id, now=make.NOW)
+    reconciling.reconcile(cluster_id=job.partition.cluster_id, now=make.NOW)
     job.refresh_from_db()

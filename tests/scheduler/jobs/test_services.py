@@ -8,7 +8,7 @@ import pytest
 
 from portal.kernel.errors import Forbidden, InvalidTransition, NotFound, Refused
 from portal.kernel.idempotency import KeyReused
-from scheduler.jobs import access, dispatching, ports, rules, services
+from scheduler.jobs import access, dispatching, ports, reconciling, rules, services
 from scheduler.jobs.models import Job
 from scheduler.usage.models import UsageRecord
 from tests import make
@@ -145,8 +145,8 @@ class TestDispatching:
         job.refresh_from_db()
         assert job.state == "unknown"
 
-        dispatching.reconcile(cluster_id=partition.cluster_id, now=LATER)
-        dispatching.reconcile(cluster_id=partition.cluster_id, now=LATER)
+        reconciling.reconcile(cluster_id=partition.cluster_id, now=LATER)
+        reconciling.reconcile(cluster_id=partition.cluster_id, now=LATER)
 
         job.refresh_from_db()
         assert job.state == "queued"
@@ -158,13 +158,13 @@ class TestDispatching:
         job = submit(w, partition)
         dispatching.dispatch(job_id=job.pk, now=make.NOW)
 
-        dispatching.reconcile(cluster_id=partition.cluster_id, now=LATER)
+        reconciling.reconcile(cluster_id=partition.cluster_id, now=LATER)
         job.refresh_from_db()
         assert (job.state, scripted.TRUTH) == ("unknown", {})
 
         scripted.DOUBT["find"] = False
-        dispatching.reconcile(cluster_id=partition.cluster_id, now=LATER)
-        dispatching.reconcile(cluster_id=partition.cluster_id, now=LATER + timedelta(minutes=1))
+        reconciling.reconcile(cluster_id=partition.cluster_id, now=LATER)
+        reconciling.reconcile(cluster_id=partition.cluster_id, now=LATER + timedelta(minutes=1))
         job.refresh_from_db()
         assert job.state == "placed"
         assert scripted.TRUTH[job.marker]["count"] == 1
@@ -173,7 +173,7 @@ class TestDispatching:
         job = submit(w, partition)
         Job.objects.filter(pk=job.pk).update(state="submitting", attempted_at=make.NOW)
 
-        dispatching.reconcile(cluster_id=partition.cluster_id, now=LATER)
+        reconciling.reconcile(cluster_id=partition.cluster_id, now=LATER)
 
         job.refresh_from_db()
         assert job.state == "unknown"
@@ -269,7 +269,7 @@ class TestCancelling:
         with django_capture_on_commit_callbacks(execute=True):
             services.cancel(actor=w.researcher, job=job, now=make.NOW, ask_cluster=asked.append)
         assert asked == [job.pk]
-        dispatching.ask_cancel(job_id=job.pk, now=make.NOW)
+        dispatching.ask_cancel(job_id=job.pk)
         assert scripted.TRUTH[job.marker]["cancelled"]
         job.refresh_from_db()
         assert job.state in {"placed", "queued"}
