@@ -9,6 +9,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from portal.kernel.actors import Actor
 from portal.kernel.errors import Reason, noop
 from scheduler.jobs.ports import FINAL as CLUSTER_FINAL
 from scheduler.jobs.ports import ClusterState
@@ -18,6 +19,7 @@ __all__ = [
     "FINAL",
     "MAX_SCRIPT_BYTES",
     "OCCUPYING",
+    "SYSTEM",
     "TRANSITIONS",
     "Ask",
     "JobAction",
@@ -29,6 +31,8 @@ __all__ = [
 
 _ = noop
 
+SYSTEM: Final = Actor.system(_("集群对账"))
+"""Who acts on what a cluster reports."""
 MAX_SCRIPT_BYTES: Final = 1024 * 1024
 INTERPRETERS: Final = (
     "/bin/sh",

@@ -19,20 +19,18 @@ from portal.audit import services as audit
 from portal.kernel import idempotency
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden, Invalid, Refused, noop
-from portal.kernel.money import Money
 from portal.kernel.states import next_state
 from portal.numbers.services import next_number
-from scheduler.jobs import ports, queries, rules
+from scheduler.jobs import ports, queries, rules, runs, settling
 from scheduler.jobs.models import Job
 from scheduler.resources import rules as resource_rules
 from scheduler.resources.models import Partition
-from scheduler.usage import services as usage
 from vouchers.charges import rules as charge_rules
 from vouchers.charges import services as charges
 
 _ = noop
 
-SYSTEM = Actor.system(_("集群对账"))
+SYSTEM = rules.SYSTEM
 
 
 class TitleMissing(Invalid):
@@ -198,50 +196,21 @@ def apply(*, job_id: int, seen: ports.Observation, now: datetime) -> Job:
         return job
     before = job.state
     job.observed_at = seen.as_of
-    if seen.gone:
-        move(job, rules.JobAction.VANISH)
-    elif seen.state is not ports.ClusterState.UNKNOWN:
-        move(job, rules.JobAction(f"see_{seen.state.value}"))
+    if rules.JobState(job.state) not in rules.FINAL:
+        if seen.gone:
+            move(job, rules.JobAction.VANISH)
+        elif seen.state is not ports.ClusterState.UNKNOWN:
+            move(job, rules.JobAction(f"see_{seen.state.value}"))
+    told = runs.seen_in(seen, now=now)
+    runs.write(job, runs=told, as_of=seen.as_of)
     job.reason = seen.reason[:120]
     job.started_at = seen.started_at or job.started_at
     job.ended_at = seen.ended_at or job.ended_at
     job.exit_code = seen.exit_code if seen.exit_code is not None else job.exit_code
     if rules.JobState(job.state) in rules.FINAL:
-        job.settled_at = now
-        _settle(job, seen=seen, now=now)
+        job.ended_at = job.ended_at or (now if told else None)
+        settling.settle(job, now=now)
     job.save()
     if job.state != before:
         record(job, action="job.seen", actor=SYSTEM, now=now, before=before, exit_code=job.exit_code)
     return job
-
-
-NOT_BILLED = frozenset({rules.JobState.LOST, rules.JobState.INTERRUPTED, rules.JobState.LAUNCH_FAILED})
-"""The cluster's own failures are not the user's to pay (infrastructure refund rule, compute.md §3.7)."""
-
-
-def _settle(job: Job, *, seen: ports.Observation, now: datetime) -> None:
-    """Meter the run and capture its price, or release everything when nothing billable ran."""
-    assert job.charge is not None
-    if job.started_at is None or not seen.elapsed_s or rules.JobState(job.state) in NOT_BILLED:
-        charges.release(charge_id=job.charge.pk, reason=job.state, actor=SYSTEM, now=now)
-        return
-    unit = resource_rules.Unit(job.charge.quote["unit"])
-    cards = seen.cards if seen.cards is not None else job.cards
-    cpus = seen.cpus if seen.cpus is not None else job.cpus
-    count = cards if unit is resource_rules.Unit.CARD_HOUR else cpus
-    job.ended_at = job.ended_at or now
-    run = usage.record_run(
-        job_id=job.pk,
-        span=(job.started_at, max(job.ended_at, job.started_at)),
-        duration_s=seen.elapsed_s,
-        count=count,
-        detail={"raw_state": seen.raw_state, "cluster_job_id": job.cluster_job_id, "exit_code": seen.exit_code},
-        now=now,
-    )
-    actual = resource_rules.price(
-        unit=unit,
-        unit_price=Money(job.charge.quote["unit_price_fen"]),
-        duration_s=run.duration_s,
-        count=run.count,
-    )
-    charges.capture(charge_id=job.charge.pk, actual=actual.amount, measured=actual.as_json(), actor=SYSTEM, now=now)

@@ -44,10 +44,12 @@ def record_run(
     count: int,
     detail: Mapping[str, Any],
     now: datetime,
+    run_no: int = 1,
 ) -> UsageRecord:
-    """Record one run of a job from the scheduler's accounting. `duration_s` excludes suspension."""
+    """Record run `run_no` of a job from the scheduler's accounting, once. `duration_s` excludes suspension."""
     return UsageRecord.objects.create(
         job_id=job_id,
+        run_no=run_no,
         started_at=span[0],
         ended_at=span[1],
         duration_s=duration_s,
