@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 from integrations import logs, specs
 from integrations.slurm import codec
+from integrations.slurm.limits import Limits
 from integrations.slurm.tokens import NoToken, check_user, source_from
 from integrations.slurm.wire import ALREADY_DONE, PERHAPS_TOKEN, Answer, Kind, Lost, NotReached, Wire
 from portal.kernel.errors import Rejected, Unavailable
@@ -24,6 +25,7 @@ from scheduler.jobs.ports import (
     FINAL,
     Absent,
     Accepted,
+    AccountLimits,
     CannotTell,
     ClusterState,
     Found,
@@ -55,9 +57,10 @@ class Outage(Exception):
 
 
 class SlurmCluster:
-    """Config: `url`, `reader`, `job_root`, one way to tokens (see `tokens.source_from`); optional `socket`, `qos`.
+    """Config: `url`, `reader`, `job_root`, one way to tokens (see `tokens.source_from`); optional `socket`, `qos`, `operator`, `cluster`.
 
-    `reader` is the POSIX user whose token reads, an ordinary one; jobs are placed, released and cancelled with a token
+    `operator` is the POSIX user, a Slurm Operator, whose token sets limits and does nothing else; `cluster` the name in
+    accounting where that knows several. `reader` is the POSIX user whose token reads, an ordinary one; jobs are placed, released and cancelled with a token
     of their own user. ``job_root/<user>/`` must exist, writable to that user and readable to the portal: jobs start
     there and their output is ``<marker>.log`` in it.
     """
@@ -76,6 +79,8 @@ class SlurmCluster:
         self.job_root = Path(config["job_root"])
         tokens = source_from(config, default_command=default)
         self.wire = Wire(str(config["url"]), tokens, socket=str(config.get("socket", "")))
+        operator, name = str(config.get("operator", "portal-ops")), str(config.get("cluster", ""))
+        self.limits = Limits(self.wire, operator=operator, cluster=name)
 
     def close(self) -> None:
         """Close this process's connections."""
@@ -192,6 +197,14 @@ class SlurmCluster:
             raise Outage(f"unsupported version: {codec.VERSION} needed, offered {', '.join(offered) or answer.words}")
         with self._lock:
             self._checked[self.wire.url] = time.monotonic()
+
+    # --- limits
+
+    def read_limits(self, *, accounts: Sequence[str]) -> list[AccountLimits]:
+        return self.limits.read(accounts)
+
+    def apply_limits(self, wanted: Sequence[AccountLimits]) -> list[AccountLimits]:
+        return self.limits.apply(wanted)
 
     # --- finding
 

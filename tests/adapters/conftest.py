@@ -79,6 +79,7 @@ def slurm_config(info: real.Info) -> dict[str, str]:
     return {
         "url": info.url,
         "reader": info.reader,
+        "operator": info.operator,
         "job_root": str(info.job_root),
         "jwks_private_key_file": str(info.private_key),
         "key_id": real.KEY_ID,

@@ -52,6 +52,7 @@ class Info:
     url: str
     users: tuple[str, ...]
     reader: str
+    operator: str
     accounts: tuple[str, ...]
     ports: dict[str, int]
 
@@ -211,8 +212,15 @@ class Guard:
         tag = secrets.token_hex(2)
         self.users = (f"gx-{tag}-optics", f"gx-{tag}-pharma")
         self.reader = f"gx-{tag}-reader"
+        self.operator = f"gx-{tag}-ops"
         self.info = Info(
-            str(folder), f"http://127.0.0.1:{self.ports['rest']}", self.users, self.reader, ACCOUNTS, self.ports
+            str(folder),
+            f"http://127.0.0.1:{self.ports['rest']}",
+            self.users,
+            self.reader,
+            self.operator,
+            ACCOUNTS,
+            self.ports,
         )
 
     # preparation
@@ -220,7 +228,7 @@ class Guard:
     def prepare(self) -> None:
         for name in ("conf", "run", "log", "munge", "mysql", "state", "spool", "keys", "dev", "jobs", "down"):
             (self.folder / name).mkdir()
-        for user in (*self.users, self.reader):
+        for user in (*self.users, self.reader, self.operator):
             subprocess.run(["useradd", "--no-create-home", "--user-group", "--shell", "/bin/bash", user], check=True)
             self.made_users.append(user)
             (self.folder / "jobs" / user).mkdir(mode=0o750)
@@ -366,6 +374,7 @@ class Guard:
         self.info.command("sacctmgr", "-iQ", "add", "account", *ACCOUNTS)
         for user in (*self.users, self.reader):
             self.info.command("sacctmgr", "-iQ", "add", "user", user, f"Account={','.join(ACCOUNTS)}")
+        self.info.command("sacctmgr", "-iQ", "add", "user", self.operator, "Account=root", "AdminLevel=Operator")
         self.launch("slurmctld")
         self.until("slurmctld", "scontrol", "ping")
         for node in NODES:
