@@ -29,6 +29,7 @@ from scheduler.disputes.models import Dispute
 from scheduler.engagements.models import Engagement, EngagementQuote, EngagementQuoteLine, Milestone
 from scheduler.feeds.models import FeedReader, FeedToken
 from scheduler.invitations.models import CalendarMail, CalendarMailChoice
+from scheduler.jobs.doubt_models import ClusterBreaker, JobAlert, JobEvidence
 from scheduler.jobs.models import Job, JobDependency, JobRun
 from scheduler.messages.models import Message
 from scheduler.qualifications.models import Calibration, Qualification
@@ -54,6 +55,7 @@ __all__ = [
     "Claim",
     "Closure",
     "Cluster",
+    "ClusterBreaker",
     "ConductRule",
     "CounterOffer",
     "Custody",
@@ -71,7 +73,9 @@ __all__ = [
     "Instrument",
     "InstrumentFile",
     "Job",
+    "JobAlert",
     "JobDependency",
+    "JobEvidence",
     "JobRun",
     "LateFee",
     "Message",

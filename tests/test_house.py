@@ -115,6 +115,7 @@ POSITIONAL = {
     ("services.py", "read_calendar"),
     ("services.py", "lock"),
     ("services.py", "move"),
+    ("services.py", "withdraw"),
     ("services.py", "record"),
     ("dispatching.py", "spec_of"),
     ("dispatching.py", "adopt"),

@@ -59,6 +59,7 @@ REFUSALS: Final[Mapping[str, str]] = MappingProxyType(
         "limit": _("贵单位在集群上的作业数或资源已达上限。请等已有作业结束后再提交。"),
         "script": _("集群不接受这个脚本。请检查第一行的解释器和脚本内容。"),
         "access": _("集群不允许在指定位置运行。请联系集群管理员。"),
+        "attempts": _("平台五次发送都没有送达集群，每次都已核实集群上没有这个作业，不收取费用。请稍后重新提交。"),
         "other": _("集群没有接受这个作业，也没有给出原因。请联系集群管理员。"),
     }
 )
@@ -153,6 +154,8 @@ def _waiting(reason: str) -> str:
 
 
 def _cancelled(job: Job) -> str:
+    if job.reason == "dependency_never":
+        return gettext("所依赖的作业没有按要求结束，这个作业不会再运行，冻结的费用已全部退回。")
     if not job.cluster_job_id:
         return gettext("作业在发送到集群之前取消，没有产生费用。")
     if job.cancel_asked_at is None:

@@ -8,7 +8,7 @@ from django.utils.module_loading import import_string
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import NotFound
-from scheduler.jobs import ports
+from scheduler.jobs import breaker, ports
 from scheduler.jobs.models import Job
 from scheduler.resources.models import Cluster
 
@@ -42,9 +42,9 @@ def on_cluster(actor: Actor, cluster: Cluster) -> QuerySet[Job]:
 
 
 def connect(cluster: Cluster) -> ports.Cluster:
-    """Return the adapter that answers for `cluster`, as settings name it."""
+    """Return the adapter that answers for `cluster`, as settings name it, behind the cluster's circuit breaker."""
     adapter: type[ports.Cluster] = import_string(settings.CLUSTER_ADAPTERS[cluster.adapter])
-    return adapter(cluster.config)
+    return breaker.guarded(cluster.pk, adapter(cluster.config))
 
 
 def ref_of(job: Job) -> ports.Ref:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta
 
 import structlog
 from django.db import connection
 
 from portal.kernel.errors import PortalError
-from scheduler.jobs import access, dispatching, ports, resolving, rules, services
+from scheduler.jobs import access, dependencies, dispatching, ports, resolving, rules, services
 from scheduler.jobs.models import Job
 from scheduler.resources.models import Cluster
 
@@ -16,6 +17,9 @@ logger = structlog.get_logger("jobs")
 
 RETRY_AFTER = timedelta(seconds=15)
 POLLER_LOCK = 72
+MOST_JOBS = 2000
+BUDGET_S = 60.0
+"""How long one round may take before the next begins with a fresh look: what waits goes on where it was left."""
 
 
 def observe(jobs: list[Job], cluster: ports.Cluster, *, now: datetime) -> None:
@@ -46,26 +50,41 @@ def _reconcile(row: Cluster, *, now: datetime) -> None:
     open_jobs = list(
         Job.objects.filter(partition__cluster=row, settled_at__isnull=True)
         .select_related("partition__cluster")
-        .order_by("pk")[:500]
+        .order_by("pk")[:MOST_JOBS]
     )
     if not open_jobs:
         return
     cluster = access.connect(row)
-    for job in open_jobs:
-        state = rules.JobState(job.state)
-        if state is rules.JobState.SUBMITTING:
-            resolving.declare_stale(job.pk, now)
-        elif state is rules.JobState.UNKNOWN:
-            resolving.resolve(job_id=job.pk, cluster=cluster, now=now)
-        elif state is rules.JobState.PENDING and (not job.attempted_at or now - job.attempted_at > RETRY_AFTER):
-            dispatching.dispatch(job_id=job.pk, now=now)
-        elif state is rules.JobState.PLACED and job.released_at is None:
-            dispatching.release(job, cluster, now)
-        elif job.cancel_asked_at is not None and state in rules.ON_CLUSTER:
-            dispatching.ask_cancel(job_id=job.pk)
+    for job_id in dependencies.hopeless(open_jobs):
+        dependencies.cancel_hopeless(job_id=job_id, now=now)
     placed = [job for job in open_jobs if rules.JobState(job.state) in rules.ON_CLUSTER]
     if placed:
         observe(placed, cluster, now=now)
+    until = time.monotonic() + BUDGET_S
+    for job in open_jobs:
+        if time.monotonic() > until:
+            logger.warning("jobs.over_budget", cluster=row.code, open=len(open_jobs))
+            return
+        _further(job, cluster, now=now)
+
+
+def _further(job: Job, cluster: ports.Cluster, *, now: datetime) -> None:
+    """Do what one open job needs next."""
+    state = rules.JobState(job.state)
+    if state is rules.JobState.SUBMITTING:
+        resolving.declare_stale(job.pk, now)
+    elif state is rules.JobState.UNKNOWN:
+        resolving.resolve(job_id=job.pk, cluster=cluster, now=now)
+    elif state is rules.JobState.PENDING and (not job.attempted_at or now - job.attempted_at > RETRY_AFTER):
+        dispatching.dispatch(job_id=job.pk, now=now)
+    elif state in rules.ON_CLUSTER and (job.cancel_asked_at is not None or job.released_at is None):
+        job.refresh_from_db(fields=["state", "cancel_asked_at", "released_at"])  # it was observed since
+        if rules.JobState(job.state) not in rules.ON_CLUSTER:
+            return
+        if job.cancel_asked_at is not None:
+            dispatching.ask_cancel(job_id=job.pk)
+        elif job.released_at is None and job.state in {rules.JobState.PLACED.value, rules.JobState.QUEUED.value}:
+            dispatching.release(job, cluster, now)
 
 
 def check_health(*, cluster_id: int) -> Cluster:

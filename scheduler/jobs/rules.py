@@ -139,6 +139,8 @@ TRANSITIONS: Final[Mapping[tuple[JobState, JobAction], JobState]] = MappingProxy
         (S.PLACED, A.REFUSE): S.REJECTED,
         (S.UNKNOWN, A.PLACE): S.PLACED,
         (S.UNKNOWN, A.RETRY): S.PENDING,
+        (S.UNKNOWN, A.REFUSE): S.REJECTED,
+        (S.UNKNOWN, A.WITHDRAW): S.CANCELLED,
         **_seen(),
         **{(state, A.VANISH): S.LOST for state in JobState if state in ON_CLUSTER},
     }

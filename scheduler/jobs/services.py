@@ -18,7 +18,7 @@ from django.db import transaction
 from portal.audit import services as audit
 from portal.kernel import idempotency
 from portal.kernel.actors import Actor, Permission
-from portal.kernel.errors import Forbidden, Invalid, Refused, noop
+from portal.kernel.errors import Forbidden, Invalid, InvalidTransition, Refused, noop
 from portal.kernel.states import next_state
 from portal.numbers.services import next_number
 from scheduler.jobs import ports, queries, rules, runs, settling
@@ -36,6 +36,11 @@ SYSTEM = rules.SYSTEM
 class TitleMissing(Invalid):
     code = "job.title"
     message = _("请填写作业名称（120 字以内），仅贵单位可见。")
+
+
+class JobOver(InvalidTransition):
+    code = "job.over"
+    message = _("作业已经结束，不能再取消。")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,24 +164,29 @@ def move(job: Job, action: rules.JobAction) -> None:
     job.state = next_state(rules.TRANSITIONS, rules.JobState(job.state), action).value
 
 
+def withdraw(job: Job, *, actor: Actor, now: datetime) -> None:
+    """End a locked job that is on no cluster, and release its money."""
+    move(job, rules.JobAction.WITHDRAW)
+    job.settled_at = now
+    job.save()
+    charges.release(charge_id=charge_of(job), reason="cancelled", actor=actor, now=now)
+    record(job, action="job.cancelled", actor=actor, now=now)
+
+
 @transaction.atomic
 def cancel(*, actor: Actor, job: Job, now: datetime, ask_cluster: Callable[[int], object]) -> Job:
     """Cancel: at once while the job has not left the portal, else by asking the cluster. Idempotent.
 
-    Raises InvalidTransition for a finished job, Forbidden for another organisation's.
+    Asking twice changes nothing. Raises JobOver for a finished job, Forbidden for another organisation's.
     """
     actor.require(Permission.JOB_SUBMIT)
     locked = lock(job.pk)
     if locked.organisation_id != actor.organisation_id:
         raise Forbidden
     if rules.JobState(locked.state) in rules.FINAL:
-        move(locked, rules.JobAction.WITHDRAW)
+        raise JobOver
     if locked.state == rules.JobState.PENDING.value:
-        move(locked, rules.JobAction.WITHDRAW)
-        locked.settled_at = now
-        locked.save()
-        charges.release(charge_id=charge_of(locked), reason="cancelled", actor=actor, now=now)
-        record(locked, action="job.cancelled", actor=actor, now=now)
+        withdraw(locked, actor=actor, now=now)
     elif locked.cancel_asked_at is None:
         locked.cancel_asked_at = now
         locked.save(update_fields=["cancel_asked_at"])

@@ -5,7 +5,7 @@ The real ones run in ``tests/adapters``; this one only decides which answer arri
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,12 +17,27 @@ TRUTH: dict[str, dict[str, Any]] = {}
 PLAN: list[str] = []
 """How the next submissions end: ok, lost (placed, answer lost), dropped (never arrived), away, rejected."""
 DOUBT = {"find": False, "observe": False}
+COPIES: dict[str, list[ports.Ref]] = {}
+"""Further jobs of a marker, which no submission of the portal should ever make."""
+CALLS: list[str] = []
+"""What was asked, in order."""
+HOOKS: dict[str, Callable[[], object]] = {}
+"""What happens meanwhile, by call: for races."""
 
 
 def reset() -> None:
     TRUTH.clear()
     PLAN.clear()
     DOUBT.update(find=False, observe=False)
+    COPIES.clear()
+    CALLS.clear()
+    HOOKS.clear()
+
+
+def called(name: str) -> None:
+    CALLS.append(name)
+    if hook := HOOKS.get(name):
+        hook()
 
 
 class ScriptedCluster:
@@ -30,6 +45,7 @@ class ScriptedCluster:
         self.config = config
 
     def submit(self, spec: ports.Spec, *, marker: str, first: bool = False):
+        called("submit")
         step = PLAN.pop(0) if PLAN else "ok"
         if step == "away":
             return ports.NotSent("connection refused")
@@ -48,14 +64,18 @@ class ScriptedCluster:
         )
 
     def find(self, *, marker: str, since: datetime):
+        called("find")
         if DOUBT["find"]:
             return ports.CannotTell("accounting does not answer")
-        return ports.Found([self._ref(marker)]) if marker in TRUTH else ports.Absent()
+        refs = [*COPIES.get(marker, []), *([self._ref(marker)] if marker in TRUTH else [])]
+        return ports.Found(refs) if refs else ports.Absent()
 
     def release(self, ref: ports.Ref, *, user: str) -> None:
+        called("release")
         TRUTH[ref.marker]["held"] = False
 
     def observe(self, refs: Sequence[ports.Ref]) -> list[ports.Observation]:
+        called("observe")
         if DOUBT["observe"]:
             raise Unavailable
         return [TRUTH[ref.marker].get("seen") or self._queued(ref) for ref in refs]
@@ -70,7 +90,11 @@ class ScriptedCluster:
         )
 
     def cancel(self, ref: ports.Ref, *, user: str) -> None:
-        TRUTH[ref.marker]["cancelled"] = True
+        called("cancel")
+        if ref in (copies := COPIES.get(ref.marker, [])):
+            copies.remove(ref)
+        else:
+            TRUTH[ref.marker]["cancelled"] = True
 
     def log(self, ref: ports.Ref, *, offset: int, limit: int) -> ports.LogChunk:
         return ports.LogChunk(b"", offset, True)

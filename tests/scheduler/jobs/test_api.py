@@ -187,7 +187,7 @@ def test_cancels_at_once_before_it_has_left(w):
     cancelled = caller.post(f"/jobs/{number}/cancel")
     assert (cancelled.status, cancelled.body["state"]) == (200, "cancelled")
     assert cancelled.body["charge"]["state"] == "released"
-    assert caller.post(f"/jobs/{number}/cancel").code == "conflict.transition"
+    assert caller.post(f"/jobs/{number}/cancel").code == "job.over"
 
 
 class TestLog:

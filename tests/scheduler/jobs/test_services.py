@@ -163,8 +163,8 @@ class TestDispatching:
         assert (job.state, scripted.TRUTH) == ("unknown", {})
 
         scripted.DOUBT["find"] = False
-        reconciling.reconcile(cluster_id=partition.cluster_id, now=LATER)
-        reconciling.reconcile(cluster_id=partition.cluster_id, now=LATER + timedelta(minutes=1))
+        for minutes in (1, 2, 3):
+            reconciling.reconcile(cluster_id=partition.cluster_id, now=LATER + timedelta(minutes=minutes))
         job.refresh_from_db()
         assert job.state == "placed"
         assert scripted.TRUTH[job.marker]["count"] == 1
@@ -173,7 +173,7 @@ class TestDispatching:
         job = submit(w, partition)
         Job.objects.filter(pk=job.pk).update(state="submitting", attempted_at=make.NOW)
 
-        reconciling.reconcile(cluster_id=partition.cluster_id, now=LATER)
+        reconciling.reconcile(cluster_id=partition.cluster_id, now=LATER + timedelta(seconds=1))
 
         job.refresh_from_db()
         assert job.state == "unknown"
