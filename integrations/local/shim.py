@@ -1,7 +1,7 @@
 """Keep one job: start its script, watch limit, memory and cancel, end it with all its children, write how it ended.
 
-``python -m integrations.local.shim JOB_DIR WORK_DIR KILL_WAIT_S``, started by the runner and independent of it: it
-outlives a killed runner and a stopped portal. As root it stays root and only the script becomes another user, so a
+``python -m integrations.local.shim JOB_DIR TASK NO WORK_DIR KILL_WAIT_S``, started by the runner and independent of it:
+it outlives a killed runner and a stopped portal. TASK is "" for a job that is no array, NO counts runs from 1. As root it stays root and only the script becomes another user, so a
 job can neither end its keeper nor write its own result.
 """
 
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from integrations.local import sandbox, spool
+from integrations.local.units import Unit, tasks_of
 
 __all__ = ["main"]
 
@@ -28,19 +29,19 @@ REASONS = {"interrupted": "NodeDown", "cancelled": "", "timed_out": "TimeLimit",
 
 
 class Shim:
-    """One job from claim to exit. `work` is its private directory, made by the runner."""
+    """One run from claim to exit. `work` is the job's private directory, made by the runner; tasks share it."""
 
-    def __init__(self, job: Path, work: Path, kill_wait_s: float) -> None:
-        self.job, self.work, self.kill_wait_s = job, work, kill_wait_s
-        self.spec = spool.read(job / "spec.json") or {}
-        self.grant = spool.read(job / "grant.json") or {}
+    def __init__(self, unit: Unit, work: Path, kill_wait_s: float) -> None:
+        self.unit, self.work, self.kill_wait_s = unit, work, kill_wait_s
+        self.spec = spool.read(unit.job / "spec.json") or {}
+        self.grant = spool.read(unit.folder / "grant.json") or {}
         self.status: int | None = None
         self.stopped_for = ""
 
     def run(self) -> None:
         """Claim the job; whoever claimed it before has decided its fate already."""
         claim = {"by": "shim", "who": spool.identity(os.getpid())}
-        if not spool.create(self.job / "claim.json", claim):
+        if not spool.create(self.unit.folder / "claim.json", claim):
             return
         sandbox.become_subreaper()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
@@ -56,7 +57,7 @@ class Shim:
             os.close(handle)
         began = time.monotonic()
         # The child waits at the gate until this is written: no started.json, then the script has not run.
-        spool.create(self.job / "started.json", {"session": self.child, "at": time.time()})
+        spool.create(self.unit.folder / "started.json", {"session": self.child, "at": time.time()})
         with contextlib.suppress(BrokenPipeError):  # it failed before the gate, and says why below
             os.write(opened, b"!")
         os.close(opened)
@@ -65,29 +66,33 @@ class Shim:
         self._watch(began)
         elapsed = time.monotonic() - began
         self._end_family()
-        if self.grant.get("uid") is not None:
-            os.chown(self.work, 0, 0)
-        spool.create(self.job / "exit.json", {**self._outcome(failure), "elapsed_s": int(elapsed), "at": time.time()})
+        end = {**self._outcome(failure), "elapsed_s": int(elapsed), "at": time.time()}
+        spool.create(self.unit.folder / "exit.json", end)
 
     # the start
 
     def _place_script(self) -> str:
         """Put the script into the work directory, 0700, owned by the user who will run it."""
-        path = self.work / "script"
+        path = self.work / ("script" if self.unit.task is None else f"script.{self.unit.task}")
+        path.unlink(missing_ok=True)  # the run before left it
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o700)
         with os.fdopen(handle, "wb") as target:
-            target.write((self.job / "script").read_bytes())
+            target.write((self.unit.job / "script").read_bytes())
             if self.grant.get("uid") is not None:
                 os.fchown(handle, self.grant["uid"], self.grant["uid"])
         return str(path)
 
     def _open_output(self) -> int:
-        """Create the output file; owned by the job's user, who may reopen /dev/stdout, readable to the portal's group."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-        output = os.open(self.job / "output", flags, 0o600)
+        """Create the output file; owned by the job's user, who may reopen /dev/stdout, readable to the portal's group.
+
+        A run after a lost one writes on where that one stopped, so that an offset into the log stays good.
+        """
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        flags |= os.O_EXCL if self.unit.no == 1 else 0
+        output = os.open(self.unit.base / "output", flags, 0o600)
         os.fchmod(output, 0o640)
         if self.grant.get("uid") is not None:
-            os.fchown(output, self.grant["uid"], self.job.stat().st_gid)
+            os.fchown(output, self.grant["uid"], self.unit.job.stat().st_gid)
         return output
 
     def _become(self, script: str, output: int, gate: int, failed: int) -> None:
@@ -130,9 +135,23 @@ class Shim:
             "SHELL": "/bin/sh",
             "OMP_NUM_THREADS": str(self.spec["cpus"]),
             "JOB_ID": str(self.spec["job_id"]),
-            "JOB_MARKER": self.job.name,
+            "JOB_MARKER": self.unit.job.name,
             "CUDA_VISIBLE_DEVICES": cards,
+            **self._task(),
             **self.spec["environment"],
+        }
+
+    def _task(self) -> dict[str, str]:
+        """Return what a task of an array is told, under the names Slurm has for it (sbatch(1), output environment)."""
+        if self.unit.task is None:
+            return {}
+        numbers = tasks_of(self.spec["array"])
+        return {
+            "SLURM_ARRAY_JOB_ID": str(self.spec["job_id"]),
+            "SLURM_ARRAY_TASK_ID": str(self.unit.task),
+            "SLURM_ARRAY_TASK_COUNT": str(len(numbers)),
+            "SLURM_ARRAY_TASK_MIN": str(numbers[0]),
+            "SLURM_ARRAY_TASK_MAX": str(numbers[-1]),
         }
 
     # the watch
@@ -145,7 +164,7 @@ class Shim:
             now = time.monotonic()
             if self._asked_to_stop():
                 self._stop("interrupted")
-            elif (self.job / "cancel").exists():
+            elif (self.unit.job / "cancel").exists():
                 self._stop("cancelled")
             elif now >= deadline:
                 self._stop("timed_out")
@@ -231,9 +250,9 @@ def _resident(pid: int) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    job, work, kill_wait_s = arguments
+    job, task, number, work, kill_wait_s = arguments
     os.umask(0o077)
-    Shim(Path(job), Path(work), float(kill_wait_s)).run()
+    Shim(Unit(Path(job), int(task) if task else None, int(number)), Path(work), float(kill_wait_s)).run()
     return 0
 
 

@@ -3,14 +3,18 @@
 ``jobs/<marker>/``
   ``spec.json``, ``script``  there before the directory gets its name: the job is on the cluster, held
   ``released``               the portal lets it start (its time is its place in the queue)
+  ``cancel``                 the portal wants it stopped
+and per run, in that directory or one beneath it (``units.py``)
   ``grant.json``             the runner gave it cpus, cards and a user, and starts its shim
   ``claim.json``             created exclusively by whoever decides its fate: its shim, or a cancel before the start
   ``started.json``           the script runs: its session, since when
-  ``cancel``                 the portal wants it stopped
   ``exit.json``              how it ended
-  ``output``                 what it printed, both streams
+  ``output``                 what it printed, both streams; later runs write on
 
-Because ``claim.json`` can be created only once, a job runs at most once however often runner and portal are killed.
+``staged/<marker>/`` holds files for a job not yet released, ``limits/`` what accounts may use, ``board.json`` what the
+runner says of its queue.
+
+Because ``claim.json`` can be created only once, a run happens at most once however often runner and portal are killed.
 """
 
 from __future__ import annotations

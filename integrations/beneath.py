@@ -1,0 +1,106 @@
+"""Open files beneath a directory without being led out of it: every component by itself, no link followed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from portal.kernel.errors import Rejected
+from scheduler.jobs.ports import FileEntry, LogChunk
+
+__all__ = ["MAX_CHUNK", "listed", "parts_of", "put", "read"]
+
+MAX_CHUNK = 1 << 20
+MAX_FILES = 1_000
+MAX_DEPTH = 16
+
+
+def parts_of(path: str) -> tuple[str, ...]:
+    """Return the components of a relative path. Raises Rejected for ``..``, empty ones, NUL, or what is too long."""
+    parts = tuple(path.split("/"))
+    if (
+        len(parts) > MAX_DEPTH
+        or any(part in ("", ".", "..") or len(part.encode()) > 255 for part in parts)
+        or any(ord(letter) < 32 for letter in path)
+    ):
+        raise Rejected(reason="path: not a plain relative path")
+    return parts
+
+
+@contextlib.contextmanager
+def _opened(root: Path, path: str, flags: int, *, make: bool = False) -> Iterator[int]:
+    """Open ``root/path`` as a regular file with a single name. Raises Rejected, FileNotFoundError."""
+    parts = parts_of(path)
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            stack.callback(os.close, folder)
+            for part in parts[:-1]:
+                if make:
+                    with contextlib.suppress(FileExistsError):
+                        os.mkdir(part, 0o700, dir_fd=folder)
+                folder = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+                stack.callback(os.close, folder)
+            flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            handle = os.open(parts[-1], flags, 0o600, dir_fd=folder)
+            stack.callback(os.close, handle)
+        except (FileNotFoundError, PermissionError):
+            raise
+        except OSError as error:
+            raise Rejected(reason=f"path: {os.strerror(error.errno or 0)}") from error
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            raise Rejected(reason="path: not a plain file")
+        yield handle
+
+
+def put(root: Path, path: str, *, offset: int, data: bytes) -> int:
+    """Write `data` at `offset` of ``root/path``, made 0600 where it is not there; return its size.
+
+    Raises Rejected for a path that leads out, an offset beyond the end or more than 1 MiB.
+    """
+    if offset < 0 or len(data) > MAX_CHUNK:
+        raise Rejected(reason=f"offset {offset}, {len(data)} bytes")
+    with _opened(root, path, os.O_WRONLY | os.O_CREAT, make=True) as handle:
+        if offset > os.fstat(handle).st_size:
+            raise Rejected(reason=f"offset {offset} beyond the end {os.fstat(handle).st_size}")
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(handle, view, offset)
+            view, offset = view[written:], offset + written
+        return os.fstat(handle).st_size
+
+
+def read(root: Path, path: str, *, offset: int, limit: int) -> LogChunk:
+    """Read at most `limit` bytes (1 … 1 MiB) of ``root/path``. Raises Rejected, FileNotFoundError, ValueError."""
+    if offset < 0 or not 1 <= limit <= MAX_CHUNK:
+        raise ValueError(f"offset {offset}, limit {limit}")
+    with _opened(root, path, os.O_RDONLY) as handle:
+        data = os.pread(handle, limit, offset)
+        return LogChunk(data, offset + len(data), eof=offset + len(data) >= os.fstat(handle).st_size)
+
+
+def listed(root: Path, *, hidden: frozenset[str] = frozenset()) -> list[FileEntry]:
+    """List the plain files beneath `root`, at most 1,000, by path. `hidden` are names at its top left out."""
+    found: list[FileEntry] = []
+    for folder, folders, names, handle in os.fwalk(root, follow_symlinks=False):
+        inner = os.path.relpath(folder, root)
+        prefix = "" if inner == "." else f"{inner}/"
+        folders[:] = sorted(name for name in folders if prefix or name not in hidden)
+        if prefix.count("/") >= MAX_DEPTH - 1:
+            folders.clear()
+        for name in sorted(names):
+            if not prefix and name in hidden:
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                status = os.stat(name, dir_fd=handle, follow_symlinks=False)
+                path = f"{prefix}{name}"
+                if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and path.isprintable():
+                    found.append(FileEntry(path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC)))
+                    if len(found) >= MAX_FILES:
+                        return found
+    return found
