@@ -11,7 +11,7 @@ from pathlib import Path
 from portal.kernel.errors import Rejected
 from scheduler.jobs.ports import LogChunk
 
-__all__ = ["MAX_CHUNK", "read"]
+__all__ = ["MAX_CHUNK", "read", "size"]
 
 MAX_CHUNK = 65_536
 _SETTLED_S = 2.0
@@ -51,6 +51,15 @@ def read(root: Path, parts: tuple[str, ...], *, offset: int, limit: int) -> LogC
         whole = data[: len(data) - _partial(data)]
         data = whole or (b"" if eof else data)
     return LogChunk(data, offset + len(data), eof=eof)
+
+
+def size(root: Path, parts: tuple[str, ...]) -> int:
+    """Return the bytes of ``root/parts…``, 0 while it is not there; a link counts as nothing."""
+    try:
+        status = root.joinpath(*parts).lstat()
+    except OSError:
+        return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
 def _partial(data: bytes) -> int:

@@ -1,44 +1,69 @@
-"""Slurm's REST content version v0.0.38 in our words, both ways. Pure: no network, no clock.
+"""Slurm's REST content in our words, whatever its version. Pure: no network, no clock.
 
-Only the fields named here are ever sent; nothing a user typed becomes a key. ``argv``, ``batch_features`` and a null
-script crash slurmrestd 22.05.8, ``test_only`` submits for real, ``time_limit: 0`` means for ever, ``requeue: false``
-means true: none of them can leave this module (tag slurm-22-05-8-1, plugins/openapi/v0.0.38).
+`Job` is one row of the controller or of accounting; `reading` reads both families of versions into it, because fields
+only differ in wrapping (a plain number, or ``{"set", "infinite", "number"}``; one word, or a list of words). What is
+*sent* differs in names, so each family writes its own: `legacy` (v0.0.38) and `modern` (v0.0.40 to v0.0.45).
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
+from scheduler.jobs import arrays
 from scheduler.jobs.ports import ClusterState, RejectedBy, Spec
 
 __all__ = [
     "VERSION",
+    "Codec",
     "Job",
+    "Place",
+    "asked",
+    "dependencies",
     "differences",
-    "exit_code",
-    "from_accounting",
-    "from_controller",
+    "environment",
     "minutes",
-    "node_sizes",
+    "moment",
     "refusal",
-    "state",
-    "submission",
-    "tres",
+    "refusals",
 ]
 
 VERSION = "v0.0.38"
+"""The version of Slurm 22.05, which the limits are written for."""
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _TYPE = re.compile(r"[A-Za-z0-9_.-]{0,32}")
 _DIRECTORY = re.compile(r"(/[A-Za-z0-9][A-Za-z0-9._-]*)+")
-_UNSET = 0xFFFF_FFF0
-"""NO_VAL, INFINITE and their neighbours (slurm.h): any count this large means "not set"."""
+_AFTER = {"ok": "afterok", "notok": "afternotok", "any": "afterany"}
+_MAX_ARRAY_TEXT = 300
+"""The array's text is repeated in the comment, which holds 1024 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a job starts and prints, and under which QOS ("" = the account's own)."""
+
+    directory: str
+    output: str
+    qos: str = ""
+
+
+class Codec(Protocol):
+    """One version's way to say a submission."""
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def keeps_exit_codes(self) -> bool:
+        """Say whether accounting's exit codes are the scripts' own."""
+
+    def submission(self, spec: Spec, *, marker: str, place: Place) -> dict[str, Any]:
+        """Return the body that places `spec` held, under `marker`."""
 
 
 def minutes(seconds: int) -> int:
@@ -47,65 +72,63 @@ def minutes(seconds: int) -> int:
 
 
 def refusal(spec: Spec) -> RejectedBy | None:
-    """Return why `spec` cannot be put into this version's words, or None."""
+    """Return the first reason why `spec` cannot be said in Slurm's words, or None."""
+    return next(iter(refusals(spec)), None)
+
+
+def refusals(spec: Spec) -> list[RejectedBy]:
+    """Return every reason why `spec` cannot be said in Slurm's words."""
+    found = []
     if not spec.script.startswith("#!"):
-        return RejectedBy("script", "no interpreter line")
+        found.append(RejectedBy("script", "no interpreter line"))
     # "cpu,gpu" would mean either; a name like 007 or no is read as a number or a truth value by 22.05.
     for code, value in (("partition", spec.partition), ("account", spec.account)):
         if not _PLAIN.fullmatch(value):
-            return RejectedBy(code, f"not a name: {value!r}")
+            found.append(RejectedBy(code, f"not a name: {value!r}"))
     if not _TYPE.fullmatch(spec.card_type):
-        return RejectedBy("resources", f"not a card type: {spec.card_type!r}")
+        found.append(RejectedBy("resources", f"not a card type: {spec.card_type!r}"))
     if spec.work_dir and not _DIRECTORY.fullmatch(spec.work_dir):
-        return RejectedBy("access", f"not a plain absolute directory: {spec.work_dir!r}")
-    return None
+        found.append(RejectedBy("access", f"not a plain absolute directory: {spec.work_dir!r}"))
+    if spec.array and (len(spec.array) > _MAX_ARRAY_TEXT or not _is_array(spec.array)):
+        found.append(RejectedBy("other", f"array: {spec.array[:80]!r}"))
+    if any(after.kind not in _AFTER or not after.ref.job_id.isdecimal() for after in spec.after):
+        found.append(RejectedBy("other", "dependency: neither ok, notok nor any"))
+    return found
 
 
-def submission(spec: Spec, *, marker: str, directory: str, output: str, qos: str = "") -> dict[str, Any]:
-    """Return the body that places `spec` held, under `marker`.
+def _is_array(text: str) -> bool:
+    try:
+        return arrays.canonical(text, max_size=4_000_001) == text
+    except arrays.BadArray:
+        return False
 
-    The marker is the job's *name*, because accounting keeps the name and not always the comment. ``singleton`` lets
-    no two jobs of one name run side by side. The comment repeats what was asked for, so that whoever releases the job
-    can compare it with what Slurm made of it.
+
+def dependencies(spec: Spec) -> str:
+    """Return all that must hold before the job starts, in Slurm's words.
+
+    ``singleton`` lets no two jobs of one name and user run side by side; tasks of one array are one job to it.
     """
-    job: dict[str, Any] = {
-        "name": marker,
-        "comment": json.dumps(_asked(spec), separators=(",", ":")),
-        "account": spec.account,
-        "partition": spec.partition,
-        "nodes": "1",
-        "tasks": 1,
-        "cpus_per_task": spec.cpus,
-        "memory_per_node": spec.memory_mb,
-        "time_limit": minutes(spec.time_limit_s),
-        "hold": True,
-        "no_requeue": True,
-        "dependency": "singleton",
-        "current_working_directory": directory,
-        "standard_output": output,
-        "standard_error": output,
-        "open_mode": "append",
-        "environment": {
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
-            "LANG": "C.UTF-8",
-            "HOME": directory,
-            "USER": spec.user,
-            "LOGNAME": spec.user,
-            "SHELL": "/bin/sh",
-            "OMP_NUM_THREADS": str(spec.cpus),
-            "JOB_MARKER": marker,
-            **spec.environment,
-        },
-    }
-    if spec.cards:
-        job["gres"] = f"gpu:{spec.card_type}:{spec.cards}" if spec.card_type else f"gpu:{spec.cards}"
-    if qos:
-        job["qos"] = qos
-    return {"job": job, "script": spec.script}
+    return ",".join(["singleton", *(f"{_AFTER[after.kind]}:{int(after.ref.job_id)}" for after in spec.after)])
 
 
-def _asked(spec: Spec) -> dict[str, Any]:
+def environment(spec: Spec, *, marker: str, directory: str) -> dict[str, str]:
+    """Return every variable the job gets; a task of an array also has ``SLURM_ARRAY_TASK_ID``, from Slurm."""
     return {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "HOME": directory,
+        "USER": spec.user,
+        "LOGNAME": spec.user,
+        "SHELL": "/bin/sh",
+        "OMP_NUM_THREADS": str(spec.cpus),
+        "JOB_MARKER": marker,
+        **spec.environment,
+    }
+
+
+def asked(spec: Spec) -> str:
+    """Return what was asked for, for the job's comment: whoever releases it compares that with what Slurm made of it."""
+    value: dict[str, Any] = {
         "cpus": spec.cpus,
         "cards": spec.cards,
         "card_type": spec.card_type if spec.cards else "",
@@ -113,12 +136,18 @@ def _asked(spec: Spec) -> dict[str, Any]:
         "time_limit_s": minutes(spec.time_limit_s) * 60,
         "account": spec.account,
         "user": spec.user,
+        "requeue": spec.requeue,
+        **({"array": spec.array} if spec.array else {}),
     }
+    return json.dumps(value, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job as the controller or accounting shows it. Times are epoch seconds, 0 = not yet."""
+    """One row of the controller or of accounting: a job, a task of an array, or its tasks not yet apart.
+
+    Times are epoch seconds, 0 = not yet.
+    """
 
     job_id: int
     name: str
@@ -140,7 +169,47 @@ class Job:
     exit_code: int | None
     held: bool
     asked: Mapping[str, Any] | None
-    """What `submission` wrote into the comment; None where the comment is not kept (accounting) or not ours."""
+    """What `asked` wrote into the comment; None where the comment is not kept (accounting) or not ours."""
+    partition: str = ""
+    array_id: int = 0
+    """The id the array was submitted under; 0 for a job that is none."""
+    task: int | None = None
+    tasks_left: str = ""
+    """Tasks that are still one row: ``2-9%2``."""
+    restarts: int | None = None
+    """How often it was requeued; None where the row does not say (accounting)."""
+    requeue: bool | None = None
+    expected_at: int = 0
+    """When a waiting job is expected to start."""
+    waits_for: str = ""
+    """Its dependencies that do not hold yet."""
+    nodes: int | None = None
+    was_requeued: bool = False
+    """This run was ended so that the job could begin again."""
+
+    @property
+    def id(self) -> int:
+        """The id it was submitted under: the array's, for a task."""
+        return self.array_id or self.job_id
+
+    @property
+    def tasks(self) -> list[int | None]:
+        """Return the tasks this row is about; [None] for a job that is no array."""
+        if self.task is not None or not self.array_id:
+            return [self.task]
+        text = self.tasks_left.partition("%")[0]
+        try:
+            if text.startswith("0x"):  # accounting writes the numbers as bits: 0x68 is 3,5-6
+                bits = int(text, 16)
+                return [number for number in range(bits.bit_length()) if bits >> number & 1]
+            return list(arrays.tasks(arrays.canonical(text.removesuffix("..."), max_size=4_000_001)))
+        except (arrays.BadArray, ValueError):
+            return []
+
+    @property
+    def has_run(self) -> bool:
+        """Say whether it holds or held resources."""
+        return bool(self.started_at and self.allocated)
 
     @property
     def never_started(self) -> bool:
@@ -150,66 +219,6 @@ class Job:
     def elapsed_s(self, until: int) -> int:
         """Return seconds of running up to `until` (epoch)."""
         return self.ran_s + (max(0, until - self.runs_since) if self.runs_since else 0)
-
-
-def from_controller(row: Mapping[str, Any]) -> Job:
-    """Read one entry of ``/slurm/v0.0.38/job(s)``. Unknown or missing fields never raise."""
-    kind, reason = state(row.get("job_state")), str(row.get("state_reason") or "")
-    # The reason alone is not enough: 22.05 gives it to every script that a signal ends. Launching shows as signal 53.
-    if kind is ClusterState.FAILED and reason == "JobLaunchFailure" and _count(row.get("exit_code")) & 0x7F == 53:
-        kind = ClusterState.LAUNCH_FAILED
-    return Job(
-        job_id=_count(row.get("job_id")),
-        name=str(row.get("name") or ""),
-        submitted_at=_count(row.get("submit_time")),
-        state=kind,
-        raw_state=_raw(row.get("job_state")),
-        reason="" if reason == "None" else reason,
-        user=str(row.get("user_name") or ""),
-        account=str(row.get("account") or ""),
-        time_limit_s=_count(row.get("time_limit")) * 60,
-        requested=tres(row.get("tres_req_str")),
-        allocated={} if kind is ClusterState.QUEUED else tres(row.get("tres_alloc_str")),
-        started_at=_count(row.get("start_time")),
-        ended_at=_count(row.get("end_time")),
-        # Its suspend_time is that of the last suspension *or* resumption, pre_sus_time what it had run until then.
-        ran_s=_count(row.get("pre_sus_time")),
-        runs_since=0
-        if kind is ClusterState.SUSPENDED
-        else _count(row.get("suspend_time")) or _count(row.get("start_time")),
-        exit_code=exit_code(kind, row.get("exit_code")),
-        held=kind is ClusterState.QUEUED and row.get("priority") == 0,
-        asked=_comment(row.get("comment")),
-    )
-
-
-def from_accounting(row: Mapping[str, Any]) -> Job:
-    """Read one entry of ``/slurmdb/v0.0.38/jobs``.
-
-    Its exit code is not used: 22.05 writes 0 whenever the process ended by itself (parse.c of dbv0.0.38).
-    """
-    time, current = row.get("time") or {}, row.get("state") or {}
-    kind = state(current.get("current"))
-    return Job(
-        job_id=_count(row.get("job_id")),
-        name=str(row.get("name") or ""),
-        submitted_at=_count(time.get("submission")),
-        state=kind,
-        raw_state=_raw(current.get("current")),
-        reason=str(current.get("reason") or ""),
-        user=str(row.get("user") or ""),
-        account=str(row.get("account") or ""),
-        time_limit_s=_count(time.get("limit")) * 60,
-        requested=_tres_list((row.get("tres") or {}).get("requested")),
-        allocated=_tres_list((row.get("tres") or {}).get("allocated")),
-        started_at=_count(time.get("start")),
-        ended_at=_count(time.get("end")),
-        ran_s=_count(time.get("elapsed")),
-        runs_since=0,
-        exit_code=0 if kind is ClusterState.SUCCEEDED else None,
-        held=False,
-        asked=None,
-    )
 
 
 def differences(job: Job) -> list[str]:
@@ -227,10 +236,14 @@ def differences(job: Job) -> list[str]:
         "account": job.account,
         "user": job.user,
     }
+    if "requeue" in job.asked and job.requeue is not None:
+        granted["requeue"] = job.requeue
+    if job.array_id or "array" in job.asked:
+        granted["array"] = job.tasks_left
     found = [
         f"{name}: asked {job.asked.get(name)!r}, would get {value!r}"
         for name, value in granted.items()
-        if job.asked.get(name) != value
+        if job.asked.get(name) != value and not (name == "array" and _is_cut(job))
     ]
     kind = job.asked.get("card_type")
     if kind and job.requested.get(f"gres/gpu:{kind}", 0) != job.asked.get("cards"):
@@ -238,128 +251,18 @@ def differences(job: Job) -> list[str]:
     return found
 
 
-# --- states
-
-_BASE = {
-    "PENDING": ClusterState.QUEUED,
-    "RUNNING": ClusterState.RUNNING,
-    "SUSPENDED": ClusterState.SUSPENDED,
-    "COMPLETED": ClusterState.SUCCEEDED,
-    "CANCELLED": ClusterState.CANCELLED,
-    "FAILED": ClusterState.FAILED,
-    "TIMEOUT": ClusterState.TIMED_OUT,
-    "NODE_FAIL": ClusterState.INTERRUPTED,
-    "PREEMPTED": ClusterState.INTERRUPTED,
-    "BOOT_FAIL": ClusterState.LAUNCH_FAILED,
-    "DEADLINE": ClusterState.EXPIRED,
-    "OUT_OF_MEMORY": ClusterState.OUT_OF_MEMORY,
-}
-"""enum job_states (slurm.h), all twelve."""
-
-_FLAGS = {
-    "COMPLETING": ClusterState.FINISHING,
-    "STAGE_OUT": ClusterState.FINISHING,
-    "CONFIGURING": ClusterState.STARTING,
-    "POWER_UP_NODE": ClusterState.STARTING,
-    "RESIZING": ClusterState.RUNNING,
-    "SIGNALING": ClusterState.RUNNING,
-    "STOPPED": ClusterState.RUNNING,
-    "UPDATE_DB": ClusterState.RUNNING,
-    "EXPEDITING": ClusterState.RUNNING,
-    "REQUEUED": ClusterState.QUEUED,
-    "REQUEUE_FED": ClusterState.QUEUED,
-    "REQUEUE_HOLD": ClusterState.QUEUED,
-    "SPECIAL_EXIT": ClusterState.QUEUED,
-    "RESV_DEL_HOLD": ClusterState.QUEUED,
-}
-"""Flags that speak for the job while they are set: v0.0.38 shows them *instead of* the base state, so none may end it."""
-
-_ENDINGS = {
-    "REVOKED": ClusterState.CANCELLED,
-    "LAUNCH_FAILED": ClusterState.LAUNCH_FAILED,
-    "RECONFIG_FAIL": ClusterState.LAUNCH_FAILED,
-}
-"""Flags that say how a job ended: believed only beside a final base state (REVOKED alone may run on a sibling)."""
-
-_ENDED = frozenset(_BASE.values()) - {ClusterState.QUEUED, ClusterState.RUNNING, ClusterState.SUSPENDED}
-
-
-def state(raw: object) -> ClusterState:
-    """Return the state for Slurm's word, or list of words. Total: anything not known is UNKNOWN, nothing raises."""
-    words = raw if isinstance(raw, list) else [raw]
-    if not words or not all(
-        isinstance(word, str) and (word in _BASE or word in _FLAGS or word in _ENDINGS) for word in words
-    ):
-        return ClusterState.UNKNOWN
-    bases = [_BASE[word] for word in words if word in _BASE]
-    for word in words:
-        if word in _FLAGS:
-            return _FLAGS[word]
-    if len(bases) != 1:
-        return ClusterState.UNKNOWN
-    endings = [_ENDINGS[word] for word in words if word in _ENDINGS]
-    if endings:
-        return endings[0] if bases[0] in _ENDED else ClusterState.UNKNOWN
-    return bases[0]
-
-
-def exit_code(kind: ClusterState, status: object) -> int | None:
-    """Return the script's exit code from a raw wait status (wait(2)), 128 + n for signal n, as a shell says it.
-
-    None unless the script ended by itself: the status of a job that was stopped is the stopper's, not the script's.
-    """
-    if kind not in (ClusterState.SUCCEEDED, ClusterState.FAILED) or not isinstance(status, int) or status < 0:
-        return None
-    code = os.waitstatus_to_exitcode(status)
-    return code if code >= 0 else 128 - code
-
-
-# --- resources
-
-
-def tres(text: object) -> dict[str, int]:
-    """Read ``cpu=1,mem=1.5G,node=1,gres/gpu=2,gres/gpu:a100=2``; memory in MB. Parts it cannot read are left out."""
-    found = {}
-    for part in str(text or "").split(","):
-        name, _, value = part.partition("=")
-        scale = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}.get(value[-1:], 1)
-        try:
-            found[name] = round(float(value.rstrip("KMGT")) * scale)
-        except ValueError:
-            continue
-    return found
-
-
-def node_sizes(rows: Sequence[Mapping[str, Any]], partition: str) -> list[dict[str, int]]:
-    """Return what each node of `partition` has, as `tres` reads it; [] when the partition has none."""
-    return [tres(row.get("tres")) for row in rows if partition in (row.get("partitions") or [])]
-
-
-def _tres_list(entries: object) -> dict[str, int]:
-    found = {}
-    for entry in entries if isinstance(entries, list) else []:
-        name = f"{entry.get('type')}/{entry.get('name')}" if entry.get("name") else str(entry.get("type"))
-        if (count := _count(entry.get("count"))) > 0:
-            found[name] = count
-    return found
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) and 0 <= value < _UNSET else 0
-
-
-def _raw(value: object) -> str:
-    return "+".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _comment(text: object) -> dict[str, Any] | None:
-    try:
-        value = json.loads(str(text))
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) and "time_limit_s" in value else None
+def _is_cut(job: Job) -> bool:
+    """Say whether the row shows only the beginning of the array that was asked for, or a single task of it."""
+    if job.task is not None:
+        return True
+    shown, cut, _rest = job.tasks_left.partition("...")
+    return bool(cut) and str((job.asked or {}).get("array", "")).startswith(shown.rpartition(",")[0])
 
 
 def moment(seconds: int) -> datetime | None:
     """Return epoch seconds as an aware time, None for 0."""
     return datetime.fromtimestamp(seconds, UTC) if seconds else None
+
+
+def oldest_first(jobs: Sequence[Job]) -> list[Job]:
+    return sorted(jobs, key=lambda job: (job.submitted_at, job.id, job.job_id))

@@ -92,6 +92,13 @@ class Answer:
         return (said or f"HTTP {self.status} {self.text.strip()}")[:500]
 
     @property
+    def ignored(self) -> str:
+        """Return Slurm's warnings that it dropped a field of ours ("" when none): from v0.0.40 on that is no error."""
+        warnings = self.body.get("warnings")
+        said = [str(one.get("description") or one) for one in warnings or [] if isinstance(one, dict)]
+        return "; ".join(text for text in said if "ignoring unknown" in text.lower())[:500]
+
+    @property
     def kind(self) -> Kind:
         number = self.number
         if number in _AUTHENTICATION or self.status == 401:
@@ -167,7 +174,7 @@ class Wire:
         user: str,
         params: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
-        read_s: float = READ_S,
+        read_s: float | None = None,
         fresh: bool = False,
     ) -> Answer:
         headers = {"X-SLURM-USER-NAME": user, "X-SLURM-USER-TOKEN": self.tokens.token(user, fresh=fresh)}
@@ -175,7 +182,7 @@ class Wire:
         if body is not None:
             headers["Content-Type"] = "application/json"
             content = json.dumps(body, ensure_ascii=False).encode()
-        timeout = httpx.Timeout(connect=CONNECT_S, read=read_s, write=WRITE_S, pool=POOL_S)
+        timeout = httpx.Timeout(connect=CONNECT_S, read=read_s or READ_S, write=WRITE_S, pool=POOL_S)
         try:
             response = self._client.request(
                 method, self.url + path, params=params, headers=headers, content=content, timeout=timeout

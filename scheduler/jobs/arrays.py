@@ -26,7 +26,7 @@ _LIMIT = re.compile(r"[1-9]\d{0,6}", re.ASCII)
 
 class BadArray(Invalid):
     code = "job.array"
-    message = _("任务编号无法识别或超出范围：{text}。请写成 0-9、1,3,7 或 0-99%5，编号不大于 {most}。")
+    message = _("任务编号无法识别或超出范围：%(text)s。请写成 0-9 或 1,3,7，编号不大于 %(most)s。")
 
 
 def canonical(text: str, *, max_size: int = MAX_SIZE) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -17,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from scheduler.jobs.ports import FINAL, Accepted, Cluster, ClusterState, Observation, Ref, Spec
+from scheduler.jobs.ports import FINAL, Accepted, Cluster, ClusterState, Feature, Observation, Ref, Spec
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,6 +40,8 @@ class Bench:
     overrun_s: int
     """How far over it a job may get before it has ended: what a hold must leave room for."""
     patience_s: float
+    interrupt: Callable[[Ref], None]
+    """End a running job so that it begins again, where its spec allows that."""
     over_limit: Ref | None = None
     """A job started long ago that is to end by its wall limit, where the limit is too long to wait for it alone."""
     refs: list[Ref] = field(default_factory=list)
@@ -78,6 +81,17 @@ class Bench:
             assert time.monotonic() < end, f"still {observation}"
             time.sleep(0.1)
 
+    def confirm(self, ref: Ref) -> Observation:
+        """Watch until nothing about it will change any more."""
+        end = time.monotonic() + self.patience_s
+        while not (observation := self.observe(ref)).confirmed:
+            assert time.monotonic() < end, f"still {observation}"
+            time.sleep(0.2)
+        return observation
+
+    def has(self, feature: Feature) -> bool:
+        return feature in self.cluster.capabilities().features
+
     def log(self, ref: Ref) -> str:
         data, offset = b"", 0
         while True:
@@ -100,6 +114,27 @@ def new_marker() -> str:
 
 def past(seconds: float = 0) -> datetime:
     return datetime.fromtimestamp(time.time() - seconds, UTC)
+
+
+def kill_keeper(folder: Path) -> Callable[[Ref], None]:
+    """Return how to lose the host of a local job: end the process that keeps it."""
+
+    def interrupt(ref: Ref) -> None:
+        claim = json.loads((folder / "jobs" / ref.marker / "claim.json").read_text())
+        os.kill(int(claim["who"].partition("-")[0]), signal.SIGKILL)
+
+    return interrupt
+
+
+def requeue(command: Callable[..., str]) -> Callable[[Ref], None]:
+    """Return how to requeue a Slurm job, and to spare the two minutes Slurm then lets it wait."""
+
+    def interrupt(ref: Ref) -> None:
+        command("scontrol", "requeue", ref.job_id)
+        until(lambda: "BeginTime" in command("squeue", "-h", "-j", ref.job_id, "-o", "%r"), "its new begin time")
+        command("scontrol", "update", f"JobId={ref.job_id}", "StartTime=now")
+
+    return interrupt
 
 
 @dataclass

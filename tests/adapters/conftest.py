@@ -10,7 +10,8 @@ import pytest
 from integrations.local.cluster import LocalCluster
 from integrations.slurm.cluster import SlurmCluster
 from scheduler.jobs.ports import Ref, Spec
-from tests.adapters.bench import OVER_LIMIT, Bench, LocalRunner, local_runner
+from tests.adapters.bench import OVER_LIMIT, Bench, LocalRunner, kill_keeper, local_runner, requeue
+from tests.adapters.faults import Proxy
 from tests.slurm import cluster as real
 
 
@@ -53,6 +54,7 @@ def bench_of(runner: LocalRunner) -> Bench:
         limit_s=1,
         overrun_s=4,
         patience_s=15,
+        interrupt=kill_keeper(runner.folder),
     )
 
 
@@ -108,6 +110,7 @@ def slurm_bench(info: real.Info, config: dict[str, str]) -> Bench:
         limit_s=60,
         overrun_s=120,
         patience_s=40,
+        interrupt=requeue(info.command),
     )
 
 
@@ -141,3 +144,55 @@ def slurm(real_slurm: real.Info, over_limit: Ref) -> Iterator[Bench]:
 def bench(request: pytest.FixtureRequest) -> Bench:
     one: Bench = request.getfixturevalue(request.param)
     return one
+
+
+@pytest.fixture
+def slurm_badly_wired(slurm: Bench, real_slurm: real.Info) -> Iterator[Bench]:
+    """The same cluster behind a wire that loses every fourth answer about jobs."""
+    with Proxy(real_slurm.url, bad_every=4) as proxy:
+        bench = slurm_bench(real_slurm, {**slurm_config(real_slurm), "url": proxy.url})
+        bench.over_limit = slurm.over_limit
+        yield bench
+        proxy.bad_every = 0
+        for ref in bench.refs:
+            bench.cluster.cancel(ref, user=bench.user)
+        bench.cluster.close()
+
+
+@pytest.fixture(
+    params=["local", *(pytest.param(name, marks=pytest.mark.slurm) for name in ("slurm", "slurm_badly_wired"))]
+)
+def whole(request: pytest.FixtureRequest) -> Bench:
+    """Every cluster, the real Slurm also through a bad wire, for what the port asks beyond placing one job."""
+    one: Bench = request.getfixturevalue(request.param)
+    if not hasattr(one.cluster, "capabilities"):
+        pytest.skip(f"{one.kind} answers only the first half of the port yet")
+    return one
+
+
+@pytest.fixture
+def proxy(real_slurm: real.Info) -> Iterator[Proxy]:
+    with Proxy(real_slurm.url) as one:
+        yield one
+
+
+@pytest.fixture
+def faulty(slurm: Bench, real_slurm: real.Info, proxy: Proxy) -> Iterator[Bench]:
+    """The same cluster seen through the proxy."""
+    bench = slurm_bench(real_slurm, {**slurm_config(real_slurm), "url": proxy.url})
+    yield bench
+    proxy.faults.clear()
+    for ref in bench.refs:
+        bench.cluster.cancel(ref, user=bench.user)
+    bench.cluster.close()
+
+
+@pytest.fixture
+def alone(real_slurm: real.Info, over_limit: Ref) -> Iterator[Bench]:
+    """The shared cluster for one test alone, which may take parts of it down."""
+    with real.locked(Path(real_slurm.dir) / "whole.lock"):
+        bench = slurm_bench(real_slurm, slurm_config(real_slurm))
+        yield bench
+        for ref in bench.refs:
+            bench.cluster.cancel(ref, user=bench.user)
+        bench.cluster.close()

@@ -21,7 +21,7 @@ class Fault:
     method: str
     path: str
     kind: str
-    """drop_before, drop_after, cut, cut_json, status_before, status_after, forge, rewrite, slow."""
+    """drop_before, drop_after, cut, cut_json, status_before, status_after, forge, rewrite, slow, half_open."""
     times: int = 1
     status: int = 502
     body: Any = None
@@ -37,6 +37,9 @@ class Proxy:
     seen: list[tuple[str, str]] = field(default_factory=list)
     forwarded: list[tuple[str, str]] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
+    bad_every: int = 0
+    """Lose the answer to every so manieth reading of jobs; 0 = to none."""
+    turns: int = 0
     silent: bool = False
     """Whether somebody still owes an answer to a request that a slow fault met: for a minute, or until the end."""
 
@@ -75,6 +78,14 @@ class Proxy:
     def count(self, method: str, path: str) -> int:
         return sum(one == method and path in where for one, where in self.forwarded)
 
+    def bad_turn(self) -> str:
+        """Return what happens to this reading of jobs: nothing, or every few times the next way to lose an answer."""
+        with self.lock:
+            self.turns += 1
+            if self.turns % self.bad_every:
+                return ""
+            return ("drop_after", "cut", "cut_json")[self.turns // self.bad_every % 3]
+
     def fault_for(self, method: str, path: str) -> Fault | None:
         with self.lock:
             self.seen.append((method, path))
@@ -102,7 +113,12 @@ class Proxy:
             return
         if fault and fault.rewrite:
             body = fault.rewrite(body)
+        if not fault and handler.command == "GET" and "/job" in handler.path and self.bad_every:
+            kind = self.bad_turn()
         status, content, content_type = self.forward(handler, body)
+        if kind == "half_open":
+            self.over.wait(60)  # the line stays open and nothing more comes
+            return
         if fault and kind == "status_after":
             reply(handler, fault.status, b"<html>bad gateway</html>", "text/html")
         elif kind == "cut":

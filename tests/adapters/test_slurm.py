@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from integrations.slurm import wire
 from integrations.slurm.cluster import SlurmCluster
 from integrations.slurm.tokens import KeyFile
 from portal.kernel.errors import Rejected, Unavailable
@@ -26,30 +27,13 @@ from scheduler.jobs.ports import (
     Unknown,
 )
 from tests.adapters.bench import Bench, new_marker, past, until
-from tests.adapters.conftest import slurm_bench, slurm_config
+from tests.adapters.conftest import slurm_config
 from tests.adapters.faults import Fault, Proxy
 from tests.slurm import cluster as real
 
 pytestmark = pytest.mark.slurm
 QUICK = "#!/bin/sh\necho done\n"
 SUBMIT = "/job/submit"
-
-
-@pytest.fixture
-def proxy(real_slurm: real.Info) -> Iterator[Proxy]:
-    with Proxy(real_slurm.url) as one:
-        yield one
-
-
-@pytest.fixture
-def faulty(slurm: Bench, real_slurm: real.Info, proxy: Proxy) -> Iterator[Bench]:
-    """The same cluster seen through the proxy."""
-    bench = slurm_bench(real_slurm, {**slurm_config(real_slurm), "url": proxy.url})
-    yield bench
-    proxy.faults.clear()
-    for ref in bench.refs:
-        bench.cluster.cancel(ref, user=bench.user)
-    bench.cluster.close()
 
 
 def resolve(bench: Bench, marker: str, script: str = QUICK) -> Ref:
@@ -79,12 +63,24 @@ class TestLostSubmissions:
             ("status_after", 504, True),
             ("cut", 0, True),
             ("cut_json", 0, True),
+            ("forge", 200, False),
+            ("slow", 0, False),
+            ("half_open", 0, True),
         ],
     )
     def test_a_lost_answer_is_unknown_and_find_decides(
-        self, faulty: Bench, proxy: Proxy, kind: str, status: int, arrived: bool
+        self,
+        faulty: Bench,
+        proxy: Proxy,
+        kind: str,
+        status: int,
+        arrived: bool,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        proxy.faults.append(Fault("POST", SUBMIT, kind, status=status))
+        if kind in ("slow", "half_open"):
+            monkeypatch.setattr(wire, "READ_S", 5.0)
+        errors = {"errors": [{"error_number": 5004, "error": "Socket timed out on send/recv operation"}]}
+        proxy.faults.append(Fault("POST", SUBMIT, kind, status=status, body=errors))
         marker = new_marker()
         answer = faulty.cluster.submit(faulty.spec(QUICK), marker=marker)
         assert isinstance(answer, Unknown), answer
@@ -126,6 +122,17 @@ class TestLostSubmissions:
         rows = real_slurm.command("squeue", "-ht", "all", "-o", "%j").split()
         assert {marker: rows.count(marker) for marker in markers} == dict.fromkeys(markers, 1)
 
+    def test_a_first_submission_that_is_lost_is_found_as_well(self, faulty: Bench, proxy: Proxy) -> None:
+        proxy.faults.append(Fault("GET", "/v0.0.38/job/", "drop_before", times=2))
+        marker = new_marker()
+        answer = faulty.cluster.submit(faulty.spec(QUICK), marker=marker, first=True)
+        assert isinstance(answer, Unknown)
+        assert "was accepted" in answer.detail
+        found = faulty.cluster.find(marker=marker, since=past(60))
+        assert isinstance(found, Found)
+        faulty.refs.append(found.refs[0])
+        assert proxy.count("GET", "/slurm/v0.0.38/jobs") == 1, "only to find it"
+
     def test_what_never_left_here_is_not_sent(self, slurm: Bench, real_slurm: real.Info) -> None:
         nowhere = SlurmCluster({**slurm_config(real_slurm), "url": "http://127.0.0.1:9"})
         assert isinstance(nowhere.submit(slurm.spec(QUICK), marker=new_marker()), NotSent)
@@ -137,10 +144,12 @@ class TestLostSubmissions:
 
     def test_another_version_gets_no_job(self, faulty: Bench, proxy: Proxy) -> None:
         paths = {"/slurm/v0.0.99/ping": {}, "/slurm/v0.0.98/ping": {}, "/openapi": {}}
-        proxy.faults.append(Fault("GET", "/openapi/v3", "forge", status=200, body={"paths": paths}))
+        proxy.faults.append(Fault("GET", "/openapi/v3", "forge", times=9, status=200, body={"paths": paths}))
         answer = faulty.cluster.submit(faulty.spec(QUICK), marker=new_marker())
         assert isinstance(answer, NotSent)
-        assert "v0.0.38 needed, offered v0.0.98, v0.0.99" in answer.detail
+        assert "unsupported version: offered v0.0.98, v0.0.99; known v0.0.38, v0.0.40," in answer.detail
+        health = faulty.cluster.health()
+        assert not health.ok and "offered v0.0.98, v0.0.99" in health.detail
         assert proxy.count("POST", SUBMIT) == 0
 
 
@@ -294,7 +303,7 @@ class TestWitnesses:
         assert not faulty.observe(replace(lost, submitted_at=past(5).replace(microsecond=0))).gone
 
     def test_a_controller_too_slow_to_answer_is_not_well(self, faulty: Bench, proxy: Proxy) -> None:
-        proxy.faults.append(Fault("GET", "/ping", "slow"))
+        proxy.faults.append(Fault("GET", "/ping", "slow", times=2))
         assert not faulty.cluster.health().ok
         assert proxy.silent
 
@@ -314,15 +323,6 @@ class TestLog:
 
 class TestOutages:
     """These take daemons down, so no other test may run on the cluster meanwhile."""
-
-    @pytest.fixture
-    def alone(self, real_slurm: real.Info, over_limit: Ref) -> Iterator[Bench]:
-        with real.locked(Path(real_slurm.dir) / "whole.lock"):
-            bench = slurm_bench(real_slurm, slurm_config(real_slurm))
-            yield bench
-            for ref in bench.refs:
-                bench.cluster.cancel(ref, user=bench.user)
-            bench.cluster.close()
 
     def test_without_accounting_nobody_can_tell_but_jobs_go_on(
         self, alone: Bench, real_slurm: real.Info, proxy: Proxy

@@ -1,4 +1,4 @@
-"""The translation to and from v0.0.38, and the reading of answers: pure, every case."""
+"""The translation to v0.0.38 and from every version, and the reading of answers: pure, every case."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from integrations.slurm import codec
+from integrations.slurm import codec, reading, states
+from integrations.slurm.legacy import Legacy
 from integrations.slurm.wire import Answer, Kind
 from scheduler.jobs.ports import FINAL, ClusterState, Spec
 
@@ -63,34 +64,34 @@ ENDED = set(BASES) - {"PENDING", "RUNNING", "SUSPENDED"}
 class TestStates:
     @pytest.mark.parametrize(("word", "state"), [*BASES.items(), *FLAGS.items()])
     def test_one_word_alone_or_in_a_list(self, word: str, state: str) -> None:
-        assert codec.state(word) == codec.state([word]) == state
+        assert states.state(word) == states.state([word]) == state
 
     @pytest.mark.parametrize("word", [*FLAGS, *ENDINGS])
     def test_no_flag_alone_ends_a_job(self, word: str) -> None:
-        assert codec.state(word) not in FINAL
+        assert states.state(word) not in FINAL
 
     @pytest.mark.parametrize(("base", "flag"), list(product(BASES, [*FLAGS, *ENDINGS])))
     def test_a_flag_beside_a_base_in_any_order(self, base: str, flag: str) -> None:
         wanted = FLAGS.get(flag) or (ENDINGS[flag] if base in ENDED else "unknown")
         for words in permutations([base, flag]):
-            assert codec.state(list(words)) == wanted
+            assert states.state(list(words)) == wanted
 
     @pytest.mark.parametrize(
         "raw", ["FUTURE_STATE", "", None, [], 3, {}, [None], ["RUNNING", "FUTURE"], ["RUNNING", "FAILED"], "running"]
     )
     def test_anything_else_is_unknown(self, raw: object) -> None:
-        assert codec.state(raw) is ClusterState.UNKNOWN
+        assert states.state(raw) is ClusterState.UNKNOWN
 
     @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
     def test_nothing_raises(self, raw: object) -> None:
-        assert codec.state(raw) in ClusterState
+        assert states.state(raw) in ClusterState
 
 
 class TestSubmission:
     def body(self, **changes: Any) -> dict[str, Any]:
         values = {name: getattr(SPEC, name) for name in Spec.__slots__}
         spec = Spec(**{**values, **changes})
-        return codec.submission(spec, marker="zjabcdefgh", directory="/jobs/optics", output="/jobs/optics/x.log")
+        return Legacy().submission(spec, marker="zjabcdefgh", place=codec.Place("/jobs/optics", "/jobs/optics/x.log"))
 
     def test_it_says_exactly_this(self) -> None:
         body = self.body()
@@ -103,6 +104,7 @@ class TestSubmission:
             "time_limit_s": 120,
             "account": "e-optics",
             "user": "optics",
+            "requeue": False,
         }
         assert body == {
             "script": "#!/bin/sh\n",
@@ -119,6 +121,7 @@ class TestSubmission:
                 "hold": True,
                 "no_requeue": True,
                 "dependency": "singleton",
+                "kill_on_invalid_dependency": True,
                 "current_working_directory": "/jobs/optics",
                 "standard_output": "/jobs/optics/x.log",
                 "standard_error": "/jobs/optics/x.log",
@@ -174,7 +177,7 @@ class TestReading:
     }
 
     def job(self, **changes: Any) -> codec.Job:
-        return codec.from_controller({**self.ROW, **changes})
+        return reading.from_controller({**self.ROW, **changes})
 
     def test_a_held_job_as_asked(self) -> None:
         job = self.job()
@@ -251,7 +254,52 @@ class TestReading:
         ],
     )
     def test_tres(self, text: str | None, found: dict[str, int]) -> None:
-        assert codec.tres(text) == found
+        assert reading.tres(text) == found
+
+    @pytest.mark.parametrize(
+        ("array", "tasks"),
+        [
+            ({"job_id": 0, "task_id": None, "task": None}, [None]),
+            ({"job_id": 7, "task_id": 3, "task": None}, [3]),
+            ({"job_id": 7, "task_id": None, "task": "0x68"}, [3, 5, 6]),
+            ({"job_id": 7, "task_id": None, "task": "1,3-4%2"}, [1, 3, 4]),
+            ({"job_id": 7, "task_id": {"set": False, "infinite": False, "number": 0}, "task": "0x1%1"}, [0]),
+            ({"job_id": 7, "task_id": None, "task": "0xzz"}, []),
+            ({"job_id": 7, "task_id": None, "task": ""}, []),
+        ],
+    )
+    def test_tasks_that_never_ran_are_one_row_of_bits(self, array: dict[str, Any], tasks: list[int | None]) -> None:
+        assert reading.from_accounting({"job_id": 7, "array": array}).tasks == tasks
+
+    def test_a_requeued_run_has_ended_and_its_job_has_not(self) -> None:
+        row = {"job_id": 7, "state": {"current": "REQUEUED"}, "time": {"start": 10, "end": 40, "elapsed": 30}}
+        job = reading.from_accounting(row)
+        assert (job.state, job.was_requeued) == (ClusterState.QUEUED, True)
+        assert not reading.from_accounting({**row, "time": {"start": 10, "end": 0}}).was_requeued
+
+    def test_a_requeued_job_that_waits_does_not_keep_its_last_resources(self) -> None:
+        job = self.job(job_state="PENDING", restart_cnt=1, tres_alloc_str="cpu=4", start_time=2000, priority=1)
+        assert (job.has_run, job.expected_at, job.restarts, job.ended_at) == (False, 2000, 1, 0)
+
+    def test_nor_when_it_is_cancelled_before_it_starts_again(self) -> None:
+        stale = {"job_state": "CANCELLED", "tres_alloc_str": "cpu=4", "start_time": 2000, "end_time": 2000}
+        assert not self.job(**stale, nodes="").has_run
+        assert self.job(**stale, nodes="n1").has_run
+        count = [{"type": "cpu", "name": None, "count": 4}]
+        row = {"time": {"start": 9, "end": 9}, "tres": {"allocated": count}, "state": {"current": "CANCELLED"}}
+        assert not reading.from_accounting({**row, "nodes": "None assigned"}).has_run
+        assert reading.from_accounting({**row, "nodes": "n1"}).has_run
+
+    @pytest.mark.parametrize(
+        "row", [{"job_state": ["RUNNING", "COMPLETING"]}, {"job_state": "COMPLETING"}, {"job_state": "REQUEUED"}]
+    )
+    def test_a_flag_that_hides_the_base_state_is_no_end(self, row: dict[str, Any]) -> None:
+        assert self.job(**row).state not in FINAL
+
+    @pytest.mark.parametrize("state", ["REQUEUE_HOLD", "SPECIAL_EXIT", ["PENDING", "RESV_DEL_HOLD"]])
+    def test_held_after_a_requeue_is_held(self, state: object) -> None:
+        job = self.job(job_state=state, priority=1, state_reason="BadConstraints")
+        assert (job.state, job.held) == (ClusterState.QUEUED, True)
 
     @given(
         st.dictionaries(
@@ -259,8 +307,8 @@ class TestReading:
         )
     )
     def test_a_strange_row_never_raises(self, row: dict[str, Any]) -> None:
-        codec.differences(codec.from_controller(row))
-        codec.from_accounting(row)
+        codec.differences(reading.from_controller(row))
+        reading.from_accounting(row)
 
 
 def answer(status: int, *errors: dict[str, Any], text: str = "") -> Answer:
