@@ -30,7 +30,7 @@ from scheduler.engagements.models import Engagement, EngagementQuote, Engagement
 from scheduler.feeds.models import FeedReader, FeedToken
 from scheduler.invitations.models import CalendarMail, CalendarMailChoice
 from scheduler.jobs.doubt_models import ClusterBreaker, JobAlert, JobEvidence
-from scheduler.jobs.models import Job, JobDependency, JobRun
+from scheduler.jobs.models import Job, JobCharge, JobDependency, JobLine, JobRun
 from scheduler.messages.models import Message
 from scheduler.qualifications.models import Calibration, Qualification
 from scheduler.quotas.models import QuotaRule
@@ -74,8 +74,10 @@ __all__ = [
     "InstrumentFile",
     "Job",
     "JobAlert",
+    "JobCharge",
     "JobDependency",
     "JobEvidence",
+    "JobLine",
     "JobRun",
     "LateFee",
     "Message",

@@ -146,6 +146,9 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "job.submitted": pgettext_lazy("record", "提交作业"),
         "job.cancel_asked": pgettext_lazy("record", "请求取消作业"),
         "job.cancelled": pgettext_lazy("record", "取消作业"),
+        "job.adjusted": pgettext_lazy("record", "按集群记账调整结算"),
+        "job.requeue_held": pgettext_lazy("record", "重新排队，追加冻结费用"),
+        "job.requeue_refused": pgettext_lazy("record", "重新排队但余额不足，取消作业"),
         "job.seen": pgettext_lazy("record", "作业状态更新"),
         "job.unknown": pgettext_lazy("record", "作业下落待核实"),
         "job.placed": pgettext_lazy("record", "作业送达集群"),
@@ -236,7 +239,8 @@ def subject_link(subject: str) -> tuple[str, str]:
     if not url_name:
         return label, ""
     try:
-        return label, reverse(url_name, args=[number])
+        # A further charge of a job is job:<number>/2.
+        return label, reverse(url_name, args=[number.partition("/")[0]])
     except NoReverseMatch:
         return label, ""
 

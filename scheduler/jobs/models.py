@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 
+import pgtrigger
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
@@ -82,6 +83,8 @@ class Job(models.Model):
     released_at = models.DateTimeField(null=True, blank=True)
     cancel_asked_at = models.DateTimeField(null=True, blank=True)
     settled_at = models.DateTimeField(null=True, blank=True)
+    written_off_fen = models.BigIntegerField(default=0)
+    """What the runs cost above what was held: the operator bears it."""
     charge = models.OneToOneField("vouchers.Charge", null=True, on_delete=models.PROTECT, related_name="+")
     key = models.CharField(max_length=80)
     fingerprint = models.CharField(max_length=64)
@@ -157,6 +160,12 @@ class JobRun(models.Model):
     billing = models.PositiveIntegerField(null=True, blank=True)
     exit_code = models.IntegerField(null=True, blank=True)
     confirmed = models.BooleanField(default=False)
+    not_billed = models.CharField(max_length=24, blank=True)
+    """Why it is not billed, a code of `refunds.NOT_BILLED`; blank while it is, or is not known yet."""
+    doubt = models.CharField(max_length=24, blank=True)
+    """Why it cannot be priced, a code of `refunds.DOUBTS`; blank where it can."""
+    ruled_count = models.PositiveIntegerField(null=True, blank=True)
+    """Cards or cores two operators ruled, where the cluster's word could not be priced."""
     observed_at = models.DateTimeField()
 
     class Meta:
@@ -166,3 +175,50 @@ class JobRun(models.Model):
             models.UniqueConstraint(name="job_run_once", fields=["job", "cluster_job_id", "task", "submitted_at"]),
             models.UniqueConstraint(name="job_run_number_once", fields=["job", "no"]),
         ]
+
+
+class JobLine(models.Model):
+    """What one run costs: count × seconds at the frozen price, rounded half up once. Never changed.
+
+    A correction is a further revision, and the last one counts; 0 seconds say that the run is not billed after all.
+    """
+
+    run = models.ForeignKey(JobRun, on_delete=models.PROTECT, related_name="lines")
+    revision = models.PositiveSmallIntegerField(default=1)
+    count = models.PositiveIntegerField()
+    seconds = models.PositiveIntegerField()
+    unit = models.CharField(max_length=12)
+    unit_price_fen = models.BigIntegerField()
+    rate_id = models.BigIntegerField(null=True, blank=True)
+    """The line of the price list that was in force when the job was submitted."""
+    amount_fen = models.BigIntegerField()
+    confirmed = models.BooleanField()
+    recorded_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "job_line"
+        ordering = ["run", "revision"]
+        constraints = [
+            models.UniqueConstraint(name="job_line_once", fields=["run", "revision"]),
+            models.CheckConstraint(name="job_line_not_negative", condition=Q(amount_fen__gte=0)),
+        ]
+        triggers = [pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete)]
+
+
+class JobCharge(models.Model):
+    """A further charge of a job beside its first: before a run its user put back, or to adjust a provisional settlement."""
+
+    class Purpose(models.TextChoices):
+        REQUEUE = "requeue", _("重新排队前追加冻结")
+        ADJUSTMENT = "adjustment", _("按集群记账补收")
+
+    job = models.ForeignKey(Job, on_delete=models.PROTECT, related_name="further_charges")
+    no = models.PositiveSmallIntegerField()
+    charge = models.OneToOneField("vouchers.Charge", on_delete=models.PROTECT, related_name="+")
+    purpose = models.CharField(max_length=12, choices=Purpose)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "job_charge"
+        ordering = ["job", "no"]
+        constraints = [models.UniqueConstraint(name="job_charge_once", fields=["job", "no"])]

@@ -95,7 +95,11 @@ def loads_of(partition_ids: Iterable[int]) -> dict[int, Load]:
     """Return how busy partitions are, whoever's jobs they are, in one query."""
     on_cards = Q(state__in=[state.value for state in rules.OCCUPYING])
     found = (
-        Job.objects.filter(partition_id__in=list(partition_ids), settled_at__isnull=True)
+        Job.objects.filter(
+            partition_id__in=list(partition_ids),
+            settled_at__isnull=True,
+            state__in=[state.value for state in rules.ACTIVE],
+        )
         .order_by()
         .values("partition_id")
         .annotate(

@@ -16,6 +16,7 @@ from scheduler.resources.models import Cluster
 logger = structlog.get_logger("jobs")
 
 RETRY_AFTER = timedelta(seconds=15)
+WAITING = timedelta(hours=1)
 POLLER_LOCK = 72
 MOST_JOBS = 2000
 BUDGET_S = 60.0
@@ -57,7 +58,7 @@ def _reconcile(row: Cluster, *, now: datetime) -> None:
     cluster = access.connect(row)
     for job_id in dependencies.hopeless(open_jobs):
         dependencies.cancel_hopeless(job_id=job_id, now=now)
-    placed = [job for job in open_jobs if rules.JobState(job.state) in rules.ON_CLUSTER]
+    placed = [job for job in open_jobs if rules.JobState(job.state) in rules.ON_CLUSTER or _waits(job, now=now)]
     if placed:
         observe(placed, cluster, now=now)
     until = time.monotonic() + BUDGET_S
@@ -85,6 +86,12 @@ def _further(job: Job, cluster: ports.Cluster, *, now: datetime) -> None:
             dispatching.ask_cancel(job_id=job.pk)
         elif job.released_at is None and job.state in {rules.JobState.PLACED.value, rules.JobState.QUEUED.value}:
             dispatching.release(job, cluster, now)
+
+
+def _waits(job: Job, *, now: datetime) -> bool:
+    """Say whether an ended job is asked about until accounting has it; later the sweep of accounting will tell."""
+    ended = job.ended_at if rules.JobState(job.state) in rules.FINAL else None
+    return bool(job.cluster_job_id) and ended is not None and now - ended < WAITING
 
 
 def check_health(*, cluster_id: int) -> Cluster:

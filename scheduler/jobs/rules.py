@@ -19,6 +19,7 @@ __all__ = [
     "FINAL",
     "MAX_SCRIPT_BYTES",
     "OCCUPYING",
+    "SETTLED_FOR_GOOD",
     "SYSTEM",
     "TRANSITIONS",
     "Ask",
@@ -80,6 +81,9 @@ class Settlement(StrEnum):
     """Charged from what the controller said, because accounting is late; an adjustment may follow."""
     SETTLED = "settled"
     ADJUSTED = "adjusted"
+
+
+SETTLED_FOR_GOOD: Final = frozenset({Settlement.SETTLED, Settlement.ADJUSTED})
 
 
 class JobAction(StrEnum):

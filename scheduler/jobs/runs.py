@@ -43,10 +43,11 @@ def seen_in(seen: ports.Observation, *, now: datetime) -> Sequence[ports.Run]:
     ]
 
 
-def write(job: Job, *, runs: Sequence[ports.Run], as_of: datetime) -> list[JobRun]:
+def write(job: Job, *, runs: Sequence[ports.Run], as_of: datetime, is_all: bool = False) -> list[JobRun]:
     """Enter or update the runs of a job the caller has locked, and return those that changed.
 
-    New runs are numbered in the order they are told of, from 1.
+    New runs are numbered in the order they are told of, from 1. `is_all`: accounting has every run; one that the
+    controller told of and accounting does not know is lost.
     """
     known = {(row.cluster_job_id, row.task, row.submitted_at): row for row in JobRun.objects.filter(job=job)}
     last = max((row.no for row in known.values()), default=0)
@@ -64,6 +65,14 @@ def write(job: Job, *, runs: Sequence[ports.Run], as_of: datetime) -> list[JobRu
         _fill(row, run, as_of=as_of)
         row.save()
         changed.append(row)
+    if is_all and runs:
+        told = {(run.job_id, NO_TASK if run.task is None else run.task, run.submitted_at) for run in runs}
+        for key, row in known.items():
+            if key not in told and not row.confirmed:
+                row.state, row.raw_state = rules.JobState.LOST.value, "ABSENT"
+                row.confirmed, row.observed_at = True, as_of
+                row.save()
+                changed.append(row)
     return changed
 
 

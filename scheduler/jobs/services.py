@@ -21,7 +21,7 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden, Invalid, InvalidTransition, Refused, noop
 from portal.kernel.states import next_state
 from portal.numbers.services import next_number
-from scheduler.jobs import ports, queries, rules, runs, settling
+from scheduler.jobs import holds, ports, queries, rules, runs, settling
 from scheduler.jobs.models import Job
 from scheduler.resources import rules as resource_rules
 from scheduler.resources.models import Partition
@@ -202,7 +202,8 @@ def apply(*, job_id: int, seen: ports.Observation, now: datetime) -> Job:
     Older observations never overwrite newer ones; a code nobody knows keeps the state.
     """
     job = lock(job_id)
-    if job.settled_at is not None or (job.observed_at is not None and seen.as_of <= job.observed_at):
+    settled = job.settled_at is not None and job.settlement != rules.Settlement.PROVISIONAL.value
+    if settled or (job.observed_at is not None and seen.as_of <= job.observed_at):
         return job
     before = job.state
     job.observed_at = seen.as_of
@@ -212,14 +213,17 @@ def apply(*, job_id: int, seen: ports.Observation, now: datetime) -> Job:
         elif seen.state is not ports.ClusterState.UNKNOWN:
             move(job, rules.JobAction(f"see_{seen.state.value}"))
     told = runs.seen_in(seen, now=now)
-    runs.write(job, runs=told, as_of=seen.as_of)
+    runs.write(job, runs=told, as_of=seen.as_of, is_all=seen.confirmed)
     job.reason = seen.reason[:120]
     job.started_at = seen.started_at or job.started_at
     job.ended_at = seen.ended_at or job.ended_at
     job.exit_code = seen.exit_code if seen.exit_code is not None else job.exit_code
     if rules.JobState(job.state) in rules.FINAL:
         job.ended_at = job.ended_at or (now if told else None)
-        settling.settle(job, now=now)
+        # An observation without runs is all its adapter will ever say.
+        settling.settle(job, confirmed=seen.confirmed or seen.gone or not seen.runs, now=now)
+    else:
+        holds.cover_requeue(job, held=seen.held, now=now)
     job.save()
     if job.state != before:
         record(job, action="job.seen", actor=SYSTEM, now=now, before=before, exit_code=job.exit_code)

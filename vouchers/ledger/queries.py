@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
+from django.db.models import Sum
 
 from vouchers.ledger.chart import ACCOUNT_KINDS, CNY, AccountKind, JournalKind, Side
-from vouchers.ledger.models import AuditRun, Balance
+from vouchers.ledger.models import AuditRun, Balance, Journal
 from vouchers.ledger.verification import Violation, verify
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "history",
     "last_audit",
     "statement",
+    "taken",
     "trial_balance",
     "unaccounted_fen",
     "verify",
@@ -357,3 +359,18 @@ def history(*, account_id: int, before: int | None = None, limit: int = 50) -> H
         for row in rows[:limit]
     )
     return HistoryPage(lines, lines[-1].journal_id if len(rows) > limit else None)
+
+
+def taken(*, source_type: str, source_ids: Iterable[str]) -> dict[str, int]:
+    """Return what was captured for each source and not refunded, from the transfers themselves. One query."""
+    captured, refunded = JournalKind.CAPTURE.value, JournalKind.REFUND.value
+    rows = (
+        Journal.objects.filter(source_type=source_type, source_id__in=list(source_ids), kind__in=[captured, refunded])
+        .order_by()
+        .values_list("source_id", "kind")
+        .annotate(sum=Sum("transfers__amount"))
+    )
+    found: dict[str, int] = {}
+    for source_id, kind, amount in rows:
+        found[source_id] = found.get(source_id, 0) + (amount or 0) * (1 if kind == captured else -1)
+    return found
