@@ -289,6 +289,8 @@ DJANGO_STRUCTLOG_CELERY_ENABLED = True
 CELERY_BEAT_SCHEDULE = {
     "jobs": {"task": "jobs.reconcile_all", "schedule": 2.0, "options": {"expires": 10}},
     "clusters": {"task": "jobs.check_health", "schedule": 30.0, "options": {"expires": 30}},
+    "metering": {"task": "metering.sweep_all", "schedule": 60.0, "options": {"expires": 60}},
+    "job audit": {"task": "metering.audit", "schedule": crontab(hour=19, minute=30), "options": {"expires": 3600}},
     "bookings": {"task": "bookings.lapse_overdue", "schedule": 60.0, "options": {"expires": 60}},
     "waiting charges": {"task": "bookings.settle_waiting", "schedule": 900.0, "options": {"expires": 900}},
     "outages": {"task": "displacements.keep", "schedule": 60.0, "options": {"expires": 60}},

@@ -32,6 +32,7 @@ from scheduler.invitations.models import CalendarMail, CalendarMailChoice
 from scheduler.jobs.doubt_models import ClusterBreaker, JobAlert, JobEvidence
 from scheduler.jobs.models import Job, JobCharge, JobDependency, JobLine, JobRun
 from scheduler.messages.models import Message
+from scheduler.metering.models import JobAudit, QuarantinedRun, Sweep, UnmanagedRun
 from scheduler.qualifications.models import Calibration, Qualification
 from scheduler.quotas.models import QuotaRule
 from scheduler.ratings.models import Rating
@@ -74,6 +75,7 @@ __all__ = [
     "InstrumentFile",
     "Job",
     "JobAlert",
+    "JobAudit",
     "JobCharge",
     "JobDependency",
     "JobEvidence",
@@ -88,6 +90,7 @@ __all__ = [
     "OutageNotice",
     "Partition",
     "Qualification",
+    "QuarantinedRun",
     "QuotaRule",
     "Rate",
     "Rating",
@@ -99,6 +102,8 @@ __all__ = [
     "Skill",
     "SpecialOpening",
     "Swap",
+    "Sweep",
+    "UnmanagedRun",
     "UsageRecord",
     "Violation",
     "WaitlistEntry",

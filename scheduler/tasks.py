@@ -10,11 +10,13 @@ from scheduler.invitations.tasks import send as send_calendar_mail
 from scheduler.invitations.tasks import send_due as send_calendar_mails
 from scheduler.jobs.tasks import ask_cancel, check_health, dispatch, reconcile, reconcile_all
 from scheduler.messages.tasks import send_due as send_messages
+from scheduler.metering.tasks import audit, sweep, sweep_all
 from scheduler.waitlist.tasks import look  # noqa: F401  named waitlist.look
 
 __all__ = [
     "accept_due",
     "ask_cancel",
+    "audit",
     "check_health",
     "dispatch",
     "lapse_overdue",
@@ -27,4 +29,6 @@ __all__ = [
     "send_messages",
     "settle_due",
     "settle_waiting",
+    "sweep",
+    "sweep_all",
 ]

@@ -19,6 +19,7 @@ from scheduler.displacements import rules as displacements
 from scheduler.engagements import rules as engagements
 from scheduler.invitations import rules as invitations
 from scheduler.jobs import rules as jobs
+from scheduler.metering import rules as metering
 from scheduler.resources import rules as resources
 from scheduler.samples import rules as samples
 from scheduler.waitlist import rules as waitlist
@@ -232,6 +233,7 @@ MACHINES = [
     (engagements.QuoteState, engagements.QuoteAction, engagements.QUOTE_TRANSITIONS, {"open"}),
     (engagements.MilestoneState, engagements.MilestoneAction, engagements.MILESTONE_TRANSITIONS, {"planned"}),
     (jobs.JobState, jobs.JobAction, jobs.TRANSITIONS, {"pending"}),
+    (metering.QuarantineState, metering.QuarantineAction, metering.TRANSITIONS, {"open"}),
     (resources.PublishState, resources.PublishAction, resources.TRANSITIONS, {"draft"}),
     (charges.ChargeState, charges.ChargeAction, charges.TRANSITIONS, {"held"}),
     (issuance.ApplicationState, issuance.ApplicationAction, issuance.TRANSITIONS, {"draft"}),
@@ -264,6 +266,7 @@ ENDS = {
     "MilestoneState": {"accepted", "dropped"},
     "SampleOrderState": {"closed", "declined", "cancelled"},
     "SampleState": {"returned", "disposed"},
+    "QuarantineState": {"resolved"},
     "JobState": {state.value for state in jobs.FINAL},
     "PublishState": set(),
     "ChargeState": {"captured", "released"},

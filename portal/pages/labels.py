@@ -26,7 +26,9 @@ from scheduler.conduct.models import Violation
 from scheduler.displacements.models import Displacement
 from scheduler.disputes.models import Dispute
 from scheduler.engagements.models import Engagement, EngagementQuote, Milestone
+from scheduler.jobs import refunds
 from scheduler.jobs.models import Job
+from scheduler.metering.models import QuarantinedRun
 from scheduler.resources.models import Instrument, Rate, Resource
 from scheduler.samples.models import Custody, Sample, SampleOrder
 from scheduler.waitlist.models import WaitlistEntry
@@ -179,6 +181,18 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
             go="starting running finishing",
             wait="pending submitting unknown placed queued suspended",
             bad="rejected failed timed_out expired out_of_memory interrupted launch_failed lost",
+        ),
+        "job_settlement": _states(Job.Settlement, ok="settled", go="adjusted", wait="provisional"),
+        "not_billed": _plain(refunds.NOT_BILLED),
+        "doubt": _plain(refunds.DOUBTS),
+        "quarantine": _states(QuarantinedRun.State, ok="resolved", go="proposed", wait="open"),
+        "audit_difference": _plain(
+            {
+                "seconds": _("计费卡时与集群记账不符"),
+                "money": _("计费行与账本不符"),
+                "missing": _("集群记账查不到"),
+                "unsettled": _("结束一天仍未结算"),
+            }
         ),
         "offer": _states(Offer.State, ok="published", wait="suspended"),
         "offer_kind": _states(Offer.Kind),

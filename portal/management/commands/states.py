@@ -21,6 +21,8 @@ from scheduler.invitations import rules as invitations
 from scheduler.invitations.models import CalendarMail
 from scheduler.jobs import rules as jobs
 from scheduler.jobs.models import Job
+from scheduler.metering import rules as metering
+from scheduler.metering.models import QuarantinedRun
 from scheduler.resources import rules as resources
 from scheduler.resources.models import Resource
 from scheduler.samples import rules as samples
@@ -80,6 +82,7 @@ MACHINES: tuple[tuple[str, Mapping[tuple[Any, Any], Any], Any], ...] = (
     ("Quote of an engagement 项目报价", engagements.QUOTE_TRANSITIONS, EngagementQuote.State),
     ("Milestone 里程碑", engagements.MILESTONE_TRANSITIONS, Milestone.State),
     ("Job 作业", jobs.TRANSITIONS, Job.State),
+    ("Run without a price 待定价运行", metering.TRANSITIONS, QuarantinedRun.State),
     ("Offer 服务", offers.OFFER_TRANSITIONS, Offer.State),
     ("Order 订单", offers.TRANSITIONS, Order.State),
     ("Charge 费用", charges.TRANSITIONS, Charge.State),

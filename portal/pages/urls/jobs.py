@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal.pages import clusters, job_requests, jobs, jobstream
+from portal.pages import clusters, job_checks, job_receipts, job_requests, job_use, jobs, jobstream
 
 urlpatterns = [
     path("clusters/", clusters.clusters, name="clusters"),
     path("clusters/<slug:code>/", clusters.cluster, name="cluster"),
+    path("compute/use/", job_use.use, name="job_use"),
+    path("compute/unmanaged/", job_use.unmanaged, name="unmanaged_runs"),
+    path("compute/audits/", job_checks.audits, name="job_audits"),
+    path("compute/audits/<int:pk>/", job_checks.audit, name="job_audit"),
+    path("compute/quarantine/", job_checks.quarantine, name="quarantine"),
+    path("compute/quarantine/<int:pk>/", job_checks.quarantined, name="quarantined_run"),
     path("jobs/", jobs.jobs, name="jobs"),
+    path("jobs/<str:number>/receipts/", job_receipts.receipts, name="job_receipts"),
+    path("jobs/<str:number>/receipts/<int:no>.json", job_receipts.as_json, name="job_receipt_json"),
+    path("jobs/<str:number>/receipts/<int:no>.pdf", job_receipts.as_pdf, name="job_receipt_pdf"),
     path("jobs/new/", job_requests.job_new, name="job_new"),
     path("jobs/quote/", job_requests.job_quote, name="job_quote"),
     path("jobs/<str:number>/", jobs.job, name="job"),

@@ -16,7 +16,9 @@ TRUTH: dict[str, dict[str, Any]] = {}
 """What is really on the cluster, by marker."""
 PLAN: list[str] = []
 """How the next submissions end: ok, lost (placed, answer lost), dropped (never arrived), away, rejected."""
-DOUBT = {"find": False, "observe": False}
+USAGE: list[ports.UsageRow] = []
+"""What accounting has, whoever submitted it."""
+DOUBT = {"find": False, "observe": False, "usage": False}
 COPIES: dict[str, list[ports.Ref]] = {}
 """Further jobs of a marker, which no submission of the portal should ever make."""
 CALLS: list[str] = []
@@ -28,7 +30,8 @@ HOOKS: dict[str, Callable[[], object]] = {}
 def reset() -> None:
     TRUTH.clear()
     PLAN.clear()
-    DOUBT.update(find=False, observe=False)
+    USAGE.clear()
+    DOUBT.update(find=False, observe=False, usage=False)
     COPIES.clear()
     CALLS.clear()
     HOOKS.clear()
@@ -95,6 +98,15 @@ class ScriptedCluster:
             copies.remove(ref)
         else:
             TRUTH[ref.marker]["cancelled"] = True
+
+    def usage(self, *, accounts: Sequence[str], since: datetime, until: datetime) -> list[ports.UsageRow]:
+        if DOUBT["usage"]:
+            raise Unavailable
+        return [
+            row
+            for row in USAGE
+            if row.account in accounts and (row.run.ended_at or until) >= since and row.run.submitted_at < until
+        ]
 
     def log(self, ref: ports.Ref, *, offset: int, limit: int) -> ports.LogChunk:
         return ports.LogChunk(b"", offset, True)

@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('scheduler', '0043_job_runs'),
+        ('scheduler', '0044_job_evidence'),
         ('vouchers', '0001_squashed_0030_disputes'),
     ]
 

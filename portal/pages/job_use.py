@@ -1,0 +1,228 @@
+"""Use of computing: an enterprise its own, an operator its clusters', the department everybody's; and use without the portal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, time, timedelta
+from typing import Any
+
+from django import forms
+from django.db.models import Q, QuerySet, Sum
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from portal import charts
+from portal.kernel.money import Money
+from portal.pages import shell
+from portal.pages.casework import language
+from portal.pages.exports import xlsx_table
+from portal.pages.jobs import stamp
+from portal.pages.labels import label_of
+from portal.pages.templatetags.show import bilingual
+from scheduler.metering import access, queries
+
+__all__ = ["UseFilter", "unmanaged", "use"]
+
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+MOST_BARS = 20
+SORTS = {
+    "job": ["job__number"],
+    "organisation": ["job__organisation__name"],
+    "partition": ["job__partition__cluster__name", "job__partition__label"],
+    "ended": ["ended_at"],
+    "amount": ["line_fen"],
+}
+UNMANAGED_SORTS = {
+    "number": ["pk"],
+    "organisation": ["organisation__name"],
+    "started": ["started_at"],
+    "amount": ["amount_fen"],
+}
+
+
+class UseFilter(forms.Form):
+    """A period in days of Beijing, both included, and a word."""
+
+    since = forms.DateField(label=_("从"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    until = forms.DateField(label=_("到"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    q = forms.CharField(label=_("作业号或单位"), required=False, max_length=60)
+
+    def bounds(self) -> tuple[datetime | None, datetime | None]:
+        """Return the period as moments, half-open."""
+        chosen = self.cleaned_data if self.is_valid() else {}
+        zone = timezone.get_current_timezone()
+        since, until = chosen.get("since"), chosen.get("until")
+        return (
+            datetime.combine(since, time(), zone) if since else None,
+            datetime.combine(until + timedelta(days=1), time(), zone) if until else None,
+        )
+
+    @property
+    def word(self) -> str:
+        return str(self.cleaned_data.get("q") or "") if self.is_valid() else ""
+
+
+@shell.needs(*access.READERS)
+def use(request: HttpRequest) -> HttpResponse:
+    """Show priced runs, summed by enterprise and kind of card, with a chart; the runs as CSV or workbook."""
+    actor = shell.actor_of(request)
+    filters = UseFilter(request.GET)
+    since, until = filters.bounds()
+    runs = queries.billed_runs(actor, since=since, until=until)
+    if filters.word:
+        runs = runs.filter(Q(job__number__icontains=filters.word) | Q(job__organisation__name__icontains=filters.word))
+    asked = request.GET.get("format")
+    if asked in {"csv", "xlsx"}:
+        return _file(asked, runs)
+    sums = queries.by_card(runs)
+    return shell.page(
+        request,
+        "jobs/use.html",
+        {
+            "filters": filters,
+            "listing": shell.listing(request, runs, sorts=SORTS, default="-ended"),
+            "sums": sums,
+            "total_fen": sum(one.amount_fen for one in sums),
+            "chart": _chart(sums),
+            "outside": access.unmanaged_of(actor).count(),
+        },
+    )
+
+
+def _card(card_type: str) -> str:
+    return card_type.upper() or "CPU"
+
+
+def _chart(sums: Sequence[queries.Use]) -> str:
+    """Draw what was used, a bar for each enterprise and kind of card."""
+    points = tuple(
+        charts.Point(
+            label=f"{bilingual_name(one)} · {_card(one.card_type)}",
+            amount=one.units_s / 3600,
+            text=f"{one.units_s / 3600:,.1f}",
+        )
+        for one in sums[:MOST_BARS]
+        if one.units_s
+    )
+    if not points:
+        return ""
+    return charts.cached(
+        charts.Chart(
+            kind=charts.Kind.BAR,
+            title=gettext("各单位、各类卡的用量"),
+            description=charts.text_of(points),
+            points=points,
+            amounts=gettext("卡时或核时"),
+            language=language(),
+        )
+    )
+
+
+def bilingual_name(one: queries.Use) -> str:
+    """Return the enterprise's name in the reader's language."""
+    return one.organisation_en if language().startswith("en") and one.organisation_en else one.organisation
+
+
+def _file(kind: str, runs: QuerySet[Any]) -> HttpResponse:
+    head = (
+        gettext("作业号"),
+        gettext("运行"),
+        gettext("单位"),
+        gettext("集群"),
+        gettext("分区"),
+        gettext("卡型"),
+        gettext("开始"),
+        gettext("结束"),
+        gettext("数量"),
+        gettext("计费秒数"),
+        gettext("计价单位"),
+        gettext("单价（元）"),
+        gettext("金额（元）"),
+    )
+    rows = [_row(run) for run in runs.order_by("-ended_at", "-pk")[: shell.EXPORT_LIMIT]]
+    if kind == "csv":
+        said = ([cell.yuan() if isinstance(cell, Money) else cell for cell in row] for row in rows)
+        return shell.csv_response("compute-use", head, said)
+    response = HttpResponse(xlsx_table("compute-use", head, rows), content_type=XLSX)
+    response["Content-Disposition"] = 'attachment; filename="compute-use.xlsx"'
+    return response
+
+
+def _row(run: Any) -> tuple[Any, ...]:
+    job = run.job
+    return (
+        job.number,
+        run.no,
+        bilingual(job.organisation),
+        bilingual(job.partition.cluster),
+        bilingual(job.partition, "label"),
+        _card(job.partition.card_type),
+        stamp(run.started_at),
+        stamp(run.ended_at),
+        run.line_count,
+        run.line_seconds,
+        label_of("price_unit", run.line_unit)[1],
+        Money(run.line_price_fen),
+        Money(run.line_fen),
+    )
+
+
+@shell.needs(*access.READERS)
+def unmanaged(request: HttpRequest) -> HttpResponse:
+    """List runs on enterprises' accounts that did not go through the portal, with what is owed for them."""
+    actor = shell.actor_of(request)
+    filters = UseFilter(request.GET)
+    since, until = filters.bounds()
+    rows = access.unmanaged_of(actor)
+    if since:
+        rows = rows.filter(started_at__gte=since)
+    if until:
+        rows = rows.filter(started_at__lt=until)
+    if filters.word:
+        rows = rows.filter(Q(number__icontains=filters.word) | Q(organisation__name__icontains=filters.word))
+    if shell.wants_csv(request):
+        return _unmanaged_csv(rows)
+    return shell.page(
+        request,
+        "jobs/unmanaged.html",
+        {
+            "filters": filters,
+            "listing": shell.listing(request, rows, sorts=UNMANAGED_SORTS, default="-started"),
+            "owed_fen": rows.aggregate(sum=Sum("amount_fen"))["sum"] or 0,
+        },
+    )
+
+
+def _unmanaged_csv(rows: QuerySet[Any]) -> HttpResponse:
+    head = (
+        gettext("编号"),
+        gettext("单位"),
+        gettext("集群"),
+        gettext("集群作业号"),
+        gettext("账户"),
+        gettext("用户"),
+        gettext("开始"),
+        gettext("结束"),
+        gettext("数量"),
+        gettext("计时（秒）"),
+        gettext("应付（元）"),
+    )
+    lines = (
+        (
+            row.number,
+            bilingual(row.organisation) if row.organisation else "",
+            bilingual(row.cluster),
+            row.cluster_job_id,
+            row.account,
+            row.user,
+            stamp(row.started_at),
+            stamp(row.ended_at),
+            row.count,
+            row.elapsed_s,
+            Money(row.amount_fen).yuan() if row.amount_fen is not None else "",
+        )
+        for row in rows.order_by("-pk")[: shell.EXPORT_LIMIT]
+    )
+    return shell.csv_response("unmanaged-runs", head, lines)

@@ -1,0 +1,83 @@
+"""Read use: run by run, and summed by enterprise and kind of card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import BigIntegerField, Count, F, OuterRef, QuerySet, Subquery, Sum
+from django.db.models.functions import Cast, Coalesce
+
+from portal.kernel.actors import Actor
+from scheduler.jobs.models import JobLine
+from scheduler.metering import access
+from scheduler.metering.models import UnmanagedRun
+
+__all__ = ["Use", "billed_runs", "by_card", "owed_fen"]
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What one enterprise used of one kind of card ("" = none) in a period: card- or core-seconds, and what it costs."""
+
+    organisation: str
+    organisation_en: str
+    card_type: str
+    unit: str
+    runs: int
+    units_s: int
+    amount_fen: int
+
+
+def billed_runs(actor: Actor, *, since: datetime | None = None, until: datetime | None = None) -> QuerySet[Any]:
+    """Return the runs with a price that the actor may read, those that ended in [since, until); with their line's figures."""
+    line = JobLine.objects.filter(run=OuterRef("pk")).order_by("-revision")
+    found = access.runs_of(actor).annotate(
+        line_unit=Subquery(line.values("unit")[:1]),
+        line_count=Subquery(line.values("count")[:1]),
+        line_seconds=Subquery(line.values("seconds")[:1]),
+        line_price_fen=Subquery(line.values("unit_price_fen")[:1]),
+        line_fen=Subquery(line.values("amount_fen")[:1]),
+    )
+    found = found.filter(line_fen__isnull=False)
+    if since is not None:
+        found = found.filter(ended_at__gte=since)
+    if until is not None:
+        found = found.filter(ended_at__lt=until)
+    return found.select_related("job__organisation", "job__partition__cluster").defer("job__title", "job__script")
+
+
+def by_card(runs: QuerySet[Any]) -> Sequence[Use]:
+    """Sum runs by enterprise and kind of card, the dearest first. One query."""
+    rows = (
+        runs.select_related(None)
+        .defer(None)
+        .order_by()
+        .values("job__organisation__name", "job__organisation__name_en", "job__partition__card_type", "line_unit")
+        .annotate(
+            runs=Count("pk"),
+            units_s=Sum(Cast(F("line_count"), BigIntegerField()) * F("line_seconds")),
+            amount_fen=Sum("line_fen"),
+        )
+    )
+    found = [
+        Use(
+            organisation=row["job__organisation__name"],
+            organisation_en=row["job__organisation__name_en"],
+            card_type=row["job__partition__card_type"],
+            unit=row["line_unit"],
+            runs=row["runs"],
+            units_s=row["units_s"],
+            amount_fen=row["amount_fen"],
+        )
+        for row in rows
+    ]
+    return sorted(found, key=lambda one: (-one.amount_fen, one.organisation, one.card_type))
+
+
+def owed_fen(*, organisation_id: int) -> int:
+    """Return what an organisation owes for use without the portal: priced, charged to no voucher."""
+    found = UnmanagedRun.objects.filter(organisation_id=organisation_id)
+    return int(found.aggregate(sum=Coalesce(Sum("amount_fen"), 0, output_field=BigIntegerField()))["sum"])
