@@ -59,7 +59,9 @@ class SlurmCluster:
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         default: Sequence[str] = ()
-        if not any(config.get(name) for name in ("token_command", "jwks_private_key_file", "jwt_key_file")):
+        if not any(
+            config.get(name) for name in ("signer_socket", "token_command", "jwks_private_key_file", "jwt_key_file")
+        ):
             from django.conf import settings
 
             default = shlex.split(settings.SLURM_TOKEN_COMMAND)

@@ -7,9 +7,11 @@ cluster holds only the public half (``AuthAltParameters=jwks=…``), or, for dev
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import re
+import socket
 import subprocess
 import threading
 import time
@@ -117,10 +119,44 @@ class KeyFile(_Kept):
         return token, now + LIFETIME_S
 
 
-def source_from(config: Mapping[str, Any], *, default_command: Sequence[str] = ()) -> TokenSource:
-    """Choose by what `config` names; exactly one of the three. Raises ValueError otherwise.
+class SignerSocket(_Kept):
+    """Asks the isolated signer (`integrations.slurm.signer`) over its Unix socket: one line of JSON each way."""
 
-    `token_command` (list), or `jwks_private_key_file` with `key_id`, or, only beside ``"development": true``,
+    def __init__(self, path: Path, timeout_s: float = 10) -> None:
+        super().__init__()
+        self.path, self.timeout_s = path, timeout_s
+
+    def mint(self, user: str) -> tuple[str, float]:
+        return self._ask(user, LIFETIME_S)
+
+    def shortest(self, user: str) -> str:
+        """Return a token that ends after a second: for showing that an expired one is refused."""
+        check_user(user)
+        return self._ask(user, 1)[0]
+
+    def _ask(self, user: str, ttl: int) -> tuple[str, float]:
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+                link.settimeout(self.timeout_s)
+                link.connect(str(self.path))
+                link.sendall(json.dumps({"user": user, "ttl": ttl}).encode() + b"\n")
+                with link.makefile("rb") as answers:
+                    answer = json.loads(answers.readline(65_536))
+            if "error" in answer:
+                raise NoToken(f"signer: {answer['error']}: {answer.get('detail', '')}"[:200])
+            token, ends_at = str(answer["token"]), float(answer["expires_at"])
+            claims = jwt.decode(token, options={"verify_signature": False})
+        except (OSError, jwt.PyJWTError, KeyError, TypeError, ValueError) as error:
+            raise NoToken(f"signer: {type(error).__name__}") from error
+        if claims.get("sun") != user:
+            raise NoToken("signer: a token of somebody else")
+        return token, min(ends_at, time.time() + LIFETIME_S)
+
+
+def source_from(config: Mapping[str, Any], *, default_command: Sequence[str] = ()) -> TokenSource:
+    """Choose by what `config` names; exactly one of the four. Raises ValueError otherwise.
+
+    `signer_socket` (path), or `token_command` (list), or `jwks_private_key_file` with `key_id`, or, only beside ``"development": true``,
     `jwt_key_file`. Without any of them, `default_command`. The same choice is the same source, with the tokens it
     keeps, for the life of the process.
     """
@@ -129,13 +165,21 @@ def source_from(config: Mapping[str, Any], *, default_command: Sequence[str] = (
         raise ValueError("token_command is a list of words")
     names = ("jwks_private_key_file", "key_id", "jwt_key_file")
     private_key, key_id, shared_key = (str(config.get(name) or "") for name in names)
-    if not (argv or private_key or shared_key):
+    signer = str(config.get("signer_socket") or "")
+    if not (argv or private_key or shared_key or signer):
         argv = default_command
-    if sum(map(bool, (argv, private_key, shared_key))) != 1:
-        raise ValueError("name one of token_command, jwks_private_key_file, jwt_key_file")
+    if sum(map(bool, (argv, private_key, shared_key, signer))) != 1:
+        raise ValueError("name one of signer_socket, token_command, jwks_private_key_file, jwt_key_file")
+    if signer:
+        return _signer(os.getpid(), signer)
     if shared_key and config.get("development") is not True:
         raise ValueError("jwt_key_file signs with the cluster's shared secret: for development only")
     return _source(os.getpid(), tuple(argv), private_key, key_id, shared_key)
+
+
+@lru_cache(maxsize=64)
+def _signer(_process: int, path: str) -> TokenSource:
+    return SignerSocket(Path(path))
 
 
 @lru_cache(maxsize=64)

@@ -15,6 +15,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.translation import gettext as _
 from django.utils.translation import override
 
+from integrations.slurm.agent_client import agent_from
 from integrations.slurm.doctor import rest
 from integrations.slurm.doctor.checking import Finding, Level, examine, exit_status
 from integrations.slurm.doctor.gather import Beside, Here, gather, is_here
@@ -115,9 +116,9 @@ def snapshot_of(row: Cluster, options: dict[str, Any]) -> Snapshot:
     try:
         wire = Wire(str(config["url"]), source_from(config), socket=str(config.get("socket", "")))
         portal = portal_of(row)
-    except (KeyError, ValueError) as error:
+        beside: Beside = agent_from(config) or Here(slurm_conf=options["slurm_conf"], is_cluster=is_here(config))
+    except (KeyError, ValueError, TypeError, OSError) as error:
         raise CommandError(f"{row.code}: {error}", returncode=2) from error
-    beside: Beside = Here(slurm_conf=options["slurm_conf"], is_cluster=is_here(config))
     try:
         seen = gather(
             portal,

@@ -76,7 +76,8 @@ def gather(
             parts[part] = read()
             why.pop(part, None)
         except Exception as error:  # whatever went wrong there is the answer
-            said = str(error)[:300] or type(error).__name__
+            params = getattr(error, "params", {})
+            said = str(params.get("detail") or params.get("reason") or error)[:300] or type(error).__name__
             why[part] = f"{why[part]}; {said}" if part in why else said
 
     attempt("conf", lambda: commands.read_file(conf) if conf else parse_conf(beside.config()))
