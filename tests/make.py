@@ -516,10 +516,16 @@ def measured(w: World, made: Booking, *, start: datetime | None = None, end: dat
 
 
 def partition(
-    w: World, *, adapter: str = "local", config: dict[str, Any] | None = None, rate: str = "9", **changes: Any
+    w: World,
+    *,
+    adapter: str = "local",
+    config: dict[str, Any] | None = None,
+    rate: str = "9",
+    guard_s: int = 0,
+    **changes: Any,
 ) -> Partition:
     """Register a cluster with one partition of 8 cards at 9 yuan a card-hour. Clusters are entered by migration of
-    the operator's own inventory, so there is no service to call."""
+    the operator's own inventory, so there is no service to call. It ends runs on time unless `guard_s` says otherwise."""
     serial = next(_serial)
     cluster = Cluster.objects.create(
         code=f"cluster-{serial}",
@@ -529,6 +535,7 @@ def partition(
         city="杭州",
         adapter=adapter,
         config=config or {},
+        capabilities={"guard_s": guard_s},
     )
     values: dict[str, Any] = {"name": "gpu", "label": "通用加速", "card_type": "a100", "max_cards": 8, "max_cpus": 32}
     made = Partition.objects.create(cluster=cluster, **{**values, **changes})

@@ -23,7 +23,7 @@ from portal.pages import acts, purses, shell
 from portal.pages.jobsamples import SAMPLES, Sample
 from portal.pages.slots import put_back
 from portal.pages.templatetags.show import bilingual, label
-from scheduler.jobs import access, queries, rules, services, tasks
+from scheduler.jobs import access, quoting, rules, services, tasks
 from scheduler.jobs.models import Job
 from scheduler.resources import access as resources
 from scheduler.resources import queries as rates
@@ -93,7 +93,7 @@ class Offer:
     partition: Partition | None = None
     rate: Rate | None = None
     ask: rules.Ask | None = None
-    quote: queries.Quote | None = None
+    quote: quoting.Quote | None = None
     share: Fraction | None = None
     reasons: Sequence[Mapping[str, str]] = ()
 
@@ -224,7 +224,7 @@ class Desk:
 
     def _offer(self, form: JobForm, *, judge_script: bool) -> Offer:
         wanted = self.wanted(form)
-        quote = queries.quote(wanted.partition, ask=wanted.ask, vouchers=wanted.vouchers, now=self.now)
+        quote = quoting.quote(wanted.partition, ask=wanted.ask, vouchers=wanted.vouchers, now=self.now)
         reasons = [explain_reason(reason) for reason in quote.reasons if judge_script or reason.field != "script"]
         return Offer(
             partition=wanted.partition,

@@ -30,7 +30,7 @@ from portal.wire import (
     paged,
     problems,
 )
-from scheduler.jobs import access, queries, services, tasks
+from scheduler.jobs import access, queries, quoting, services, tasks
 from scheduler.jobs.models import Job
 from scheduler.jobs.ports import LogChunk
 from scheduler.jobs.rules import MAX_SCRIPT_BYTES, Ask, JobState
@@ -57,6 +57,8 @@ class JobQuoteIn(StrictIn):
     script: Annotated[Text, Field(max_length=MAX_SCRIPT_BYTES)]
     voucher: Number | None = None
     vouchers: Annotated[list[Number], Field(max_length=10)] = []
+    shorten: bool = False
+    """Take the longest time limit the vouchers buy and the partition allows, where that is less than asked for."""
 
     def paying(self, actor: Actor) -> list[Any]:
         """Return the vouchers to pay with. Raises NotFound."""
@@ -80,9 +82,17 @@ class JobIn(JobQuoteIn):
 
 
 class JobQuoteOut(Schema):
-    """What the time limit would cost at most and who would pay. With `reasons`, the job cannot be submitted."""
+    """What would be held and who would pay: never is more charged. With `reasons`, the job cannot be submitted.
+
+    `price` is that of `time_limit_s` and `guard_s` together: the cluster may end a run that much late. `longest_s` is the
+    longest limit the vouchers carry, null without any.
+    """
 
     acceptable: bool
+    time_limit_s: int
+    guard_s: int
+    longest_s: int | None
+    shortened: bool
     price: MoneyOut
     unit: Unit
     unit_price: MoneyOut
@@ -178,14 +188,19 @@ def quote(request: ActorRequest, payload: JobQuoteIn) -> dict[str, Any]:
     """Price a job's time limit and say every reason against it. Nothing is held."""
     actor = request.actor
     actor.require(Permission.JOB_SUBMIT)
-    found = queries.quote(
+    found = quoting.quote(
         resources.get_partition(payload.cluster, payload.partition),
         ask=payload.ask(),
         vouchers=payload.paying(actor),
         now=timezone.now(),
+        shorten=payload.shorten,
     )
     return {
         "acceptable": not found.reasons,
+        "time_limit_s": found.limit_s,
+        "guard_s": found.guard_s,
+        "longest_s": None if found.longest_minutes is None else found.longest_minutes * 60,
+        "shortened": found.is_shortened,
         "price": money(found.price.amount),
         "unit": found.price.unit,
         "unit_price": money(found.price.unit_price),
@@ -197,13 +212,14 @@ def quote(request: ActorRequest, payload: JobQuoteIn) -> dict[str, Any]:
 
 @router.post("", response={201: JobDetailOut, **problems(404, 409)})
 def submit(request: ActorRequest, payload: JobIn, key: IdempotencyKey) -> Status[dict[str, Any]]:
-    """Submit a job: the price of its time limit is held, then a worker places it on the cluster."""
+    """Submit a job: the price of its time limit and guard is held, then a worker places it on the cluster."""
     actor = request.actor
     wanted = services.Wanted(
         partition=resources.get_partition(payload.cluster, payload.partition),
         title=payload.title,
         ask=payload.ask(),
         vouchers=payload.paying(actor),
+        shorten=payload.shorten,
     )
     job = services.submit(
         actor=actor, wanted=wanted, now=timezone.now(), key=key_from(key), dispatch=tasks.hint(tasks.dispatch)

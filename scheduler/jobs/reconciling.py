@@ -9,7 +9,7 @@ import structlog
 from django.db import connection
 
 from portal.kernel.errors import PortalError
-from scheduler.jobs import access, dependencies, dispatching, ports, resolving, rules, services
+from scheduler.jobs import access, dependencies, dispatching, learning, ports, resolving, rules, services
 from scheduler.jobs.models import Job
 from scheduler.resources.models import Cluster
 
@@ -97,12 +97,15 @@ def _waits(job: Job, *, now: datetime) -> bool:
 def check_health(*, cluster_id: int) -> Cluster:
     """Ask a cluster how it is and keep the answer for every page to read."""
     row = Cluster.objects.get(pk=cluster_id)
-    health = access.connect(row).health()
+    adapter = access.connect(row)
+    health = adapter.health()
     row.health_ok = health.ok
     row.health_detail = health.detail[:200]
     row.health_at = health.as_of
     row.version = health.version[:60]
-    row.save(update_fields=["health_ok", "health_detail", "health_at", "version"])
+    if health.ok:
+        learning.learn(row, adapter)
+    row.save(update_fields=["health_ok", "health_detail", "health_at", "version", "capabilities"])
     return row
 
 

@@ -21,7 +21,7 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden, Invalid, InvalidTransition, Refused, noop
 from portal.kernel.states import next_state
 from portal.numbers.services import next_number
-from scheduler.jobs import holds, ports, queries, rules, runs, settling
+from scheduler.jobs import holds, ports, quoting, rules, runs, settling
 from scheduler.jobs.models import Job
 from scheduler.resources import rules as resource_rules
 from scheduler.resources.models import Partition
@@ -45,12 +45,16 @@ class JobOver(InvalidTransition):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked for; `vouchers` are ``vouchers.Voucher`` reached through their access module."""
+    """What is asked for; `vouchers` are ``vouchers.Voucher`` reached through their access module.
+
+    `shorten`: take the longest time limit the vouchers buy where that is less than asked (``quoting.quote``).
+    """
 
     partition: Partition
     title: str
     ask: rules.Ask
     vouchers: Sequence[Any] = ()
+    shorten: bool = False
 
 
 def new_marker() -> str:
@@ -77,15 +81,16 @@ def submit(*, actor: Actor, wanted: Wanted, now: datetime, key: str, dispatch: C
             "script": script,
             "ask": [ask.cards, ask.cpus, ask.memory_mb, ask.time_limit_s],
             "voucher": charge_rules.means(wanted.vouchers),
+            **({"shorten": True} if wanted.shorten else {}),
         }
     )
     if existing := Job.objects.filter(organisation_id=actor.acting_for, key=key).first():
         idempotency.check_replay(stored=existing.fingerprint, asked=print_)
         return existing
-    quote = queries.quote(wanted.partition, ask=ask, vouchers=wanted.vouchers, now=now)
+    quote = quoting.quote(wanted.partition, ask=ask, vouchers=wanted.vouchers, now=now, shorten=wanted.shorten)
     if quote.reasons:
         raise Refused(quote.reasons)
-    job, created = _enter(actor=actor, wanted=wanted, script=script, key=key, fingerprint=print_, now=now)
+    job, created = _enter(actor=actor, wanted=wanted, quote=quote, key=key, fingerprint=print_, now=now)
     if not created:
         idempotency.check_replay(stored=job.fingerprint, asked=print_)
         return job
@@ -108,7 +113,9 @@ def submit(*, actor: Actor, wanted: Wanted, now: datetime, key: str, dispatch: C
     return job
 
 
-def _enter(*, actor: Actor, wanted: Wanted, script: str, key: str, fingerprint: str, now: datetime) -> tuple[Job, bool]:
+def _enter(
+    *, actor: Actor, wanted: Wanted, quote: quoting.Quote, key: str, fingerprint: str, now: datetime
+) -> tuple[Job, bool]:
     """Write the row, or find the one a rival with the same key has just written."""
     ask = wanted.ask
     return Job.objects.get_or_create(
@@ -120,11 +127,12 @@ def _enter(*, actor: Actor, wanted: Wanted, script: str, key: str, fingerprint: 
             "partition": wanted.partition,
             "submitted_by_id": actor.user_id,
             "title": wanted.title.strip(),
-            "script": script,
+            "script": rules.normalised(ask.script),
             "cards": ask.cards,
             "cpus": ask.cpus,
             "memory_mb": ask.memory_mb,
-            "time_limit_s": ask.time_limit_s,
+            "time_limit_s": quote.limit_s,
+            "guard_s": quote.guard_s,
             "fingerprint": fingerprint,
             "created_at": now,
         },

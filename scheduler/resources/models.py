@@ -249,6 +249,8 @@ class Cluster(models.Model):
     health_detail = models.CharField(max_length=200, blank=True)
     health_at = models.DateTimeField(null=True, blank=True)
     version = models.CharField(max_length=60, blank=True)
+    capabilities = models.JSONField(default=dict, blank=True)
+    """What it last said it can do: ``features``, ``guard_s``, ``max_array_size``, ``offered``; empty before it was asked."""
 
     class Meta:
         db_table = "cluster"
@@ -256,6 +258,19 @@ class Cluster(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def guard_s(self) -> int:
+        """Return how many seconds a run may exceed its limit before the cluster has ended it: two minutes where unsaid.
+
+        Source: Slurm tests limits every 30 s, then waits KillWait (30 s), and a minute is the unit of limits.
+        """
+        return int(self.capabilities.get("guard_s", 120))
+
+    @property
+    def features(self) -> frozenset[str]:
+        """Return what its adapter does beyond placing, observing and cancelling (``scheduler.jobs.ports.Feature``)."""
+        return frozenset(self.capabilities.get("features", ()))
 
 
 class Partition(models.Model):
