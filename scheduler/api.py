@@ -23,6 +23,7 @@ from scheduler.engagements.api import router as engagements
 from scheduler.feeds.api import router as feeds
 from scheduler.invitations.api import router as calendar_mails
 from scheduler.jobs.api import router as jobs
+from scheduler.jobs.submitting_api import router as submitting
 from scheduler.messages.api import router as messages
 from scheduler.qualifications.api import instruments as standing
 from scheduler.qualifications.api import router as operators
@@ -33,6 +34,7 @@ from scheduler.resources.terms_api import router as prices
 from scheduler.samples.api import router as samples
 from scheduler.samples.withdrawals_api import router as withdrawals
 from scheduler.search.api import router as search
+from scheduler.templates.api import router as templates
 from scheduler.waitlist.api import counting
 from scheduler.waitlist.api import router as waitlist
 
@@ -66,6 +68,8 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/series", series),
     ("/bookings", counter_offers),
     ("/swaps", swaps),
+    ("/job-templates", templates),
+    ("/jobs", submitting),
     ("/jobs", jobs),
     ("/samples", samples),
     ("/engagements", engagements),

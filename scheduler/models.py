@@ -38,6 +38,7 @@ from scheduler.quotas.models import QuotaRule
 from scheduler.ratings.models import Rating
 from scheduler.resources.models import Cluster, Instrument, Partition, Rate, Resource, Skill
 from scheduler.samples.models import Custody, Sample, SampleOrder
+from scheduler.templates.models import JobTemplate, JobTemplateVersion
 from scheduler.usage.models import UsageRecord
 from scheduler.waitlist.models import WaitlistEntry, WaitlistLook, WaitlistOffer
 
@@ -81,6 +82,8 @@ __all__ = [
     "JobEvidence",
     "JobLine",
     "JobRun",
+    "JobTemplate",
+    "JobTemplateVersion",
     "LateFee",
     "Message",
     "Milestone",

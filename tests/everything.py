@@ -39,6 +39,7 @@ from scheduler.waitlist.models import WaitlistEntry
 from tests import make
 from tests.calling import CONTRACT, Answer, Caller, zoned
 from tests.scheduler.calendars.writing import calendar
+from tests.scheduler.templates import catalogue
 from tests.vouchers.claims import making as claims
 from tests.vouchers.offers import goods
 from vouchers.charges.models import Charge
@@ -409,6 +410,16 @@ WRITES = (
         },
     ),
     Write("POST /jobs/{job}/cancel", FIRM),
+    Write(
+        "POST /jobs/directives",
+        FIRM,
+        {"cluster": "{cluster}", "partition": "gpu", "time_limit_s": 60, "script": "#!/bin/bash\n#SBATCH -n 2\n"},
+    ),
+    Write("POST /job-templates", f"{FIRM} operator", {"document": catalogue.document("counted")}),
+    Write("POST /job-templates/{template}/publish", "operator", {"version": 1}),
+    Write("POST /job-templates/{template}/render", f"{FIRM} operator", {"values": {}}),
+    Write("POST /job-templates/{template}/withdraw", "operator", {"version": 1}),
+    Write("POST /jobs/choices", FIRM, {"cards": 1, "time_limit_s": 60}),
 )
 
 
@@ -578,6 +589,7 @@ def everything(w: make.World) -> Things:
         "bench": benches.renew(actor=w.keeper, resource=resource, now=make.NOW),
         "outage": _outage(w),
         "cluster": partition.cluster.code,
+        "template": catalogue.published(w.operator, "echo-words").template.code,
         "job": researcher.post("/jobs", {**job, "script": "#!/bin/bash\n"}, key="job-key-1").body["number"],
         "offer": offer.number,
         "order": goods.order(w, offer, pay_with=goods.voucher(w)).number,

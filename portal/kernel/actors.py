@@ -49,6 +49,7 @@ class Permission(StrEnum):
     SETTLEMENT_DRAFT = "settlement:draft"
     SETTLEMENT_PAY = "settlement:pay"
     SETTLEMENT_READ_OWN = "settlement:read_own"
+    TEMPLATE_PUBLISH = "template:publish"
     VOUCHER_CHECK = "voucher:check"
     VOUCHER_FREEZE = "voucher:freeze"
     VOUCHER_READ_OWN = "voucher:read_own"

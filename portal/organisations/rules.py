@@ -98,7 +98,9 @@ PERMISSIONS: Final[Mapping[tuple[Kind, Role], frozenset[P]]] = MappingProxyType(
         (Kind.PROVIDER, Role.LAB_MANAGER): frozenset(
             {P.INSTRUMENT_MANAGE, P.BOOKING_DECIDE, P.SESSION_RECORD, P.VOUCHER_CHECK, P.CHARGE_REFUND}
         ),
-        (Kind.PROVIDER, Role.CLUSTER_OPERATOR): frozenset({P.CLUSTER_READ, P.ACCOUNTS_MANAGE, P.VOUCHER_CHECK}),
+        (Kind.PROVIDER, Role.CLUSTER_OPERATOR): frozenset(
+            {P.TEMPLATE_PUBLISH, P.CLUSTER_READ, P.ACCOUNTS_MANAGE, P.VOUCHER_CHECK}
+        ),
         (Kind.PROVIDER, Role.SERVICE_MANAGER): frozenset(
             {P.OFFER_MANAGE, P.ORDER_SERVE, P.VOUCHER_CHECK, P.CHARGE_REFUND}
         ),

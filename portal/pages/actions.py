@@ -143,6 +143,9 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "calendar.removed": pgettext_lazy("record", "移除日历"),
         "feed.issued": pgettext_lazy("record", "生成日历订阅"),
         "feed.revoked": pgettext_lazy("record", "作废日历订阅"),
+        "template.imported": pgettext_lazy("record", "导入应用模板"),
+        "template.published": pgettext_lazy("record", "发布应用模板"),
+        "template.withdrawn": pgettext_lazy("record", "停用应用模板"),
         "job.submitted": pgettext_lazy("record", "提交作业"),
         "job.cancel_asked": pgettext_lazy("record", "请求取消作业"),
         "job.cancelled": pgettext_lazy("record", "取消作业"),
@@ -205,6 +208,7 @@ SUBJECTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "run": (_("平台外运行"), ""),
         "quarantine": (_("待定价运行"), "quarantined_run"),
         "instrument": (_("仪器"), "instrument"),
+        "template": (_("应用模板"), ""),
         "partition": (_("算力分区"), ""),
         "cluster": (_("集群"), "cluster"),
     }

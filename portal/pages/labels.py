@@ -31,6 +31,7 @@ from scheduler.jobs.models import Job
 from scheduler.metering.models import QuarantinedRun
 from scheduler.resources.models import Instrument, Rate, Resource
 from scheduler.samples.models import Custody, Sample, SampleOrder
+from scheduler.templates.models import JobTemplateVersion
 from scheduler.waitlist.models import WaitlistEntry
 from vouchers.campaigns.models import Campaign
 from vouchers.charges.models import Charge
@@ -251,6 +252,24 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
             "fresh": (Tone.OK, _("已同步")),
             "stale": (Tone.BAD, _("同步失败")),
         },
+        "directive": {
+            "agrees": (Tone.OK, _("一致")),
+            "conflicts": (Tone.BAD, _("与表单不同")),
+            "unsupported": (Tone.WAIT, _("不支持")),
+            "invalid": (Tone.BAD, _("看不懂")),
+            "overridden": (Tone.REST, _("被后面的覆盖")),
+            "late": (Tone.REST, _("位置无效")),
+        },
+        "template": _states(JobTemplateVersion.State, wait="draft", ok="published"),
+        "template_category": {
+            "training": (Tone.REST, _("模型训练")),
+            "inference": (Tone.REST, _("批量推理")),
+            "cfd": (Tone.REST, _("流体仿真")),
+            "molecular": (Tone.REST, _("分子模拟")),
+            "data": (Tone.REST, _("数据处理")),
+            "other": (Tone.REST, _("其他应用")),
+        },
+        "choice": {"cheapest": (Tone.OK, _("最便宜"))},
         "finding": {
             "ok": (Tone.OK, _("符合")),
             "look": (Tone.WAIT, _("需核对")),

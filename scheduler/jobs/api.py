@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import structlog
 from django.utils import timezone
@@ -31,6 +31,7 @@ from portal.wire import (
     problems,
 )
 from scheduler.jobs import access, queries, quoting, services, tasks
+from scheduler.jobs.directives import DirectiveRule, Form, has_any, offered_by, settle
 from scheduler.jobs.models import Job
 from scheduler.jobs.ports import LogChunk
 from scheduler.jobs.rules import MAX_SCRIPT_BYTES, Ask, JobState
@@ -59,6 +60,27 @@ class JobQuoteIn(StrictIn):
     vouchers: Annotated[list[Number], Field(max_length=10)] = []
     shorten: bool = False
     """Take the longest time limit the vouchers buy and the partition allows, where that is less than asked for."""
+    directives: DirectiveRule = DirectiveRule.REFUSE
+    """Who is right where ``#SBATCH`` lines differ from the fields: nobody (422 lists them), the script, or the form."""
+
+    def form(self) -> Form:
+        """Return the fields that were given, as a form; what was left out is open to the script's word."""
+        return Form(**{name: getattr(self, name) for name in Form.__slots__ if name in self.model_fields_set})
+
+    def settled(self) -> Self:
+        """Return this with the script's directives settled and made remarks. Raises DirectivesDiffer, NotFound."""
+        if not has_any(self.script):
+            return self
+        partition = resources.get_partition(self.cluster, self.partition)
+        diff = settle(
+            self.script,
+            self.form(),
+            rule=self.directives,
+            card_type=partition.card_type,
+            offered=offered_by(partition.cluster.features) & type(self).model_fields.keys(),
+        )
+        said = {name: value for name, value in diff.sent.as_json().items() if name in type(self).model_fields}
+        return self.model_copy(update={**said, "script": diff.script})
 
     def paying(self, actor: Actor) -> list[Any]:
         """Return the vouchers to pay with. Raises NotFound."""
@@ -183,11 +205,12 @@ def _detail(request: ActorRequest, number: str) -> dict[str, Any]:
     return {**_shown(request, job, timezone.now()), "script": job.script}
 
 
-@router.post("/quote", response={200: JobQuoteOut, **problems(404, 409)})
+@router.post("/quote", response={200: JobQuoteOut, **problems(404, 409, 422)})
 def quote(request: ActorRequest, payload: JobQuoteIn) -> dict[str, Any]:
     """Price a job's time limit and say every reason against it. Nothing is held."""
     actor = request.actor
     actor.require(Permission.JOB_SUBMIT)
+    payload = payload.settled()
     found = quoting.quote(
         resources.get_partition(payload.cluster, payload.partition),
         ask=payload.ask(),
@@ -210,10 +233,12 @@ def quote(request: ActorRequest, payload: JobQuoteIn) -> dict[str, Any]:
     }
 
 
-@router.post("", response={201: JobDetailOut, **problems(404, 409)})
+@router.post("", response={201: JobDetailOut, **problems(404, 409, 422)})
 def submit(request: ActorRequest, payload: JobIn, key: IdempotencyKey) -> Status[dict[str, Any]]:
     """Submit a job: the price of its time limit and guard is held, then a worker places it on the cluster."""
     actor = request.actor
+    actor.require(Permission.JOB_SUBMIT)
+    payload = payload.settled()
     wanted = services.Wanted(
         partition=resources.get_partition(payload.cluster, payload.partition),
         title=payload.title,

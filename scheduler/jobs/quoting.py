@@ -22,7 +22,7 @@ from scheduler.resources.models import Partition, Rate
 from vouchers.charges import rules as charge_rules
 from vouchers.charges import services as charges
 
-__all__ = ["Quote", "limits_of", "quote"]
+__all__ = ["Quote", "judged", "limits_of", "quote"]
 
 _ = noop
 
@@ -115,25 +115,39 @@ def quote(
     rate = rates.rate_of_partition(partition.pk, at=now)
     if rate is None:
         raise resource_rules.NoRate(field="partition")
+    lots = charges.lots_of(vouchers=vouchers)
+    return judged(partition, rate, ask=ask, lots=lots, now=now, shorten=shorten, tasks=tasks)
+
+
+def judged(
+    partition: Partition,
+    rate: Rate,
+    *,
+    ask: rules.Ask,
+    lots: Sequence[charge_rules.Lot],
+    now: datetime,
+    shorten: bool,
+    tasks: int = 1,
+) -> Quote:
+    """Return the quote at a known rate for vouchers with known balances. No query."""
     size = tariff(partition, rate, ask=ask, tasks=tasks)
-    longest = size.longest_minutes(charges.lots_of(vouchers=vouchers)) if vouchers and size.count else None
-    if longest is not None and not rate.amount_fen:
-        longest = None
+    longest = size.longest_minutes(lots) if lots and size.count and rate.amount_fen else None
     limit_s = ask.time_limit_s
     if shorten:
         limit_s = min(limit_s, partition.max_time_s // MINUTE * MINUTE)
         if longest is not None:
             limit_s = min(limit_s, max(longest, 1) * MINUTE)
     price = size.price(limit_s)
-    plan = charges.plan(
-        vouchers=vouchers, price=price.amount, service=resource_rules.ServiceClass.COMPUTE.value, now=now
-    )
+    service = resource_rules.ServiceClass.COMPUTE.value
     return Quote(
         price=price,
-        split=plan.split,
+        split=charge_rules.split(price.amount, lots=lots),
         reasons=(
             *rules.refusals(replace(ask, time_limit_s=limit_s), limits_of(partition)),
-            *(_advised(reason, longest=longest, guard_s=size.guard_s) for reason in plan.reasons),
+            *(
+                _advised(reason, longest=longest, guard_s=size.guard_s)
+                for reason in charge_rules.voucher_refusals(price.amount, lots=lots, service=service, at=now)
+            ),
         ),
         longest_minutes=longest,
         limit_s=limit_s,

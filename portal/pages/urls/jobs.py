@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal.pages import clusters, job_checks, job_receipts, job_requests, job_use, jobs, jobstream
+from portal.pages import clusters, job_checks, job_receipts, job_requests, job_templates, job_use, jobs, jobstream
 
 urlpatterns = [
     path("clusters/", clusters.clusters, name="clusters"),
@@ -20,6 +20,9 @@ urlpatterns = [
     path("jobs/<str:number>/receipts/<int:no>.json", job_receipts.as_json, name="job_receipt_json"),
     path("jobs/<str:number>/receipts/<int:no>.pdf", job_receipts.as_pdf, name="job_receipt_pdf"),
     path("jobs/new/", job_requests.job_new, name="job_new"),
+    path("jobs/templates/", job_templates.job_templates, name="job_templates"),
+    path("jobs/templates/<slug:code>/", job_templates.job_template, name="job_template"),
+    path("jobs/templates/<slug:code>/<int:number>/", job_templates.job_template_version, name="job_template_version"),
     path("jobs/quote/", job_requests.job_quote, name="job_quote"),
     path("jobs/<str:number>/", jobs.job, name="job"),
     path("jobs/<str:number>/cancel/", jobs.job_cancel, name="job_cancel"),

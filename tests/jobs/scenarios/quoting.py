@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 from django.conf import settings
 from django.test import override_settings
 
+from portal.http import status_of
 from portal.kernel.errors import Refused
 from portal.kernel.money import Money
-from scheduler.jobs import access, dispatching, ports, quoting, rules, services
+from scheduler.jobs import access, directives, dispatching, ports, quoting, rules, services
 from scheduler.jobs.models import Job
 from scheduler.resources.models import Partition
 from tests import make
@@ -99,3 +101,32 @@ def less_than_a_minute_is_refused(w: make.World) -> str:
     assert [row["spec"].time_limit_s for row in scripted.TRUTH.values()] == [60]
     assert not Job.objects.filter(time_limit_s__lt=60).exists()
     return ", ".join(said)
+
+
+@scenario("A8")
+def a_pasted_script_is_read_field_by_field(w: make.World) -> str:
+    """A script for eight cards and ten hours beside a form of one card and one hour: two conflicts, two not supported."""
+    scripted.reset()
+    partition = make.partition(w, adapter="scripted", rate="9")
+    text = "#!/bin/bash\n#SBATCH --gres=gpu:8 --time=10:00:00 --mail-user=x --wrap\npython3 train.py\n"
+    form = directives.Form(partition="gpu", title="训练", cards=1, cpus=8, memory_mb=1000, time_limit_s=3600)
+    try:
+        directives.settle(text, form, rule=directives.DirectiveRule.REFUSE, card_type=partition.card_type)
+    except directives.DirectivesDiffer as error:
+        codes = [reason.code for reason in error.reasons]
+        assert status_of(error) == 422
+    assert codes == ["job.directive_conflict"] * 2 + ["job.directive_unsupported"] * 2
+    shown = directives.compare(text, form, card_type=partition.card_type)
+    said = shown.sent
+    assert said.title is not None
+    ask = rules.Ask(said.cards or 0, said.cpus or 1, said.memory_mb or 0, said.time_limit_s or 0, shown.script)
+    with override_settings(CLUSTER_ADAPTERS=CLUSTERS):
+        job = submit(w, services.Wanted(partition=partition, title=said.title, ask=ask))
+        dispatching.dispatch(job_id=job.pk, now=make.NOW)
+    spec = scripted.TRUTH[job.marker]["spec"]
+    sent = {"partition": spec.partition, "title": "训练", "cards": spec.cards, "cpus": spec.cpus}
+    sent |= {"memory_mb": spec.memory_mb, "time_limit_s": spec.time_limit_s}
+    assert json.dumps(sent) == json.dumps(said.as_json())
+    assert spec.script.encode() == shown.script.encode()
+    assert not directives.has_any(spec.script)
+    return "422 with 2 conflicts and 2 unsupported; sent = shown, byte for byte"

@@ -187,9 +187,9 @@ class TestBadInput:
             ({"script": ""}, "script", "脚本为空。请粘贴或填写要运行的脚本。"),
             ({"script": "#!/bin/sh\n\0"}, "script", "脚本含有空字符（NUL）。请检查文件是否为文本文件。"),
             (
-                {"script": "#!/bin/bash\n#SBATCH --gres=gpu:8\n #SBATCH -t 10\n:\n"},
+                {"script": "#!/usr/bin/perl\n:\n"},
                 "script",
-                "脚本含有 2 行 #SBATCH 指令，经接口提交时不会生效。请删除这些行，改在表单中填写资源与时限。",
+                "不支持的解释器“/usr/bin/perl”。",
             ),
             ({"time_limit_min": "1441"}, "time_limit_min", "时限须为整分钟，在 1 到 1440 分钟之间。请修改时限。"),
             ({"time_limit_min": "0"}, "time_limit_min", "时限须为整分钟，在 1 到 1440 分钟之间。请修改时限。"),
@@ -528,3 +528,61 @@ class TestCancelling:
         assert "该记录现在是“已完成”，这一步已不适用。" in response.text
         job.refresh_from_db()
         assert job.state == "succeeded"
+
+
+PASTED = "#!/bin/bash\n#SBATCH --gres=gpu:4 --time=2:00:00\n#SBATCH --mail-user=x\npython3 train.py\n"
+
+
+class TestPastingAnSbatchScript:
+    def post(self, scene, **changes):
+        return client_of(scene.researcher).post(reverse("job_new"), values(scene, script=PASTED, **changes))
+
+    def test_shows_the_difference_and_submits_nothing(self, scene):
+        answer = self.post(scene)
+        body = answer.content.decode()
+        assert answer.status_code == 422
+        assert "表单为 2，脚本为 4。" in body
+        assert "表单为 60 min，脚本为 120 min。" in body
+        assert "平台自己通知作业的开始和结束" in body
+        assert "缺陷检测模型训练" in body
+        assert not Job.objects.exists()
+
+    def test_fills_the_form_from_the_script_with_its_price(self, scene):
+        answer = self.post(scene, act="use_script")
+        form = answer.context["form"]
+        assert answer.status_code == 200
+        assert [str(form[name].value()) for name in ("cards", "time_limit_min")] == ["4", "120"]
+        assert form["script"].value() == PASTED.replace("#SBATCH", "##SBATCH")
+        assert answer.context["offer"].quote.price.amount == Money(4 * 900 * 2)
+
+    def test_keeps_the_form_and_makes_the_directives_remarks(self, scene):
+        form = self.post(scene, act="use_form").context["form"]
+        assert [str(form[name].value()) for name in ("cards", "time_limit_min")] == ["2", "60"]
+        assert "\n##SBATCH" in form["script"].value()
+
+    def test_submits_at_once_where_both_say_the_same(self, scene):
+        script = "#!/bin/bash\n#SBATCH -G 2 -t 60\necho ok\n"
+        answer = client_of(scene.researcher).post(reverse("job_new"), values(scene, script=script))
+        assert answer.status_code == 302, answer.content.decode()[:2000]
+        assert Job.objects.get().script == script.replace("#SBATCH", "##SBATCH")
+
+
+class TestShortening:
+    def test_submits_the_limit_the_voucher_buys(self, scene):
+        """50,000 yuan that pay half of 8 cards at 9 yuan: 1,388 hours; a partition of 24 hours is the bound."""
+        asked = values(scene, shorten="on", time_limit_min="6000", seen="")
+        client = client_of(scene.researcher)
+        shown = client.post(reverse("job_new"), asked)
+        offer = shown.context["offer"]
+        assert (shown.status_code, offer.quote.limit_s, offer.quote.is_shortened) == (409, 86400, True)
+        client.post(reverse("job_new"), {**asked, "seen": offer.seen})
+        assert Job.objects.get().time_limit_s == 86400
+
+
+class TestComparingPartitions:
+    def test_shows_price_and_waiting_of_each_and_marks_the_cheapest(self, scene, tmp_path):
+        make.partition(scene, rate="6")
+        body = client_of(scene.researcher).get(reverse("job_quote"), values(scene)).content.decode()
+        assert body.count("最便宜") == 1
+        assert "样本 0，太少，无法估计" in body
+        assert "¥12.00" in body

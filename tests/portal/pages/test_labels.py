@@ -10,10 +10,12 @@ from scheduler.conduct import rules as conduct
 from scheduler.displacements.rules import DisplacementState
 from scheduler.disputes.rules import DisputeState
 from scheduler.engagements import rules as engagements
+from scheduler.jobs import directives
 from scheduler.jobs.rules import JobState
 from scheduler.resources import fees, profile
 from scheduler.resources.rules import Category, PublishState, ResourceKind, ServiceClass, Unit
 from scheduler.samples import rules as samples
+from scheduler.templates import rules as templates
 from scheduler.waitlist.rules import EntryState
 from vouchers.charges import prices
 from vouchers.charges.rules import ChargeState
@@ -76,6 +78,9 @@ ENUMS = {
     "user_class": fees.UserClass,
     "instrument_file": catalogue.FilePurpose,
     "admission": checklist.Outcome,
+    "directive": directives.Outcome,
+    "template": templates.VersionState,
+    "template_category": templates.Category,
     "finding": checklist.Found,
     "organisation": Kind,
     "role": Role,

@@ -86,7 +86,7 @@ class TestSubmitting:
             ({"script": "echo hi"}, 409, "script"),
             ({"script": ""}, 409, "script"),
             ({"script": "#!/bin/bash\n\0"}, 409, "script"),
-            ({"script": "#!/bin/bash\n#SBATCH -p gpu\n"}, 409, "script"),
+            ({"script": "#!/bin/bash\n#SBATCH --mail-user=x\n"}, 422, "script"),
             ({"script": "#!/bin/bash\n" + "好" * 400_000}, 409, "script"),
             ({"script": "#!/bin/bash\n" + "x" * 1_100_000}, 422, "script"),
             ({"script": "#!/bin/bash\n\ud800"}, 422, "script"),

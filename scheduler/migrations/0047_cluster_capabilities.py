@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('scheduler', '0043_job_runs'),
+        ('scheduler', '0046_metering'),
     ]
 
     operations = [

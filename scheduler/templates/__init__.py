@@ -1,0 +1,1 @@
+"""The catalogue of applications: scripts with typed parameters that enterprises fill in and submit."""
