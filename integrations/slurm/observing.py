@@ -33,6 +33,8 @@ SETTLE_S: Final = 60
 LIST_RATIO: Final = 4
 """A list is read when it has at most this many rows (3.2 kB each) for each job asked about (3 ms each)."""
 READ_AGAIN_S: Final = 60
+CLOCKS_APART_S: Final = 30
+"""How far the controller's clock may be behind ours without a change being overlooked for longer than `READ_AGAIN_S`."""
 _STATE_SINCE: Final = 41
 
 
@@ -136,8 +138,8 @@ def _many(link: Link, ids: Sequence[int]) -> Mapping[int, Sequence[Job]]:
     if alive > LIST_RATIO * len(ids):
         return _singly(link, ids)
     now = int(time.time())
-    # A change within the second of the last list may be missing from it: ask from the second before.
-    answer = link.ask("/jobs", {"update_time": str(kept.listed_at - 1)} if kept.listed_at else None)
+    is_old = now - kept.listed_at > READ_AGAIN_S
+    answer = link.ask("/jobs", None if is_old else {"update_time": str(kept.listed_at - CLOCKS_APART_S)})
     if answer.status != 304:
         kept.listed, kept.listed_at = _grouped([from_controller(row) for row in rows(answer, "jobs")]), now
     return {one: kept.listed.get(one, ()) for one in ids}
@@ -152,7 +154,8 @@ def _by_state(link: Link, kept: _Kept, ids: Sequence[int]) -> Mapping[int, Seque
     now, fresh = time.monotonic(), []
     for one in ids:
         known = kept.read.get(one)
-        if not known or known[1] != tuple(states.get(one, ())) or now - known[0] > READ_AGAIN_S:
+        # Tasks of an array may be listed under ids of their own: what is not listed is read.
+        if not known or not states.get(one) or known[1] != tuple(states[one]) or now - known[0] > READ_AGAIN_S:
             fresh.append(one)
     for one, jobs in _singly(link, fresh).items():
         kept.read[one] = (now, tuple(states.get(one, ())), jobs)

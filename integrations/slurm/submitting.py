@@ -94,11 +94,11 @@ def _read_back(
         if jobs[0].id != job_id:
             _delete(link, job_id, spec.user)
             return _accepted([job for job in jobs if job.id == jobs[0].id])
-        found = [f"fields ignored: {ignored}"] if ignored else [text for job in ours for text in codec.differences(job)]
-        found += _lost_dependencies(ours[0], spec)
-        if found:
+        found = [text for job in ours for text in codec.differences(job)]
+        others = [f"fields ignored: {ignored}"] if ignored else _lost_dependencies(ours[0], spec)
+        if found or others:
             _delete(link, job_id, spec.user)
-            return RejectedBy("other" if ignored else "resources", "; ".join(dict.fromkeys(found)))
+            return RejectedBy("resources" if found else "other", "; ".join(dict.fromkeys(others + found)))
     except NO_ANSWER as error:
         return Unknown(f"job {job_id} was accepted, then: {error}")
     return _accepted(ours)
@@ -161,7 +161,7 @@ def _holds(parent: Seen, kind: str) -> bool:
 
 def _lost_dependencies(job: Job, spec: Spec) -> list[str]:
     """Return the dependencies of `spec` that the job, still held, does not show."""
-    shown = {part.partition("(")[0] for part in job.waits_for.split(",")}
+    shown = {part.partition("(")[0].removesuffix("_*") for part in job.waits_for.split(",")}  # 22_* is a whole array
     wanted = codec.dependencies(spec).split(",") if spec.after else []
     return [f"dependency: {part} not taken" for part in wanted if part not in shown]
 

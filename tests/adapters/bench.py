@@ -132,6 +132,7 @@ def requeue(command: Callable[..., str]) -> Callable[[Ref], None]:
     def interrupt(ref: Ref) -> None:
         command("scontrol", "requeue", ref.job_id)
         until(lambda: "BeginTime" in command("squeue", "-h", "-j", ref.job_id, "-o", "%r"), "its new begin time")
+        time.sleep(2)  # begun again at once, it meets what its first run left on the node
         command("scontrol", "update", f"JobId={ref.job_id}", "StartTime=now")
 
     return interrupt

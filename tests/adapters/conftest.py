@@ -165,8 +165,6 @@ def slurm_badly_wired(slurm: Bench, real_slurm: real.Info) -> Iterator[Bench]:
 def whole(request: pytest.FixtureRequest) -> Bench:
     """Every cluster, the real Slurm also through a bad wire, for what the port asks beyond placing one job."""
     one: Bench = request.getfixturevalue(request.param)
-    if not hasattr(one.cluster, "capabilities"):
-        pytest.skip(f"{one.kind} answers only the first half of the port yet")
     return one
 
 

@@ -83,7 +83,11 @@ class Daemon:
     live: list[Told] = field(default_factory=list)
     accounted: list[Told] = field(default_factory=list)
     asked: list[tuple[str, str]] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    """What a daemon of 22.05 would have choked on."""
     next_id: int = 7
+    nothing_new: bool = False
+    """Whether a question for what changed since then is answered 304."""
     drops: frozenset[str] = frozenset()
     """Fields this daemon does not know, beyond what its version does not."""
     broken: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
@@ -95,8 +99,9 @@ class Daemon:
         class Handler(BaseHTTPRequestHandler):
             def handle_any(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                daemon.look_at(self, body)
                 status, answer = daemon.answer(self, body)
-                content = json.dumps(answer).encode() if answer is not None else b"not here"
+                content = json.dumps(answer).encode() if answer is not None else b"" if status == 304 else b"not here"
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json" if answer is not None else "text/plain")
                 self.send_header("Content-Length", str(len(content)))
@@ -124,6 +129,18 @@ class Daemon:
 
     def count(self, method: str, path: str) -> int:
         return sum(one == method and path in where for one, where in self.asked)
+
+    def look_at(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        """Note what 22.05 would choke on: a missing header, a body without a type or in chunks, or one on DELETE."""
+        given = handler.headers
+        if not given["X-SLURM-USER-NAME"] or not given["X-SLURM-USER-TOKEN"]:
+            self.wrong.append(f"{handler.path}: without user or token")
+        if body and (handler.command != "POST" or given["Content-Type"] != "application/json"):
+            self.wrong.append(f"{handler.command} {handler.path}: body as {given['Content-Type']}")
+        if given["Transfer-Encoding"] or (handler.command == "POST" and not given["Content-Length"]):
+            self.wrong.append(f"{handler.path}: in chunks")
+        if "," in handler.path or ":" in handler.path:
+            self.wrong.append(f"{handler.path}: not escaped")
 
     # --- routes
 
@@ -163,6 +180,8 @@ class Daemon:
             wanted = set(query["job_id"].split(","))
             rows = [{"job_id": one.job_id, "state": list(one.state)} for one in self.live if str(one.job_id) in wanted]
             return 200, tell.whole(jobs=rows)
+        if self.nothing_new and "update_time" in query:
+            return 304, None
         return 200, tell.standing(tail, self.live)
 
     def submit(self, tell: Dialect, body: dict[str, Any], user: str) -> tuple[int, dict[str, Any]]:

@@ -140,6 +140,18 @@ class TestDependencies:
         ended = whole.confirm(second)
         assert len(ended.runs) == (state is ClusterState.SUCCEEDED)
 
+    def test_on_an_array_it_waits_for_every_task(self, whole: Bench) -> None:
+        first = whole.submit("#!/bin/sh\nsleep $SLURM_ARRAY_TASK_ID\nexit $SLURM_ARRAY_TASK_ID\n", array="0-2")
+        after_all = whole.run(QUICK, after=[After(first, "any")])
+        never = whole.run(QUICK, after=[After(first, "ok"), After(after_all, "ok")])
+        whole.cluster.release(first, user=whole.user)
+        ended = whole.wait(after_all, ClusterState.SUCCEEDED)
+        tasks = whole.observe(first)
+        assert tasks.state is ClusterState.FAILED
+        assert ended.started_at is not None
+        assert all(run.ended_at is not None and run.ended_at <= ended.started_at for run in tasks.runs)
+        whole.wait(never, ClusterState.CANCELLED)
+
     def test_on_what_has_ended_it_is_decided_at_once(self, whole: Bench) -> None:
         failed = whole.run("#!/bin/sh\nexit 1\n")
         whole.wait(failed, ClusterState.FAILED)

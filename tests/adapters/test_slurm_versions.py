@@ -43,8 +43,10 @@ class TestSameStory:
             legacy = cluster_of(old, tmp_path)
             expected = story(old, legacy)
             legacy.close()
+            assert (old.wrong, old.count("DELETE", "/job/")) == ([], 1)
         assert story(daemon, cluster) == expected
         assert daemon.count("POST", "/job/submit") == 5  # one gave way to the first of its marker
+        assert daemon.wrong == []
 
     @pytest.mark.parametrize("daemon", LATER, indirect=True, ids=str)
     def test_accounting_keeps_exit_codes_from_v40_on(self, daemon: Daemon, cluster: SlurmCluster) -> None:
@@ -273,6 +275,10 @@ class TestCost:
         refs = self.many(daemon, cluster, 60)
         assert len(cluster.observe(refs)) == 60
         assert (daemon.count("GET", "/jobs"), daemon.count("GET", "/job/")) == (1, 0)
+        daemon.nothing_new = True
+        daemon.asked.clear()
+        assert {one.state for one in cluster.observe(refs)} == {ClusterState.QUEUED}
+        assert [path.partition("?")[2][:12] for _method, path in daemon.asked] == ["", "update_time="]
         daemon.live += [replace(daemon.live[0], job_id=number) for number in range(2000, 2300)]
         daemon.asked.clear()
         assert {one.state for one in cluster.observe(refs)} == {ClusterState.QUEUED}
