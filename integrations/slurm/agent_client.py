@@ -6,6 +6,8 @@ import base64
 import http.client
 import json
 import ssl
+import time
+from codecs import getincrementaldecoder
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -20,6 +22,8 @@ from scheduler.jobs.ports import FileEntry, LogChunk, RejectedBy, Spec
 __all__ = ["AgentClient", "agent_from"]
 
 TIMEOUT_S = 30
+SETTLED_S = 2.0
+"""Output not written to for so long ends where it ends, in the midst of a character too."""
 MAX_ANSWER = 4 << 20
 
 
@@ -80,8 +84,16 @@ class AgentClient:
             self.call("read", user=user, marker=marker, path=path, offset=offset, limit=limit), offset, missing=path
         )
 
-    def log(self, *, marker: str, user: str, offset: int, limit: int) -> LogChunk:
-        return _chunk(self.call("log", user=user, marker=marker, offset=offset, limit=limit), offset)
+    def log(self, *, marker: str, user: str, offset: int, limit: int, task: int = -1) -> LogChunk:
+        """Read the job's output, or that of one task. A character still being written is left for the next chunk."""
+        answer = self.call("log", user=user, marker=marker, task=task, offset=offset, limit=limit)
+        chunk = _chunk(answer, offset)
+        decoder = getincrementaldecoder("utf-8")("replace")
+        decoder.decode(chunk.data)
+        begun = len(decoder.getstate()[0])
+        if not begun or begun == len(chunk.data) or (chunk.eof and time.time() - answer["modified_at"] > SETTLED_S):
+            return chunk
+        return LogChunk(chunk.data[:-begun], chunk.next_offset - begun, eof=chunk.eof)
 
     # --- what REST cannot do
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from integrations import logs, specs
 from integrations.slurm import codec, history, observing, standing, submitting
+from integrations.slurm.agent_client import AgentClient, agent_from
 from integrations.slurm.limits import Limits
 from integrations.slurm.link import NO_ANSWER, Link
 from integrations.slurm.tokens import NoToken, check_user, source_from
@@ -28,6 +30,7 @@ from scheduler.jobs.ports import (
     CannotTell,
     Capabilities,
     Capacity,
+    Feature,
     FileEntry,
     Found,
     Health,
@@ -48,13 +51,15 @@ _NO_FILES = "slurmrestd moves no files: this needs the agent beside the cluster"
 
 class SlurmCluster:
     """Config: `url`, `reader`, `job_root`, one way to tokens (see `tokens.source_from`); optional `socket`, `qos`,
-    `operator`, `cluster`.
+    `operator`, `cluster`, `agent`.
 
     `operator` is the POSIX user, a Slurm Operator, whose token sets limits and does nothing else; `cluster` the name in
     accounting where that knows several. `reader` is the POSIX user whose token reads, an ordinary one; jobs are placed, released and cancelled with a token
     of their own user. ``job_root/<user>/`` must exist, writable to that user and readable to the portal: jobs start
     there and their output is ``<marker>.log`` in it, for a task of an array ``<marker>_<task>.log``. `guard_s`,
-    `max_array_size` and `min_job_age_s` say what slurm.conf holds, because slurmrestd does not (`standing.Bounds`).
+    `max_array_size` and `min_job_age_s` say what slurm.conf holds, because slurmrestd does not (`standing.Bounds`). With an
+    `agent` a job starts in ``job_root/<user>/<marker>/`` and files are staged and read there; its output is read through
+    the agent where `job_root` is not mounted here.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
@@ -71,6 +76,7 @@ class SlurmCluster:
         self.wire = Wire(str(config["url"]), tokens, socket=str(config.get("socket", "")))
         self.link = Link(self.wire, str(config["reader"]))
         operator, name = str(config.get("operator", "portal-ops")), str(config.get("cluster", ""))
+        self.agent = agent_from(config)
         self.limits = Limits(self.wire, operator=operator, cluster=name)
         names = ("guard_s", "max_array_size", "min_job_age_s")
         self.bounds = standing.Bounds(**{name: int(config[name]) for name in names if name in config})
@@ -82,7 +88,9 @@ class SlurmCluster:
     # --- what it is and has
 
     def capabilities(self) -> Capabilities:
-        return standing.capabilities(self.link, self.bounds)
+        able = standing.capabilities(self.link, self.bounds)
+        more = {Feature.FILES, Feature.ESTIMATE} if self.agent else set()
+        return replace(able, features=able.features | more)
 
     def capacity(self) -> Capacity:
         return standing.capacity(self.link)
@@ -115,10 +123,18 @@ class SlurmCluster:
         except NO_ANSWER as error:
             return NotSent(str(error))
         own = self.job_root / spec.user
-        where = codec.Place(
-            spec.work_dir or str(own), str(own / (f"{marker}_%a.log" if spec.array else f"{marker}.log")), self.qos
-        )
+        try:
+            start = spec.work_dir or self._start(spec.user, marker)
+        except Unavailable as error:
+            return NotSent(str(error.params.get("detail", error)))
+        except Rejected as error:
+            return RejectedBy("access", str(error.params.get("reason", error)))
+        where = codec.Place(start, str(own / (f"{marker}_%a.log" if spec.array else f"{marker}.log")), self.qos)
         return submitting.place(self.link, spec, marker=marker, where=where, first=first)
+
+    def _start(self, user: str, marker: str) -> str:
+        """Return where a job starts: in a directory of its own where an agent can make one, else in its user's."""
+        return self.agent.prepare(user=user, marker=marker) if self.agent else str(self.job_root / user)
 
     def _outside(self, spec: Spec) -> list[RejectedBy]:
         """Refuse a directory outside the user's own; a name no token may be had for is refused before anything else."""
@@ -153,6 +169,10 @@ class SlurmCluster:
             raise Rejected(reason=str(error)) from error
         if not specs.MARKER.fullmatch(ref.marker):
             raise Rejected(reason="not a marker")
+        if self.agent and not self.job_root.is_dir():
+            task = ref.data.get("task")
+            place = {"task": -1 if task is None else int(task), "offset": offset, "limit": limit}
+            return self.agent.log(marker=ref.marker, user=user, **place)
         tasks = arrays.tasks(str(ref.data.get("array") or ""))
         if (task := ref.data.get("task")) is not None:
             return logs.read(self.job_root, (user, f"{ref.marker}_{int(task)}.log"), offset=offset, limit=limit)
@@ -200,11 +220,17 @@ class SlurmCluster:
 
     # --- files: without an agent beside the cluster there is no way to them
 
-    def put_file(self, *, marker: str, user: str, path: str, offset: int, data: bytes) -> int:  # noqa: ARG002
-        raise Rejected(reason=_NO_FILES)
+    def put_file(self, *, marker: str, user: str, path: str, offset: int, data: bytes) -> int:
+        return self._beside().put_file(marker=marker, user=user, path=path, offset=offset, data=data)
 
-    def files(self, ref: Ref) -> list[FileEntry]:  # noqa: ARG002
-        raise Rejected(reason=_NO_FILES)
+    def files(self, ref: Ref) -> list[FileEntry]:
+        return self._beside().files(marker=ref.marker, user=str(ref.data.get("user", "")))
 
-    def read_file(self, ref: Ref, *, path: str, offset: int, limit: int) -> LogChunk:  # noqa: ARG002
-        raise Rejected(reason=_NO_FILES)
+    def read_file(self, ref: Ref, *, path: str, offset: int, limit: int) -> LogChunk:
+        user = str(ref.data.get("user", ""))
+        return self._beside().read_file(marker=ref.marker, user=user, path=path, offset=offset, limit=limit)
+
+    def _beside(self) -> AgentClient:
+        if self.agent is None:
+            raise Rejected(reason=_NO_FILES)
+        return self.agent

@@ -23,10 +23,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from integrations.slurm.agent import papers, signing
 from integrations.slurm.agent_client import AgentClient, agent_from
+from integrations.slurm.cluster import SlurmCluster
 from integrations.slurm.signer_keys import Journal
 from portal.kernel.errors import Rejected, Unavailable
-from scheduler.jobs.ports import ClusterState, RejectedBy
+from scheduler.jobs.ports import Accepted, ClusterState, Feature, NotSent, RejectedBy
 from tests.adapters.bench import ROOT, Bench, new_marker
+from tests.adapters.conftest import slurm_config
 from tests.slurm import cluster as real
 
 pytestmark = pytest.mark.slurm
@@ -314,6 +316,50 @@ class TestQos:
         with pytest.raises(Rejected):
             agent.client.bound_qos(qos, minutes)
         assert agent.info.command("sacctmgr", "-nP", "show", "qos", "normal", "format=grptresmins").strip() == ""
+
+
+class TestTheAdapter:
+    def cluster(self, agent: Running, **more: Any) -> SlurmCluster:
+        beside = {"url": f"https://127.0.0.1:{agent.port}", "dir": str(agent.folder / "portal")}
+        return SlurmCluster({**slurm_config(agent.info), "agent": beside, **more})
+
+    def test_a_job_finds_its_files_and_its_results_come_back(self, agent: Running, slurm: Bench) -> None:
+        cluster, marker = self.cluster(agent), new_marker()
+        assert {Feature.FILES, Feature.ESTIMATE} <= cluster.capabilities().features
+        cluster.put_file(marker=marker, user=slurm.user, path="in/数.txt", offset=0, data="三\n".encode())
+        script = "#!/bin/sh\nmkdir out\ncat in/*.txt in/*.txt > out/result\npwd\nprintf 完成\n"
+        answer = cluster.submit(slurm.spec(script), marker=marker)
+        assert isinstance(answer, Accepted), answer
+        slurm.refs.append(answer.ref)
+        cluster.release(answer.ref, user=slurm.user)
+        slurm.wait(answer.ref, ClusterState.SUCCEEDED)
+        assert [entry.path for entry in cluster.files(answer.ref)] == ["in/数.txt", "out/result"]
+        result = cluster.read_file(answer.ref, path="out/result", offset=0, limit=100)
+        assert (result.data.decode(), result.eof) == ("三\n三\n", True)
+        unmounted = self.cluster(agent, job_root="/nowhere")
+        whole = unmounted.log(answer.ref, offset=0, limit=1000).data.decode()
+        assert whole == f"{agent.home}/{marker}\n完成"
+        first = unmounted.log(answer.ref, offset=0, limit=len(whole.encode()) - 1)
+        assert first.data.decode().endswith("完")
+        assert unmounted.log(answer.ref, offset=first.next_offset, limit=9).data.decode() == "成"
+        with pytest.raises(Rejected):
+            cluster.read_file(answer.ref, path="../../etc/passwd", offset=0, limit=9)
+
+    def test_without_an_answer_from_the_agent_nothing_is_submitted(self, agent: Running, slurm: Bench) -> None:
+        away = SlurmCluster(
+            {
+                **slurm_config(agent.info),
+                "agent": {"url": "https://127.0.0.1:9", "dir": str(agent.folder / "portal")},
+            }
+        )
+        marker = new_marker()
+        assert isinstance(away.submit(slurm.spec("#!/bin/sh\n"), marker=marker), NotSent)
+        assert marker not in agent.info.command("squeue", "-h", "-o", "%j")
+
+    def test_a_user_the_agent_does_not_serve_is_refused(self, agent: Running, slurm: Bench) -> None:
+        answer = self.cluster(agent).submit(slurm.spec("#!/bin/sh\n", user=agent.info.reader), marker=new_marker())
+        assert isinstance(answer, RejectedBy)
+        assert answer.code == "access"
 
 
 class TestWhoMayAsk:

@@ -158,7 +158,7 @@ def portal_of(row: Cluster) -> Portal:
     return Portal(
         url=str(config["url"]),
         reader=str(config["reader"]),
-        operator=str(config.get("operator", "")),
+        operator=str(config.get("operator", "portal-ops")),
         users=[row.posix_user],
         accounts=[],
         partitions=[

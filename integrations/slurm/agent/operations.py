@@ -275,10 +275,11 @@ def read(settings: Settings, params: Params) -> dict[str, Any]:
 
 
 def log(settings: Settings, params: Params) -> dict[str, Any]:
-    """Read a piece of the job's output, ``USER/MARKER.log``, as its user."""
-    _fields(params, user=str, marker=str, offset=int, limit=int)
+    """Read a piece of the job's output as its user: ``USER/MARKER.log``, or ``MARKER_TASK.log`` (`task` -1: none)."""
+    _fields(params, user=str, marker=str, task=int, offset=int, limit=int)
     user, home = _home(settings, params)
-    place = (f"{home[1]}.log", params["offset"], params["limit"])
+    task = _number(params, "task", -1, 10_000_000)
+    place = (f"{home[1]}.log" if task < 0 else f"{home[1]}_{task}.log", params["offset"], params["limit"])
     return beneath.as_user(user, beneath.read, settings.job_root, home[:1], *place)
 
 
