@@ -23,6 +23,7 @@ from scheduler.engagements.api import router as engagements
 from scheduler.feeds.api import router as feeds
 from scheduler.invitations.api import router as calendar_mails
 from scheduler.jobs.api import router as jobs
+from scheduler.jobs.receipts_api import router as receipts
 from scheduler.jobs.submitting_api import router as submitting
 from scheduler.messages.api import router as messages
 from scheduler.qualifications.api import instruments as standing
@@ -71,6 +72,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/job-templates", templates),
     ("/jobs", submitting),
     ("/jobs", jobs),
+    ("/jobs", receipts),
     ("/samples", samples),
     ("/engagements", engagements),
     ("/benches", benches),

@@ -192,7 +192,7 @@ def cancel(*, actor: Actor, job: Job, now: datetime, ask_cluster: Callable[[int]
     if locked.organisation_id != actor.organisation_id:
         raise Forbidden
     if rules.JobState(locked.state) in rules.FINAL:
-        raise JobOver
+        raise JobOver(state=locked.state, action=rules.JobAction.WITHDRAW.value)
     if locked.state == rules.JobState.PENDING.value:
         withdraw(locked, actor=actor, now=now)
     elif locked.cancel_asked_at is None:

@@ -12,6 +12,7 @@ from scheduler.jobs import receipts
 from scheduler.metering import auditing, sweeping
 from scheduler.metering.models import QuarantinedRun
 from tests import make
+from tests.calling import Caller
 from tests.scheduler.jobs import scripted
 from tests.scheduler.jobs.test_runs import S, run, see
 from tests.scheduler.metering.making import at, placed, ran, row
@@ -46,6 +47,7 @@ def test_a_receipt_can_be_recomputed_and_cannot_be_changed(w, partition):
     assert said["amount_fen"] * 3600 == price["unit_price_fen"] * price["count"] * price["seconds"]
     assert receipts.is_genuine(said)
     assert not receipts.is_genuine({**said, "amount_fen": 1})
+    assert Caller(w.researcher).get(f"/jobs/{job.number}/receipts").body == [said]
     pdf = client.get(reverse("job_receipt_pdf", args=[job.number, 1]))
     assert pdf.status_code == 503 or pdf.content.startswith(b"%PDF")
     stranger = make.actor(make.organisation(make.roles.Kind.ENTERPRISE), make.roles.Role.RESEARCHER)
