@@ -6,6 +6,7 @@ A value that production needs but lacks is reported by a numbered check (``porta
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ class Environment(BaseSettings):
     secret_key: str = ""
     code_key: str = ""
     """Keys voucher codes and their hashes; without one they hang on the secret key, and end with it."""
+    job_secret_keys: str = ""
+    """Fernet keys of jobs' secrets, the newest first, separated by commas; without any, one hangs on the secret key."""
     allowed_hosts: str = "localhost,127.0.0.1,[::1]"
     trusted_origins: str = ""
     public_url: str = ""
@@ -74,6 +77,9 @@ DEBUG = ENV.debug
 DEMO = ENV.demo
 SECRET_KEY = ENV.secret_key or "insecure-development-key-never-for-production-0123456789"
 VOUCHER_CODE_KEY = hashlib.sha256(f"voucher-code:{ENV.code_key or SECRET_KEY}".encode()).digest()
+JOB_SECRET_KEYS = [key for key in ENV.job_secret_keys.split(",") if key] or [
+    base64.urlsafe_b64encode(hashlib.sha256(f"job-secret:{SECRET_KEY}".encode()).digest()).decode()
+]
 ALLOWED_HOSTS = [host for host in ENV.allowed_hosts.split(",") if host]
 PUBLIC_URL = ENV.public_url.rstrip("/")
 """Without one, mails have no links."""
@@ -247,6 +253,14 @@ STORAGES = {
             "directory_permissions_mode": 0o700,
         },
     },
+    "jobfiles": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {
+            "location": STATE_DIR / "jobfiles",
+            "file_permissions_mode": 0o600,
+            "directory_permissions_mode": 0o700,
+        },
+    },
 }
 
 CONTENT_SECURITY_POLICY = {
@@ -288,6 +302,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
 CELERY_BEAT_SCHEDULE = {
     "jobs": {"task": "jobs.reconcile_all", "schedule": 2.0, "options": {"expires": 10}},
+    "job files": {"task": "jobfiles.sweep", "schedule": 60.0, "options": {"expires": 60}},
     "clusters": {"task": "jobs.check_health", "schedule": 30.0, "options": {"expires": 30}},
     "metering": {"task": "metering.sweep_all", "schedule": 60.0, "options": {"expires": 60}},
     "job audit": {"task": "metering.audit", "schedule": crontab(hour=19, minute=30), "options": {"expires": 3600}},

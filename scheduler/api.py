@@ -22,7 +22,10 @@ from scheduler.disputes.api import router as disputes
 from scheduler.engagements.api import router as engagements
 from scheduler.feeds.api import router as feeds
 from scheduler.invitations.api import router as calendar_mails
+from scheduler.jobfiles.api import router as job_files
+from scheduler.jobfiles.api import secrets_router as job_secrets
 from scheduler.jobs.api import router as jobs
+from scheduler.jobs.files_api import router as files_of_jobs
 from scheduler.jobs.receipts_api import router as receipts
 from scheduler.jobs.submitting_api import router as submitting
 from scheduler.messages.api import router as messages
@@ -73,6 +76,9 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/jobs", submitting),
     ("/jobs", jobs),
     ("/jobs", receipts),
+    ("/jobs", files_of_jobs),
+    ("/job-files", job_files),
+    ("/job-secrets", job_secrets),
     ("/samples", samples),
     ("/engagements", engagements),
     ("/benches", benches),

@@ -29,6 +29,7 @@ from scheduler.disputes.models import Dispute
 from scheduler.engagements.models import Engagement, EngagementQuote, EngagementQuoteLine, Milestone
 from scheduler.feeds.models import FeedReader, FeedToken
 from scheduler.invitations.models import CalendarMail, CalendarMailChoice
+from scheduler.jobfiles.models import JobFile, JobSecret, JobUpload
 from scheduler.jobs.doubt_models import ClusterBreaker, JobAlert, JobEvidence
 from scheduler.jobs.models import Job, JobCharge, JobDependency, JobLine, JobRun
 from scheduler.messages.models import Message
@@ -80,10 +81,13 @@ __all__ = [
     "JobCharge",
     "JobDependency",
     "JobEvidence",
+    "JobFile",
     "JobLine",
     "JobRun",
+    "JobSecret",
     "JobTemplate",
     "JobTemplateVersion",
+    "JobUpload",
     "LateFee",
     "Message",
     "Milestone",

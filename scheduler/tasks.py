@@ -8,6 +8,7 @@ from scheduler.disputes.tasks import settle_due
 from scheduler.engagements.tasks import accept_due
 from scheduler.invitations.tasks import send as send_calendar_mail
 from scheduler.invitations.tasks import send_due as send_calendar_mails
+from scheduler.jobfiles.tasks import sweep as sweep_job_files
 from scheduler.jobs.tasks import ask_cancel, check_health, dispatch, reconcile, reconcile_all
 from scheduler.messages.tasks import send_due as send_messages
 from scheduler.metering.tasks import audit, sweep, sweep_all
@@ -31,4 +32,5 @@ __all__ = [
     "settle_waiting",
     "sweep",
     "sweep_all",
+    "sweep_job_files",
 ]

@@ -420,6 +420,10 @@ WRITES = (
     Write("POST /job-templates/{template}/render", f"{FIRM} operator", {"values": {}}),
     Write("POST /job-templates/{template}/withdraw", "operator", {"version": 1}),
     Write("POST /jobs/choices", FIRM, {"cards": 1, "time_limit_s": 60}),
+    Write("POST /job-files", FIRM, {"name": "data.bin", "size": 6}),
+    Write("DELETE /job-files/{job-file}", FIRM),
+    Write("POST /job-secrets", FIRM, {"name": "token", "value": "x"}),
+    Write("DELETE /job-secrets/{job-secret}", FIRM),
 )
 
 
@@ -591,6 +595,8 @@ def everything(w: make.World) -> Things:
         "cluster": partition.cluster.code,
         "template": catalogue.published(w.operator, "echo-words").template.code,
         "job": researcher.post("/jobs", {**job, "script": "#!/bin/bash\n"}, key="job-key-1").body["number"],
+        "job-file": researcher.post("/job-files", {"name": "a.bin", "size": 6}, key="file-key-1").body["number"],
+        "job-secret": researcher.post("/job-secrets", {"name": "token", "value": "x"}).body["number"],
         "offer": offer.number,
         "order": goods.order(w, offer, pay_with=goods.voucher(w)).number,
         "dispute": _dispute(w, resource).number,

@@ -213,7 +213,7 @@ class LocalCluster:
             raise Rejected(reason="the job has been released")
         root = self.folder / "staged" / marker
         try:
-            root.mkdir(mode=0o700, exist_ok=True)
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
             return beneath.put(root, path, offset=offset, data=data)
         except OSError as error:
             raise Unavailable from error

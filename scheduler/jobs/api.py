@@ -30,6 +30,7 @@ from portal.wire import (
     paged,
     problems,
 )
+from scheduler.jobfiles.rules import Attachment
 from scheduler.jobs import access, queries, quoting, services, tasks
 from scheduler.jobs.directives import DirectiveRule, Form, has_any, offered_by, settle
 from scheduler.jobs.models import Job
@@ -97,10 +98,18 @@ class JobQuoteIn(StrictIn):
         )
 
 
+class JobFileIn(StrictIn):
+    """An upload (F…) or a secret (K…) and where in the job's directory it goes; its own name where `path` is left out."""
+
+    number: Number
+    path: Annotated[Line, Field(max_length=200)] = ""
+
+
 class JobIn(JobQuoteIn):
     """`title` and `script` are read by the submitting organisation only."""
 
     title: Annotated[Line, Field(max_length=120)]
+    files: Annotated[list[JobFileIn], Field(max_length=200)] = []
 
 
 class JobQuoteOut(Schema):
@@ -245,6 +254,7 @@ def submit(request: ActorRequest, payload: JobIn, key: IdempotencyKey) -> Status
         ask=payload.ask(),
         vouchers=payload.paying(actor),
         shorten=payload.shorten,
+        files=[Attachment(one.number, one.path) for one in payload.files],
     )
     job = services.submit(
         actor=actor, wanted=wanted, now=timezone.now(), key=key_from(key), dispatch=tasks.hint(tasks.dispatch)

@@ -14,6 +14,7 @@ import structlog
 from django.db import transaction
 
 from portal.kernel.errors import PortalError, Rejected
+from scheduler.jobfiles import staging
 from scheduler.jobs import access, alerts, breaker, dependencies, evidence, ports, rules, services
 from scheduler.jobs.doubt_models import JobAlert
 from scheduler.jobs.models import Job
@@ -162,6 +163,7 @@ def release(job: Job, cluster: ports.Cluster, now: datetime) -> None:
         if job.cancel_asked_at is not None:
             cluster.cancel(ref, user=user)
         else:
+            staging.stage(job_id=job.pk, marker=job.marker, user=user, cluster=cluster, now=now)
             cluster.release(ref, user=user)
     except Rejected as error:
         asking.answered(evidence.Verdict.REJECTED, detail=str(error))

@@ -21,6 +21,9 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden, Invalid, InvalidTransition, Refused, noop
 from portal.kernel.states import next_state
 from portal.numbers.services import next_number
+from scheduler.jobfiles import access as jobfiles_access
+from scheduler.jobfiles import services as jobfiles
+from scheduler.jobfiles.rules import Attachment
 from scheduler.jobs import holds, ports, quoting, rules, runs, settling
 from scheduler.jobs.models import Job
 from scheduler.resources import rules as resource_rules
@@ -55,6 +58,8 @@ class Wanted:
     ask: rules.Ask
     vouchers: Sequence[Any] = ()
     shorten: bool = False
+    files: Sequence[Attachment] = ()
+    """Uploads and secrets for the job's directory (``scheduler.jobfiles``)."""
 
 
 def new_marker() -> str:
@@ -82,18 +87,22 @@ def submit(*, actor: Actor, wanted: Wanted, now: datetime, key: str, dispatch: C
             "ask": [ask.cards, ask.cpus, ask.memory_mb, ask.time_limit_s],
             "voucher": charge_rules.means(wanted.vouchers),
             **({"shorten": True} if wanted.shorten else {}),
+            **({"files": [[one.number, one.path] for one in wanted.files]} if wanted.files else {}),
         }
     )
     if existing := Job.objects.filter(organisation_id=actor.acting_for, key=key).first():
         idempotency.check_replay(stored=existing.fingerprint, asked=print_)
         return existing
     quote = quoting.quote(wanted.partition, ask=ask, vouchers=wanted.vouchers, now=now, shorten=wanted.shorten)
-    if quote.reasons:
-        raise Refused(quote.reasons)
+    cluster = wanted.partition.cluster
+    takes = jobfiles_access.takes_files(adapter=cluster.adapter, config=cluster.config)
+    if reasons := [*quote.reasons, *jobfiles.check(actor=actor, wanted=wanted.files, takes_files=takes)]:
+        raise Refused(reasons)
     job, created = _enter(actor=actor, wanted=wanted, quote=quote, key=key, fingerprint=print_, now=now)
     if not created:
         idempotency.check_replay(stored=job.fingerprint, asked=print_)
         return job
+    jobfiles.attach(actor=actor, job_id=job.pk, number=job.number, wanted=wanted.files, now=now)
     job.charge = charges.hold(
         bill=charges.Bill(
             subject=f"job:{job.number}",

@@ -49,11 +49,13 @@ ELSEWHERE = {
     "DELETE /instruments/{instrument}/prices/1",
     "DELETE /operators/{operator}/absences/1",
     *INSTRUMENT_FILES,
+    "POST /job-files/{job-file}/chunks",
     *ADMISSIONS,
     *WITHDRAWALS,
 }
 """A person without organisation does the first (``test_api.py``); calendars and orders' files are forms or
-lie elsewhere, tried below; files
+lie elsewhere, tried below; pieces of files
+for jobs in ``jobfiles/test_api.py``; files
 of cases and decisions in bulk, which answer for each case by itself, are tried in ``issuance/test_casework_api.py``,
 those of claims in ``claims/test_api.py``, results of samples in ``samples/test_api.py``, deliveries in
 ``engagements/test_api.py``; instrument lists in

@@ -19,6 +19,8 @@ from scheduler.engagements import rules as engagements
 from scheduler.engagements.models import Engagement, EngagementQuote, Milestone
 from scheduler.invitations import rules as invitations
 from scheduler.invitations.models import CalendarMail
+from scheduler.jobfiles import rules as jobfiles
+from scheduler.jobfiles.models import JobUpload
 from scheduler.jobs import rules as jobs
 from scheduler.jobs.models import Job
 from scheduler.metering import rules as metering
@@ -82,6 +84,7 @@ MACHINES: tuple[tuple[str, Mapping[tuple[Any, Any], Any], Any], ...] = (
     ("Quote of an engagement 项目报价", engagements.QUOTE_TRANSITIONS, EngagementQuote.State),
     ("Milestone 里程碑", engagements.MILESTONE_TRANSITIONS, Milestone.State),
     ("Job 作业", jobs.TRANSITIONS, Job.State),
+    ("Job file 作业文件", jobfiles.TRANSITIONS, JobUpload.State),
     ("Run without a price 待定价运行", metering.TRANSITIONS, QuarantinedRun.State),
     ("Offer 服务", offers.OFFER_TRANSITIONS, Offer.State),
     ("Order 订单", offers.TRANSITIONS, Order.State),

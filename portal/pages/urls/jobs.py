@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal.pages import clusters, job_checks, job_receipts, job_requests, job_templates, job_use, jobs, jobstream
+from portal.pages import (
+    clusters,
+    job_checks,
+    job_receipts,
+    job_requests,
+    job_templates,
+    job_use,
+    jobfiles,
+    jobs,
+    jobstream,
+)
 
 urlpatterns = [
     path("clusters/", clusters.clusters, name="clusters"),
@@ -24,7 +34,10 @@ urlpatterns = [
     path("jobs/templates/<slug:code>/", job_templates.job_template, name="job_template"),
     path("jobs/templates/<slug:code>/<int:number>/", job_templates.job_template_version, name="job_template_version"),
     path("jobs/quote/", job_requests.job_quote, name="job_quote"),
+    path("jobs/files/", jobfiles.job_uploads, name="job_uploads"),
     path("jobs/<str:number>/", jobs.job, name="job"),
+    path("jobs/<str:number>/files/", jobfiles.job_files, name="job_files"),
+    path("jobs/<str:number>/files/get/", jobfiles.job_file, name="job_file"),
     path("jobs/<str:number>/cancel/", jobs.job_cancel, name="job_cancel"),
     path("jobs/<str:number>/status/", jobs.job_status, name="job_status"),
     path("jobs/<str:number>/script/", jobs.job_script, name="job_script"),

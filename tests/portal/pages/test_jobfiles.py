@@ -1,0 +1,61 @@
+"""Files for jobs in the browser."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.urls import reverse
+
+from scheduler.jobfiles import services
+from scheduler.jobfiles.models import JobSecret, JobUpload
+from scheduler.jobfiles.rules import Attachment
+from tests import make
+from tests.scheduler.jobfiles.test_services import store  # noqa: F401 - a fixture
+from tests.scheduler.jobs.test_services import submit
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock", "store")]
+
+
+@pytest.fixture
+def browser(w):
+    client = Client()
+    client.force_login(make.user_of(w.researcher))
+    return client
+
+
+def test_a_file_is_kept_listed_and_deleted(browser):
+    here = reverse("job_uploads")
+    assert browser.post(here, {"file": SimpleUploadedFile("数据.bin", b"abc")})["Location"] == here
+    row = JobUpload.objects.get()
+    page = browser.get(here).content.decode()
+    assert "数据.bin" in page and row.number in page and "已传完" in page
+    assert 'data-begin="/api/v1/job-files"' in page
+    assert browser.post(here, {"remove": row.number})["Location"] == here
+    assert "数据.bin" not in browser.get(here).content.decode()
+    assert browser.post(here, {"remove": row.number}).status_code == 404
+    assert browser.post(here, {}).status_code == 422
+
+
+def test_a_secret_never_comes_back_to_the_page(browser):
+    here = reverse("job_uploads")
+    refused = browser.post(here, {"name": "", "value": "hush-hush"})
+    assert refused.status_code == 422
+    assert "hush" not in refused.content.decode()
+    browser.post(here, {"name": "key", "value": "hush-hush"})
+    page = browser.get(here).content.decode()
+    assert JobSecret.objects.get().number in page
+    assert "hush" not in page
+
+
+def test_a_jobs_files_are_shown_before_it_reaches_the_cluster(w, browser):
+    browser.post(reverse("job_uploads"), {"file": SimpleUploadedFile("a.bin", b"abc")})
+    job = submit(w, make.partition(w))
+    wanted = [Attachment(JobUpload.objects.get().number, "in/a.bin")]
+    services.attach(actor=w.researcher, job_id=job.pk, number=job.number, wanted=wanted, now=make.NOW)
+    page = browser.get(reverse("job_files", args=[job.number])).content.decode()
+    assert "in/a.bin" in page
+    assert "作业还没有送达集群" in page
+    english = browser.get(f"/en{reverse('job_files', args=[job.number])}").content.decode()
+    assert "Files of job" in english
+    assert browser.get(reverse("job_file", args=[job.number]), {"path": "x"}).status_code == 409
