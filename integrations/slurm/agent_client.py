@@ -26,6 +26,18 @@ SETTLED_S = 2.0
 """Output not written to for so long ends where it ends, in the midst of a character too."""
 MAX_ANSWER = 4 << 20
 
+_GROUNDS = (
+    ("partition name", "partition"),
+    ("invalid account", "account"),
+    ("time limit is invalid", "time_limit"),
+    ("qos specification", "qos"),
+    ("policy", "limit"),
+    ("not available", "resources"),
+    ("be satisfied", "resources"),
+    ("processors requested", "resources"),
+)
+"""Words of `sbatch --test-only` (slurm_errno, 22.05) and what the port calls such a refusal."""
+
 
 class AgentClient:
     """Config: ``{"url": "https://HOST:PORT", "dir": DIR}``; `dir` is the ``portal/`` that the agent's `init` wrote.
@@ -113,7 +125,8 @@ class AgentClient:
         )
         if answer["fits"]:
             return datetime.fromtimestamp(answer["starts_at"], UTC)
-        return RejectedBy("other", str(answer["words"]))
+        words = str(answer["words"])
+        return RejectedBy(next((code for part, code in _GROUNDS if part in words.lower()), "other"), words)
 
     def bound_qos(self, qos: str, minutes: Mapping[str, int]) -> Mapping[str, int]:
         """Bound what a QOS of ours may use in all, in minutes by resource; -1 takes a bound away. Return what holds."""

@@ -110,7 +110,19 @@ class SlurmCluster:
             found += submitting.dependency_refusals(self.link, spec)
         except NO_ANSWER as error:
             raise Unavailable(detail=str(error)) from error
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(found)) or self._dry_run(spec)
+
+    def _dry_run(self, spec: Spec) -> list[RejectedBy]:
+        """Ask the scheduler itself, through the agent, about a job nothing else speaks against. Silence is no ground."""
+        if self.agent is None:
+            return []
+        try:
+            answer = self.agent.estimate(spec, qos=self.qos)
+        except Unavailable:
+            return []
+        except Rejected as error:
+            return [RejectedBy("access", str(error.params.get("reason", error)))]
+        return [answer] if isinstance(answer, RejectedBy) else []
 
     def submit(self, spec: Spec, *, marker: str, first: bool = False) -> Accepted | RejectedBy | NotSent | Unknown:
         """Place the job held, read it back, and compare. An earlier job of the same marker is returned instead."""

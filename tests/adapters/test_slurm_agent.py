@@ -271,16 +271,22 @@ class TestEstimate:
         assert set(agent.info.command("squeue", "-h", "-o", "%i").split()) <= set(before.split())
 
     @pytest.mark.parametrize(
-        "changes",
-        [{"cards": 5, "card_type": "h20", "partition": "gpu"}, {"cpus": 999}, {"partition": "nowhere"},
-         {"account": "nobody"}, {"time_limit_s": 86_400 * 30}],
-    )  # fmt: skip
+        ("changes", "code"),
+        [
+            ({"cards": 5, "card_type": "h20", "partition": "gpu"}, "resources"),
+            ({"cpus": 999}, "resources"),
+            ({"partition": "nowhere"}, "partition"),
+            ({"account": "nobody"}, "account"),
+            ({"time_limit_s": 86_400 * 30}, "time_limit"),
+        ],
+    )
     def test_what_the_cluster_would_refuse_is_refused(
-        self, agent: Running, slurm: Bench, changes: dict[str, Any]
+        self, agent: Running, slurm: Bench, changes: dict[str, Any], code: str
     ) -> None:
         answer = agent.client.estimate(slurm.spec("", **changes))
         assert isinstance(answer, RejectedBy)
         assert "allocation failure" in answer.detail
+        assert answer.code == code, answer
 
     @pytest.mark.parametrize(
         "changes", [{"partition": "gpu --wrap=id"}, {"account": "a;id"}, {"card_type": "$(id)"}, {"partition": "-x"}]
@@ -355,6 +361,12 @@ class TestTheAdapter:
         marker = new_marker()
         assert isinstance(away.submit(slurm.spec("#!/bin/sh\n"), marker=marker), NotSent)
         assert marker not in agent.info.command("squeue", "-h", "-o", "%j")
+
+    def test_a_check_asks_the_scheduler_itself(self, agent: Running, slurm: Bench) -> None:
+        spec = slurm.spec("#!/bin/sh\n")
+        assert list(self.cluster(agent).check(spec)) == []
+        (ground,) = self.cluster(agent, qos="gx-unheard-of").check(spec)
+        assert (ground.code, "qos" in ground.detail.lower()) == ("qos", True)
 
     def test_a_user_the_agent_does_not_serve_is_refused(self, agent: Running, slurm: Bench) -> None:
         answer = self.cluster(agent).submit(slurm.spec("#!/bin/sh\n", user=agent.info.reader), marker=new_marker())
