@@ -306,6 +306,7 @@ CELERY_BEAT_SCHEDULE = {
     "clusters": {"task": "jobs.check_health", "schedule": 30.0, "options": {"expires": 30}},
     "metering": {"task": "metering.sweep_all", "schedule": 60.0, "options": {"expires": 60}},
     "job audit": {"task": "metering.audit", "schedule": crontab(hour=19, minute=30), "options": {"expires": 3600}},
+    "limits": {"task": "limits.sync_all", "schedule": 20.0, "options": {"expires": 20}},
     "bookings": {"task": "bookings.lapse_overdue", "schedule": 60.0, "options": {"expires": 60}},
     "waiting charges": {"task": "bookings.settle_waiting", "schedule": 900.0, "options": {"expires": 900}},
     "outages": {"task": "displacements.keep", "schedule": 60.0, "options": {"expires": 60}},
@@ -333,6 +334,10 @@ CLUSTER_ADAPTERS = {
     "slurm": "integrations.slurm.cluster.SlurmCluster",
 }
 """Which class answers ``scheduler.jobs.ports.Cluster`` for ``Cluster.adapter``."""
+JOB_GUARDS = ("scheduler.allocations.guarding.refusals",)
+"""Each answers ``scheduler.jobs.guards.Guard``: further grounds against a job."""
+JOB_IDENTITY = "scheduler.limits.services.identity"
+"""Answers ``scheduler.jobs.guards.Identity``: whom an enterprise's jobs run as on a cluster."""
 CALENDAR_READER = "integrations.ics.reader.read"
 """Answers ``scheduler.calendars.ports.CalendarReader`` for a file somebody brings."""
 CALENDAR_CAPPED_READER = "integrations.ics.capped.read"

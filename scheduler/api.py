@@ -2,6 +2,7 @@
 
 from ninja import Router
 
+from scheduler.allocations.api import router as allocations
 from scheduler.availability.api import router as availability
 from scheduler.benches.api import router as benches
 from scheduler.bookings.api import router as bookings
@@ -28,6 +29,7 @@ from scheduler.jobs.api import router as jobs
 from scheduler.jobs.files_api import router as files_of_jobs
 from scheduler.jobs.receipts_api import router as receipts
 from scheduler.jobs.submitting_api import router as submitting
+from scheduler.limits.api import router as limits
 from scheduler.messages.api import router as messages
 from scheduler.qualifications.api import instruments as standing
 from scheduler.qualifications.api import router as operators
@@ -64,6 +66,8 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/operators", operators),
     ("/quotas", quotas),
     ("/clusters", clusters),
+    ("/clusters", limits),
+    ("/allocations", allocations),
     ("/bookings", bookings),
     ("/feeds", feeds),
     ("/calendar-mails", calendar_mails),

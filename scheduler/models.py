@@ -1,5 +1,6 @@
 """Index of the scheduler's tables, for Django only; nothing inside the app imports it."""
 
+from scheduler.allocations.models import Allocation
 from scheduler.availability.models import (
     Claim,
     Closure,
@@ -32,6 +33,7 @@ from scheduler.invitations.models import CalendarMail, CalendarMailChoice
 from scheduler.jobfiles.models import JobFile, JobSecret, JobUpload
 from scheduler.jobs.doubt_models import ClusterBreaker, JobAlert, JobEvidence
 from scheduler.jobs.models import Job, JobCharge, JobDependency, JobLine, JobRun
+from scheduler.limits.models import ClusterAccount, LimitDrift, LimitPolicy
 from scheduler.messages.models import Message
 from scheduler.metering.models import JobAudit, QuarantinedRun, Sweep, UnmanagedRun
 from scheduler.qualifications.models import Calibration, Qualification
@@ -45,6 +47,7 @@ from scheduler.waitlist.models import WaitlistEntry, WaitlistLook, WaitlistOffer
 
 __all__ = [
     "Admission",
+    "Allocation",
     "BenchSign",
     "Booking",
     "BookingMove",
@@ -58,6 +61,7 @@ __all__ = [
     "Claim",
     "Closure",
     "Cluster",
+    "ClusterAccount",
     "ClusterBreaker",
     "ConductRule",
     "CounterOffer",
@@ -89,6 +93,8 @@ __all__ = [
     "JobTemplateVersion",
     "JobUpload",
     "LateFee",
+    "LimitDrift",
+    "LimitPolicy",
     "Message",
     "Milestone",
     "OpenPeriod",

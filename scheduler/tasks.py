@@ -10,6 +10,8 @@ from scheduler.invitations.tasks import send as send_calendar_mail
 from scheduler.invitations.tasks import send_due as send_calendar_mails
 from scheduler.jobfiles.tasks import sweep as sweep_job_files
 from scheduler.jobs.tasks import ask_cancel, check_health, dispatch, reconcile, reconcile_all
+from scheduler.limits.tasks import sync as sync_limits
+from scheduler.limits.tasks import sync_all as sync_all_limits
 from scheduler.messages.tasks import send_due as send_messages
 from scheduler.metering.tasks import audit, sweep, sweep_all
 from scheduler.waitlist.tasks import look  # noqa: F401  named waitlist.look
@@ -33,4 +35,6 @@ __all__ = [
     "sweep",
     "sweep_all",
     "sweep_job_files",
+    "sync_all_limits",
+    "sync_limits",
 ]

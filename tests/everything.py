@@ -11,6 +11,8 @@ from portal.kernel.money import Money
 from portal.workdays import rules as workday_rules
 from portal.workdays import services as workdays
 from portal.workdays.models import CalendarDay
+from scheduler.allocations import rules as allocation_rules
+from scheduler.allocations import services as allocations
 from scheduler.availability import deviations
 from scheduler.availability.models import Closure, SpecialOpening
 from scheduler.availability.patterns import Special
@@ -33,7 +35,7 @@ from scheduler.quotas import services as quotas
 from scheduler.quotas.models import QuotaRule
 from scheduler.ratings import services as ratings
 from scheduler.ratings.models import Rating
-from scheduler.resources.models import Resource
+from scheduler.resources.models import Partition, Resource
 from scheduler.waitlist import services as waitlist
 from scheduler.waitlist.models import WaitlistEntry
 from tests import make
@@ -424,6 +426,23 @@ WRITES = (
     Write("DELETE /job-files/{job-file}", FIRM),
     Write("POST /job-secrets", FIRM, {"name": "token", "value": "x"}),
     Write("DELETE /job-secrets/{job-secret}", FIRM),
+    Write(
+        "POST /allocations",
+        "officer operator",
+        {
+            "name": "四季度算力",
+            "credit_code": "{firm_code}",
+            "card_hours": 100,
+            "cluster": "{cluster}",
+            "partition": "gpu",
+            "period": PERIOD,
+        },
+    ),
+    Write("PUT /allocations/{allocation}", "operator", {"cards": 4, "until": zoned(make.slot(days=60).start)}),
+    Write("POST /allocations/{allocation}/end", "operator"),
+    Write("PUT /clusters/{cluster}/limits", "operator", {"mode": "off"}),
+    Write("POST /clusters/{cluster}/limits/apply", "operator"),
+    Write("POST /clusters/{cluster}/accounts", "operator", {"credit_code": "{firm_code}"}),
 )
 
 
@@ -501,6 +520,14 @@ def _violation(w: make.World, used: Booking) -> None:
         actor=w.keeper, booking=used, kind=conduct_rules.ViolationKind.DAMAGE, note="探头破损", now=used.ends_at
     )
     Violation.objects.filter(pk=made.pk).update(id=1)
+
+
+def _allocation(w: make.World, partition: Partition) -> str:
+    """Return the number of a grant of computing to come."""
+    period = make.slot(days=50)
+    amounts = allocation_rules.Amounts(card_s=36_000, cards=None)
+    wanted = allocations.Wanted("一月算力", w.enterprise, amounts, period, partition=partition)
+    return allocations.grant(actor=w.operator, wanted=wanted, now=make.NOW, key="allocation-1").number
 
 
 def _dispute(w: make.World, resource: Resource) -> Dispute:
@@ -601,5 +628,7 @@ def everything(w: make.World) -> Things:
         "order": goods.order(w, offer, pay_with=goods.voucher(w)).number,
         "dispute": _dispute(w, resource).number,
         "credit_code": w.lab.credit_code,
+        "firm_code": w.enterprise.credit_code,
+        "allocation": _allocation(w, partition),
     }
     return Things(numbers, {role: Caller(getattr(w, role)) for role in ROLES})

@@ -14,6 +14,7 @@ class Permission(StrEnum):
     """Everything that can be allowed, as ``resource:action``. Alphabetical."""
 
     ACCOUNTS_MANAGE = "accounts:manage"
+    ALLOCATION_MANAGE = "allocation:manage"
     APPLICATION_APPROVE = "application:approve"
     APPLICATION_REVIEW = "application:review"
     APPLICATION_SCORE = "application:score"

@@ -81,6 +81,8 @@ NAVIGATION: tuple[Entry, ...] = (
         frozenset({P.CLUSTER_READ, P.AUDIT_READ, P.LEDGER_READ}),
     ),
     Entry(pgettext_lazy("list", "应用模板"), "job_templates", "work", frozenset({P.JOB_SUBMIT, P.TEMPLATE_PUBLISH})),
+    Entry(pgettext_lazy("list", "算力配额"), "allocations", "work", frozenset({P.ALLOCATION_MANAGE, P.JOB_SUBMIT})),
+    Entry(pgettext_lazy("list", "账户与上限"), "limits", "work", frozenset({P.ALLOCATION_MANAGE})),
     Entry(pgettext_lazy("list", "订单"), "orders", "work", frozenset({P.ORDER_PLACE})),
     Entry(pgettext_lazy("list", "付款"), "payments", "work", frozenset({P.PAYMENT_DECLARE, P.PAYMENT_CONFIRM})),
     Entry(pgettext_lazy("list", "申领"), "claims", "work", frozenset({P.CLAIM_FILE})),

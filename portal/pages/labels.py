@@ -28,6 +28,7 @@ from scheduler.disputes.models import Dispute
 from scheduler.engagements.models import Engagement, EngagementQuote, Milestone
 from scheduler.jobs import refunds
 from scheduler.jobs.models import Job
+from scheduler.limits.models import ClusterAccount
 from scheduler.metering.models import QuarantinedRun
 from scheduler.resources.models import Instrument, Rate, Resource
 from scheduler.samples.models import Custody, Sample, SampleOrder
@@ -281,6 +282,13 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
             "supplement": (Tone.WAIT, _("需补充材料")),
             "manual": (Tone.WAIT, _("需人工判断")),
         },
+        "allocation": {
+            "in_force": (Tone.OK, _("生效中")),
+            "coming": (Tone.WAIT, _("未开始")),
+            "over": (Tone.REST, _("已到期")),
+            "ended": (Tone.REST, _("已终止")),
+        },
+        "cluster_account": _states(ClusterAccount.State, ok="in_step", wait="new", bad="drifted refused"),
         "health": {
             "well": (Tone.OK, _("运行正常")),
             "away": (Tone.BAD, _("暂时连不上")),

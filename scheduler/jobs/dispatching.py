@@ -15,7 +15,7 @@ from django.db import transaction
 
 from portal.kernel.errors import PortalError, Rejected
 from scheduler.jobfiles import staging
-from scheduler.jobs import access, alerts, breaker, dependencies, evidence, ports, rules, services
+from scheduler.jobs import access, alerts, breaker, dependencies, evidence, guards, ports, rules, services
 from scheduler.jobs.doubt_models import JobAlert
 from scheduler.jobs.models import Job
 from vouchers.charges import services as charges
@@ -28,13 +28,13 @@ AWAY = "cluster_away"
 Answer = ports.Accepted | ports.RejectedBy | ports.NotSent | ports.Unknown
 
 
-def spec_of(job: Job) -> ports.Spec:
+def spec_of(job: Job, *, now: datetime) -> ports.Spec:
     """Return what the cluster is asked to run.
 
-    The account is the enterprise's own, ``e-<organisation id>``, unless the operator's configuration names one
-    ``account`` for all of the portal's jobs.
+    Its account and user are the enterprise's own on the cluster, which is told first what they need (``guards.identity``).
     """
     cluster = job.partition.cluster
+    account, user = guards.identity(cluster, job.organisation_id, ready_at=now)
     return ports.Spec(
         script=job.script,
         partition=job.partition.name,
@@ -43,8 +43,8 @@ def spec_of(job: Job) -> ports.Spec:
         cards=job.cards,
         card_type=job.partition.card_type if job.cards else "",
         time_limit_s=job.time_limit_s,
-        account=cluster.config.get("account", f"e-{job.organisation_id}"),
-        user=cluster.posix_user,
+        account=account,
+        user=user,
         environment=job.environment,
         array=job.array,
         after=dependencies.after_of(job),
@@ -82,7 +82,7 @@ def dispatch(*, job_id: int, now: datetime) -> None:
         return
     job, asking = begun
     cluster = access.connect(job.partition.cluster)
-    answer: Answer = cluster.submit(spec_of(job), marker=job.marker, first=job.attempts == 1)
+    answer: Answer = cluster.submit(spec_of(job, now=now), marker=job.marker, first=job.attempts == 1)
     asking.answer(answer)
     if _conclude(job, answer, now):
         job = Job.objects.select_related("partition__cluster").get(pk=job_id)
@@ -147,7 +147,7 @@ def _give_up_late(job_id: int, ref: ports.Ref, cluster: ports.Cluster, now: date
     alerts.sound(job, JobAlert.Kind.DUPLICATE, now=now, detail=ref.job_id)
     asking = evidence.ask(job, evidence.Op.CANCEL, now=now, cluster_job_id=ref.job_id)
     try:
-        cluster.cancel(ref, user=job.partition.cluster.posix_user)
+        cluster.cancel(ref, user=guards.user_of(job))
     except PortalError as error:
         asking.answered(evidence.Verdict.FAILED, detail=str(error))
     else:
@@ -156,7 +156,7 @@ def _give_up_late(job_id: int, ref: ports.Ref, cluster: ports.Cluster, now: date
 
 def release(job: Job, cluster: ports.Cluster, now: datetime) -> None:
     """Let a placed job start, or take it back when the user cancelled meanwhile."""
-    user, ref = job.partition.cluster.posix_user, access.ref_of(job)
+    user, ref = guards.user_of(job), access.ref_of(job)
     op = evidence.Op.RELEASE if job.cancel_asked_at is None else evidence.Op.CANCEL
     asking = evidence.ask(job, op, now=now, cluster_job_id=ref.job_id)
     try:
@@ -180,7 +180,7 @@ def release(job: Job, cluster: ports.Cluster, now: datetime) -> None:
 def _take_back(job: Job, cluster: ports.Cluster, *, detail: str, now: datetime) -> None:
     """Give up a placed job that the cluster will not start as paid for: cancel it there, release its money here."""
     try:
-        cluster.cancel(access.ref_of(job), user=job.partition.cluster.posix_user)
+        cluster.cancel(access.ref_of(job), user=guards.user_of(job))
     except PortalError as error:
         logger.warning("job.cancel_failed", job=job.number, error=str(error))
         return
@@ -203,7 +203,7 @@ def ask_cancel(*, job_id: int) -> ports.Cluster | None:
         return None
     cluster = access.connect(job.partition.cluster)
     try:
-        cluster.cancel(access.ref_of(job), user=job.partition.cluster.posix_user)
+        cluster.cancel(access.ref_of(job), user=guards.user_of(job))
     except PortalError as error:
         logger.warning("job.cancel_failed", job=job.number, error=str(error))
         return None

@@ -14,7 +14,7 @@ import structlog
 from django.db import transaction
 
 from portal.kernel.errors import PortalError
-from scheduler.jobs import alerts, dispatching, evidence, ports, rules, services
+from scheduler.jobs import alerts, dispatching, evidence, guards, ports, rules, services
 from scheduler.jobs.doubt_models import JobAlert
 from scheduler.jobs.models import Job
 from vouchers.charges import services as charges
@@ -82,7 +82,7 @@ def _cancel_others(job: Job, others: Sequence[ports.Ref], cluster: ports.Cluster
     for ref in others:
         asking = evidence.ask(job, evidence.Op.CANCEL, now=now, cluster_job_id=ref.job_id)
         try:
-            cluster.cancel(ref, user=job.partition.cluster.posix_user)
+            cluster.cancel(ref, user=guards.user_of(job))
         except PortalError as error:
             asking.answered(evidence.Verdict.FAILED, detail=str(error))
             return False

@@ -24,7 +24,7 @@ from portal.numbers.services import next_number
 from scheduler.jobfiles import access as jobfiles_access
 from scheduler.jobfiles import services as jobfiles
 from scheduler.jobfiles.rules import Attachment
-from scheduler.jobs import holds, ports, quoting, rules, runs, settling
+from scheduler.jobs import guards, holds, ports, quoting, rules, runs, settling
 from scheduler.jobs.models import Job
 from scheduler.resources import rules as resource_rules
 from scheduler.resources.models import Partition
@@ -96,7 +96,9 @@ def submit(*, actor: Actor, wanted: Wanted, now: datetime, key: str, dispatch: C
     quote = quoting.quote(wanted.partition, ask=ask, vouchers=wanted.vouchers, now=now, shorten=wanted.shorten)
     cluster = wanted.partition.cluster
     takes = jobfiles_access.takes_files(adapter=cluster.adapter, config=cluster.config)
-    if reasons := [*quote.reasons, *jobfiles.check(actor=actor, wanted=wanted.files, takes_files=takes)]:
+    asked = guards.Asked(actor.acting_for, wanted.partition, ask.cards, quote.limit_s, vouchers=wanted.vouchers)
+    grounds = [*quote.reasons, *guards.refusals(asked, now=now, lock=True)]
+    if reasons := [*grounds, *jobfiles.check(actor=actor, wanted=wanted.files, takes_files=takes)]:
         raise Refused(reasons)
     job, created = _enter(actor=actor, wanted=wanted, quote=quote, key=key, fingerprint=print_, now=now)
     if not created:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from portal.pages import (
+    allocations,
     clusters,
     job_checks,
     job_receipts,
@@ -14,9 +15,15 @@ from portal.pages import (
     jobfiles,
     jobs,
     jobstream,
+    limits,
 )
 
 urlpatterns = [
+    path("allocations/", allocations.allocations, name="allocations"),
+    path("allocations/new/", allocations.allocation_new, name="allocation_new"),
+    path("allocations/<str:number>/", allocations.allocation, name="allocation"),
+    path("limits/", limits.limits, name="limits"),
+    path("limits/<slug:code>/", limits.cluster_limits, name="cluster_limits"),
     path("clusters/", clusters.clusters, name="clusters"),
     path("clusters/<slug:code>/", clusters.cluster, name="cluster"),
     path("compute/use/", job_use.use, name="job_use"),

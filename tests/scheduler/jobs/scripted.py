@@ -18,7 +18,10 @@ PLAN: list[str] = []
 """How the next submissions end: ok, lost (placed, answer lost), dropped (never arrived), away, rejected."""
 USAGE: list[ports.UsageRow] = []
 """What accounting has, whoever submitted it."""
-DOUBT = {"find": False, "observe": False, "usage": False}
+DOUBT = {"find": False, "observe": False, "usage": False, "limits": False, "deaf": False}
+"""What does not answer; ``deaf`` takes limits and changes nothing."""
+LIMITS: dict[str, ports.AccountLimits] = {}
+"""What accounts are held to, by name."""
 COPIES: dict[str, list[ports.Ref]] = {}
 """Further jobs of a marker, which no submission of the portal should ever make."""
 CALLS: list[str] = []
@@ -31,7 +34,8 @@ def reset() -> None:
     TRUTH.clear()
     PLAN.clear()
     USAGE.clear()
-    DOUBT.update(find=False, observe=False, usage=False)
+    DOUBT.update(dict.fromkeys(DOUBT, False))
+    LIMITS.clear()
     COPIES.clear()
     CALLS.clear()
     HOOKS.clear()
@@ -113,3 +117,14 @@ class ScriptedCluster:
 
     def health(self) -> ports.Health:
         return ports.Health(True, "scripted", "", datetime.now().astimezone())
+
+    def read_limits(self, *, accounts: Sequence[str]) -> list[ports.AccountLimits]:
+        if DOUBT["limits"]:
+            raise Unavailable(detail="accounting does not answer")
+        return [LIMITS[name] for name in accounts if name in LIMITS]
+
+    def apply_limits(self, wanted: Sequence[ports.AccountLimits]) -> list[ports.AccountLimits]:
+        names = [each.account for each in wanted]
+        if not DOUBT["deaf"]:
+            LIMITS.update({each.account: each for each in wanted})
+        return self.read_limits(accounts=names)

@@ -1,0 +1,67 @@
+"""What capabilities above jobs have a say in: further grounds against a job, and whom it runs as.
+
+Settings name who answers, so that nothing here depends on them: ``JOB_GUARDS`` and ``JOB_IDENTITY``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from portal.kernel.errors import Reason
+from scheduler.jobs.models import Job
+from scheduler.resources.models import Cluster, Partition
+
+__all__ = ["Asked", "Guard", "Identity", "identity", "refusals", "user_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an enterprise asks for; `vouchers` are ``vouchers.Voucher``, the ones that would pay."""
+
+    organisation_id: int
+    partition: Partition
+    cards: int
+    time_limit_s: int
+    array: str = ""
+    vouchers: Sequence[Any] = ()
+
+
+class Guard(Protocol):
+    def __call__(self, asked: Asked, *, lock: bool, now: datetime) -> Sequence[Reason]:
+        """Return every ground against the job. With `lock`, in a transaction, it stays true until that is committed."""
+
+
+class Identity(Protocol):
+    def __call__(self, cluster: Cluster, organisation_id: int, *, ready_at: datetime | None) -> tuple[str, str] | None:
+        """Return the account and the POSIX user of an enterprise's jobs on a cluster; None for the cluster's own.
+
+        With `ready_at`, a job is about to be sent then: the account is made ready for it, outside any transaction.
+        """
+
+
+def refusals(asked: Asked, *, now: datetime, lock: bool = False) -> list[Reason]:
+    """Return the grounds of every guard, in order."""
+    guards: list[Guard] = [import_string(name) for name in settings.JOB_GUARDS]
+    return [reason for guard in guards for reason in guard(asked, lock=lock, now=now)]
+
+
+def identity(cluster: Cluster, organisation_id: int, *, ready_at: datetime | None = None) -> tuple[str, str]:
+    """Return the account and user an enterprise's jobs run under: its own, as `JOB_IDENTITY` keeps them.
+
+    Else ``e-<organisation id>``, unless the cluster's configuration names one ``account`` for all, and the cluster's user.
+    With `ready_at` it may talk to the cluster: call it outside any transaction then.
+    """
+    answer: Identity = import_string(settings.JOB_IDENTITY)
+    found = answer(cluster, organisation_id, ready_at=ready_at)
+    return found or (str(cluster.config.get("account", f"e-{organisation_id}")), cluster.posix_user)
+
+
+def user_of(job: Job) -> str:
+    """Return the POSIX user a job on its cluster runs as."""
+    return identity(job.partition.cluster, job.organisation_id)[1]
