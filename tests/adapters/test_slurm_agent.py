@@ -126,7 +126,7 @@ class TestFiles:
         path = agent.home / marker / "input/deep/数据.bin"
         assert path.read_bytes() == data
         assert path.owner() == agent.user
-        assert path.stat().st_mode & 0o777 == 0o640
+        assert path.stat().st_mode & 0o777 == 0o600
         (entry,) = client.files(marker=marker, user=agent.user)
         assert (entry.path, entry.size) == ("input/deep/数据.bin", len(data))
         assert abs(entry.modified_at - datetime.now(UTC)) < timedelta(minutes=2)

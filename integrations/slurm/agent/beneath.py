@@ -70,7 +70,7 @@ def _folder(root: str, parts: tuple[str, ...], *, create: bool = False) -> int:
         try:
             if create:
                 with contextlib.suppress(FileExistsError):
-                    os.mkdir(part, 0o750, dir_fd=below)
+                    os.mkdir(part, 0o700, dir_fd=below)
             handle = _open(below, part, os.O_RDONLY | os.O_DIRECTORY)
         finally:
             os.close(below)
@@ -93,14 +93,14 @@ def prepare(root: str, home: tuple[str, ...]) -> dict[str, Any]:
 
 
 def put(root: str, home: tuple[str, ...], path: str, offset: int, data: bytes) -> dict[str, Any]:
-    """Write `data` at `offset` (not beyond the end); return the size. Writing the same again changes nothing."""
+    """Write `data` at `offset` (not beyond the end), for its user alone; return the size. Writing the same again changes nothing."""
     parts = words(path)
     if len(data) > MAX_CHUNK or not 0 <= offset <= MAX_FILE:
         raise Outside("offset or length")
     prepare(root, home)
     folder = _folder(root, home + parts[:-1], create=True)
     try:
-        handle = _open(folder, parts[-1], os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o640)
+        handle = _open(folder, parts[-1], os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o600)
     finally:
         os.close(folder)
     try:
@@ -204,7 +204,7 @@ def _be(entry: pwd.struct_passwd, act: Callable[..., dict[str, Any]], args: tupl
             os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)
         if os.getuid() != entry.pw_uid:
             raise PermissionError("cannot become the user")
-        os.umask(0o027)
+        os.umask(0o077)
         answer = ("done", act(*args))
     except Outside as error:
         answer = ("outside", str(error))
