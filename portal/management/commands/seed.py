@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from portal.demo import (
     activity,
+    applications,
     arranging,
     casework,
     claiming,
@@ -56,6 +57,7 @@ class Command(BaseCommand):
             activity.book(story)
             shop.buy(story, shop.sell(story))
             activity.pay_and_settle(story)
+            applications.publish_templates(registered.actors["jiqun"], now=now - timedelta(days=45))
             activity.submit_jobs(story)
             lots.draw_lots(story)
             lots.open_ranking(story)

@@ -33,7 +33,16 @@ def test_a_stranger_sees_only_what_is_open():
 
 def test_an_actor_sees_what_the_permissions_open():
     seen = shell_of("/", Permission.JOB_SUBMIT, Permission.APPLICATION_APPROVE)
-    assert labels(seen.work) == ["工作台", "驾驶舱", "作业", "算力用量", "申请审核", "批次与公示", "应入网仪器"]
+    assert labels(seen.work) == [
+        "工作台",
+        "驾驶舱",
+        "作业",
+        "算力用量",
+        "应用模板",
+        "申请审核",
+        "批次与公示",
+        "应入网仪器",
+    ]
 
 
 def test_the_place_one_is_at_is_marked():
