@@ -22,7 +22,7 @@ from portal.kernel.money import Money
 from portal.pages import actions, acts, jobstream, jobwords, shell
 from portal.pages.booking_requests import arrived
 from portal.pages.templatetags.show import bilingual, label
-from scheduler.jobs import access, queries, rules, services, tasks
+from scheduler.jobs import access, queries, rules, services, settling, tasks
 from scheduler.jobs.models import Job
 from scheduler.resources.models import Partition
 from scheduler.usage.models import UsageRecord
@@ -178,6 +178,7 @@ def facts_of(found: Job, *, actor: Actor, now: datetime) -> dict[str, Any]:
         "ahead": queries.ahead_of(found) if state in rules.ACTIVE - rules.OCCUPYING else 0,
         "cost_fen": queries.cost_so_far_fen(found, now=now),
         "charge": charge,
+        "taken_fen": settling.settled_fen(found) if found.settled_at else 0,
         "split": _split(found),
         "usage": usage,
         "pays": actor.may(Permission.PAYMENT_DECLARE),

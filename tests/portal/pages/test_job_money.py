@@ -54,6 +54,15 @@ def test_a_receipt_can_be_recomputed_and_cannot_be_changed(w, partition):
     assert client_of(stranger).get(reverse("job_receipt_json", args=[job.number, 1])).status_code == 404
 
 
+def test_the_jobs_page_says_what_all_of_its_runs_cost(w, partition):
+    """Put back by its user after half an hour: 36 yuan, and 72 for the hour after it, from two holds."""
+    job = placed(w, partition)
+    runs = [run(S.INTERRUPTED, 1800, raw="REQUEUED"), run(S.SUCCEEDED, 3600, minute=40)]
+    see(job, S.QUEUED, runs[0], minute=31)
+    see(job, S.SUCCEEDED, *runs, minute=101)
+    assert "¥108.00" in client_of(w.researcher).get(reverse("job", args=[job.number])).content.decode()
+
+
 def test_use_is_shown_summed_and_as_a_file(w, partition):
     ran(w, partition)
     client = client_of(w.operator)
