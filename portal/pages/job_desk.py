@@ -17,8 +17,10 @@ from portal.http import Explained, explain_reason, sentences
 from portal.kernel.errors import Reason
 from portal.kernel.money import Money
 from portal.pages import purses, shell
+from portal.pages.jobfiles import choices_of
 from portal.pages.jobsamples import SAMPLES
 from portal.pages.templatetags.show import bilingual, label
+from scheduler.jobfiles.rules import Attachment
 from scheduler.jobs import access, choices, directives, quoting, rules, services
 from scheduler.jobs.models import Job
 from scheduler.resources import access as resources
@@ -69,8 +71,19 @@ class JobForm(forms.Form):
         widget=forms.FileInput(attrs={"accept": ".sh,.bash,.py,text/plain"}),
     )
 
+    files = forms.MultipleChoiceField(
+        label=_("附带文件"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=_("以自己的名称放在作业目录下；密钥只能用于一个作业。"),
+        error_messages={"invalid_choice": _("文件已删除或已用过，请重新选择。")},
+    )
+
     def __init__(self, *args: Any, desk: Desk, **more: Any) -> None:
         super().__init__(*args, **more)
+        files = self.fields["files"]
+        assert isinstance(files, forms.MultipleChoiceField)
+        files.choices = desk.files
         field = self.fields["partition"]
         assert isinstance(field, forms.ChoiceField)
         field.choices = desk.options()
@@ -124,6 +137,7 @@ class Desk:
         self.actor = shell.actor_of(request)
         self.partitions = {f"{c.code}/{p.name}": p for c in resources.clusters() for p in c.partitions.all()}
         self.rates = rates.rates_of_partitions([p.pk for p in self.partitions.values()], at=self.now)
+        self.files = choices_of(self.actor)
         self.purses = purses.purses_of(self.actor, now=self.now, service=ServiceClass.COMPUTE)
 
     def options(self) -> list[tuple[str, str]]:
@@ -217,6 +231,7 @@ class Desk:
             title=values.get("title") or "",
             ask=ask,
             vouchers=paying,
+            files=[Attachment(number) for number in values.get("files") or ()],
             shorten=values.get("shorten") or False,
         )
 

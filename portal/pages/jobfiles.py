@@ -24,7 +24,7 @@ from scheduler.jobfiles.models import JobUpload
 from scheduler.jobs import access as jobs
 from scheduler.jobs import outputs
 
-__all__ = ["job_file", "job_files", "job_uploads"]
+__all__ = ["choices_of", "job_file", "job_files", "job_uploads"]
 
 SORTS = {"name": ["name"], "size": ["size"], "created": ["pk"]}
 
@@ -56,6 +56,15 @@ class SecretForm(forms.Form):
         widget=Unshown(attrs={"rows": 3, "autocomplete": "off", "spellcheck": "false", "class": "code"}),
         help_text=_("加密保存，仅供一个作业使用；作业结束后从平台删除，任何人都不能再看到。"),
     )
+
+
+def choices_of(actor: Actor) -> list[tuple[str, str]]:
+    """Return what may be attached to a job: whole files, then unused secrets, newest first. Two queries."""
+    files = access.uploads_visible_to(actor).filter(state=JobUpload.State.COMPLETE)
+    return [
+        *((row.number, row.name) for row in files),
+        *((row.number, gettext("%(name)s（密钥）") % {"name": row.name}) for row in access.secrets_visible_to(actor)),
+    ]
 
 
 @shell.needs(Permission.JOB_SUBMIT)

@@ -10,6 +10,7 @@ from django.urls import reverse
 from scheduler.jobfiles import services
 from scheduler.jobfiles.models import JobSecret, JobUpload
 from scheduler.jobfiles.rules import Attachment
+from scheduler.jobs.models import Job
 from tests import make
 from tests.scheduler.jobfiles.test_services import store  # noqa: F401 - a fixture
 from tests.scheduler.jobs.test_services import submit
@@ -59,3 +60,35 @@ def test_a_jobs_files_are_shown_before_it_reaches_the_cluster(w, browser):
     english = browser.get(f"/en{reverse('job_files', args=[job.number])}").content.decode()
     assert "Files of job" in english
     assert browser.get(reverse("job_file", args=[job.number]), {"path": "x"}).status_code == 409
+
+
+def test_whole_files_and_secrets_are_offered_where_a_job_is_submitted(w, browser):
+    at = make.partition(w)
+    page = browser.get(reverse("job_new")).content.decode()
+    assert "上传作业文件或密钥" in page
+    assert 'name="files"' not in page
+    browser.post(reverse("job_uploads"), {"file": SimpleUploadedFile("a.bin", b"abc")})
+    browser.post(reverse("job_uploads"), {"name": "key", "value": "hush-hush"})
+    services.begin(actor=w.researcher, name="half", size=9, sha256="", key=make.key(), now=make.NOW)
+    page = browser.get(reverse("job_new")).content.decode()
+    assert page.count('name="files"') == 2
+    assert "key（密钥）" in page
+    assert "hush" not in page
+    number = JobUpload.objects.get(state="complete").number
+    made = browser.post(
+        reverse("job_new"),
+        {
+            "partition": f"{at.cluster.code}/{at.name}",
+            "title": "训练",
+            "cards": "2",
+            "memory_mb": "4000",
+            "time_limit_min": "60",
+            "script": "#!/bin/sh\n",
+            "idempotency_key": "form-00000001",
+            "seen": "1800/0",
+            "act": "submit",
+            "files": [number, JobSecret.objects.get().number],
+        },
+    )
+    assert made.status_code == 302, made.content.decode()
+    assert sorted(Job.objects.get().files.values_list("path", flat=True)) == ["a.bin", "key"]
