@@ -302,8 +302,8 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
 CELERY_BEAT_SCHEDULE = {
     "jobs": {"task": "jobs.reconcile_all", "schedule": 2.0, "options": {"expires": 10}},
+    "clusters": {"task": "clusters.poll_due", "schedule": 5.0, "options": {"expires": 5}},
     "job files": {"task": "jobfiles.sweep", "schedule": 60.0, "options": {"expires": 60}},
-    "clusters": {"task": "jobs.check_health", "schedule": 30.0, "options": {"expires": 30}},
     "metering": {"task": "metering.sweep_all", "schedule": 60.0, "options": {"expires": 60}},
     "job audit": {"task": "metering.audit", "schedule": crontab(hour=19, minute=30), "options": {"expires": 3600}},
     "limits": {"task": "limits.sync_all", "schedule": 20.0, "options": {"expires": 20}},

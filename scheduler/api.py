@@ -17,6 +17,7 @@ from scheduler.calendars.api import router as calendars
 from scheduler.catalogue.admissions_api import router as admissions
 from scheduler.catalogue.api import router as catalogue
 from scheduler.catalogue.files_api import router as instrument_files
+from scheduler.clusters.api import router as boards
 from scheduler.conduct.api import router as conduct
 from scheduler.displacements.api import choosing, declaring, outages
 from scheduler.disputes.api import router as disputes
@@ -30,12 +31,14 @@ from scheduler.jobs.files_api import router as files_of_jobs
 from scheduler.jobs.receipts_api import router as receipts
 from scheduler.jobs.submitting_api import router as submitting
 from scheduler.limits.api import router as limits
+from scheduler.maintenance.api import router as maintenance
 from scheduler.messages.api import router as messages
 from scheduler.qualifications.api import instruments as standing
 from scheduler.qualifications.api import router as operators
 from scheduler.quotas.api import router as quotas
 from scheduler.ratings.api import router as ratings
 from scheduler.resources.api import clusters, instruments
+from scheduler.resources.partitions_api import router as partitions
 from scheduler.resources.terms_api import router as prices
 from scheduler.samples.api import router as samples
 from scheduler.samples.withdrawals_api import router as withdrawals
@@ -68,6 +71,9 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/clusters", clusters),
     ("/clusters", limits),
     ("/allocations", allocations),
+    ("/clusters", boards),
+    ("/clusters", maintenance),
+    ("/clusters", partitions),
     ("/bookings", bookings),
     ("/feeds", feeds),
     ("/calendar-mails", calendar_mails),

@@ -24,6 +24,15 @@ from scheduler.bookings.models import (
 from scheduler.bookings.swap_models import Swap
 from scheduler.calendars.models import CalendarImport, ExternalBusy, ExternalCalendar
 from scheduler.catalogue.models import Admission, InstrumentFile
+from scheduler.clusters.models import (
+    ClusterPool,
+    ClusterStatus,
+    HealthReading,
+    Incident,
+    KeyRotation,
+    OrphanJob,
+    PoolUse,
+)
 from scheduler.conduct.models import ConductRule, Violation
 from scheduler.displacements.models import Displacement, DisplacementOption, Outage, OutageNotice
 from scheduler.disputes.models import Dispute
@@ -34,6 +43,7 @@ from scheduler.jobfiles.models import JobFile, JobSecret, JobUpload
 from scheduler.jobs.doubt_models import ClusterBreaker, JobAlert, JobEvidence
 from scheduler.jobs.models import Job, JobCharge, JobDependency, JobLine, JobRun
 from scheduler.limits.models import ClusterAccount, LimitDrift, LimitPolicy
+from scheduler.maintenance.models import MaintenanceWindow
 from scheduler.messages.models import Message
 from scheduler.metering.models import JobAudit, QuarantinedRun, Sweep, UnmanagedRun
 from scheduler.qualifications.models import Calibration, Qualification
@@ -63,6 +73,8 @@ __all__ = [
     "Cluster",
     "ClusterAccount",
     "ClusterBreaker",
+    "ClusterPool",
+    "ClusterStatus",
     "ConductRule",
     "CounterOffer",
     "Custody",
@@ -77,6 +89,8 @@ __all__ = [
     "FeedReader",
     "FeedToken",
     "FreeGap",
+    "HealthReading",
+    "Incident",
     "Instrument",
     "InstrumentFile",
     "Job",
@@ -92,16 +106,20 @@ __all__ = [
     "JobTemplate",
     "JobTemplateVersion",
     "JobUpload",
+    "KeyRotation",
     "LateFee",
     "LimitDrift",
     "LimitPolicy",
+    "MaintenanceWindow",
     "Message",
     "Milestone",
     "OpenPeriod",
     "OpeningHours",
+    "OrphanJob",
     "Outage",
     "OutageNotice",
     "Partition",
+    "PoolUse",
     "Qualification",
     "QuarantinedRun",
     "QuotaRule",

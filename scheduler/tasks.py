@@ -3,13 +3,15 @@
 from scheduler.availability.tasks import follow_holidays, keep  # noqa: F401  Celery finds them by their own names
 from scheduler.bookings.tasks import lapse_overdue, settle_waiting
 from scheduler.calendars.tasks import poll, poll_due
+from scheduler.clusters.tasks import poll as poll_cluster
+from scheduler.clusters.tasks import poll_due as poll_clusters
 from scheduler.displacements.tasks import keep as keep_displacements  # noqa: F401  named displacements.keep
 from scheduler.disputes.tasks import settle_due
 from scheduler.engagements.tasks import accept_due
 from scheduler.invitations.tasks import send as send_calendar_mail
 from scheduler.invitations.tasks import send_due as send_calendar_mails
 from scheduler.jobfiles.tasks import sweep as sweep_job_files
-from scheduler.jobs.tasks import ask_cancel, check_health, dispatch, reconcile, reconcile_all
+from scheduler.jobs.tasks import ask_cancel, dispatch, reconcile, reconcile_all
 from scheduler.limits.tasks import sync as sync_limits
 from scheduler.limits.tasks import sync_all as sync_all_limits
 from scheduler.messages.tasks import send_due as send_messages
@@ -20,10 +22,11 @@ __all__ = [
     "accept_due",
     "ask_cancel",
     "audit",
-    "check_health",
     "dispatch",
     "lapse_overdue",
     "poll",
+    "poll_cluster",
+    "poll_clusters",
     "poll_due",
     "reconcile",
     "reconcile_all",

@@ -21,6 +21,7 @@ from scheduler.benches import services as benches
 from scheduler.bookings.models import Booking
 from scheduler.calendars import services as calendars
 from scheduler.calendars.models import CalendarImport, ExternalCalendar
+from scheduler.clusters.models import Incident, OrphanJob
 from scheduler.conduct import rules as conduct_rules
 from scheduler.conduct import services as conduct
 from scheduler.conduct.models import Violation
@@ -30,12 +31,14 @@ from scheduler.disputes.models import Dispute
 from scheduler.feeds import services as feeds
 from scheduler.feeds.models import FeedToken
 from scheduler.feeds.rules import FeedKind, FeedPrivacy
+from scheduler.maintenance import services as maintenance
+from scheduler.maintenance.models import MaintenanceWindow
 from scheduler.quotas import rules as quota_rules
 from scheduler.quotas import services as quotas
 from scheduler.quotas.models import QuotaRule
 from scheduler.ratings import services as ratings
 from scheduler.ratings.models import Rating
-from scheduler.resources.models import Partition, Resource
+from scheduler.resources.models import Cluster, Partition, Resource
 from scheduler.waitlist import services as waitlist
 from scheduler.waitlist.models import WaitlistEntry
 from tests import make
@@ -443,6 +446,21 @@ WRITES = (
     Write("PUT /clusters/{cluster}/limits", "operator", {"mode": "off"}),
     Write("POST /clusters/{cluster}/limits/apply", "operator"),
     Write("POST /clusters/{cluster}/accounts", "operator", {"credit_code": "{firm_code}"}),
+    Write("PUT /clusters/{cluster}/incidents/1/note", "operator", {"note": "交换机重启"}),
+    Write("POST /clusters/{cluster}/jobs/{job}/act", "operator", {"act": "retry"}),
+    Write("POST /clusters/{cluster}/orphans/1/take-off", "operator"),
+    Write("POST /clusters/{cluster}/credentials/test", "operator"),
+    Write("POST /clusters/{cluster}/rotation", "operator", {"new_key": "2027-a"}),
+    Write("POST /clusters/{cluster}/rotation/steps", "operator", {"step": "created"}),
+    Write("POST /clusters/{cluster}/maintenance", "operator", {**PERIOD, "reason": "更换交换机"}),
+    Write("POST /clusters/{cluster}/maintenance/1/finish", "operator"),
+    Write("POST /clusters/{cluster}/maintenance/1/call-off", "operator"),
+    Write(
+        "PUT /clusters/{cluster}/partitions/1",
+        "operator",
+        {"max_cards": 1, "max_cpus": 8, "max_memory_mb": 16000, "max_time_s": 3600, "is_open": False},
+    ),
+    Write("POST /clusters/{cluster}/partitions/1/prices", "operator", {"amount": {"yuan": "8.00"}}),
 )
 
 
@@ -473,6 +491,17 @@ ROLES = (
     *("officer", "publisher", "reviewer", "approver", "finance", "finance_approver", "auditor", "third"),
     *("keeper", "lab_owner", "operator", "owner", "researcher", "seller"),
 )
+
+
+def _operated(w: make.World, cluster: Cluster) -> None:
+    """Give a cluster one of everything its operator may act on; its second partition is called 1."""
+    Partition.objects.create(cluster=cluster, name="1", label="第二分区", max_cards=1)
+    Incident.objects.create(pk=1, cluster=cluster, kind="away", opened_at=make.NOW, closed_at=make.NOW)
+    seen = {"first_seen_at": make.NOW, "last_seen_at": make.NOW, "submitted_at": make.NOW}
+    OrphanJob.objects.create(pk=1, cluster=cluster, cluster_job_id="9", marker="zj" + "a" * 26, **seen)
+    begins = make.slot(days=9)
+    window = maintenance.announce(actor=w.operator, cluster=cluster, period=begins, reason="升级", now=make.NOW)
+    MaintenanceWindow.objects.filter(pk=window.pk).update(id=1)
 
 
 def _objection(w: make.World) -> Objection:
@@ -591,6 +620,7 @@ def everything(w: make.World) -> Things:
     claim = deciding.check(actor=w.reviewer, claim=claims.filed(w, back), now=make.NOW)
     paid = claims.approved(w, claims.filed(w, make.voucher(w, claims.reimbursing(w), number="HT-5")))
     researcher, offer = Caller(w.researcher), goods.offer(w)
+    _operated(w, partition.cluster)
     job = {"cluster": partition.cluster.code, "partition": "gpu", "cards": 1, "time_limit_s": 60, "title": "试算"}
     numbers = {
         "programme": version.programme.code,

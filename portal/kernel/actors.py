@@ -27,6 +27,7 @@ class Permission(StrEnum):
     CLAIM_AUDIT = "claim:audit"
     CLAIM_CHECK = "claim:check"
     CLAIM_FILE = "claim:file"
+    CLUSTER_MANAGE = "cluster:manage"
     CLUSTER_READ = "cluster:read"
     FLAG_DECIDE = "flag:decide"
     INSTRUMENT_ADMIT = "instrument:admit"

@@ -99,7 +99,14 @@ PERMISSIONS: Final[Mapping[tuple[Kind, Role], frozenset[P]]] = MappingProxyType(
             {P.INSTRUMENT_MANAGE, P.BOOKING_DECIDE, P.SESSION_RECORD, P.VOUCHER_CHECK, P.CHARGE_REFUND}
         ),
         (Kind.PROVIDER, Role.CLUSTER_OPERATOR): frozenset(
-            {P.TEMPLATE_PUBLISH, P.CLUSTER_READ, P.ACCOUNTS_MANAGE, P.ALLOCATION_MANAGE, P.VOUCHER_CHECK}
+            {
+                P.TEMPLATE_PUBLISH,
+                P.CLUSTER_READ,
+                P.CLUSTER_MANAGE,
+                P.ACCOUNTS_MANAGE,
+                P.ALLOCATION_MANAGE,
+                P.VOUCHER_CHECK,
+            }
         ),
         (Kind.PROVIDER, Role.SERVICE_MANAGER): frozenset(
             {P.OFFER_MANAGE, P.ORDER_SERVE, P.VOUCHER_CHECK, P.CHARGE_REFUND}

@@ -99,6 +99,7 @@ NAVIGATION: tuple[Entry, ...] = (
         frozenset({P.CLAIM_CHECK, P.CLAIM_APPROVE, P.CLAIM_AUDIT}),
     ),
     Entry(pgettext_lazy("list", "券台账"), "voucher_register", "work", frozenset({P.VOUCHER_REGISTER})),
+    Entry(pgettext_lazy("list", "集群运维"), "cluster_desk", "work", frozenset({P.CLUSTER_MANAGE})),
     Entry(pgettext_lazy("list", "核验券码"), "voucher_counter", "work", frozenset({P.VOUCHER_CHECK})),
     Entry(
         pgettext_lazy("list", "追回"),

@@ -296,6 +296,14 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
             "unknown": (Tone.REST, _("尚未检查")),
             "maintenance": (Tone.WAIT, _("维护中，暂停接收")),
         },
+        "incident": {"open": (Tone.BAD, _("未恢复")), "closed": (Tone.REST, _("已恢复"))},
+        "maintenance": {
+            "ahead": (Tone.WAIT, _("将开始")),
+            "on": (Tone.GO, _("进行中")),
+            "over": (Tone.REST, _("已结束")),
+            "called_off": (Tone.REST, _("已取消")),
+        },
+        "partition": {"open": (Tone.OK, _("接收作业")), "closed": (Tone.REST, _("暂停接收"))},
         "leg": _plain({"voucher": _("券抵扣"), "own": _("企业自付"), "claim": _("申领"), "offset": _("抵扣应退款")}),
         "service": _plain(
             {

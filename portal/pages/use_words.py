@@ -9,10 +9,13 @@ from typing import Final
 from django.utils.functional import Promise
 from django.utils.translation import pgettext_lazy
 
+from portal.pages.cluster_words import CLUSTER_ACTIONS
+
 __all__ = ["USE"]
 
 USE: Final[Mapping[str, Promise]] = MappingProxyType(
     {
+        **CLUSTER_ACTIONS,
         "session.started": pgettext_lazy("record", "开始使用"),
         "session.finished": pgettext_lazy("record", "结束使用"),
         "session.read": pgettext_lazy("record", "登记计时"),

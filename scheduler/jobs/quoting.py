@@ -16,6 +16,7 @@ from typing import Any, Final
 from portal.kernel.errors import Reason, noop
 from portal.kernel.money import Money
 from scheduler.jobs import rules
+from scheduler.maintenance import queries as maintenance
 from scheduler.resources import queries as rates
 from scheduler.resources import rules as resource_rules
 from scheduler.resources.models import Partition, Rate
@@ -116,7 +117,11 @@ def quote(
     if rate is None:
         raise resource_rules.NoRate(field="partition")
     lots = charges.lots_of(vouchers=vouchers)
-    return judged(partition, rate, ask=ask, lots=lots, now=now, shorten=shorten, tasks=tasks)
+    found = judged(partition, rate, ask=ask, lots=lots, now=now, shorten=shorten, tasks=tasks)
+    against = maintenance.reasons_against(
+        partition.cluster_id, limit_s=max(found.limit_s, 0), guard_s=found.guard_s, now=now
+    )
+    return replace(found, reasons=(*found.reasons, *against))
 
 
 def judged(

@@ -9,7 +9,7 @@ import structlog
 from django.db import connection
 
 from portal.kernel.errors import PortalError
-from scheduler.jobs import access, dependencies, dispatching, learning, ports, resolving, rules, services
+from scheduler.jobs import access, dependencies, dispatching, ports, resolving, rules, services
 from scheduler.jobs.models import Job
 from scheduler.resources.models import Cluster
 
@@ -92,21 +92,6 @@ def _waits(job: Job, *, now: datetime) -> bool:
     """Say whether an ended job is asked about until accounting has it; later the sweep of accounting will tell."""
     ended = job.ended_at if rules.JobState(job.state) in rules.FINAL else None
     return bool(job.cluster_job_id) and ended is not None and now - ended < WAITING
-
-
-def check_health(*, cluster_id: int) -> Cluster:
-    """Ask a cluster how it is and keep the answer for every page to read."""
-    row = Cluster.objects.get(pk=cluster_id)
-    adapter = access.connect(row)
-    health = adapter.health()
-    row.health_ok = health.ok
-    row.health_detail = health.detail[:200]
-    row.health_at = health.as_of
-    row.version = health.version[:60]
-    if health.ok:
-        learning.learn(row, adapter)
-    row.save(update_fields=["health_ok", "health_detail", "health_at", "version", "capabilities"])
-    return row
 
 
 def cancel_and_look(*, job_id: int, now: datetime) -> None:

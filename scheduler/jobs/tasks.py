@@ -46,9 +46,3 @@ def reconcile_all(**_newer: object) -> None:
 @shared_task(name="jobs.reconcile", expires=30)
 def reconcile(*, cluster_id: int, **_newer: object) -> None:
     reconciling.reconcile(cluster_id=cluster_id, now=timezone.now())
-
-
-@shared_task(name="jobs.check_health", expires=60)
-def check_health(**_newer: object) -> None:
-    for cluster_id in Cluster.objects.values_list("pk", flat=True):
-        reconciling.check_health(cluster_id=cluster_id)

@@ -111,6 +111,27 @@ def get_own_cluster(actor: Actor, code: str) -> Cluster:
     return cluster
 
 
+def get_managed_cluster(actor: Actor, code: str) -> Cluster:
+    """Return a cluster the actor runs. Raises NotFound, Forbidden."""
+    cluster = get_cluster(code)
+    if not actor.may(Permission.CLUSTER_MANAGE) or cluster.owner_id != actor.organisation_id:
+        raise Forbidden
+    return cluster
+
+
+def require_managed(actor: Actor, cluster: Cluster) -> None:
+    """Raises Forbidden unless the actor runs the cluster."""
+    actor.require(Permission.CLUSTER_MANAGE)
+    if cluster.owner_id != actor.organisation_id:
+        raise Forbidden
+
+
+def managed_clusters(actor: Actor) -> QuerySet[Cluster]:
+    """Return the clusters the actor runs. Raises Forbidden without the permission."""
+    actor.require(Permission.CLUSTER_MANAGE)
+    return clusters().filter(owner_id=actor.organisation_id)
+
+
 def get_partition(code: str, name: str) -> Partition:
     """Return a partition by cluster code and name. Raises NotFound."""
     partition = (

@@ -47,6 +47,7 @@ ELSEWHERE = {
     "POST /instruments/import",
     "POST /instruments/import/preview",
     "DELETE /instruments/{instrument}/prices/1",
+    "DELETE /clusters/{cluster}/partitions/1/prices/1",
     "DELETE /operators/{operator}/absences/1",
     *INSTRUMENT_FILES,
     "POST /job-files/{job-file}/chunks",
@@ -59,7 +60,8 @@ for jobs in ``jobfiles/test_api.py``; files
 of cases and decisions in bulk, which answer for each case by itself, are tried in ``issuance/test_casework_api.py``,
 those of claims in ``claims/test_api.py``, results of samples in ``samples/test_api.py``, deliveries in
 ``engagements/test_api.py``; instrument lists in
-``catalogue/test_services.py``, prices taken off in ``resources/test_api.py``, leave
+``catalogue/test_services.py``, prices taken off in ``resources/test_api.py`` and
+``clusters/test_operating.py``, leave
 taken back in ``portal/pages/test_lab_operators.py``, logs of
 instruments in ``bookings/test_clocks.py``."""
 

@@ -19,6 +19,7 @@ from portal.demo import (
     kinds,
     lots,
     notices,
+    operating,
     people,
     projects,
     shop,
@@ -59,6 +60,7 @@ class Command(BaseCommand):
             activity.pay_and_settle(story)
             applications.publish_templates(registered.actors["jiqun"], now=now - timedelta(days=45))
             activity.submit_jobs(story)
+            operating.operate(story)
             lots.draw_lots(story)
             lots.open_ranking(story)
             casework.let_time_run(story)

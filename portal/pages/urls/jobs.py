@@ -16,6 +16,9 @@ from portal.pages import (
     jobs,
     jobstream,
     limits,
+    operate,
+    operate_jobs,
+    operate_terms,
 )
 
 urlpatterns = [
@@ -32,6 +35,13 @@ urlpatterns = [
     path("compute/audits/<int:pk>/", job_checks.audit, name="job_audit"),
     path("compute/quarantine/", job_checks.quarantine, name="quarantine"),
     path("compute/quarantine/<int:pk>/", job_checks.quarantined, name="quarantined_run"),
+    path("operate/", operate.cluster_desk, name="cluster_desk"),
+    path("operate/<slug:code>/", operate.cluster_health, name="cluster_health"),
+    path("operate/<slug:code>/jobs/", operate_jobs.cluster_reconcile, name="cluster_reconcile"),
+    path("operate/<slug:code>/partitions/", operate_terms.cluster_partitions, name="cluster_partitions"),
+    path("operate/<slug:code>/partitions/<str:name>/", operate_terms.cluster_partition, name="cluster_partition"),
+    path("operate/<slug:code>/maintenance/", operate.cluster_maintenance, name="cluster_maintenance"),
+    path("operate/<slug:code>/credentials/", operate_terms.cluster_credentials, name="cluster_credentials"),
     path("jobs/", jobs.jobs, name="jobs"),
     path("jobs/<str:number>/receipts/", job_receipts.receipts, name="job_receipts"),
     path("jobs/<str:number>/receipts/<int:no>.json", job_receipts.as_json, name="job_receipt_json"),

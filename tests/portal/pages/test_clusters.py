@@ -9,7 +9,8 @@ from django.test import Client
 from django.urls import reverse
 
 from portal.organisations import rules as roles
-from portal.pages.clusters import FRESH, health_of
+from scheduler.clusters.queries import health_of
+from scheduler.clusters.rules import STALE_AFTER
 from scheduler.jobs import rules, services
 from scheduler.jobs.models import Job
 from scheduler.resources.models import Cluster
@@ -64,12 +65,12 @@ def page(scene, someone, **query):
         ({}, "unknown"),
         ({"health_ok": True, "health_at": make.NOW}, "well"),
         ({"health_ok": False, "health_at": make.NOW}, "away"),
-        ({"health_ok": True, "health_at": make.NOW - FRESH - timedelta(seconds=1)}, "stale"),
+        ({"health_ok": True, "health_at": make.NOW - STALE_AFTER - timedelta(seconds=1)}, "stale"),
         ({"health_ok": True, "health_at": make.NOW, "accepts_work": False}, "maintenance"),
     ],
 )
 def test_health_is_what_was_seen_lately(changes, health):
-    assert health_of(Cluster(**changes), now=make.NOW) == health
+    assert health_of(Cluster(**changes), in_maintenance=False, now=make.NOW) == health
 
 
 class TestList:
@@ -94,11 +95,11 @@ class TestList:
         assert "?partition=" not in text
 
     def test_queries_do_not_grow_with_clusters(self, scene, django_assert_num_queries):
-        with django_assert_num_queries(4):
+        with django_assert_num_queries(6):
             client_of(None).get(reverse("clusters"))
         for _ in range(3):
             make.partition(scene)
-        with django_assert_num_queries(4):
+        with django_assert_num_queries(6):
             client_of(None).get(reverse("clusters"))
 
     def test_without_clusters_it_says_so(self, w):
@@ -158,14 +159,14 @@ class TestBoard:
     def test_titles_and_scripts_never_leave_the_database(self, scene, django_assert_num_queries):
         client = client_of(scene.operator)
         address = reverse("cluster", args=[scene.cluster.code])
-        with django_assert_num_queries(11) as asked:
+        with django_assert_num_queries(14) as asked:
             client.get(address)
         jobs = [query["sql"] for query in asked.captured_queries if 'FROM "job"' in query["sql"]]
         assert jobs
         assert not any('"job"."title"' in sql or '"job"."script"' in sql for sql in jobs)
         for number in range(4):
             submitted(scene, f"机密 {number}")
-        with django_assert_num_queries(11):
+        with django_assert_num_queries(14):
             client.get(address)
 
     def test_an_unknown_cluster_is_not_found(self, scene):
