@@ -71,7 +71,7 @@ class JobForm(forms.Form):
         widget=forms.FileInput(attrs={"accept": ".sh,.bash,.py,text/plain"}),
     )
 
-    files = forms.MultipleChoiceField(
+    attached = forms.MultipleChoiceField(
         label=_("附带文件"),
         required=False,
         widget=forms.CheckboxSelectMultiple,
@@ -81,7 +81,7 @@ class JobForm(forms.Form):
 
     def __init__(self, *args: Any, desk: Desk, **more: Any) -> None:
         super().__init__(*args, **more)
-        files = self.fields["files"]
+        files = self.fields["attached"]
         assert isinstance(files, forms.MultipleChoiceField)
         files.choices = desk.files
         field = self.fields["partition"]
@@ -231,7 +231,7 @@ class Desk:
             title=values.get("title") or "",
             ask=ask,
             vouchers=paying,
-            files=[Attachment(number) for number in values.get("files") or ()],
+            files=[Attachment(number) for number in values.get("attached") or ()],
             shorten=values.get("shorten") or False,
         )
 

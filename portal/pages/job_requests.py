@@ -25,7 +25,7 @@ __all__ = ["job_new", "job_quote"]
 def posted(request: HttpRequest) -> tuple[dict[str, Any], str]:
     """Return the form's values with an uploaded script in place of the typed one, and what is wrong with the file."""
     data: dict[str, Any] = {**request.POST.dict(), "more": request.POST.getlist("more")}
-    data["files"] = request.POST.getlist("files")
+    data["attached"] = request.POST.getlist("attached")
     upload = request.FILES.get("script_file")
     if upload is None:
         return data, ""

@@ -66,12 +66,12 @@ def test_whole_files_and_secrets_are_offered_where_a_job_is_submitted(w, browser
     at = make.partition(w)
     page = browser.get(reverse("job_new")).content.decode()
     assert "上传作业文件或密钥" in page
-    assert 'name="files"' not in page
+    assert 'name="attached"' not in page
     browser.post(reverse("job_uploads"), {"file": SimpleUploadedFile("a.bin", b"abc")})
     browser.post(reverse("job_uploads"), {"name": "key", "value": "hush-hush"})
     services.begin(actor=w.researcher, name="half", size=9, sha256="", key=make.key(), now=make.NOW)
     page = browser.get(reverse("job_new")).content.decode()
-    assert page.count('name="files"') == 2
+    assert page.count('name="attached"') == 2
     assert "key（密钥）" in page
     assert "hush" not in page
     number = JobUpload.objects.get(state="complete").number
@@ -87,7 +87,7 @@ def test_whole_files_and_secrets_are_offered_where_a_job_is_submitted(w, browser
             "idempotency_key": "form-00000001",
             "seen": "1800/0",
             "act": "submit",
-            "files": [number, JobSecret.objects.get().number],
+            "attached": [number, JobSecret.objects.get().number],
         },
     )
     assert made.status_code == 302, made.content.decode()
