@@ -249,9 +249,7 @@ class Desk:
 
     def _offer(self, form: JobForm, *, judge_script: bool) -> Offer:
         wanted = self.wanted(form)
-        quote = quoting.quote(
-            wanted.partition, ask=wanted.ask, vouchers=wanted.vouchers, now=self.now, shorten=wanted.shorten
-        )
+        quote = services.quoted(actor=self.actor, wanted=wanted, now=self.now)
         reasons = [explain_reason(reason) for reason in quote.reasons if judge_script or reason.field != "script"]
         return Offer(
             partition=wanted.partition,

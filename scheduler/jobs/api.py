@@ -31,7 +31,7 @@ from portal.wire import (
     problems,
 )
 from scheduler.jobfiles.rules import Attachment
-from scheduler.jobs import access, queries, quoting, services, tasks
+from scheduler.jobs import access, queries, services, tasks
 from scheduler.jobs.directives import DirectiveRule, Form, has_any, offered_by, settle
 from scheduler.jobs.models import Job
 from scheduler.jobs.ports import LogChunk
@@ -220,13 +220,14 @@ def quote(request: ActorRequest, payload: JobQuoteIn) -> dict[str, Any]:
     actor = request.actor
     actor.require(Permission.JOB_SUBMIT)
     payload = payload.settled()
-    found = quoting.quote(
-        resources.get_partition(payload.cluster, payload.partition),
+    wanted = services.Wanted(
+        partition=resources.get_partition(payload.cluster, payload.partition),
+        title="",
         ask=payload.ask(),
         vouchers=payload.paying(actor),
-        now=timezone.now(),
         shorten=payload.shorten,
     )
+    found = services.quoted(actor=actor, wanted=wanted, now=timezone.now())
     return {
         "acceptable": not found.reasons,
         "time_limit_s": found.limit_s,

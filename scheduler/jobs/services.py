@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -67,6 +67,17 @@ def new_marker() -> str:
     return "zj" + base64.b32encode(uuid.uuid4().bytes).decode().rstrip("=").lower()
 
 
+def quoted(*, actor: Actor, wanted: Wanted, now: datetime, lock: bool = False) -> quoting.Quote:
+    """Quote what is wanted with every ground against it, those of the guards too. Raises NoRate, Forbidden.
+
+    With `lock`, in a transaction, what the guards said stays true until that is committed.
+    """
+    ask = wanted.ask
+    found = quoting.quote(wanted.partition, ask=ask, vouchers=wanted.vouchers, now=now, shorten=wanted.shorten)
+    asked = guards.Asked(actor.acting_for, wanted.partition, ask.cards, found.limit_s, vouchers=wanted.vouchers)
+    return replace(found, reasons=(*found.reasons, *guards.refusals(asked, now=now, lock=lock)))
+
+
 @transaction.atomic
 def submit(*, actor: Actor, wanted: Wanted, now: datetime, key: str, dispatch: Callable[[int], object]) -> Job:
     """Accept a job: hold the price of its time limit, then hand it to `dispatch` once committed.
@@ -93,12 +104,10 @@ def submit(*, actor: Actor, wanted: Wanted, now: datetime, key: str, dispatch: C
     if existing := Job.objects.filter(organisation_id=actor.acting_for, key=key).first():
         idempotency.check_replay(stored=existing.fingerprint, asked=print_)
         return existing
-    quote = quoting.quote(wanted.partition, ask=ask, vouchers=wanted.vouchers, now=now, shorten=wanted.shorten)
+    quote = quoted(actor=actor, wanted=wanted, now=now, lock=True)
     cluster = wanted.partition.cluster
     takes = jobfiles_access.takes_files(adapter=cluster.adapter, config=cluster.config)
-    asked = guards.Asked(actor.acting_for, wanted.partition, ask.cards, quote.limit_s, vouchers=wanted.vouchers)
-    grounds = [*quote.reasons, *guards.refusals(asked, now=now, lock=True)]
-    if reasons := [*grounds, *jobfiles.check(actor=actor, wanted=wanted.files, takes_files=takes)]:
+    if reasons := [*quote.reasons, *jobfiles.check(actor=actor, wanted=wanted.files, takes_files=takes)]:
         raise Refused(reasons)
     job, created = _enter(actor=actor, wanted=wanted, quote=quote, key=key, fingerprint=print_, now=now)
     if not created:

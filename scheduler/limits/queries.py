@@ -17,6 +17,7 @@ from scheduler.jobs.rules import ACTIVE, OCCUPYING
 from scheduler.limits import rules
 from scheduler.limits.models import ClusterAccount
 from scheduler.limits.rules import Bounds, LimitMode, OpenJob
+from scheduler.metering import queries as metering
 from scheduler.resources import queries as rates
 from scheduler.resources.models import Cluster, Partition
 from scheduler.resources.rules import ServiceClass, Unit
@@ -107,15 +108,19 @@ def _bounds_of(
 def _payable(
     partitions: Sequence[Partition], ids: Sequence[int], jobs: Mapping[int, list[OpenJob]], *, now: datetime
 ) -> dict[int, Bounds]:
-    """Return what vouchers can still pay for, at the dearest price of the cluster. Three queries."""
+    """Return what vouchers can still pay for, at the dearest price of the cluster. Four queries."""
     prices: dict[str, int] = {}
     for rate in rates.rates_of_partitions([partition.pk for partition in partitions], at=now).values():
         prices[rate.unit] = max(prices.get(rate.unit, 0), rate.amount_fen)
     purses = wallets.spendable(holder_ids=ids, service=ServiceClass.COMPUTE.value, at=now)
 
+    owed = metering.owed_of(ids)
+
     def minutes(pk: int, unit: Unit) -> int | None:
         held = [rules.Purse(fen, share) for fen, share in purses[pk]]
-        return rules.still_payable(held, unit_price_fen=prices[unit.value]) if unit.value in prices else None
+        if unit.value not in prices:
+            return None
+        return rules.still_payable(held, unit_price_fen=prices[unit.value], owed_fen=owed.get(pk, 0))
 
     return {
         pk: rules.covered(

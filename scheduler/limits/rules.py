@@ -93,12 +93,15 @@ class OpenJob:
     ran_s: int | None = None
 
 
-def still_payable(purses: Iterable[Purse], *, unit_price_fen: int) -> int | None:
-    """Return how many card- or cpu-minutes the purses can pay their share of, at a price an hour; None where it is free."""
+def still_payable(purses: Iterable[Purse], *, unit_price_fen: int, owed_fen: int = 0) -> int | None:
+    """Return how many card- or cpu-minutes the purses can pay their share of, at a price an hour; None where it is free.
+
+    `owed_fen`: what was used past the portal and is not paid for comes off first.
+    """
     if unit_price_fen <= 0:
         return None
-    per_minute = Fraction(unit_price_fen, 60)
-    return int(sum((max(0, purse.available_fen) / (per_minute * purse.share) for purse in purses), Fraction(0)))
+    bills = sum((max(0, purse.available_fen) / purse.share for purse in purses), Fraction(0))
+    return max(0, int((bills - owed_fen) / Fraction(unit_price_fen, 60)))
 
 
 def planned_minutes(jobs: Iterable[OpenJob], what: str) -> int:

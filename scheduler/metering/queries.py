@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,7 @@ from scheduler.jobs.models import JobLine
 from scheduler.metering import access
 from scheduler.metering.models import UnmanagedRun
 
-__all__ = ["Use", "billed_runs", "by_card", "owed_fen"]
+__all__ = ["Use", "billed_runs", "by_card", "owed_fen", "owed_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,13 @@ def by_card(runs: QuerySet[Any]) -> Sequence[Use]:
         for row in rows
     ]
     return sorted(found, key=lambda one: (-one.amount_fen, one.organisation, one.card_type))
+
+
+def owed_of(organisation_ids: Collection[int]) -> dict[int, int]:
+    """Return what each organisation owes for use without the portal, in fen, by id. One query."""
+    found = UnmanagedRun.objects.filter(organisation_id__in=list(organisation_ids), amount_fen__isnull=False)
+    rows = found.order_by().values("organisation_id").annotate(fen=Sum("amount_fen"))
+    return {row["organisation_id"]: int(row["fen"]) for row in rows}
 
 
 def owed_fen(*, organisation_id: int) -> int:

@@ -17,6 +17,8 @@ def test_a_purse_pays_its_share_of_as_many_minutes_as_it_can():
     half = Purse(available_fen=1500, share=Fraction(1, 2))
     assert rules.still_payable([half], unit_price_fen=900) == 200
     assert rules.still_payable([half, Purse(899, Fraction(1))], unit_price_fen=900) == 259
+    assert rules.still_payable([half], unit_price_fen=900, owed_fen=1500) == 100
+    assert rules.still_payable([half], unit_price_fen=900, owed_fen=9999) == 0
     assert rules.still_payable([half], unit_price_fen=0) is None
     assert rules.still_payable([], unit_price_fen=900) == 0
 

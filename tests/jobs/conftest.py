@@ -1,0 +1,3 @@
+from tests.adapters.conftest import real_slurm
+
+__all__ = ["real_slurm"]
