@@ -39,6 +39,8 @@ SORTS = {
 }
 SETTLING = timedelta(seconds=15)
 """How long after the end a log may still grow."""
+SHOWN_RUNS = 50
+"""The newest runs a job's page lists."""
 
 
 class JobFilter(forms.Form):
@@ -165,8 +167,12 @@ def facts_of(found: Job, *, actor: Actor, now: datetime) -> dict[str, Any]:
     if found.started_at is not None:
         ran = max(timedelta(), (found.ended_at or found.settled_at or now) - found.started_at)
     usage = UsageRecord.objects.filter(job=found).first() if found.settled_at else None
+    told = list(found.runs.order_by("-no")[:SHOWN_RUNS])
     return {
         "job": found,
+        "told": told,
+        "shown_runs": SHOWN_RUNS,
+        "links": list(found.dependencies.select_related("after").order_by("pk")),
         "words": jobwords.reason_words(found),
         "steps": jobwords.steps_of(found),
         "over": state in rules.FINAL,
@@ -176,7 +182,7 @@ def facts_of(found: Job, *, actor: Actor, now: datetime) -> dict[str, Any]:
         "ran_share": min(100, round(100 * ran.total_seconds() / found.time_limit_s)) if ran is not None else 0,
         "waited": (found.started_at or found.ended_at or found.settled_at or now) - found.created_at,
         "ahead": queries.ahead_of(found) if state in rules.ACTIVE - rules.OCCUPYING else 0,
-        "cost_fen": queries.cost_so_far_fen(found, now=now),
+        "cost_fen": queries.cost_of_runs_fen(found, told, now=now),
         "charge": charge,
         "taken_fen": settling.settled_fen(found) if found.settled_at else 0,
         "split": _split(found),
@@ -213,7 +219,7 @@ def _job_page(request: HttpRequest, actor: Actor, found: Job, *, error: Explaine
     done = found.settled_at is not None and now - found.settled_at > SETTLING
     context = {
         **facts_of(found, actor=actor, now=now),
-        "log": jobstream.opening(found),
+        "log": jobstream.opening(found, actor=actor),
         "log_ended": done,
         "error": error,
     }

@@ -19,19 +19,21 @@ from typing import Any, Final
 from asgiref.sync import sync_to_async
 from django.db import connections
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.decorators.http import require_GET
 
 from portal.http import explain
 from portal.kernel.actors import Actor, Permission
-from portal.kernel.errors import Forbidden, PortalError
+from portal.kernel.errors import Forbidden, PortalError, Rejected
 from portal.pages import logtext, shell
-from scheduler.jobs import access, queries, rules
+from scheduler.jobs import access, logtails, rules
 from scheduler.jobs.models import Job
+from scheduler.jobs.ports import LogChunk
 
 __all__ = ["Opening", "job_log", "job_log_raw", "job_stream", "mark", "opening"]
 
-CHUNK: Final = 65_536
+CHUNK: Final = logtails.CHUNK
 TICK_S: Final = 1.0
 STATE_S: Final = 2.0
 HEARTBEAT_S: Final = 15.0
@@ -80,33 +82,46 @@ class Opening:
     problem: str = ""
 
 
-def opening(job: Job) -> Opening:
+def opening(job: Job, *, actor: Actor) -> Opening:
     """Read the end of a job's log for its page. A cluster that does not answer is said, never raised."""
     try:
-        start = _start_of_tail(job)
-        data = _read_on(job, start)
+        start = _start_of_tail(job, actor)
+        data = _read_on(job, start, actor)
+    except Rejected:
+        return Opening("", 0, problem=gettext("日志不是普通文件（例如是链接），平台不读取，已记录在案。"))
     except PortalError:
         return Opening("", 0, problem=gettext("暂时读不到日志，集群恢复后会自动出现。"))
     kept = logtext.tail(data) if start else data
     text, used = logtext.readable(kept, final=is_over(job))
-    return Opening(text, start + len(data) - len(kept) + used, cut=start > 0)
+    problem = gettext("日志看起来是二进制内容，这里只能显示其中的文字；请下载全文。") if _is_binary(kept) else ""
+    return Opening(text, start + len(data) - len(kept) + used, cut=start > 0, problem=problem)
 
 
-def _read_on(job: Job, offset: int) -> bytes:
+def _is_binary(data: bytes) -> bool:
+    """Say whether more than a tenth of `data` is neither text nor an escape sequence."""
+    odd = data.decode("utf-8", errors="replace").count("\ufffd") + data.count(0)
+    return odd * 10 > len(data)
+
+
+def _read_on(job: Job, offset: int, actor: Actor) -> bytes:
     data = b""
     while len(data) < 2 * SHOWN:
-        chunk = queries.log(job, offset=offset + len(data), limit=CHUNK)
+        chunk = _chunk(job, offset + len(data), actor)
         data += chunk.data
         if chunk.eof or not chunk.data:
             break
     return data
 
 
-def _start_of_tail(job: Job) -> int:
+def _chunk(job: Job, offset: int, actor: Actor, limit: int = CHUNK) -> LogChunk:
+    return logtails.read(job, actor=actor, offset=offset, limit=limit, now=timezone.now())
+
+
+def _start_of_tail(job: Job, actor: Actor) -> int:
     """Return where the last `SHOWN` bytes or so begin: the port knows no size, so gallop and halve (about 2 log₂ n)."""
 
     def reaches(offset: int) -> bool:
-        return bool(queries.log(job, offset=offset, limit=4).data)
+        return bool(_chunk(job, offset, actor, 4).data)
 
     if not reaches(2 * SHOWN):
         return 0
@@ -157,6 +172,7 @@ class Live:
     def __init__(self, *, actor: Actor, job: Job, after: int) -> None:
         self.actor, self.job, self.after = actor, job, after
         self.mark = mark(job)
+        self.tail = logtails.tail_of(job.pk)
 
     def close(self) -> None:
         STREAMS.leave(self.actor.user_id or 0, self)
@@ -200,15 +216,16 @@ class Live:
     def _read(self, *, final: bool) -> tuple[str, bool]:
         """Read on; return the new text and whether more is there already. An absent cluster is waited for."""
         try:
-            text, self.after, more = read_text(self.job, self.after, final=final)
+            over = is_over(self.job)
+            chunk = self.tail.read(self.job, actor=self.actor, offset=self.after, now=timezone.now(), is_ending=over)
+            text, self.after, more = as_text(chunk, self.after, final=final)
         except PortalError:
             return "", False
         return text, more
 
 
-def read_text(job: Job, after: int, *, final: bool) -> tuple[str, int, bool]:
-    """Read one piece: its text, the offset after it, and whether more can be had at once. Raises as the port does."""
-    chunk = queries.log(job, offset=after, limit=CHUNK)
+def as_text(chunk: LogChunk, after: int, *, final: bool) -> tuple[str, int, bool]:
+    """Return a piece read from `after`: its text, the offset after it, and whether more can be had at once."""
     text, used = logtext.readable(chunk.data, final=final and chunk.eof)
     return text, after + used, bool(used) and not chunk.eof
 
@@ -262,7 +279,7 @@ def job_stream(request: HttpRequest, number: str) -> HttpResponseBase:
 def job_log(request: HttpRequest, number: str) -> HttpResponse:
     """Answer ``?after=N`` with what came since: ``{"text", "after", "state", "ended"}``."""
     try:
-        _actor, job = found(request, number)
+        actor, job = found(request, number)
     except PortalError as error:
         problem = explain(error)
         return JsonResponse({"code": problem.code, "message": problem.text}, status=problem.status)
@@ -270,7 +287,7 @@ def job_log(request: HttpRequest, number: str) -> HttpResponse:
     parts: list[str] = []
     try:
         while more and len(parts) < POLL_CHUNKS:
-            text, after, more = read_text(job, after, final=is_over(job))
+            text, after, more = as_text(_chunk(job, after, actor), after, final=is_over(job))
             parts.append(text)
     except PortalError:
         more = True
@@ -282,19 +299,22 @@ def job_log(request: HttpRequest, number: str) -> HttpResponse:
 @shell.needs(Permission.JOB_SUBMIT)
 def job_log_raw(request: HttpRequest, number: str) -> HttpResponse:
     """Hand over the log as it is, byte for byte, up to its present end."""
-    job = access.get_job(shell.actor_of(request), number)
-    first = queries.log(job, offset=0, limit=CHUNK)
-    response = StreamingHttpResponse(_file(job, first.data, ended=first.eof), content_type="text/plain; charset=utf-8")
+    actor = shell.actor_of(request)
+    job = access.get_job(actor, number)
+    first = _chunk(job, 0, actor)
+    response = StreamingHttpResponse(
+        _file(job, actor, first.data, ended=first.eof), content_type="text/plain; charset=utf-8"
+    )
     response["Content-Disposition"] = f'attachment; filename="{job.number}.log"'
     return response  # type: ignore[return-value]
 
 
-async def _file(job: Job, data: bytes, *, ended: bool) -> AsyncIterator[bytes]:
+async def _file(job: Job, actor: Actor, data: bytes, *, ended: bool) -> AsyncIterator[bytes]:
     await sync_to_async(connections.close_all)()
     offset = len(data)
     yield data
     while not ended:
-        chunk = await sync_to_async(queries.log)(job, offset=offset, limit=CHUNK)
+        chunk = await sync_to_async(_chunk)(job, offset, actor)
         ended = chunk.eof or not chunk.data
         offset += len(chunk.data)
         yield chunk.data

@@ -73,6 +73,7 @@ WAITS: Final[Mapping[str, str]] = MappingProxyType(
         "JobHeldUser": _("已在集群登记，正在放行。"),
         "JobHeldAdmin": _("集群管理员暂停了这个作业的排队。请联系集群管理员。"),
         "Dependency": _("正在排队：等待另一个作业先结束。"),
+        "DependencyNeverSatisfied": _("所依赖的作业没有按要求结束，平台正在取消这个作业。"),
         "BeginTime": _("正在排队：集群定好了稍后的开始时间。"),
         "Reservation": _("正在排队：等待为它预留的时间。"),
         "ReqNodeNotAvail": _("正在排队：所需节点正在维护或已被预留。"),
@@ -137,6 +138,8 @@ def reason_words(job: Job) -> str:
         return gettext("集群暂时连不上，平台会自动重新发送；费用仍为您保留，也可以取消。")
     if state is S.REJECTED:
         return gettext(REFUSALS.get(job.reason, STATES[state]))
+    if state is S.QUEUED and job.held and job.released_at is not None:
+        return gettext("作业在集群上被暂停排队，不会自己开始。请联系集群管理员放行，或取消后重新提交。")
     if state is S.QUEUED:
         return _waiting(job.reason)
     if state is S.FAILED and job.exit_code:

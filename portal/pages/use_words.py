@@ -16,6 +16,7 @@ __all__ = ["USE"]
 USE: Final[Mapping[str, Promise]] = MappingProxyType(
     {
         **CLUSTER_ACTIONS,
+        "job.log_refused": pgettext_lazy("record", "拒绝读取作业日志"),
         "session.started": pgettext_lazy("record", "开始使用"),
         "session.finished": pgettext_lazy("record", "结束使用"),
         "session.read": pgettext_lazy("record", "登记计时"),

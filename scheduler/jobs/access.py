@@ -41,6 +41,14 @@ def on_cluster(actor: Actor, cluster: Cluster) -> QuerySet[Job]:
     )
 
 
+def get_on_cluster(actor: Actor, cluster: Cluster, number: str) -> Job:
+    """Return a job on a cluster its operator may see, title and script deferred. Raises NotFound, Forbidden."""
+    job = on_cluster(actor, cluster).filter(number=number).first()
+    if job is None:
+        raise NotFound
+    return job
+
+
 def connect(cluster: Cluster) -> ports.Cluster:
     """Return the adapter that answers for `cluster`, as settings name it, behind the cluster's circuit breaker."""
     adapter: type[ports.Cluster] = import_string(settings.CLUSTER_ADAPTERS[cluster.adapter])

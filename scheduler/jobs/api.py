@@ -31,9 +31,10 @@ from portal.wire import (
     problems,
 )
 from scheduler.jobfiles.rules import Attachment
-from scheduler.jobs import access, queries, services, tasks
+from scheduler.jobs import access, logtails, queries, services, tasks
 from scheduler.jobs.directives import DirectiveRule, Form, has_any, offered_by, settle
 from scheduler.jobs.models import Job
+from scheduler.jobs.options import Options, WaitFor, check
 from scheduler.jobs.ports import LogChunk
 from scheduler.jobs.rules import MAX_SCRIPT_BYTES, Ask, JobState
 from scheduler.resources import access as resources
@@ -45,6 +46,13 @@ logger = structlog.get_logger(__name__)
 router = Router(tags=["jobs"])
 
 Count = Annotated[Whole, Field(ge=0, le=10**7)]
+
+
+class JobAfterIn(StrictIn):
+    """Another job that must have ended first: ``ok`` well, ``notok`` otherwise, ``any`` in any way."""
+
+    job: Number
+    kind: Annotated[Line, Field(max_length=8)] = "ok"
 
 
 class JobQuoteIn(StrictIn):
@@ -63,6 +71,12 @@ class JobQuoteIn(StrictIn):
     """Take the longest time limit the vouchers buy and the partition allows, where that is less than asked for."""
     directives: DirectiveRule = DirectiveRule.REFUSE
     """Who is right where ``#SBATCH`` lines differ from the fields: nobody (422 lists them), the script, or the form."""
+    array: Annotated[Line, Field(max_length=200)] = ""
+    """Task numbers, ``0-9%2`` or ``1,3,7``: each task has the resources and the limit, and the hold is for all of them."""
+    after: Annotated[list[JobAfterIn], Field(max_length=100)] = []
+    requeue: bool = False
+    """Let the cluster run the job again after losing a node; each run is charged by itself."""
+    environment: dict[str, Annotated[str, Field(max_length=4096)]] = {}
 
     def form(self) -> Form:
         """Return the fields that were given, as a form; what was left out is open to the script's word."""
@@ -82,6 +96,14 @@ class JobQuoteIn(StrictIn):
         )
         said = {name: value for name, value in diff.sent.as_json().items() if name in type(self).model_fields}
         return self.model_copy(update={**said, "script": diff.script})
+
+    def options(self) -> Options:
+        return Options(
+            array=self.array,
+            after=[WaitFor(one.job, one.kind) for one in self.after],
+            requeue=self.requeue,
+            environment=self.environment,
+        )
 
     def paying(self, actor: Actor) -> list[Any]:
         """Return the vouchers to pay with. Raises NotFound."""
@@ -120,6 +142,7 @@ class JobQuoteOut(Schema):
     """
 
     acceptable: bool
+    tasks: int
     time_limit_s: int
     guard_s: int
     longest_s: int | None
@@ -143,9 +166,13 @@ class JobOut(Schema):
     cpus: int
     memory_mb: int
     time_limit_s: int
+    array: str
+    requeue: bool
     state: JobState
     state_label: str
     reason: str
+    held: bool
+    expected_start_at: datetime | None
     exit_code: int | None
     cluster_job_id: str
     cost_so_far: MoneyOut
@@ -157,10 +184,20 @@ class JobOut(Schema):
     settled_at: datetime | None
 
 
+class JobAfterOut(Schema):
+    """A job this one waits for, and how that one is."""
+
+    job: str
+    kind: str
+    state: JobState
+
+
 class JobDetailOut(JobOut):
-    """A job with its script."""
+    """A job with its script, its environment and what it waits for."""
 
     script: str
+    environment: dict[str, str]
+    after: list[JobAfterOut]
 
 
 class LogIn(Schema):
@@ -194,6 +231,10 @@ def _shown(request: ActorRequest, job: Job, now: datetime) -> dict[str, Any]:
         "cpus": job.cpus,
         "memory_mb": job.memory_mb,
         "time_limit_s": job.time_limit_s,
+        "array": job.array,
+        "requeue": job.requeue,
+        "held": job.held,
+        "expected_start_at": job.expected_start_at,
         "state": job.state,
         "state_label": job.get_state_display(),
         "reason": job.reason,
@@ -211,7 +252,10 @@ def _shown(request: ActorRequest, job: Job, now: datetime) -> dict[str, Any]:
 
 def _detail(request: ActorRequest, number: str) -> dict[str, Any]:
     job = access.get_job(request.actor, number)
-    return {**_shown(request, job, timezone.now()), "script": job.script}
+    links = job.dependencies.select_related("after").order_by("pk")
+    after = [{"job": link.after.number, "kind": link.kind, "state": link.after.state} for link in links]
+    shown = _shown(request, job, timezone.now())
+    return {**shown, "script": job.script, "environment": job.environment, "after": after}
 
 
 @router.post("/quote", response={200: JobQuoteOut, **problems(404, 409, 422)})
@@ -220,16 +264,21 @@ def quote(request: ActorRequest, payload: JobQuoteIn) -> dict[str, Any]:
     actor = request.actor
     actor.require(Permission.JOB_SUBMIT)
     payload = payload.settled()
+    partition = resources.get_partition(payload.cluster, payload.partition)
+    checked = check(payload.options(), actor=actor, cluster=partition.cluster)
     wanted = services.Wanted(
-        partition=resources.get_partition(payload.cluster, payload.partition),
+        partition=partition,
         title="",
         ask=payload.ask(),
         vouchers=payload.paying(actor),
         shorten=payload.shorten,
+        options=payload.options(),
     )
     found = services.quoted(actor=actor, wanted=wanted, now=timezone.now())
+    reasons = found.reasons
     return {
-        "acceptable": not found.reasons,
+        "acceptable": not reasons,
+        "tasks": checked.tasks,
         "time_limit_s": found.limit_s,
         "guard_s": found.guard_s,
         "longest_s": None if found.longest_minutes is None else found.longest_minutes * 60,
@@ -239,7 +288,7 @@ def quote(request: ActorRequest, payload: JobQuoteIn) -> dict[str, Any]:
         "unit_price": money(found.price.unit_price),
         "voucher_share": money(found.split.voucher),
         "own_share": money(found.split.own),
-        "reasons": [explain_reason(reason) for reason in found.reasons],
+        "reasons": [explain_reason(reason) for reason in reasons],
     }
 
 
@@ -256,6 +305,7 @@ def submit(request: ActorRequest, payload: JobIn, key: IdempotencyKey) -> Status
         vouchers=payload.paying(actor),
         shorten=payload.shorten,
         files=[Attachment(one.number, one.path) for one in payload.files],
+        options=payload.options(),
     )
     job = services.submit(
         actor=actor, wanted=wanted, now=timezone.now(), key=key_from(key), dispatch=tasks.hint(tasks.dispatch)
@@ -294,7 +344,7 @@ def cancel(request: ActorRequest, number: Number) -> dict[str, Any]:
 def read_log(request: ActorRequest, number: Number, wanted: Query[LogIn]) -> dict[str, Any]:
     """Read the job's output from a byte offset. What is not UTF-8 shows as U+FFFD."""
     job = access.get_job(request.actor, number)
-    chunk = queries.log(job, offset=wanted.offset, limit=wanted.limit)
+    chunk = logtails.read(job, actor=request.actor, offset=wanted.offset, limit=wanted.limit, now=timezone.now())
     return as_text(chunk, complete=chunk.eof and job.settled_at is not None)
 
 

@@ -10,18 +10,9 @@ from django.db import transaction
 from scheduler.jobs import access, ports, rules, services
 from scheduler.jobs.models import Job, JobDependency
 
-__all__ = ["after_of", "cancel_hopeless", "holds_back"]
+__all__ = ["after_of", "cancel_hopeless", "holds_back", "hopeless"]
 
 S = rules.JobState
-
-
-def can_hold(kind: str, state: rules.JobState) -> bool | None:
-    """Say whether a dependency on a job in `state` holds: True, never (False), or not decided yet (None)."""
-    if state not in rules.FINAL:
-        return None
-    if kind == JobDependency.Kind.ANY.value:
-        return True
-    return (state is S.SUCCEEDED) == (kind == JobDependency.Kind.OK.value)
 
 
 def _links(job: Job) -> Sequence[JobDependency]:
@@ -33,7 +24,7 @@ def after_of(job: Job) -> list[ports.After]:
     return [
         ports.After(access.ref_of(link.after), link.kind)
         for link in _links(job)
-        if link.after.cluster_job_id and can_hold(link.kind, S(link.after.state)) is None
+        if link.after.cluster_job_id and rules.can_hold(link.kind, S(link.after.state)) is None
     ]
 
 
@@ -43,7 +34,7 @@ def holds_back(job: Job, *, now: datetime) -> bool:
     In the latter case the job ends cancelled and its money is released.
     """
     links = _links(job)
-    standing = [can_hold(link.kind, S(link.after.state)) for link in links]
+    standing = [rules.can_hold(link.kind, S(link.after.state)) for link in links]
     if False in standing:
         cancel_hopeless(job_id=job.pk, now=now)
         return True
@@ -67,4 +58,4 @@ def hopeless(jobs: Sequence[Job]) -> list[int]:
     """Return the ids of those waiting jobs one of whose dependencies can never hold, in one query."""
     waiting = [job.pk for job in jobs if S(job.state) in rules.ACTIVE - rules.OCCUPYING and job.cancel_asked_at is None]
     links = JobDependency.objects.filter(job_id__in=waiting).values_list("job_id", "kind", "after__state")
-    return sorted({job_id for job_id, kind, state in links if can_hold(kind, S(state)) is False})
+    return sorted({job_id for job_id, kind, state in links if rules.can_hold(kind, S(state)) is False})

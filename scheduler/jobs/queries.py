@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from django.db.models.functions import Coalesce
 
 from portal.kernel.money import Money
 from scheduler.jobs import access, ports, rules
-from scheduler.jobs.models import Job
+from scheduler.jobs.models import Job, JobRun
 from scheduler.resources import rules as resource_rules
 
 
@@ -74,3 +74,24 @@ def cost_so_far_fen(job: Job, *, now: datetime) -> int:
         count=job.cards if unit is resource_rules.Unit.CARD_HOUR else job.cpus,
     )
     return min(price.amount.fen, job.charge.price_fen)
+
+
+def cost_of_runs_fen(job: Job, runs: Sequence[JobRun], *, now: datetime) -> int:
+    """Return what a job's runs cost at the frozen price so far, each with what it was allocated; without runs, its time."""
+    if job.charge is None or job.charge.actual_fen is not None or not runs:
+        return cost_so_far_fen(job, now=now)
+    unit = resource_rules.Unit(job.charge.quote["unit"])
+    total = 0
+    for run in runs:
+        if run.started_at is None:
+            continue
+        cards = job.cards if run.cards is None else run.cards
+        cpus = job.cpus if run.cpus is None else run.cpus
+        elapsed = run.elapsed_s if run.ended_at else max(run.elapsed_s, int((now - run.started_at).total_seconds()))
+        total += resource_rules.price(
+            unit=unit,
+            unit_price=Money(job.charge.quote["unit_price_fen"]),
+            duration_s=max(0, elapsed),
+            count=cards if unit is resource_rules.Unit.CARD_HOUR else cpus,
+        ).amount.fen
+    return int(min(total, job.charge.price_fen))

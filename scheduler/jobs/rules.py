@@ -27,6 +27,7 @@ __all__ = [
     "JobState",
     "PartitionLimits",
     "Settlement",
+    "can_hold",
     "refusals",
 ]
 
@@ -149,6 +150,13 @@ TRANSITIONS: Final[Mapping[tuple[JobState, JobAction], JobState]] = MappingProxy
         **{(state, A.VANISH): S.LOST for state in JobState if state in ON_CLUSTER},
     }
 )
+
+
+def can_hold(kind: str, state: JobState) -> bool | None:
+    """Say whether a dependency of `kind` on a job in `state` holds: True, never (False), or not decided yet (None)."""
+    if state not in FINAL:
+        return None
+    return kind == "any" or (state is JobState.SUCCEEDED) == (kind == "ok")
 
 
 @dataclass(frozen=True, slots=True)

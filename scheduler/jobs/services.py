@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -24,8 +24,8 @@ from portal.numbers.services import next_number
 from scheduler.jobfiles import access as jobfiles_access
 from scheduler.jobfiles import services as jobfiles
 from scheduler.jobfiles.rules import Attachment
-from scheduler.jobs import guards, holds, ports, quoting, rules, runs, settling
-from scheduler.jobs.models import Job
+from scheduler.jobs import guards, holds, options, ports, quoting, rules, runs, settling, sightings
+from scheduler.jobs.models import Job, JobDependency
 from scheduler.resources import rules as resource_rules
 from scheduler.resources.models import Partition
 from vouchers.charges import rules as charge_rules
@@ -60,6 +60,7 @@ class Wanted:
     shorten: bool = False
     files: Sequence[Attachment] = ()
     """Uploads and secrets for the job's directory (``scheduler.jobfiles``)."""
+    options: options.Options = field(default_factory=options.Options)
 
 
 def new_marker() -> str:
@@ -73,9 +74,19 @@ def quoted(*, actor: Actor, wanted: Wanted, now: datetime, lock: bool = False) -
     With `lock`, in a transaction, what the guards said stays true until that is committed.
     """
     ask = wanted.ask
-    found = quoting.quote(wanted.partition, ask=ask, vouchers=wanted.vouchers, now=now, shorten=wanted.shorten)
-    asked = guards.Asked(actor.acting_for, wanted.partition, ask.cards, found.limit_s, vouchers=wanted.vouchers)
-    return replace(found, reasons=(*found.reasons, *guards.refusals(asked, now=now, lock=lock)))
+    checked = options.check(wanted.options, actor=actor, cluster=wanted.partition.cluster)
+    found = quoting.quote(
+        wanted.partition,
+        ask=ask,
+        vouchers=wanted.vouchers,
+        now=now,
+        shorten=wanted.shorten,
+        tasks=checked.tasks,
+    )
+    asked = guards.Asked(
+        actor.acting_for, wanted.partition, ask.cards * checked.tasks, found.limit_s, vouchers=wanted.vouchers
+    )
+    return replace(found, reasons=(*found.reasons, *checked.reasons, *guards.refusals(asked, now=now, lock=lock)))
 
 
 @transaction.atomic
@@ -85,20 +96,19 @@ def submit(*, actor: Actor, wanted: Wanted, now: datetime, key: str, dispatch: C
     Idempotent on (organisation, `key`). Raises Refused with all reasons, KeyReused, NoRate, Forbidden.
     """
     actor.require(Permission.JOB_SUBMIT)
-    title = wanted.title.strip()
+    title, ask = wanted.title.strip(), wanted.ask
     if not title or len(title) > 120:
         raise TitleMissing(field="title")
-    script = rules.normalised(wanted.ask.script)
-    ask = wanted.ask
     print_ = idempotency.fingerprint(
         {
             "partition": wanted.partition.pk,
             "title": title,
-            "script": script,
+            "script": rules.normalised(ask.script),
             "ask": [ask.cards, ask.cpus, ask.memory_mb, ask.time_limit_s],
             "voucher": charge_rules.means(wanted.vouchers),
             **({"shorten": True} if wanted.shorten else {}),
             **({"files": [[one.number, one.path] for one in wanted.files]} if wanted.files else {}),
+            **wanted.options.print(),
         }
     )
     if existing := Job.objects.filter(organisation_id=actor.acting_for, key=key).first():
@@ -106,10 +116,12 @@ def submit(*, actor: Actor, wanted: Wanted, now: datetime, key: str, dispatch: C
         return existing
     quote = quoted(actor=actor, wanted=wanted, now=now, lock=True)
     cluster = wanted.partition.cluster
+    checked = options.check(wanted.options, actor=actor, cluster=cluster)
     takes = jobfiles_access.takes_files(adapter=cluster.adapter, config=cluster.config)
     if reasons := [*quote.reasons, *jobfiles.check(actor=actor, wanted=wanted.files, takes_files=takes)]:
         raise Refused(reasons)
-    job, created = _enter(actor=actor, wanted=wanted, quote=quote, key=key, fingerprint=print_, now=now)
+    row = {**_row(actor=actor, wanted=wanted, quote=quote, now=now), "array": checked.array, "fingerprint": print_}
+    job, created = Job.objects.get_or_create(organisation_id=actor.acting_for, key=key, defaults=row)
     if not created:
         idempotency.check_replay(stored=job.fingerprint, asked=print_)
         return job
@@ -128,35 +140,31 @@ def submit(*, actor: Actor, wanted: Wanted, now: datetime, key: str, dispatch: C
         now=now,
     )
     job.save(update_fields=["charge"])
+    JobDependency.objects.bulk_create(JobDependency(job=job, after=after, kind=kind) for after, kind in checked.after)
     record(job, action="job.submitted", actor=actor, now=now)
     transaction.on_commit(lambda: dispatch(job.pk))
     return job
 
 
-def _enter(
-    *, actor: Actor, wanted: Wanted, quote: quoting.Quote, key: str, fingerprint: str, now: datetime
-) -> tuple[Job, bool]:
-    """Write the row, or find the one a rival with the same key has just written."""
+def _row(*, actor: Actor, wanted: Wanted, quote: quoting.Quote, now: datetime) -> dict[str, Any]:
+    """Return what a new job's row holds beside its array and its key."""
     ask = wanted.ask
-    return Job.objects.get_or_create(
-        organisation_id=actor.acting_for,
-        key=key,
-        defaults={
-            "number": next_number(prefix="J", now=now),
-            "marker": new_marker(),
-            "partition": wanted.partition,
-            "submitted_by_id": actor.user_id,
-            "title": wanted.title.strip(),
-            "script": rules.normalised(ask.script),
-            "cards": ask.cards,
-            "cpus": ask.cpus,
-            "memory_mb": ask.memory_mb,
-            "time_limit_s": quote.limit_s,
-            "guard_s": quote.guard_s,
-            "fingerprint": fingerprint,
-            "created_at": now,
-        },
-    )
+    return {
+        "number": next_number(prefix="J", now=now),
+        "marker": new_marker(),
+        "partition": wanted.partition,
+        "submitted_by_id": actor.user_id,
+        "title": wanted.title.strip(),
+        "script": rules.normalised(ask.script),
+        "cards": ask.cards,
+        "cpus": ask.cpus,
+        "memory_mb": ask.memory_mb,
+        "time_limit_s": quote.limit_s,
+        "guard_s": quote.guard_s,
+        "requeue": wanted.options.requeue,
+        "environment": dict(wanted.options.environment),
+        "created_at": now,
+    }
 
 
 def record(job: Job, *, action: str, actor: Actor, now: datetime, **data: Any) -> None:
@@ -234,18 +242,9 @@ def apply(*, job_id: int, seen: ports.Observation, now: datetime) -> Job:
     if settled or (job.observed_at is not None and seen.as_of <= job.observed_at):
         return job
     before = job.state
-    job.observed_at = seen.as_of
-    if rules.JobState(job.state) not in rules.FINAL:
-        if seen.gone:
-            move(job, rules.JobAction.VANISH)
-        elif seen.state is not ports.ClusterState.UNKNOWN:
-            move(job, rules.JobAction(f"see_{seen.state.value}"))
     told = runs.seen_in(seen, now=now)
     runs.write(job, runs=told, as_of=seen.as_of, is_all=seen.confirmed)
-    job.reason = seen.reason[:120]
-    job.started_at = seen.started_at or job.started_at
-    job.ended_at = seen.ended_at or job.ended_at
-    job.exit_code = seen.exit_code if seen.exit_code is not None else job.exit_code
+    sightings.enter(job, seen, now=now)
     if rules.JobState(job.state) in rules.FINAL:
         job.ended_at = job.ended_at or (now if told else None)
         # An observation without runs is all its adapter will ever say.

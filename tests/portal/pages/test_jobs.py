@@ -470,7 +470,14 @@ class TestPage:
     def test_the_parts_that_change_are_had_without_the_page(self, scene, running):
         job, _folder = running
         response = client_of(scene.researcher).get(url("job_status", job))
-        assert re.findall(r'data-part="(\w+)"', response.text) == ["acts", "progress", "facts", "money", "trail"]
+        assert re.findall(r'data-part="(\w+)"', response.text) == [
+            "acts",
+            "progress",
+            "facts",
+            "money",
+            "runs",
+            "trail",
+        ]
         assert "<html" not in response.text
         assert response["Cache-Control"] == "no-store"
 
@@ -485,7 +492,7 @@ class TestPage:
     def test_queries_are_few(self, scene, running, django_assert_max_num_queries):
         job, _folder = running
         client = client_of(scene.researcher)
-        with django_assert_max_num_queries(7):
+        with django_assert_max_num_queries(9):
             client.get(url("job", job))
 
 

@@ -11,6 +11,7 @@ from django.db import connection, connections
 from django.test import AsyncClient, Client
 from django.urls import reverse
 
+from portal.audit.models import Record
 from portal.organisations import rules as roles
 from portal.pages import jobstream
 from scheduler.jobs import rules, services
@@ -43,6 +44,7 @@ def hurry(monkeypatch):
     """Seconds become moments: what is tested is the order, not the pace."""
     for name, value in {"TICK_S": 0.03, "STATE_S": 0.06, "QUIET_S": 0.3}.items():
         monkeypatch.setattr(jobstream, name, value)
+    monkeypatch.setattr(jobstream.logtails, "FRESH_S", 0.01)
 
 
 @pytest.fixture
@@ -306,7 +308,7 @@ class TestOpening:
     def test_the_page_opens_with_the_end_of_the_log(self, scene, size):
         body = "".join(f"{number:015d}\n" for number in range(size // 16))
         handrun.say(scene.folder, body.encode())
-        opening = jobstream.opening(scene.job)
+        opening = jobstream.opening(scene.job, actor=scene.researcher)
         assert opening.after == len(body)
         assert body.endswith(opening.text)
         assert opening.cut == (size > 2 * jobstream.SHOWN)
@@ -324,6 +326,62 @@ class TestOpening:
         client.force_login(make.user_of(scene.researcher))
         page = client.get(reverse("job", args=[scene.job.number]))
         assert page.status_code == 200
-        assert "暂时读不到日志" in page.text
+        assert "记录在案" in page.text
         assert "不该看到" not in page.text
         assert client.get(url("job_log", scene.job)).json()["text"] == ""
+
+    def test_a_binary_log_says_that_it_is_one(self, scene):
+        handrun.say(scene.folder, bytes(range(256)) * 40)
+        opening = jobstream.opening(scene.job, actor=scene.researcher)
+        assert "二进制" in opening.problem
+        assert "\x00" not in opening.text
+
+    def test_two_gigabytes_open_at_their_end_in_few_reads(self, scene, monkeypatch):
+        with (scene.folder / "output").open("ab") as output:
+            output.truncate(2 * 1024**3)
+            output.write(b"\nlast line\n")
+        asked = []
+        real = jobstream.logtails.queries.log
+        monkeypatch.setattr(
+            jobstream.logtails.queries, "log", lambda *a, **k: asked.append(k["limit"]) or real(*a, **k)
+        )
+        opening = jobstream.opening(scene.job, actor=scene.researcher)
+        assert opening.text.endswith("last line\n")
+        assert (opening.cut, len(asked) < 60, sum(asked) < 300_000) == (True, True, True)
+
+    def test_a_refused_log_is_recorded_with_who_asked(self, scene, tmp_path):
+        (scene.folder / "output").unlink(missing_ok=True)
+        (scene.folder / "output").symlink_to(tmp_path)
+        for _ in range(3):
+            opening = jobstream.opening(scene.job, actor=scene.researcher)
+        assert "记录在案" in opening.problem
+        (record,) = Record.objects.filter(action="job.log_refused")
+        assert (record.subject, record.actor_user_id) == (f"job:{scene.job.number}", scene.researcher.user_id)
+
+
+class TestFanningOut:
+    def test_readers_of_one_log_share_one_reading(self, scene, monkeypatch):
+        handrun.say(scene.folder, b"x" * 200_000)
+        real, asked = jobstream.logtails.queries.log, []
+        monkeypatch.setattr(
+            jobstream.logtails.queries, "log", lambda *a, **k: asked.append(k["offset"]) or real(*a, **k)
+        )
+        tail, readers = jobstream.logtails.tail_of(scene.job.pk), [0] * 20
+        for _ in range(6):
+            for reader, offset in enumerate(readers):
+                chunk = tail.read(scene.job, actor=scene.researcher, offset=offset, now=make.NOW)
+                assert chunk.data == b"x" * len(chunk.data)
+                readers[reader] = chunk.next_offset
+        assert readers == [200_000] * 20
+        assert len(asked) <= 6
+
+    def test_who_is_far_behind_reads_alone_and_misses_nothing(self, scene, monkeypatch):
+        monkeypatch.setattr(jobstream.outputs, "WINDOW", 70_000)
+        body = b"".join(b"%07d\n" % number for number in range(40_000))
+        handrun.say(scene.folder, body)
+        tail = jobstream.logtails.tail_of(scene.job.pk)
+        got = {0: b"", 1: b""}
+        for reader in (0, 1):
+            while len(got[reader]) < len(body):
+                got[reader] += tail.read(scene.job, actor=scene.researcher, offset=len(got[reader]), now=make.NOW).data
+        assert got == {0: body, 1: body}

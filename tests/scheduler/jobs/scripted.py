@@ -47,6 +47,13 @@ def called(name: str) -> None:
         hook()
 
 
+def ref(marker: str) -> ports.Ref:
+    """Return how the cluster knows the job of a marker."""
+    return ports.Ref(
+        job_id=f"7{len(marker)}", submitted_at=datetime.fromisoformat("2026-11-25T02:00:00+00:00"), marker=marker
+    )
+
+
 class ScriptedCluster:
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.config = config
@@ -63,18 +70,13 @@ class ScriptedCluster:
             TRUTH[marker]["count"] += 1
         if step in {"lost", "dropped"}:
             return ports.Unknown("read timed out")
-        return ports.Accepted(self._ref(marker))
-
-    def _ref(self, marker: str) -> ports.Ref:
-        return ports.Ref(
-            job_id=f"7{len(marker)}", submitted_at=datetime.fromisoformat("2026-11-25T02:00:00+00:00"), marker=marker
-        )
+        return ports.Accepted(ref(marker))
 
     def find(self, *, marker: str, since: datetime):
         called("find")
         if DOUBT["find"]:
             return ports.CannotTell("accounting does not answer")
-        refs = [*COPIES.get(marker, []), *([self._ref(marker)] if marker in TRUTH else [])]
+        refs = [*COPIES.get(marker, []), *([ref(marker)] if marker in TRUTH else [])]
         return ports.Found(refs) if refs else ports.Absent()
 
     def release(self, ref: ports.Ref, *, user: str) -> None:

@@ -228,9 +228,9 @@ class TestFollowing:
         charge = Charge.objects.get(pk=done.charge_id)
         assert (charge.actual_fen, charge.waived_fen) == (7200, 152)
 
-    @pytest.mark.parametrize("state", [ports.ClusterState.INTERRUPTED, ports.ClusterState.LAUNCH_FAILED])
-    def test_does_not_bill_the_clusters_own_failures(self, job, state):
-        done = services.apply(job_id=job.pk, seen=seen(job, state, minutes=5, elapsed_s=100), now=LATER)
+    def test_does_not_bill_the_clusters_own_failures(self, job):
+        end = seen(job, ports.ClusterState.LAUNCH_FAILED, minutes=5, elapsed_s=100)
+        done = services.apply(job_id=job.pk, seen=end, now=LATER)
         assert Charge.objects.get(pk=done.charge_id).state == "released"
 
     def test_ignores_older_news_and_unknown_codes(self, job):
