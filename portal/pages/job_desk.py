@@ -7,21 +7,22 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext
-from django.utils.translation import gettext_lazy as _
 
 from portal.http import Explained, explain_reason, sentences
 from portal.kernel.errors import Reason
 from portal.kernel.money import Money
 from portal.pages import purses, shell
+from portal.pages.job_form import JobForm
+from portal.pages.job_further import further_of, stated, typed
 from portal.pages.jobfiles import choices_of
 from portal.pages.jobsamples import SAMPLES
 from portal.pages.templatetags.show import bilingual, label
 from scheduler.jobfiles.rules import Attachment
 from scheduler.jobs import access, choices, directives, quoting, rules, services
+from scheduler.jobs.directives import offered_by
 from scheduler.jobs.models import Job
 from scheduler.resources import access as resources
 from scheduler.resources import queries as rates
@@ -30,69 +31,6 @@ from scheduler.resources.rules import ServiceClass, Unit
 from vouchers.charges import services as charges
 
 __all__ = ["Desk", "JobForm", "Offer", "is_open"]
-
-
-class JobForm(forms.Form):
-    """What a job asks for, as people type it. Whether it suits is the domain's to say, with its reasons."""
-
-    partition = forms.ChoiceField(
-        label=_("分区"), error_messages={"invalid_choice": _("没有分区“%(value)s”，请从列表中选择。")}
-    )
-    title = forms.CharField(
-        label=_("作业名称"),
-        max_length=120,
-        help_text=_("仅贵单位可见，集群管理员看不到名称和脚本。"),
-        error_messages=dict.fromkeys(("required", "max_length"), _("请填写作业名称（120 字以内），仅贵单位可见。")),
-    )
-    cards = forms.IntegerField(label=_("加速卡"), help_text=_("作业在一个节点上运行。"))
-    cpus = forms.IntegerField(label=_("CPU 核数"), required=False, help_text=_("留空按每卡的标准核数。"))
-    memory_mb = forms.IntegerField(label=_("内存"), help_text=_("整个作业的内存，不按卡计。"))
-    time_limit_min = forms.IntegerField(label=_("时限"), help_text=_("到时限会被停止；提前结束只收实际用量。"))
-    voucher = purses.PayWith()
-    more = purses.MoreVouchers()
-    shorten = forms.BooleanField(
-        label=_("余额不够时，缩短到余额够付的时限"),
-        required=False,
-        help_text=_("不勾选则按填写的时限提交；券不够时请换券、加券或自付。"),
-    )
-    script = forms.Field(
-        label=_("脚本"),
-        required=False,
-        widget=forms.Textarea(
-            attrs={"rows": 16, "class": "code", "spellcheck": "false", "autocapitalize": "off", "autocomplete": "off"}
-        ),
-        help_text=_("第一行写解释器，如 #!/bin/bash。可粘贴 sbatch 脚本：其中的 #SBATCH 行会与表单逐项核对。"),
-    )
-    script_file = forms.FileField(
-        label=_("或上传脚本文件"),
-        required=False,
-        allow_empty_file=True,
-        help_text=_("UTF-8 文本，不超过 1 MB；上传后替换上面的内容。"),
-        widget=forms.FileInput(attrs={"accept": ".sh,.bash,.py,text/plain"}),
-    )
-
-    attached = forms.MultipleChoiceField(
-        label=_("附带文件"),
-        required=False,
-        widget=forms.CheckboxSelectMultiple,
-        help_text=_("以自己的名称放在作业目录下；密钥只能用于一个作业。"),
-        error_messages={"invalid_choice": _("文件已删除或已用过，请重新选择。")},
-    )
-
-    def __init__(self, *args: Any, desk: Desk, **more: Any) -> None:
-        super().__init__(*args, **more)
-        files = self.fields["attached"]
-        assert isinstance(files, forms.MultipleChoiceField)
-        files.choices = desk.files
-        field = self.fields["partition"]
-        assert isinstance(field, forms.ChoiceField)
-        field.choices = desk.options()
-        purses.offer_all(self, desk.purses)
-
-    @property
-    def sized(self) -> bool:
-        """Say whether enough is known to price the job."""
-        return all(name in self.cleaned_data for name in ("partition", "cards", "cpus", "memory_mb", "time_limit_min"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +63,8 @@ class Offer:
         """Return what is multiplied by time: cards or cores."""
         assert self.ask is not None
         assert self.quote is not None
-        return max(0, self.ask.cards if self.quote.price.unit is Unit.CARD_HOUR else self.ask.cpus)
+        each = self.ask.cards if self.quote.price.unit is Unit.CARD_HOUR else self.ask.cpus
+        return max(0, each) * self.quote.tasks
 
 
 class Desk:
@@ -139,6 +78,11 @@ class Desk:
         self.rates = rates.rates_of_partitions([p.pk for p in self.partitions.values()], at=self.now)
         self.files = choices_of(self.actor)
         self.purses = purses.purses_of(self.actor, now=self.now, service=ServiceClass.COMPUTE)
+
+    @property
+    def offered(self) -> frozenset[str]:
+        """Return the options some cluster takes; what none takes is not shown."""
+        return frozenset().union(*(offered_by(at.cluster.features) for at in self.partitions.values()))
 
     def options(self) -> list[tuple[str, str]]:
         """Return the partitions as choices: where, which, at what price."""
@@ -190,6 +134,9 @@ class Desk:
             "memory_mb": job.memory_mb,
             "time_limit_min": job.time_limit_s // 60,
             "shorten": False,
+            "array": job.array,
+            "requeue": job.requeue,
+            "environment": "\n".join(f"{name}={value}" for name, value in job.environment.items()),
             "script": job.script,
             "voucher": next(iter(still), ""),
             "more": still[1:],
@@ -233,6 +180,7 @@ class Desk:
             vouchers=paying,
             files=[Attachment(number) for number in values.get("attached") or ()],
             shorten=values.get("shorten") or False,
+            options=further_of(values),
         )
 
     def offer(self, form: JobForm, *, judge_script: bool = False) -> Offer:
@@ -258,10 +206,10 @@ class Desk:
             quote=quote,
             share=charges.terms_of(wanted.vouchers[0]).share if len(wanted.vouchers) == 1 else None,
             reasons=reasons,
-            choices=self.side_by_side(wanted),
+            choices=self.side_by_side(wanted, tasks=quote.tasks),
         )
 
-    def side_by_side(self, wanted: services.Wanted) -> list[choices.Choice]:
+    def side_by_side(self, wanted: services.Wanted, *, tasks: int) -> list[choices.Choice]:
         """Lay the wish on every partition; nothing to compare where there is only one."""
         if len(self.partitions) < 2:
             return []
@@ -271,6 +219,7 @@ class Desk:
             vouchers=wanted.vouchers,
             now=self.now,
             shorten=wanted.shorten,
+            tasks=tasks,
         )
 
     def read(self, data: Mapping[str, Any]) -> directives.Diff | None:
@@ -287,8 +236,14 @@ class Desk:
             cpus=_whole(data.get("cpus")),
             memory_mb=_whole(data.get("memory_mb")),
             time_limit_s=None if minutes is None else minutes * 60,
+            **stated(data),
         )
-        return directives.compare(script, form, card_type=partition.card_type if partition else "", offered=frozenset())
+        return directives.compare(
+            script,
+            form,
+            card_type=partition.card_type if partition else "",
+            offered=offered_by(partition.cluster.features) if partition else frozenset(),
+        )
 
     def taken(self, data: Mapping[str, Any], diff: directives.Diff) -> dict[str, Any]:
         """Return the form's values with the script's own in their place, and its directives made remarks."""
@@ -302,6 +257,7 @@ class Desk:
             "cpus": sent.cpus,
             "memory_mb": sent.memory_mb,
             "time_limit_min": None if sent.time_limit_s is None else sent.time_limit_s // 60,
+            **typed(sent),
         }
         return {**data, **{name: value for name, value in said.items() if value is not None}, "script": diff.script}
 

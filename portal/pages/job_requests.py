@@ -14,7 +14,8 @@ from portal.http import Explained
 from portal.kernel.actors import Permission
 from portal.kernel.money import Money
 from portal.pages import acts, shell
-from portal.pages.job_desk import Desk, JobForm
+from portal.pages.job_desk import Desk
+from portal.pages.job_form import JobForm
 from portal.pages.jobsamples import SAMPLES, Sample
 from portal.pages.slots import put_back
 from scheduler.jobs import access, directives, rules, services, tasks

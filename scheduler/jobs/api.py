@@ -80,7 +80,10 @@ class JobQuoteIn(StrictIn):
 
     def form(self) -> Form:
         """Return the fields that were given, as a form; what was left out is open to the script's word."""
-        return Form(**{name: getattr(self, name) for name in Form.__slots__ if name in self.model_fields_set})
+        said = {name: getattr(self, name) for name in Form.__slots__ if name in self.model_fields_set}
+        if "after" in said:
+            said["after"] = tuple((one.kind, one.job) for one in self.after)
+        return Form(**said)
 
     def settled(self) -> Self:
         """Return this with the script's directives settled and made remarks. Raises DirectivesDiffer, NotFound."""
@@ -95,6 +98,8 @@ class JobQuoteIn(StrictIn):
             offered=offered_by(partition.cluster.features) & type(self).model_fields.keys(),
         )
         said = {name: value for name, value in diff.sent.as_json().items() if name in type(self).model_fields}
+        if "after" in said:
+            said["after"] = [JobAfterIn(job=number, kind=kind) for kind, number in said["after"]]
         return self.model_copy(update={**said, "script": diff.script})
 
     def options(self) -> Options:

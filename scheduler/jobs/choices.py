@@ -110,7 +110,13 @@ class Choice:
 
 
 def side_by_side(
-    partitions: Sequence[Partition], *, ask: rules.Ask, vouchers: Sequence[Any], now: datetime, shorten: bool = False
+    partitions: Sequence[Partition],
+    *,
+    ask: rules.Ask,
+    vouchers: Sequence[Any],
+    now: datetime,
+    shorten: bool = False,
+    tasks: int = 1,
 ) -> list[Choice]:
     """Price a wish on each partition, cheapest that fits first marked. As many queries for one as for many.
 
@@ -127,6 +133,7 @@ def side_by_side(
             ask=ask,
             lots=lots,
             shorten=shorten,
+            tasks=tasks,
             now=now,
             wait=waits.get(partition.pk, Wait()),
         )
@@ -152,11 +159,12 @@ def _choice(
     ask: rules.Ask,
     lots: Sequence[charge_rules.Lot],
     shorten: bool,
+    tasks: int,
     now: datetime,
     wait: Wait,
 ) -> Choice:
     if rate is None:
         return Choice(partition, None, None, ask.time_limit_s, None, (), wait)
-    offer = quoting.judged(partition, rate, ask=ask, lots=lots, now=now, shorten=shorten)
+    offer = quoting.judged(partition, rate, ask=ask, lots=lots, now=now, shorten=shorten, tasks=tasks)
     reasons = [reason for reason in offer.reasons if reason.field != "script"]
     return Choice(partition, rate, offer.price, offer.limit_s, offer.longest_minutes, reasons, wait)

@@ -21,6 +21,7 @@ from scheduler.jobs.slurmoptions import meaning
 from scheduler.jobs.slurmwords import Option, Unread
 
 __all__ = [
+    "OPTIONAL",
     "Diff",
     "DirectiveRule",
     "DirectivesDiffer",

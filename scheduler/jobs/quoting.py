@@ -47,6 +47,8 @@ class Quote:
     guard_s: int = 0
     is_shortened: bool = False
     """The limit is shorter than what was asked for."""
+    tasks: int = 1
+    """How many times the resources are held: the tasks of an array."""
 
 
 def limits_of(partition: Partition) -> rules.PartitionLimits:
@@ -158,6 +160,7 @@ def judged(
         limit_s=limit_s,
         guard_s=size.guard_s,
         is_shortened=limit_s < ask.time_limit_s,
+        tasks=max(tasks, 1),
     )
 
 

@@ -593,3 +593,32 @@ class TestComparingPartitions:
         assert body.count("最便宜") == 1
         assert "样本 0，太少，无法估计" in body
         assert "¥12.00" in body
+
+
+class TestFurtherOptions:
+    def offer(self, scene):
+        cluster = scene.partition.cluster
+        cluster.capabilities = {**cluster.capabilities, "features": ["arrays", "requeue"]}
+        cluster.save()
+        return client_of(scene.researcher)
+
+    def test_shows_only_what_a_cluster_offers(self, scene):
+        plain = client_of(scene.researcher).get(reverse("job_new")).context["form"]
+        assert [bound.name for bound in plain.further] == ["environment"]
+        form = self.offer(scene).get(reverse("job_new")).context["form"]
+        assert [bound.name for bound in form.further] == ["array", "requeue", "environment"]
+
+    def test_holds_for_every_task_and_sends_what_was_typed(self, scene):
+        client = self.offer(scene)
+        asked = values(scene, array="0-3", requeue="on", environment="EPOCHS=3\nNAME=a b\n", seen="")
+        seen = client.post(reverse("job_new"), asked).context["offer"].seen
+        assert seen == "7200/3600"
+        client.post(reverse("job_new"), {**asked, "seen": seen})
+        job = Job.objects.get()
+        assert (job.array, job.requeue, job.environment) == ("0-3", True, {"EPOCHS": "3", "NAME": "a b"})
+
+    def test_takes_them_from_a_pasted_script(self, scene):
+        script = "#!/bin/bash\n#SBATCH -a 0-1 --requeue --export=EPOCHS=9\necho ok\n"
+        answer = self.offer(scene).post(reverse("job_new"), values(scene, script=script, act="use_script"))
+        form = answer.context["form"]
+        assert (form["array"].value(), form["environment"].value()) == ("0-1", "EPOCHS=9")
