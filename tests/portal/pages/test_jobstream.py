@@ -376,7 +376,7 @@ class TestFanningOut:
         assert len(asked) <= 6
 
     def test_who_is_far_behind_reads_alone_and_misses_nothing(self, scene, monkeypatch):
-        monkeypatch.setattr(jobstream.outputs, "WINDOW", 70_000)
+        monkeypatch.setattr(jobstream.logtails, "WINDOW", 70_000)
         body = b"".join(b"%07d\n" % number for number in range(40_000))
         handrun.say(scene.folder, body)
         tail = jobstream.logtails.tail_of(scene.job.pk)
