@@ -44,8 +44,8 @@ def codes(partition, *, minutes, at=NOW):
 
 def test_a_job_whose_limit_would_run_into_the_window_is_told_how_long_it_may_be(w, partition):
     announce(w, partition)
-    assert codes(partition, minutes=118) == []
-    assert codes(partition, minutes=119) == ["cluster.maintenance_ahead"]
+    assert codes(partition, minutes=120) == []
+    assert codes(partition, minutes=121) == ["cluster.maintenance_ahead"]
     [reason] = queries.reasons_against(partition.cluster_id, limit_s=7260, guard_s=60, now=NOW)
     assert reason.params["minutes"] == 119
     assert reason.params["start"] == "2026-11-25 12:00"
