@@ -211,8 +211,11 @@ class SlurmCluster:
         before = 0
         for task in tasks:
             parts = (user, f"{ref.marker}_{task}.log")
+            if offset < before + logs.size(self.job_root, parts) or task == tasks[-1] or not has_ended(task):
+                break
+            # Measured again now that it has ended: it may have written its last since the look before.
             size = logs.size(self.job_root, parts)
-            if offset < before + size or task == tasks[-1] or not has_ended(task):
+            if offset < before + size:
                 break
             before += size
         chunk = logs.read(self.job_root, parts, offset=offset - before, limit=limit)
