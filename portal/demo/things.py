@@ -22,6 +22,14 @@ from vouchers.programmes.models import ProgrammeVersion
 FOLDER = Path(__file__).parent / "programmes"
 OPERATORS = ("周敏", "沈立群", "许航", "陆佳", "方毅", "苏晴", "韩松", "郑悦")
 """Whom the labs' staff are called, a lab each."""
+UNREACHABLE = {
+    "url": "http://127.0.0.1:9",
+    "reader": "portal-reader",
+    "job_root": "/srv/jobs",
+    "jwks_private_key_file": "/etc/gongxiang/slurm.pem",
+    "key_id": "portal-1",
+}
+"""A cluster under construction: nothing answers there, which is what its pages are to show."""
 RUNS = 3
 """How many of its lab's instruments each of them can run."""
 SAMPLED = {"SU8600": 300}
@@ -154,7 +162,7 @@ def register_clusters(people: People, *, now: datetime) -> list[Partition]:
             city=entry.city,
             adapter=entry.adapter,
             accepts_work=entry.accepts_work,
-            config={"url": "http://127.0.0.1:9"} if entry.adapter == "slurm" else {},
+            config=UNREACHABLE if entry.adapter == "slurm" else {},
             health_ok=None if entry.accepts_work else False,
             health_detail="" if entry.accepts_work else "计划内维护",
         )
