@@ -105,7 +105,7 @@ def cluster_limits(request: HttpRequest, code: str) -> HttpResponse:
         if done:
             messages.success(request, done)
             return redirect("cluster_limits", code)
-    planned = services.plan(cluster, now=now)
+    planned = services.plan(cluster=cluster, now=now)
     if shell.wants_csv(request):
         return _csv(cluster, planned)
     context = {

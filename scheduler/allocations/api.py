@@ -66,7 +66,7 @@ class AllocationChangeIn(AllocationAmountsIn):
     until: Moment
 
 
-class AllocationOut(Schema):
+class ComputeAllocationOut(Schema):
     """A grant and where it stands: `held_card_s` is what jobs that have not ended may use at most.
 
     `left_card_s` and `cards_left` are null where there is no bound.
@@ -114,7 +114,7 @@ def _shown(row: Allocation, found: Standing | None = None) -> dict[str, Any]:
     }
 
 
-@router.get("", response={200: PageOut[AllocationOut], **problems()})
+@router.get("", response={200: PageOut[ComputeAllocationOut], **problems()})
 def list_allocations(request: ActorRequest, wanted: Query[Cursor]) -> dict[str, Any]:
     """List what the caller granted, or was granted."""
     page = paged(access.visible_to(request.actor), wanted, lambda row: row)
@@ -122,7 +122,7 @@ def list_allocations(request: ActorRequest, wanted: Query[Cursor]) -> dict[str, 
     return {**page, "items": [_shown(row, standings[row.pk]) for row in page["items"]]}
 
 
-@router.post("", response={201: AllocationOut, **problems(404, 409)})
+@router.post("", response={201: ComputeAllocationOut, **problems(404, 409)})
 def grant_allocation(request: ActorRequest, payload: AllocationIn, key: IdempotencyKey) -> Status[dict[str, Any]]:
     """Grant card-hours or cards to an enterprise."""
     partition = None
@@ -142,13 +142,13 @@ def grant_allocation(request: ActorRequest, payload: AllocationIn, key: Idempote
     return Status(201, _shown(access.get_managed(request.actor, row.number)))
 
 
-@router.get("/{number}", response={200: AllocationOut, **problems(404)})
+@router.get("/{number}", response={200: ComputeAllocationOut, **problems(404)})
 def get_allocation(request: ActorRequest, number: Number) -> dict[str, Any]:
     """Return one grant and where it stands."""
     return _shown(access.get_allocation(request.actor, number))
 
 
-@router.put("/{number}", response={200: AllocationOut, **problems(404, 409)})
+@router.put("/{number}", response={200: ComputeAllocationOut, **problems(404, 409)})
 def change_allocation(request: ActorRequest, number: Number, payload: AllocationChangeIn) -> dict[str, Any]:
     """Change what is granted and until when; jobs already accepted stay."""
     services.change(
@@ -161,7 +161,7 @@ def change_allocation(request: ActorRequest, number: Number, payload: Allocation
     return _shown(access.get_managed(request.actor, number))
 
 
-@router.post("/{number}/end", response={200: AllocationOut, **problems(404)})
+@router.post("/{number}/end", response={200: ComputeAllocationOut, **problems(404)})
 def end_allocation(request: ActorRequest, number: Number) -> dict[str, Any]:
     """End a grant: it bounds nothing from now on."""
     services.end(actor=request.actor, allocation=access.get_managed(request.actor, number), now=timezone.now())

@@ -22,7 +22,7 @@ from scheduler.resources.models import Cluster
 router = Router(tags=["clusters"])
 
 
-class PoolOut(Schema):
+class ClusterPoolOut(Schema):
     """What a partition has of one card type ("" = none) by its scheduler's own count, whoever uses it."""
 
     partition: str
@@ -48,7 +48,7 @@ class BoardOut(Schema):
     health: str
     checked_at: datetime | None
     closed_until: datetime | None
-    pools: list[PoolOut]
+    pools: list[ClusterPoolOut]
 
 
 class AlertOut(Schema):
@@ -186,7 +186,7 @@ def _boards(found: Sequence[Cluster], now: datetime) -> list[dict[str, Any]]:
                 "health": queries.health_of(each, in_maintenance=on is not None, now=now),
                 "checked_at": each.health_at,
                 "closed_until": on.period.end if on else None,
-                "pools": [_fields(PoolOut, pool) for pool in pools.get(each.pk, [])],
+                "pools": [_fields(ClusterPoolOut, pool) for pool in pools.get(each.pk, [])],
             }
         )
     return boards

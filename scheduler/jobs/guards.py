@@ -38,7 +38,7 @@ class Guard(Protocol):
 
 
 class Identity(Protocol):
-    def __call__(self, cluster: Cluster, organisation_id: int, *, ready_at: datetime | None) -> tuple[str, str] | None:
+    def __call__(self, *, cluster: Cluster, organisation_id: int, ready_at: datetime | None) -> tuple[str, str] | None:
         """Return the account and the POSIX user of an enterprise's jobs on a cluster; None for the cluster's own.
 
         With `ready_at`, a job is about to be sent then: the account is made ready for it, outside any transaction.
@@ -58,7 +58,7 @@ def identity(cluster: Cluster, organisation_id: int, *, ready_at: datetime | Non
     With `ready_at` it may talk to the cluster: call it outside any transaction then.
     """
     answer: Identity = import_string(settings.JOB_IDENTITY)
-    found = answer(cluster, organisation_id, ready_at=ready_at)
+    found = answer(cluster=cluster, organisation_id=organisation_id, ready_at=ready_at)
     return found or (str(cluster.config.get("account", f"e-{organisation_id}")), cluster.posix_user)
 
 

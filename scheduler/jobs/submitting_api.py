@@ -55,7 +55,7 @@ class ChoicesIn(StrictIn):
     shorten: bool = False
 
 
-class WaitOut(Schema):
+class JobWaitOut(Schema):
     """Waiting of `sample` jobs of about this size in the last 30 days; null where they are too few to say."""
 
     sample: int
@@ -74,7 +74,7 @@ class ChoiceOut(Schema):
     price: MoneyOut | None
     time_limit_s: int
     longest_s: int | None
-    wait: WaitOut
+    wait: JobWaitOut
     cards_idle: int | None
     reasons: list[ReasonOut]
 

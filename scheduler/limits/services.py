@@ -135,7 +135,7 @@ def ask_sync(*, actor: Actor, cluster: Cluster, now: datetime) -> None:
     _record("limits.apply_asked", cluster, actor=actor, now=now)
 
 
-def plan(cluster: Cluster, *, now: datetime) -> list[Planned]:
+def plan(*, cluster: Cluster, now: datetime) -> list[Planned]:
     """Return what a `sync` would change now, by what was last read: the cluster is not asked."""
     accounts = list(cluster.accounts.select_related("organisation").order_by("name"))
     wanted = queries.desired(cluster, queries.mode_of(cluster), accounts, now=now)
@@ -258,7 +258,7 @@ def _note_drift(row: ClusterAccount, found: Sequence[Difference], *, now: dateti
             _record("limits.drift_seen", row.cluster, actor=SYSTEM, now=now, account=row.name, **details)
 
 
-def identity(cluster: Cluster, organisation_id: int, *, ready_at: datetime | None) -> tuple[str, str] | None:
+def identity(*, cluster: Cluster, organisation_id: int, ready_at: datetime | None) -> tuple[str, str] | None:
     """Return the account and user an enterprise's job runs under; answers ``scheduler.jobs.guards.Identity``.
 
     With `ready_at` a job is about to be sent: its enterprise's first on a cluster with a policy makes the account there, and

@@ -151,7 +151,7 @@ def test_another_enterprise_finds_nothing(w, things):
         path = things.fill(f"/{kind}s/{{{kind}}}")
         assert rival.get(path).status == 404, path
         for write in WRITES:
-            if f"{{{kind}}}/" in write.operation:
+            if f" /{kind}s/{{{kind}}}/" in write.operation:
                 _method, address = things.fill(write.operation).split()
                 send = rival.put if write.operation.startswith("PUT") else rival.post
                 assert send(address, write.body).status == 404, write.operation

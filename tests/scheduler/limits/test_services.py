@@ -266,7 +266,7 @@ def test_a_hundred_accounts_cost_as_many_queries_as_one_to_judge(w, partition, d
             now=make.NOW,
         )
     with django_assert_max_num_queries(10):
-        assert len(services.plan(cluster, now=make.NOW)) == 6
+        assert len(services.plan(cluster=cluster, now=make.NOW)) == 6
 
 
 def test_the_sweep_takes_up_every_cluster_with_accounts(w, partition, monkeypatch):
