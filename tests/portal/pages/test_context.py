@@ -39,6 +39,7 @@ def test_an_actor_sees_what_the_permissions_open():
         "作业",
         "算力用量",
         "应用模板",
+        "算力配额",
         "申请审核",
         "批次与公示",
         "应入网仪器",
