@@ -41,7 +41,7 @@ class BadSecret(Invalid):
     message = _("密钥内容须为 1 字节到 64 KB，名称须能用作文件名。")
 
 
-def _record(action: str, subject: str, *, actor: Actor, organisation_id: int, now: datetime, **data: Any) -> None:
+def _record(*, action: str, subject: str, actor: Actor, organisation_id: int, now: datetime, **data: Any) -> None:
     audit.record(action=action, subject=subject, actor=actor, now=now, organisations=[organisation_id], data=data)
 
 
@@ -132,8 +132,8 @@ def _finish(upload: JobUpload, *, actor: Actor, now: datetime) -> bool:
     upload.save()
     said = {"size": upload.size, "sha256": sha256}
     _record(
-        "jobfile.uploaded",
-        f"jobfile:{upload.number}",
+        action="jobfile.uploaded",
+        subject=f"jobfile:{upload.number}",
         actor=actor,
         organisation_id=upload.organisation_id,
         now=now,
@@ -174,7 +174,11 @@ def _discard(*, actor: Actor, upload_id: int, now: datetime) -> None:
     upload.touched_at = now
     upload.save()
     _record(
-        "jobfile.discarded", f"jobfile:{upload.number}", actor=actor, organisation_id=upload.organisation_id, now=now
+        action="jobfile.discarded",
+        subject=f"jobfile:{upload.number}",
+        actor=actor,
+        organisation_id=upload.organisation_id,
+        now=now,
     )
 
 
@@ -212,7 +216,11 @@ def keep_secret(*, actor: Actor, name: str, value: str, now: datetime) -> JobSec
         created_at=now,
     )
     _record(
-        "jobsecret.kept", f"jobsecret:{secret.number}", actor=actor, organisation_id=secret.organisation_id, now=now
+        action="jobsecret.kept",
+        subject=f"jobsecret:{secret.number}",
+        actor=actor,
+        organisation_id=secret.organisation_id,
+        now=now,
     )
     return secret
 
@@ -228,7 +236,11 @@ def erase_secret(*, actor: Actor, secret: JobSecret, now: datetime) -> None:
     locked.sealed, locked.erased_at = b"", now
     locked.save(update_fields=["sealed", "erased_at"])
     _record(
-        "jobsecret.erased", f"jobsecret:{locked.number}", actor=actor, organisation_id=locked.organisation_id, now=now
+        action="jobsecret.erased",
+        subject=f"jobsecret:{locked.number}",
+        actor=actor,
+        organisation_id=locked.organisation_id,
+        now=now,
     )
 
 
@@ -281,7 +293,14 @@ def attach(*, actor: Actor, job_id: int, number: str, wanted: Sequence[rules.Att
     )
     JobUpload.objects.filter(pk__in=[row.pk for row in uploads.values()]).update(touched_at=now)
     data = {"files": sorted(uploads), "secrets": sorted(secrets)}
-    _record("job.files_attached", f"job:{number}", actor=actor, organisation_id=actor.acting_for, now=now, **data)
+    _record(
+        action="job.files_attached",
+        subject=f"job:{number}",
+        actor=actor,
+        organisation_id=actor.acting_for,
+        now=now,
+        **data,
+    )
 
 
 def sweep(*, now: datetime) -> int:

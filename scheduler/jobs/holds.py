@@ -102,14 +102,14 @@ def cover_requeue(job: Job, *, held: bool, now: datetime) -> None:
     except PortalError as error:
         job.cancel_asked_at, job.reason = now, UNFUNDED
         logger.warning("job.requeue_refused", job=job.number, fen=missing, error=str(error))
-        _record(job, "job.requeue_refused", missing, now=now)
+        _record(job, action="job.requeue_refused", fen=missing, now=now)
         return
     if held:
         job.released_at = None
-    _record(job, "job.requeue_held", charge.price_fen, now=now)
+    _record(job, action="job.requeue_held", fen=charge.price_fen, now=now)
 
 
-def _record(job: Job, action: str, fen: int, *, now: datetime) -> None:
+def _record(job: Job, *, action: str, fen: int, now: datetime) -> None:
     audit.record(
         action=action,
         subject=f"job:{job.number}",

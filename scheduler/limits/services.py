@@ -67,7 +67,7 @@ def set_policy(*, actor: Actor, cluster: Cluster, mode: LimitMode, now: datetime
     if policy.mode != mode.value:
         before, policy.mode = policy.mode, mode.value
         policy.save(update_fields=["mode"])
-        _record("limits.policy_set", cluster, actor=actor, now=now, before=before, mode=mode.value)
+        _record(cluster, action="limits.policy_set", actor=actor, now=now, before=before, mode=mode.value)
     return policy
 
 
@@ -117,8 +117,8 @@ def _enrol(
         row.save(update_fields=["posix_user", "state"])
     if made or changed:
         _record(
-            "limits.account_enrolled",
             cluster,
+            action="limits.account_enrolled",
             actor=actor,
             now=now,
             account=row.name,
@@ -132,7 +132,7 @@ def _enrol(
 def ask_sync(*, actor: Actor, cluster: Cluster, now: datetime) -> None:
     """Record that somebody wants a cluster brought into step now; a worker does it. Raises Forbidden."""
     _own(actor, cluster)
-    _record("limits.apply_asked", cluster, actor=actor, now=now)
+    _record(cluster, action="limits.apply_asked", actor=actor, now=now)
 
 
 def plan(*, cluster: Cluster, now: datetime) -> list[Planned]:
@@ -235,7 +235,14 @@ def _write(
         row.applied_at, row.state = now, AccountState.IN_STEP.value
         repaired = row.drifts.filter(repaired_at__isnull=True).update(repaired_at=now)
         if repaired:
-            _record("limits.drift_repaired", row.cluster, actor=SYSTEM, now=now, account=row.name, differences=repaired)
+            _record(
+                row.cluster,
+                action="limits.drift_repaired",
+                actor=SYSTEM,
+                now=now,
+                account=row.name,
+                differences=repaired,
+            )
     else:
         row.state = AccountState.REFUSED.value
         logger.error("limits.not_taken", account=row.name, left=[each.what for each in left])
@@ -255,7 +262,7 @@ def _note_drift(row: ClusterAccount, found: Sequence[Difference], *, now: dateti
         if made:
             logger.error("limits.drift", account=row.name, what=each.what, wanted=each.wanted, found=each.found)
             details: Mapping[str, object] = {"what": each.what, "wanted": each.wanted, "found": each.found}
-            _record("limits.drift_seen", row.cluster, actor=SYSTEM, now=now, account=row.name, **details)
+            _record(row.cluster, action="limits.drift_seen", actor=SYSTEM, now=now, account=row.name, **details)
 
 
 def identity(*, cluster: Cluster, organisation_id: int, ready_at: datetime | None) -> tuple[str, str] | None:
@@ -288,7 +295,7 @@ def _own(actor: Actor, cluster: Cluster) -> None:
         raise Forbidden
 
 
-def _record(action: str, cluster: Cluster, *, actor: Actor, now: datetime, **data: object) -> None:
+def _record(cluster: Cluster, *, action: str, actor: Actor, now: datetime, **data: object) -> None:
     audit.record(
         action=action,
         subject=f"cluster:{cluster.code}",

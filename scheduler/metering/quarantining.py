@@ -79,10 +79,10 @@ def _clear(pk: int, *, now: datetime) -> None:
     _move(found, rules.QuarantineAction.CLEAR)
     found.resolved_at = now
     found.save()
-    _record(found, "run.quarantine_cleared", actor=job_rules.SYSTEM, now=now)
+    _record(found, action="run.quarantine_cleared", actor=job_rules.SYSTEM, now=now)
 
 
-def _record(found: QuarantinedRun, action: str, *, actor: Actor, now: datetime) -> None:
+def _record(found: QuarantinedRun, *, action: str, actor: Actor, now: datetime) -> None:
     audit.record(
         action=action,
         subject=f"quarantine:{found.pk}",
@@ -116,7 +116,7 @@ def propose(*, actor: Actor, quarantined: QuarantinedRun, ruling: rules.Ruling, 
     found.count, found.reason = said
     found.proposed_by_id, found.proposed_at = actor.user_id, now
     found.save()
-    _record(found, "run.ruling_proposed", actor=actor, now=now)
+    _record(found, action="run.ruling_proposed", actor=actor, now=now)
     return found
 
 
@@ -126,7 +126,7 @@ def reject(*, actor: Actor, quarantined: QuarantinedRun, now: datetime) -> Quara
     found = _lock(quarantined.pk)
     _operates(actor, found)
     _move(found, rules.QuarantineAction.REJECT)
-    _record(found, "run.ruling_rejected", actor=actor, now=now)
+    _record(found, action="run.ruling_rejected", actor=actor, now=now)
     found.count, found.reason, found.proposed_by_id, found.proposed_at = None, "", None, None
     found.save()
     return found
@@ -158,5 +158,5 @@ def approve(*, actor: Actor, quarantined: QuarantinedRun, now: datetime) -> Quar
         found.unmanaged.save()
     if job_id is not None:
         closing.settle_again(job_id=job_id, now=now)
-    _record(found, "run.ruling_approved", actor=actor, now=now)
+    _record(found, action="run.ruling_approved", actor=actor, now=now)
     return found
