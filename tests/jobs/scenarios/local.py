@@ -11,7 +11,7 @@ from pathlib import Path
 
 from integrations.local import spool
 from integrations.local.cluster import LocalCluster
-from scheduler.jobs import access, dispatching, queries, reconciling, rules, services
+from scheduler.jobs import access, dispatching, guards, queries, reconciling, rules, services
 from scheduler.jobs.models import Job
 from scheduler.jobs.ports import Accepted, ClusterState, Ref, Spec
 from scheduler.usage.models import UsageRecord
@@ -105,7 +105,7 @@ def a_runner_killed_under_its_jobs(w) -> str:
             assert queries.log(done, offset=0).data == b"run\n"
             until(lambda marker=job.marker: not processes_with(marker), "end of its processes")
             ran += sum(UsageRecord.objects.filter(job=done).values_list("duration_s", flat=True))
-        accounts = {dispatching.spec_of(job).account for job in own}
+        accounts = {guards.identity(job.partition.cluster, job.organisation_id)[0] for job in own}
         rows = access.connect(partition.cluster).usage(
             accounts=sorted(accounts), since=before, until=datetime.now(UTC) + timedelta(hours=1)
         )
