@@ -27,7 +27,7 @@ def submit(page: Page) -> None:
     partition = page.get_by_label("分区")
     partition.select_option(next(text for text in partition.locator("option").all_inner_texts() if "H20" in text))
     page.get_by_label("加速卡").fill("1")
-    page.get_by_label("时限").fill("10")
+    page.get_by_label("时限", exact=True).fill("10")
     page.get_by_label("付款方式").select_option(label="全部自付")
     page.get_by_label("脚本", exact=True).fill(SCRIPT)
     expect(page.locator("#quote dd").first).to_have_text("¥1.00")

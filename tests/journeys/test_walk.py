@@ -328,7 +328,7 @@ def job_is_run(walk: Walk) -> None:
     firm.get_by_label("作业名称").fill(f"training {walk.serial}")
     firm.get_by_label("分区").select_option(label=partition(firm))
     firm.get_by_label("加速卡").fill(str(CARDS))
-    firm.get_by_label("时限").fill("30")
+    firm.get_by_label("时限", exact=True).fill("30")
     firm.get_by_label("付款方式").select_option(walk.voucher)
     firm.get_by_label("脚本", exact=True).fill(SCRIPT)
     price = CARD_HOUR * CARDS / 2
