@@ -331,10 +331,14 @@ def job_is_run(walk: Walk) -> None:
     firm.get_by_label("时限", exact=True).fill("30")
     firm.get_by_label("付款方式").select_option(walk.voucher)
     firm.get_by_label("脚本", exact=True).fill(SCRIPT)
-    price = CARD_HOUR * CARDS / 2
-    expect(firm.locator("#quote dl")).to_contain_text(f"{CARDS} 卡 × 30 分")
-    expect(firm.locator("#quote dl")).to_contain_text(f"{voucher_part(price)}")
-    assert yuan(firm.locator("#quote dl")) == [CARD_HOUR, price, voucher_part(price), price - voucher_part(price)]
+    quote = firm.locator("#quote dl")
+    expect(quote).to_contain_text("30 分")
+    # Held with the limit: the seconds this cluster may take to end a job.
+    guard = re.search(r"停止余量 (?:(\d+) 分)?\s*(?:(\d+) 秒)?", quote.inner_text())
+    guard_s = 60 * int(guard[1] or 0) + int(guard[2] or 0) if guard else 0
+    price = Decimal(round_half_up(Fraction(CARD_HOUR) * 100 * CARDS * (1800 + guard_s) / 3600)) / 100
+    expect(quote).to_contain_text(f"{voucher_part(price)}")
+    assert yuan(quote) == [CARD_HOUR, price, voucher_part(price), price - voucher_part(price)]
     firm.get_by_role("button", name="提交作业", exact=True).click()
     firm.wait_for_url("**/jobs/J*/")
     walk.job = firm.url.rstrip("/").rpartition("/")[2]
