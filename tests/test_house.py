@@ -5,11 +5,14 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from enum import Enum
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from django.apps import apps
 from django.db import models
+from ninja import Schema
 
 from portal.kernel.actors import Permission
 from portal.organisations.rules import PERMISSIONS
@@ -324,6 +327,29 @@ def test_no_two_schemas_of_the_api_share_a_name():
             if isinstance(node, ast.ClassDef) and re.search(r"(In|Out)$", node.name):
                 named.setdefault(node.name, []).append(name_of(path))
     assert {name: where for name, where in named.items() if len(where) > 1} == {}
+
+
+def test_no_two_enumerations_of_the_api_share_a_name():
+    """They are named in the document as schemas are."""
+    from portal import api as _loads_them_all  # noqa: F401
+
+    named: dict[str, set[type]] = {}
+    schemas = [Schema]
+    while schemas:
+        schema = schemas.pop()
+        schemas += schema.__subclasses__()
+        for field in schema.model_fields.values():
+            for kind in _kinds(field.annotation):
+                named.setdefault(kind.__name__, set()).add(kind)
+    assert len(named) > 20
+    assert {name: kinds for name, kinds in named.items() if len(kinds) > 1} == {}
+
+
+def _kinds(annotation: object) -> set[type]:
+    """Return the enumerations that an annotation names."""
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return {annotation}
+    return {kind for part in get_args(annotation) for kind in _kinds(part)}
 
 
 def test_the_printed_state_machines_are_those_of_the_code():

@@ -21,7 +21,7 @@ from portal.pages.labels import label_of
 from vouchers.dryruns import access, queries
 from vouchers.dryruns.models import DryRun
 from vouchers.programmes import documents, pools
-from vouchers.programmes.allocation import Allocation, Outcome
+from vouchers.programmes.allocation import Allocation, AwardOutcome
 from vouchers.programmes.schemes import PoolShort
 from vouchers.programmes.terms import AwardOrder
 
@@ -95,7 +95,12 @@ def _told(request: HttpRequest, found: DryRun, divided: Allocation) -> dict[str,
     }
 
 
-TONES = {Outcome.FULL: Tone.OK, Outcome.LESS: Tone.ACCENT, Outcome.WAITS: Tone.WARN, Outcome.NOTHING: Tone.BAD}
+TONES = {
+    AwardOutcome.FULL: Tone.OK,
+    AwardOutcome.LESS: Tone.ACCENT,
+    AwardOutcome.WAITS: Tone.WARN,
+    AwardOutcome.NOTHING: Tone.BAD,
+}
 
 
 def _chart(divided: Allocation) -> Chart:

@@ -70,7 +70,7 @@ def job_new(request: HttpRequest) -> HttpResponse:
     return _submit(desk, form, wanted, key=key)
 
 
-DIFFERENT = (directives.Outcome.CONFLICTS, directives.Outcome.UNSUPPORTED, directives.Outcome.INVALID)
+DIFFERENT = (directives.Treatment.CONFLICTS, directives.Treatment.UNSUPPORTED, directives.Treatment.INVALID)
 
 
 def _differing(desk: Desk, form: JobForm, diff: directives.Diff, *, key: str) -> HttpResponse:

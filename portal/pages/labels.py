@@ -19,7 +19,7 @@ from portal.kernel.errors import noop
 from portal.organisations.models import Organisation
 from scheduler.availability.models import Claim
 from scheduler.bookings.models import CLOCKS, Booking
-from scheduler.bookings.series_preview import Verdict
+from scheduler.bookings.series_preview import UseVerdict
 from scheduler.bookings.swap_models import Swap
 from scheduler.catalogue.models import Admission, InstrumentFile
 from scheduler.conduct.models import Violation
@@ -155,11 +155,11 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
         "displacement": _states(Displacement.State, ok="moved", wait="open"),
         "swap": _states(Swap.State, ok="accepted", wait="proposed"),
         "use": {
-            Verdict.FREE.value: (Tone.OK, _("空闲")),
-            Verdict.CLOSED.value: (Tone.REST, _("不开放")),
-            Verdict.TAKEN.value: (Tone.WAIT, _("已占用")),
-            Verdict.QUOTA.value: (Tone.BAD, _("超出配额")),
-            Verdict.REFUSED.value: (Tone.BAD, _("不能预约")),
+            UseVerdict.FREE.value: (Tone.OK, _("空闲")),
+            UseVerdict.CLOSED.value: (Tone.REST, _("不开放")),
+            UseVerdict.TAKEN.value: (Tone.WAIT, _("已占用")),
+            UseVerdict.QUOTA.value: (Tone.BAD, _("超出配额")),
+            UseVerdict.REFUSED.value: (Tone.BAD, _("不能预约")),
         },
         "sample": _states(
             SampleOrder.State,

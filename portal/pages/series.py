@@ -152,7 +152,7 @@ def _told(period: Period) -> str:
 def _line(row: Row, zone: tzinfo, sent: Mapping[str, str]) -> dict[str, Any]:
     """Return a use as the table shows it: its choices, and which one is set."""
     name = _field(row.occurrence.day)
-    choices = [("keep", gettext("预约"))] if row.verdict is series_preview.Verdict.FREE else []
+    choices = [("keep", gettext("预约"))] if row.verdict is series_preview.UseVerdict.FREE else []
     choices.append(("drop", gettext("不约这次")))
     if row.alternative is not None:
         elsewhere = gettext("改到 %(when)s") % {"when": period_text(row.alternative, zone)}

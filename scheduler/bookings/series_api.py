@@ -38,7 +38,7 @@ from scheduler.availability.rules import closed_days
 from scheduler.bookings import access, series, series_deciding, series_preview
 from scheduler.bookings.api import BookedInstrumentOut, BookingOut, NeedsIn, shown
 from scheduler.bookings.models import BookingSeries
-from scheduler.bookings.series_preview import SeriesWanted, Verdict
+from scheduler.bookings.series_preview import SeriesWanted, UseVerdict
 from scheduler.bookings.series_rules import Clock, Frequency, Pattern
 from scheduler.resources import access as resources
 
@@ -113,7 +113,7 @@ class UseOut(Schema):
     ends_at: datetime
     moved: bool
     dropped: bool
-    verdict: Verdict
+    verdict: UseVerdict
     price: MoneyOut
     voucher_share: MoneyOut
     own_share: MoneyOut

@@ -22,7 +22,7 @@ from scheduler.bookings.series_rules import Occurrence, Pattern, expand
 from scheduler.quotas.rules import Use
 from vouchers.charges import rules as charge_rules
 
-__all__ = ["NothingChosen", "Preview", "Row", "SeriesWanted", "UnknownDay", "Verdict", "chosen", "preview"]
+__all__ = ["NothingChosen", "Preview", "Row", "SeriesWanted", "UnknownDay", "UseVerdict", "chosen", "preview"]
 
 _ = noop
 
@@ -37,7 +37,7 @@ class NothingChosen(Invalid):
     message = _("系列中的每一次都被去掉了。请至少保留一次。")
 
 
-class Verdict(StrEnum):
+class UseVerdict(StrEnum):
     """What stands against one use of a series, the first that applies."""
 
     FREE = "free"
@@ -47,12 +47,12 @@ class Verdict(StrEnum):
     REFUSED = "refused"
 
 
-VERDICTS: Final[Mapping[str, Verdict]] = {
-    "availability.closed": Verdict.CLOSED,
-    "booking.taken": Verdict.TAKEN,
-    "booking.operator_busy": Verdict.TAKEN,
-    "booking.bench_busy": Verdict.TAKEN,
-    "series.self": Verdict.TAKEN,
+VERDICTS: Final[Mapping[str, UseVerdict]] = {
+    "availability.closed": UseVerdict.CLOSED,
+    "booking.taken": UseVerdict.TAKEN,
+    "booking.operator_busy": UseVerdict.TAKEN,
+    "booking.bench_busy": UseVerdict.TAKEN,
+    "series.self": UseVerdict.TAKEN,
 }
 SELF: Final = Reason(
     "series.self",
@@ -80,7 +80,7 @@ class Row:
     period: Period
     is_moved: bool
     is_dropped: bool
-    verdict: Verdict
+    verdict: UseVerdict
     price: Money
     voucher: Money
     reasons: Sequence[Reason] = ()
@@ -100,11 +100,11 @@ class Preview:
     @property
     def bookable(self) -> list[Row]:
         """Return what would be booked: free and not dropped."""
-        return [row for row in self.rows if row.verdict is Verdict.FREE and not row.is_dropped]
+        return [row for row in self.rows if row.verdict is UseVerdict.FREE and not row.is_dropped]
 
     @property
     def conflicts(self) -> list[Row]:
-        return [row for row in self.rows if row.verdict is not Verdict.FREE and not row.is_dropped]
+        return [row for row in self.rows if row.verdict is not UseVerdict.FREE and not row.is_dropped]
 
     @property
     def price(self) -> Money:
@@ -171,7 +171,7 @@ def preview(wanted: SeriesWanted, *, organisation_id: int | None, now: datetime,
             voucher=quote.split.voucher,
             reasons=reasons,
         )
-        if row.verdict is Verdict.FREE and not row.is_dropped:
+        if row.verdict is UseVerdict.FREE and not row.is_dropped:
             use = Use(bundle.wanted.period, bundle.wanted.units)
             basis = replace(
                 basis, lots=_spent(basis.lots, quote.split, once=once), covered=basis.covered.including(use)
@@ -203,12 +203,12 @@ def _looked(like: Wanted, periods: Sequence[Period], *, organisation_id: int | N
     ]
 
 
-def _verdict(reasons: Sequence[Reason]) -> Verdict:
+def _verdict(reasons: Sequence[Reason]) -> UseVerdict:
     found = {
-        Verdict.QUOTA if reason.code.startswith("quota.") else VERDICTS.get(reason.code, Verdict.REFUSED)
+        UseVerdict.QUOTA if reason.code.startswith("quota.") else VERDICTS.get(reason.code, UseVerdict.REFUSED)
         for reason in reasons
     }
-    return next((verdict for verdict in Verdict if verdict in found), Verdict.FREE)
+    return next((verdict for verdict in UseVerdict if verdict in found), UseVerdict.FREE)
 
 
 def _spent(lots: Sequence[charge_rules.Lot], split: charge_rules.Split, *, once: set[str]) -> list[charge_rules.Lot]:
@@ -228,7 +228,7 @@ def _with_alternatives(
 ) -> Sequence[Row]:
     """Name for each use that meets others or closed time the nearest free time; no two get the same. Six queries."""
     resource = wanted.like.resource
-    open_ = [row for row in rows if row.verdict in {Verdict.TAKEN, Verdict.CLOSED} and not row.is_dropped]
+    open_ = [row for row in rows if row.verdict in {UseVerdict.TAKEN, UseVerdict.CLOSED} and not row.is_dropped]
     reachable = Period(now + timedelta(seconds=resource.lead_s), now + timedelta(seconds=resource.horizon_s))
     if not open_:
         return rows

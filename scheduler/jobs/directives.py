@@ -27,7 +27,7 @@ __all__ = [
     "DirectivesDiffer",
     "Form",
     "Item",
-    "Outcome",
+    "Treatment",
     "compare",
     "has_any",
     "offered_by",
@@ -38,7 +38,7 @@ __all__ = [
 _ = noop
 
 
-class Outcome(StrEnum):
+class Treatment(StrEnum):
     """What becomes of one option of a script."""
 
     AGREES = "agrees"
@@ -92,7 +92,7 @@ class Item:
 
     line: int
     written: str
-    outcome: Outcome
+    outcome: Treatment
     field: str = ""
     message: str = ""
     params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -107,21 +107,21 @@ class Diff:
     script: str
     """The script as it is sent: its directives are remarks."""
 
-    def of(self, *outcomes: Outcome) -> list[Item]:
+    def of(self, *outcomes: Treatment) -> list[Item]:
         """Return the items with one of these outcomes, in order."""
         return [item for item in self.items if item.outcome in outcomes]
 
     @property
     def conflicts(self) -> list[Item]:
-        return self.of(Outcome.CONFLICTS)
+        return self.of(Treatment.CONFLICTS)
 
     @property
     def unsupported(self) -> list[Item]:
-        return self.of(Outcome.UNSUPPORTED)
+        return self.of(Treatment.UNSUPPORTED)
 
     @property
     def invalid(self) -> list[Item]:
-        return self.of(Outcome.INVALID)
+        return self.of(Treatment.INVALID)
 
 
 DIRECTIVE: Final = re.compile(r"\s*#SBATCH\b")
@@ -213,18 +213,18 @@ def compare(script: str, form: Form, *, card_type: str = "", offered: Collection
     optional fields that can be sent; what a script says of others is unsupported.
     """
     reader = _Reader(offered)
-    raw: list[tuple[int, Option, Outcome | None, str, Mapping[str, Any]]] = []
+    raw: list[tuple[int, Option, Treatment | None, str, Mapping[str, Any]]] = []
     for line, text, late in _directives(rules.normalised(script)):
         for option in slurmwords.options(text):
-            outcome: Outcome | None = Outcome.LATE if late else None
+            outcome: Treatment | None = Treatment.LATE if late else None
             why: str = ""
             params: Mapping[str, Any] = {}
             if not late:
                 try:
                     if (reason := reader.take(len(raw), option)) is not None:
-                        outcome, why = Outcome.UNSUPPORTED, reason
+                        outcome, why = Treatment.UNSUPPORTED, reason
                 except Unread as error:
-                    outcome, why, params = Outcome.INVALID, error.message, error.params
+                    outcome, why, params = Treatment.INVALID, error.message, error.params
             raw.append((line, option, outcome, why, params))
     beside = _Beside(form, reader.fields(form), reader.said, card_type)
     last = {name: at for at, names in reader.by.items() for name in names}
@@ -278,17 +278,19 @@ class _Beside:
         """Lay what one option says beside the form; `stands`: no later option says otherwise."""
         written, where = option.written[:200], _field_of(option)
         if names and not stands:
-            return Item(line, written, Outcome.OVERRIDDEN, where, _("后面的指令另有规定，以后者为准。"))
+            return Item(line, written, Treatment.OVERRIDDEN, where, _("后面的指令另有规定，以后者为准。"))
         kind = self.said.get("card_type", "")
         if "card_type" in names and kind and self.card_type and kind.lower() != self.card_type.lower():
             text = _("该分区的加速卡是 %(form)s，脚本要 %(script)s。")
-            return Item(line, written, Outcome.CONFLICTS, "partition", text, {"form": self.card_type, "script": kind})
+            return Item(line, written, Treatment.CONFLICTS, "partition", text, {"form": self.card_type, "script": kind})
         for name in dict.fromkeys(FIELD_OF.get(name, name) for name in names):
             had, has = getattr(self.form, name), self.fields[name]
             if had is not None and had != has:
                 params = {"form": shown(name, had), "script": shown(name, has)}
-                return Item(line, written, Outcome.CONFLICTS, where, _("表单为 %(form)s，脚本为 %(script)s。"), params)
-        return Item(line, written, Outcome.AGREES, where)
+                return Item(
+                    line, written, Treatment.CONFLICTS, where, _("表单为 %(form)s，脚本为 %(script)s。"), params
+                )
+        return Item(line, written, Treatment.AGREES, where)
 
 
 def shown(name: str, value: Any) -> str:
@@ -319,28 +321,28 @@ def settle(
     return replace(diff, sent=form) if rule is DirectiveRule.FORM else diff
 
 
-WRONG: Final[Mapping[DirectiveRule, Sequence[Outcome]]] = {
-    DirectiveRule.REFUSE: (Outcome.CONFLICTS, Outcome.UNSUPPORTED, Outcome.INVALID),
-    DirectiveRule.SCRIPT: (Outcome.INVALID,),
+WRONG: Final[Mapping[DirectiveRule, Sequence[Treatment]]] = {
+    DirectiveRule.REFUSE: (Treatment.CONFLICTS, Treatment.UNSUPPORTED, Treatment.INVALID),
+    DirectiveRule.SCRIPT: (Treatment.INVALID,),
     DirectiveRule.FORM: (),
 }
 
 
 REASONS: Final = {
-    Outcome.CONFLICTS: (
+    Treatment.CONFLICTS: (
         "job.directive_conflict",
         _("脚本第 %(line)s 行：%(written)s。请改表单或改脚本，或选择以脚本为准。"),
     ),
-    Outcome.UNSUPPORTED: (
+    Treatment.UNSUPPORTED: (
         "job.directive_unsupported",
         _("脚本第 %(line)s 行：%(written)s。请删去这一项，或选择忽略。"),
     ),
-    Outcome.INVALID: ("job.directive_invalid", _("脚本第 %(line)s 行：%(written)s。请改正或删去。")),
+    Treatment.INVALID: ("job.directive_invalid", _("脚本第 %(line)s 行：%(written)s。请改正或删去。")),
 }
 
 
 def _reason(item: Item) -> Reason:
     code, remedy = REASONS[item.outcome]
     params = {**item.params, "line": item.line, "written": item.written}
-    where = "script" if item.outcome is Outcome.UNSUPPORTED else item.field
+    where = "script" if item.outcome is Treatment.UNSUPPORTED else item.field
     return Reason(code, item.message, remedy, field=where, params=params)

@@ -15,7 +15,7 @@ from portal.kernel.actors import Permission
 from portal.wire import ActorRequest, MoneyOut, Number, ReasonOut, StrictIn, Whole, money, problems
 from scheduler.jobs import choices
 from scheduler.jobs.api import Count, JobQuoteIn
-from scheduler.jobs.directives import Outcome, compare, offered_by
+from scheduler.jobs.directives import Treatment, compare, offered_by
 from scheduler.jobs.rules import Ask
 from scheduler.resources import access as resources
 from vouchers.wallets import access as wallet
@@ -28,7 +28,7 @@ class DirectiveOut(Schema):
 
     line: int
     written: str
-    outcome: Outcome
+    outcome: Treatment
     field: str
     text: str
 

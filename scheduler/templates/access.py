@@ -23,7 +23,7 @@ def published_for(actor: Actor) -> QuerySet[JobTemplateVersion]:
     require_author(actor)
     seen = Q(template__is_public=True) | Q(template__owner_id=actor.acting_for)
     return (
-        JobTemplateVersion.objects.filter(seen, state=rules.VersionState.PUBLISHED.value)
+        JobTemplateVersion.objects.filter(seen, state=rules.TemplateState.PUBLISHED.value)
         .select_related("template", "template__owner")
         .order_by("template__code")
     )

@@ -12,7 +12,7 @@ from pydantic import Field
 from portal.wire import ActorRequest, Document, Number, StrictIn, Text, Whole, language, problems
 from scheduler.templates import access, rules, services
 from scheduler.templates.models import JobTemplateVersion
-from scheduler.templates.rules import Category, Kind, VersionState
+from scheduler.templates.rules import Kind, TemplateCategory, TemplateState
 
 router = Router(tags=["job templates"])
 
@@ -39,8 +39,8 @@ class TemplateOut(Schema):
     version: int
     name: str
     summary: str
-    category: Category
-    state: VersionState
+    category: TemplateCategory
+    state: TemplateState
     public: bool
     cards: int
     cpus: int

@@ -30,9 +30,9 @@ class JobTemplateVersion(models.Model):
     """One document of a template. At most one version is published; earlier ones stay readable."""
 
     class State(models.TextChoices):
-        DRAFT = rules.VersionState.DRAFT.value, _("待发布")
-        PUBLISHED = rules.VersionState.PUBLISHED.value, _("已发布")
-        WITHDRAWN = rules.VersionState.WITHDRAWN.value, _("已停用")
+        DRAFT = rules.TemplateState.DRAFT.value, _("待发布")
+        PUBLISHED = rules.TemplateState.PUBLISHED.value, _("已发布")
+        WITHDRAWN = rules.TemplateState.WITHDRAWN.value, _("已停用")
 
     template = models.ForeignKey(JobTemplate, on_delete=models.PROTECT, related_name="versions")
     number = models.PositiveIntegerField()
@@ -54,7 +54,7 @@ class JobTemplateVersion(models.Model):
                 name="job_template_one_published", fields=["template"], condition=Q(state="published")
             ),
             models.CheckConstraint(
-                name="job_template_version_state", condition=Q(state__in=[state.value for state in rules.VersionState])
+                name="job_template_version_state", condition=Q(state__in=[state.value for state in rules.TemplateState])
             ),
         ]
 

@@ -22,13 +22,13 @@ __all__ = [
     "TRANSITIONS",
     "BadDocument",
     "BadValues",
-    "Category",
     "Kind",
     "Parameter",
     "Resources",
     "Template",
-    "VersionAction",
-    "VersionState",
+    "TemplateAction",
+    "TemplateCategory",
+    "TemplateState",
     "read",
     "rendered",
 ]
@@ -42,7 +42,7 @@ INTERPRETERS: Final = ("#!/bin/bash", "#!/bin/sh", "#!/usr/bin/env bash")
 """A template is a shell script: its head is assignments a shell reads. It may call anything."""
 
 
-class Category(StrEnum):
+class TemplateCategory(StrEnum):
     """What an application does."""
 
     TRAINING = "training"
@@ -65,23 +65,23 @@ class Kind(StrEnum):
     """The path of a file with a secret: its content is uploaded as a file, never typed into a form."""
 
 
-class VersionState(StrEnum):
+class TemplateState(StrEnum):
     DRAFT = "draft"
     PUBLISHED = "published"
     WITHDRAWN = "withdrawn"
 
 
-class VersionAction(StrEnum):
+class TemplateAction(StrEnum):
     PUBLISH = "publish"
     WITHDRAW = "withdraw"
 
 
-TRANSITIONS: Final[Mapping[tuple[VersionState, VersionAction], VersionState]] = MappingProxyType(
+TRANSITIONS: Final[Mapping[tuple[TemplateState, TemplateAction], TemplateState]] = MappingProxyType(
     {
-        (VersionState.DRAFT, VersionAction.PUBLISH): VersionState.PUBLISHED,
-        (VersionState.DRAFT, VersionAction.WITHDRAW): VersionState.WITHDRAWN,
-        (VersionState.PUBLISHED, VersionAction.WITHDRAW): VersionState.WITHDRAWN,
-        (VersionState.WITHDRAWN, VersionAction.PUBLISH): VersionState.PUBLISHED,
+        (TemplateState.DRAFT, TemplateAction.PUBLISH): TemplateState.PUBLISHED,
+        (TemplateState.DRAFT, TemplateAction.WITHDRAW): TemplateState.WITHDRAWN,
+        (TemplateState.PUBLISHED, TemplateAction.WITHDRAW): TemplateState.WITHDRAWN,
+        (TemplateState.WITHDRAWN, TemplateAction.PUBLISH): TemplateState.PUBLISHED,
     }
 )
 
@@ -140,7 +140,7 @@ class Template:
     code: str
     name: Words
     summary: Words
-    category: Category
+    category: TemplateCategory
     parameters: Sequence[Parameter]
     resources: Resources
     script: str
@@ -276,8 +276,8 @@ def read(document: Any) -> Template:
     if not isinstance(code, str) or not re.fullmatch(r"[a-z][a-z0-9-]{1,39}", code):
         reading.blame("code", _("代号须为小写字母、数字和连字符，2 到 40 个字符。"))
     category = document.get("category", "other")
-    if not isinstance(category, str) or category not in set(Category):
-        reading.blame("category", _("类别须为 %(kinds)s 之一。"), kinds=[kind.value for kind in Category])
+    if not isinstance(category, str) or category not in set(TemplateCategory):
+        reading.blame("category", _("类别须为 %(kinds)s 之一。"), kinds=[kind.value for kind in TemplateCategory])
     raw = document.get("parameters", [])
     if not isinstance(raw, list) or len(raw) > MAX_PARAMETERS:
         reading.blame("parameters", _("须为不超过 %(most)s 项的列表。"), most=MAX_PARAMETERS)
@@ -302,7 +302,7 @@ def read(document: Any) -> Template:
     script = reading.script(document.get("script"))
     if reading.wrong:
         raise BadDocument(reading.wrong)
-    return Template(str(code), title, summary, Category(category), tuple(parameters), resources, script)
+    return Template(str(code), title, summary, TemplateCategory(category), tuple(parameters), resources, script)
 
 
 def _against(parameter: Parameter, value: str) -> Reason | None:

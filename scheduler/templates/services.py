@@ -55,12 +55,14 @@ def import_document(*, actor: Actor, document: Mapping[str, Any], now: datetime)
 def publish(*, actor: Actor, version: JobTemplateVersion, now: datetime) -> JobTemplateVersion:
     """Offer a version; the one offered so far is withdrawn. Idempotent. Raises Forbidden, InvalidTransition."""
     locked = _lock(actor, version)
-    if locked.state == rules.VersionState.PUBLISHED.value:
+    if locked.state == rules.TemplateState.PUBLISHED.value:
         return locked
-    for before in JobTemplateVersion.objects.filter(template=locked.template, state=rules.VersionState.PUBLISHED.value):
-        _move(before, rules.VersionAction.WITHDRAW)
+    for before in JobTemplateVersion.objects.filter(
+        template=locked.template, state=rules.TemplateState.PUBLISHED.value
+    ):
+        _move(before, rules.TemplateAction.WITHDRAW)
         before.save(update_fields=["state"])
-    _move(locked, rules.VersionAction.PUBLISH)
+    _move(locked, rules.TemplateAction.PUBLISH)
     locked.published_by_id, locked.published_at = actor.user_id, now
     locked.save(update_fields=["state", "published_by", "published_at"])
     _record(locked, action="template.published", actor=actor, now=now)
@@ -71,9 +73,9 @@ def publish(*, actor: Actor, version: JobTemplateVersion, now: datetime) -> JobT
 def withdraw(*, actor: Actor, version: JobTemplateVersion, now: datetime) -> JobTemplateVersion:
     """Offer a version no longer; jobs made of it keep their scripts. Idempotent. Raises Forbidden."""
     locked = _lock(actor, version)
-    if locked.state == rules.VersionState.WITHDRAWN.value:
+    if locked.state == rules.TemplateState.WITHDRAWN.value:
         return locked
-    _move(locked, rules.VersionAction.WITHDRAW)
+    _move(locked, rules.TemplateAction.WITHDRAW)
     locked.save(update_fields=["state"])
     _record(locked, action="template.withdrawn", actor=actor, now=now)
     return locked
@@ -85,8 +87,8 @@ def _lock(actor: Actor, version: JobTemplateVersion) -> JobTemplateVersion:
     return access.get_own_version(actor, version.template.code, version.number)
 
 
-def _move(version: JobTemplateVersion, action: rules.VersionAction) -> None:
-    version.state = next_state(rules.TRANSITIONS, rules.VersionState(version.state), action).value
+def _move(version: JobTemplateVersion, action: rules.TemplateAction) -> None:
+    version.state = next_state(rules.TRANSITIONS, rules.TemplateState(version.state), action).value
 
 
 def _record(version: JobTemplateVersion, *, action: str, actor: Actor, now: datetime) -> None:

@@ -30,7 +30,7 @@ def submit(page: Page) -> None:
     page.get_by_label("时限", exact=True).fill("10")
     page.get_by_label("付款方式").select_option(label="全部自付")
     page.get_by_label("脚本", exact=True).fill(SCRIPT)
-    expect(page.locator("#quote dd").first).to_have_text("¥1.00")
+    expect(page.locator("#quote dd").first).to_have_text("10 分")
     page.get_by_role("button", name="提交作业", exact=True).click()
     page.wait_for_url("**/jobs/J*/")
 

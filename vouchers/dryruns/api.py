@@ -29,7 +29,7 @@ from vouchers.dryruns import access, queries, rules, services
 from vouchers.dryruns.models import DryRun, DryRunCase
 from vouchers.dryruns.tasks import wake
 from vouchers.programmes import access as programmes
-from vouchers.programmes.allocation import Outcome, Why
+from vouchers.programmes.allocation import AwardOutcome, Why
 from vouchers.programmes.decisions import DecisionKind
 from vouchers.programmes.schemes import PoolShort
 from vouchers.programmes.terms import AwardOrder
@@ -122,7 +122,7 @@ class DryRunAwardOut(Schema):
     place: int
     asked: MoneyOut
     amount: MoneyOut
-    outcome: Outcome
+    outcome: AwardOutcome
     why: Why
 
 

@@ -23,8 +23,8 @@ from vouchers.programmes.terms import AwardOrder, Leftovers
 __all__ = [
     "Allocation",
     "Award",
+    "AwardOutcome",
     "Claim",
-    "Outcome",
     "Why",
     "allocate",
     "lot",
@@ -50,7 +50,7 @@ class Claim:
     floor: Money = NOTHING
 
 
-class Outcome(StrEnum):
+class AwardOutcome(StrEnum):
     FULL = "full"
     LESS = "less"
     WAITS = "waits"
@@ -86,7 +86,7 @@ class Award:
     place: int
     asked: Money
     amount: Money
-    outcome: Outcome
+    outcome: AwardOutcome
     why: Why
 
 
@@ -285,11 +285,11 @@ def _allocation(
     for place, claim in enumerate(queue, start=1):
         amount, why = found[claim.id]
         if amount == claim.amount:
-            outcome = Outcome.FULL
+            outcome = AwardOutcome.FULL
         elif amount:
-            outcome = Outcome.LESS
+            outcome = AwardOutcome.LESS
         else:
-            outcome = Outcome.WAITS if why is Why.QUEUED else Outcome.NOTHING
+            outcome = AwardOutcome.WAITS if why is Why.QUEUED else AwardOutcome.NOTHING
         awards.append(Award(claim.id, place, claim.amount, amount, outcome, why))
     total = sum((award.amount for award in awards), NOTHING)
     return Allocation(tuple(awards), pool - total, k, dict(by_region or {}))

@@ -8,7 +8,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from vouchers.programmes.allocation import Outcome, Why
+from vouchers.programmes.allocation import AwardOutcome, Why
 from vouchers.programmes.schemes import PoolShort
 from vouchers.programmes.terms import AwardOrder
 from vouchers.rounds import rules
@@ -121,10 +121,10 @@ class RoundAward(models.Model):
     """
 
     class Outcome(models.TextChoices):
-        FULL = Outcome.FULL.value, _("足额")
-        LESS = Outcome.LESS.value, _("部分")
-        WAITS = Outcome.WAITS.value, _("排队")
-        NOTHING = Outcome.NOTHING.value, _("未获支持")
+        FULL = AwardOutcome.FULL.value, _("足额")
+        LESS = AwardOutcome.LESS.value, _("部分")
+        WAITS = AwardOutcome.WAITS.value, _("排队")
+        NOTHING = AwardOutcome.NOTHING.value, _("未获支持")
 
     class Why(models.TextChoices):
         COVERED = Why.COVERED.value, _("资金足以支付全额")
@@ -171,6 +171,6 @@ class RoundAward(models.Model):
         """Say whether lots decided against it: those drawn before left it too little."""
         return (
             self.round.order == AwardOrder.LOTTERY.value
-            and self.outcome == Outcome.NOTHING.value
+            and self.outcome == AwardOutcome.NOTHING.value
             and self.why in {Why.EXHAUSTED.value, Why.POOL_SHORT.value}
         )

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.jobs import directives, rules, slurmwords
-from scheduler.jobs.directives import DirectiveRule, Form, Outcome, compare
+from scheduler.jobs.directives import DirectiveRule, Form, Treatment, compare
 from scheduler.jobs.models import Job
 from tests import make
 from tests.calling import Caller
@@ -83,7 +83,7 @@ class TestReading:
     def test_turns_options_into_fields(self, options, fields):
         diff = compare(script(*options), Form())
         assert diff.sent.as_json() == fields
-        assert diff.of(Outcome.CONFLICTS, Outcome.INVALID, Outcome.UNSUPPORTED) == []
+        assert diff.of(Treatment.CONFLICTS, Treatment.INVALID, Treatment.UNSUPPORTED) == []
 
     @pytest.mark.parametrize(
         ("option", "field"),
@@ -114,12 +114,12 @@ class TestReading:
     def test_reads_only_what_sbatch_would(self):
         text = f"{SHEBANG}# note\n\n  #SBATCH -c 2\n#SBATCH -c 3\necho\n#SBATCH -c 4\n"
         diff = compare(text, Form())
-        assert [item.outcome for item in diff.items] == [Outcome.LATE, Outcome.AGREES, Outcome.LATE]
+        assert [item.outcome for item in diff.items] == [Treatment.LATE, Treatment.AGREES, Treatment.LATE]
         assert diff.sent.cpus == 3
 
     def test_a_later_option_wins(self):
         diff = compare(script("-t 10", "-t 20"), SMALL)
-        assert [item.outcome for item in diff.items] == [Outcome.OVERRIDDEN, Outcome.CONFLICTS]
+        assert [item.outcome for item in diff.items] == [Treatment.OVERRIDDEN, Treatment.CONFLICTS]
         assert diff.sent.time_limit_s == 1200
 
     def test_another_card_type_than_the_partitions_is_a_conflict(self):
@@ -128,7 +128,7 @@ class TestReading:
 
     def test_what_the_cluster_does_not_offer_is_unsupported(self):
         diff = compare(script("-a 0-3", "--requeue", "--no-requeue"), Form(), offered=frozenset())
-        assert [item.outcome for item in diff.items] == [Outcome.UNSUPPORTED, Outcome.UNSUPPORTED, Outcome.AGREES]
+        assert [item.outcome for item in diff.items] == [Treatment.UNSUPPORTED, Treatment.UNSUPPORTED, Treatment.AGREES]
 
 
 class TestSettling:

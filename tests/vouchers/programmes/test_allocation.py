@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from portal.kernel.money import Money
 from vouchers.programmes.allocation import (
+    AwardOutcome,
     Claim,
-    Outcome,
     Why,
     allocate,
     lot,
@@ -85,7 +85,7 @@ def test_every_claim_is_answered_once_within_claim_and_pool_and_the_sums_are_exa
         claim = asked[award.id]
         assert 0 <= award.amount.fen <= claim.amount.fen
         assert not award.amount or award.amount >= claim.floor
-        assert (award.outcome is Outcome.FULL) == (award.amount == claim.amount)
+        assert (award.outcome is AwardOutcome.FULL) == (award.amount == claim.amount)
         assert award.amount.fen % rounding.to.fen == 0 or award.amount == claim.amount
     assert found.total + found.left == pool
     assert found.left.fen >= 0
@@ -135,7 +135,7 @@ def test_a_pool_that_covers_all_pays_all(order, short, claims):
     claims = [claim for claim in claims if claim.amount >= claim.floor and claim.region != "嘉兴"]
     pool = Money(6 * sum(claim.amount.fen for claim in claims))
     found = run(order, pool, short, claims)
-    assert all(award.outcome is Outcome.FULL for award in found.awards)
+    assert all(award.outcome is AwardOutcome.FULL for award in found.awards)
     assert found.coefficient == 1
 
 
@@ -151,7 +151,7 @@ def test_the_published_coefficient_recomputes_every_award(pool, claims):
 def test_in_a_queue_nobody_is_overtaken(pool, claims):
     found = run(AwardOrder.FIRST_COME, pool, PoolShort.QUEUE, claims)
     standing = [award.outcome for award in found.awards if award.why is not Why.BELOW_FLOOR]
-    assert standing == sorted(standing, key=lambda outcome: outcome is Outcome.WAITS)
+    assert standing == sorted(standing, key=lambda outcome: outcome is AwardOutcome.WAITS)
 
 
 @given(pools, shortages, claim_lists())
@@ -170,7 +170,7 @@ def test_two_leads_a_millisecond_apart_never_get_more_than_the_pool():
     assert fens(run(AwardOrder.FIRST_COME, pool, PoolShort.REJECT, claims)) == {"A1": 300_000_000, "A2": 0}
     assert fens(run(AwardOrder.FIRST_COME, pool, PoolShort.PARTIAL, claims)) == {"A1": 300_000_000, "A2": 100_000_000}
     queued = run(AwardOrder.FIRST_COME, pool, PoolShort.QUEUE, claims)
-    assert queued.of("A2").outcome is Outcome.WAITS
+    assert queued.of("A2").outcome is AwardOutcome.WAITS
     assert queued.left == Money(100_000_000)
 
 
@@ -261,8 +261,8 @@ def test_nonsense_is_refused(wrong):
 def test_a_queue_moves_up_in_order_when_money_returns():
     claims = made(300, 300, 50)
     first = run(AwardOrder.FIRST_COME, Money(400), PoolShort.QUEUE, claims)
-    assert [award.outcome for award in first.awards] == [Outcome.FULL, Outcome.WAITS, Outcome.WAITS]
-    waiting = [claim for claim in claims if first.of(claim.id).outcome is Outcome.WAITS]
+    assert [award.outcome for award in first.awards] == [AwardOutcome.FULL, AwardOutcome.WAITS, AwardOutcome.WAITS]
+    waiting = [claim for claim in claims if first.of(claim.id).outcome is AwardOutcome.WAITS]
     for returned, served in itertools.zip_longest((100, 200, 250), (0, 1, 2)):
         later = run(AwardOrder.FIRST_COME, Money(100 + returned), PoolShort.QUEUE, waiting)
-        assert sum(award.outcome is Outcome.FULL for award in later.awards) == served
+        assert sum(award.outcome is AwardOutcome.FULL for award in later.awards) == served
