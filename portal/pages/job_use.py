@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, time, timedelta
+from collections import Counter
+from collections.abc import Collection, Sequence
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django import forms
@@ -27,6 +28,8 @@ __all__ = ["UseFilter", "unmanaged", "use"]
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 MOST_BARS = 20
+MOST_DAYS = 14
+"""Points of a line whose labels can still be read on a phone."""
 SORTS = {
     "job": ["job__number"],
     "organisation": ["job__organisation__name"],
@@ -86,6 +89,8 @@ def use(request: HttpRequest) -> HttpResponse:
             "sums": sums,
             "total_fen": sum(one.amount_fen for one in sums),
             "chart": _chart(sums),
+            "course": _course(queries.by_day(runs, zone=timezone.get_current_timezone())),
+            "own": actor.organisation_id,
             "outside": access.unmanaged_of(actor).count(),
         },
     )
@@ -101,7 +106,7 @@ def _chart(sums: Sequence[queries.Use]) -> str:
         charts.Point(
             label=f"{bilingual_name(one)} · {_card(one.card_type)}",
             amount=one.units_s / 3600,
-            text=f"{one.units_s / 3600:,.1f}",
+            text=_hours(one.units_s),
         )
         for one in sums[:MOST_BARS]
         if one.units_s
@@ -114,7 +119,61 @@ def _chart(sums: Sequence[queries.Use]) -> str:
             title=gettext("各单位、各类卡的用量"),
             description=charts.text_of(points),
             points=points,
-            amounts=gettext("卡时或核时"),
+            amounts=_units({one.unit for one in sums}),
+            language=language(),
+        )
+    )
+
+
+def _hours(units_s: int) -> str:
+    """Write hours: two digits where one would tell 0.0 from nothing."""
+    hours = units_s / 3600
+    return f"{hours:,.1f}" if hours >= 10 else f"{hours:,.2f}"  # from here one digit tells enough
+
+
+def _units(units: Collection[str]) -> str:
+    if len(units) == 1:
+        return label_of("price_unit", next(iter(units)))[1]
+    return gettext("卡时或核时")
+
+
+def _weeks(days: Sequence[queries.Day]) -> Sequence[queries.Day]:
+    """Fold days into weeks, each told by its Monday."""
+    weeks: dict[date, Counter[str]] = {}
+    for day in days:
+        weeks.setdefault(day.day - timedelta(days=day.day.weekday()), Counter()).update(day.units_s)
+    units = frozenset(unit for day in days for unit in day.units)
+    return [queries.Day(day=monday, units_s=used, units=units) for monday, used in weeks.items()]
+
+
+def _course(days: Sequence[queries.Day]) -> str:
+    """Draw what was used by day, over more than a fortnight by week, a line for each kind of card.
+
+    Empty unless there are two to join.
+    """
+    by_week = len(days) > MOST_DAYS
+    told = (_weeks(days) if by_week else days)[-MOST_DAYS:]
+    kinds = sorted({kind for day in told for kind in day.units_s})
+    if len(told) < 2:  # a line has two ends
+        return ""
+    points = tuple(
+        charts.Point(
+            label=f"{day.day:%m-%d}",
+            amount=day.units_s.get(kind, 0) / 3600,
+            text=_hours(day.units_s.get(kind, 0)),
+            series=_card(kind),
+        )
+        for kind in kinds
+        for day in told
+    )
+    return charts.cached(
+        charts.Chart(
+            kind=charts.Kind.LINE,
+            title=gettext("逐周用量") if by_week else gettext("逐日用量"),
+            description=charts.text_of(points),
+            points=points,
+            amounts=_units({unit for day in told for unit in day.units}),
+            labels=gettext("周一日期") if by_week else "",
             language=language(),
         )
     )

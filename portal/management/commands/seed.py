@@ -16,6 +16,7 @@ from portal.demo import (
     arranging,
     casework,
     claiming,
+    computing,
     kinds,
     lots,
     notices,
@@ -59,6 +60,8 @@ class Command(BaseCommand):
             shop.buy(story, shop.sell(story))
             activity.pay_and_settle(story)
             applications.publish_templates(registered.actors["jiqun"], now=now - timedelta(days=45))
+            computing.grant_quotas(story)
+            computing.compute(story)
             activity.submit_jobs(story)
             operating.operate(story)
             lots.draw_lots(story)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
+from django.db.models import F
 from django.test import Client
 from django.urls import reverse
 
 from scheduler.jobs import receipts
-from scheduler.metering import auditing, sweeping
+from scheduler.jobs.models import JobRun
+from scheduler.metering import auditing, queries, sweeping
 from scheduler.metering.models import QuarantinedRun
 from tests import make
 from tests.calling import Caller
@@ -73,6 +77,34 @@ def test_use_is_shown_summed_and_as_a_file(w, partition):
     assert "36.00" in table
     assert client.get(reverse("job_use"), {"format": "xlsx"}).content.startswith(b"PK")
     assert "A100" not in client.get(reverse("job_use"), {"until": "2026-11-20"}).content.decode()
+
+
+def later(job, days: int) -> None:
+    JobRun.objects.filter(job=job).update(ended_at=F("ended_at") + timedelta(days=days))
+
+
+def test_use_is_drawn_day_by_day_and_leads_its_own_firm_to_the_receipts(w, partition):
+    ran(w, partition)
+    firm, operator = client_of(w.researcher), client_of(w.operator)
+    assert "逐日用量" not in firm.get(reverse("job_use")).content.decode()
+    later(ran(w, partition), 2)
+    page = firm.get(reverse("job_use")).content.decode()
+    assert "逐日用量" in page
+    later(ran(w, partition), 20)
+    assert "逐周用量" in firm.get(reverse("job_use")).content.decode()
+    assert page.count("/receipts/") == 2
+    assert "/receipts/" not in operator.get(reverse("job_use")).content.decode()
+
+
+def test_days_without_use_are_told_too(w, partition):
+    ran(w, partition)
+    later(ran(w, partition), 2)
+    days = queries.by_day(queries.billed_runs(w.operator), zone=ZoneInfo("Asia/Shanghai"))
+    assert [(day.day.day, dict(day.units_s)) for day in days] == [
+        (25, {"a100": 14400}),
+        (26, {}),
+        (27, {"a100": 14400}),
+    ]
 
 
 def test_use_without_the_portal_is_listed_as_owed(w, partition):
