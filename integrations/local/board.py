@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from integrations.local import forecast
+from integrations.local.holdings import Capacity, Held, Job
+from integrations.local.units import Unit
 
-if TYPE_CHECKING:
-    from integrations.local.runner import Runner
-
-__all__ = ["drawn"]
+__all__ = ["Standing", "drawn"]
 
 
-def drawn(runner: Runner, *, now: float) -> dict[str, Any]:
+class Standing(Protocol):
+    """What is told of: the runner, as far as this needs it."""
+
+    capacity: Capacity
+    held: dict[str, Held]
+    open: dict[str, Job]
+    reasons: dict[str, str]
+    waiting: list[tuple[int, Unit]]
+
+
+def drawn(runner: Standing, *, now: float) -> dict[str, Any]:
     """Return ``board.json``: `reasons` and `starts` (seconds of the epoch) by slot, `partitions` by name."""
     expected = forecast.starts(
         forecast.Share(runner.capacity.cpus, runner.capacity.cards, runner.capacity.memory_mb, 0),
@@ -42,7 +51,7 @@ def _share(spec: Mapping[str, Any]) -> forecast.Share:
     return forecast.Share(spec["cpus"], spec["cards"], spec["memory_mb"], spec["time_limit_s"])
 
 
-def _partitions(runner: Runner) -> dict[str, dict[str, int]]:
+def _partitions(runner: Standing) -> dict[str, dict[str, int]]:
     used: dict[str, Counter[str]] = {name: Counter() for name in runner.capacity.partitions}
     for job in runner.open.values():
         counts = used.setdefault(job.spec["partition"], Counter())

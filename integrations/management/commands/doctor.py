@@ -17,7 +17,8 @@ from django.utils.translation import override
 
 from integrations.slurm.agent_client import agent_from
 from integrations.slurm.doctor import rest
-from integrations.slurm.doctor.checking import Finding, Level, examine, exit_status
+from integrations.slurm.doctor.checking import Finding, Level
+from integrations.slurm.doctor.examining import examine, exit_status
 from integrations.slurm.doctor.gather import Beside, Here, gather, is_here
 from integrations.slurm.doctor.probe import singleton
 from integrations.slurm.doctor.snapshot import Portal, PortalPartition, Snapshot, Unseen

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from integrations.slurm.doctor.snapshot import Snapshot, Unseen
+from integrations.slurm.doctor.snapshot import Snapshot
 
-__all__ = ["CHECKS", "Check", "Finding", "Level", "Verdict", "check", "examine", "exit_status"]
+__all__ = ["CHECKS", "Check", "Finding", "Level", "Verdict", "check", "grade"]
 
 
 class Level(StrEnum):
@@ -60,25 +60,3 @@ def check(code: str, *, title: str, need: str, fix: str) -> Callable[[Judge], Ju
 
 def grade(*, holds: bool, seen: str, otherwise: Level = Level.FAULT) -> Verdict:
     return (Level.OK if holds else otherwise), seen
-
-
-def examine(snapshot: Snapshot) -> list[Finding]:
-    """Make every check. What a check needs and nobody saw, or cannot be read, makes it `unseen`, never ok."""
-    from integrations.slurm.doctor import host_checks, live_checks, setting_checks  # noqa: F401 - they enter themselves
-
-    findings = []
-    for one in CHECKS.values():
-        try:
-            level, seen = one.judge(snapshot)
-        except Unseen as error:
-            level, seen = Level.UNSEEN, str(error)
-        except (ValueError, KeyError, TypeError) as error:
-            level, seen = Level.UNSEEN, f"{type(error).__name__}: {error}"
-        findings.append(Finding(one, level, seen))
-    return findings
-
-
-def exit_status(findings: Iterable[Finding]) -> int:
-    """Return 2 when anything is at fault, 1 when anything is a warning or was not seen, else 0."""
-    levels = {finding.level for finding in findings}
-    return 2 if Level.FAULT in levels else int(bool(levels & {Level.WARNING, Level.UNSEEN}))

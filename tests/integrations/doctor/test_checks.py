@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from integrations.slurm.doctor import rest
-from integrations.slurm.doctor.checking import CHECKS, Finding, Level, examine, exit_status
+from integrations.slurm.doctor.checking import CHECKS, Finding, Level
 from integrations.slurm.doctor.commands import NotRun, qos_from, split_dbd
+from integrations.slurm.doctor.examining import examine, exit_status
 from integrations.slurm.doctor.snapshot import (
     Host,
     PartitionFacts,
