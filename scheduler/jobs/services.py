@@ -84,7 +84,7 @@ def quoted(*, actor: Actor, wanted: Wanted, now: datetime, lock: bool = False) -
         tasks=checked.tasks,
     )
     asked = guards.Asked(
-        actor.acting_for, wanted.partition, ask.cards * checked.tasks, found.limit_s, vouchers=wanted.vouchers
+        actor.acting_for, wanted.partition, ask.cards, found.limit_s, array=checked.array, vouchers=wanted.vouchers
     )
     return replace(found, reasons=(*found.reasons, *checked.reasons, *guards.refusals(asked, now=now, lock=lock)))
 

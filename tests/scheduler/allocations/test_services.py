@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
+from fractions import Fraction
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from portal.audit.models import Record
 from portal.kernel.errors import Forbidden, PortalError, Refused
@@ -15,12 +19,12 @@ from portal.kernel.period import Period
 from portal.organisations.models import Organisation
 from scheduler.allocations import access, queries, rules, services
 from scheduler.allocations.models import Allocation
-from scheduler.jobs import dispatching, guards, ports
+from scheduler.jobs import dispatching, guards, options, ports
 from scheduler.jobs import services as jobs
 from scheduler.jobs.models import Job
 from tests import make
 from tests.scheduler.jobs import scripted
-from tests.scheduler.jobs.test_services import seen, submit
+from tests.scheduler.jobs.test_services import seen, submit, wanted
 
 QUARTER = Period(make.NOW - timedelta(days=10), make.NOW + timedelta(days=80))
 
@@ -201,3 +205,63 @@ def test_a_quote_says_so_before_anything_is_sent(w, partition):
     grant(w, hours=1)
     asked = guards.Asked(organisation_id=firm(w).pk, partition=partition, cards=2, time_limit_s=3600)
     assert [reason.code for reason in guards.refusals(asked, now=make.NOW)] == ["allocation.card_hours"]
+
+
+class TestArrays:
+    @pytest.fixture
+    def partition(self, w):
+        found = make.partition(w, adapter="scripted", rate="9")
+        found.cluster.capabilities |= {"features": ["arrays"]}
+        found.cluster.save(update_fields=["capabilities"])
+        return found
+
+    def array(self, w, partition, text, *, cards=2, minutes=60):
+        asked = replace(wanted(partition, cards=cards, minutes=minutes), options=options.Options(array=text))
+        return jobs.submit(
+            actor=w.researcher, wanted=asked, now=make.NOW, key=make.key(), dispatch=lambda _job_id: None
+        )
+
+    def test_only_the_tasks_that_run_at_once_count_against_the_cards(self, w, partition):
+        row = grant(w, cards=6)
+        with pytest.raises(Refused) as raised:
+            self.array(w, partition, "0-9%4")
+        assert codes(raised) == ["allocation.cards"]
+        job = self.array(w, partition, "0-9%3")
+        assert (standing(row).waiting, standing(row).cards_left) == (6, 0)
+        assert job.charge.price_fen == 10 * 2 * 900 * (60 + job.guard_s // 60) // 60
+
+    def test_all_its_tasks_count_against_the_card_hours(self, w, partition):
+        row = grant(w, hours=19, cards=2)
+        with pytest.raises(Refused) as raised:
+            self.array(w, partition, "0-9%1")
+        assert codes(raised) == ["allocation.card_hours"]
+        self.array(w, partition, "0-8%1")
+        assert (standing(row).held_s, standing(row).left_s) == (18 * 3600, 3600)
+
+    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(
+        wishes=st.lists(
+            st.tuples(st.integers(1, 12), st.integers(1, 14), st.integers(1, 4), st.integers(1, 120)), max_size=6
+        )
+    )
+    def test_no_order_of_arrays_exceeds_a_grant_or_the_money_held(self, w, partition, wishes):
+        """What was accepted never exceeds the grant, and every hold pays every task to its last second."""
+        with transaction.atomic():
+            row = grant(w, hours=30, cards=10)
+            taken_s = taken = 0
+            for count, most, cards, minutes in wishes:
+                together = min(count, most)
+                need_s, need = count * cards * minutes * 60, together * cards
+                fits = taken_s + need_s <= 30 * 3600 and taken + need <= 10
+                try:
+                    job = self.array(w, partition, f"0-{count - 1}%{most}", cards=cards, minutes=minutes)
+                except Refused:
+                    assert not fits
+                    continue
+                assert fits
+                taken_s, taken = taken_s + need_s, taken + need
+                worst = Fraction(900 * cards * count * (job.time_limit_s + job.guard_s), 3600)
+                assert worst <= job.charge.price_fen < worst + 1
+            found = standing(row)
+            assert (found.held_s, found.waiting) == (taken_s, taken)
+            transaction.set_rollback(True)
