@@ -338,6 +338,8 @@ JOB_GUARDS = ("scheduler.allocations.guarding.refusals",)
 """Each answers ``scheduler.jobs.guards.Guard``: further grounds against a job."""
 JOB_IDENTITY = "scheduler.limits.services.identity"
 """Answers ``scheduler.jobs.guards.Identity``: whom an enterprise's jobs run as on a cluster."""
+JOB_OUTAGES = "scheduler.clusters.incidents.outages"
+"""Answers ``scheduler.jobs.guards.Outages``: when a cluster's controller was away."""
 CALENDAR_READER = "integrations.ics.reader.read"
 """Answers ``scheduler.calendars.ports.CalendarReader`` for a file somebody brings."""
 CALENDAR_CAPPED_READER = "integrations.ics.capped.read"

@@ -23,7 +23,7 @@ UNBILLED: Final = ("lost", "interrupted", "launch_failed")
 USED: Final = """
     SELECT a.id, sum(coalesce(
         (SELECT sum(coalesce(r.cards, j.cards)::bigint * r.elapsed_s) FROM job_run r
-         WHERE r.job_id = j.id AND r.state <> ALL(%(unbilled)s)),
+         WHERE r.job_id = j.id AND r.state <> ALL(%(unbilled)s) AND r.not_billed = ''),
         (SELECT sum(j.cards::bigint * u.duration_s) FROM usage_record u WHERE u.job_id = j.id),
         0))
     FROM allocation a

@@ -16,7 +16,7 @@ from scheduler.clusters.models import ClusterStatus, Incident
 from scheduler.jobs import rules as job_rules
 from scheduler.jobs.models import Job
 
-__all__ = ["NoteTooLong", "close", "follow", "note", "open_one"]
+__all__ = ["NoteTooLong", "close", "follow", "note", "open_one", "outages"]
 
 _ = noop
 logger = structlog.get_logger("clusters")
@@ -26,6 +26,20 @@ SYSTEM = Actor.system(_("集群巡检"))
 class NoteTooLong(Invalid):
     code = "incident.note"
     message = _("说明最多 500 字。")
+
+
+def outages(*, cluster_id: int, since: datetime, until: datetime) -> list[tuple[datetime, datetime | None]]:
+    """Return when the controller was away; answers ``scheduler.jobs.guards.Outages``. One query.
+
+    Accounting that is away ends no job, so it is none of these.
+    """
+    rows = Incident.objects.filter(
+        Q(closed_at__isnull=True) | Q(closed_at__gt=since),
+        cluster_id=cluster_id,
+        kind=rules.IncidentKind.AWAY.value,
+        opened_at__lte=until,
+    )
+    return list(rows.order_by("opened_at", "pk").values_list("opened_at", "closed_at"))
 
 
 def follow(status: ClusterStatus, *, detail: str, now: datetime) -> None:

@@ -1,6 +1,6 @@
-"""What capabilities above jobs have a say in: further grounds against a job, and whom it runs as.
+"""What capabilities above jobs have a say in: grounds against a job, whom it runs as, when its cluster was away.
 
-Settings name who answers, so that nothing here depends on them: ``JOB_GUARDS`` and ``JOB_IDENTITY``.
+Settings name who answers, so that nothing here depends on them: ``JOB_GUARDS``, ``JOB_IDENTITY``, ``JOB_OUTAGES``.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from portal.kernel.errors import Reason
 from scheduler.jobs.models import Job
 from scheduler.resources.models import Cluster, Partition
 
-__all__ = ["Asked", "Guard", "Identity", "identity", "refusals", "user_of"]
+__all__ = ["Asked", "Guard", "Identity", "Outages", "identity", "outages", "refusals", "user_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What an enterprise asks for; `vouchers` are ``vouchers.Voucher``, the ones that would pay."""
+    """What an enterprise asks for; `vouchers` are ``vouchers.Voucher``, the ones that would pay.
+
+    `cards` are those of one task; `array` is canonical and says how many tasks there are and how many run at once.
+    """
 
     organisation_id: int
     partition: Partition
@@ -45,6 +48,13 @@ class Identity(Protocol):
         """
 
 
+class Outages(Protocol):
+    def __call__(
+        self, *, cluster_id: int, since: datetime, until: datetime
+    ) -> Sequence[tuple[datetime, datetime | None]]:
+        """Return when the cluster's controller was away, as half-open spans that touch [`since`, `until`]; None is open."""
+
+
 def refusals(asked: Asked, *, now: datetime, lock: bool = False) -> list[Reason]:
     """Return the grounds of every guard, in order."""
     guards: list[Guard] = [import_string(name) for name in settings.JOB_GUARDS]
@@ -60,6 +70,12 @@ def identity(cluster: Cluster, organisation_id: int, *, ready_at: datetime | Non
     answer: Identity = import_string(settings.JOB_IDENTITY)
     found = answer(cluster=cluster, organisation_id=organisation_id, ready_at=ready_at)
     return found or (str(cluster.config.get("account", f"e-{organisation_id}")), cluster.posix_user)
+
+
+def outages(*, cluster_id: int, since: datetime, until: datetime) -> Sequence[tuple[datetime, datetime | None]]:
+    """Return when the cluster's controller was away, as `JOB_OUTAGES` knows it. One query."""
+    answer: Outages = import_string(settings.JOB_OUTAGES)
+    return answer(cluster_id=cluster_id, since=since, until=until)
 
 
 def user_of(job: Job) -> str:

@@ -8,13 +8,25 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeAlias
 
 from portal.kernel.errors import noop
 from scheduler.jobs.rules import JobState
 
-__all__ = ["DOUBTS", "INFRASTRUCTURE", "NOT_BILLED", "RAW", "Allocation", "doubts", "why_not_billed"]
+__all__ = [
+    "BY_INCIDENT",
+    "DOUBTS",
+    "INFRASTRUCTURE",
+    "NOT_BILLED",
+    "RAW",
+    "Allocation",
+    "Spans",
+    "doubts",
+    "why_not_billed",
+    "within",
+]
 
 _ = noop
 S = JobState
@@ -60,11 +72,21 @@ INFRASTRUCTURE: Final[Mapping[JobState, str]] = MappingProxyType(
 )
 """States in which a run ended by the cluster's doing."""
 
+Spans: TypeAlias = Sequence[tuple[datetime, datetime | None]]
+BY_INCIDENT: Final = frozenset({S.FAILED, S.CANCELLED})
+"""How a run ends that an incident of the controller may have ended."""
+
+
+def within(at: datetime | None, spans: Spans) -> bool:
+    """Say whether a moment lies in one of the half-open spans; one without an end is still open."""
+    return at is not None and any(start <= at and (end is None or at < end) for start, end in spans)
+
 
 def why_not_billed(*, state: JobState, raw_state: str, started: bool, elapsed_s: int, in_incident: bool = False) -> str:
     """Return the code of the ground on which a run is not billed, or "" for one that is.
 
-    A run that ended by failure within an incident of the controller is not billed either (`in_incident`).
+    A run that failed, or was cancelled by nobody who owns it, within an incident of the controller is not billed either
+    (`in_incident`): Whoever cancels a job themselves pays for what it used.
     """
     if not started or not elapsed_s:
         return "never_ran"
@@ -74,7 +96,7 @@ def why_not_billed(*, state: JobState, raw_state: str, started: bool, elapsed_s:
         # Put back without the cluster's own failure: whoever owns the job did it, and pays for what it used.
         by_user = not found and state is S.INTERRUPTED and "REQUEUED" in words
         return "" if by_user else found or INFRASTRUCTURE[state]
-    if in_incident and state in {S.FAILED, S.CANCELLED}:
+    if in_incident and state in BY_INCIDENT:
         return "incident"
     return ""
 

@@ -20,7 +20,7 @@ from django.db.models import Sum
 from portal.audit import services as audit
 from portal.kernel.errors import PortalError, noop
 from portal.kernel.money import Money
-from scheduler.jobs import holds, refunds, rules
+from scheduler.jobs import guards, holds, refunds, rules
 from scheduler.jobs.models import Job, JobLine, JobRun
 from scheduler.resources import queries as rates
 from scheduler.resources import rules as resource_rules
@@ -85,10 +85,12 @@ def price(job: Job) -> list[Priced] | None:
     unit = resource_rules.Unit(quote["unit"])
     by_cards = unit is resource_rules.Unit.CARD_HOUR
     found, open_doubts = [], 0
-    for run in JobRun.objects.filter(job=job).order_by("no"):
+    runs = list(JobRun.objects.filter(job=job).order_by("no"))
+    away = _outages(job, runs)
+    for run in runs:
         before = (run.not_billed, run.doubt)
         if run.not_billed != RULED:
-            run.not_billed = _why_not(job, run)
+            run.not_billed = _why_not(job, run, away)
         held = refunds.Allocation(run.cards, run.cpus, run.card_type)
         doubts = refunds.doubts(
             held, by_cards=by_cards, asked_cards=job.cards, card_type=job.partition.card_type if job.cards else ""
@@ -113,13 +115,23 @@ RULED: Final = "ruled"
 """Two operators ruled that the run is not billed."""
 
 
-def _why_not(job: Job, run: JobRun) -> str:
+def _outages(job: Job, runs: Sequence[JobRun]) -> refunds.Spans:
+    """Return when the controller was away while runs ended that this may have ended. At most one query."""
+    ended = [run.ended_at for run in runs if run.ended_at and rules.JobState(run.state) in refunds.BY_INCIDENT]
+    if not ended:
+        return ()
+    return guards.outages(cluster_id=job.partition.cluster_id, since=min(ended), until=max(ended))
+
+
+def _why_not(job: Job, run: JobRun, away: refunds.Spans) -> str:
     lost = job.state == rules.JobState.LOST.value and not run.confirmed
     return refunds.why_not_billed(
         state=rules.JobState.LOST if lost else rules.JobState(run.state),
         raw_state=run.raw_state,
         started=run.started_at is not None,
         elapsed_s=run.elapsed_s,
+        in_incident=refunds.within(run.ended_at, away)
+        and not (run.state == rules.JobState.CANCELLED.value and job.cancel_asked_at is not None),
     )
 
 

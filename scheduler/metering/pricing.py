@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from portal.kernel.money import Money
-from scheduler.jobs import refunds, settling
+from scheduler.jobs import guards, refunds, settling
 from scheduler.jobs import rules as job_rules
 from scheduler.metering.models import UnmanagedRun
 from scheduler.resources import queries as rates
@@ -23,6 +23,7 @@ def price_unmanaged(found: UnmanagedRun, *, now: datetime) -> None:
             raw_state=found.raw_state,
             started=found.started_at is not None,
             elapsed_s=found.elapsed_s,
+            in_incident=_in_incident(found),
         )
     if found.not_billed:
         found.amount_fen, found.priced_at = 0, now
@@ -48,3 +49,11 @@ def price_unmanaged(found: UnmanagedRun, *, now: datetime) -> None:
     price = resource_rules.price(unit=unit, unit_price=Money(rate.amount_fen), duration_s=found.elapsed_s, count=count)
     found.unit, found.unit_price_fen, found.rate_id, found.count = unit.value, rate.amount_fen, rate.pk, count
     found.amount_fen, found.priced_at = price.amount.fen, now
+
+
+def _in_incident(found: UnmanagedRun) -> bool:
+    """Say whether a run that failed did so while the controller was away. Who cancelled it is not known: that is billed."""
+    if found.ended_at is None or found.state != job_rules.JobState.FAILED.value:
+        return False
+    away = guards.outages(cluster_id=found.cluster_id, since=found.ended_at, until=found.ended_at)
+    return refunds.within(found.ended_at, away)
