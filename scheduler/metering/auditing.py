@@ -23,7 +23,7 @@ from scheduler.jobs.models import Job, JobCharge, JobLine, JobRun
 from scheduler.jobs.runs import NO_TASK
 from scheduler.metering import rules
 from scheduler.metering.models import JobAudit, QuarantinedRun, UnmanagedRun
-from scheduler.metering.sweeping import read
+from scheduler.metering.sweeping import is_of, own_accounts, read
 from scheduler.resources import rules as resource_rules
 from scheduler.resources.models import Cluster
 from vouchers.ledger import queries as ledger
@@ -150,9 +150,10 @@ def _units(cluster: Cluster, jobs: Sequence[Job], rows: Iterable[ports.UsageRow]
         (run.job_id, run.cluster_job_id, run.task, run.submitted_at): run for run in JobRun.objects.filter(job__in=jobs)
     }
     weight = int(cluster.config.get("billing_per_unit", 0))
+    accounts = {pk: own_accounts(cluster, pk) for pk in {job.organisation_id for job in jobs}}
     for row in rows:
         job = known.get(rules.marker_of(row.name))
-        if job is None or job.charge is None:
+        if job is None or job.charge is None or not is_of(row, job, accounts[job.organisation_id]):
             continue
         told = row.run
         run = runs.get((job.pk, told.job_id, NO_TASK if told.task is None else told.task, told.submitted_at))

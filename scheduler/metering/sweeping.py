@@ -7,7 +7,7 @@ Reading the same row again changes nothing. The cluster is asked outside any tra
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -22,13 +22,14 @@ from scheduler.jobs import access as jobs_access
 from scheduler.jobs import closing as jobs
 from scheduler.jobs import ports
 from scheduler.jobs import rules as job_rules
+from scheduler.jobs.guards import identity
 from scheduler.jobs.models import Job, JobRun
 from scheduler.jobs.runs import NO_TASK
 from scheduler.metering import pricing, quarantining, rules
 from scheduler.metering.models import Sweep, UnmanagedRun
 from scheduler.resources.models import Cluster, Partition
 
-__all__ = ["accounts_of", "read", "sweep"]
+__all__ = ["accounts_of", "is_of", "own_accounts", "read", "sweep"]
 
 logger = structlog.get_logger("metering")
 
@@ -96,6 +97,17 @@ def _unpriced(cluster: Cluster) -> Iterable[datetime]:
                 yield at
 
 
+def own_accounts(cluster: Cluster, organisation_id: int) -> frozenset[str]:
+    """Return the accounts an organisation's jobs may have run on."""
+    named = (identity(cluster, organisation_id)[0], str(cluster.config.get("account") or ""), f"e-{organisation_id}")
+    return frozenset(filter(None, named))
+
+
+def is_of(row: ports.UsageRow, job: Job, accounts: Collection[str]) -> bool:
+    """Say whether a row under a job's marker is that job: whoever computes there may give a job of theirs any name."""
+    return row.account in accounts and job.cluster_job_id in ("", row.run.job_id)
+
+
 def enter(cluster: Cluster, rows: Iterable[ports.UsageRow], *, now: datetime) -> None:
     """Write rows of accounting down: to the job whose marker they carry, else as use without the portal."""
     by_marker: dict[str, list[ports.UsageRow]] = defaultdict(list)
@@ -105,12 +117,18 @@ def enter(cluster: Cluster, rows: Iterable[ports.UsageRow], *, now: datetime) ->
             by_marker[marker].append(row)
         else:
             strange.append(row)
-    known = dict(Job.objects.filter(marker__in=by_marker, partition__cluster=cluster).values_list("marker", "pk"))
+    known = {job.marker: job for job in Job.objects.filter(marker__in=by_marker, partition__cluster=cluster)}
+    accounts: dict[int, frozenset[str]] = {}
     for marker, told in by_marker.items():
-        if marker in known:
-            jobs.hear(job_id=known[marker], told=[row.run for row in told], now=now)
-        else:
-            strange += told
+        job = known.get(marker)
+        own = []
+        if job is not None:
+            if job.organisation_id not in accounts:
+                accounts[job.organisation_id] = own_accounts(cluster, job.organisation_id)
+            own = [row for row in told if is_of(row, job, accounts[job.organisation_id])]
+            if own:
+                jobs.hear(job_id=job.pk, told=[row.run for row in own], now=now)
+        strange += [row for row in told if row not in own]
     if not strange:
         return
     partitions = {partition.name: partition for partition in cluster.partitions.all()}

@@ -41,7 +41,7 @@ def run(
     start = make.NOW + timedelta(minutes=minute)
     fields = {"cpus": 8, "cards": 8, "confirmed": True, **more}
     return ports.Run(
-        job_id="7",
+        job_id="728",  # as the scripted cluster numbers a job
         task=task,
         submitted_at=start,
         state=state,

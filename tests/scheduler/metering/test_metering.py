@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
+from types import SimpleNamespace
 
 import pytest
 from django.core.management import call_command
@@ -19,6 +20,7 @@ from scheduler.metering.models import QuarantinedRun, Sweep, UnmanagedRun
 from tests import make
 from tests.scheduler.jobs import scripted
 from tests.scheduler.jobs.test_runs import S, run, see
+from tests.scheduler.jobs.test_services import submit
 from tests.scheduler.metering.making import at, placed, ran, row
 from vouchers.charges.models import Charge
 
@@ -86,6 +88,28 @@ class TestSweeping:
         scripted.USAGE.append(row(w, run(S.SUCCEEDED, 60, cards=1), name="zj" + "a" * 26))
         sweep(partition, 5)
         assert UnmanagedRun.objects.count() == 1
+
+    def test_a_job_named_like_another_firms_is_charged_to_whoever_ran_it(self, w, partition):
+        job = placed(w, partition)
+        other = make.actor(make.organisation(make.roles.Kind.ENTERPRISE), make.roles.Role.RESEARCHER)
+        submit(SimpleNamespace(researcher=other), partition)
+        theirs = replace(run(S.SUCCEEDED, 3600, cards=8), job_id="666")
+        scripted.USAGE.append(row(w, theirs, name=job.marker, account=f"e-{other.acting_for}"))
+        sweep(partition, 61)
+
+        assert not JobRun.objects.filter(job=job).exists()
+        found = UnmanagedRun.objects.get()
+        assert (found.organisation_id, found.amount_fen) == (other.acting_for, 7200)
+
+    def test_a_second_job_under_ones_own_marker_is_use_without_the_portal(self, w, partition):
+        job = ran(w, partition)
+        scripted.USAGE.append(row(w, replace(run(S.SUCCEEDED, 3600, minute=40, cards=8), job_id="8"), name=job.marker))
+        sweep(partition, 101)
+
+        job.refresh_from_db()
+        assert settling.settled_fen(job) == 3600
+        assert queries.owed_fen(organisation_id=w.researcher.acting_for) == 7200
+        assert auditing.audit(since=make.NOW, until=at(200), now=at(200)).is_clean
 
     def test_an_account_that_does_not_answer_moves_no_watermark(self, w, partition):
         placed(w, partition)
@@ -220,6 +244,7 @@ class TestReading:
         ran(w, partition)
         auditor = make.actor(w.department, make.roles.Role.AUDITOR)
         other = make.actor(make.organisation(make.roles.Kind.ENTERPRISE), make.roles.Role.RESEARCHER)
+        submit(SimpleNamespace(researcher=other), partition)
         stranger = make.actor(make.organisation(make.roles.Kind.PROVIDER), make.roles.Role.CLUSTER_OPERATOR)
         for reader, runs in ((w.researcher, 1), (w.operator, 1), (auditor, 1), (other, 0), (stranger, 0)):
             assert queries.billed_runs(reader).count() == runs
