@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from portal.kernel.errors import Conflict, Reason, Refused, noop
+from scheduler.templates import patterns
 
 __all__ = [
     "TRANSITIONS",
@@ -205,8 +206,8 @@ class _Reading:
             self.blame(f"{path}.kind", _("参数类型须为 %(kinds)s 之一。"), kinds=[kind.value for kind in Kind])
             return None
         pattern = raw.get("pattern", "")
-        if not isinstance(pattern, str) or len(pattern) > 200 or not _compiles(pattern):
-            self.blame(f"{path}.pattern", _("格式不是有效的正则表达式。"))
+        if not isinstance(pattern, str) or not _is_pattern(pattern):
+            self.blame(f"{path}.pattern", _("格式须为简单的正则表达式：字符、字符集和次数，不含括号分组。"))
             pattern = ""
         default = raw.get("default", "")
         made = Parameter(
@@ -252,10 +253,10 @@ def _is_lines(raw: Any) -> bool:
     return isinstance(raw, list) and all(isinstance(line, str) for line in raw)
 
 
-def _compiles(pattern: str) -> bool:
+def _is_pattern(pattern: str) -> bool:
     try:
-        re.compile(pattern)
-    except re.error:
+        patterns.parsed(pattern)
+    except patterns.BadPattern:
         return False
     return True
 
@@ -324,7 +325,7 @@ def _against(parameter: Parameter, value: str) -> Reason | None:
     elif parameter.kind in {Kind.FILE, Kind.SECRET}:
         if not PATH.fullmatch(value) or ".." in value.split("/") or value.startswith("-"):
             return said(_("%(name)s 须为作业目录中的相对路径，不能含有“..”。"))
-    elif parameter.pattern and not re.fullmatch(parameter.pattern, value):
+    elif parameter.pattern and not patterns.fits(parameter.pattern, value):
         return said(_("%(name)s 的格式不对，须符合 %(pattern)s。"), pattern=parameter.pattern)
     return None
 
