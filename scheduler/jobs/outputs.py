@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from urllib.parse import quote
 
+from asgiref.sync import sync_to_async
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 
 from portal.kernel.errors import Conflict, NotFound, Rejected, noop
@@ -86,11 +87,14 @@ def _range(asked: str, size: int) -> tuple[int, int] | None:
     return (int(first), min(size, int(last) + 1) if last else size)
 
 
-def _bytes(job: Job, path: str, start: int, end: int) -> Iterator[bytes]:
-    """Yield [start, end) of a file as the cluster gives it. One that became shorter meanwhile ends early."""
-    cluster, ref = _connect(job), access.ref_of(job)
+async def _bytes(job: Job, path: str, start: int, end: int) -> AsyncIterator[bytes]:
+    """Yield [start, end) of a file as the cluster gives it. One that became shorter meanwhile ends early.
+
+    Asynchronous, because a server would gather all of a synchronous one in memory before it sends the first byte.
+    """
+    cluster, ref = await sync_to_async(_connect)(job), access.ref_of(job)
     while start < end:
-        chunk = cluster.read_file(ref, path=path, offset=start, limit=min(PIECE, end - start))
+        chunk = await sync_to_async(cluster.read_file)(ref, path=path, offset=start, limit=min(PIECE, end - start))
         if not chunk.data:
             return
         yield chunk.data
