@@ -162,6 +162,14 @@ def test_every_row_lock_is_ordered_and_leaves_keys_free():
     assert wrong == []
 
 
+def test_no_two_modules_share_a_space_of_advisory_locks():
+    """Else whoever holds one keeps strangers waiting: an upload of firm 5 for the poller of cluster 5."""
+    named = re.compile(r"(?m)^\w*LOCK(?:_SPACE)?(?:: Final)? = (\d+)$")
+    found = [(number, path.name) for path in SOURCES for number in named.findall(path.read_text())]
+    assert len(found) > 5
+    assert len({number for number, _path in found}) == len(found), sorted(found)
+
+
 def test_there_are_no_signals():
     wrong = [
         name_of(path)

@@ -1,4 +1,4 @@
-"""Reach files and secrets for jobs: the organisation's own only."""
+"""Reach files for jobs, the organisation's own only, and secrets, the person's own only."""
 
 from __future__ import annotations
 
@@ -30,10 +30,13 @@ def get_upload(actor: Actor, number: str) -> JobUpload:
 
 
 def secrets_visible_to(actor: Actor) -> QuerySet[JobSecret]:
-    """Return the secrets the actor's organisation keeps and has not used, never their values. Raises Forbidden."""
+    """Return the secrets the actor has kept and nobody has used, never their values. Raises Forbidden.
+
+    Not those of colleagues: whoever gives a secret to a job of theirs can have the job print it.
+    """
     actor.require(Permission.JOB_SUBMIT)
-    own = JobSecret.objects.filter(organisation_id=actor.acting_for, erased_at__isnull=True, use__isnull=True)
-    return own.defer("sealed").select_related("kept_by")
+    own = JobSecret.objects.filter(organisation_id=actor.acting_for, kept_by_id=actor.user_id)
+    return own.filter(erased_at__isnull=True, use__isnull=True).defer("sealed").select_related("kept_by")
 
 
 def get_secret(actor: Actor, number: str) -> JobSecret:

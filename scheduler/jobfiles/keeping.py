@@ -14,7 +14,7 @@ from django.core.files.storage import FileSystemStorage, storages
 
 from scheduler.jobfiles.rules import FileGone
 
-__all__ = ["append", "drop", "drop_part", "finish", "opened", "seal", "unseal"]
+__all__ = ["append", "digest", "drop", "drop_part", "finish", "opened", "seal", "unseal"]
 
 
 def _root() -> Path:
@@ -47,15 +47,16 @@ def append(number: str, *, offset: int, data: bytes) -> None:
         os.close(handle)
 
 
-def finish(number: str, *, expected: str) -> str:
-    """Give the pieces their name by content and return it; "" when they are not what was `expected`."""
+def digest(number: str) -> str:
+    """Return the SHA-256 of the pieces. It may take seconds: nobody else should have to wait for it."""
     with _part(number).open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    if expected and sha256 != expected:
-        return ""
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def finish(number: str, sha256: str) -> None:
+    """Give the pieces their name by content."""
     _whole(sha256).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _part(number).replace(_whole(sha256))
-    return sha256
 
 
 def drop_part(number: str) -> None:

@@ -27,7 +27,7 @@ FORGOTTEN = timedelta(days=7)
 """How long an upload nobody touches, and no job waits for, is kept."""
 UNUSED = timedelta(days=1)
 """How long a secret no job took is kept."""
-BLOBS_LOCK = 73
+BLOBS_LOCK = 77
 SYSTEM = Actor.system(_("清理作业文件"))
 
 
@@ -120,13 +120,14 @@ def _receive(*, actor: Actor, upload_id: int, offset: int, data: bytes, now: dat
 
 def _finish(upload: JobUpload, *, actor: Actor, now: datetime) -> bool:
     """Name the bytes by their content; or begin again when they are not what was announced."""
-    _lock_blobs()
-    sha256 = keeping.finish(upload.number, expected=upload.expected)
-    if not sha256:
+    sha256 = keeping.digest(upload.number)
+    if upload.expected not in ("", sha256):
         keeping.drop_part(upload.number)
         upload.received = 0
         upload.save()
         return False
+    _lock_blobs()
+    keeping.finish(upload.number, sha256)
     _move(upload, rules.UploadAction.FINISH)
     upload.sha256 = sha256
     upload.save()

@@ -17,7 +17,7 @@ logger = structlog.get_logger("jobs")
 
 RETRY_AFTER = timedelta(seconds=15)
 WAITING = timedelta(hours=1)
-POLLER_LOCK = 72
+POLLER_LOCK = 75
 MOST_JOBS = 2000
 BUDGET_S = 60.0
 """How long one round may take before the next begins with a fresh look: what waits goes on where it was left."""

@@ -33,7 +33,7 @@ _ = noop
 logger = structlog.get_logger("limits")
 
 SYSTEM = Actor.system(_("集群对账"))
-LOCK_SPACE = 73
+LOCK_SPACE = 76
 """First key of the advisory locks on clusters' limits; the second is the cluster."""
 ACCOUNT = re.compile(r"e-[a-z0-9][a-z0-9-]{0,37}")
 POSIX_USER = re.compile(r"[a-z][a-z0-9_-]{2,31}")

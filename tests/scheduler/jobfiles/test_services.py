@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from portal.audit.models import Record
@@ -145,6 +147,30 @@ class TestUploads:
         assert blobs(store) == []
 
 
+@pytest.mark.django_db(transaction=True)
+def test_one_firms_large_upload_keeps_no_other_waiting(w, monkeypatch):
+    """While the last piece of one is digested, another firm's upload is begun and completed."""
+    other, digest = make.applicant(), keeping.digest
+
+    def slow(number: str) -> str:
+        if number == large.number:
+            with ThreadPoolExecutor(1) as pool:
+                done.append(pool.submit(elsewhere).result(timeout=10))
+        return digest(number)
+
+    def elsewhere() -> str:
+        try:
+            return sent(other, b"small").state
+        finally:
+            connection.close()
+
+    done: list[str] = []
+    large = begun(w.researcher, 5)
+    monkeypatch.setattr(keeping, "digest", slow)
+    services.receive(actor=w.researcher, upload=large, offset=0, data=b"large", now=NOW)
+    assert done == ["complete"]
+
+
 class TestSecrets:
     def test_a_value_is_encrypted_and_nowhere_else(self, w):
         secret = services.keep_secret(actor=w.researcher, name="hf_token", value="hush-hush", now=NOW)
@@ -161,6 +187,15 @@ class TestSecrets:
         settings.JOB_SECRET_KEYS = [keeping.Fernet.generate_key()]
         with pytest.raises(rules.FileGone):
             keeping.unseal(secret.sealed)
+
+    def test_a_colleague_can_neither_see_nor_take_it(self, w):
+        secret = services.keep_secret(actor=w.researcher, name="t", value="hush", now=NOW)
+        colleague = make.actor(w.enterprise, make.roles.Role.RESEARCHER, make.roles.Role.OWNER)
+        assert list(access.secrets_visible_to(colleague)) == []
+        wanted = [rules.Attachment(secret.number)]
+        refused = services.check(actor=colleague, wanted=wanted, takes_files=True)
+        assert "jobfile.not_ready" in {reason.code for reason in refused}
+        assert services.check(actor=w.researcher, wanted=wanted, takes_files=True) == []
 
     @pytest.mark.parametrize(("name", "value"), [("t", ""), ("t", "x" * 70_000), ("script", "x")])
     def test_a_bad_one_is_refused(self, w, name, value):
