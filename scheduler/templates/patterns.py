@@ -28,9 +28,9 @@ class BadPattern(ValueError):
 
 
 def parsed(pattern: str) -> list[list[Step]]:
-    """Return the alternatives of `pattern`, each as single characters with their least and most number.
+    r"""Return the alternatives of `pattern`, each as single characters with their least and most number.
 
-    Allowed are characters, ``.``, classes ``[a-z_]``, ``\\d \\w \\s``, the quantifiers ``? * + {m} {m,} {m,n}``, ``|``
+    Allowed are characters, ``.``, classes ``[a-z_]``, ``\d \w \s``, the quantifiers ``? * + {m} {m,} {m,n}``, ``|``
     between whole alternatives and ``^`` and ``$`` at the ends. No groups. Raises BadPattern.
     """
     if len(pattern) > MAX_LENGTH:
