@@ -13,6 +13,9 @@ from scheduler.jobs.directives import OPTIONAL
 __all__ = ["JobForm"]
 
 
+NO_NUL = {"null_characters_not_allowed": _("不能含有空字符（NUL）。请删去后再提交。")}
+
+
 class Offering(Protocol):
     """What a visit offers the form to choose from."""
 
@@ -35,7 +38,10 @@ class JobForm(forms.Form):
         label=_("作业名称"),
         max_length=120,
         help_text=_("仅贵单位可见，集群管理员看不到名称和脚本。"),
-        error_messages=dict.fromkeys(("required", "max_length"), _("请填写作业名称（120 字以内），仅贵单位可见。")),
+        error_messages={
+            **NO_NUL,
+            **dict.fromkeys(("required", "max_length"), _("请填写作业名称（120 字以内），仅贵单位可见。")),
+        },
     )
     cards = forms.IntegerField(label=_("加速卡"), help_text=_("作业在一个节点上运行。"))
     cpus = forms.IntegerField(label=_("CPU 核数"), required=False, help_text=_("留空按每卡的标准核数。"))
@@ -50,12 +56,14 @@ class JobForm(forms.Form):
     )
     array = forms.CharField(
         label=_("任务编号"),
+        error_messages=NO_NUL,
         required=False,
         max_length=200,
         help_text=_("如 0-9 或 1,3,7：每个任务各用一份资源和时限，按任务数冻结。"),
     )
     after = forms.CharField(
         label=_("等这些作业成功后再开始"),
+        error_messages=NO_NUL,
         required=False,
         max_length=500,
         help_text=_("填作业号，用逗号隔开。其中一个失败，本作业就取消。"),
@@ -65,6 +73,7 @@ class JobForm(forms.Form):
     )
     environment = forms.CharField(
         label=_("环境变量"),
+        error_messages=NO_NUL,
         required=False,
         widget=forms.Textarea(attrs={"rows": 3, "class": "code", "spellcheck": "false", "autocomplete": "off"}),
         help_text=_("每行一个，如 EPOCHS=10。密钥请放在文件里。"),

@@ -62,14 +62,18 @@ class Unstorable(Invalid):
 
 JUDGED = {"script"}
 """Fields whose own rules answer for a NUL, beside all else that is wrong with them."""
+JUDGED_AT = {"job_new": {"title", "array", "after", "environment"}}
+"""The same by page: forms that say it at the field and give back everything that was typed."""
 
 
 def storable(request: HttpRequest) -> None:
     """Raises Unstorable, naming the field, for a sent form with a NUL in it."""
     if request.method != "POST":
         return
+    match = request.resolver_match
+    judged = JUDGED | JUDGED_AT.get(str(match.url_name) if match else "", set())
     for name, texts in request.POST.lists():
-        if name in JUDGED:
+        if name in judged:
             continue
         if "\0" in name or any("\0" in str(text) for text in texts):
             raise Unstorable(field=name.replace("\0", ""))

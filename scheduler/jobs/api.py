@@ -36,7 +36,7 @@ from scheduler.jobs.directives import DirectiveRule, Form, has_any, offered_by, 
 from scheduler.jobs.models import Job
 from scheduler.jobs.options import Options, WaitFor, check
 from scheduler.jobs.ports import LogChunk
-from scheduler.jobs.rules import MAX_SCRIPT_BYTES, Ask, JobState
+from scheduler.jobs.rules import Ask, JobState
 from scheduler.resources import access as resources
 from scheduler.resources.rules import Unit
 from vouchers.charges.api import ChargeOut, charged
@@ -64,7 +64,8 @@ class JobQuoteIn(StrictIn):
     cpus: Count = 1
     memory_mb: Count = 1000
     time_limit_s: Annotated[Whole, Field(ge=0, le=10**8)]
-    script: Annotated[Text, Field(max_length=MAX_SCRIPT_BYTES)]
+    script: Text
+    """At most 1 MB; a longer one is refused like everything else that is wrong with a script (``job.script_size``)."""
     voucher: Number | None = None
     vouchers: Annotated[list[Number], Field(max_length=10)] = []
     shorten: bool = False

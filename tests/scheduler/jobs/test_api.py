@@ -88,7 +88,7 @@ class TestSubmitting:
             ({"script": "#!/bin/bash\n\0"}, 409, "script"),
             ({"script": "#!/bin/bash\n#SBATCH --mail-user=x\n"}, 422, "script"),
             ({"script": "#!/bin/bash\n" + "好" * 400_000}, 409, "script"),
-            ({"script": "#!/bin/bash\n" + "x" * 1_100_000}, 422, "script"),
+            ({"script": "#!/bin/bash\n" + "x" * 1_100_000}, 409, "script"),
             ({"script": "#!/bin/bash\n\ud800"}, 422, "script"),
             ({"time_limit_s": 30}, 409, "time_limit_min"),
             ({"time_limit_s": 10**9}, 422, "time_limit_s"),
