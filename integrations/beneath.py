@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 from portal.kernel.errors import Rejected
@@ -17,6 +18,7 @@ __all__ = ["MAX_CHUNK", "listed", "parts_of", "put", "read"]
 MAX_CHUNK = 1 << 20
 MAX_FILES = 1_000
 MAX_DEPTH = 16
+MAX_LOOKED = 20_000
 
 
 def parts_of(path: str) -> tuple[str, ...]:
@@ -85,22 +87,39 @@ def read(root: Path, path: str, *, offset: int, limit: int) -> LogChunk:
 
 
 def listed(root: Path, *, hidden: frozenset[str] = frozenset()) -> list[FileEntry]:
-    """List the plain files beneath `root`, at most 1,000, by path. `hidden` are names at its top left out."""
-    found: list[FileEntry] = []
-    for folder, folders, names, handle in os.fwalk(root, follow_symlinks=False):
-        inner = os.path.relpath(folder, root)
-        prefix = "" if inner == "." else f"{inner}/"
-        folders[:] = sorted(name for name in folders if prefix or name not in hidden)
-        if prefix.count("/") >= MAX_DEPTH - 1:
-            folders.clear()
-        for name in sorted(names):
-            if not prefix and name in hidden:
-                continue
-            with contextlib.suppress(FileNotFoundError):
-                status = os.stat(name, dir_fd=handle, follow_symlinks=False)
-                path = f"{prefix}{name}"
-                if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and path.isprintable():
-                    found.append(FileEntry(path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC)))
-                    if len(found) >= MAX_FILES:
-                        return found
-    return found
+    """List the plain files beneath `root`, at most 1,000. `hidden` are names at its top left out.
+
+    No more than `MAX_LOOKED` names are looked at: what a job leaves behind may be a million links. Raises OSError.
+    """
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        return list(islice(_walk(folder, "", 1, hidden, iter(range(MAX_LOOKED))), MAX_FILES))
+    finally:
+        os.close(folder)
+
+
+def _walk(folder: int, prefix: str, depth: int, hidden: frozenset[str], looks: Iterator[int]) -> Iterator[FileEntry]:
+    """Yield a folder's files, then those of its folders, by name."""
+    with os.scandir(folder) as entries:
+        # The iterator of looks comes last: none is lost when a folder has no more names.
+        names = sorted(entry.name for entry, _look in zip(entries, looks, strict=False))
+    folders = []
+    for name in names:
+        path = f"{prefix}{name}"
+        if path in hidden or not path.isprintable():
+            continue
+        with contextlib.suppress(FileNotFoundError):
+            status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+                yield FileEntry(path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+            elif stat.S_ISDIR(status.st_mode) and depth < MAX_DEPTH:
+                folders.append(name)
+    for name in folders:
+        try:
+            below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        except OSError:
+            continue
+        try:
+            yield from _walk(below, f"{prefix}{name}/", depth + 1, hidden, looks)
+        finally:
+            os.close(below)

@@ -89,7 +89,8 @@ class AgentClient:
 
     def files(self, *, marker: str, user: str) -> list[FileEntry]:
         rows = self.call("files", user=user, marker=marker)["files"]
-        return [FileEntry(path, size, datetime.fromtimestamp(changed, UTC)) for path, size, changed in rows]
+        named = [row for row in rows if row[0].isprintable()]
+        return [FileEntry(path, size, datetime.fromtimestamp(changed, UTC)) for path, size, changed in named]
 
     def read_file(self, *, marker: str, user: str, path: str, offset: int, limit: int) -> LogChunk:
         return _chunk(

@@ -33,7 +33,9 @@ def stage(*, job_id: int, marker: str, user: str, cluster: ports.Takes, now: dat
                 value = keeping.unseal(bytes(file.secret.sealed))
                 cluster.put_file(marker=marker, user=user, path=file.path, offset=0, data=value)
         except FileGone as error:
-            raise Rejected(reason=f"{file.path}: {error}") from error
+            # By its number: operators read this, and names of files are the enterprise's.
+            thing = file.upload or file.secret
+            raise Rejected(reason=f"{thing.number if thing else ''}: {error}") from error
         JobFile.objects.filter(pk=file.pk).update(staged_at=now)
 
 

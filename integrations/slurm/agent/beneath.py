@@ -26,6 +26,7 @@ __all__ = ["MAX_CHUNK", "MAX_FILES", "Outside", "as_user", "listing", "prepare",
 MAX_CHUNK = 1 << 20
 MAX_FILES = 1000
 MAX_DEPTH = 16
+MAX_LOOKED = 20_000
 MAX_FILE = 64 << 30
 
 _OPENAT2 = 437
@@ -139,24 +140,33 @@ def read(root: str, home: tuple[str, ...], path: str, offset: int, limit: int) -
 
 
 def listing(root: str, home: tuple[str, ...]) -> dict[str, Any]:
-    """Return plain files below the job's directory, at most 1,000; links and special files are left out."""
+    """Return plain files below the job's directory, at most 1,000; links, special files and unprintable names are left out.
+
+    No more than `MAX_LOOKED` names are looked at: what a job leaves behind may be a million links.
+    """
     try:
         folder = _folder(root, home)
     except FileNotFoundError:
         return {"files": []}
     found = []
-    for entry in _walk(folder, "", 0):
+    for entry in _walk(folder, "", 0, iter(range(MAX_LOOKED))):
         found.append(entry)
         if len(found) >= MAX_FILES:
             break
     return {"files": sorted(found)}
 
 
-def _walk(folder: int, before: str, depth: int) -> Iterator[tuple[str, int, float]]:
+def _walk(folder: int, before: str, depth: int, looks: Iterator[int]) -> Iterator[tuple[str, int, float]]:
     try:
-        names = sorted(os.listdir(folder))
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry, _look in zip(entries, looks, strict=False))
         for name in names:
-            status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if not name.isprintable():
+                continue
+            try:
+                status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            except FileNotFoundError:
+                continue
             if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
                 yield f"{before}{name}", status.st_size, status.st_mtime
             elif stat.S_ISDIR(status.st_mode) and depth < MAX_DEPTH:
@@ -164,7 +174,7 @@ def _walk(folder: int, before: str, depth: int) -> Iterator[tuple[str, int, floa
                     below = _open(folder, name, os.O_RDONLY | os.O_DIRECTORY)
                 except (OSError, Outside):
                     continue
-                yield from _walk(below, f"{before}{name}/", depth + 1)
+                yield from _walk(below, f"{before}{name}/", depth + 1, looks)
     finally:
         os.close(folder)
 

@@ -256,8 +256,9 @@ class TestJobs:
         for path in store.rglob("*"):
             if path.is_file():
                 path.unlink()
-        with pytest.raises(Rejected):
+        with pytest.raises(Rejected) as refused:
             stage(job, Fake())
+        assert JobFile.objects.get(job=job).path not in str(refused.value), "operators read this"
 
     def test_what_a_job_waits_for_cannot_be_deleted(self, w):
         upload = sent(w.researcher, b"abc")
