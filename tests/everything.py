@@ -341,7 +341,7 @@ WRITES = (
     Write("POST /series/{series}/decline", "keeper", {"note": "检修"}),
     Write("POST /series/{series}/cancel-from", FIRM, {"booking": "{repeated}"}),
     Write("POST /waitlist", FIRM, WAIT),
-    Write("POST /messages/seen", FIRM),
+    Write("POST /messages/seen", f"{FIRM} operator auditor finance finance_approver"),
     Write("POST /waitlist/1/accept", FIRM),
     Write("POST /waitlist/1/refuse", FIRM),
     Write("POST /waitlist/1/withdraw", FIRM),

@@ -13,7 +13,20 @@ from portal.kernel.errors import noop
 from scheduler.clusters.keeping import Act
 from scheduler.clusters.rules import AlertKind, RotationStep
 
-__all__ = ["ACTS", "ALERTS", "CHANNELS", "CIRCUITS", "CLUSTER_ACTIONS", "SIGNERS", "STEPS", "STUCK"]
+__all__ = [
+    "ACTS",
+    "ALERTS",
+    "CHANNELS",
+    "CIRCUITS",
+    "CLUSTER_ACTIONS",
+    "EVERYWHERE",
+    "MILD",
+    "OF_JOBS",
+    "PLACES",
+    "SIGNERS",
+    "STEPS",
+    "STUCK",
+]
 
 _ = noop
 
@@ -50,9 +63,53 @@ ALERTS: Final[Mapping[AlertKind, str]] = MappingProxyType(
         AlertKind.DRIFT: _("集群上的限额与平台设定不一致。"),
         AlertKind.ORPHAN: _("集群上有带本平台标记、平台却没有记录的作业。请核对后再决定是否终止。"),
         AlertKind.HELD: _("有作业在集群上被挂起，不会自行开始。"),
+        AlertKind.STUCK: _("有作业停在应当自动通过的一步，或很久没有核对到。"),
+        AlertKind.REFUSED: _("集群没有接受平台设定的限额，账户可能超用。"),
+        AlertKind.UNMANAGED: _("最近 7 天有未经平台的运行：已计量并列为应付，不从券中扣除。"),
+        AlertKind.AUDIT: _("最近一次三方核对有差异：平台、集群记账与账本不一致。"),
+        AlertKind.BREAKER: _("集群连续没有应答，平台已暂停调用，正在定时试探。"),
+        AlertKind.MAINTENANCE: _("已公告维护：期间不接收作业。"),
     }
 )
 """What needs a person, and what to do about it."""
+
+PLACES: Final[Mapping[AlertKind, tuple[str, str]]] = MappingProxyType(
+    {
+        AlertKind.AWAY: ("cluster_health", _("健康")),
+        AlertKind.ACCOUNTING: ("cluster_health", _("健康")),
+        AlertKind.STALE: ("cluster_health", _("健康")),
+        AlertKind.BREAKER: ("cluster_health", _("健康")),
+        AlertKind.UNRESOLVED: ("cluster_doubts", _("不明作业与告警")),
+        AlertKind.UNKNOWN_STATE: ("cluster_doubts", _("不明作业与告警")),
+        AlertKind.DUPLICATE: ("cluster_doubts", _("不明作业与告警")),
+        AlertKind.UNCONFIRMED: ("cluster_doubts", _("不明作业与告警")),
+        AlertKind.AUDIT: ("cluster_reconcile", _("作业对账")),
+        AlertKind.STUCK: ("cluster_reconcile", _("作业对账")),
+        AlertKind.HELD: ("cluster_reconcile", _("作业对账")),
+        AlertKind.ORPHAN: ("cluster_reconcile", _("作业对账")),
+        AlertKind.QUARANTINE: ("quarantine", _("待定价运行")),
+        AlertKind.DRIFT: ("cluster_limits", _("账户与上限")),
+        AlertKind.REFUSED: ("cluster_limits", _("账户与上限")),
+        AlertKind.UNMANAGED: ("unmanaged_runs", _("未经平台的运行")),
+        AlertKind.MAINTENANCE: ("cluster_maintenance", _("维护")),
+    }
+)
+"""Where it is solved: the page's name, and what it is called. Pages of all clusters take no code (`EVERYWHERE`)."""
+EVERYWHERE: Final = frozenset({"quarantine", "unmanaged_runs"})
+OF_JOBS: Final = frozenset(
+    {
+        AlertKind.UNRESOLVED,
+        AlertKind.UNKNOWN_STATE,
+        AlertKind.DUPLICATE,
+        AlertKind.UNCONFIRMED,
+        AlertKind.AUDIT,
+        AlertKind.STUCK,
+        AlertKind.HELD,
+    }
+)
+"""Alerts that name jobs: each leads to what the cluster was asked and answered about it."""
+MILD: Final = frozenset({AlertKind.MAINTENANCE, AlertKind.UNMANAGED})
+"""What is to be known rather than mended."""
 
 CIRCUITS: Final[Mapping[str, str]] = MappingProxyType(
     {"closed": _("接通"), "open": _("断开，暂不调用"), "half_open": _("正在试探")}

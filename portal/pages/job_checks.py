@@ -14,6 +14,7 @@ from portal.kernel.actors import Permission
 from portal.kernel.errors import NotFound
 from portal.pages import shell
 from portal.pages.acts import attempt_on
+from scheduler.messages import access as told
 from scheduler.metering import access, quarantining, rules
 from scheduler.metering.models import QuarantinedRun
 
@@ -44,7 +45,12 @@ def audits(request: HttpRequest) -> HttpResponse:
     """List the nightly audits."""
     found = access.audits(shell.actor_of(request))
     listing = shell.listing(request, found, sorts=AUDIT_SORTS, default="-number")
-    return shell.page(request, "jobs/audits.html", {"listing": listing})
+    return shell.page(request, "jobs/audits.html", {"listing": listing, "unseen": _unseen(request)})
+
+
+def _unseen(request: HttpRequest) -> int:
+    actor = shell.actor_of(request)
+    return told.unseen(actor) if actor.user_id is not None else 0
 
 
 @shell.needs(*access.OVERSEERS)

@@ -1,4 +1,4 @@
-"""What one was told: of proposals to exchange times, of waiting lists."""
+"""What one was told: of proposals to exchange times, of waiting lists, of clusters one operates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["messages_seen", "my_messages"]
 SORTS = {"created": ["created_at"]}
 
 
-@shell.needs(Permission.BOOKING_REQUEST)
+@shell.needs(*access.READERS)
 def my_messages(request: HttpRequest) -> HttpResponse:
     """List one's messages, the latest first."""
     actor = shell.actor_of(request)
@@ -26,12 +26,14 @@ def my_messages(request: HttpRequest) -> HttpResponse:
         "listing": listing,
         "lines": [{"message": row, "said": worded(row)} for row in listing.rows],
         "unseen": access.unseen(actor),
+        "books": actor.may(Permission.BOOKING_REQUEST),
+        "operates": actor.may(Permission.CLUSTER_MANAGE),
     }
     return shell.page(request, "bookings/messages.html", context)
 
 
 @require_POST
-@shell.needs(Permission.BOOKING_REQUEST)
+@shell.needs(*access.READERS)
 def messages_seen(request: HttpRequest) -> HttpResponse:
     """Take all for seen."""
     services.mark_seen(actor=shell.actor_of(request), now=timezone.now())

@@ -11,6 +11,7 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -20,13 +21,14 @@ from portal.kernel.actors import Permission
 from portal.kernel.errors import NotFound
 from portal.kernel.period import Period
 from portal.pages import board, shell, slots
-from portal.pages.cluster_words import ALERTS, CHANNELS, CIRCUITS
+from portal.pages.cluster_words import ALERTS, CHANNELS, CIRCUITS, EVERYWHERE, MILD, OF_JOBS, PLACES
 from scheduler.clusters import access, incidents, polling, queries, rules
 from scheduler.clusters.models import ClusterStatus, HealthReading, Incident
 from scheduler.jobs import breaker
 from scheduler.maintenance import access as windows
 from scheduler.maintenance import queries as maintenance
 from scheduler.maintenance import services
+from scheduler.messages import access as told
 from scheduler.resources import access as resources
 from scheduler.resources.models import Cluster
 
@@ -44,11 +46,32 @@ class AlertLine:
     text: str
     since: datetime | None
     number: int
-    subjects: Sequence[str]
+    subjects: Sequence[tuple[str, str]]
+    """What is concerned, and where it is shown; "" for what has no page of its own."""
+    url: str
+    place: str
+    """Where it is solved, and what that page is called."""
+    is_mild: bool
 
 
-def alert_lines(alerts: Sequence[rules.Alert]) -> list[AlertLine]:
-    return [AlertLine(gettext(ALERTS[one.kind]), one.since, one.number, one.subjects) for one in alerts]
+def alert_lines(alerts: Sequence[rules.Alert], *, code: str) -> list[AlertLine]:
+    """Return the alerts of one cluster in words, each with where it is solved."""
+    return [_alert_line(one, code) for one in alerts]
+
+
+def _alert_line(alert: rules.Alert, code: str) -> AlertLine:
+    page, place = PLACES[alert.kind]
+    names = [gettext(CHANNELS[name]) if alert.kind is rules.AlertKind.BREAKER else name for name in alert.subjects]
+    of_jobs = alert.kind in OF_JOBS
+    return AlertLine(
+        text=gettext(ALERTS[alert.kind]),
+        since=alert.since,
+        number=alert.number,
+        subjects=[(name, reverse("cluster_evidence", args=[code, name]) if of_jobs else "") for name in names if name],
+        url=reverse(page, args=[] if page in EVERYWHERE else [code]),
+        place=gettext(place),
+        is_mild=alert.kind in MILD,
+    )
 
 
 def id_of(request: HttpRequest, name: str = "id") -> int:
@@ -72,12 +95,12 @@ def cluster_desk(request: HttpRequest) -> HttpResponse:
             "health": queries.health_of(each, in_maintenance=_is_on(ahead.get(each.pk, []), now), now=now),
             "status": statuses.get(each.pk),
             "seen": board.age_text(each.health_at, now=now),
-            "alerts": alert_lines(alerts[each.pk]),
-            "windows": ahead.get(each.pk, []),
+            "alerts": alert_lines(alerts[each.pk], code=each.code),
         }
         for each in found
     ]
-    return shell.page(request, "operate/desk.html", {"lines": lines})
+    unseen = told.unseen(actor) if actor.user_id is not None else 0
+    return shell.page(request, "operate/desk.html", {"lines": lines, "unseen": unseen})
 
 
 def _is_on(found: Sequence[Any], now: datetime) -> bool:
@@ -118,7 +141,7 @@ def _health(found: Cluster, now: datetime) -> dict[str, Any]:
         "capacity_seen": board.age_text(known.capacity_at if known else None, now=now),
         "swept": board.age_text(known.swept_at if known else None, now=now),
         "synced": board.age_text(queries.last_sync_of(found), now=now),
-        "alerts": alert_lines(queries.alerts_of([found], now=now)[found.pk]),
+        "alerts": alert_lines(queries.alerts_of([found], now=now)[found.pk], code=found.code),
         "incidents": list(Incident.objects.filter(cluster=found).select_related("noted_by")[:INCIDENTS]),
         "readings": readings,
         "circuits": [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -49,12 +49,7 @@ ACTS: Final = {
     S.UNKNOWN: (Act.ADOPT,),
     S.PLACED: (Act.RETRY, Act.ASK),
 }
-PATIENCE: Final = {
-    S.PENDING: timedelta(minutes=2),
-    S.SUBMITTING: timedelta(minutes=2),
-    S.UNKNOWN: timedelta(minutes=2),
-    S.PLACED: timedelta(minutes=2),
-}
+PATIENCE: Final = dict.fromkeys((S.PENDING, S.SUBMITTING, S.UNKNOWN, S.PLACED), rules.STUCK_AFTER)
 """How long a job may stay in a state that should pass by itself."""
 
 

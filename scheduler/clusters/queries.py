@@ -10,7 +10,7 @@ from typing import Final
 from django.db.models import Avg, Max
 from django.db.models.functions import TruncHour
 
-from scheduler.clusters import rules
+from scheduler.clusters import concerns, rules
 from scheduler.clusters.models import ClusterPool, ClusterStatus, Incident, OrphanJob, PoolUse
 from scheduler.jobs import rules as job_rules
 from scheduler.jobs.doubt_models import JobAlert
@@ -19,7 +19,7 @@ from scheduler.resources.models import Cluster
 
 __all__ = ["HourOfUse", "alerts_of", "health_of", "last_sync_of", "pools_of", "statuses_of", "use_of_day"]
 
-MOST_NAMED = 10
+MOST_NAMED = concerns.MOST_NAMED
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def health_of(cluster: Cluster, *, in_maintenance: bool, now: datetime) -> str:
 
 
 def alerts_of(clusters: Sequence[Cluster], *, now: datetime) -> dict[int, list[rules.Alert]]:
-    """Return what needs a person, by cluster, the gravest first: four queries for any number of clusters."""
+    """Return what needs a person, by cluster, the gravest first: twelve queries for any number of clusters."""
     ids = [cluster.pk for cluster in clusters]
     found: dict[int, list[rules.Alert]] = {pk: [] for pk in ids}
     for incident in Incident.objects.filter(cluster_id__in=ids, closed_at__isnull=True).order_by("opened_at"):
@@ -111,6 +111,8 @@ def alerts_of(clusters: Sequence[Cluster], *, now: datetime) -> dict[int, list[r
         names = [row.cluster_job_id for row in rows[:MOST_NAMED]]
         since = min(row.first_seen_at for row in rows)
         found[pk].append(rules.Alert(rules.AlertKind.ORPHAN, since, len(rows), names))
+    for cluster_id, more in concerns.of(ids, now=now).items():
+        found[cluster_id] += more
     return found
 
 

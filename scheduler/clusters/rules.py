@@ -36,6 +36,9 @@ UNRESOLVED_AFTER: Final = timedelta(minutes=15)
 """A submission whose fate is unknown this long needs a person (compute.md: A3)."""
 BUCKET: Final = timedelta(minutes=5)
 KEPT_READINGS: Final = timedelta(days=7)
+UNMANAGED_WITHIN: Final = timedelta(days=7)
+STUCK_AFTER: Final = timedelta(minutes=2)
+"""How long a job may stay in a state that passes by itself."""
 KEPT_USE: Final = timedelta(days=31)
 FAILURES: Final = 2
 """Readings in a row that must fail before an incident is opened: one lost packet is none."""
@@ -67,6 +70,18 @@ class AlertKind(StrEnum):
     ORPHAN = "orphan"
     HELD = "held"
     """Jobs held on the cluster by somebody: they will not start by themselves."""
+    STUCK = "stuck"
+    """Jobs long in a state that passes by itself, or not seen for long."""
+    REFUSED = "refused"
+    """Limits the cluster does not take over."""
+    UNMANAGED = "unmanaged"
+    """Runs of the last week that went past the portal."""
+    AUDIT = "audit"
+    """Jobs of which the three books do not agree, by the last audit."""
+    BREAKER = "breaker"
+    """A channel nobody calls at present."""
+    MAINTENANCE = "maintenance"
+    """A window that is on, or ahead."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from django.db.models import QuerySet
 
 from scheduler.jobs.doubt_models import JobAlert
 from scheduler.jobs.models import Job
+from scheduler.messages import alarms
+from scheduler.messages.rules import MessageKind
 
 __all__ = ["clear", "open_of", "sound"]
 
@@ -16,12 +18,26 @@ logger = structlog.get_logger("jobs")
 
 
 def sound(job: Job, kind: JobAlert.Kind, *, now: datetime, detail: str = "") -> None:
-    """Raise an alert; while one of the kind is open for the job, nothing happens."""
-    _row, is_new = JobAlert.objects.get_or_create(
+    """Raise an alert; while one of the kind is open for the job, nothing happens.
+
+    The first job of a cluster whose fate stays unknown is told to its operators, by message; further ones with it are not.
+    """
+    row, is_new = JobAlert.objects.get_or_create(
         job=job, kind=kind, cleared_at=None, defaults={"detail": detail[:500], "raised_at": now}
     )
-    if is_new:
-        logger.error("job.alert", job=job.number, kind=kind.value, detail=detail)
+    if not is_new:
+        return
+    logger.error("job.alert", job=job.number, kind=kind.value, detail=detail)
+    cluster = job.partition.cluster
+    if kind is JobAlert.Kind.UNRESOLVED and not _others(row, cluster.pk).exists():
+        alarms.tell_operators(
+            cluster=cluster, kind=MessageKind.JOB_UNRESOLVED, key=str(row.pk), params={"job": job.number}, now=now
+        )
+
+
+def _others(row: JobAlert, cluster_id: int) -> QuerySet[JobAlert]:
+    same = JobAlert.objects.filter(job__partition__cluster_id=cluster_id, kind=row.kind, cleared_at=None)
+    return same.exclude(pk=row.pk)
 
 
 def clear(job: Job, *kinds: JobAlert.Kind, now: datetime) -> None:

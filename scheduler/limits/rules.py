@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from fractions import Fraction
 from typing import Any, Final
@@ -35,6 +36,8 @@ __all__ = [
 _ = noop
 
 BOUNDS: Final = ("running_card_minutes", "running_cpu_minutes", "cards", "cpus", "submitted")
+AGAIN_WITHIN: Final = timedelta(hours=24)
+"""A limit repaired twice within this is being set otherwise by somebody."""
 STEP_S: Final = 300
 """Running time is taken off what is planned in steps of this, so that an account is not rewritten every half minute."""
 

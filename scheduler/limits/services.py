@@ -13,6 +13,7 @@ from datetime import datetime
 
 import structlog
 from django.db import IntegrityError, connection, transaction
+from django.db.models import Count
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
@@ -25,6 +26,8 @@ from scheduler.jobs.rules import ACTIVE
 from scheduler.limits import queries, rules
 from scheduler.limits.models import ClusterAccount, LimitDrift, LimitPolicy
 from scheduler.limits.rules import AccountState, Difference, LimitMode
+from scheduler.messages import alarms
+from scheduler.messages.rules import MessageKind
 from scheduler.resources.models import Cluster
 
 __all__ = ["Planned", "ask_sync", "enrol", "identity", "plan", "set_policy", "sync"]
@@ -243,11 +246,33 @@ def _write(
                 account=row.name,
                 differences=repaired,
             )
+            _tell_of_drift(row, now=now)
     else:
+        if row.state != AccountState.REFUSED.value:
+            _tell(row, MessageKind.LIMITS_REFUSED, now=now)
         row.state = AccountState.REFUSED.value
         logger.error("limits.not_taken", account=row.name, left=[each.what for each in left])
     row.save(update_fields=["desired", "found", "as_of", "applied_at", "state"])
     return not left
+
+
+def _tell_of_drift(row: ClusterAccount, *, now: datetime) -> None:
+    """Tell the operators where the same limit had to be repaired again: somebody on the cluster sets it otherwise."""
+    since = now - rules.AGAIN_WITHIN
+    repaired = row.drifts.filter(repaired_at__gt=since).order_by().values("what").annotate(times=Count("pk"))
+    times = max((each["times"] for each in repaired), default=0)
+    if times > 1:
+        _tell(row, MessageKind.LIMITS_DRIFTED, now=now, times=str(times))
+
+
+def _tell(row: ClusterAccount, kind: MessageKind, *, now: datetime, **params: str) -> None:
+    alarms.tell_operators(
+        cluster=row.cluster,
+        kind=kind,
+        key=f"{row.pk}:{alarms.day_of(now)}",
+        params={"account": row.name, **params},
+        now=now,
+    )
 
 
 def _note_drift(row: ClusterAccount, found: Sequence[Difference], *, now: datetime) -> None:

@@ -5,14 +5,19 @@ from __future__ import annotations
 from django.db.models import QuerySet
 
 from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import Forbidden
 from scheduler.messages.models import Message
 
-__all__ = ["own", "unseen"]
+__all__ = ["READERS", "own", "unseen"]
+
+READERS = (Permission.BOOKING_REQUEST, Permission.CLUSTER_READ, Permission.AUDIT_READ, Permission.LEDGER_READ)
+"""Who is told anything: of bookings, of clusters one operates, of books that do not agree."""
 
 
 def own(actor: Actor) -> QuerySet[Message]:
     """Return what the person was told. Raises Forbidden without the permission, and for who is no person."""
-    actor.require(Permission.BOOKING_REQUEST)
+    if not any(actor.may(permission) for permission in READERS):
+        raise Forbidden
     return Message.objects.filter(user_id=actor.person, organisation_id=actor.acting_for)
 
 

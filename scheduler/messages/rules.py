@@ -32,6 +32,13 @@ class MessageKind(StrEnum):
     ENGAGEMENT_DECLINED = "engagement_declined"
     MILESTONE_DELIVERED = "milestone_delivered"
     MILESTONE_DEEMED = "milestone_deemed"
+    RUN_UNMANAGED = "run_unmanaged"
+    RUN_QUARANTINED = "run_quarantined"
+    LIMITS_DRIFTED = "limits_drifted"
+    LIMITS_REFUSED = "limits_refused"
+    AUDIT_DIFFERS = "audit_differs"
+    CLUSTER_DIFFERS = "cluster_differs"
+    JOB_UNRESOLVED = "job_unresolved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +121,61 @@ WORDINGS: Final[Mapping[MessageKind, Wording]] = MappingProxyType(
             _("里程碑已视为验收并结算：%(instrument)s"),
             _("技术服务 %(number)s 的一个里程碑在约定的期限内没有答复，已按约定视为验收通过并结算。"),
             "engagement",
+            by_number=True,
+        ),
+        K.RUN_UNMANAGED: Wording(
+            _("有未经平台的运行：%(instrument)s"),
+            _(
+                "账户 %(account)s 上出现未经平台提交的运行 %(run)s（集群作业号 %(job)s）。已按分区价格计量并列为应付，"
+                "不从券中扣除。同一账户一天只通知一次。"
+            ),
+            "unmanaged_runs",
+        ),
+        K.RUN_QUARANTINED: Wording(
+            _("有运行无法计价：%(instrument)s"),
+            _(
+                "运行 %(run)s 无法计价，已隔离，费用暂不结算。请一名运维人员提出处理意见，另一名复核。"
+                "同一集群一天只通知一次。"
+            ),
+            "quarantine",
+        ),
+        K.LIMITS_DRIFTED: Wording(
+            _("限额反复被改动：%(instrument)s"),
+            _(
+                "账户 %(account)s 的限额 24 小时内已 %(times)s 次与平台设定不一致，每次都已恢复。请查明是谁在集群上改动，"
+                "或修改平台的设定。"
+            ),
+            "cluster_limits",
+            by_number=True,
+        ),
+        K.LIMITS_REFUSED: Wording(
+            _("限额无法恢复：%(instrument)s"),
+            _("集群没有接受账户 %(account)s 的限额，与平台设定仍不一致。请检查记账服务，以及平台账户在集群上的权限。"),
+            "cluster_limits",
+            by_number=True,
+        ),
+        K.AUDIT_DIFFERS: Wording(
+            _("算力作业三方核对有差异"),
+            _(
+                "%(since)s – %(until)s（%(zone)s）结算的作业：%(differences)s 处差异，没有应答的集群 %(away)s 个。"
+                "容差为零，请逐条查明。"
+            ),
+            "job_audit",
+            by_number=True,
+        ),
+        K.CLUSTER_DIFFERS: Wording(
+            _("三方核对有差异：%(instrument)s"),
+            _("贵单位集群上的 %(differences)s 个作业，平台、集群记账与账本不一致：%(jobs)s。请核对集群的记账。"),
+            "cluster_health",
+            by_number=True,
+        ),
+        K.JOB_UNRESOLVED: Wording(
+            _("作业下落不明：%(instrument)s"),
+            _(
+                "作业 %(job)s 提交后超过 15 分钟仍未查清下落。平台不会重复提交；请检查集群的控制与记账服务。"
+                "其他作业同时下落不明的，不再另行通知。"
+            ),
+            "cluster_doubts",
             by_number=True,
         ),
     }

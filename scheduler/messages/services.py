@@ -30,7 +30,11 @@ __all__ = ["Told", "mark_seen", "send_due", "tell"]
 logger = structlog.get_logger("messages")
 
 BATCH: Final = 50
-ROLES: Final = sorted({role.value for (_kind, role), may in PERMISSIONS.items() if Permission.BOOKING_REQUEST in may})
+
+
+def roles_with(permission: Permission) -> list[str]:
+    """Return the roles that give a permission, in whatever kind of organisation."""
+    return sorted({role.value for (_kind, role), may in PERMISSIONS.items() if permission in may})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +53,19 @@ class Told:
     about: str = ""
     params: Mapping[str, str] = field(default_factory=dict)
     reasons: Sequence[Mapping[str, Any]] = ()
+    permission: Permission = Permission.BOOKING_REQUEST
+    """Who is told where no one person is: the members who hold it."""
 
 
 def tell(*, told: Told, now: datetime) -> int:
     """Write what a person is to be told; return how many people are. Call in the transaction in which it happens.
 
     Who made the booking is told while still a member; otherwise, and where a system of the organisation's made it, all
-    its members who book. Idempotent per person and `key`.
+    its members who hold the permission, by default to book. Idempotent per person and `key`.
     """
     members = Member.objects.filter(organisation_id=told.organisation_id, left_at__isnull=True, user__is_active=True)
     people = set(members.filter(user_id=told.user_id or 0).values_list("user_id", flat=True)) or set(
-        members.filter(roles__overlap=ROLES).values_list("user_id", flat=True)
+        members.filter(roles__overlap=roles_with(told.permission)).values_list("user_id", flat=True)
     )
     known = set(Message.objects.filter(user_id__in=people, key=told.key).values_list("user_id", flat=True))
     made = [

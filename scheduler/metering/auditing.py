@@ -8,20 +8,25 @@ allocated × elapsed. Tolerance 0; what differs is named job by job.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
+from django.db import transaction
 from django.db.models import BigIntegerField, F, Q, Sum
 from django.db.models.functions import Cast
+from django.utils.timezone import localtime
 
 from portal.kernel.errors import PortalError
+from portal.numbers.services import PORTAL_ZONE
 from scheduler.jobs import ports
 from scheduler.jobs import rules as job_rules
 from scheduler.jobs.models import Job, JobCharge, JobLine, JobRun
 from scheduler.jobs.runs import NO_TASK
-from scheduler.metering import rules
+from scheduler.messages import alarms
+from scheduler.messages.rules import MessageKind
+from scheduler.metering import queries, rules
 from scheduler.metering.models import JobAudit, QuarantinedRun, UnmanagedRun
 from scheduler.metering.sweeping import is_of, own_accounts, read
 from scheduler.resources import rules as resource_rules
@@ -38,6 +43,8 @@ UNSETTLED: Final = timedelta(hours=24)
 """After this long without settlement a finished job is a finding itself."""
 MOST: Final = 500
 """Differences kept by name."""
+MOST_NAMED: Final = 10
+"""Jobs named in a message."""
 
 
 def audit(*, since: datetime, until: datetime, now: datetime) -> JobAudit:
@@ -67,12 +74,26 @@ def audit(*, since: datetime, until: datetime, now: datetime) -> JobAudit:
     found = [one for each in figures for one in rules.compare(each)]
     found = [one for one in found if one.subject not in unheard or one.kind == "money"]
     found += _unsettled(now=now)
+    return _keep(figures, found, away, span=(since, until), now=now)
+
+
+@transaction.atomic
+def _keep(
+    figures: Sequence[rules.Figures],
+    found: Sequence[rules.Difference],
+    away: Collection[str],
+    *,
+    span: tuple[datetime, datetime],
+    now: datetime,
+) -> JobAudit:
+    """Keep what was compared, and tell those who oversee or run what does not agree."""
+    since, until = span
     outside = UnmanagedRun.objects.filter(priced_at__gte=since, priced_at__lt=until)
     made = JobAudit.objects.create(
         since=since,
         until=until,
         made_at=now,
-        jobs=len(jobs),
+        jobs=len(figures),
         portal_units_s=sum(one.portal_units_s for one in figures),
         scheduler_units_s=sum(one.scheduler_units_s or 0 for one in figures),
         lines_fen=sum(one.lines_fen for one in figures),
@@ -86,7 +107,33 @@ def audit(*, since: datetime, until: datetime, now: datetime) -> JobAudit:
     )
     if not made.is_clean:
         logger.error("metering.audit_differs", audit=made.pk, differences=len(found), away=made.away)
+        _tell(made, now=now)
     return made
+
+
+def _tell(made: JobAudit, *, now: datetime) -> None:
+    """Tell the overseers of the whole, and the operators of each cluster of its own jobs that differ."""
+    days = [localtime(at, PORTAL_ZONE).strftime("%Y-%m-%d %H:%M") for at in (made.since, made.until)]
+    alarms.tell_overseers(
+        kind=MessageKind.AUDIT_DIFFERS,
+        about=str(made.pk),
+        params={
+            "since": days[0],
+            "until": days[1],
+            "zone": str(PORTAL_ZONE),
+            "differences": str(len(made.differences)),
+            "away": str(len(made.away)),
+        },
+        now=now,
+    )
+    for cluster, numbers in queries.differing(made).items():
+        alarms.tell_operators(
+            cluster=cluster,
+            kind=MessageKind.CLUSTER_DIFFERS,
+            key=f"{made.pk}:{cluster.pk}",
+            params={"differences": str(len(numbers)), "jobs": " ".join(numbers[:MOST_NAMED])},
+            now=now,
+        )
 
 
 def _unsettled(*, now: datetime) -> list[rules.Difference]:

@@ -15,6 +15,8 @@ from scheduler.jobs import closing, settling
 from scheduler.jobs import rules as job_rules
 from scheduler.jobs.models import JobRun
 from scheduler.jobs.services import lock as lock_job
+from scheduler.messages import alarms
+from scheduler.messages.rules import MessageKind
 from scheduler.metering import pricing, rules
 from scheduler.metering.models import QuarantinedRun, UnmanagedRun
 
@@ -25,7 +27,9 @@ logger = structlog.get_logger("metering")
 
 def keep(*, cluster_id: int, now: datetime) -> None:
     """Open a quarantine for every run of a cluster without a price, and close those whose doubt has gone by itself."""
-    for run in JobRun.objects.filter(job__partition__cluster=cluster_id).exclude(doubt="").order_by("pk"):
+    for run in (
+        JobRun.objects.filter(job__partition__cluster=cluster_id).exclude(doubt="").select_related("job").order_by("pk")
+    ):
         _open(cluster_id, doubt=run.doubt, now=now, run=run)
     for row in UnmanagedRun.objects.filter(cluster=cluster_id).exclude(doubt="").order_by("pk"):
         _open(cluster_id, doubt=row.doubt, now=now, unmanaged=row)
@@ -53,6 +57,13 @@ def _open(
         now=now,
         organisations=[found.cluster.owner_id],
         data={"doubt": doubt},
+    )
+    alarms.tell_operators(
+        cluster=found.cluster,
+        kind=MessageKind.RUN_QUARANTINED,
+        key=f"{cluster_id}:{alarms.day_of(now)}",
+        params={"run": f"{run.job.number}/{run.no}" if run else unmanaged.number if unmanaged else ""},
+        now=now,
     )
 
 

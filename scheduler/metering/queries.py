@@ -11,11 +11,12 @@ from django.db.models import BigIntegerField, Count, F, OuterRef, QuerySet, Subq
 from django.db.models.functions import Cast, Coalesce, TruncDate
 
 from portal.kernel.actors import Actor
-from scheduler.jobs.models import JobLine
+from scheduler.jobs.models import Job, JobLine
 from scheduler.metering import access
-from scheduler.metering.models import UnmanagedRun
+from scheduler.metering.models import JobAudit, UnmanagedRun
+from scheduler.resources.models import Cluster
 
-__all__ = ["Day", "Use", "billed_runs", "by_card", "by_day", "owed_fen", "owed_of"]
+__all__ = ["Day", "Use", "billed_runs", "by_card", "by_day", "differing", "owed_fen", "owed_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,3 +123,13 @@ def owed_fen(*, organisation_id: int) -> int:
     """Return what an organisation owes for use without the portal: priced, charged to no voucher."""
     found = UnmanagedRun.objects.filter(organisation_id=organisation_id)
     return int(found.aggregate(sum=Coalesce(Sum("amount_fen"), 0, output_field=BigIntegerField()))["sum"])
+
+
+def differing(audit: JobAudit) -> dict[Cluster, list[str]]:
+    """Return the jobs an audit found to differ, by the cluster they ran on, each named once. One query."""
+    numbers = {one["subject"] for one in audit.differences}
+    found: dict[Cluster, list[str]] = {}
+    jobs = Job.objects.filter(number__in=numbers).select_related("partition__cluster").defer("title", "script")
+    for job in jobs.order_by("number"):
+        found.setdefault(job.partition.cluster, []).append(job.number)
+    return found

@@ -25,6 +25,8 @@ from scheduler.jobs import rules as job_rules
 from scheduler.jobs.guards import identity
 from scheduler.jobs.models import Job, JobRun
 from scheduler.jobs.runs import NO_TASK
+from scheduler.messages import alarms
+from scheduler.messages.rules import MessageKind
 from scheduler.metering import pricing, quarantining, rules
 from scheduler.metering.models import Sweep, UnmanagedRun
 from scheduler.resources.models import Cluster, Partition
@@ -177,4 +179,11 @@ def _meter(
             now=now,
             organisations=[owner, cluster.owner_id],
             data={"account": found.account, "cluster": cluster.code, "cluster_job_id": found.cluster_job_id},
+        )
+        alarms.tell_operators(
+            cluster=cluster,
+            kind=MessageKind.RUN_UNMANAGED,
+            key=f"{cluster.pk}:{found.account}:{alarms.day_of(now)}",
+            params={"account": found.account, "run": found.number, "job": found.cluster_job_id},
+            now=now,
         )

@@ -89,15 +89,19 @@ def test_an_incident_begins_with_the_first_of_two_failures_and_ends_with_a_good_
     incident = Incident.objects.get()
     assert (incident.kind, incident.opened_at, incident.partitions) == ("away", NOW + 60 * S, ["gpu"])
     poll(cluster, NOW + 180 * S)
-    [alert] = queries.alerts_of([Cluster.objects.get()], now=NOW + 180 * S)[cluster.pk]
+    alert, circuit = queries.alerts_of([Cluster.objects.get()], now=NOW + 180 * S)[cluster.pk]
     assert (alert.kind, alert.since) == (rules.AlertKind.AWAY, NOW + 60 * S)
+    assert (circuit.kind, circuit.subjects) == (rules.AlertKind.BREAKER, ["control"])
     asked.AWAY.clear()
     poll(cluster, NOW + 240 * S)
     incident.refresh_from_db()
     assert incident.closed_at == NOW + 240 * S
     told = Record.objects.filter(action__startswith="incident.").order_by("pk").values_list("action", flat=True)
     assert list(told) == ["incident.opened", "incident.closed"]
-    assert queries.alerts_of([Cluster.objects.get()], now=NOW + 240 * S) == {cluster.pk: []}
+    poll(cluster, NOW + 300 * S)
+    assert queries.alerts_of([Cluster.objects.get()], now=NOW + 300 * S) == {cluster.pk: []}, (
+        "the circuit is closed too"
+    )
 
 
 def test_one_cluster_away_or_misconfigured_troubles_no_other(w, cluster):
