@@ -334,7 +334,7 @@ CLUSTER_ADAPTERS = {
     "slurm": "integrations.slurm.cluster.SlurmCluster",
 }
 """Which class answers ``scheduler.jobs.ports.Cluster`` for ``Cluster.adapter``."""
-JOB_GUARDS = ("scheduler.allocations.guarding.refusals",)
+JOB_GUARDS = ("scheduler.allocations.guarding.refusals", "scheduler.limits.guarding.refusals")
 """Each answers ``scheduler.jobs.guards.Guard``: further grounds against a job."""
 JOB_IDENTITY = "scheduler.limits.services.identity"
 """Answers ``scheduler.jobs.guards.Identity``: whom an enterprise's jobs run as on a cluster."""

@@ -23,7 +23,7 @@ from scheduler.jobs import access as jobs
 from scheduler.jobs.capabilities import AccountLimits
 from scheduler.jobs.models import Job
 from scheduler.jobs.rules import ACTIVE
-from scheduler.limits import queries, rules
+from scheduler.limits import guarding, queries, rules
 from scheduler.limits.models import ClusterAccount, LimitDrift, LimitPolicy
 from scheduler.limits.rules import AccountState, Difference, LimitMode
 from scheduler.messages import alarms
@@ -45,6 +45,11 @@ POSIX_USER = re.compile(r"[a-z][a-z0-9_-]{2,31}")
 class AccountTaken(Conflict):
     code = "limits.account_taken"
     message = _("该企业在这个集群上已有账户，或账户名已被使用。")
+
+
+class UserTaken(Conflict):
+    code = "limits.user_taken"
+    message = _("这个集群用户已属于另一家企业。共用用户的企业能看到彼此的文件，请另开一个用户。")
 
 
 class JobsUnderWay(Conflict):
@@ -93,8 +98,12 @@ def _enrol(
     user = posix_user or cluster.posix_user
     if not ACCOUNT.fullmatch(wanted):
         raise rules.BadAccount(field="name")
-    if not POSIX_USER.fullmatch(user):
+    if re.fullmatch(r"e-[0-9]+", wanted) and wanted != f"e-{organisation.pk}":
+        raise AccountTaken(field="name")  # another organisation's, whether or not it has one yet
+    if not POSIX_USER.fullmatch(user) or user in _privileged(cluster):
         raise rules.BadAccount(field="posix_user")
+    if posix_user and not _is_free(cluster, organisation, user):
+        raise UserTaken(field="posix_user")
     person = actor.user_id
     try:
         with transaction.atomic():
@@ -129,6 +138,17 @@ def _enrol(
             posix_user=row.posix_user,
         )
     return row
+
+
+def _privileged(cluster: Cluster) -> frozenset[str]:
+    """Return the users the portal itself reads and sets limits as: no enterprise's job runs as them."""
+    return frozenset({str(cluster.config.get("reader") or ""), str(cluster.config.get("operator") or "portal-ops")})
+
+
+def _is_free(cluster: Cluster, organisation: Organisation, user: str) -> bool:
+    """Say whether no other enterprise's jobs run as `user`, or the cluster lets them share."""
+    shares = cluster.adapter not in guarding.BY_POSIX_USER or cluster.config.get("shared_user") is True
+    return shares or not cluster.accounts.exclude(organisation=organisation).filter(posix_user=user).exists()
 
 
 @transaction.atomic
