@@ -14,10 +14,11 @@ from scheduler.clusters import concerns, rules
 from scheduler.clusters.models import ClusterPool, ClusterStatus, Incident, OrphanJob, PoolUse
 from scheduler.jobs import rules as job_rules
 from scheduler.jobs.doubt_models import JobAlert
+from scheduler.jobs.guards import Room
 from scheduler.jobs.models import Job
-from scheduler.resources.models import Cluster
+from scheduler.resources.models import Cluster, Partition
 
-__all__ = ["HourOfUse", "alerts_of", "health_of", "last_sync_of", "pools_of", "statuses_of", "use_of_day"]
+__all__ = ["HourOfUse", "alerts_of", "health_of", "last_sync_of", "pools_of", "rooms", "statuses_of", "use_of_day"]
 
 MOST_NAMED = concerns.MOST_NAMED
 
@@ -47,6 +48,35 @@ def pools_of(cluster_ids: Iterable[int]) -> dict[tuple[int, str], list[ClusterPo
     for pool in ClusterPool.objects.filter(cluster_id__in=list(cluster_ids)):
         found.setdefault((pool.cluster_id, pool.partition), []).append(pool)
     return found
+
+
+def rooms(partitions: Sequence[Partition], *, now: datetime) -> dict[int, Room]:
+    """Return what is free by partition; answers ``scheduler.jobs.guards.Rooms``. One query.
+
+    Readings older than `rules.STALE_AFTER` say nothing. Only cards of the partition's own type count.
+    """
+    pools = pools_of({partition.cluster_id for partition in partitions})
+    found = {}
+    for partition in partitions:
+        fresh = [
+            pool
+            for pool in pools.get((partition.cluster_id, partition.name), [])
+            if now - pool.as_of <= rules.STALE_AFTER
+        ]
+        if fresh:
+            found[partition.pk] = _room(fresh, card_type=partition.card_type)
+    return found
+
+
+def _room(pools: Sequence[ClusterPool], *, card_type: str) -> Room:
+    of_type = [pool for pool in pools if not card_type or pool.card_type.casefold() == card_type.casefold()]
+    return Room(
+        cards=sum(pool.cards_idle for pool in of_type),
+        cpus=sum(pool.cpus_idle for pool in of_type or pools),
+        waiting=sum(pool.waiting for pool in pools),
+        is_open=all(pool.is_open for pool in pools),
+        as_of=min(pool.as_of for pool in pools),
+    )
 
 
 def use_of_day(cluster_id: int, *, now: datetime) -> list[HourOfUse]:

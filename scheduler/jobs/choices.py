@@ -13,7 +13,7 @@ from typing import Any, Final
 from django.db.models import Aggregate, Case, CharField, Count, DurationField, ExpressionWrapper, F, Value, When
 
 from portal.kernel.errors import Reason
-from scheduler.jobs import quoting, rules
+from scheduler.jobs import guards, quoting, rules
 from scheduler.jobs.models import Job
 from scheduler.resources import queries as rates
 from scheduler.resources import rules as resource_rules
@@ -90,7 +90,8 @@ def waits_of(partition_ids: Sequence[int], *, cards: int, now: datetime) -> Mapp
 class Choice:
     """One partition as an answer to a wish. `price` is what would be held there; None without a price list.
 
-    `cards_idle` is what a reading of the cluster counted as free, None where there is none.
+    `room` is what the last reading of the cluster counted as free, None where there is none or it is old; `wanted` the
+    cards (cores where none) of all tasks.
     """
 
     partition: Partition
@@ -100,13 +101,26 @@ class Choice:
     longest_minutes: int | None
     reasons: Sequence[Reason]
     wait: Wait
-    cards_idle: int | None = None
+    wanted: int = 0
+    by_cards: bool = True
+    room: guards.Room | None = None
     is_cheapest: bool = False
 
     @property
     def fits(self) -> bool:
         """Say whether the job could be submitted there as it is."""
         return self.price is not None and not self.reasons
+
+    @property
+    def idle(self) -> int | None:
+        """Cards free, cores where no card is wanted; None where nobody counted lately."""
+        return None if self.room is None else self.room.cards if self.by_cards else self.room.cpus
+
+    @property
+    def fits_now(self) -> bool:
+        """Say whether it could start at once by what was counted: enough is free, and nobody waits for it."""
+        room, idle = self.room, self.idle
+        return self.fits and room is not None and room.is_open and not room.waiting and (idle or 0) >= self.wanted
 
 
 def side_by_side(
@@ -139,6 +153,9 @@ def side_by_side(
         )
         for partition in partitions
     ]
+    room = guards.rooms(partitions, now=now)
+    wanted = (ask.cards or ask.cpus) * max(tasks, 1)
+    made = [replace(one, wanted=wanted, by_cards=bool(ask.cards), room=room.get(one.partition.pk)) for one in made]
     fitting = [choice for choice in made if choice.fits]
     if not fitting:
         return made

@@ -1,11 +1,11 @@
-"""What capabilities above jobs have a say in: grounds against a job, whom it runs as, when its cluster was away.
+"""What capabilities above jobs have a say in: grounds against a job, whom it runs as, when its cluster was away, what is free.
 
-Settings name who answers, so that nothing here depends on them: ``JOB_GUARDS``, ``JOB_IDENTITY``, ``JOB_OUTAGES``.
+Settings name who answers, so that nothing here depends on them: ``JOB_GUARDS``, ``JOB_IDENTITY``, ``JOB_OUTAGES``, ``JOB_ROOM``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -17,7 +17,19 @@ from portal.kernel.errors import Reason
 from scheduler.jobs.models import Job
 from scheduler.resources.models import Cluster, Partition
 
-__all__ = ["Asked", "Guard", "Identity", "Outages", "identity", "outages", "refusals", "user_of"]
+__all__ = [
+    "Asked",
+    "Guard",
+    "Identity",
+    "Outages",
+    "Room",
+    "Rooms",
+    "identity",
+    "outages",
+    "refusals",
+    "rooms",
+    "user_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +67,23 @@ class Outages(Protocol):
         """Return when the cluster's controller was away, as half-open spans that touch [`since`, `until`]; None is open."""
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a reading of a cluster counted as free in one partition at `as_of`, on whose behalf ever."""
+
+    cards: int
+    cpus: int
+    waiting: int
+    """Jobs in its queue: they come first."""
+    is_open: bool
+    as_of: datetime
+
+
+class Rooms(Protocol):
+    def __call__(self, partitions: Sequence[Partition], *, now: datetime) -> Mapping[int, Room]:
+        """Return what is free, by partition; nothing for those whose last reading is old or failed. One query."""
+
+
 def refusals(asked: Asked, *, now: datetime, lock: bool = False) -> list[Reason]:
     """Return the grounds of every guard, in order."""
     guards: list[Guard] = [import_string(name) for name in settings.JOB_GUARDS]
@@ -76,6 +105,12 @@ def outages(*, cluster_id: int, since: datetime, until: datetime) -> Sequence[tu
     """Return when the cluster's controller was away, as `JOB_OUTAGES` knows it. One query."""
     answer: Outages = import_string(settings.JOB_OUTAGES)
     return answer(cluster_id=cluster_id, since=since, until=until)
+
+
+def rooms(partitions: Sequence[Partition], *, now: datetime) -> Mapping[int, Room]:
+    """Return what is free by the last readings, as `JOB_ROOM` knows it. One query."""
+    answer: Rooms = import_string(settings.JOB_ROOM)
+    return answer(partitions, now=now)
 
 
 def user_of(job: Job) -> str:

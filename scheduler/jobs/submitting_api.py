@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any
 
 from django.utils import timezone
@@ -64,7 +65,11 @@ class JobWaitOut(Schema):
 
 
 class ChoiceOut(Schema):
-    """One partition as an answer. `price` is what would be held; `cards_idle` null where nobody counted."""
+    """One partition as an answer. `price` is what would be held.
+
+    `cards_idle` and `idle_as_of` are null where nobody counted lately. `fits_now`: enough was free then for all tasks, and
+    nobody waited; another may be faster.
+    """
 
     cluster: str
     partition: str
@@ -76,6 +81,8 @@ class ChoiceOut(Schema):
     longest_s: int | None
     wait: JobWaitOut
     cards_idle: int | None
+    idle_as_of: datetime | None
+    fits_now: bool
     reasons: list[ReasonOut]
 
 
@@ -144,6 +151,8 @@ def _choice(choice: choices.Choice) -> dict[str, Any]:
             "p50_s": int(half.total_seconds()) if half is not None else None,
             "p90_s": int(most.total_seconds()) if most is not None else None,
         },
-        "cards_idle": choice.cards_idle,
+        "cards_idle": choice.room.cards if choice.room else None,
+        "idle_as_of": choice.room.as_of if choice.room else None,
+        "fits_now": choice.fits_now,
         "reasons": [explain_reason(reason) for reason in choice.reasons],
     }
