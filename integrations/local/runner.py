@@ -20,7 +20,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,14 @@ log = logging.getLogger("runner")
 class Runner:
     """One per spool (a lock says so). `tick` looks once at every unfinished job and does what is due."""
 
-    def __init__(self, folder: Path, capacity: Capacity, *, kill_wait_s: float, keep_days: float) -> None:
+    def __init__(
+        self, folder: Path, capacity: Capacity, *, kill_wait_s: float, keep_days: float, hidden: Sequence[str] = ()
+    ) -> None:
         self.folder, self.capacity = folder, capacity
         self.kill_wait_s, self.keep_days = kill_wait_s, keep_days
         self.jobs, self.work = folder / "jobs", staging.work_root(folder)
         self.uids = uid_range(folder) if os.getuid() == 0 else []
+        self.hidden = list(hidden) if hidden and not self.uids and sandbox.can_hide() else []
         self.held: dict[str, Held] = {}
         self.open: dict[str, Job] = {}
         self.finished: set[str] = set()
@@ -79,6 +82,7 @@ class Runner:
 
     def beat(self) -> None:
         isolation = ["user" if self.uids else "", "landlock" if sandbox.landlock_version() else ""]
+        isolation.append("hidden" if self.hidden else "")
         spool.write(
             self.folder / "heartbeat.json",
             {
@@ -258,7 +262,7 @@ class Runner:
             return
         argv = [sys.executable, "-E", "-s", "-S", "-m", "integrations.local.shim", str(unit.job)]
         argv += ["" if unit.task is None else str(unit.task), str(unit.no)]
-        argv += [str(self.work / unit.job.name), str(self.kill_wait_s)]
+        argv += [str(self.work / unit.job.name), str(self.kill_wait_s), *self.hidden]
         with (self.folder / "shims.log").open("ab") as errors:
             held.shim = subprocess.Popen(  # noqa: S603 - our own interpreter, our own module, paths of ours
                 argv,
@@ -346,6 +350,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--longest-s", type=int, default=7 * 86_400, help="longest wall limit accepted")
     parser.add_argument("--kill-wait-s", type=float, default=30.0, help="from TERM to KILL")
     parser.add_argument("--keep-days", type=float, default=7.0, help="how long work directories stay")
+    parser.add_argument("--hide", action="append", default=[], help="a directory that is empty to jobs; repeat")
     parser.add_argument("--keep-jobs", action="store_true", help="a stopped runner leaves its jobs running")
     return parser.parse_args(arguments)
 
@@ -364,7 +369,7 @@ def main(arguments: list[str]) -> int:
         except BlockingIOError:
             log.error("another runner works on %s", folder)
             return 1
-        runner = Runner(folder, capacity, kill_wait_s=given.kill_wait_s, keep_days=given.keep_days)
+        runner = Runner(folder, capacity, kill_wait_s=given.kill_wait_s, keep_days=given.keep_days, hidden=given.hide)
 
         def stop(*_: object) -> None:
             runner.stopping = True

@@ -1,6 +1,7 @@
 """What a job's process gives up before it becomes the user's script. Called between fork and exec.
 
-Three fences, each as far as the host allows: as root a user id of its own per job; Landlock (Linux ≥ 5.13, needs no
+Four fences, each as far as the host allows: as root a user id of its own per job; without root a view of the file system
+in which given directories are empty, for Landlock does not keep anybody from a socket; Landlock (Linux ≥ 5.13, needs no
 privilege), which leaves it the system's programs to read and its own directory to write; resource limits.
 """
 
@@ -13,11 +14,14 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["become_subreaper", "die_with_parent", "drop_user", "fence", "landlock_version", "limit"]
+__all__ = ["become_subreaper", "can_hide", "die_with_parent", "drop_user", "fence", "hide", "landlock_version", "limit"]
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _PR_SET_CHILD_SUBREAPER = 1, 38, 36
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+
+_NEWNS, _NEWUSER = 0x20000, 0x10000000
+_RDONLY, _NOSUID, _NODEV, _NOEXEC, _REC, _PRIVATE = 1, 2, 4, 8, 0x4000, 0x40000
 
 # linux/landlock.h: EXECUTE 0, WRITE_FILE 1, READ_FILE 2, READ_DIR 3, …, MAKE_SYM 12, REFER 13, TRUNCATE 14, IOCTL_DEV 15
 _READ = 1 << 0 | 1 << 2 | 1 << 3
@@ -51,6 +55,40 @@ def drop_user(uid: int | None) -> None:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
+
+
+def hide(paths: Iterable[str]) -> None:
+    """Lay an empty directory over each of `paths`, for this process and its children (user_namespaces(7)).
+
+    Not as root. `fence` must follow: it is what keeps the job from taking them away again. Raises OSError.
+    """
+    uid, gid = os.getuid(), os.getgid()
+    _done(_libc.unshare(_NEWUSER | _NEWNS), "unshare")
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        Path("/proc/self", name).write_text(text)
+    _done(_libc.mount(b"none", b"/", None, _REC | _PRIVATE, None), "mount")
+    for path in filter(os.path.isdir, paths):
+        flags = _RDONLY | _NOSUID | _NODEV | _NOEXEC
+        _done(_libc.mount(b"none", os.fsencode(path), b"tmpfs", flags, b"size=4k,mode=000"), path)
+
+
+def _done(result: int, what: str) -> None:
+    if result != 0:
+        raise OSError(ctypes.get_errno(), what)
+
+
+def can_hide() -> bool:
+    """Try `hide` in a child: some hosts do not let users have namespaces of their own. Without Landlock it is no fence."""
+    if not landlock_version():
+        return False
+    child = os.fork()
+    if child == 0:
+        try:
+            hide(["/usr"])
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return os.waitpid(child, 0)[1] == 0
 
 
 def limit(*, memory_mb: int, alone: bool) -> None:

@@ -1,6 +1,6 @@
 """Keep one job: start its script, watch limit, memory and cancel, end it with all its children, write how it ended.
 
-``python -m integrations.local.shim JOB_DIR TASK NO WORK_DIR KILL_WAIT_S``, started by the runner and independent of it:
+``python -m integrations.local.shim JOB_DIR TASK NO WORK_DIR KILL_WAIT_S [HIDDEN…]``, started by the runner and independent of it:
 it outlives a killed runner and a stopped portal. TASK is "" for a job that is no array, NO counts runs from 1. As root it stays root and only the script becomes another user, so a
 job can neither end its keeper nor write its own result.
 """
@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,8 @@ REASONS = {"interrupted": "NodeDown", "cancelled": "", "timed_out": "TimeLimit",
 class Shim:
     """One run from claim to exit. `work` is the job's private directory, made by the runner; tasks share it."""
 
-    def __init__(self, unit: Unit, work: Path, kill_wait_s: float) -> None:
-        self.unit, self.work, self.kill_wait_s = unit, work, kill_wait_s
+    def __init__(self, unit: Unit, work: Path, kill_wait_s: float, hidden: Sequence[str] = ()) -> None:
+        self.unit, self.work, self.kill_wait_s, self.hidden = unit, work, kill_wait_s, hidden
         self.spec = spool.read(unit.job / "spec.json") or {}
         self.grant = spool.read(unit.folder / "grant.json") or {}
         self.status: int | None = None
@@ -108,6 +108,8 @@ class Shim:
             os.chdir(self.work)
             sandbox.limit(memory_mb=self.spec["memory_mb"], alone=uid is not None)
             sandbox.drop_user(uid)
+            if self.hidden:
+                sandbox.hide(self.hidden)
             sandbox.die_with_parent()
             sandbox.fence(self.work)
             if os.read(gate, 1) != b"!":
@@ -250,9 +252,9 @@ def _resident(pid: int) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    job, task, number, work, kill_wait_s = arguments
+    job, task, number, work, kill_wait_s, *hidden = arguments
     os.umask(0o077)
-    Shim(Unit(Path(job), int(task) if task else None, int(number)), Path(work), float(kill_wait_s)).run()
+    Shim(Unit(Path(job), int(task) if task else None, int(number)), Path(work), float(kill_wait_s), hidden).run()
     return 0
 
 

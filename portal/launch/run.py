@@ -115,6 +115,8 @@ def web_process(
 
 def background(state: State, environment: Mapping[str, str]) -> list[Program]:
     """Return the processes that work behind the pages: Celery worker and beat, and the local job runner."""
+    # Without root jobs share the user who may connect to the databases' sockets: where those lie is hidden from them.
+    engines = [state.path / "engines", *map(state.elsewhere, ("engines-elsewhere", "sockets-elsewhere"))]
     celery = [sys.executable, "-m", "celery", "-A", "portal.celery"]
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     commands = {
@@ -128,6 +130,7 @@ def background(state: State, environment: Mapping[str, str]) -> list[Program]:
             str(state.path / "runner"),
             "--kill-wait-s",
             "5",
+            *(f"--hide={path}" for path in engines if path),
         ],
     }
     # When the launcher itself is killed nobody is left to wait for a running task: the worker ends at once (SIGQUIT).

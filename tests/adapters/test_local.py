@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -234,6 +236,37 @@ class TestFences:
             assert (lines[0], lines[-1]) == ("65534", "kept")
             assert all("denied" in line.lower() or "not permitted" in line for line in lines[1:-1]), lines
             assert own.cluster.health().detail.startswith("isolation landlock")
+
+    @as_root
+    @pytest.mark.skipif(
+        subprocess.run(["unshare", "-Urm", "true"], capture_output=True, check=False).returncode != 0
+        or not sandbox.landlock_version(),
+        reason="this host gives users no namespaces of their own, or has no Landlock",
+    )
+    def test_without_root_the_portals_sockets_are_not_there(self) -> None:
+        with tempfile.TemporaryDirectory(dir="/var/tmp") as engines, local_runner("--hide", engines) as outer:
+            outer.stop()
+            outer.start_as("nobody")
+            own, address = bench_of(outer), f"{engines}/redis.sock"
+            with socket.socket(socket.AF_UNIX) as listening:
+                listening.bind(address)
+                listening.listen()
+                for path in (engines, address):
+                    os.chown(path, 65534, 65534)
+                ref = own.submit(
+                    "#!/bin/sh\n"
+                    f'python3 -c \'import socket; socket.socket(socket.AF_UNIX).connect("{address}"); print("in")\' 2>&1\n'
+                    f"umount {engines} 2>&1 || unshare -Ur umount {engines} 2>&1\nls -A {engines} 2>&1\n"
+                    "id -u; echo kept > note; cat note\n"
+                )
+                outer.give_to("nobody")
+                own.cluster.release(ref, user=own.user)
+                own.wait(ref, ClusterState.SUCCEEDED)
+            said = own.log(ref)
+            assert "redis.sock" not in said.replace(address, "")
+            assert "\nin\n" not in f"\n{said}"
+            assert said.endswith("65534\nkept\n"), said
+            assert own.cluster.health().detail.startswith("isolation landlock+hidden")
 
     def test_a_log_that_became_a_link_is_not_followed(self, local: Bench) -> None:
         ref = local.run(QUICK)
