@@ -31,6 +31,8 @@ _RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 _SCOPES = 1 << 0 | 1 << 1
 """From version 6: no abstract sockets of, and no signals to, processes outside the job."""
 
+SHARED = frozenset({"shm", "mqueue", "hugepages"})
+"""What lies in /dev and is no device: memory that others of the same user, a database say, share among themselves."""
 READABLE = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc", "/opt", "/proc", "/sys")
 
 
@@ -103,8 +105,11 @@ def limit(*, memory_mb: int, alone: bool) -> None:
         resource.setrlimit(resource.RLIMIT_NPROC, (512, 512))
 
 
-def fence(writable: Path, readable: Iterable[str] = READABLE) -> None:
-    """Confine this process and its children to `writable` and, for reading, `readable`. Nothing without Landlock."""
+def fence(writable: Path, readable: Iterable[str] = READABLE, *, alone: bool = True) -> None:
+    """Confine this process and its children to `writable`, devices and, for reading, `readable`. Nothing without Landlock.
+
+    `alone`: the user id is the job's own, and so are its terminals.
+    """
     version = landlock_version()
     if not version:
         return
@@ -117,7 +122,9 @@ def fence(writable: Path, readable: Iterable[str] = READABLE) -> None:
         raise OSError(ctypes.get_errno(), "landlock")
     for path in readable:
         _allow(ruleset, path, _READ & rights)
-    _allow(ruleset, "/dev", _DEVICE & rights)
+    for device in os.scandir("/dev"):
+        if device.name not in SHARED and not device.is_symlink() and (alone or device.name != "pts"):
+            _allow(ruleset, device.path, _DEVICE & rights)
     _allow(ruleset, str(writable), rights)
     # Scripts reopen their output as /dev/stdout; the magic link leads to the file without a look at its directories.
     _allow(ruleset, "/proc/self/fd/1", rights)

@@ -111,7 +111,7 @@ class Shim:
             if self.hidden:
                 sandbox.hide(self.hidden)
             sandbox.die_with_parent()
-            sandbox.fence(self.work)
+            sandbox.fence(self.work, alone=uid is not None)
             if os.read(gate, 1) != b"!":
                 return
             signal.pthread_sigmask(signal.SIG_SETMASK, set())

@@ -215,18 +215,22 @@ class TestFences:
 
     @as_root
     @pytest.mark.skipif(not sandbox.landlock_version(), reason="this kernel has no Landlock")
-    def test_without_root_landlock_keeps_a_job_from_its_owners_files_and_processes(self, tmp_path: Path) -> None:
-        with local_runner() as outer:
+    def test_without_root_landlock_keeps_a_job_from_its_owners_files_and_processes(self) -> None:
+        with local_runner() as outer, tempfile.NamedTemporaryFile(dir="/dev/shm") as shared:
             outer.stop()
             outer.start_as("nobody")
             own = bench_of(outer)
             secret = outer.folder / "secret"
             secret.write_text("hush")
-            os.chown(secret, 65534, 65534)
+            Path(shared.name).write_text("hush")
+            for path in (secret, shared.name):
+                os.chown(path, 65534, 65534)
             assert outer.process is not None
             pid = outer.process.pid
             ref = own.submit(
                 f"#!/bin/bash\nid -u\ncat {secret}\ncat /proc/{pid}/environ\nkill -9 {pid}\nls {outer.folder}/jobs\n"
+                f"cat {shared.name}\n: > {shared.name}\n"
+                "echo x > /dev/null || echo bad\nhead -c 0 /dev/urandom || echo bad\n"
                 "echo kept > note && cat note\n"
             )
             outer.give_to("nobody")
