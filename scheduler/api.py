@@ -33,6 +33,7 @@ from scheduler.jobs.submitting_api import router as submitting
 from scheduler.limits.api import router as limits
 from scheduler.maintenance.api import router as maintenance
 from scheduler.messages.api import router as messages
+from scheduler.metering.api import router as compute
 from scheduler.qualifications.api import instruments as standing
 from scheduler.qualifications.api import router as operators
 from scheduler.quotas.api import router as quotas
@@ -87,6 +88,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/jobs", jobs),
     ("/jobs", receipts),
     ("/jobs", files_of_jobs),
+    ("/compute", compute),
     ("/job-files", job_files),
     ("/job-secrets", job_secrets),
     ("/samples", samples),

@@ -33,6 +33,7 @@ from scheduler.feeds.models import FeedToken
 from scheduler.feeds.rules import FeedKind, FeedPrivacy
 from scheduler.maintenance import services as maintenance
 from scheduler.maintenance.models import MaintenanceWindow
+from scheduler.metering.models import QuarantinedRun, UnmanagedRun
 from scheduler.quotas import rules as quota_rules
 from scheduler.quotas import services as quotas
 from scheduler.quotas.models import QuotaRule
@@ -449,6 +450,9 @@ WRITES = (
     Write("PUT /clusters/{cluster}/incidents/1/note", "operator", {"note": "交换机重启"}),
     Write("POST /clusters/{cluster}/jobs/{job}/act", "operator", {"act": "retry"}),
     Write("POST /clusters/{cluster}/orphans/1/take-off", "operator"),
+    Write("POST /compute/quarantine/1/propose", "operator", {"count": 1, "reason": "集群漏记了卡数"}),
+    Write("POST /compute/quarantine/1/approve", "operator"),
+    Write("POST /compute/quarantine/1/reject", "operator"),
     Write("POST /clusters/{cluster}/credentials/test", "operator"),
     Write("POST /clusters/{cluster}/rotation", "operator", {"new_key": "2027-a"}),
     Write("POST /clusters/{cluster}/rotation/steps", "operator", {"step": "created"}),
@@ -499,6 +503,19 @@ def _operated(w: make.World, cluster: Cluster) -> None:
     Incident.objects.create(pk=1, cluster=cluster, kind="away", opened_at=make.NOW, closed_at=make.NOW)
     seen = {"first_seen_at": make.NOW, "last_seen_at": make.NOW, "submitted_at": make.NOW}
     OrphanJob.objects.create(pk=1, cluster=cluster, cluster_job_id="9", marker="zj" + "a" * 26, **seen)
+    strange = UnmanagedRun.objects.create(
+        number="U1",
+        cluster=cluster,
+        cluster_job_id="11",
+        submitted_at=make.NOW,
+        account="e-1",
+        state="succeeded",
+        raw_state="COMPLETED",
+        doubt="allocation_unknown",
+        first_seen_at=make.NOW,
+        observed_at=make.NOW,
+    )
+    QuarantinedRun.objects.create(pk=1, cluster=cluster, unmanaged=strange, doubt=strange.doubt, opened_at=make.NOW)
     begins = make.slot(days=9)
     window = maintenance.announce(actor=w.operator, cluster=cluster, period=begins, reason="升级", now=make.NOW)
     MaintenanceWindow.objects.filter(pk=window.pk).update(id=1)
