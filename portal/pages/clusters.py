@@ -12,6 +12,7 @@ from portal import charts
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.money import Money
 from portal.pages import board, shell
+from portal.pages.exports import FORMATS, exported
 from portal.pages.jobs import JobFilter, stamp
 from portal.pages.templatetags.show import bilingual, label
 from scheduler.jobs import access, rules
@@ -62,8 +63,8 @@ def cluster(request: HttpRequest, code: str) -> HttpResponse:
             request.GET, partitions=found.partitions.select_related("cluster"), columns=("organisation__name",)
         )
         rows = filters.narrow(jobs)
-        if shell.wants_csv(request):
-            return _csv(found, rows)
+        if (wanted := request.GET.get("format")) in FORMATS:
+            return _table(found, rows, str(wanted))
         context |= {
             "filters": filters,
             "listing": shell.listing(request, rows, sorts=SORTS, default="-number"),
@@ -84,7 +85,7 @@ def _attention(jobs: QuerySet[Job]) -> list[Job]:
     return list(jobs.filter(state=rules.JobState.UNKNOWN.value).order_by("pk")[:5])
 
 
-def _csv(found: Cluster, rows: QuerySet[Job]) -> HttpResponse:
+def _table(found: Cluster, rows: QuerySet[Job], wanted: str) -> HttpResponse:
     head = (
         gettext("作业号"),
         gettext("集群作业号"),
@@ -103,10 +104,10 @@ def _csv(found: Cluster, rows: QuerySet[Job]) -> HttpResponse:
         gettext("实际（元）"),
     )
     lines = rows.order_by("-pk")[: shell.EXPORT_LIMIT]
-    return shell.csv_response(f"jobs-{found.code}", head, map(_csv_row, lines))
+    return exported(f"jobs-{found.code}", wanted, head, map(_table_row, lines))
 
 
-def _csv_row(row: Job) -> tuple[object, ...]:
+def _table_row(row: Job) -> tuple[object, ...]:
     charge = row.charge
     assert charge is not None
     return (
@@ -123,6 +124,6 @@ def _csv_row(row: Job) -> tuple[object, ...]:
         stamp(row.started_at),
         stamp(row.ended_at),
         stamp(row.observed_at),
-        Money(charge.price_fen).yuan(),
-        Money(charge.actual_fen).yuan() if charge.actual_fen is not None else "",
+        Money(charge.price_fen),
+        Money(charge.actual_fen) if charge.actual_fen is not None else "",
     )

@@ -16,6 +16,7 @@ from portal.http import Explained
 from portal.kernel.money import Money
 from portal.pages import dryruns, shell
 from portal.pages.casework import language
+from portal.pages.exports import exported
 from portal.pages.fields import YuanField
 from portal.pages.labels import label_of
 from vouchers.dryruns import access, queries
@@ -136,4 +137,4 @@ def _export(request: HttpRequest, found: DryRun, divided: Allocation) -> HttpRes
         )
         for award in divided.awards
     )
-    return dryruns.exported(f"pool-{found.pk}", request.GET["format"], head, rows)
+    return exported(f"pool-{found.pk}", request.GET["format"], head, rows)

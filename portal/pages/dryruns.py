@@ -22,7 +22,7 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.money import Money
 from portal.pages import shell
 from portal.pages.casework import language
-from portal.pages.exports import xlsx_table
+from portal.pages.exports import exported
 from portal.pages.fields import DayInput
 from portal.pages.labels import LABELS, label_of
 from portal.pages.templatetags.show import bilingual
@@ -228,18 +228,6 @@ def _lines(rows: QuerySet[DryRunCase]) -> Iterator[Sequence[Any]]:
             row.rule,
             " + ".join(row.lines),
         )
-
-
-def exported(name: str, wanted: str, head: Sequence[Any], rows: Iterator[Sequence[Any]]) -> HttpResponse:
-    """Return a table as CSV or xlsx."""
-    titles = [str(title) for title in head]
-    if wanted == "csv":
-        plain = ([cell.yuan() if isinstance(cell, Money) else cell for cell in row] for row in rows)
-        return shell.csv_response(name, titles, plain)
-    kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-    response = HttpResponse(xlsx_table(name, titles, rows), content_type=kind)
-    response["Content-Disposition"] = f'attachment; filename="{name}.xlsx"'
-    return response
 
 
 def choices_of(kind: str) -> list[tuple[str, str]]:

@@ -8,17 +8,23 @@ from datetime import datetime
 from typing import Any
 
 import xlsxwriter
+from django.http import HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext
 
 from portal.kernel.money import Money
+from portal.pages import shell
 from portal.pages.actions import subject_link
 from portal.pages.labels import label_of
 from portal.pages.templatetags.show import bilingual
 from vouchers.settlements.models import SettlementBatch, SettlementLine
 from vouchers.settlements.rules import Leg
 
-__all__ = ["SHEET", "settlement_workbook", "xlsx_table"]
+__all__ = ["FORMATS", "SHEET", "exported", "settlement_workbook", "xlsx_table"]
+
+FORMATS = ("csv", "xlsx")
+"""What a list may be asked for as, by ``?format=``."""
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 SHEET = "settlement"
 WIDTHS = (6, 16, 18, 20, 30, 22, 16, 26, 14, 14, 14, 14, 14, 36)
@@ -195,3 +201,14 @@ def xlsx_table(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -
     sheet.freeze_panes(1, 0)
     book.close()
     return buffer.getvalue()
+
+
+def exported(name: str, wanted: str, head: Sequence[Any], rows: Iterable[Sequence[Any]]) -> HttpResponse:
+    """Return a table as one of `FORMATS`; `Money` is a decimal number of yuan in either."""
+    titles = [str(title) for title in head]
+    if wanted == "csv":
+        plain = ([cell.yuan() if isinstance(cell, Money) else cell for cell in row] for row in rows)
+        return shell.csv_response(name, titles, plain)
+    response = HttpResponse(xlsx_table(name, titles, rows), content_type=XLSX)
+    response["Content-Disposition"] = f'attachment; filename="{name}.xlsx"'
+    return response

@@ -18,7 +18,7 @@ from portal import charts
 from portal.kernel.money import Money
 from portal.pages import shell
 from portal.pages.casework import language
-from portal.pages.exports import xlsx_table
+from portal.pages.exports import FORMATS, exported
 from portal.pages.jobs import stamp
 from portal.pages.labels import label_of
 from portal.pages.templatetags.show import bilingual
@@ -26,7 +26,6 @@ from scheduler.metering import access, queries
 
 __all__ = ["UseFilter", "unmanaged", "use"]
 
-XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 MOST_BARS = 20
 MOST_DAYS = 14
 """Points of a line whose labels can still be read on a phone."""
@@ -77,7 +76,7 @@ def use(request: HttpRequest) -> HttpResponse:
     if filters.word:
         runs = runs.filter(Q(job__number__icontains=filters.word) | Q(job__organisation__name__icontains=filters.word))
     asked = request.GET.get("format")
-    if asked in {"csv", "xlsx"}:
+    if asked in FORMATS:
         return _file(asked, runs)
     sums = queries.by_card(runs)
     return shell.page(
@@ -201,12 +200,7 @@ def _file(kind: str, runs: QuerySet[Any]) -> HttpResponse:
         gettext("金额（元）"),
     )
     rows = [_row(run) for run in runs.order_by("-ended_at", "-pk")[: shell.EXPORT_LIMIT]]
-    if kind == "csv":
-        said = ([cell.yuan() if isinstance(cell, Money) else cell for cell in row] for row in rows)
-        return shell.csv_response("compute-use", head, said)
-    response = HttpResponse(xlsx_table("compute-use", head, rows), content_type=XLSX)
-    response["Content-Disposition"] = 'attachment; filename="compute-use.xlsx"'
-    return response
+    return exported("compute-use", kind, head, rows)
 
 
 def _row(run: Any) -> tuple[Any, ...]:

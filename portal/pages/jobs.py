@@ -21,6 +21,7 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.money import Money
 from portal.pages import actions, acts, jobstream, jobwords, shell
 from portal.pages.booking_requests import arrived
+from portal.pages.exports import FORMATS, exported
 from portal.pages.templatetags.show import bilingual, label
 from scheduler.jobs import access, queries, rules, services, settling, tasks
 from scheduler.jobs.models import Job
@@ -94,13 +95,13 @@ def jobs(request: HttpRequest) -> HttpResponse:
     used = Partition.objects.filter(pk__in=own.order_by().values("partition_id")).select_related("cluster")
     filters = JobFilter(request.GET, partitions=used, columns=("title",))
     found = filters.narrow(own)
-    if shell.wants_csv(request):
-        return _csv(found)
+    if (wanted := request.GET.get("format")) in FORMATS:
+        return _table(found, str(wanted))
     listing = shell.listing(request, found, sorts=SORTS, default="-number")
     return shell.page(request, "jobs/jobs.html", {"filters": filters, "listing": listing})
 
 
-def _csv(found: QuerySet[Job]) -> HttpResponse:
+def _table(found: QuerySet[Job], wanted: str) -> HttpResponse:
     """Return jobs as a file: times in Beijing time, durations in minutes, money in yuan."""
     head = (
         gettext("作业号"),
@@ -122,10 +123,10 @@ def _csv(found: QuerySet[Job]) -> HttpResponse:
         gettext("自付（元）"),
     )
     rows = found.order_by("-pk")[: shell.EXPORT_LIMIT]
-    return shell.csv_response("jobs", head, map(_csv_row, rows))
+    return exported("jobs", wanted, head, map(_table_row, rows))
 
 
-def _csv_row(row: Job) -> tuple[object, ...]:
+def _table_row(row: Job) -> tuple[object, ...]:
     charge = row.charge
     assert charge is not None
     captured = charge.actual_fen is not None
@@ -143,10 +144,10 @@ def _csv_row(row: Job) -> tuple[object, ...]:
         stamp(row.started_at),
         stamp(row.ended_at),
         row.exit_code,
-        Money(charge.price_fen).yuan(),
-        Money(charge.actual_fen).yuan() if charge.actual_fen is not None else "",
-        Money(charge.voucher_captured_fen).yuan() if captured else "",
-        Money(charge.own_captured_fen).yuan() if captured else "",
+        Money(charge.price_fen),
+        Money(charge.actual_fen) if charge.actual_fen is not None else "",
+        Money(charge.voucher_captured_fen) if captured else "",
+        Money(charge.own_captured_fen) if captured else "",
     )
 
 

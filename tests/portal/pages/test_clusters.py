@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.test import Client
 from django.urls import reverse
+from openpyxl import load_workbook
 
 from portal.organisations import rules as roles
 from scheduler.clusters.queries import health_of
@@ -155,6 +156,10 @@ class TestBoard:
         assert head[:4] == ["作业号", "集群作业号", "单位", "分区"]
         assert [row[0] for row in rows] == [scene.waiting.number, scene.running.number]
         assert "机密" not in response.text
+        book = load_workbook(io.BytesIO(page(scene, scene.operator, format="xlsx").content))
+        titles, *cells = book.active.iter_rows(values_only=True)
+        assert (list(titles), len(cells)) == (head, 2)
+        assert "机密" not in str(cells)
 
     def test_titles_and_scripts_never_leave_the_database(self, scene, django_assert_num_queries):
         client = client_of(scene.operator)

@@ -12,6 +12,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils.html import escape
 from kombu.exceptions import OperationalError
+from openpyxl import load_workbook
 
 from portal.kernel.money import Money
 from portal.organisations import rules as roles
@@ -400,6 +401,18 @@ class TestList:
         response = client_of(scene.researcher).get(reverse("jobs"), {"format": "csv"})
         [head, row] = csv.reader(io.StringIO(response.text.removeprefix("\ufeff")))
         assert (head[0], row[1], row[8], row[13]) == ("作业号", "'=HYPERLINK(1)", "待发送", "9.00")
+
+    def test_the_workbook_says_the_same_with_numbers_one_can_add_up(self, scene):
+        job = submitted(scene, title="=HYPERLINK(1)")
+        client = client_of(scene.researcher)
+        response = client.get(reverse("jobs"), {"format": "xlsx"})
+        assert response["Content-Disposition"] == 'attachment; filename="jobs.xlsx"'
+        head, row = load_workbook(io.BytesIO(response.content)).active.iter_rows()
+        assert [head[at].value for at in (0, 13)] == ["作业号", "冻结（元）"]
+        assert (row[0].value, row[1].value, row[1].data_type) == (job.number, "=HYPERLINK(1)", "s")
+        assert (row[4].value, row[13].value, row[13].data_type) == (job.cards, 9, "n")
+        narrowed = client.get(reverse("jobs"), {"format": "xlsx", "q": "没有这个"})
+        assert load_workbook(io.BytesIO(narrowed.content)).active.max_row == 1
 
     def test_queries_do_not_grow_with_jobs(self, scene, django_assert_num_queries):
         client = client_of(scene.researcher)
