@@ -77,7 +77,7 @@ class SlurmCluster:
         self.link = Link(self.wire, str(config["reader"]))
         operator, name = str(config.get("operator", "portal-ops")), str(config.get("cluster", ""))
         self.agent = agent_from(config)
-        self.limits = Limits(self.wire, operator=operator, cluster=name)
+        self.limits = Limits(self.link, operator=operator, cluster=name)
         names = ("guard_s", "max_array_size", "min_job_age_s")
         self.bounds = standing.Bounds(**{name: int(config[name]) for name in names if name in config})
 

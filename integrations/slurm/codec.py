@@ -62,6 +62,20 @@ class Codec(Protocol):
     def keeps_exit_codes(self) -> bool:
         """Say whether accounting's exit codes are the scripts' own."""
 
+    @property
+    def makes_whole(self) -> bool:
+        """Say whether accounts and users are made by ``accounts_association`` and ``users_association``."""
+
+    @property
+    def every_run(self) -> Mapping[str, str]:
+        """Return what accounting must be asked with to tell of every run of a requeued job, not its last alone."""
+
+    def since(self, moment: int) -> str:
+        """Return epoch seconds as the controller's list takes ``update_time``."""
+
+    def bound(self, count: int | None) -> Any:
+        """Return a limit of an account as accounting takes it, None for no limit."""
+
     def submission(self, spec: Spec, *, marker: str, place: Place) -> dict[str, Any]:
         """Return the body that places `spec` held, under `marker`."""
 

@@ -7,7 +7,8 @@ means true: none of them can leave this module (tag slurm-22-05-8-1, plugins/ope
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from integrations.slurm import codec
@@ -22,6 +23,16 @@ class Legacy:
 
     version: str = codec.VERSION
     keeps_exit_codes: bool = False
+    makes_whole: bool = False
+    every_run: Mapping[str, str] = field(default_factory=dict)
+
+    def since(self, moment: int) -> str:
+        """Return epoch seconds as ``update_time`` takes them."""
+        return str(moment)
+
+    def bound(self, count: int | None) -> Any:
+        """Return a limit as an association takes it; -1 takes it off."""
+        return -1 if count is None else count
 
     def submission(self, spec: Spec, *, marker: str, place: codec.Place) -> dict[str, Any]:
         """Return the body that places `spec` held, under `marker`.

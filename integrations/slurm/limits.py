@@ -1,6 +1,7 @@
-"""Hold an organisation to its limits inside Slurm 22.05 (v0.0.38): its account, its users, and what they may use.
+"""Hold an organisation to its limits inside Slurm: its account, its users, and what they may use.
 
-Written from what 22.05.8 does, seen on a running one:
+Written from what 22.05.8 (v0.0.38) does, seen on a running one; 24.11.5 (v0.0.40 to v0.0.42) takes the same with counts in
+their wrapping, and none of the care:
 
 * The row of an account is the association with ``user: ""``. GrpTRESRunMins is ``max/tres/group/active``, GrpTRES
   ``max/tres/total``, GrpSubmitJobs ``max/jobs/per/submitted``; a count of −1 removes one.
@@ -19,9 +20,10 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from integrations.slurm import codec
+from integrations.slurm.link import Link
+from integrations.slurm.reading import optional
 from integrations.slurm.tokens import NoToken
-from integrations.slurm.wire import Answer, Kind, Lost, NotReached, Wire
+from integrations.slurm.wire import Answer, Kind, Lost, NotReached
 from portal.kernel.errors import Rejected, Unavailable
 from scheduler.jobs.capabilities import AccountLimits
 
@@ -34,7 +36,6 @@ TURN: Final = "e-portal-turn"
 ROOT: Final = "root"
 QOS: Final = "normal"
 NO_BOUND: Final = -1
-SLURMDB: Final = f"/slurmdb/{codec.VERSION}"
 
 _LISTS = (
     ("tres", "total"),
@@ -46,14 +47,15 @@ _LISTS = (
     ("tres", "per", "node"),
 )
 """Every list of trackable resources an association has."""
+_ABOUT: Final = {"description": "gongxiang", "organization": "gongxiang"}
 _CARD, _CPU = ("gres", "gpu"), ("cpu", "")
 
 
 class Limits:
     """The limits of our accounts on one cluster, read and set with the token of `operator`, a Slurm Operator."""
 
-    def __init__(self, wire: Wire, *, operator: str, cluster: str = "") -> None:
-        self.wire, self.operator, self._cluster = wire, operator, cluster
+    def __init__(self, link: Link, *, operator: str, cluster: str = "") -> None:
+        self.link, self.operator, self._cluster = link, operator, cluster
 
     def read(self, accounts: Sequence[str]) -> list[AccountLimits]:
         """Return the limits of those of `accounts` that exist, in the order asked for. Raises Unavailable, Rejected."""
@@ -77,7 +79,7 @@ class Limits:
             for each in differing:
                 if again:
                     self._turn(rows)
-                self._send("associations", {"associations": [_change(each, rows[each.account, ""], self.cluster)]})
+                self._send("associations", {"associations": [self._change(each, rows[each.account, ""])]})
             rows = self._rows()
         return [_limits(each.account, rows) for each in wanted if (each.account, "") in rows]
 
@@ -86,8 +88,12 @@ class Limits:
     def _make(self, wanted: Sequence[AccountLimits]) -> None:
         if not wanted:
             return
-        self._send("accounts", {"accounts": [_account(each.account) for each in wanted]})
-        self._send("associations", {"associations": [self._association(each.account) for each in wanted]})
+        names = [each.account for each in wanted]
+        if self.link.codec().makes_whole:
+            self._send("accounts_association", {**self._whole(names, parent=ROOT), "account": _ABOUT})
+            return
+        self._send("accounts", {"accounts": [_account(name) for name in names]})
+        self._send("associations", {"associations": [self._association(name) for name in names]})
 
     def _enrol(self, wanted: Sequence[AccountLimits], rows: Mapping[tuple[str, str], Any]) -> None:
         """Let each wanted user submit under its account. Users that are there already stay as they are."""
@@ -96,10 +102,24 @@ class Limits:
             return
         known = {row.get("name") for row in self._get("users").body.get("users") or []}
         new = {user: account for account, user in missing if user not in known}
+        if self.link.codec().makes_whole:
+            for account, user in missing:
+                first = {"defaultaccount": account} if new.get(user) == account else {}
+                self._send("users_association", {**self._whole([account], users=[user]), "user": first})
+            return
         if new:
             users = [{"name": user, "default": {"account": account}} for user, account in new.items()]
             self._send("users", {"users": users})
         self._send("associations", {"associations": [self._association(*pair) for pair in missing]})
+
+    def _whole(self, accounts: Sequence[str], *, parent: str = "", users: Sequence[str] = ()) -> dict[str, Any]:
+        """Return what accounts, or users under them, are made of at once, with all that Slurm's own command adds.
+
+        Made as a bare association, as 22.05 needs it, an account looks right in 24.11 and no job may use it (2045).
+        """
+        association = {"qoslevel": [QOS], "defaultqos": QOS, **({"parent": parent} if parent else {})}
+        condition = {"accounts": list(accounts), "clusters": [self.cluster], "association": association}
+        return {"association_condition": {**condition, **({"users": list(users)} if users else {})}}
 
     def _association(self, account: str, user: str = "") -> dict[str, Any]:
         parent = {} if user else {"parent_account": ROOT}
@@ -112,6 +132,27 @@ class Limits:
             self._send("accounts", {"accounts": [_account(TURN)]})
         front = {**self._association(TURN), "max": {"jobs": {"per": {"submitted": 0}}}}
         self._send("associations", {"associations": [front]})
+
+    def _change(self, wanted: AccountLimits, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the body that sets our limits and repeats every other the account has."""
+        most = copy.deepcopy(dict(row.get("max") or {}))
+        for path in _LISTS:
+            _list_at(most, path)
+        _put(_list_at(most, ("tres", "group", "active")), _CARD, wanted.running_card_minutes)
+        _put(_list_at(most, ("tres", "group", "active")), _CPU, wanted.running_cpu_minutes)
+        _put(_list_at(most, ("tres", "total")), _CARD, wanted.cards)
+        _put(_list_at(most, ("tres", "total")), _CPU, wanted.cpus)
+        per = most.setdefault("jobs", {}).setdefault("per", {})
+        per["submitted"] = self.link.codec().bound(wanted.submitted)
+        qos = list(row.get("qos") or [QOS])
+        named = {
+            "account": wanted.account,
+            "cluster": self.cluster,
+            "user": "",
+            "partition": "",
+            "parent_account": ROOT,
+        }
+        return {**named, "qos": qos, "default": {"qos": (row.get("default") or {}).get("qos") or qos[0]}, "max": most}
 
     # --- talking
 
@@ -138,16 +179,18 @@ class Limits:
 
     def _get(self, what: str) -> Answer:
         try:
-            answer = self.wire.get(f"{SLURMDB}/{what}", user=self.operator)
+            answer = self.link.wire.get(self.link.path(f"/{what}", db=True), user=self.operator)
         except (NotReached, NoToken, Lost) as error:
             raise Unavailable(detail=str(error)) from error
+        if answer.kind is Kind.NO_ENDPOINT:
+            self.link.forget()
         if answer.kind is not Kind.FINE:
             raise Unavailable(detail=f"{what}: {answer.words}")
         return answer
 
     def _send(self, what: str, body: Mapping[str, Any]) -> None:
         try:
-            answer = self.wire.send("POST", f"{SLURMDB}/{what}", user=self.operator, body=body)
+            answer = self.link.wire.send("POST", self.link.path(f"/{what}", db=True), user=self.operator, body=body)
         except (NotReached, NoToken, Lost) as error:
             raise Unavailable(detail=f"{what}: {error}") from error
         if answer.kind is Kind.REFUSED:
@@ -165,23 +208,7 @@ def _ours(accounts: Sequence[str]) -> list[str]:
 
 
 def _account(name: str) -> dict[str, str]:
-    return {"name": name, "description": "gongxiang", "organization": "gongxiang"}
-
-
-def _change(wanted: AccountLimits, row: Mapping[str, Any], cluster: str) -> dict[str, Any]:
-    """Return the body that sets our limits and repeats every other the account has."""
-    most = copy.deepcopy(dict(row.get("max") or {}))
-    for path in _LISTS:
-        _list_at(most, path)
-    _put(_list_at(most, ("tres", "group", "active")), _CARD, wanted.running_card_minutes)
-    _put(_list_at(most, ("tres", "group", "active")), _CPU, wanted.running_cpu_minutes)
-    _put(_list_at(most, ("tres", "total")), _CARD, wanted.cards)
-    _put(_list_at(most, ("tres", "total")), _CPU, wanted.cpus)
-    per = most.setdefault("jobs", {}).setdefault("per", {})
-    per["submitted"] = NO_BOUND if wanted.submitted is None else wanted.submitted
-    qos = list(row.get("qos") or [QOS])
-    named = {"account": wanted.account, "cluster": cluster, "user": "", "partition": "", "parent_account": ROOT}
-    return {**named, "qos": qos, "default": {"qos": (row.get("default") or {}).get("qos") or qos[0]}, "max": most}
+    return {"name": name, **_ABOUT}
 
 
 def _list_at(most: dict[str, Any], path: Sequence[str]) -> list[dict[str, Any]]:
@@ -223,7 +250,7 @@ def _limits(account: str, rows: Mapping[tuple[str, str], Any]) -> AccountLimits:
         running_cpu_minutes=_count(running, _CPU),
         cards=_count(total, _CARD),
         cpus=_count(total, _CPU),
-        submitted=None if submitted is None else int(submitted),
+        submitted=optional(submitted),
     )
 
 

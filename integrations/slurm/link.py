@@ -115,16 +115,20 @@ class Link:
 
     # --- rows
 
-    def listed(self, params: Mapping[str, str] | None = None) -> list[Job]:
-        """Return every job the controller knows: the costly question. With ``update_time``, [] when nothing changed."""
-        return [from_controller(row) for row in rows(self.ask("/jobs", params), "jobs")]
+    def listing(self, since: int | None = None) -> Answer:
+        """Ask for every job the controller knows: the costly question. With `since` (epoch), none when nothing changed."""
+        return self.ask("/jobs", None if since is None else {"update_time": self.codec().since(since)})
+
+    def listed(self, since: int | None = None) -> list[Job]:
+        """Read that list. [] when nothing changed since `since`."""
+        return [from_controller(row) for row in rows(self.listing(since), "jobs")]
 
     def accounted(self, params: Mapping[str, str]) -> list[Job]:
-        """Return accounting's rows, duplicates included: those are only given when there are parameters at all."""
+        """Return accounting's rows, every run of a job: 22.05 tells them whenever there are parameters at all."""
         assert params
-        keeps = self.codec().keeps_exit_codes
-        answer = self.ask("/jobs", {**params, "skip_steps": "true"}, db=True)
-        return [from_accounting(row, keeps_exit_codes=keeps) for row in rows(answer, "jobs")]
+        codec = self.codec()
+        answer = self.ask("/jobs", {**params, **codec.every_run, "skip_steps": "true"}, db=True)
+        return [from_accounting(row, keeps_exit_codes=codec.keeps_exit_codes) for row in rows(answer, "jobs")]
 
     def accounted_under(self, marker: str, earliest: int) -> list[Job]:
         """Return accounting's rows named `marker` submitted at or after `earliest` (epoch).

@@ -7,7 +7,8 @@ every one of them knows, and a warning of that kind refuses the job (`submitting
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from integrations.slurm import codec
@@ -24,6 +25,17 @@ class Modern:
 
     version: str
     keeps_exit_codes: bool = True
+    makes_whole: bool = True
+
+    every_run: Mapping[str, str] = field(default_factory=lambda: {"show_duplicates": "true"})
+
+    def since(self, moment: int) -> str:
+        """Return epoch seconds as v0.0.40 takes them, which refuses the bare number [seen on 24.11.5]."""
+        return f"uts{moment}"
+
+    def bound(self, count: int | None) -> Any:
+        """Return a limit as an association takes it; None takes it off."""
+        return {"set": True, "infinite": count is None, "number": count or 0}
 
     def submission(self, spec: Spec, *, marker: str, place: codec.Place) -> dict[str, Any]:
         """Return the body that places `spec` held, under `marker` as its name."""
@@ -42,7 +54,7 @@ class Modern:
             "hold": True,
             "requeue": spec.requeue,
             "dependency": codec.dependencies(spec),
-            "kill_on_invalid_dependency": True,
+            "flags": ["KILL_INVALID_DEPENDENCY"],
             "current_working_directory": place.directory,
             "standard_output": place.output,
             "standard_error": place.output,

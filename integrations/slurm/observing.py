@@ -139,7 +139,7 @@ def _many(link: Link, ids: Sequence[int]) -> Mapping[int, Sequence[Job]]:
         return _singly(link, ids)
     now = int(time.time())
     is_old = now - kept.listed_at > READ_AGAIN_S
-    answer = link.ask("/jobs", None if is_old else {"update_time": str(kept.listed_at - CLOCKS_APART_S)})
+    answer = link.listing(None if is_old else kept.listed_at - CLOCKS_APART_S)
     if answer.status != 304:
         kept.listed, kept.listed_at = _grouped([from_controller(row) for row in rows(answer, "jobs")]), now
     return {one: kept.listed.get(one, ()) for one in ids}

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from integrations.slurm.codec import Job
 from integrations.slurm.states import is_held, raw, state
+from scheduler.jobs import arrays
 from scheduler.jobs.ports import FINAL, ClusterState
 
-__all__ = ["Node", "exit_code", "from_accounting", "from_controller", "nodes", "number", "tres", "words"]
+__all__ = ["Node", "exit_code", "from_accounting", "from_controller", "nodes", "number", "optional", "tres", "words"]
 
 _UNSET = 0xFFFF_FFF0
 """NO_VAL, INFINITE and their neighbours (slurm.h): any count this large means "not set"."""
@@ -58,13 +60,13 @@ def from_controller(row: Mapping[str, Any]) -> Job:
         asked=_comment(row.get("comment")),
         partition=str(row.get("partition") or ""),
         array_id=array_id,
-        task=_optional(row.get("array_task_id")) if array_id else None,
+        task=optional(row.get("array_task_id")) if array_id else None,
         tasks_left=str(row.get("array_task_string") or "") if array_id else "",
         restarts=number(row.get("restart_cnt")),
         requeue=row["requeue"] if isinstance(row.get("requeue"), bool) else None,
         expected_at=started_at if waits else 0,
         waits_for=str(row.get("dependency") or ""),
-        nodes=_optional(row.get("node_count")),
+        nodes=optional(row.get("node_count")),
     )
 
 
@@ -76,8 +78,10 @@ def from_accounting(row: Mapping[str, Any], *, keeps_exit_codes: bool = False) -
     """
     time, current, array = _dict(row.get("time")), _dict(row.get("state")), _dict(row.get("array"))
     kind, word = state(current.get("current")), raw(current.get("current"))
-    ended_at, array_id = number(time.get("end")), number(array.get("job_id"))
-    was_requeued = "REQUEUED" in word.split("+") and bool(ended_at)
+    array_id = number(array.get("job_id"))
+    requeued = "REQUEUED" in word.split("+")
+    # Of a run that goes on, 24.11 tells the present as its end.
+    ended_at = number(time.get("end")) if kind in FINAL or requeued else 0
     own = exit_code(kind, row.get("exit_code")) if keeps_exit_codes else None
     return Job(
         job_id=number(row.get("job_id")),
@@ -100,11 +104,23 @@ def from_accounting(row: Mapping[str, Any], *, keeps_exit_codes: bool = False) -
         asked=None,
         partition=str(row.get("partition") or ""),
         array_id=array_id,
-        task=_optional(array.get("task_id")) if array_id else None,
-        tasks_left=str(array.get("task") or "") if array_id else "",
-        nodes=_optional(row.get("allocation_nodes")),
-        was_requeued=was_requeued,
+        task=optional(array.get("task_id")) if array_id else None,
+        tasks_left=_tasks_left(array) if array_id else "",
+        nodes=optional(row.get("allocation_nodes")),
+        was_requeued=requeued and bool(ended_at),
     )
+
+
+def _tasks_left(array: Mapping[str, Any]) -> str:
+    """Return the tasks not yet apart as they were asked for: accounting since 23.11 tells them as a mask, ``0x6A%1``."""
+    told = str(array.get("task") or "")
+    mask = re.fullmatch(r"0x([0-9A-Fa-f]+)(%\d+)?", told)
+    if mask is None:
+        return told
+    bits = int(mask[1], 16)
+    tasks = arrays.written(at for at in range(bits.bit_length()) if bits >> at & 1)
+    at_once = number(_dict(_dict(_dict(array.get("limits")).get("max")).get("running")).get("tasks"))
+    return tasks + (mask[2] or (f"%{at_once}" if at_once else ""))
 
 
 # --- numbers
@@ -112,10 +128,11 @@ def from_accounting(row: Mapping[str, Any], *, keeps_exit_codes: bool = False) -
 
 def number(value: object) -> int:
     """Return a count, wrapped or plain; 0 where it is not set, infinite, negative or no number."""
-    return _optional(value) or 0
+    return optional(value) or 0
 
 
-def _optional(value: object) -> int | None:
+def optional(value: object) -> int | None:
+    """Return a count, wrapped or plain; None where it is not set, infinite, negative or no number."""
     if isinstance(value, dict):
         value = value.get("number") if value.get("set") and not value.get("infinite") else None
     if isinstance(value, bool) or not isinstance(value, int):
@@ -124,7 +141,7 @@ def _optional(value: object) -> int | None:
 
 
 def _is_zero(value: object) -> bool:
-    return _optional(value) == 0
+    return optional(value) == 0
 
 
 def _dict(value: object) -> Mapping[str, Any]:
@@ -153,7 +170,7 @@ def exit_code(kind: ClusterState, status: object) -> int | None:
     if kind not in (ClusterState.SUCCEEDED, ClusterState.FAILED):
         return None
     if isinstance(status, dict):
-        signal, code = _signal(status), _optional(status.get("return_code"))
+        signal, code = _signal(status), optional(status.get("return_code"))
         return 128 + signal if signal else code
     if not isinstance(status, int) or isinstance(status, bool) or not 0 <= status < _UNSET:
         return None

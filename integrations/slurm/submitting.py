@@ -186,7 +186,7 @@ def find(link: Link, *, marker: str, since: datetime) -> Found | Absent | Cannot
     """Ask controller and accounting. Absent only when both answered cleanly and neither knows the marker."""
     earliest = int(since.timestamp()) - CLOCK_SKEW_S
     try:
-        jobs = [job for job in link.listed({"update_time": str(earliest)}) if job.name == marker]
+        jobs = [job for job in link.listed(earliest) if job.name == marker]
         jobs += link.accounted_under(marker, earliest)
     except NO_ANSWER as error:
         return CannotTell(str(error))

@@ -14,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
+from scheduler.jobs import arrays
+
 SUBMITTED = 1_795_000_000
 COMMON = {
     "name",
@@ -29,14 +31,16 @@ COMMON = {
     "dependency",
     "qos",
     "array",
-    "kill_on_invalid_dependency",
     "current_working_directory",
     "standard_output",
     "standard_error",
     "open_mode",
     "environment",
 }
-KNOWN = {38: COMMON | {"gres", "no_requeue", "requeue"}, 40: COMMON | {"script", "requeue", "tres_per_node"}}
+KNOWN = {
+    38: COMMON | {"gres", "no_requeue", "requeue", "kill_on_invalid_dependency"},
+    40: COMMON | {"script", "requeue", "tres_per_node", "flags"},
+}
 HELD = "Job is in held state, pending scheduler release"
 
 
@@ -180,6 +184,8 @@ class Daemon:
             wanted = set(query["job_id"].split(","))
             rows = [{"job_id": one.job_id, "state": list(one.state)} for one in self.live if str(one.job_id) in wanted]
             return 200, tell.whole(jobs=rows)
+        if number == 40 and not query.get("update_time", "uts").startswith("uts"):
+            return 422, tell.whole(errors=[{"error_number": 9000, "error": "Query empty or not RFC7320 compliant"}])
         if self.nothing_new and "update_time" in query:
             return 304, None
         return 200, tell.standing(tail, self.live)
@@ -305,6 +311,8 @@ class Dialect:
             if "submit_time" in query and told.submitted < int(query["submit_time"].removeprefix("uts")):
                 continue
             rows.append(self.told(told))
+        if self.number > 38 and query.get("show_duplicates") != "true":
+            rows = list({(row["job_id"], row["array"]["task_id"]["number"]): row for row in rows}.values())
         if rows:
             return self.whole(jobs=rows)
         nothing = {"error_number": 9003, "error": "Nothing found with query"}
@@ -321,10 +329,17 @@ class Dialect:
                 found.append({"type": kind, "name": inner or None, "id": 1, "count": count})
             return found
 
-        elapsed = max(0, told.end - told.start) if told.start else 0
-        time = {"start": told.start, "end": told.end, "submission": told.submitted, "elapsed": elapsed, "suspended": 0}
+        is_running = told.state == ("RUNNING",) and self.number > 38
+        end = told.start + 30 if is_running else told.end  # of what runs, the present
+        elapsed = max(0, end - told.start) if told.start else 0
+        time = {"start": told.start, "end": end, "submission": told.submitted, "elapsed": elapsed, "suspended": 0}
         who = {"user": told.user, "account": told.body["account"]}
-        is_array = told.task is not None
+        is_array = told.task is not None or bool(told.tasks)
+        array: dict[str, Any] = {"job_id": told.job_id if is_array else 0, "task_id": self.n(told.task), "task": ""}
+        if told.task is None and told.tasks:
+            mask = f"0x{sum(1 << at for at in arrays.tasks(told.tasks)):X}"
+            array["task"] = told.tasks if self.number == 38 else mask
+            array["limits"] = {"max": {"running": {"tasks": int(told.tasks.partition("%")[2] or 0)}}}
         return {
             "job_id": told.job_id,
             "name": told.body["name"],
@@ -336,7 +351,7 @@ class Dialect:
             "time": {**time, "limit": self.n(told.value("time_limit"))},
             "state": {"current": self.state(told.state), "reason": told.reason},
             "exit_code": self.status(told, accounting=True),
-            "array": {"job_id": told.job_id if is_array else 0, "task_id": self.n(told.task), "task": ""},
+            "array": array,
             "allocation_nodes": 1,
             "tres": {"requested": counted(True), "allocated": counted(bool(elapsed))},
         }

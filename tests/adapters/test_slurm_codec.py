@@ -354,3 +354,24 @@ class TestAnswers:
         assert answer(500, {"error_code": 2000, "error": "Invalid partition"}).words == "2000 Invalid partition"
         assert len(answer(500, {"error_code": 2000, "error": "x" * 9999}).words) == 500
         assert answer(400, text=" Unable to parse query.\n").words == "HTTP 400 Unable to parse query."
+
+
+class TestAccountingSince2311:
+    """What accounting of 24.11.5 tells otherwise than 22.05 [seen on a running one]."""
+
+    @pytest.mark.parametrize(("most", "array"), [(1, "1,3,5-6%1"), (0, "1,3,5-6")])
+    def test_tasks_told_as_a_mask_read_as_they_were_asked_for(self, most: int, array: str) -> None:
+        told = {
+            "job_id": 3,
+            "limits": {"max": {"running": {"tasks": most}}},
+            "task_id": {"set": False, "infinite": False, "number": 0},
+            "task": "0x6A",
+        }
+        assert reading.from_accounting({"job_id": 3, "array": told}).tasks_left == array
+
+    def test_the_present_told_as_the_end_of_a_running_job_is_no_end(self) -> None:
+        time = {"submission": 100, "start": 110, "end": 150, "elapsed": 40}
+        assert reading.from_accounting({"time": time, "state": {"current": ["RUNNING"]}}).ended_at == 0
+        assert reading.from_accounting({"time": time, "state": {"current": ["COMPLETED"]}}).ended_at == 150
+        again = reading.from_accounting({"time": time, "state": {"current": ["PENDING", "REQUEUED"]}})
+        assert (again.ended_at, again.was_requeued) == (150, True)

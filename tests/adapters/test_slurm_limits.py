@@ -96,7 +96,7 @@ def test_accounts_and_users_not_ours_are_never_touched(slurm, real_slurm, accoun
 def test_a_token_that_may_not_and_a_cluster_that_is_away_are_told_apart(slurm, real_slurm, account):
     wanted = [AccountLimits(account, (real_slurm.users[0],), submitted=1)]
     with pytest.raises(Rejected):
-        Limits(slurm.cluster.wire, operator=real_slurm.reader).apply(wanted)
+        Limits(slurm.cluster.link, operator=real_slurm.reader).apply(wanted)
     assert held(real_slurm, account) == ""
 
 
@@ -119,6 +119,6 @@ def test_run_minutes_hold_back_what_would_plan_too_much_and_zero_stops_submissio
 
 
 def test_accounting_that_is_away_says_so(real_slurm, slurm, account):
-    slurm.cluster.limits.wire.url = "http://127.0.0.1:9"
+    slurm.cluster.wire.url = "http://127.0.0.1:9"
     with pytest.raises(Unavailable):
         slurm.cluster.read_limits(accounts=[account])

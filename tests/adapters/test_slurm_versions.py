@@ -180,7 +180,7 @@ class TestModernBody:
             "requeue": True,
             "array": "0-3%2",
             "dependency": "singleton",
-            "kill_on_invalid_dependency": True,
+            "flags": ["KILL_INVALID_DEPENDENCY"],
             "tres_per_node": "gres/gpu:a100:2",
             "current_working_directory": "/jobs/optics",
             "standard_output": "/jobs/optics/x.log",
