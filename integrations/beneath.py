@@ -61,7 +61,7 @@ def _opened(root: Path, path: str, flags: int, *, make: bool = False) -> Iterato
 
 
 def put(root: Path, path: str, *, offset: int, data: bytes) -> int:
-    """Write `data` at `offset` of ``root/path``, made 0600 where it is not there; return its size.
+    """Write `data` at `offset` of ``root/path``, made 0600 where it is not there, and end it there; return its size.
 
     Raises Rejected for a path that leads out, an offset beyond the end or more than 1 MiB.
     """
@@ -74,6 +74,7 @@ def put(root: Path, path: str, *, offset: int, data: bytes) -> int:
         while view:
             written = os.pwrite(handle, view, offset)
             view, offset = view[written:], offset + written
+        os.ftruncate(handle, offset)  # what an older, longer file had here is none of this one
         return os.fstat(handle).st_size
 
 

@@ -41,7 +41,7 @@ from scheduler.feeds.models import FeedReader, FeedToken
 from scheduler.invitations.models import CalendarMail, CalendarMailChoice
 from scheduler.jobfiles.models import JobFile, JobSecret, JobUpload
 from scheduler.jobs.doubt_models import ClusterBreaker, JobAlert, JobEvidence
-from scheduler.jobs.models import Job, JobCharge, JobDependency, JobLine, JobRun
+from scheduler.jobs.models import Job, JobCharge, JobDependency, JobLine, JobRun, JobTaskCancel
 from scheduler.limits.models import ClusterAccount, LimitDrift, LimitPolicy
 from scheduler.maintenance.models import MaintenanceWindow
 from scheduler.messages.models import Message
@@ -103,6 +103,7 @@ __all__ = [
     "JobLine",
     "JobRun",
     "JobSecret",
+    "JobTaskCancel",
     "JobTemplate",
     "JobTemplateVersion",
     "JobUpload",

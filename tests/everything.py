@@ -416,6 +416,7 @@ WRITES = (
         },
     ),
     Write("POST /jobs/{job}/cancel", FIRM),
+    Write("POST /jobs/{job}/tasks/0/cancel", FIRM),
     Write(
         "POST /jobs/directives",
         FIRM,

@@ -21,7 +21,7 @@ def bury(unit: Unit, spec: Mapping[str, Any], claim: Mapping[str, Any]) -> None:
     if (unit.folder / "exit.json").exists():
         return
     started = spool.read(unit.folder / "started.json")
-    cancelled = (unit.job / "cancel").exists()
+    cancelled = unit.is_cancelled
     if claim["by"] == "cancel":
         end = {"state": "cancelled", "reason": claim.get("reason", "")}
     elif started is None:

@@ -149,6 +149,21 @@ class LocalCluster:
         except OSError as error:
             raise Unavailable from error
 
+    def cancel_task(self, ref: Ref, *, user: str, task: int) -> bool:  # noqa: ARG002
+        job = self._job(ref)
+        if job is None:
+            return True
+        try:
+            spec = spool.read(job / "spec.json") or {}
+            if task in units.slots(spec):
+                newest = units.last(job, spec, task)
+                if newest.end is None:
+                    (newest.unit.base / "cancel").touch()
+                    _withdraw(newest.unit)
+        except OSError as error:
+            raise Unavailable from error
+        return True
+
     def log(self, ref: Ref, *, offset: int, limit: int) -> LogChunk:
         """Read output: of an array that of its tasks in order, each once those before it have ended.
 

@@ -165,7 +165,7 @@ class Runner:
                 self.launch(held)
             return None
         released = unit.job / "released"
-        if (unit.job / "cancel").exists():
+        if unit.is_cancelled:
             self.give_up([(0, unit)], "")  # whoever asked was killed before it came to this run
             return None
         return released.stat().st_mtime_ns if released.exists() else None

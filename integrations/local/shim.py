@@ -166,7 +166,7 @@ class Shim:
             now = time.monotonic()
             if self._asked_to_stop():
                 self._stop("interrupted")
-            elif (self.unit.job / "cancel").exists():
+            elif self.unit.is_cancelled:
                 self._stop("cancelled")
             elif now >= deadline:
                 self._stop("timed_out")

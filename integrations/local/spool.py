@@ -3,7 +3,7 @@
 ``jobs/<marker>/``
   ``spec.json``, ``script``  there before the directory gets its name: the job is on the cluster, held
   ``released``               the portal lets it start (its time is its place in the queue)
-  ``cancel``                 the portal wants it stopped
+  ``cancel``                 the portal wants it stopped; in ``task-N/`` that task alone
 and per run, in that directory or one beneath it (``units.py``)
   ``grant.json``             the runner gave it cpus, cards and a user, and starts its shim
   ``claim.json``             created exclusively by whoever decides its fate: its shim, or a cancel before the start

@@ -40,6 +40,11 @@ class Unit:
         return self.base if self.no == 1 else self.base / f"run-{self.no}"
 
     @property
+    def is_cancelled(self) -> bool:
+        """Whether somebody wants it stopped: the job whole, or this task."""
+        return (self.job / "cancel").exists() or (self.base / "cancel").exists()
+
+    @property
     def slot(self) -> str:
         """What it is called whichever run: ``marker`` or ``marker/task``."""
         return self.job.name if self.task is None else f"{self.job.name}/{self.task}"

@@ -110,6 +110,10 @@ class AgentClient:
 
     # --- what REST cannot do
 
+    def cancel_task(self, *, user: str, job_id: int, task: int) -> None:
+        """Stop one task of an array, waiting or running, as its user. One that has ended is success."""
+        self.call("cancel-task", user=user, job_id=job_id, task=task)
+
     def estimate(self, spec: Spec, *, qos: str = "") -> datetime | RejectedBy:
         """Return when such a job would start were it placed now, or why the cluster would refuse it."""
         answer = self.call(

@@ -89,7 +89,7 @@ class SlurmCluster:
 
     def capabilities(self) -> Capabilities:
         able = standing.capabilities(self.link, self.bounds)
-        more = {Feature.FILES, Feature.ESTIMATE} if self.agent else set()
+        more = {Feature.FILES, Feature.ESTIMATE, Feature.TASKS} if self.agent else set()
         return replace(able, features=able.features | more)
 
     def capacity(self) -> Capacity:
@@ -172,6 +172,11 @@ class SlurmCluster:
 
     def cancel(self, ref: Ref, *, user: str) -> None:
         submitting.cancel(self.link, ref, user=user)
+
+    def cancel_task(self, ref: Ref, *, user: str, task: int) -> bool:
+        agent = self.agent
+        stop = None if agent is None else lambda job_id, one: agent.cancel_task(user=user, job_id=job_id, task=one)
+        return submitting.cancel_task(self.link, ref, task, user=user, stop=stop)
 
     def log(self, ref: Ref, *, offset: int, limit: int) -> LogChunk:
         user = str(ref.data.get("user", ""))

@@ -6,7 +6,7 @@ forgets it `MinJobAge` after its end. A row is never believed to be the end whil
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -68,7 +68,8 @@ def observation(ref: Ref, live: Sequence[Job], told: Sequence[Job], as_of: datet
     until = int(as_of.timestamp())
     present = _present(live, told)
     tasks = _tasks(ref, present)
-    states = [_now(ref, present[task], until) if task in present else ClusterState.UNKNOWN for task in tasks]
+    absent = ClusterState.CANCELLED if _taken_out(tasks, present, told) else ClusterState.UNKNOWN
+    states = [_now(ref, present[task], until) if task in present else absent for task in tasks]
     state = states[0] if len(states) == 1 else arrays.aggregate(states)
     runs = _runs(live, told, until)
     newest = {task: job.submitted_at for task, job in present.items()}
@@ -100,17 +101,31 @@ def observation(ref: Ref, live: Sequence[Job], told: Sequence[Job], as_of: datet
 def settled(ref: Ref, live: Sequence[Job], told: Sequence[Job]) -> bool:
     """Say whether accounting has every run of every task, each with its end."""
     present = _present(live, told)
-    for task in _tasks(ref, present):
-        rows = [job for job in told if task in job.tasks]
-        if not rows or not all(job.ended_at and (job.state in FINAL or job.was_requeued) for job in rows):
-            return False
-        newest = max(rows, key=lambda job: job.submitted_at)
-        if newest.state not in FINAL:
-            return False
-        known = present.get(task)
-        if known and (known.submitted_at > newest.submitted_at or len(rows) <= (known.restarts or 0)):
-            return False
-    return True
+    tasks = _tasks(ref, present)
+    if _taken_out(tasks, present, told):
+        return True
+    return all(_is_told(task, present, told) for task in tasks)
+
+
+def _is_told(task: int | None, present: Mapping[int | None, Job], told: Sequence[Job]) -> bool:
+    """Say whether accounting has every run of one task, each with its end."""
+    rows = [job for job in told if task in job.tasks]
+    if not rows or not all(job.ended_at and (job.state in FINAL or job.was_requeued) for job in rows):
+        return False
+    newest = max(rows, key=lambda job: job.submitted_at)
+    if newest.state not in FINAL:
+        return False
+    known = present.get(task)
+    return not (known and (known.submitted_at > newest.submitted_at or len(rows) <= (known.restarts or 0)))
+
+
+def _taken_out(tasks: Sequence[int | None], present: Mapping[int | None, Job], told: Sequence[Job]) -> bool:
+    """Say whether the tasks without any row were cancelled while they waited: 22.05 keeps no trace of those [seen].
+
+    Only once all others are over in accounting too: a task that waits is in the array's own row until then.
+    """
+    there = [task for task in tasks if task in present]
+    return 0 < len(there) < len(tasks) and all(_is_told(task, present, told) for task in there)
 
 
 def _tasks(ref: Ref, present: dict[int | None, Job]) -> list[int | None]:

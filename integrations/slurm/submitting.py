@@ -7,7 +7,7 @@ A job is compared with what was asked before anybody may release it. What it wai
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -20,6 +20,7 @@ from integrations.slurm.reading import from_controller
 from integrations.slurm.wire import ALREADY_DONE, PERHAPS_TOKEN, Answer, Kind, Lost
 from portal.kernel.errors import Rejected, Unavailable
 from scheduler.jobs.ports import (
+    FINAL,
     Absent,
     Accepted,
     CannotTell,
@@ -32,7 +33,7 @@ from scheduler.jobs.ports import (
     Unknown,
 )
 
-__all__ = ["cancel", "dependency_refusals", "find", "place", "release"]
+__all__ = ["cancel", "cancel_task", "dependency_refusals", "find", "place", "release"]
 
 CLOCK_SKEW_S: Final = 600
 LOOK_BACK_S: Final = 35 * 86_400
@@ -249,6 +250,28 @@ def cancel(link: Link, ref: Ref, *, user: str) -> None:
         raise Unavailable(detail=f"no trace of job {ref.job_id} yet")
     if one.rows and not one.is_over:
         _change(link, "DELETE", ref, user)
+
+
+def cancel_task(link: Link, ref: Ref, task: int, *, user: str, stop: Callable[[int, int], None] | None) -> bool:
+    """Stop one task; `stop`, where there is an agent, does it by array and task number. Raises Unavailable, Rejected.
+
+    slurmrestd 22.05 cannot: it takes ``ARRAY_TASK`` for the array's own id while the task waits, which stops every task,
+    and a running task's own id is "invalid" to it [seen]. Without an agent only a task that is left alone is stopped.
+    """
+    one = seen(link, ref)
+    if not one.rows and not one.is_absent:
+        raise Unavailable(detail=f"no trace of job {ref.job_id} yet")
+    alive = [job for job in one.rows if job.state not in FINAL]
+    ours = [job for job in alive if task in job.tasks]
+    if not ours:
+        return True
+    if stop is not None:
+        stop(int(ref.job_id), task)
+        return True
+    if len(alive) > 1 or ours[0].tasks != [task]:
+        return False
+    _change(link, "DELETE", ref, user)
+    return True
 
 
 def _change(link: Link, method: str, ref: Ref, user: str, body: dict[str, Any] | None = None) -> None:

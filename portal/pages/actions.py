@@ -19,6 +19,7 @@ from portal.kernel.period import Period
 from portal.organisations.models import Organisation
 from portal.pages.actions_of_money import MONEY_ACTIONS
 from portal.pages.displacing_actions import DISPLACING
+from portal.pages.job_actions import JOB_ACTIONS
 from portal.pages.labels import LABELS, label_of
 from portal.pages.templatetags.show import duration, is_english, period_text, zone_of
 from portal.pages.use_words import USE
@@ -154,14 +155,7 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "template.imported": pgettext_lazy("record", "导入应用模板"),
         "template.published": pgettext_lazy("record", "发布应用模板"),
         "template.withdrawn": pgettext_lazy("record", "停用应用模板"),
-        "jobfile.uploaded": pgettext_lazy("record", "上传作业文件"),
-        "jobfile.discarded": pgettext_lazy("record", "删除作业文件"),
-        "jobsecret.kept": pgettext_lazy("record", "保存作业密钥"),
-        "jobsecret.erased": pgettext_lazy("record", "销毁作业密钥"),
-        "job.files_attached": pgettext_lazy("record", "作业附带文件"),
-        "job.submitted": pgettext_lazy("record", "提交作业"),
-        "job.cancel_asked": pgettext_lazy("record", "请求取消作业"),
-        "job.cancelled": pgettext_lazy("record", "取消作业"),
+        **JOB_ACTIONS,
         "run.unmanaged_seen": pgettext_lazy("record", "发现平台外运行"),
         "run.quarantined": pgettext_lazy("record", "运行不能定价，转人工处理"),
         "run.quarantine_cleared": pgettext_lazy("record", "运行已可定价"),

@@ -10,10 +10,12 @@ from django import forms
 from django.contrib import messages
 from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST
 
 from portal.audit import queries as audit
 from portal.http import Explained
@@ -22,13 +24,14 @@ from portal.kernel.money import Money
 from portal.pages import actions, acts, jobstream, jobwords, shell
 from portal.pages.booking_requests import arrived
 from portal.pages.exports import FORMATS, exported
+from portal.pages.slots import put_back
 from portal.pages.templatetags.show import bilingual, label
-from scheduler.jobs import access, queries, rules, services, settling, tasks
+from scheduler.jobs import access, arraytasks, queries, rules, services, settling, tasks
 from scheduler.jobs.models import Job
 from scheduler.resources.models import Partition
 from scheduler.usage.models import UsageRecord
 
-__all__ = ["JobFilter", "facts_of", "job", "job_cancel", "job_script", "job_status", "jobs"]
+__all__ = ["JobFilter", "facts_of", "job", "job_cancel", "job_script", "job_status", "job_task_cancel", "jobs"]
 
 SORTS = {
     "number": ["pk"],
@@ -215,7 +218,14 @@ def job(request: HttpRequest, number: str) -> HttpResponse:
     return _job_page(request, actor, access.get_job(actor, number))
 
 
-def _job_page(request: HttpRequest, actor: Actor, found: Job, *, error: Explained | None = None) -> HttpResponse:
+def _job_page(
+    request: HttpRequest,
+    actor: Actor,
+    found: Job,
+    *,
+    error: Explained | None = None,
+    tasks_form: TaskForm | None = None,
+) -> HttpResponse:
     now = timezone.now()
     done = found.settled_at is not None and now - found.settled_at > SETTLING
     context = {
@@ -223,8 +233,19 @@ def _job_page(request: HttpRequest, actor: Actor, found: Job, *, error: Explaine
         "log": jobstream.opening(found, actor=actor),
         "log_ended": done,
         "error": error,
+        **_tasks(found, tasks_form),
     }
-    return shell.page(request, "jobs/job.html", context, status=error.status if error else 200)
+    status = error.status if error else 422 if tasks_form else 200
+    return shell.page(request, "jobs/job.html", context, status=status)
+
+
+def _tasks(found: Job, form: TaskForm | None) -> dict[str, Any]:
+    """Return what the page offers for the tasks of an array that has not ended."""
+    if not found.array or rules.JobState(found.state) in rules.FINAL or found.cancel_asked_at is not None:
+        return {"tasks_form": form}
+    if form is None and not arraytasks.can_cancel_one(found):
+        return {}
+    return {"tasks_form": form or TaskForm(), "tasks_cancelled": list(found.task_cancels.all())}
 
 
 @shell.needs(Permission.JOB_SUBMIT)
@@ -255,6 +276,37 @@ def job_cancel(request: HttpRequest, number: str) -> HttpResponse:
     text = gettext("作业已取消，冻结的费用已全部退回。") if ended else gettext("已请求取消，集群停止作业后结算。")
     messages.success(request, text)
     return arrived(request, reverse("job", args=[number]))
+
+
+class TaskForm(forms.Form):
+    """Which task of an array is to be cancelled."""
+
+    task = forms.IntegerField(label=_("任务编号"), min_value=0, max_value=10**7)
+
+
+@require_POST
+@shell.needs(Permission.JOB_SUBMIT)
+def job_task_cancel(request: HttpRequest, number: str) -> HttpResponse:
+    """Cancel one task of an array; what is wrong is said at the number."""
+    actor = shell.actor_of(request)
+    found = access.get_job(actor, number)
+    form = TaskForm(request.POST)
+    if not form.is_valid():
+        return _job_page(request, actor, found, tasks_form=form)
+    task = form.cleaned_data["task"]
+    done, error = acts.attempt_on(
+        "job",
+        lambda: arraytasks.cancel_task(
+            actor=actor, job=found, task=task, now=timezone.now(), ask_cluster=tasks.hint(tasks.ask_cancel)
+        ),
+    )
+    if error is not None:
+        return _job_page(request, actor, found, error=put_back(form, error), tasks_form=form)
+    if isinstance(done, Job):
+        messages.success(request, gettext("这是最后一个任务，已请求取消整个作业。"))
+    else:
+        messages.success(request, gettext("已请求取消任务 %(task)s，其余任务照常运行。") % {"task": task})
+    return redirect("job", number=number)
 
 
 @shell.needs(Permission.JOB_SUBMIT)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 import structlog
 from django.utils import timezone
-from ninja import Query, Router, Schema, Status
+from ninja import Path, Query, Router, Schema, Status
 from pydantic import Field
 
 from portal.http import explain_reason
@@ -31,7 +31,7 @@ from portal.wire import (
     problems,
 )
 from scheduler.jobfiles.rules import Attachment
-from scheduler.jobs import access, logtails, queries, services, tasks
+from scheduler.jobs import access, arraytasks, logtails, queries, services, tasks
 from scheduler.jobs.directives import DirectiveRule, Form, has_any, offered_by, settle
 from scheduler.jobs.models import Job
 from scheduler.jobs.options import Options, WaitFor, check
@@ -204,6 +204,8 @@ class JobDetailOut(JobOut):
     script: str
     environment: dict[str, str]
     after: list[JobAfterOut]
+    tasks_cancelled: list[int]
+    """Tasks of the array somebody cancelled by themselves."""
 
 
 class LogIn(Schema):
@@ -261,7 +263,13 @@ def _detail(request: ActorRequest, number: str) -> dict[str, Any]:
     links = job.dependencies.select_related("after").order_by("pk")
     after = [{"job": link.after.number, "kind": link.kind, "state": link.after.state} for link in links]
     shown = _shown(request, job, timezone.now())
-    return {**shown, "script": job.script, "environment": job.environment, "after": after}
+    return {
+        **shown,
+        "script": job.script,
+        "environment": job.environment,
+        "after": after,
+        "tasks_cancelled": sorted(arraytasks.wished(job)),
+    }
 
 
 @router.post("/quote", response={200: JobQuoteOut, **problems(404, 409, 422)})
@@ -340,6 +348,19 @@ def cancel(request: ActorRequest, number: Number) -> dict[str, Any]:
     services.cancel(
         actor=request.actor,
         job=access.get_job(request.actor, number),
+        now=timezone.now(),
+        ask_cluster=tasks.hint(tasks.ask_cancel),
+    )
+    return _detail(request, number)
+
+
+@router.post("/{number}/tasks/{task}/cancel", response={200: JobDetailOut, **problems(404, 409)})
+def cancel_task(request: ActorRequest, number: Number, task: Annotated[int, Path(ge=0, le=10**7)]) -> dict[str, Any]:
+    """Cancel one task of an array; the others go on. Of the last one left, the job is cancelled."""
+    arraytasks.cancel_task(
+        actor=request.actor,
+        job=access.get_job(request.actor, number),
+        task=task,
         now=timezone.now(),
         ask_cluster=tasks.hint(tasks.ask_cancel),
     )

@@ -36,7 +36,10 @@ LEASE_S: Final = 90
 CONTROL, ACCOUNTING = ClusterBreaker.Channel.CONTROL, ClusterBreaker.Channel.ACCOUNTING
 CALLS: Final = {
     **dict.fromkeys(
-        ("capabilities", "check", "submit", "release", "observe", "cancel", "capacity", "read_limits", "apply_limits"),
+        (
+            *("capabilities", "check", "submit", "release", "observe", "cancel", "cancel_task", "capacity"),
+            *("read_limits", "apply_limits"),
+        ),
         (CONTROL,),
     ),
     "find": (CONTROL, ACCOUNTING),

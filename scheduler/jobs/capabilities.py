@@ -20,6 +20,8 @@ class Feature(StrEnum):
     LIMITS = "limits"
     ESTIMATE = "estimate"
     """Says when a waiting job is expected to start."""
+    TASKS = "tasks"
+    """Stops one task of an array, waiting or running, and no other."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from django.db import transaction
 
 from portal.kernel.errors import PortalError, Rejected
 from scheduler.jobfiles import staging
-from scheduler.jobs import access, alerts, breaker, dependencies, evidence, guards, ports, rules, services
+from scheduler.jobs import access, alerts, arraytasks, breaker, dependencies, evidence, guards, ports, rules, services
 from scheduler.jobs.doubt_models import JobAlert
 from scheduler.jobs.models import Job
 from vouchers.charges import services as charges
@@ -46,7 +46,7 @@ def spec_of(job: Job, *, now: datetime) -> ports.Spec:
         account=account,
         user=user,
         environment=job.environment,
-        array=job.array,
+        array=arraytasks.remaining(job),
         after=dependencies.after_of(job),
         requeue=job.requeue,
     )

@@ -134,6 +134,21 @@ class JobDependency(models.Model):
         ]
 
 
+class JobTaskCancel(models.Model):
+    """Somebody wants one task of an array cancelled. `taken_at`: when the cluster took it, or proved it is not there."""
+
+    job = models.ForeignKey(Job, on_delete=models.PROTECT, related_name="task_cancels")
+    task = models.PositiveIntegerField()
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    asked_at = models.DateTimeField()
+    taken_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "job_task_cancel"
+        ordering = ["job", "task"]
+        constraints = [models.UniqueConstraint(name="job_task_cancel_once", fields=["job", "task"])]
+
+
 class JobRun(models.Model):
     """One time a job, or one task of its array, held resources: what is metered and charged.
 

@@ -295,6 +295,12 @@ class Cluster(Protocol):
     def cancel(self, ref: Ref, *, user: str) -> None:
         """Stop the job. Idempotent: a finished job is success."""
 
+    def cancel_task(self, ref: Ref, *, user: str, task: int) -> bool:
+        """Stop one task of an array and no other. Idempotent: a task that has ended, or is not there, is success.
+
+        False where the cluster cannot stop this one by itself before it has begun: ask again. Raises Unavailable, Rejected.
+        """
+
     def log(self, ref: Ref, *, offset: int, limit: int) -> LogChunk:
         """Read combined output from `offset`, at most `limit` bytes (≤ 65,536)."""
 

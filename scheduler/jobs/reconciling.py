@@ -9,7 +9,7 @@ import structlog
 from django.db import connection
 
 from portal.kernel.errors import PortalError
-from scheduler.jobs import access, dependencies, dispatching, ports, resolving, rules, services
+from scheduler.jobs import access, arraytasks, dependencies, dispatching, ports, resolving, rules, services
 from scheduler.jobs.models import Job
 from scheduler.resources.models import Cluster
 
@@ -61,6 +61,8 @@ def _reconcile(row: Cluster, *, now: datetime) -> None:
     placed = [job for job in open_jobs if rules.JobState(job.state) in rules.ON_CLUSTER or _waits(job, now=now)]
     if placed:
         observe(placed, cluster, now=now)
+    for job_id in arraytasks.with_wishes(placed):
+        arraytasks.pass_on(job_id=job_id, now=now)
     until = time.monotonic() + BUDGET_S
     for job in open_jobs:
         if time.monotonic() > until:
@@ -95,7 +97,11 @@ def _waits(job: Job, *, now: datetime) -> bool:
 
 
 def cancel_and_look(*, job_id: int, now: datetime) -> None:
-    """Pass a wish to cancel on, then ask at once what came of it."""
-    cluster = dispatching.ask_cancel(job_id=job_id)
+    """Pass a wish to cancel on, of the job or of some of its tasks, then ask at once what came of it."""
+    job = Job.objects.only("cancel_asked_at").get(pk=job_id)
+    if job.cancel_asked_at is None:
+        cluster = arraytasks.pass_on(job_id=job_id, now=now)
+    else:
+        cluster = dispatching.ask_cancel(job_id=job_id)
     if cluster is not None:
         observe([Job.objects.select_related("partition__cluster").get(pk=job_id)], cluster, now=now)

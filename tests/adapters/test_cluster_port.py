@@ -109,6 +109,27 @@ class TestArrays:
         ended = whole.confirm(ref)
         assert [run.task for run in ended.runs] == [1]
 
+    def test_one_of_its_tasks_is_cancelled_and_no_other(self, whole: Bench) -> None:
+        ref = whole.run("#!/bin/sh\nsleep $((3 + 57 * ($SLURM_ARRAY_TASK_ID == 1)))\n", array="0-2")
+        until(lambda: 1 in {run.task for run in whole.observe(ref).runs if not run.ended_at}, "task 1 to run", 60)
+        if Feature.TASKS not in whole.cluster.capabilities().features:
+            assert not whole.cluster.cancel_task(ref, user=whole.user, task=1)
+            assert {run.task for run in whole.observe(ref).runs if not run.ended_at} == {0, 1, 2}, "none was stopped"
+        until(lambda: whole.cluster.cancel_task(ref, user=whole.user, task=1), "task 1 to be stopped", 60)
+        ended = whole.confirm(ref)
+        assert {run.task: run.state.value for run in ended.runs} == {0: "succeeded", 1: "cancelled", 2: "succeeded"}
+        assert ended.state is ClusterState.CANCELLED
+        assert whole.cluster.cancel_task(ref, user=whole.user, task=1)
+        assert whole.cluster.cancel_task(ref, user=whole.user, task=7), "one that is not there"
+
+    def test_a_task_that_waits_is_cancelled_at_the_latest_when_it_is_left_alone(self, whole: Bench) -> None:
+        ref = whole.run("#!/bin/sh\nsleep $((3 + 57 * ($SLURM_ARRAY_TASK_ID == 2)))\n", array="0-2%1")
+        whole.wait(ref, ClusterState.RUNNING)
+        until(lambda: whole.cluster.cancel_task(ref, user=whole.user, task=2), "task 2 to be stopped", 90)
+        states = {run.task: run.state.value for run in whole.confirm(ref).runs}
+        assert {task: state for task, state in states.items() if task != 2} == {0: "succeeded", 1: "succeeded"}
+        assert states.get(2, "cancelled") == "cancelled"
+
     @pytest.mark.parametrize("array", ["3-1", "a", "0-3%0", "0-3%x", "1,,2", "0-9999999"])
     def test_text_that_is_no_array_is_refused(self, whole: Bench, array: str) -> None:
         with pytest.raises(arrays.BadArray):

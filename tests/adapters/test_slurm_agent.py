@@ -27,7 +27,7 @@ from integrations.slurm.cluster import SlurmCluster
 from integrations.slurm.signer_keys import Journal
 from portal.kernel.errors import Rejected, Unavailable
 from scheduler.jobs.ports import Accepted, ClusterState, Feature, NotSent, RejectedBy
-from tests.adapters.bench import ROOT, Bench, new_marker
+from tests.adapters.bench import ROOT, Bench, new_marker, until
 from tests.adapters.conftest import slurm_config
 from tests.slurm import cluster as real
 
@@ -134,6 +134,14 @@ class TestFiles:
         assert (first.data, first.eof) == (data[:100_000], False)
         rest = client.read_file(**place, offset=first.next_offset, limit=1 << 20)
         assert (first.data + rest.data, rest.eof) == (data, True)
+
+    def test_a_shorter_file_over_a_longer_one_leaves_nothing_of_it(self, agent: Running) -> None:
+        marker, put = new_marker(), agent.client.put_file
+        put(marker=marker, user=agent.user, path="in.csv", offset=0, data=b"a,b,c\n" * 1000)
+        assert put(marker=marker, user=agent.user, path="in.csv", offset=0, data=b"x,y\n") == 4
+        assert put(marker=marker, user=agent.user, path="in.csv", offset=4, data=b"1,2\n") == 8
+        assert (agent.home / marker / "in.csv").read_bytes() == b"x,y\n1,2\n"
+        assert put(marker=marker, user=agent.user, path="in.csv", offset=4, data=b"1,2\n") == 8, "the same again"
 
     def test_a_mebibyte_fits_and_no_more(self, agent: Running) -> None:
         marker = new_marker()
@@ -350,6 +358,28 @@ class TestTheAdapter:
         assert unmounted.log(answer.ref, offset=first.next_offset, limit=9).data.decode() == "成"
         with pytest.raises(Rejected):
             cluster.read_file(answer.ref, path="../../etc/passwd", offset=0, limit=9)
+
+    def test_one_task_of_an_array_is_cancelled_running_or_waiting(self, agent: Running, slurm: Bench) -> None:
+        cluster = self.cluster(agent)
+        assert Feature.TASKS in cluster.capabilities().features
+        ref = slurm.run("#!/bin/sh\nsleep $((3 + 57 * ($SLURM_ARRAY_TASK_ID % 2)))\n", array="0-3%2")
+        until(lambda: 1 in {run.task for run in slurm.observe(ref).runs if not run.ended_at}, "task 1 to run", 60)
+        assert cluster.cancel_task(ref, user=slurm.user, task=3)
+        assert cluster.cancel_task(ref, user=slurm.user, task=1)
+        ended = slurm.confirm(ref)
+        states = {run.task: run.state.value for run in ended.runs}
+        assert ended.state is ClusterState.CANCELLED
+        assert states.pop(3, "cancelled") == "cancelled"
+        assert states == {0: "succeeded", 1: "cancelled", 2: "succeeded"}
+        assert cluster.cancel_task(ref, user=slurm.user, task=1), "one that has ended is success"
+
+    def test_nobody_stops_a_task_of_somebody_elses_job(self, agent: Running, slurm: Bench) -> None:
+        ref = slurm.run("#!/bin/sh\nsleep 30\n", array="0-1")
+        slurm.wait(ref, ClusterState.RUNNING)
+        with pytest.raises(Unavailable):
+            agent.client.cancel_task(user=agent.info.users[1], job_id=int(ref.job_id), task=0)
+        assert slurm.observe(ref).state is ClusterState.RUNNING
+        slurm.cluster.cancel(ref, user=slurm.user)
 
     def test_without_an_answer_from_the_agent_nothing_is_submitted(self, agent: Running, slurm: Bench) -> None:
         away = SlurmCluster(

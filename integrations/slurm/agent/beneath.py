@@ -94,7 +94,10 @@ def prepare(root: str, home: tuple[str, ...]) -> dict[str, Any]:
 
 
 def put(root: str, home: tuple[str, ...], path: str, offset: int, data: bytes) -> dict[str, Any]:
-    """Write `data` at `offset` (not beyond the end), for its user alone; return the size. Writing the same again changes nothing."""
+    """Write `data` at `offset` (not beyond the end), for its user alone, and end the file there; return the size.
+
+    Pieces come in order. The last one again changes nothing.
+    """
     parts = words(path)
     if len(data) > MAX_CHUNK or not 0 <= offset <= MAX_FILE:
         raise Outside("offset or length")
@@ -110,6 +113,7 @@ def put(root: str, home: tuple[str, ...], path: str, offset: int, data: bytes) -
         done = 0
         while done < len(data):
             done += os.pwrite(handle, data[done:], offset + done)
+        os.ftruncate(handle, offset + len(data))  # what an older, longer file had here is none of this one
         return {"size": os.fstat(handle).st_size}
     finally:
         os.close(handle)

@@ -27,6 +27,8 @@ _USER = re.compile(r"[a-z][a-z0-9_-]{2,31}")
 _MARKER = re.compile(r"[a-z][a-z0-9]{5,39}")
 _WORD = re.compile(r"[a-z][a-z0-9_.-]{0,39}")
 _CARD = re.compile(r"[a-z0-9][a-z0-9_.-]{0,23}")
+_OVER = re.compile(r"already complet|invalid job id", re.IGNORECASE)
+"""What scancel says of a job or task that has ended."""
 _START = re.compile(r"to start at (\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d) using (\d+) processors? on nodes? (\S+)")
 
 
@@ -197,6 +199,17 @@ def estimate(settings: Settings, params: Params) -> dict[str, Any]:
     return {"fits": True, "starts_at": starts_at, "nodes": match[8], "words": words[:300], "status": status}
 
 
+def cancel_task(settings: Settings, params: Params) -> dict[str, Any]:
+    """Stop one task of an array as its user, who can stop no job of another; REST v0.0.38 stops the whole of a waiting one."""
+    _fields(params, user=str, job_id=int, task=int)
+    user = _user(settings, params)
+    name = f"{_number(params, 'job_id', 1, 2**31)}_{_number(params, 'task', 0, 10_000_000)}"
+    status, out, words = _run(settings, ["scancel", name], user=user)
+    if status and not _OVER.search(words):
+        raise Failed((words or out)[:300])
+    return {"cancelled": name}
+
+
 def qos_limits(settings: Settings, params: Params) -> dict[str, Any]:
     """Bound what a QOS of ours may use in all (GrpTRESMins), which REST v0.0.38 cannot write; return what was read back.
 
@@ -288,6 +301,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "config": config,
     "host": look,
     "estimate": estimate,
+    "cancel-task": cancel_task,
     "qos-limits": qos_limits,
     "prepare": prepare,
     "put": put,

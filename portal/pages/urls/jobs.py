@@ -59,6 +59,7 @@ urlpatterns = [
     path("jobs/<str:number>/files/", jobfiles.job_files, name="job_files"),
     path("jobs/<str:number>/files/get/", jobfiles.job_file, name="job_file"),
     path("jobs/<str:number>/cancel/", jobs.job_cancel, name="job_cancel"),
+    path("jobs/<str:number>/tasks/cancel/", jobs.job_task_cancel, name="job_task_cancel"),
     path("jobs/<str:number>/evidence/", jobdoubts.job_evidence, name="job_evidence"),
     path("jobs/<str:number>/status/", jobs.job_status, name="job_status"),
     path("jobs/<str:number>/script/", jobs.job_script, name="job_script"),

@@ -18,7 +18,7 @@ PLAN: list[str] = []
 """How the next submissions end: ok, lost (placed, answer lost), dropped (never arrived), away, rejected."""
 USAGE: list[ports.UsageRow] = []
 """What accounting has, whoever submitted it."""
-DOUBT = {"find": False, "observe": False, "usage": False, "limits": False, "deaf": False}
+DOUBT = {"find": False, "observe": False, "usage": False, "limits": False, "deaf": False, "waits": False}
 """What does not answer; ``deaf`` takes limits and changes nothing."""
 LIMITS: dict[str, ports.AccountLimits] = {}
 """What accounts are held to, by name."""
@@ -104,6 +104,13 @@ class ScriptedCluster:
             copies.remove(ref)
         else:
             TRUTH[ref.marker]["cancelled"] = True
+
+    def cancel_task(self, ref: ports.Ref, *, user: str, task: int) -> bool:
+        called("cancel_task")
+        if DOUBT["waits"]:
+            return False
+        TRUTH[ref.marker].setdefault("tasks_cancelled", []).append(task)
+        return True
 
     def usage(self, *, accounts: Sequence[str], since: datetime, until: datetime) -> list[ports.UsageRow]:
         if DOUBT["usage"]:
