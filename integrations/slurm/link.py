@@ -106,9 +106,11 @@ class Link:
     def path(self, tail: str, *, db: bool = False) -> str:
         return f"/{'slurmdb' if db else 'slurm'}/{self.codec().version}{tail}"
 
-    def send(self, method: str, tail: str, *, user: str, body: Mapping[str, Any] | None = None) -> Answer:
-        """Change something, once, as `user`. Raises NotReached, NoToken, Lost."""
-        answer = self.wire.send(method, self.path(tail), user=user, body=body)
+    def send(
+        self, method: str, tail: str, *, user: str, body: Mapping[str, Any] | None = None, repeatable: bool = False
+    ) -> Answer:
+        """Change something as `user`, once, as ``Wire.send`` does. Raises NotReached, NoToken, Lost."""
+        answer = self.wire.send(method, self.path(tail), user=user, body=body, repeatable=repeatable)
         if answer.kind is Kind.NO_ENDPOINT:
             self.forget()
         return answer

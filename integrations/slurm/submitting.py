@@ -61,6 +61,9 @@ def place(
         return NotSent(_words(error))
     try:
         answer = link.send("POST", "/job/submit", user=spec.user, body=body)
+        if answer.number in PERHAPS_TOKEN and not _job_id(answer) and _turned_away(link, spec.user):
+            link.wire.renew(spec.user)
+            answer = link.send("POST", "/job/submit", user=spec.user, body=body)
     except Lost as error:
         return Unknown(str(error))
     except NO_ANSWER as error:
@@ -276,7 +279,7 @@ def cancel_task(link: Link, ref: Ref, task: int, *, user: str, stop: Callable[[i
 
 def _change(link: Link, method: str, ref: Ref, user: str, body: dict[str, Any] | None = None) -> None:
     try:
-        answer = link.send(method, f"/job/{int(ref.job_id)}", user=user, body=body)
+        answer = link.send(method, f"/job/{int(ref.job_id)}", user=user, body=body, repeatable=True)
     except NO_ANSWER as error:
         raise Unavailable(detail=str(error)) from error
     if answer.kind in (Kind.FINE, Kind.NO_JOB) or answer.number in ALREADY_DONE:
@@ -288,7 +291,7 @@ def _change(link: Link, method: str, ref: Ref, user: str, body: dict[str, Any] |
 
 def _delete(link: Link, job_id: int, user: str) -> None:
     """Cancel a job of ours that must not stay. Raises Outage when it may still be there."""
-    answer = link.send("DELETE", f"/job/{job_id}", user=user)
+    answer = link.send("DELETE", f"/job/{job_id}", user=user, repeatable=True)
     if answer.kind not in (Kind.FINE, Kind.NO_JOB) and answer.number not in ALREADY_DONE:
         raise Outage(f"cancel: {answer.words}")
 

@@ -162,9 +162,22 @@ class Wire:
         """Read once, with a deadline of its own and the token last used. Raises NotReached, Lost, NoToken."""
         return self._send("GET", path, user=user, params=params, read_s=read_s)
 
-    def send(self, method: str, path: str, *, user: str, body: Mapping[str, Any] | None = None) -> Answer:
-        """Change something, once: never repeated here. Raises NotReached, Lost, NoToken."""
-        return self._send(method, path, user=user, body=body)
+    def send(
+        self, method: str, path: str, *, user: str, body: Mapping[str, Any] | None = None, repeatable: bool = False
+    ) -> Answer:
+        """Change something, once. Raises NotReached, Lost, NoToken.
+
+        Whoever was turned away at the door has done nothing: that is tried once more with a fresh token. So is, where
+        twice is as good as once (`repeatable`), what an unfit token may have been the reason of.
+        """
+        answer = self._send(method, path, user=user, body=body)
+        if answer.kind is Kind.UNAUTHENTICATED or (repeatable and answer.number in PERHAPS_TOKEN):
+            answer = self._send(method, path, user=user, body=body, fresh=True)
+        return answer
+
+    def renew(self, user: str) -> None:
+        """Forget the token kept for `user`, since it is refused. Raises NoToken."""
+        self.tokens.token(user, fresh=True)
 
     def _send(
         self,

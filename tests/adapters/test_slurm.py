@@ -233,11 +233,12 @@ class TestTokens:
 
     def test_a_token_turned_away_at_the_submission_itself_is_not_sent(self, faulty: Bench, proxy: Proxy) -> None:
         minus_one = {"errors": [{"error_number": -1, "error": "Unspecified error"}]}
-        proxy.faults.append(Fault("POST", SUBMIT, "forge", status=500, body=minus_one))
+        proxy.faults.append(Fault("POST", SUBMIT, "forge", times=2, status=500, body=minus_one))
         expired = {"errors": [{"error_number": 1007, "error": "Protocol authentication error"}], "jobs": []}
-        proxy.faults.append(Fault("GET", "job_name=zjnobody", "forge", status=200, body=expired))
+        proxy.faults.append(Fault("GET", "job_name=zjnobody", "forge", times=2, status=200, body=expired))
         answer = faulty.cluster.submit(faulty.spec(QUICK), marker=new_marker())
         assert answer == NotSent("token refused")
+        assert len([path for method, path in proxy.seen if method == "POST" and SUBMIT in path]) == 2
 
     def test_the_same_answer_with_a_good_token_is_unknown(self, faulty: Bench, proxy: Proxy) -> None:
         minus_one = {"errors": [{"error_number": -1, "error": "Unspecified error"}]}

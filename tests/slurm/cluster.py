@@ -40,7 +40,7 @@ COMMANDS = "munged mariadbd mariadb-install-db mariadb slurmdbd slurmctld slurmd
 CONFIG = Path(__file__).with_name("config")
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 NODES = ("n1", "n2", "n3")
-KEY_ID = "test-key"
+KEY_ID = "k20260101-7e57ed"
 ACCOUNTS = ("e-optics", "e-pharma")
 
 
@@ -175,10 +175,12 @@ def join(meeting: Path) -> Info:
 
 
 def leave(info: Info) -> None:
-    """Say that this process needs the cluster no more; the last to leave waits until it has ended."""
+    """Say that this process needs the cluster no more; the last to leave waits until it has ended. Idempotent."""
     folder = Path(info.dir)
     (folder / "members" / str(identity(os.getpid()))).unlink(missing_ok=True)
-    if not any((folder / "members").iterdir()):
+    with contextlib.suppress(FileNotFoundError):  # it may have ended since
+        if any((folder / "members").iterdir()):
+            return
         guard = (folder / "guard").read_text()
         wait_until(
             lambda: not folder.exists() or identity(int(guard.partition("-")[0])) != guard,
