@@ -186,7 +186,7 @@ def facts_of(found: Job, *, actor: Actor, now: datetime) -> dict[str, Any]:
         "ran_share": min(100, round(100 * ran.total_seconds() / found.time_limit_s)) if ran is not None else 0,
         "waited": (found.started_at or found.ended_at or found.settled_at or now) - found.created_at,
         "ahead": queries.ahead_of(found) if state in rules.ACTIVE - rules.OCCUPYING else 0,
-        "cost_fen": queries.cost_of_runs_fen(found, told, now=now),
+        "cost_fen": queries.cost_so_far_fen(found, now=now),
         "charge": charge,
         "taken_fen": settling.settled_fen(found) if found.settled_at else 0,
         "split": _split(found),

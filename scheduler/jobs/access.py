@@ -14,6 +14,8 @@ from scheduler.resources.models import Cluster
 
 RELATED = ("partition", "partition__cluster", "partition__cluster__owner", "organisation", "submitted_by")
 PARTS = "charge__parts__voucher"
+COST = ("runs", "further_charges__charge")
+"""What ``queries.cost_so_far_fen`` reads."""
 
 
 def visible_to(actor: Actor) -> QuerySet[Job]:
@@ -25,7 +27,7 @@ def visible_to(actor: Actor) -> QuerySet[Job]:
 
 def get_job(actor: Actor, number: str) -> Job:
     """Return a job of the actor's organisation. Raises NotFound, Forbidden."""
-    job = visible_to(actor).filter(number=number).prefetch_related(PARTS).first()
+    job = visible_to(actor).filter(number=number).prefetch_related(PARTS, *COST).first()
     if job is None:
         raise NotFound
     return job

@@ -162,7 +162,7 @@ class JobQuoteOut(Schema):
 
 
 class JobOut(Schema):
-    """One job. `cost_so_far` is derived from the time run; money moves once, at the end."""
+    """One job. `cost_so_far` is that of all its runs, over all its charges; before it is settled, derived from the time run."""
 
     number: str
     cluster: str
@@ -330,7 +330,10 @@ def submit(request: ActorRequest, payload: JobIn, key: IdempotencyKey) -> Status
 @router.get("", response={200: PageOut[JobOut], **problems()})
 def list_jobs(request: ActorRequest, wanted: Query[JobFilter]) -> dict[str, Any]:
     """List the caller's jobs, without their scripts."""
-    rows, now = access.visible_to(request.actor).prefetch_related(access.PARTS).defer("script"), timezone.now()
+    rows, now = (
+        access.visible_to(request.actor).prefetch_related(access.PARTS, *access.COST).defer("script"),
+        timezone.now(),
+    )
     if wanted.state is not None:
         rows = rows.filter(state=wanted.state.value)
     return paged(rows, wanted, lambda job: _shown(request, job, now))

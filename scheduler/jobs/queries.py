@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from django.db.models import Count, Q, Sum
 from django.db.models.functions import Coalesce
 
 from portal.kernel.money import Money
-from scheduler.jobs import access, ports, rules
+from scheduler.jobs import access, ports, refunds, rules
 from scheduler.jobs.models import Job, JobRun
 from scheduler.resources import rules as resource_rules
 
@@ -60,38 +60,34 @@ def log(job: Job, *, offset: int, limit: int = 65536) -> ports.LogChunk:
 
 
 def cost_so_far_fen(job: Job, *, now: datetime) -> int:
-    """Return what the elapsed time costs at the frozen price: derived for display, posted only at the end."""
-    if job.charge is None or job.started_at is None:
+    """Return what a job has cost so far, over all of its runs and charges: the one figure of page, stream and API.
+
+    While nothing is settled: every run at the frozen price, with what it was allocated, those the cluster broke left out, up to
+    what is held. Then: what was taken and not given back. Two queries, none with ``access.COST`` prefetched.
+    """
+    if job.charge is None:
         return 0
+    charges = [job.charge, *(further.charge for further in job.further_charges.all())]
     if job.charge.actual_fen is not None:
-        return int(job.charge.actual_fen)
+        return sum(charge.refundable_fen for charge in charges)
+    total = sum(_cost_of_run_fen(job, run, now=now) for run in job.runs.all())
+    return min(total, sum(charge.price_fen for charge in charges))
+
+
+def _cost_of_run_fen(job: Job, run: JobRun, *, now: datetime) -> int:
+    assert job.charge is not None
+    state, elapsed = rules.JobState(run.state), run.elapsed_s
+    if run.started_at is not None and run.ended_at is None and state is not rules.JobState.SUSPENDED:
+        elapsed += max(0, int((now - max(run.observed_at, run.started_at)).total_seconds()))
+    started = run.started_at is not None
+    if refunds.why_not_billed(state=state, raw_state=run.raw_state, started=started, elapsed_s=elapsed):
+        return 0
     unit = resource_rules.Unit(job.charge.quote["unit"])
-    elapsed = int(((job.ended_at or now) - job.started_at).total_seconds())
+    held, asked = (run.cards, job.cards) if unit is resource_rules.Unit.CARD_HOUR else (run.cpus, job.cpus)
     price = resource_rules.price(
         unit=unit,
         unit_price=Money(job.charge.quote["unit_price_fen"]),
-        duration_s=max(0, elapsed),
-        count=job.cards if unit is resource_rules.Unit.CARD_HOUR else job.cpus,
+        duration_s=elapsed,
+        count=asked if held is None else held,
     )
-    return min(price.amount.fen, job.charge.price_fen)
-
-
-def cost_of_runs_fen(job: Job, runs: Sequence[JobRun], *, now: datetime) -> int:
-    """Return what a job's runs cost at the frozen price so far, each with what it was allocated; without runs, its time."""
-    if job.charge is None or job.charge.actual_fen is not None or not runs:
-        return cost_so_far_fen(job, now=now)
-    unit = resource_rules.Unit(job.charge.quote["unit"])
-    total = 0
-    for run in runs:
-        if run.started_at is None:
-            continue
-        cards = job.cards if run.cards is None else run.cards
-        cpus = job.cpus if run.cpus is None else run.cpus
-        elapsed = run.elapsed_s if run.ended_at else max(run.elapsed_s, int((now - run.started_at).total_seconds()))
-        total += resource_rules.price(
-            unit=unit,
-            unit_price=Money(job.charge.quote["unit_price_fen"]),
-            duration_s=max(0, elapsed),
-            count=cards if unit is resource_rules.Unit.CARD_HOUR else cpus,
-        ).amount.fen
-    return int(min(total, job.charge.price_fen))
+    return price.amount.fen

@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +15,7 @@ from scheduler.jobs import closing, dispatching, holds, reconciling, settling
 from scheduler.jobs.models import Job, JobCharge, JobLine, JobRun
 from scheduler.usage.models import UsageRecord
 from tests import make
+from tests.calling import Caller
 from tests.scheduler.jobs import scripted
 from tests.scheduler.jobs.test_runs import S, run, see, told
 from tests.scheduler.jobs.test_services import submit
@@ -147,6 +150,24 @@ class TestRequeuedByItsUser:
         assert (settling.settled_fen(done), done.written_off_fen) == (3600 + 7200, 0)
         assert UsageRecord.objects.filter(job=job).count() == 2
         assert verification.verify() == []
+
+    def test_page_and_api_say_the_cost_of_both_runs_before_and_after_settlement(self, w, job, monkeypatch):
+        """8 cards at 9 yuan: 30 minutes are 36 yuan, the second run's first 15 another 18; a lost node's time costs nothing."""
+        again = run(S.RUNNING, 600, minute=35, confirmed=False)
+        see(job, S.RUNNING, self.first, run(S.INTERRUPTED, 90, raw="NODE_FAIL", minute=33), again, minute=45)
+        client = Client()
+        client.force_login(make.user_of(w.researcher))
+        caller = Caller(w.researcher)
+
+        def said() -> set[int]:
+            page = client.get(reverse("job_status", args=[job.number])).context["cost_fen"]
+            one, listed = caller.get(f"/jobs/{job.number}").body, caller.get("/jobs").body["items"][0]
+            return {page, one["cost_so_far"]["fen"], listed["cost_so_far"]["fen"]}
+
+        monkeypatch.setattr("django.utils.timezone.now", lambda: at(50))
+        assert said() == {3600 + 1800}
+        see(job, S.SUCCEEDED, self.first, run(S.SUCCEEDED, 3600, minute=35), minute=100)
+        assert said() == {3600 + 7200}
 
     def test_is_held_for_once_however_often_it_is_seen(self, job):
         see(job, S.QUEUED, self.first, minute=31)
