@@ -87,7 +87,7 @@ PLACES: Final[Mapping[AlertKind, tuple[str, str]]] = MappingProxyType(
         AlertKind.STUCK: ("cluster_reconcile", _("作业对账")),
         AlertKind.HELD: ("cluster_reconcile", _("作业对账")),
         AlertKind.ORPHAN: ("cluster_reconcile", _("作业对账")),
-        AlertKind.QUARANTINE: ("quarantine", _("待定价运行")),
+        AlertKind.QUARANTINE: ("quarantine", _("待定价的运行")),
         AlertKind.DRIFT: ("cluster_limits", _("账户与上限")),
         AlertKind.REFUSED: ("cluster_limits", _("账户与上限")),
         AlertKind.UNMANAGED: ("unmanaged_runs", _("未经平台的运行")),
@@ -108,7 +108,7 @@ OF_JOBS: Final = frozenset(
     }
 )
 """Alerts that name jobs: each leads to what the cluster was asked and answered about it."""
-MILD: Final = frozenset({AlertKind.MAINTENANCE, AlertKind.UNMANAGED})
+MILD: Final = frozenset({AlertKind.UNMANAGED})
 """What is to be known rather than mended."""
 
 CIRCUITS: Final[Mapping[str, str]] = MappingProxyType(

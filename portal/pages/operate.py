@@ -55,8 +55,11 @@ class AlertLine:
 
 
 def alert_lines(alerts: Sequence[rules.Alert], *, code: str) -> list[AlertLine]:
-    """Return the alerts of one cluster in words, each with where it is solved."""
-    return [_alert_line(one, code) for one in alerts]
+    """Return the alerts of one cluster in words, each with where it is solved.
+
+    Announced maintenance is left out: pages show its windows whole.
+    """
+    return [_alert_line(one, code) for one in alerts if one.kind is not rules.AlertKind.MAINTENANCE]
 
 
 def _alert_line(alert: rules.Alert, code: str) -> AlertLine:
@@ -96,6 +99,7 @@ def cluster_desk(request: HttpRequest) -> HttpResponse:
             "status": statuses.get(each.pk),
             "seen": board.age_text(each.health_at, now=now),
             "alerts": alert_lines(alerts[each.pk], code=each.code),
+            "windows": ahead.get(each.pk, []),
         }
         for each in found
     ]
@@ -142,6 +146,7 @@ def _health(found: Cluster, now: datetime) -> dict[str, Any]:
         "swept": board.age_text(known.swept_at if known else None, now=now),
         "synced": board.age_text(queries.last_sync_of(found), now=now),
         "alerts": alert_lines(queries.alerts_of([found], now=now)[found.pk], code=found.code),
+        "windows": maintenance.ahead_of([found.pk], now=now).get(found.pk, []),
         "incidents": list(Incident.objects.filter(cluster=found).select_related("noted_by")[:INCIDENTS]),
         "readings": readings,
         "circuits": [

@@ -86,7 +86,7 @@ def _unpriced(ids: Sequence[int]) -> Iterator[Told]:
 
 def _refused(ids: Sequence[int]) -> Iterator[Told]:
     rows = ClusterAccount.objects.filter(cluster_id__in=ids, state=limits.AccountState.REFUSED.value)
-    yield from rows.order_by("name").values_list("cluster_id", "name", "applied_at")
+    yield from rows.order_by("name").values_list("cluster_id", "name", Coalesce("applied_at", "created_at"))
 
 
 def _drifted(ids: Sequence[int], *, now: datetime) -> Iterator[Told]:

@@ -210,6 +210,8 @@ class TestDesk:
         places = {alert.url for alert in line["alerts"]} | {
             url for a in line["alerts"] for _n, url in a.subjects if url
         }
+        places.add(reverse("cluster_maintenance", args=[cluster.code]))
+        assert "更换交换机" in text_of(page)
         assert len(places) >= 8
         for place in places:
             assert f'href="{place}"' in page.content.decode()
@@ -237,10 +239,13 @@ def test_every_word_reads_well_leads_somewhere_and_goes_by_mail_once(w, partitio
     Job.objects.filter(pk=wrong.pk).update(written_off_fen=7)
     auditing.audit(since=NOW - timedelta(days=1), until=at(600), now=at(600))
     for who in (w.operator, w.auditor):
-        client = enter(Client(headers={"accept-language": language}), who)
-        page = client.get(reverse("my_messages"))
+        client = enter(Client(), who)
+        with translation.override(language):
+            page = client.get(reverse("my_messages"))
         text = text_of(page)
         assert not raw_codes(text)
+        assert ("What needs a hand" in text) is (language == "en")
+        assert ("需要处理的事项" in text) is (language == "zh-hans")
         for line in page.context["lines"]:
             assert "%(" not in line["said"].headline + line["said"].text
             assert client.get(line["said"].path).status_code == 200, line["said"].path
