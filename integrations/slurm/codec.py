@@ -68,7 +68,9 @@ class Codec(Protocol):
 
     @property
     def every_run(self) -> Mapping[str, str]:
-        """Return what accounting must be asked with to tell of every run of a requeued job, not its last alone."""
+        """Return what accounting must be asked with to tell of every run of a requeued job, not its last alone, and of a
+        run from its start to its end, not of the part in the period asked about alone.
+        """
 
     def since(self, moment: int) -> str:
         """Return epoch seconds as the controller's list takes ``update_time``."""

@@ -27,7 +27,9 @@ class Modern:
     keeps_exit_codes: bool = True
     makes_whole: bool = True
 
-    every_run: Mapping[str, str] = field(default_factory=lambda: {"show_duplicates": "true"})
+    every_run: Mapping[str, str] = field(
+        default_factory=lambda: {"show_duplicates": "true", "disable_truncate_usage_time": "true"}
+    )
 
     def since(self, moment: int) -> str:
         """Return epoch seconds as v0.0.40 takes them, which refuses the bare number [seen on 24.11.5]."""

@@ -311,6 +311,9 @@ class Dialect:
             if "submit_time" in query and told.submitted < int(query["submit_time"].removeprefix("uts")):
                 continue
             rows.append(self.told(told))
+        assert (
+            self.number == 38 or query.get("disable_truncate_usage_time") == "true"
+        )  # else runs are cut to the period
         if self.number > 38 and query.get("show_duplicates") != "true":
             rows = list({(row["job_id"], row["array"]["task_id"]["number"]): row for row in rows}.values())
         if rows:

@@ -245,6 +245,16 @@ class TestUsage:
         again = whole.cluster.usage(accounts=[whole.base.account], since=since, until=until_)
         assert row in again
 
+    def test_a_run_across_the_edge_of_the_period_is_told_whole(self, whole: Bench) -> None:
+        ref = whole.run("#!/bin/sh\nsleep 3\n")
+        whole.wait(ref, ClusterState.SUCCEEDED)
+        (run,) = whole.confirm(ref).runs
+        assert run.started_at is not None
+        edge = run.started_at + timedelta(seconds=1)
+        for since, end in ((past(600), edge), (edge, datetime.now(UTC) + timedelta(seconds=2))):
+            rows = whole.cluster.usage(accounts=[whole.base.account], since=since, until=end)
+            assert [one.run for one in rows if one.name == ref.marker] == [run]
+
     def test_of_accounts_without_any_it_is_cleanly_empty(self, whole: Bench) -> None:
         now = datetime.now(UTC)
         assert whole.cluster.usage(accounts=["e-nobody"], since=past(86_400 * 3), until=now) == []
