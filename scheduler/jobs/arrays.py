@@ -20,6 +20,9 @@ _ = noop
 MAX_SIZE: Final = 1001
 """Slurm's default ``MaxArraySize``: the greatest task number is one less (slurm.conf(5))."""
 
+MAX_TEXT: Final = 2000
+"""Longest form read, characters: each part of it may name every task again."""
+
 _PART = re.compile(r"(\d{1,7})(?:-(\d{1,7})(?::([1-9]\d{0,6}))?)?", re.ASCII)
 _LIMIT = re.compile(r"[1-9]\d{0,6}", re.ASCII)
 
@@ -39,6 +42,8 @@ def canonical(text: str, *, max_size: int = MAX_SIZE) -> str:
         return ""
     body, percent, limit = squeezed.partition("%")
     bad = BadArray(field="array", text=text[:80], most=max_size - 1)
+    if len(squeezed) > MAX_TEXT:
+        raise bad
     if percent and not _LIMIT.fullmatch(limit):
         raise bad
     numbers: set[int] = set()

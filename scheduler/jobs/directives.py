@@ -124,6 +124,9 @@ class Diff:
         return self.of(Treatment.INVALID)
 
 
+LONGEST_LINE: Final = 4096
+"""Characters of one directive line that are read: reading takes more than proportionally longer."""
+TOO_LONG: Final = _("这一行指令太长，最多 %(most)s 个字符。")
 DIRECTIVE: Final = re.compile(r"\s*#SBATCH\b")
 
 
@@ -213,10 +216,15 @@ def compare(script: str, form: Form, *, card_type: str = "", offered: Collection
     optional fields that can be sent; what a script says of others is unsupported.
     """
     reader = _Reader(offered)
+    outcome: Treatment | None
     raw: list[tuple[int, Option, Treatment | None, str, Mapping[str, Any]]] = []
     for line, text, late in _directives(rules.normalised(script)):
+        if len(text) > LONGEST_LINE:
+            outcome = Treatment.LATE if late else Treatment.INVALID
+            raw.append((line, Option("", "", text.strip()[:200]), outcome, TOO_LONG, {"most": LONGEST_LINE}))
+            continue
         for option in slurmwords.options(text):
-            outcome: Treatment | None = Treatment.LATE if late else None
+            outcome = Treatment.LATE if late else None
             why: str = ""
             params: Mapping[str, Any] = {}
             if not late:

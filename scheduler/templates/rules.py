@@ -244,7 +244,7 @@ class _Reading:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
         if text.split("\n", 1)[0].rstrip() not in INTERPRETERS:
             self.blame("script", _("第一行须为 %(allowed)s 之一。"), allowed=list(INTERPRETERS))
-        if "\0" in text or len(text) > MAX_SCRIPT or re.search(r"(?m)^\s*#SBATCH\b", text):
+        if "\0" in text or len(text) > MAX_SCRIPT or re.search(r"(?m)^[^\S\n]*#SBATCH\b", text):
             self.blame("script", _("脚本不能含有空字符或 #SBATCH 行，也不能超过 200 KB。"))
         return text if text.endswith("\n") else f"{text}\n"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -213,3 +215,13 @@ class TestOverHttp:
         assert [rows[at.cluster.code]["price"]["yuan"] for at in (dear, cheap)] == ["18.00", "12.00"]
         assert [rows[at.cluster.code]["cheapest"] for at in (dear, cheap)] == [False, True]
         assert rows[dear.cluster.code]["wait"] == {"sample": 0, "p50_s": None, "p90_s": None}
+
+
+@pytest.mark.parametrize(
+    "option", ["--array=" + "0-1000," * 140_000 + "1", "-J " * 340_000, "--mem=" + "9" * 1_000_000, "-d " + "afterok:J1," * 90_000]
+)  # fmt: skip
+def test_a_script_made_to_be_slow_to_read_is_not(option):
+    began = time.process_time()
+    diff = compare(f"#!/bin/sh\n#SBATCH {option}\n", Form())
+    assert time.process_time() - began < 1
+    assert [item.outcome for item in diff.items] == [Treatment.INVALID]

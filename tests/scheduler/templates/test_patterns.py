@@ -41,3 +41,11 @@ def test_a_template_cannot_keep_whoever_imports_it_busy():
     parameter = {"name": "X", "kind": "text", "label": {"zh": "x"}, "pattern": "(a+)+b", "default": "a" * 40}
     with pytest.raises(rules.BadDocument):
         rules.read(document(parameters=[parameter]))
+
+
+def test_a_script_of_blank_lines_is_read_at_once():
+    began = time.process_time()
+    rules.read(document(script="#!/bin/bash\n" + " \n" * 90_000))
+    with pytest.raises(rules.BadDocument):
+        rules.read(document(script="#!/bin/bash\n \n\t#SBATCH -n 2\n"))
+    assert time.process_time() - began < 1
