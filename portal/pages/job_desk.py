@@ -17,10 +17,9 @@ from portal.kernel.money import Money
 from portal.pages import purses, shell
 from portal.pages.job_form import JobForm
 from portal.pages.job_further import further_of, stated, typed
-from portal.pages.jobfiles import choices_of
+from portal.pages.jobfiles import again_of, attachments_of, choices_of
 from portal.pages.jobsamples import SAMPLES
 from portal.pages.templatetags.show import bilingual, label
-from scheduler.jobfiles.rules import Attachment
 from scheduler.jobs import access, choices, directives, quoting, rules, services
 from scheduler.jobs.directives import offered_by
 from scheduler.jobs.models import Job
@@ -138,6 +137,7 @@ class Desk:
             "requeue": job.requeue,
             "environment": "\n".join(f"{name}={value}" for name, value in job.environment.items()),
             "script": job.script,
+            "attached": again_of(self.request, self.actor, job.pk),
             "voucher": next(iter(still), ""),
             "more": still[1:],
         }
@@ -178,7 +178,7 @@ class Desk:
             title=values.get("title") or "",
             ask=ask,
             vouchers=paying,
-            files=[Attachment(number) for number in values.get("attached") or ()],
+            files=attachments_of(values.get("attached") or ()),
             shorten=values.get("shorten") or False,
             options=further_of(values),
         )

@@ -8,6 +8,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from portal.pages import purses
+from portal.pages.jobfiles import Attached
 from scheduler.jobs.directives import OPTIONAL
 
 __all__ = ["JobForm"]
@@ -94,7 +95,7 @@ class JobForm(forms.Form):
         widget=forms.FileInput(attrs={"accept": ".sh,.bash,.py,text/plain"}),
     )
 
-    attached = forms.MultipleChoiceField(
+    attached = Attached(
         label=_("附带文件"),
         required=False,
         widget=forms.CheckboxSelectMultiple,
@@ -105,8 +106,8 @@ class JobForm(forms.Form):
     def __init__(self, *args: Any, desk: Offering, **more: Any) -> None:
         super().__init__(*args, **more)
         files = self.fields["attached"]
-        assert isinstance(files, forms.MultipleChoiceField)
-        files.choices = desk.files
+        assert isinstance(files, Attached)
+        files.offer(desk.files, self["attached"].value() or ())
         field = self.fields["partition"]
         assert isinstance(field, forms.ChoiceField)
         field.choices = desk.options()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, cast
 
 from django import forms
@@ -19,12 +21,12 @@ from portal.http import Explained
 from portal.kernel.actors import Actor, Permission
 from portal.pages import shell, slots
 from portal.pages.booking_requests import arrived
-from scheduler.jobfiles import access, rules, services
+from scheduler.jobfiles import access, queries, rules, services
 from scheduler.jobfiles.models import JobUpload
 from scheduler.jobs import access as jobs
 from scheduler.jobs import outputs
 
-__all__ = ["choices_of", "job_file", "job_files", "job_uploads"]
+__all__ = ["Attached", "again_of", "attachments_of", "choices_of", "job_file", "job_files", "job_uploads"]
 
 SORTS = {"name": ["name"], "size": ["size"], "created": ["pk"]}
 
@@ -65,6 +67,42 @@ def choices_of(actor: Actor) -> list[tuple[str, str]]:
         *((row.number, row.name) for row in files),
         *((row.number, gettext("%(name)s（密钥）") % {"name": row.name}) for row in access.secrets_visible_to(actor)),
     ]
+
+
+class Attached(forms.MultipleChoiceField):
+    """Files and secrets by number; ``NUMBER=PATH`` goes to that path instead of its own name."""
+
+    known: Mapping[str, str] = MappingProxyType({})
+
+    def valid_value(self, value: Any) -> bool:
+        return str(value).partition("=")[0] in self.known
+
+    def offer(self, choices: Iterable[tuple[str, str]], chosen: Iterable[str]) -> None:
+        """Offer `choices`, those chosen with a path under it."""
+        self.known = dict(choices)
+        paths = {number: path for number, _equals, path in (value.partition("=") for value in chosen) if path}
+        self.choices = [
+            (f"{number}={paths[number]}", f"{name} → {paths[number]}") if number in paths else (number, name)
+            for number, name in self.known.items()
+        ]
+
+
+def attachments_of(values: Iterable[str]) -> list[rules.Attachment]:
+    """Return what a form attaches, as the domain takes it."""
+    return [rules.Attachment(number, path) for number, _equals, path in (value.partition("=") for value in values)]
+
+
+def again_of(request: HttpRequest, actor: Actor, job_id: int) -> list[str]:
+    """Return what of an earlier job's files the form attaches anew, and say which are gone."""
+    found = queries.carried(actor=actor, job_id=job_id)
+    mark = gettext("、")
+    if found.gone:
+        text = gettext("上次作业的这些文件已不在平台，需要时请重新上传：%(paths)s。")
+        messages.warning(request, text % {"paths": mark.join(found.gone)})
+    if found.secrets:
+        text = gettext("密钥只用于一个作业，请重新保存后附上：%(paths)s。")
+        messages.warning(request, text % {"paths": mark.join(found.secrets)})
+    return [f"{one.number}={one.path}" if one.path else one.number for one in found.attachments]
 
 
 @shell.needs(Permission.JOB_SUBMIT)

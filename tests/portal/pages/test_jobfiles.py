@@ -92,3 +92,46 @@ def test_whole_files_and_secrets_are_offered_where_a_job_is_submitted(w, browser
     )
     assert made.status_code == 302, made.content.decode()
     assert sorted(Job.objects.get().files.values_list("path", flat=True)) == ["a.bin", "key"]
+
+
+def test_again_carries_files_where_they_were_and_says_which_are_gone(w, browser):
+    at = make.partition(w)
+    for name in ("a.bin", "b.bin"):
+        browser.post(reverse("job_uploads"), {"file": SimpleUploadedFile(name, b"abc" + name.encode())})
+    for name in ("key", "pass"):
+        browser.post(reverse("job_uploads"), {"name": name, "value": "hush-hush"})
+    job = submit(w, at)
+    kept, gone = JobUpload.objects.order_by("pk")
+    wanted = [Attachment(kept.number, "in/a.bin"), Attachment(gone.number, "b.bin")]
+    wanted += [Attachment(secret.number) for secret in JobSecret.objects.order_by("pk")]
+    services.attach(actor=w.researcher, job_id=job.pk, number=job.number, wanted=wanted, now=make.NOW)
+    Job.objects.filter(pk=job.pk).update(state="succeeded", settled_at=make.NOW)
+    services.discard(actor=w.researcher, upload=gone, now=make.NOW)
+    browser.post(reverse("job_uploads"), {"name": "key", "value": "another"})
+    fresh = JobSecret.objects.get(use__isnull=True)
+
+    page = browser.get(reverse("job_new"), {"again": job.number})
+    assert page.context["form"]["attached"].value() == [f"{kept.number}=in/a.bin", f"{fresh.number}=key"]
+    assert "a.bin → in/a.bin" in page.text
+    assert "上次作业的这些文件已不在平台，需要时请重新上传：b.bin。" in page.text
+    assert "密钥只用于一个作业，请重新保存后附上：pass。" in page.text
+
+    sent = browser.post(
+        reverse("job_new"),
+        {
+            "partition": f"{at.cluster.code}/{at.name}",
+            "title": "再来",
+            "cards": "2",
+            "memory_mb": "4000",
+            "time_limit_min": "60",
+            "script": "#!/bin/sh\n",
+            "idempotency_key": "form-00000002",
+            "seen": "1800/0",
+            "act": "submit",
+            "attached": [f"{kept.number}=in/a.bin", f"{fresh.number}=key"],
+        },
+    )
+    assert sent.status_code == 302, sent.text
+    assert list(Job.objects.get(title="再来").files.values_list("path", flat=True)) == ["in/a.bin", "key"]
+    foreign = browser.post(reverse("job_new"), {"attached": ["F2611-999999=x"], "act": "submit"})
+    assert "文件已删除或已用过，请重新选择。" in foreign.text
