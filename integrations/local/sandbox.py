@@ -14,13 +14,23 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["become_subreaper", "can_hide", "die_with_parent", "drop_user", "fence", "hide", "landlock_version", "limit"]
+__all__ = [
+    "become_subreaper",
+    "can_hide",
+    "die_with_parent",
+    "drop_user",
+    "fence",
+    "hide",
+    "landlock_version",
+    "limit",
+    "own_ipc",
+]
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _PR_SET_CHILD_SUBREAPER = 1, 38, 36
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 
-_NEWNS, _NEWUSER = 0x20000, 0x10000000
+_NEWNS, _NEWUSER, _NEWIPC = 0x20000, 0x10000000, 0x08000000
 _RDONLY, _NOSUID, _NODEV, _NOEXEC, _REC, _PRIVATE = 1, 2, 4, 8, 0x4000, 0x40000
 
 # linux/landlock.h: EXECUTE 0, WRITE_FILE 1, READ_FILE 2, READ_DIR 3, …, MAKE_SYM 12, REFER 13, TRUNCATE 14, IOCTL_DEV 15
@@ -59,13 +69,22 @@ def drop_user(uid: int | None) -> None:
         os.setresuid(uid, uid, uid)
 
 
+def own_ipc() -> None:
+    """As root, give the job System V memory and queues of its own: they go with it, its user id is another's later.
+
+    Nothing where the host refuses (a container without CAP_SYS_ADMIN).
+    """
+    if os.getuid() == 0:
+        _libc.unshare(_NEWIPC)
+
+
 def hide(paths: Iterable[str]) -> None:
     """Lay an empty directory over each of `paths`, for this process and its children (user_namespaces(7)).
 
     Not as root. `fence` must follow: it is what keeps the job from taking them away again. Raises OSError.
     """
     uid, gid = os.getuid(), os.getgid()
-    _done(_libc.unshare(_NEWUSER | _NEWNS), "unshare")
+    _done(_libc.unshare(_NEWUSER | _NEWNS | _NEWIPC), "unshare")
     for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
         Path("/proc/self", name).write_text(text)
     _done(_libc.mount(b"none", b"/", None, _REC | _PRIVATE, None), "mount")

@@ -107,6 +107,7 @@ class Shim:
             uid = self.grant.get("uid")
             os.chdir(self.work)
             sandbox.limit(memory_mb=self.spec["memory_mb"], alone=uid is not None)
+            sandbox.own_ipc()
             sandbox.drop_user(uid)
             if self.hidden:
                 sandbox.hide(self.hidden)

@@ -243,6 +243,19 @@ class TestFences:
 
     @as_root
     @pytest.mark.skipif(
+        subprocess.run(["unshare", "-i", "true"], capture_output=True, check=False).returncode != 0,
+        reason="this host lets nobody have memory of its own to share",
+    )
+    def test_shared_memory_goes_with_its_job(self, local: Bench) -> None:
+        first = local.run("#!/bin/sh\nipcmk -M 4096 > /dev/null && ipcs -m | grep -c 4096\n")
+        local.wait(first, ClusterState.SUCCEEDED)
+        assert local.log(first) == "1\n"
+        second = local.run("#!/bin/sh\nipcs -m | grep -c 0x || echo none\n")
+        local.wait(second, ClusterState.SUCCEEDED)
+        assert local.log(second) == "0\nnone\n"
+
+    @as_root
+    @pytest.mark.skipif(
         subprocess.run(["unshare", "-Urm", "true"], capture_output=True, check=False).returncode != 0
         or not sandbox.landlock_version(),
         reason="this host gives users no namespaces of their own, or has no Landlock",
