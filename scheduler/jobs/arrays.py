@@ -20,9 +20,6 @@ _ = noop
 MAX_SIZE: Final = 1001
 """Slurm's default ``MaxArraySize``: the greatest task number is one less (slurm.conf(5))."""
 
-MAX_TEXT: Final = 2000
-"""Longest form read, characters: each part of it may name every task again."""
-
 _PART = re.compile(r"(\d{1,7})(?:-(\d{1,7})(?::([1-9]\d{0,6}))?)?", re.ASCII)
 _LIMIT = re.compile(r"[1-9]\d{0,6}", re.ASCII)
 
@@ -42,11 +39,10 @@ def canonical(text: str, *, max_size: int = MAX_SIZE) -> str:
         return ""
     body, percent, limit = squeezed.partition("%")
     bad = BadArray(field="array", text=text[:80], most=max_size - 1)
-    if len(squeezed) > MAX_TEXT:
-        raise bad
     if percent and not _LIMIT.fullmatch(limit):
         raise bad
     numbers: set[int] = set()
+    named = 0
     for part in body.split(","):
         match = _PART.fullmatch(part)
         if not match:
@@ -56,7 +52,11 @@ def canonical(text: str, *, max_size: int = MAX_SIZE) -> str:
         last = first if last is None else last
         if last < first or last >= max_size:
             raise bad
-        numbers.update(range(first, last + 1, step or 1))
+        part_of = range(first, last + 1, step or 1)
+        named += len(part_of)
+        if named > 2 * max_size:  # each part of a long text could name every task again
+            raise bad
+        numbers.update(part_of)
     whole = written(numbers)
     return f"{whole}%{int(limit)}" if percent and int(limit) < len(numbers) else whole
 

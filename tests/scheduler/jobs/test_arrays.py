@@ -81,3 +81,10 @@ class TestState:
     @given(st.lists(st.sampled_from(ClusterState), min_size=1))
     def test_it_has_ended_only_when_every_task_has(self, states: list[ClusterState]) -> None:
         assert (arrays.aggregate(states) in FINAL) is all(state in FINAL for state in states)
+
+
+def test_reads_any_array_without_repetitions_and_stops_at_one_that_repeats_itself_for_ever():
+    gaps = ",".join(str(number) for number in range(0, 1001, 2))
+    assert arrays.canonical(gaps) == gaps
+    with pytest.raises(arrays.BadArray):
+        arrays.canonical("0-1000," * 100_000 + "1")
