@@ -430,7 +430,7 @@ WRITES = (
     Write("POST /job-files", FIRM, {"name": "data.bin", "size": 6}),
     Write("DELETE /job-files/{job-file}", FIRM),
     Write("POST /job-secrets", FIRM, {"name": "token", "value": "x"}),
-    Write("DELETE /job-secrets/{job-secret}", FIRM),
+    Write("DELETE /job-secrets/{job-secret}", "researcher"),
     Write(
         "POST /allocations",
         "officer operator",

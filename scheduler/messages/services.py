@@ -32,7 +32,7 @@ logger = structlog.get_logger("messages")
 BATCH: Final = 50
 
 
-def roles_with(permission: Permission) -> list[str]:
+def _roles_with(permission: Permission) -> list[str]:
     """Return the roles that give a permission, in whatever kind of organisation."""
     return sorted({role.value for (_kind, role), may in PERMISSIONS.items() if permission in may})
 
@@ -65,7 +65,7 @@ def tell(*, told: Told, now: datetime) -> int:
     """
     members = Member.objects.filter(organisation_id=told.organisation_id, left_at__isnull=True, user__is_active=True)
     people = set(members.filter(user_id=told.user_id or 0).values_list("user_id", flat=True)) or set(
-        members.filter(roles__overlap=roles_with(told.permission)).values_list("user_id", flat=True)
+        members.filter(roles__overlap=_roles_with(told.permission)).values_list("user_id", flat=True)
     )
     known = set(Message.objects.filter(user_id__in=people, key=told.key).values_list("user_id", flat=True))
     made = [
