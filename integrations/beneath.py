@@ -13,7 +13,7 @@ from pathlib import Path
 from portal.kernel.errors import Rejected
 from scheduler.jobs.ports import FileEntry, LogChunk
 
-__all__ = ["MAX_CHUNK", "listed", "parts_of", "put", "read"]
+__all__ = ["MAX_CHUNK", "listed", "parts_of", "put", "read", "remove"]
 
 MAX_CHUNK = 1 << 20
 MAX_FILES = 1_000
@@ -76,6 +76,25 @@ def put(root: Path, path: str, *, offset: int, data: bytes) -> int:
             view, offset = view[written:], offset + written
         os.ftruncate(handle, offset)  # what an older, longer file had here is none of this one
         return os.fstat(handle).st_size
+
+
+def remove(root: Path, path: str) -> None:
+    """Remove ``root/path``, a link itself and not what it leads to. One that is not there is removed. Raises Rejected."""
+    parts = parts_of(path)
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            stack.callback(os.close, folder)
+            for part in parts[:-1]:
+                folder = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+                stack.callback(os.close, folder)
+            os.unlink(parts[-1], dir_fd=folder)
+        except FileNotFoundError:
+            return
+        except PermissionError:
+            raise
+        except OSError as error:
+            raise Rejected(reason=f"path: {os.strerror(error.errno or 0)}") from error
 
 
 def read(root: Path, path: str, *, offset: int, limit: int) -> LogChunk:

@@ -252,6 +252,16 @@ class LocalCluster:
         except OSError as error:
             raise Unavailable from error
 
+    def remove_file(self, ref: Ref, *, user: str, path: str) -> None:  # noqa: ARG002
+        job = self._job(ref)
+        if job is None:
+            return
+        try:
+            for root in (self.folder / "staged" / job.name, self._work(ref)):
+                beneath.remove(root, path)
+        except OSError as error:
+            raise Unavailable from error
+
     def health(self) -> Health:
         now = datetime.now(UTC)
         try:

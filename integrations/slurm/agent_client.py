@@ -97,6 +97,9 @@ class AgentClient:
             self.call("read", user=user, marker=marker, path=path, offset=offset, limit=limit), offset, missing=path
         )
 
+    def remove_file(self, *, marker: str, user: str, path: str) -> None:
+        self.call("remove", user=user, marker=marker, path=path)
+
     def log(self, *, marker: str, user: str, offset: int, limit: int, task: int = -1) -> LogChunk:
         """Read the job's output, or that of one task. A character still being written is left for the next chunk."""
         answer = self.call("log", user=user, marker=marker, task=task, offset=offset, limit=limit)

@@ -250,6 +250,9 @@ class SlurmCluster:
         user = str(ref.data.get("user", ""))
         return self._beside().read_file(marker=ref.marker, user=user, path=path, offset=offset, limit=limit)
 
+    def remove_file(self, ref: Ref, *, user: str, path: str) -> None:
+        self._beside().remove_file(marker=ref.marker, user=user, path=path)
+
     def _beside(self) -> AgentClient:
         if self.agent is None:
             raise Rejected(reason=_NO_FILES)

@@ -96,6 +96,8 @@ class JobFile(models.Model):
     secret = models.OneToOneField(JobSecret, null=True, blank=True, on_delete=models.PROTECT, related_name="use")
     staged_bytes = models.PositiveBigIntegerField(default=0)
     staged_at = models.DateTimeField(null=True, blank=True)
+    removed_at = models.DateTimeField(null=True, blank=True)
+    """When the copy of a secret was removed from the cluster, after the job's end."""
 
     class Meta:
         db_table = "job_file"

@@ -334,5 +334,8 @@ class Cluster(Protocol):
     def read_file(self, ref: Ref, *, path: str, offset: int, limit: int) -> LogChunk:
         """Read a file of the job's directory, at most `limit` bytes (≤ 1 MiB). Raises Unavailable, Rejected."""
 
+    def remove_file(self, ref: Ref, *, user: str, path: str) -> None:
+        """Remove a file of an ended job's directory. Idempotent. Raises Unavailable, Rejected."""
+
     def health(self) -> Health:
         """Say whether work can be submitted now, within 5 s."""

@@ -9,7 +9,17 @@ import structlog
 from django.db import connection
 
 from portal.kernel.errors import PortalError
-from scheduler.jobs import access, arraytasks, dependencies, dispatching, ports, resolving, rules, services
+from scheduler.jobs import (
+    access,
+    arraytasks,
+    dependencies,
+    dispatching,
+    ports,
+    resolving,
+    rules,
+    secretcopies,
+    services,
+)
 from scheduler.jobs.models import Job
 from scheduler.resources.models import Cluster
 
@@ -43,6 +53,7 @@ def reconcile(*, cluster_id: int, now: datetime) -> None:
             return
         try:
             _reconcile(Cluster.objects.get(pk=cluster_id), now=now)
+            secretcopies.remove(cluster_id=cluster_id, now=now)
         finally:
             cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [POLLER_LOCK, cluster_id])
 

@@ -143,6 +143,21 @@ class TestFiles:
         assert (agent.home / marker / "in.csv").read_bytes() == b"x,y\n1,2\n"
         assert put(marker=marker, user=agent.user, path="in.csv", offset=4, data=b"1,2\n") == 8, "the same again"
 
+    def test_a_file_is_removed_a_link_itself_and_nothing_outside(self, agent: Running) -> None:
+        marker, remove = new_marker(), agent.client.remove_file
+        agent.client.put_file(marker=marker, user=agent.user, path="in/key", offset=0, data=b"hush")
+        remove(marker=marker, user=agent.user, path="in/key")
+        remove(marker=marker, user=agent.user, path="in/key")
+        assert agent.client.files(marker=marker, user=agent.user) == []
+        outside = agent.home / f"{marker}.txt"
+        outside.write_text("stays")
+        (agent.home / marker / "key").symlink_to(outside)
+        remove(marker=marker, user=agent.user, path="key")
+        assert outside.read_text() == "stays"
+        for path in ("../x", "in", f"../{marker}.txt"):
+            with pytest.raises(Rejected):
+                remove(marker=marker, user=agent.user, path=path)
+
     def test_a_mebibyte_fits_and_no_more(self, agent: Running) -> None:
         marker = new_marker()
         size = agent.client.put_file(marker=marker, user=agent.user, path="big", offset=0, data=b"x" * (1 << 20))

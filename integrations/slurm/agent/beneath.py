@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
-__all__ = ["MAX_CHUNK", "MAX_FILES", "Outside", "as_user", "listing", "prepare", "put", "read"]
+__all__ = ["MAX_CHUNK", "MAX_FILES", "Outside", "as_user", "listing", "prepare", "put", "read", "remove"]
 
 MAX_CHUNK = 1 << 20
 MAX_FILES = 1000
@@ -141,6 +141,24 @@ def read(root: str, home: tuple[str, ...], path: str, offset: int, limit: int) -
         return {"data": base64.b64encode(data).decode(), "size": status.st_size, "modified_at": status.st_mtime}
     finally:
         os.close(handle)
+
+
+def remove(root: str, home: tuple[str, ...], path: str) -> dict[str, Any]:
+    """Remove a file, or a link and not what it leads to; say whether there was one."""
+    parts = words(path)
+    try:
+        folder = _folder(root, home + parts[:-1])
+    except FileNotFoundError:
+        return {"removed": False}
+    try:
+        os.unlink(parts[-1], dir_fd=folder)
+    except FileNotFoundError:
+        return {"removed": False}
+    except (IsADirectoryError, PermissionError) as error:
+        raise Outside(f"path: {os.strerror(error.errno or 0)}") from error
+    finally:
+        os.close(folder)
+    return {"removed": True}
 
 
 def listing(root: str, home: tuple[str, ...]) -> dict[str, Any]:

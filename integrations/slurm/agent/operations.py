@@ -287,6 +287,13 @@ def read(settings: Settings, params: Params) -> dict[str, Any]:
     return beneath.as_user(user, beneath.read, settings.job_root, home, *place)
 
 
+def remove(settings: Settings, params: Params) -> dict[str, Any]:
+    """Remove a file of the job, as its user. One that is not there is removed."""
+    _fields(params, user=str, marker=str, path=str)
+    user, home = _home(settings, params)
+    return beneath.as_user(user, beneath.remove, settings.job_root, home, params["path"])
+
+
 def log(settings: Settings, params: Params) -> dict[str, Any]:
     """Read a piece of the job's output as its user: ``USER/MARKER.log``, or ``MARKER_TASK.log`` (`task` -1: none)."""
     _fields(params, user=str, marker=str, task=int, offset=int, limit=int)
@@ -307,6 +314,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "put": put,
     "files": files,
     "read": read,
+    "remove": remove,
     "log": log,
 }
 """The allow-list: what is not here does not exist."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.core.files.uploadedfile import SimpleUploadedFile
 
+from portal.audit.models import Record
 from scheduler.jobfiles.models import JobSecret
 from scheduler.jobs import dispatching, reconciling
 from scheduler.jobs.models import Job
@@ -100,6 +103,15 @@ def test_a_job_gets_its_files_and_gives_its_results_back(w):
         given = caller.get(f"/jobs/{job.number}/files").body
         assert [(row["path"], row["secret"]) for row in given] == [("in/data", False), ("key", True)]
         assert all(row["staged_at"] for row in given)
+        work = Path(json.loads((runner.folder / "capacity.json").read_text())["work"]) / job.marker
+        while (work / "key").exists():
+            assert time.monotonic() < deadline, "its copy of the secret is still there"
+            reconciling.reconcile(cluster_id=at.cluster_id, now=datetime.now(UTC))
+            time.sleep(0.2)
+        assert (work / "in" / "data").exists()
+        (removed,) = Record.objects.filter(action="job.secret_removed")
+        assert (removed.subject, removed.data["path"]) == (f"job:{job.number}", "key")
+        assert "hush" not in str(removed.data)
         left = caller.get(f"/jobs/{job.number}/outputs").body
         assert [(row["path"], row["size"]) for row in left] == [
             ("in/data", len(content)),
