@@ -240,6 +240,19 @@ class TestTokens:
         assert answer == NotSent("token refused")
         assert len([path for method, path in proxy.seen if method == "POST" and SUBMIT in path]) == 2
 
+    @pytest.mark.parametrize("number", [1007, -1])
+    def test_a_submission_turned_away_once_is_made_with_a_fresh_token(
+        self, faulty: Bench, proxy: Proxy, number: int
+    ) -> None:
+        body = {"errors": [{"error_number": number, "error": "x"}]}
+        proxy.faults.append(Fault("POST", SUBMIT, "forge", status=500, body=body))
+        expired = {"errors": [{"error_number": 1007, "error": "Protocol authentication error"}], "jobs": []}
+        proxy.faults.append(Fault("GET", "job_name=zjnobody", "forge", status=200, body=expired))
+        answer = faulty.cluster.submit(faulty.spec(QUICK), marker=new_marker())
+        assert isinstance(answer, Accepted)
+        faulty.refs.append(answer.ref)
+        assert proxy.count("POST", SUBMIT) == 1
+
     def test_the_same_answer_with_a_good_token_is_unknown(self, faulty: Bench, proxy: Proxy) -> None:
         minus_one = {"errors": [{"error_number": -1, "error": "Unspecified error"}]}
         proxy.faults.append(Fault("POST", SUBMIT, "forge", status=500, body=minus_one))
