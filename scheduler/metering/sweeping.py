@@ -39,11 +39,16 @@ SWEEP_LOCK: Final = 74
 
 
 def accounts_of(cluster: Cluster) -> list[str]:
-    """Return the accounts whose use is read: one of each organisation that has had a job there, or the operator's one."""
+    """Return the accounts whose use is read: those of each organisation that has had a job there, or the operator's one."""
     if account := cluster.config.get("account"):
         return [str(account)]
+    return sorted(_owners(cluster))
+
+
+def _owners(cluster: Cluster) -> dict[str, int]:
+    """Return whose each account is, of the organisations that have had a job there."""
     ids = Job.objects.filter(partition__cluster=cluster).order_by().values_list("organisation_id", flat=True).distinct()
-    return sorted(f"e-{pk}" for pk in ids)
+    return {name: pk for pk in ids for name in own_accounts(cluster, pk)}
 
 
 def read(cluster: Cluster, *, since: datetime, until: datetime) -> Sequence[ports.UsageRow]:
@@ -134,12 +139,17 @@ def enter(cluster: Cluster, rows: Iterable[ports.UsageRow], *, now: datetime) ->
     if not strange:
         return
     partitions = {partition.name: partition for partition in cluster.partitions.all()}
+    named = {} if cluster.config.get("account") else _owners(cluster)
     owners = {pk for row in strange if (pk := rules.organisation_of(row.account)) is not None}
     present = set(Organisation.objects.filter(pk__in=owners).values_list("pk", flat=True))
     for row in strange:
-        owner = rules.organisation_of(row.account)
+        owner = named.get(row.account, rules.organisation_of(row.account))
         _meter(
-            cluster, row, partition=partitions.get(row.partition), owner=owner if owner in present else None, now=now
+            cluster,
+            row,
+            partition=partitions.get(row.partition),
+            owner=owner if row.account in named or owner in present else None,
+            now=now,
         )
 
 

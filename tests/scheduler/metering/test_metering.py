@@ -15,6 +15,7 @@ from portal.audit.models import Record
 from portal.kernel.errors import Forbidden, NotFound
 from scheduler.jobs import closing, settling
 from scheduler.jobs.models import Job, JobLine, JobRun
+from scheduler.limits import services as accounts
 from scheduler.metering import access, auditing, quarantining, queries, rules, sweeping
 from scheduler.metering.models import QuarantinedRun, Sweep, UnmanagedRun
 from tests import make
@@ -100,6 +101,16 @@ class TestSweeping:
         assert not JobRun.objects.filter(job=job).exists()
         found = UnmanagedRun.objects.get()
         assert (found.organisation_id, found.amount_fen) == (other.acting_for, 7200)
+
+    def test_reads_an_account_that_bears_a_name_of_its_own(self, w, partition):
+        accounts.enrol(
+            actor=w.operator, cluster=partition.cluster, organisation=w.enterprise, name="e-star",
+            posix_user="gx-star", now=make.NOW,
+        )  # fmt: skip
+        placed(w, partition)
+        scripted.USAGE.append(row(w, run(S.SUCCEEDED, 3600, cards=1), account="e-star"))
+        sweep(partition, 61)
+        assert queries.owed_fen(organisation_id=w.enterprise.pk) == 900
 
     def test_a_second_job_under_ones_own_marker_is_use_without_the_portal(self, w, partition):
         job = ran(w, partition)
