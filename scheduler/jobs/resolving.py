@@ -26,6 +26,7 @@ STALE = timedelta(minutes=5)
 SETTLE_DOWN_S = 30
 """How long after an attempt absence can first be proven: the server may still be delivering the request."""
 ALARM_AFTER = timedelta(minutes=15)
+"""A person is told by then, at most one pause earlier."""
 MOST_ATTEMPTS = 5
 EAGER = timedelta(seconds=5)
 PATIENT = timedelta(seconds=20)
@@ -59,7 +60,7 @@ def resolve(*, job_id: int, cluster: ports.Cluster, now: datetime) -> None:
     row = asking.answer(found)
     match found:
         case ports.CannotTell(detail=detail):
-            if now - job.attempted_at >= ALARM_AFTER:
+            if now - job.attempted_at >= ALARM_AFTER - PATIENT:  # the next answer would come too late
                 alerts.sound(job, JobAlert.Kind.UNRESOLVED, now=now, detail=detail)
         case ports.Found(refs=refs):
             keep = min(refs, key=_age)
