@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django import forms
@@ -19,6 +19,7 @@ from portal.kernel.actors import Permission
 from portal.kernel.errors import Invalid, noop
 from portal.pages import shell
 from portal.pages.job_desk import Desk
+from portal.pages.jobfiles import kinds_of
 from portal.pages.slots import put_back
 from portal.pages.templatetags.show import is_english
 from scheduler.templates import access, rules, services
@@ -45,18 +46,55 @@ class ImportForm(forms.Form):
     )
 
 
+ATTACH = "attach_"
+Choices = Sequence[tuple[str, str]]
+
+
 class ValuesForm(forms.Form):
     """A template's parameters. The template's own rules judge what is typed; here it only gets its field."""
 
-    def __init__(self, data: Mapping[str, Any] | None, *, template: rules.Template) -> None:
+    def __init__(
+        self, data: Mapping[str, Any] | None, *, template: rules.Template, offered: Mapping[rules.Kind, Choices]
+    ) -> None:
         super().__init__(data)
+        self.parameters, self.offered = template.parameters, offered
         for parameter in template.parameters:
             self.fields[parameter.name] = _field(parameter)
+            if choices := offered.get(parameter.kind):
+                label = gettext("附上的密钥") if parameter.kind is rules.Kind.SECRET else gettext("附上的文件")
+                self.fields[ATTACH + parameter.name] = forms.ChoiceField(
+                    label=f"{words(parameter.label) or parameter.name} · {label}",
+                    required=False,
+                    choices=[("", gettext("不附")), *choices],
+                    help_text=gettext("放到上面填写的路径；路径留空则用它自己的名称。"),
+                    error_messages={"invalid_choice": gettext("文件已删除或已用过，请重新选择。")},
+                )
+
+    @property
+    def chosen(self) -> dict[str, str]:
+        """Return which file or secret is attached, by parameter."""
+        found = {one.name: str(self.data.get(ATTACH + one.name, "")) for one in self.parameters}
+        return {name: number for name, number in found.items() if number and not self.has_error(ATTACH + name)}
 
     @property
     def typed(self) -> dict[str, str]:
-        """Return what was typed, by parameter."""
-        return {name: str(self.data.get(name, "")) for name in self.fields}
+        """Return what was typed, by parameter; the path of what is attached is its own name where none was typed."""
+        values = {one.name: str(self.data.get(one.name, "")) for one in self.parameters}
+        for one in self.parameters:
+            number = self.chosen.get(one.name)
+            if number and not values[one.name].strip():
+                name = dict(self.offered[one.kind]).get(number, "")
+                values[one.name] = name if rules.PATH.fullmatch(name) else one.name.lower()
+        return values
+
+    @property
+    def attached(self) -> list[str]:
+        """Return what the job gets, as its form attaches it: number and path."""
+        return [f"{number}={self.typed[name].strip()}" for name, number in self.chosen.items()]
+
+    @property
+    def is_attached_well(self) -> bool:
+        return not any(name.startswith(ATTACH) for name in self.errors)
 
 
 def words(said: rules.Words) -> str:
@@ -124,15 +162,20 @@ def job_template(request: HttpRequest, code: str) -> HttpResponse:
     actor = shell.actor_of(request)
     version = access.get_published(actor, code)
     template = rules.read(version.document)
-    form = ValuesForm(request.POST if request.method == "POST" else None, template=template)
+    files, secrets = kinds_of(actor)
+    form = ValuesForm(
+        request.POST if request.method == "POST" else None,
+        template=template,
+        offered={rules.Kind.FILE: files, rules.Kind.SECRET: secrets},
+    )
     script, error = "", None
-    if form.is_bound:
+    if form.is_bound and form.is_attached_well:
         made, error = shell.attempt(lambda: rules.rendered(template, form.typed, version=version.number))
         script = made or ""
         if error is not None:
             error = put_back(form, error)
         elif request.POST.get("act") == "use":
-            return _use(request, template, script)
+            return _use(request, template, script, attached=form.attached)
     context = {
         "version": version,
         "template": template,
@@ -142,10 +185,11 @@ def job_template(request: HttpRequest, code: str) -> HttpResponse:
         "script": script,
         "error": error,
     }
-    return shell.page(request, "jobs/template.html", context, status=error.status if error else 200)
+    status = error.status if error else 200 if not form.is_bound or form.is_attached_well else 422
+    return shell.page(request, "jobs/template.html", context, status=status)
 
 
-def _use(request: HttpRequest, template: rules.Template, script: str) -> HttpResponse:
+def _use(request: HttpRequest, template: rules.Template, script: str, *, attached: Sequence[str]) -> HttpResponse:
     """Show the job's form filled in from a template: partition, price and payment are still to be chosen."""
     desk = Desk(request)
     asked = template.resources
@@ -157,6 +201,7 @@ def _use(request: HttpRequest, template: rules.Template, script: str) -> HttpRes
         "memory_mb": asked.memory_mb,
         "time_limit_min": asked.time_limit_min,
         "script": script,
+        "attached": list(attached),
     }
     return desk.show(desk.form(None, initial={**values, "voucher": desk.first_that_pays(values)}))
 

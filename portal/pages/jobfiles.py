@@ -26,7 +26,7 @@ from scheduler.jobfiles.models import JobUpload
 from scheduler.jobs import access as jobs
 from scheduler.jobs import outputs
 
-__all__ = ["Attached", "again_of", "attachments_of", "choices_of", "job_file", "job_files", "job_uploads"]
+__all__ = ["Attached", "again_of", "attachments_of", "choices_of", "job_file", "job_files", "job_uploads", "kinds_of"]
 
 SORTS = {"name": ["name"], "size": ["size"], "created": ["pk"]}
 
@@ -67,6 +67,13 @@ def choices_of(actor: Actor) -> list[tuple[str, str]]:
         *((row.number, row.name) for row in files),
         *((row.number, gettext("%(name)s（密钥）") % {"name": row.name}) for row in access.secrets_visible_to(actor)),
     ]
+
+
+def kinds_of(actor: Actor) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Return the whole files and the unused secrets that may be attached, apart."""
+    files = access.uploads_visible_to(actor).filter(state=JobUpload.State.COMPLETE)
+    secrets = access.secrets_visible_to(actor)
+    return [(row.number, row.name) for row in files], [(row.number, row.name) for row in secrets]
 
 
 class Attached(forms.MultipleChoiceField):

@@ -10,9 +10,11 @@ from django.test import Client
 from django.urls import reverse
 
 from portal.demo.applications import publish_templates
+from scheduler.jobfiles.models import JobSecret, JobUpload
 from scheduler.templates import access
 from scheduler.templates.models import JobTemplateVersion
 from tests import make
+from tests.scheduler.jobfiles.test_services import store  # noqa: F401 - a fixture
 from tests.scheduler.templates.catalogue import document, published
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
@@ -37,6 +39,30 @@ def test_a_filled_in_template_becomes_the_form_of_a_job(w):
     assert "export NOTE=" in shown.context["script"]
     assert form["script"].value() == shown.context["script"]
     assert (form["cards"].value(), form["time_limit_min"].value()) == (1, 30)
+
+
+@pytest.mark.usefixtures("store")
+def test_files_and_secrets_of_the_enterprise_are_attached_where_the_template_wants_them(w):
+    make.partition(w)
+    published(w.operator)
+    client, address = client_of(w.researcher), reverse("job_template", args=["echo-words"])
+    assert "attach_DATA" not in client.get(address).context["form"].fields
+    client.post(reverse("job_uploads"), {"file": SimpleUploadedFile("words.csv", b"a,b")})
+    client.post(reverse("job_uploads"), {"name": "token", "value": "hush-hush"})
+    upload, secret = JobUpload.objects.get().number, JobSecret.objects.get().number
+    typed = {"EPOCHS": "5", "MODEL": "large", "NOTE": "it's", "DATA": "data/train.csv", "KEY_FILE": ""}
+    chosen = {**typed, "attach_DATA": upload, "attach_KEY_FILE": secret, "act": "use"}
+
+    form = client.post(address, chosen).context["form"]
+    assert form["attached"].value() == [f"{upload}=data/train.csv", f"{secret}=token"]
+    assert "export KEY_FILE=" in form["script"].value()
+    assert "token" in form["script"].value()
+    assert "hush" not in form["script"].value()
+
+    wrong = client.post(address, {**chosen, "attach_DATA": "F2611-999999"})
+    assert wrong.status_code == 422
+    assert "文件已删除或已用过，请重新选择。" in wrong.text
+    assert 'value="data/train.csv"' in wrong.text
 
 
 def test_a_bad_value_is_said_at_its_field_and_nothing_typed_is_lost(w):
