@@ -17,6 +17,7 @@ from scheduler.clusters.models import ClusterStatus, OrphanJob
 from scheduler.clusters.polling import only_one
 from scheduler.jobs import access, ports
 from scheduler.jobs.models import Job
+from scheduler.metering.sweeping import accounts_of
 from scheduler.resources.models import Cluster
 
 __all__ = ["MARKER", "sweep", "take_off"]
@@ -37,7 +38,7 @@ def sweep(*, cluster_id: int, now: datetime) -> bool:
         asked = status.sweep_asked_at
         if not mine or not status.ok or (asked is not None and now - asked < rules.SWEEP_EVERY):
             return False
-        accounts = _accounts(row)
+        accounts = accounts_of(row)
         if not accounts:
             return False
         since = status.swept_at - rules.SWEEP_OVERLAP if status.swept_at else now - rules.SWEEP_FIRST
@@ -48,13 +49,6 @@ def sweep(*, cluster_id: int, now: datetime) -> bool:
             return False
         _write(status, found, now)
         return True
-
-
-def _accounts(row: Cluster) -> list[str]:
-    if account := row.config.get("account"):
-        return [str(account)]
-    ids = Job.objects.filter(partition__cluster=row).order_by().values_list("organisation_id", flat=True).distinct()
-    return [f"e-{pk}" for pk in ids]
 
 
 @transaction.atomic
