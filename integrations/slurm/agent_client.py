@@ -111,6 +111,10 @@ class AgentClient:
             return chunk
         return LogChunk(chunk.data[:-begun], chunk.next_offset - begun, eof=chunk.eof)
 
+    def log_size(self, *, marker: str, user: str, task: int) -> int:
+        """Return how long the output of one task is by now; 0 while it has none."""
+        return max(0, int(self.call("log", user=user, marker=marker, task=task, offset=0, limit=1)["size"]))
+
     # --- what REST cannot do
 
     def cancel_task(self, *, user: str, job_id: int, task: int) -> None:

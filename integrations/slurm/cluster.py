@@ -8,8 +8,8 @@ arrived is decided by two witnesses, controller and accounting, and only their c
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,14 @@ from scheduler.jobs.ports import (
 __all__ = ["SlurmCluster"]
 
 _NO_FILES = "slurmrestd moves no files: this needs the agent beside the cluster"
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """The output of one job, or of a task of its array: how to read a piece, and how long it is by now."""
+
+    read: Callable[[int | None, int, int], LogChunk]
+    size: Callable[[int], int]
 
 
 class SlurmCluster:
@@ -186,18 +194,32 @@ class SlurmCluster:
             raise Rejected(reason=str(error)) from error
         if not specs.MARKER.fullmatch(ref.marker):
             raise Rejected(reason="not a marker")
-        if self.agent and not self.job_root.is_dir():
-            task = ref.data.get("task")
-            place = {"task": -1 if task is None else int(task), "offset": offset, "limit": limit}
-            return self.agent.log(marker=ref.marker, user=user, **place)
-        tasks = arrays.tasks(str(ref.data.get("array") or ""))
+        output = self._output(ref.marker, user)
         if (task := ref.data.get("task")) is not None:
-            return logs.read(self.job_root, (user, f"{ref.marker}_{int(task)}.log"), offset=offset, limit=limit)
-        if tasks:
-            return self._joined(ref, user, tasks, offset=offset, limit=limit)
-        return logs.read(self.job_root, (user, f"{ref.marker}.log"), offset=offset, limit=limit)
+            return output.read(int(task), offset, limit)
+        if tasks := arrays.tasks(str(ref.data.get("array") or "")):
+            return self._joined(ref, output, tasks, offset=offset, limit=limit)
+        return output.read(None, offset, limit)
 
-    def _joined(self, ref: Ref, user: str, tasks: Sequence[int], *, offset: int, limit: int) -> LogChunk:
+    def _output(self, marker: str, user: str) -> Output:
+        """Return how a job's output is read: where `job_root` is mounted here, else through the agent."""
+        if (agent := self.agent) and not self.job_root.is_dir():
+            return Output(
+                lambda task, offset, limit: agent.log(
+                    marker=marker, user=user, task=-1 if task is None else task, offset=offset, limit=limit
+                ),
+                lambda task: agent.log_size(marker=marker, user=user, task=task),
+            )
+
+        def parts(task: int | None) -> tuple[str, str]:
+            return user, f"{marker}.log" if task is None else f"{marker}_{task}.log"
+
+        return Output(
+            lambda task, offset, limit: logs.read(self.job_root, parts(task), offset=offset, limit=limit),
+            lambda task: logs.size(self.job_root, parts(task)),
+        )
+
+    def _joined(self, ref: Ref, output: Output, tasks: Sequence[int], *, offset: int, limit: int) -> LogChunk:
         """Read the output of an array's tasks one after the other, so that what was read never changes.
 
         The next task's begins when this one has ended; the cluster is asked only at the end of one.
@@ -215,15 +237,14 @@ class SlurmCluster:
 
         before = 0
         for task in tasks:
-            parts = (user, f"{ref.marker}_{task}.log")
-            if offset < before + logs.size(self.job_root, parts) or task == tasks[-1] or not has_ended(task):
+            if offset < before + output.size(task) or task == tasks[-1] or not has_ended(task):
                 break
             # Measured again now that it has ended: it may have written its last since the look before.
-            size = logs.size(self.job_root, parts)
+            size = output.size(task)
             if offset < before + size:
                 break
             before += size
-        chunk = logs.read(self.job_root, parts, offset=offset - before, limit=limit)
+        chunk = output.read(task, offset - before, limit)
         over = chunk.eof and (task == tasks[-1] or not has_ended(task))
         return LogChunk(chunk.data, chunk.next_offset + before, eof=over)
 

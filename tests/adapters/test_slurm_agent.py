@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -373,6 +373,21 @@ class TestTheAdapter:
         assert unmounted.log(answer.ref, offset=first.next_offset, limit=9).data.decode() == "成"
         with pytest.raises(Rejected):
             cluster.read_file(answer.ref, path="../../etc/passwd", offset=0, limit=9)
+
+    def test_the_log_of_an_array_is_that_of_its_tasks_in_their_order(self, agent: Running, slurm: Bench) -> None:
+        unmounted = self.cluster(agent, job_root="/nowhere")
+        ref = slurm.run(
+            "#!/bin/sh\n[ $SLURM_ARRAY_TASK_ID = 0 ] && sleep 2\necho task $SLURM_ARRAY_TASK_ID\n", array="0-2"
+        )
+        slurm.wait(ref, ClusterState.SUCCEEDED)
+        read, offset, end = "", 0, time.monotonic() + 30
+        while "task 2\n" not in read:
+            assert time.monotonic() < end, read
+            chunk = unmounted.log(ref, offset=offset, limit=9)
+            read, offset = read + chunk.data.decode(), chunk.next_offset
+        assert read == "task 0\ntask 1\ntask 2\n"
+        one = replace(ref, data={**ref.data, "task": 1})
+        assert unmounted.log(one, offset=0, limit=100).data == b"task 1\n"
 
     def test_one_task_of_an_array_is_cancelled_running_or_waiting(self, agent: Running, slurm: Bench) -> None:
         cluster = self.cluster(agent)
