@@ -501,6 +501,8 @@ ROLES = (
 def _operated(w: make.World, cluster: Cluster) -> None:
     """Give a cluster one of everything its operator may act on; its second partition is called 1."""
     Partition.objects.create(cluster=cluster, name="1", label="第二分区", max_cards=1)
+    cluster.capabilities |= {"features": ["arrays", "tasks"], "max_array_size": 1001}
+    cluster.save()
     Incident.objects.create(pk=1, cluster=cluster, kind="away", opened_at=make.NOW, closed_at=make.NOW)
     seen = {"first_seen_at": make.NOW, "last_seen_at": make.NOW, "submitted_at": make.NOW}
     OrphanJob.objects.create(pk=1, cluster=cluster, cluster_job_id="9", marker="zj" + "a" * 26, **seen)
@@ -669,7 +671,9 @@ def everything(w: make.World) -> Things:
         "outage": _outage(w),
         "cluster": partition.cluster.code,
         "job-template": catalogue.published(w.operator, "echo-words").template.code,
-        "job": researcher.post("/jobs", {**job, "script": "#!/bin/bash\n"}, key="job-key-1").body["number"],
+        "job": researcher.post("/jobs", {**job, "script": "#!/bin/bash\n", "array": "0-1"}, key="job-key-1").body[
+            "number"
+        ],
         "job-file": researcher.post("/job-files", {"name": "a.bin", "size": 6}, key="file-key-1").body["number"],
         "job-secret": researcher.post("/job-secrets", {"name": "token", "value": "x"}).body["number"],
         "offer": offer.number,
