@@ -13,7 +13,7 @@ import structlog
 from django.db import transaction
 
 from portal.kernel.actors import Actor, Permission
-from portal.kernel.errors import Conflict, Forbidden, Invalid, InvalidTransition, PortalError, noop
+from portal.kernel.errors import Conflict, Forbidden, InvalidTransition, PortalError, noop
 from scheduler.jobs import access, arrays, guards, options, ports, rules, services
 from scheduler.jobs.capabilities import Feature
 from scheduler.jobs.models import Job, JobRun, JobTaskCancel
@@ -34,7 +34,7 @@ _ = noop
 logger = structlog.get_logger("jobs")
 
 
-class NoSuchTask(Invalid):
+class NoSuchTask(Conflict):
     code = "job.task"
     message = _("作业没有编号为 %(task)s 的任务。请填写 %(array)s 中的一个编号。")
 
