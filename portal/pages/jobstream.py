@@ -14,6 +14,7 @@ import time
 import weakref
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from asgiref.sync import sync_to_async
@@ -188,9 +189,9 @@ class Live:
             if now - looked >= STATE_S:
                 looked = now
                 news += await sync_to_async(self._look)()
-            text, more = await sync_to_async(self._read)(final=is_over(self.job) and now - grew >= QUIET_S)
-            if text:
-                news.append(event("log", json.dumps(text, ensure_ascii=False), id_=self.after))
+            told, more = await sync_to_async(self._read)(final=is_over(self.job) and now - grew >= QUIET_S)
+            if told:
+                news.append(event("log", told, id_=self.after))
                 grew = now
             elif is_over(self.job) and now - grew >= QUIET_S:
                 yield event("end", "")
@@ -214,14 +215,22 @@ class Live:
         return [] if before == self.mark else [event("state", self.job.state)]
 
     def _read(self, *, final: bool) -> tuple[str, bool]:
-        """Read on; return the new text and whether more is there already. An absent cluster is waited for."""
+        """Read on; return the new text as JSON and whether more is there already. An absent cluster is waited for."""
         try:
             over = is_over(self.job)
             chunk = self.tail.read(self.job, actor=self.actor, offset=self.after, now=timezone.now(), is_ending=over)
-            text, self.after, more = as_text(chunk, self.after, final=final)
         except PortalError:
             return "", False
-        return text, more
+        told, used = _told(chunk.data, final=final and chunk.eof)
+        self.after += used
+        return told, bool(used) and not chunk.eof
+
+
+@lru_cache(maxsize=64)
+def _told(data: bytes, *, final: bool) -> tuple[str, int]:
+    """Return `data` as JSON text and how many bytes of it that stands for: once for all who read the same piece."""
+    text, used = logtext.readable(data, final=final)
+    return json.dumps(text, ensure_ascii=False) if text else "", used
 
 
 def as_text(chunk: LogChunk, after: int, *, final: bool) -> tuple[str, int, bool]:

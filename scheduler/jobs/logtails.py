@@ -62,10 +62,11 @@ class Tail:
                 if offset == end:
                     self._read_on(job, actor=actor, at=end, now=now, is_ending=is_ending)
                 here = offset - self._start
-                piece = bytes(self._data[here : here + CHUNK])
+                # Up to the next multiple of a piece: readers meet at the same places, wherever each began.
+                piece = bytes(self._data[here : here + CHUNK - offset % CHUNK])
                 after = offset + len(piece)
                 self._forget()
-                return ports.LogChunk(piece, after, eof=self._eof and after >= end and len(piece) < CHUNK)
+                return ports.LogChunk(piece, after, eof=self._eof and after >= self._start + len(self._data))
         return read(job, actor=actor, offset=offset, now=now)
 
     def _read_on(self, job: Job, *, actor: Actor, at: int, now: datetime, is_ending: bool) -> None:
