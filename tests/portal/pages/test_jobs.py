@@ -505,7 +505,7 @@ class TestPage:
     def test_queries_are_few(self, scene, running, django_assert_max_num_queries):
         job, _folder = running
         client = client_of(scene.researcher)
-        with django_assert_max_num_queries(9):
+        with django_assert_max_num_queries(11):
             client.get(url("job", job))
 
 
