@@ -98,11 +98,15 @@ def submissions(w: Any, partition: Any, cluster: Any, spec: Any) -> None:
 
 def polls(cluster: Any, spec: Any) -> None:
     """Print what one look costs while the controller knows so many jobs; all but a few belong to others."""
+    from django.db import connections
+
     from scheduler.jobs import services
 
     def place(_number: int) -> Any:
-        answer = cluster.submit(spec, marker=services.new_marker(), first=True)
-        return answer.ref
+        try:
+            return cluster.submit(spec, marker=services.new_marker(), first=True).ref
+        finally:
+            connections.close_all()  # gives the thread's connection back to the pool
 
     refs: list[Any] = []
     print("\njobs in the queue |  asked about | requests | kB read | seconds")
