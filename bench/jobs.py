@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ def polls(cluster: Any, spec: Any) -> None:
                 continue
             for look in ("first", "again"):
                 some = refs[:count]
-                line(queue, f"{count}, {look}", cluster, lambda some=some: cluster.observe(some))  # type: ignore[misc]
+                line(queue, f"{count}, {look}", cluster, partial(cluster.observe, some))
         line(queue, "capacity", cluster, cluster.capacity)
 
 
