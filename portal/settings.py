@@ -354,6 +354,10 @@ CALENDAR_MAILS = bool(ENV.email_host)
 """Whether bookings are told to calendars by mail: not where mail would go to the log."""
 CALENDAR_POST = "integrations.mail.post.send"
 """Answers ``scheduler.invitations.ports.Post``."""
+PAYMENT_RAILS: dict[str, str] = {}
+"""By code, what makes each gateway's answer to ``vouchers.payments.ports.Rail``; bank transfer is always there."""
+PAYMENT_FULFILMENTS: dict[str, str] = {}
+"""Each answers ``vouchers.payments.ports.Fulfilment`` for what a subject's kind names: what is paid for in advance."""
 LOCAL_RUNNER_DIR = ENV.local_runner_dir or STATE_DIR / "runner"
 SLURM_TOKEN_COMMAND = ENV.slurm_token_command
 WORKDAYS_FOLLOWERS = ("scheduler.availability.holidays.follow",)

@@ -34,6 +34,7 @@ from vouchers.flags import rules as flags
 from vouchers.issuance import rules as issuance
 from vouchers.notices import rules as notices
 from vouchers.offers import rules as offers
+from vouchers.payments import rail_rules as rails
 from vouchers.payments import rules as payments
 from vouchers.programmes import states as programmes
 from vouchers.recoveries import rules as recoveries
@@ -251,6 +252,9 @@ MACHINES = [
     (offers.OfferState, offers.OfferAction, offers.OFFER_TRANSITIONS, {"draft"}),
     (offers.OrderState, offers.OrderAction, offers.TRANSITIONS, {"placed"}),
     (payments.PaymentState, payments.PaymentAction, payments.TRANSITIONS, {"due"}),
+    (rails.AttemptState, rails.AttemptAction, rails.ATTEMPT_TRANSITIONS, {"created"}),
+    (rails.RefundState, rails.RefundAction, rails.REFUND_TRANSITIONS, {"created"}),
+    (rails.EventState, rails.EventAction, rails.EVENT_TRANSITIONS, {"stored"}),
     (programmes.VersionState, programmes.VersionAction, programmes.TRANSITIONS, {"draft"}),
     (dryruns.DryRunState, dryruns.DryRunAction, dryruns.TRANSITIONS, {"queued"}),
     (flags.FlagState, flags.FlagAction, flags.TRANSITIONS, {"open"}),
@@ -285,6 +289,9 @@ ENDS = {
     "OfferState": {"withdrawn"},
     "OrderState": {"completed", "cancelled", "declined", "lapsed"},
     "PaymentState": {"confirmed", "cancelled"},
+    "AttemptState": {"succeeded"},
+    "RefundState": {"failed"},
+    "EventState": {"done", "ignored"},
     "VoucherState": {"expired", "recovered"},
     "VersionState": {"superseded"},
     "DryRunState": {"done", "failed"},

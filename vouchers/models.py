@@ -10,7 +10,8 @@ from vouchers.issuance.models import Application, Assignment, Recusal, StageDeci
 from vouchers.ledger.models import *  # noqa: F403
 from vouchers.notices.models import Notice, NoticeItem, Objection
 from vouchers.offers.models import Offer, Order, PriceList, UsageImport, UsageLine
-from vouchers.payments.models import Payment
+from vouchers.payments.models import Arrival, Payment
+from vouchers.payments.rail_models import PaymentAttempt, PaymentDispute, PaymentEvent, RefundAttempt
 from vouchers.programmes.models import Budget, CoLead, FairReview, Programme, ProgrammeDraft, ProgrammeVersion
 from vouchers.recoveries.models import Recovery, RecoveryPayment
 from vouchers.rounds.models import Round, RoundAward
@@ -19,6 +20,7 @@ from vouchers.wallets.models import Certificate, RedemptionAttempt, Voucher, Vou
 
 __all__ = [
     "Application",
+    "Arrival",
     "Assignment",
     "Budget",
     "Campaign",
@@ -41,6 +43,9 @@ __all__ = [
     "Offer",
     "Order",
     "Payment",
+    "PaymentAttempt",
+    "PaymentDispute",
+    "PaymentEvent",
     "PaymentRun",
     "PriceList",
     "Programme",
@@ -52,6 +57,7 @@ __all__ = [
     "RedemptionAttempt",
     "RedemptionClaim",
     "Refund",
+    "RefundAttempt",
     "Round",
     "RoundAward",
     "SettlementBatch",

@@ -22,6 +22,7 @@ from vouchers.charges.models import Charge, ChargePart
 from vouchers.ledger import queries as balances
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import AccountKey, AccountKind, HoldOp, JournalKind, Outcome, Posting, ResolveOp
+from vouchers.payments import advances
 from vouchers.payments import services as payments
 from vouchers.wallets import services as wallets
 from vouchers.wallets.models import Voucher
@@ -44,6 +45,8 @@ class Bill:
     price: Money
     quote: Mapping[str, Any]
     ends_at: datetime | None = None
+    pay_by: datetime | None = None
+    """Until when the own share is to be paid before the service; None: it is billed after measuring."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +176,8 @@ def hold(*, bill: Bill, vouchers: Sequence[Voucher], actor: Actor, now: datetime
         created_at=now,
     )
     _set_aside(charge, [(known[part.number], part.amount.fen) for part in split.parts], actor=actor)
+    if bill.pay_by is not None and split.own:
+        advances.ask(charge_id=charge.pk, payer_id=bill.payer_id, amount=split.own, until=bill.pay_by, now=now)
     audit.record(
         action="charge.held",
         subject=bill.subject,
@@ -286,7 +291,8 @@ def capture(*, charge_id: int, actual: Money, measured: Mapping[str, Any], actor
     charge.measured = dict(measured)
     charge.resolved_at = now
     charge.save()
-    if own:
+    in_advance = advances.use(charge_id=charge.pk, amount=Money(own), actor=actor, now=now)
+    if own and in_advance is None:
         payments.request(charge_id=charge.pk, payer_id=charge.payer_id, amount=Money(own), now=now)
     audit.record(
         action="charge.captured",
@@ -327,6 +333,7 @@ def release(*, charge_id: int, reason: str, actor: Actor, now: datetime) -> Char
         )
     charge.resolved_at = now
     charge.save(update_fields=["state", "resolved_at"])
+    advances.drop(charge_id=charge.pk, actor=actor, now=now)
     audit.record(
         action="charge.released",
         subject=charge.subject,

@@ -101,6 +101,8 @@ class AccountKind(StrEnum):
     RECEIVABLE_PROVIDER = "receivable_provider"
     CASH_DUE = "cash_due"
     BANK_CLEARING = "bank_clearing"
+    GATEWAY_CLEARING = "gateway_clearing"
+    FEES = "fees"
     CASH_PROVIDER_PAYABLE = "cash_provider_payable"
     UNAPPLIED_CASH = "unapplied_cash"
     WRITE_OFF = "write_off"
@@ -139,6 +141,8 @@ ACCOUNT_KINDS: Mapping[AccountKind, KindRule] = {
     AccountKind.RECEIVABLE_PROVIDER: KindRule(Side.DEBIT, Bound.DEBIT, Scope.EITHER, _("应收服务机构退款")),
     AccountKind.CASH_DUE: KindRule(Side.DEBIT, Bound.NONE, Scope.CASH, _("企业自付应收")),
     AccountKind.BANK_CLEARING: KindRule(Side.DEBIT, Bound.NONE, Scope.EITHER, _("银行账户"), hot=True),
+    AccountKind.GATEWAY_CLEARING: KindRule(Side.DEBIT, Bound.NONE, Scope.CASH, _("支付机构账户"), hot=True),
+    AccountKind.FEES: KindRule(Side.DEBIT, Bound.NONE, Scope.CASH, _("支付手续费"), hot=True),
     AccountKind.CASH_PROVIDER_PAYABLE: KindRule(
         Side.CREDIT, Bound.CREDIT, Scope.CASH, _("应付服务机构（自付）"), hot=True
     ),
@@ -167,6 +171,9 @@ class JournalKind(StrEnum):
     CHARGE_CASH = "charge_cash"
     CASH_IN = "cash_in"
     CASH_OUT = "cash_out"
+    FEE = "fee"
+    GATEWAY_PAYOUT = "gateway_payout"
+    CHARGEBACK = "chargeback"
     BATCH_OPEN = "batch_open"
     BATCH_PAID = "batch_paid"
     BATCH_REJECTED = "batch_rejected"
@@ -209,6 +216,9 @@ JOURNAL_KINDS: Mapping[JournalKind, JournalRule] = {
     JournalKind.CHARGE_CASH: JournalRule(_("自付扣款"), resolves=True),
     JournalKind.CASH_IN: JournalRule(_("来款入账"), transfers=True, reversible=True),
     JournalKind.CASH_OUT: JournalRule(_("付款出账"), transfers=True, reversible=True),
+    JournalKind.FEE: JournalRule(_("支付手续费"), transfers=True, reversible=True),
+    JournalKind.GATEWAY_PAYOUT: JournalRule(_("支付机构划款"), transfers=True, reversible=True),
+    JournalKind.CHARGEBACK: JournalRule(_("争议扣款"), transfers=True, reversible=True),
     JournalKind.BATCH_OPEN: JournalRule(_("转入兑付批次"), transfers=True, two_person=True, reversible=True),
     JournalKind.BATCH_PAID: JournalRule(_("兑付完成"), transfers=True, reversible=True),
     JournalKind.BATCH_REJECTED: JournalRule(_("兑付退回"), transfers=True),
@@ -262,12 +272,19 @@ _MOVES: dict[JournalKind, tuple[tuple[AccountKind, AccountKind], ...]] = {
         (_a.UNAPPLIED_CASH, _a.CASH_DUE),
         (_a.BANK_CLEARING, _a.RECEIVABLE_ENTERPRISE),
         (_a.BANK_CLEARING, _a.RECEIVABLE_PROVIDER),
+        (_a.GATEWAY_CLEARING, _a.CASH_DUE),
+        (_a.GATEWAY_CLEARING, _a.UNAPPLIED_CASH),
     ),
     _j.CASH_OUT: (
+        (_a.CASH_DUE, _a.GATEWAY_CLEARING),
+        (_a.UNAPPLIED_CASH, _a.GATEWAY_CLEARING),
         (_a.CASH_DUE, _a.BANK_CLEARING),
         (_a.UNAPPLIED_CASH, _a.BANK_CLEARING),
         (_a.CASH_PROVIDER_PAYABLE, _a.BANK_CLEARING),
     ),
+    _j.FEE: ((_a.FEES, _a.GATEWAY_CLEARING), (_a.FEES, _a.BANK_CLEARING)),
+    _j.GATEWAY_PAYOUT: ((_a.BANK_CLEARING, _a.GATEWAY_CLEARING),),
+    _j.CHARGEBACK: ((_a.CASH_DUE, _a.GATEWAY_CLEARING), (_a.UNAPPLIED_CASH, _a.GATEWAY_CLEARING)),
     _j.BATCH_OPEN: (
         (_a.PROVIDER_PAYABLE, _a.SETTLEMENT_CLEARING),
         (_a.CASH_PROVIDER_PAYABLE, _a.SETTLEMENT_CLEARING),
@@ -278,7 +295,11 @@ _MOVES: dict[JournalKind, tuple[tuple[AccountKind, AccountKind], ...]] = {
         (_a.CLAIMANT_PAYABLE, _a.RECEIVABLE_ENTERPRISE),
         (_a.CLAIMANT_PAYABLE, _a.RECEIVABLE_PROVIDER),
     ),
-    _j.BATCH_PAID: ((_a.SETTLEMENT_CLEARING, _a.SETTLED), (_a.SETTLEMENT_CLEARING, _a.BANK_CLEARING)),
+    _j.BATCH_PAID: (
+        (_a.SETTLEMENT_CLEARING, _a.SETTLED),
+        (_a.SETTLEMENT_CLEARING, _a.BANK_CLEARING),
+        (_a.SETTLEMENT_CLEARING, _a.GATEWAY_CLEARING),
+    ),
     _j.BATCH_REJECTED: (
         (_a.SETTLEMENT_CLEARING, _a.PROVIDER_PAYABLE),
         (_a.SETTLEMENT_CLEARING, _a.CASH_PROVIDER_PAYABLE),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pgtrigger
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
@@ -11,7 +12,16 @@ from vouchers.payments import rules
 
 
 class Payment(models.Model):
-    """One amount an enterprise owes for its own share of a charge, paid by bank transfer (对公转账)."""
+    """One amount an enterprise owes for its own share of a charge: by bank transfer (对公转账) or through a payment rail.
+
+    `collect` says when: `after` the service was measured, or `before` it may begin (an advance, of the held price: what is
+    not used of it is owed back). `paid_fen` is what has arrived of it, `arrivals` say how; it never exceeds `amount_fen`:
+    what comes above waits as unapplied cash. `due_until` is when an advance's hold ends, exclusive.
+    """
+
+    class Collect(models.TextChoices):
+        AFTER = rules.Collect.AFTER.value, _("服务后付款")
+        BEFORE = rules.Collect.BEFORE.value, _("预付")
 
     class State(models.TextChoices):
         DUE = rules.PaymentState.DUE.value, _("待付款")
@@ -22,7 +32,10 @@ class Payment(models.Model):
     number = models.CharField(max_length=24, unique=True)
     charge = models.OneToOneField("vouchers.Charge", on_delete=models.PROTECT, related_name="payment")
     payer = models.ForeignKey("portal.Organisation", on_delete=models.PROTECT, related_name="+")
+    collect = models.CharField(max_length=8, choices=Collect, default=Collect.AFTER)
+    due_until = models.DateTimeField(null=True, blank=True)
     amount_fen = models.BigIntegerField()
+    paid_fen = models.BigIntegerField(default=0)
     refunded_fen = models.BigIntegerField(default=0)
     """What of money already paid is owed back to the payer; `paid_back_fen` of it has been, last by `paid_back_reference`."""
     paid_back_fen = models.BigIntegerField(default=0)
@@ -47,6 +60,15 @@ class Payment(models.Model):
             ),
             models.CheckConstraint(name="payment_amount_positive", condition=Q(amount_fen__gt=0)),
             models.CheckConstraint(
+                name="payment_collect_known", condition=Q(collect__in=[each.value for each in rules.Collect])
+            ),
+            models.CheckConstraint(
+                name="payment_paid_within",
+                condition=Q(paid_fen__gte=0)
+                & Q(paid_fen__lte=F("amount_fen"))
+                & (~Q(state="confirmed") | Q(paid_fen=F("amount_fen"))),
+            ),
+            models.CheckConstraint(
                 name="payment_refund_within",
                 condition=Q(refunded_fen__gte=F("paid_back_fen"))
                 & Q(paid_back_fen__gte=0)
@@ -67,6 +89,44 @@ class Payment(models.Model):
         return self.number
 
     @property
+    def left_fen(self) -> int:
+        """What is still to arrive of it."""
+        return self.amount_fen - self.paid_fen
+
+    @property
     def owed_back_fen(self) -> int:
         """What the payer has paid and is to get back now; 0 while its money has not arrived."""
         return self.refunded_fen - self.paid_back_fen if self.state == rules.PaymentState.CONFIRMED.value else 0
+
+
+class Arrival(models.Model):
+    """Money that reached us for a payment: once per `source`, never changed.
+
+    `source` names what proves it: ``attempt:A20261127-0001`` of a rail, ``line:123`` of a bank statement, ``manual:REF`` by
+    the word of finance. `applied_fen` of `amount_fen` pays the payment, the rest is unapplied cash of the payer.
+    """
+
+    payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="arrivals")
+    source = models.CharField(max_length=80, unique=True)
+    rail = models.CharField(max_length=24)
+    """``bank`` or a rail's code."""
+    account = models.CharField(max_length=60)
+    """The owner of the ledger account it lies on: ``bank:main``, ``rail:stripe``."""
+    amount_fen = models.BigIntegerField()
+    applied_fen = models.BigIntegerField()
+    arrived_at = models.DateTimeField()
+    recorded_by = models.CharField(max_length=160)
+
+    class Meta:
+        db_table = "payment_arrival"
+        ordering = ["pk"]
+        constraints = [
+            models.CheckConstraint(
+                name="payment_arrival_applied_within",
+                condition=Q(amount_fen__gt=0) & Q(applied_fen__gte=0) & Q(applied_fen__lte=F("amount_fen")),
+            )
+        ]
+        triggers = [pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete)]
+
+    def __str__(self) -> str:
+        return self.source

@@ -15,6 +15,7 @@ from portal.kernel.errors import Conflict, Forbidden, Invalid, noop
 __all__ = [
     "TRANSITIONS",
     "BankReferenceMissing",
+    "Collect",
     "NothingOwedBack",
     "OwnPayment",
     "PaymentAction",
@@ -36,6 +37,13 @@ class PaymentState(StrEnum):
     CONFIRMED = "confirmed"
     CANCELLED = "cancelled"
     """Refunded in full before anything was paid."""
+
+
+class Collect(StrEnum):
+    """When an own share is asked for: after the service was measured, or before it may begin."""
+
+    AFTER = "after"
+    BEFORE = "before"
 
 
 class PaymentAction(StrEnum):

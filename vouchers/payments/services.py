@@ -8,15 +8,16 @@ from django.db import IntegrityError, transaction
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
-from portal.kernel.errors import Conflict, Forbidden, noop
+from portal.kernel.errors import Conflict, Forbidden, InvalidTransition, noop
 from portal.kernel.money import Money
 from portal.kernel.states import next_state
 from portal.numbers.services import next_number
 from portal.organisations import access as people
 from vouchers.ledger import services as ledger
-from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Posting, TransferOp
-from vouchers.payments import rules
-from vouchers.payments.models import Payment
+from vouchers.ledger.rules import JournalKind, Posting, TransferOp
+from vouchers.payments import arriving, rules
+from vouchers.payments.arriving import lock
+from vouchers.payments.models import Arrival, Payment
 
 _ = noop
 
@@ -46,25 +47,21 @@ def give_back(*, charge_id: int, amount: Money, actor: Actor, now: datetime) -> 
     A payment lowered to nothing is cancelled. One the payer has declared stays as it is: the money may be on its way.
     """
     found = Payment.objects.get(charge_id=charge_id)
-    locked = _lock(found)
+    locked = lock(found)
+    left = locked.amount_fen - amount.fen
     if locked.state != rules.PaymentState.DUE.value:
         locked.refunded_fen += amount.fen
-    elif amount.fen < locked.amount_fen:
-        locked.amount_fen -= amount.fen
+    elif left > locked.paid_fen:
+        locked.amount_fen = left
+    elif locked.paid_fen:
+        locked.amount_fen, locked.refunded_fen = locked.paid_fen, locked.paid_fen - left
+        locked.state = next_state(rules.TRANSITIONS, rules.PaymentState.DUE, rules.PaymentAction.CONFIRM).value
+        locked.confirmed_at = now
     else:
         locked.state = next_state(rules.TRANSITIONS, rules.PaymentState.DUE, rules.PaymentAction.CANCEL).value
-    locked.save(update_fields=["state", "amount_fen", "refunded_fen"])
+    locked.save(update_fields=["state", "amount_fen", "refunded_fen", "confirmed_at"])
     _record(locked, action="payment.lowered", actor=actor, now=now)
     return locked
-
-
-def _lock(payment: Payment) -> Payment:
-    return (
-        Payment.objects.select_for_update(no_key=True, of=("self",))
-        .select_related("charge")
-        .order_by("pk")
-        .get(pk=payment.pk)
-    )
 
 
 def _record(payment: Payment, *, action: str, actor: Actor, now: datetime) -> None:
@@ -84,7 +81,7 @@ def declare(*, actor: Actor, payment: Payment, bank_reference: str, now: datetim
     actor.require(Permission.PAYMENT_DECLARE)
     if not bank_reference.strip():
         raise rules.BankReferenceMissing(field="bank_reference")
-    locked = _lock(payment)
+    locked = lock(payment)
     if locked.payer_id != actor.organisation_id:
         raise Forbidden
     locked.state = next_state(rules.TRANSITIONS, rules.PaymentState(locked.state), rules.PaymentAction.DECLARE).value
@@ -110,36 +107,31 @@ def confirm(*, actor: Actor, payment: Payment, bank_reference: str, now: datetim
     the same statement line already confirmed another payment; InvalidTransition, Forbidden.
     """
     actor.require(Permission.PAYMENT_CONFIRM)
-    locked = _lock(payment)
-    _refuse_own(actor, locked)
-    value = rules.bank_reference(bank_reference) or locked.bank_reference
+    _refuse_own(actor, payment)
+    payment = Payment.objects.select_related("charge").get(pk=payment.pk)
+    value = rules.bank_reference(bank_reference) or payment.bank_reference
     if not value:
         raise rules.BankReferenceMissing(field="bank_reference")
-    locked.state = next_state(rules.TRANSITIONS, rules.PaymentState(locked.state), rules.PaymentAction.CONFIRM).value
-    locked.bank_reference = value
-    locked.confirmed_at = now
-    locked.confirmed_by_id = actor.user_id
+    next_state(rules.TRANSITIONS, rules.PaymentState(payment.state), rules.PaymentAction.CONFIRM)
+    source = f"manual:{value}"
+    if Arrival.objects.filter(source=source).exclude(payment=payment).exists():
+        raise BankReferenceTaken(field="bank_reference", value=value)
     try:
         with transaction.atomic():
-            locked.save()
+            arrived = arriving.receive(
+                payment=payment,
+                amount=Money(payment.left_fen),
+                source=source,
+                account=arriving.MAIN_ACCOUNT,
+                actor=actor,
+                now=now,
+                reference=value,
+            )
     except IntegrityError as error:
         raise BankReferenceTaken(field="bank_reference", value=value) from error
-    ledger.post(
-        posting=Posting(
-            kind=JournalKind.CASH_IN,
-            key=f"payment:{locked.number}/in",
-            operations=[
-                TransferOp(
-                    AccountKey(AccountKind.BANK_CLEARING, "bank:main"),
-                    AccountKey(AccountKind.CASH_DUE, f"charge:{locked.charge.number}"),
-                    locked.amount_fen,
-                )
-            ],
-            actor=actor.signature,
-            source_type="payment",
-            source_id=locked.number,
-        )
-    )
+    locked = lock(arrived.payment)
+    if arrived.applied_fen != arrived.amount_fen:
+        raise InvalidTransition(state=locked.state, action=rules.PaymentAction.CONFIRM.value)
     _record(locked, action="payment.confirmed", actor=actor, now=now)
     return locked
 
@@ -151,7 +143,7 @@ def pay_back(*, actor: Actor, payment: Payment, bank_reference: str, now: dateti
     Raises NothingOwedBack, OwnPayment, BankReferenceMissing, Forbidden.
     """
     actor.require(Permission.PAYMENT_CONFIRM)
-    locked = _lock(payment)
+    locked = lock(payment)
     _refuse_own(actor, locked)
     value = rules.bank_reference(bank_reference)
     if not value:
@@ -168,8 +160,8 @@ def pay_back(*, actor: Actor, payment: Payment, bank_reference: str, now: dateti
             key=f"payment:{locked.number}/back/{locked.paid_back_fen}",
             operations=[
                 TransferOp(
-                    AccountKey(AccountKind.CASH_DUE, f"charge:{locked.charge.number}"),
-                    AccountKey(AccountKind.BANK_CLEARING, "bank:main"),
+                    arriving.owing_account(locked),
+                    arriving.in_account(arriving.MAIN_ACCOUNT),
                     owed,
                 )
             ],
@@ -186,7 +178,7 @@ def pay_back(*, actor: Actor, payment: Payment, bank_reference: str, now: dateti
 def return_declared(*, actor: Actor, payment: Payment, note: str, now: datetime) -> Payment:
     """Send a declared payment back to the payer: no such money arrived. The note says why."""
     actor.require(Permission.PAYMENT_CONFIRM)
-    locked = _lock(payment)
+    locked = lock(payment)
     locked.state = next_state(rules.TRANSITIONS, rules.PaymentState(locked.state), rules.PaymentAction.RETURN).value
     locked.note = note.strip()[:200]
     locked.save(update_fields=["state", "note"])

@@ -47,8 +47,10 @@ from vouchers.notices import rules as notices
 from vouchers.notices.models import Notice, NoticeItem, Objection
 from vouchers.offers import rules as offers
 from vouchers.offers.models import Offer, Order
+from vouchers.payments import rail_rules as rails
 from vouchers.payments import rules as payments
 from vouchers.payments.models import Payment
+from vouchers.payments.rail_models import PaymentAttempt, PaymentEvent, RefundAttempt
 from vouchers.programmes import states as programmes
 from vouchers.programmes.models import ProgrammeVersion
 from vouchers.recoveries import rules as recoveries
@@ -90,6 +92,9 @@ MACHINES: tuple[tuple[str, Mapping[tuple[Any, Any], Any], Any], ...] = (
     ("Order 订单", offers.TRANSITIONS, Order.State),
     ("Charge 费用", charges.TRANSITIONS, Charge.State),
     ("Payment 付款", payments.TRANSITIONS, Payment.State),
+    ("Attempt to pay 支付", rails.ATTEMPT_TRANSITIONS, PaymentAttempt.State),
+    ("Refund over a rail 原路退款", rails.REFUND_TRANSITIONS, RefundAttempt.State),
+    ("Notice of a gateway 支付通知", rails.EVENT_TRANSITIONS, PaymentEvent.State),
     ("Flag 风险提示", flags.TRANSITIONS, Flag.State),
     ("Claim 申领", claims.TRANSITIONS, RedemptionClaim.State),
     ("Recovery 追回", recoveries.TRANSITIONS, Recovery.State),

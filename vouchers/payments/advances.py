@@ -1,0 +1,127 @@
+"""Own shares paid before the service: asked for when the price is held, used when it is taken, the rest owed back."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+
+from portal.audit import services as audit
+from portal.kernel.actors import Actor
+from portal.kernel.money import Money
+from portal.kernel.states import next_state
+from portal.numbers.services import next_number
+from vouchers.ledger import services as ledger
+from vouchers.ledger.rules import JournalKind, Posting, TransferOp
+from vouchers.payments import rules
+from vouchers.payments.arriving import advance_account, due_account, lock
+from vouchers.payments.models import Payment
+
+__all__ = ["ask", "drop", "is_paid", "use"]
+
+
+def ask(*, charge_id: int, payer_id: int, amount: Money, until: datetime, now: datetime) -> Payment:
+    """Ask for the own share of a held charge before the service, by `until` (exclusive); in the hold's transaction."""
+    number = next_number(prefix="P", now=now)
+    return Payment.objects.create(
+        number=number,
+        charge_id=charge_id,
+        payer_id=payer_id,
+        collect=rules.Collect.BEFORE.value,
+        due_until=until,
+        amount_fen=amount.fen,
+        reference=rules.reference(int(number.split("-")[1])),
+        created_at=now,
+    )
+
+
+def is_paid(*, charge_id: int) -> bool:
+    """Say whether nothing is to be paid before the service of a charge: no advance was asked for, or it has arrived."""
+    asked = Payment.objects.filter(charge_id=charge_id, collect=rules.Collect.BEFORE.value)
+    return not asked.exclude(state=rules.PaymentState.CONFIRMED.value).exists()
+
+
+@transaction.atomic
+def use(*, charge_id: int, amount: Money, actor: Actor, now: datetime) -> Payment | None:
+    """Pay a captured own share of `amount` from its advance; what is left of the advance is owed back.
+
+    Returns None where no advance was asked for. One that has not arrived in full is lowered to `amount` and stays due;
+    what has arrived of it is applied. In the capture's transaction.
+    """
+    found = Payment.objects.filter(charge_id=charge_id, collect=rules.Collect.BEFORE.value).first()
+    if found is None:
+        return None
+    locked = lock(found)
+    used = min(locked.paid_fen, amount.fen)
+    if used:
+        _post(locked, used, actor=actor)
+    if locked.state == rules.PaymentState.CONFIRMED.value:
+        locked.refunded_fen = locked.amount_fen - used
+    elif locked.paid_fen > amount.fen:
+        _confirm(locked, now=now)
+        locked.refunded_fen = locked.amount_fen - used
+    elif not amount:
+        _cancel(locked)
+    else:
+        locked.amount_fen = amount.fen
+        locked.collect = rules.Collect.AFTER.value
+        if not locked.left_fen:
+            _confirm(locked, now=now)
+    locked.save()
+    _record(locked, action="payment.advance_used", actor=actor, now=now, fen=used)
+    return locked
+
+
+@transaction.atomic
+def drop(*, charge_id: int, actor: Actor, now: datetime) -> Payment | None:
+    """End the advance of a released charge: cancelled, and what has arrived of it owed back. In the release's transaction."""
+    found = Payment.objects.filter(charge_id=charge_id, collect=rules.Collect.BEFORE.value).first()
+    if found is None or found.state == rules.PaymentState.CANCELLED.value:
+        return found
+    locked = lock(found)
+    if locked.paid_fen:
+        if locked.state != rules.PaymentState.CONFIRMED.value:
+            _confirm(locked, now=now)
+        locked.refunded_fen = locked.amount_fen
+    else:
+        _cancel(locked)
+    locked.save()
+    _record(locked, action="payment.advance_dropped", actor=actor, now=now, fen=locked.paid_fen)
+    return locked
+
+
+def _cancel(payment: Payment) -> None:
+    if payment.state == rules.PaymentState.DECLARED.value:
+        payment.state = next_state(rules.TRANSITIONS, rules.PaymentState.DECLARED, rules.PaymentAction.RETURN).value
+    payment.state = next_state(rules.TRANSITIONS, rules.PaymentState.DUE, rules.PaymentAction.CANCEL).value
+
+
+def _confirm(payment: Payment, *, now: datetime) -> None:
+    """Take what has arrived of an advance for all that is asked for: the rest is not wanted any more."""
+    payment.amount_fen = payment.paid_fen
+    payment.state = next_state(rules.TRANSITIONS, rules.PaymentState(payment.state), rules.PaymentAction.CONFIRM).value
+    payment.confirmed_at = now
+
+
+def _post(payment: Payment, fen: int, *, actor: Actor) -> None:
+    ledger.post(
+        posting=Posting(
+            kind=JournalKind.CASH_IN,
+            key=f"payment:{payment.number}/use",
+            operations=[TransferOp(advance_account(payment), due_account(payment), fen)],
+            actor=actor.signature,
+            source_type="payment",
+            source_id=payment.number,
+        )
+    )
+
+
+def _record(payment: Payment, *, action: str, actor: Actor, now: datetime, fen: int) -> None:
+    audit.record(
+        action=action,
+        subject=f"payment:{payment.number}",
+        actor=actor,
+        now=now,
+        organisations=[payment.payer_id],
+        data={"amount_fen": payment.amount_fen, "used_fen": fen, "refunded_fen": payment.refunded_fen},
+    )

@@ -1,0 +1,169 @@
+"""States of attempts to pay, of refunds and of notices on a payment rail. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from portal.kernel.errors import Conflict, Invalid, noop
+from vouchers.payments.ports import SeenState
+
+__all__ = [
+    "ATTEMPT_TRANSITIONS",
+    "EVENT_TRANSITIONS",
+    "LOOKS",
+    "OPEN",
+    "REFUND_TRANSITIONS",
+    "AttemptAction",
+    "AttemptState",
+    "EventAction",
+    "EventState",
+    "NoSuchRail",
+    "NothingToPay",
+    "Purse",
+    "RefundAction",
+    "RefundState",
+    "action_of",
+]
+
+_ = noop
+
+
+class AttemptState(StrEnum):
+    CREATED = "created"
+    """Written, not yet asked for: the row is the outbox."""
+    REQUIRES_ACTION = "requires_action"
+    PROCESSING = "processing"
+    UNKNOWN = "unknown"
+    """The gateway's answer was lost: left only by what the gateway says."""
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class AttemptAction(StrEnum):
+    ASK = "ask"
+    PROCESS = "process"
+    LOSE = "lose"
+    SUCCEED = "succeed"
+    FAIL = "fail"
+    CANCEL = "cancel"
+
+
+OPEN: Final = (AttemptState.CREATED, AttemptState.REQUIRES_ACTION, AttemptState.PROCESSING, AttemptState.UNKNOWN)
+"""States in which money may still come; one such attempt a payment."""
+
+_S, _A = AttemptState, AttemptAction
+ATTEMPT_TRANSITIONS: Final[Mapping[tuple[AttemptState, AttemptAction], AttemptState]] = MappingProxyType(
+    {
+        **{(state, _A.ASK): _S.REQUIRES_ACTION for state in (_S.CREATED, _S.UNKNOWN, _S.REQUIRES_ACTION)},
+        **{(state, _A.PROCESS): _S.PROCESSING for state in OPEN},
+        **{(state, _A.LOSE): _S.UNKNOWN for state in (_S.CREATED, _S.UNKNOWN)},
+        **{(state, _A.FAIL): _S.FAILED for state in OPEN},
+        **{(state, _A.CANCEL): _S.CANCELLED for state in OPEN},
+        **{(state, _A.SUCCEED): _S.SUCCEEDED for state in (*OPEN, _S.FAILED, _S.CANCELLED)},
+    }
+)
+"""A success counts from whatever state: the money is there. Nothing leaves `succeeded`."""
+
+
+class RefundState(StrEnum):
+    CREATED = "created"
+    PROCESSING = "processing"
+    UNKNOWN = "unknown"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    """The gateway could not pay it back: finance does by bank transfer."""
+
+
+class RefundAction(StrEnum):
+    PROCESS = "process"
+    LOSE = "lose"
+    SUCCEED = "succeed"
+    FAIL = "fail"
+
+
+_R, _B = RefundState, RefundAction
+_REFUND_OPEN: Final = (_R.CREATED, _R.UNKNOWN, _R.PROCESSING)
+REFUND_TRANSITIONS: Final[Mapping[tuple[RefundState, RefundAction], RefundState]] = MappingProxyType(
+    {
+        **{(state, _B.PROCESS): _R.PROCESSING for state in _REFUND_OPEN},
+        **{(state, _B.LOSE): _R.UNKNOWN for state in (_R.CREATED, _R.UNKNOWN)},
+        **{(state, _B.SUCCEED): _R.SUCCEEDED for state in _REFUND_OPEN},
+        **{(state, _B.FAIL): _R.FAILED for state in (*_REFUND_OPEN, _R.SUCCEEDED)},
+    }
+)
+"""A refund may fail after it seemed done: the payer's bank sends it back."""
+
+
+class Purse(StrEnum):
+    """Which account of a payer money goes back from."""
+
+    DUE = "due"
+    """``cash_due`` of the charge: what was refunded of a share already taken."""
+    ADVANCE = "advance"
+    """``unapplied_cash`` of the charge: what an advance was not used for."""
+    UNAPPLIED = "unapplied"
+    """``unapplied_cash`` of the payer: what came above, twice or too late."""
+
+
+class EventState(StrEnum):
+    STORED = "stored"
+    DONE = "done"
+    IGNORED = "ignored"
+    """Of a kind or an object that is none of ours."""
+    QUARANTINED = "quarantined"
+    """Amount, currency or order are not ours: a person looks at it."""
+
+
+class EventAction(StrEnum):
+    FINISH = "finish"
+    IGNORE = "ignore"
+    QUARANTINE = "quarantine"
+    RELEASE = "release"
+
+
+_E, _C = EventState, EventAction
+EVENT_TRANSITIONS: Final[Mapping[tuple[EventState, EventAction], EventState]] = MappingProxyType(
+    {
+        (_E.STORED, _C.FINISH): _E.DONE,
+        (_E.STORED, _C.IGNORE): _E.IGNORED,
+        (_E.STORED, _C.QUARANTINE): _E.QUARANTINED,
+        (_E.QUARANTINED, _C.RELEASE): _E.STORED,
+        (_E.QUARANTINED, _C.IGNORE): _E.IGNORED,
+    }
+)
+
+LOOKS: Final = (
+    timedelta(seconds=15),
+    timedelta(minutes=1),
+    timedelta(minutes=5),
+    timedelta(hours=1),
+    timedelta(hours=24),
+)
+"""After how long what is unknown or open is looked for again; after the last a person is told."""
+
+
+class NoSuchRail(Invalid):
+    code = "payment.no_such_rail"
+    message = _("没有开通这种支付方式。请选择页面上列出的方式，或对公转账。")
+
+
+class NothingToPay(Conflict):
+    code = "payment.nothing_to_pay"
+    message = _("这笔款项已付清或已取消，不需要再支付。请刷新页面查看最新状态。")
+
+
+def action_of(state: SeenState) -> AttemptAction:
+    """Return what an attempt does when the gateway says `state`."""
+    return {
+        SeenState.REQUIRES_ACTION: AttemptAction.ASK,
+        SeenState.PROCESSING: AttemptAction.PROCESS,
+        SeenState.REQUIRES_CAPTURE: AttemptAction.PROCESS,
+        SeenState.SUCCEEDED: AttemptAction.SUCCEED,
+        SeenState.FAILED: AttemptAction.FAIL,
+        SeenState.CANCELLED: AttemptAction.CANCEL,
+    }[state]
