@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Final
 
 from django.db.models import TextChoices
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 
 from portal.kernel.errors import noop
 from portal.organisations.models import Organisation
@@ -210,10 +210,14 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
         "price_unit": _plain(
             {
                 "hour": _("小时"),
+                "day": pgettext_lazy("unit", "天"),
+                "sample": pgettext_lazy("unit", "样品"),
+                "test": pgettext_lazy("unit", "次"),
                 "card_hour": _("卡时"),
                 "core_hour": _("核时"),
                 "node_day": _("节点·天"),
                 "tb_day": _("TB·天"),
+                "gb_day": _("GB·天"),
                 "token": _("词元"),
                 "million_tokens": _("百万词元"),
                 "call": _("次"),
@@ -221,6 +225,7 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
                 "mb": _("兆字节"),
                 "item": _("件"),
                 "project": _("项"),
+                "value": _("元金额"),
             }
         ),
         "tiering": _plain({"whole_volume": _("按总量计档"), "marginal": _("分段计价")}),

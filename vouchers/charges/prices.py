@@ -50,10 +50,14 @@ class PriceUnit(StrEnum):
     """What one unit of a price item is."""
 
     HOUR = "hour"
+    DAY = "day"
+    SAMPLE = "sample"
+    TEST = "test"
     CARD_HOUR = "card_hour"
     CORE_HOUR = "core_hour"
     NODE_DAY = "node_day"
     TB_DAY = "tb_day"
+    GB_DAY = "gb_day"
     TOKEN = "token"  # noqa: S105  a unit, no password
     MILLION_TOKENS = "million_tokens"
     CALL = "call"
@@ -61,6 +65,8 @@ class PriceUnit(StrEnum):
     MB = "mb"
     ITEM = "item"
     PROJECT = "project"
+    VALUE = "value"
+    """One yuan of a value stated beforehand (a contract's, a thing's): the unit price is the share, 0.03 is 3 %."""
 
 
 class Tiering(StrEnum):

@@ -49,10 +49,14 @@ COLUMNS: Final = (
 UNIT_NAMES: Final[Mapping[PriceUnit, tuple[str, ...]]] = MappingProxyType(
     {
         PriceUnit.HOUR: ("小时", "hour", "hours", "h"),
+        PriceUnit.DAY: ("天", "日", "day", "days"),
+        PriceUnit.SAMPLE: ("样品", "个样品", "sample", "samples"),
+        PriceUnit.TEST: ("次测试", "测试", "test", "tests"),
         PriceUnit.CARD_HOUR: ("卡时", "card-hour", "card-hours"),
         PriceUnit.CORE_HOUR: ("核时", "core-hour", "core-hours"),
         PriceUnit.NODE_DAY: ("节点天", "节点·天", "node-day", "node-days"),
         PriceUnit.TB_DAY: ("TB·天", "TB天", "TB-day", "TB-days"),
+        PriceUnit.GB_DAY: ("GB·天", "GB天", "GB-day", "GB-days"),
         PriceUnit.TOKEN: ("词元", "token", "tokens"),
         PriceUnit.MILLION_TOKENS: ("百万词元", "百万token", "million tokens", "M tokens", "1M tokens"),
         PriceUnit.CALL: ("次", "call", "calls"),
@@ -60,6 +64,7 @@ UNIT_NAMES: Final[Mapping[PriceUnit, tuple[str, ...]]] = MappingProxyType(
         PriceUnit.MB: ("MB", "兆字节"),
         PriceUnit.ITEM: ("件", "item", "items"),
         PriceUnit.PROJECT: ("项", "project", "projects"),
+        PriceUnit.VALUE: ("元金额", "元", "yuan of value", "yuan"),
     }
 )
 """What a unit may be called in a file; the first is its Chinese name."""

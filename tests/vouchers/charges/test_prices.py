@@ -163,3 +163,16 @@ def test_a_quota_is_used_up_once(one, before, now):
 def test_a_stored_item_comes_back_the_same(one):
     assert prices.from_json(one.as_json()) == one
     prices.check([one])
+
+
+def test_a_share_of_a_value_is_priced_to_the_fen_with_its_minimum():
+    """Three per cent of a contract of ¥12,345.67, at least ¥100."""
+    commission = item(("0.03", None), unit=PriceUnit.VALUE, minimum=Money(10_000))
+    assert prices.price(commission, Fraction("12345.67")).amount == Money(37_037)
+    least = prices.price(commission, Fraction(50))
+    assert (least.amount, least.minimum) == (Money(10_000), True)
+
+
+def test_storage_is_priced_by_gigabytes_and_days():
+    storage = item(("0.004", None), unit=PriceUnit.GB_DAY, free=Fraction(100))
+    assert prices.price(storage, Fraction(500 * 30)).amount == Money(5_960)
