@@ -338,6 +338,8 @@ JOB_GUARDS = ("scheduler.allocations.guarding.refusals", "scheduler.limits.guard
 """Each answers ``scheduler.jobs.guards.Guard``: further grounds against a job."""
 JOB_IDENTITY = "scheduler.limits.services.identity"
 """Answers ``scheduler.jobs.guards.Identity``: whom an enterprise's jobs run as on a cluster."""
+JOB_ACCOUNTS = "scheduler.limits.queries.accounts"
+"""Answers ``scheduler.jobs.guards.Accounts``: the accounts of many enterprises on a cluster."""
 JOB_OUTAGES = "scheduler.clusters.incidents.outages"
 """Answers ``scheduler.jobs.guards.Outages``: when a cluster's controller was away."""
 JOB_ROOM = "scheduler.clusters.queries.rooms"

@@ -1,11 +1,12 @@
 """What capabilities above jobs have a say in: grounds against a job, whom it runs as, when its cluster was away, what is free.
 
-Settings name who answers, so that nothing here depends on them: ``JOB_GUARDS``, ``JOB_IDENTITY``, ``JOB_OUTAGES``, ``JOB_ROOM``.
+Settings name who answers, so that nothing here depends on them: ``JOB_GUARDS``, ``JOB_IDENTITY``, ``JOB_ACCOUNTS``,
+``JOB_OUTAGES``, ``JOB_ROOM``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -18,12 +19,14 @@ from scheduler.jobs.models import Job
 from scheduler.resources.models import Cluster, Partition
 
 __all__ = [
+    "Accounts",
     "Asked",
     "Guard",
     "Identity",
     "Outages",
     "Room",
     "Rooms",
+    "accounts",
     "identity",
     "outages",
     "refusals",
@@ -58,6 +61,11 @@ class Identity(Protocol):
 
         With `ready_at`, a job is about to be sent then: the account is made ready for it, outside any transaction.
         """
+
+
+class Accounts(Protocol):
+    def __call__(self, *, cluster: Cluster, organisation_ids: Collection[int]) -> Mapping[int, str]:
+        """Return the accounts enterprises' jobs run under on a cluster, of those that have one of their own. One query."""
 
 
 class Outages(Protocol):
@@ -98,7 +106,18 @@ def identity(cluster: Cluster, organisation_id: int, *, ready_at: datetime | Non
     """
     answer: Identity = import_string(settings.JOB_IDENTITY)
     found = answer(cluster=cluster, organisation_id=organisation_id, ready_at=ready_at)
-    return found or (str(cluster.config.get("account", f"e-{organisation_id}")), cluster.posix_user)
+    return found or (_without(cluster, organisation_id), cluster.posix_user)
+
+
+def accounts(cluster: Cluster, organisation_ids: Collection[int]) -> dict[int, str]:
+    """Return the account of each enterprise's jobs on a cluster, as `identity` gives it for one. One query."""
+    answer: Accounts = import_string(settings.JOB_ACCOUNTS)
+    found = answer(cluster=cluster, organisation_ids=organisation_ids)
+    return {pk: found.get(pk) or _without(cluster, pk) for pk in organisation_ids}
+
+
+def _without(cluster: Cluster, organisation_id: int) -> str:
+    return str(cluster.config.get("account", f"e-{organisation_id}"))
 
 
 def outages(*, cluster_id: int, since: datetime, until: datetime) -> Sequence[tuple[datetime, datetime | None]]:

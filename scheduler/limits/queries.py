@@ -23,9 +23,16 @@ from scheduler.resources.models import Cluster, Partition
 from scheduler.resources.rules import ServiceClass, Unit
 from vouchers.wallets import queries as wallets
 
-__all__ = ["desired", "mode_of"]
+__all__ = ["accounts", "desired", "mode_of"]
 
 UNBOUND: Final = Bounds()
+
+
+def accounts(*, cluster: Cluster, organisation_ids: Collection[int]) -> Mapping[int, str]:
+    """Return the account of each enterprise that has one; answers ``scheduler.jobs.guards.Accounts``. One query."""
+    return dict(
+        cluster.accounts.filter(organisation__in=organisation_ids).order_by().values_list("organisation_id", "name")
+    )
 
 
 def mode_of(cluster: Cluster) -> LimitMode:

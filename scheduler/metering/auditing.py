@@ -197,7 +197,7 @@ def _units(cluster: Cluster, jobs: Sequence[Job], rows: Iterable[ports.UsageRow]
         (run.job_id, run.cluster_job_id, run.task, run.submitted_at): run for run in JobRun.objects.filter(job__in=jobs)
     }
     weight = int(cluster.config.get("billing_per_unit", 0))
-    accounts = {pk: own_accounts(cluster, pk) for pk in {job.organisation_id for job in jobs}}
+    accounts = own_accounts(cluster, (job.organisation_id for job in jobs))
     for row in rows:
         job = known.get(rules.marker_of(row.name))
         if job is None or job.charge is None or not is_of(row, job, accounts[job.organisation_id]):

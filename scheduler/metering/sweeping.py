@@ -22,7 +22,7 @@ from scheduler.jobs import access as jobs_access
 from scheduler.jobs import closing as jobs
 from scheduler.jobs import ports
 from scheduler.jobs import rules as job_rules
-from scheduler.jobs.guards import identity
+from scheduler.jobs.guards import accounts
 from scheduler.jobs.models import Job, JobRun
 from scheduler.jobs.runs import NO_TASK
 from scheduler.messages import alarms
@@ -48,17 +48,17 @@ def accounts_of(cluster: Cluster) -> list[str]:
 def _owners(cluster: Cluster) -> dict[str, int]:
     """Return whose each account is, of the organisations that have had a job there."""
     ids = Job.objects.filter(partition__cluster=cluster).order_by().values_list("organisation_id", flat=True).distinct()
-    return {name: pk for pk in ids for name in own_accounts(cluster, pk)}
+    return {name: pk for pk, names in own_accounts(cluster, ids).items() for name in names}
 
 
 def read(cluster: Cluster, *, since: datetime, until: datetime) -> Sequence[ports.UsageRow]:
     """Return the rows of accounting of a cluster's accounts. Raises Unavailable, also for an adapter that keeps none."""
-    adapter, accounts = jobs_access.connect(cluster), accounts_of(cluster)
-    if not accounts:
+    adapter, read_of = jobs_access.connect(cluster), accounts_of(cluster)
+    if not read_of:
         return ()
     if not hasattr(adapter, "usage"):
         raise Unavailable
-    return adapter.usage(accounts=accounts, since=since, until=until)
+    return adapter.usage(accounts=read_of, since=since, until=until)
 
 
 def sweep(*, cluster_id: int, now: datetime) -> Sweep | None:
@@ -104,15 +104,18 @@ def _unpriced(cluster: Cluster) -> Iterable[datetime]:
                 yield at
 
 
-def own_accounts(cluster: Cluster, organisation_id: int) -> frozenset[str]:
-    """Return the accounts an organisation's jobs may have run on."""
-    named = (identity(cluster, organisation_id)[0], str(cluster.config.get("account") or ""), f"e-{organisation_id}")
-    return frozenset(filter(None, named))
+def own_accounts(cluster: Cluster, organisation_ids: Iterable[int]) -> dict[int, frozenset[str]]:
+    """Return the accounts each organisation's jobs may have run on. One query."""
+    shared = str(cluster.config.get("account") or "")
+    return {
+        pk: frozenset(filter(None, (name, shared, f"e-{pk}")))
+        for pk, name in accounts(cluster, set(organisation_ids)).items()
+    }
 
 
-def is_of(row: ports.UsageRow, job: Job, accounts: Collection[str]) -> bool:
+def is_of(row: ports.UsageRow, job: Job, own: Collection[str]) -> bool:
     """Say whether a row under a job's marker is that job: whoever computes there may give a job of theirs any name."""
-    return row.account in accounts and job.cluster_job_id in ("", row.run.job_id)
+    return row.account in own and job.cluster_job_id in ("", row.run.job_id)
 
 
 def enter(cluster: Cluster, rows: Iterable[ports.UsageRow], *, now: datetime) -> None:
@@ -125,14 +128,12 @@ def enter(cluster: Cluster, rows: Iterable[ports.UsageRow], *, now: datetime) ->
         else:
             strange.append(row)
     known = {job.marker: job for job in Job.objects.filter(marker__in=by_marker, partition__cluster=cluster)}
-    accounts: dict[int, frozenset[str]] = {}
+    owned = own_accounts(cluster, (job.organisation_id for job in known.values()))
     for marker, told in by_marker.items():
         job = known.get(marker)
         own = []
         if job is not None:
-            if job.organisation_id not in accounts:
-                accounts[job.organisation_id] = own_accounts(cluster, job.organisation_id)
-            own = [row for row in told if is_of(row, job, accounts[job.organisation_id])]
+            own = [row for row in told if is_of(row, job, owned[job.organisation_id])]
             if own:
                 jobs.hear(job_id=job.pk, told=[row.run for row in own], now=now)
         strange += [row for row in told if row not in own]

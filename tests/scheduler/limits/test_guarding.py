@@ -7,7 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from portal.kernel.errors import Refused
+from scheduler.jobs import guards
 from scheduler.limits import rules, services
+from scheduler.metering import sweeping
 from tests import make
 from tests.scheduler.jobs.test_services import submit
 
@@ -57,3 +59,15 @@ def test_nobody_is_enrolled_under_anothers_user_or_number_or_the_portals_own(w, 
     for user in ("gx-reader", "portal-ops"):
         with pytest.raises(rules.BadAccount):
             enrol(w, partition, other.acting_for, posix_user=user)
+
+
+def test_whose_accounts_are_read_is_one_query_for_many(w, partition, django_assert_num_queries):
+    firms = [make.organisation(make.roles.Kind.ENTERPRISE) for _at in range(4)]
+    enrol(w, partition, firms[0].pk, name="e-star", posix_user="gx-star")
+    cluster = partition.cluster
+    with django_assert_num_queries(1):
+        found = sweeping.own_accounts(cluster, [firm.pk for firm in firms])
+    assert found[firms[0].pk] == {"e-star", f"e-{firms[0].pk}"}
+    assert [found[firm.pk] for firm in firms[1:]] == [{f"e-{firm.pk}"} for firm in firms[1:]]
+    for firm in firms:
+        assert guards.identity(cluster, firm.pk)[0] in found[firm.pk]
