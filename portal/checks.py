@@ -49,7 +49,9 @@ def adapters_exist(**_kwargs: Any) -> Sequence[CheckMessage]:
     """E010 an adapter named in settings cannot be imported."""
     found: list[CheckMessage] = []
     followers = {f"follower {path}": path for path in settings.WORKDAYS_FOLLOWERS}
-    for name, path in {**settings.CLUSTER_ADAPTERS, "calendar": settings.CALENDAR_READER, **followers}.items():
+    rails = {f"payment rail {code}": path for code, path in settings.PAYMENT_RAILS.items()}
+    adapters = {**settings.CLUSTER_ADAPTERS, "calendar": settings.CALENDAR_READER, **followers, **rails}
+    for name, path in adapters.items():
         try:
             import_string(path)
         except ImportError as error:
@@ -63,3 +65,19 @@ def one_engine(**_kwargs: Any) -> Sequence[CheckMessage]:
     if settings.DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
         return [Error("Only PostgreSQL is supported.", id="portal.E011")]
     return []
+
+
+@register()
+def stripe_account(**_kwargs: Any) -> Sequence[CheckMessage]:
+    """E020 … E028, W029 what forbids to take money over Stripe: `integrations.stripe.configuring.problems` says each."""
+    if "stripe" not in settings.PAYMENT_RAILS:
+        return []
+    from integrations.stripe.configuring import config_from, problems
+    from integrations.stripe.wire import API_VERSION, sdk_version
+
+    wrong = problems(
+        config_from(settings.STRIPE),
+        rehearsing=settings.DEBUG or settings.DEMO,
+        api_version=(API_VERSION, sdk_version()),
+    )
+    return [(Error if one.grave else Caution)(one.text, hint=one.hint, id=one.id) for one in wrong]

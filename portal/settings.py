@@ -18,7 +18,7 @@ from csp.constants import NONE, SELF
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from portal.logs import without_secrets
+from portal.logs import SHARED_LOG_PROCESSORS, logging_of
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -68,6 +68,19 @@ class Environment(BaseSettings):
     bank_name: str = "中国工商银行杭州分行营业部"
     bank_account: str = "0000 0000 0000 0000 000"
     """Where enterprises transfer their own shares to; the number is a placeholder no bank uses."""
+    stripe_key: str = ""
+    """Secret key of the operator's account with Stripe; without one there is no such rail."""
+    stripe_webhook_secret: str = ""
+    """What its notices are signed with; several, separated by commas, while one is being replaced."""
+    stripe_api_base: str = ""
+    """Where its API is, for the sandbox payment server on this machine; Stripe's own where empty."""
+    stripe_account: str = ""
+    """The account the key must open (acct_…); notices of others are refused in any case."""
+    stripe_methods: str = "checkout,card,alipay,wechat_pay"
+    stripe_sandbox: bool = False
+    """Says, and shows everywhere, that no real money moves."""
+    stripe_transfers: bool = False
+    """Whether providers are paid over Connect."""
 
 
 ENV = Environment()
@@ -356,8 +369,18 @@ CALENDAR_MAILS = bool(ENV.email_host)
 """Whether bookings are told to calendars by mail: not where mail would go to the log."""
 CALENDAR_POST = "integrations.mail.post.send"
 """Answers ``scheduler.invitations.ports.Post``."""
-PAYMENT_RAILS: dict[str, str] = {}
+PAYMENT_RAILS: dict[str, str] = {"stripe": "integrations.stripe.rail.from_settings"} if ENV.stripe_key else {}
 """By code, what makes each gateway's answer to ``vouchers.payments.ports.Rail``; bank transfer is always there."""
+STRIPE: dict[str, Any] = {
+    "key": ENV.stripe_key,
+    "webhook_secret": ENV.stripe_webhook_secret,
+    "api_base": ENV.stripe_api_base,
+    "account": ENV.stripe_account,
+    "methods": ENV.stripe_methods,
+    "sandbox": ENV.stripe_sandbox,
+    "transfers": ENV.stripe_transfers,
+}
+"""What ``integrations.stripe.configuring`` reads and checks."""
 PAYMENT_FULFILMENTS: dict[str, str] = {}
 """Each answers ``vouchers.payments.ports.Fulfilment`` for what a subject's kind names: what is paid for in advance."""
 LOCAL_RUNNER_DIR = ENV.local_runner_dir or STATE_DIR / "runner"
@@ -365,31 +388,7 @@ SLURM_TOKEN_COMMAND = ENV.slurm_token_command
 WORKDAYS_FOLLOWERS = ("scheduler.availability.holidays.follow",)
 """Each answers ``portal.workdays.ports.Follower``."""
 
-SHARED_LOG_PROCESSORS: list[Any] = [
-    structlog.contextvars.merge_contextvars,
-    structlog.stdlib.add_logger_name,
-    structlog.stdlib.add_log_level,
-    structlog.processors.TimeStamper(fmt="iso", utc=True),
-    structlog.processors.StackInfoRenderer(),
-    structlog.processors.format_exc_info,
-    without_secrets,
-]
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "line": {
-            "()": structlog.stdlib.ProcessorFormatter,
-            "foreign_pre_chain": SHARED_LOG_PROCESSORS,
-            "processor": structlog.processors.JSONRenderer(ensure_ascii=False)
-            if ENV.log_json
-            else structlog.dev.ConsoleRenderer(colors=False),
-        }
-    },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "loggers": {"httpx": {"level": "WARNING"}},
-    "root": {"handlers": ["console"], "level": ENV.log_level},
-}
+LOGGING = logging_of(as_json=ENV.log_json, level=ENV.log_level)
 structlog.configure(
     processors=[*SHARED_LOG_PROCESSORS, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
     logger_factory=structlog.stdlib.LoggerFactory(),

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+import structlog
 from django.conf import settings
 from django.urls import reverse
 
@@ -56,3 +57,20 @@ def test_what_people_search_for_is_not_logged(w, client, log):
     assert "GET /jobs/" in written
     assert "secret-alloy" not in written
     assert "%E6%9C%AA" not in written
+
+
+def test_keys_of_gateways_are_masked_wherever_they_stand(log):
+    key, secret = "sk_live_" + "k" * 24, "whsec_" + "s" * 24
+    structlog.get_logger("x").warning("asked", url=f"https://api?key={key}", note=f"Bearer {key}")
+    logging.getLogger("x").warning("signed with %s, pi_1_secret_%s", secret, "c" * 24)
+
+    written = log.getvalue()
+    for hidden in ("kkkk", "ssss", "cccc"):
+        assert hidden not in written
+    assert "sk_live_***" in written
+    assert "whsec_***" in written
+
+
+def test_stripes_library_tells_the_log_nothing_of_what_it_sends(log):
+    logging.getLogger("stripe").info("message='Post details' post_data='description=secret-alloy'")
+    assert "secret-alloy" not in log.getvalue()

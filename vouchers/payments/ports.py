@@ -28,6 +28,7 @@ __all__ = [
     "EventKind",
     "Failure",
     "Fulfilment",
+    "Holder",
     "Method",
     "NextAction",
     "NextKind",
@@ -238,6 +239,16 @@ class BalanceLine:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Whose account the key opens. `is_expected`: the one the operator named, or none was named."""
+
+    account: str
+    country: str = ""
+    may_charge: bool = True
+    is_expected: bool = True
+
+
 class Rail(Protocol):
     """One payment gateway. Every call raises Unavailable for no answer and RailRefused for a no."""
 
@@ -284,6 +295,9 @@ class Rail(Protocol):
 
     def balance_now(self) -> Money:
         """Return what the gateway holds for us, available and pending."""
+
+    def holder(self) -> Holder:
+        """Return whose account this is: for the operator, who has to know before money comes."""
 
 
 class Fulfilment(Protocol):
