@@ -16,6 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from pytest_django import DjangoDbBlocker
 
 from tests import make, standing
+from tests.payserver import PayServer, running
 from tests.sharing_out import pytest_collection_modifyitems, pytest_xdist_make_scheduler  # noqa: F401 - hooks
 from tests.standing import pytest_runtest_setup  # noqa: F401 - a hook
 
@@ -79,3 +80,16 @@ def stage(
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stop the clock at `make.NOW` for callers from outside, who cannot say what time it is."""
     monkeypatch.setattr("django.utils.timezone.now", lambda: make.NOW)
+
+
+@pytest.fixture(scope="session")
+def _payserver(tmp_path_factory: pytest.TempPathFactory) -> Iterable[PayServer]:
+    with running(tmp_path_factory.mktemp("payserver")) as server:
+        yield server
+
+
+@pytest.fixture
+def payserver(_payserver: PayServer) -> PayServer:
+    """The sandbox payment server, empty; webhooks wait until they are taken."""
+    _payserver.reset()
+    return _payserver
