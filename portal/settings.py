@@ -66,6 +66,8 @@ class Environment(BaseSettings):
     contact_phone: str = "0571-0000 0000"
     bank_payee: str = "浙江省创新资源共享服务中心（结算专户）"
     bank_name: str = "中国工商银行杭州分行营业部"
+    payee_cooling_days: int = Field(default=3, ge=0, le=60)
+    """Days a verified bank account of a payee waits before it is used."""
     bank_account: str = "0000 0000 0000 0000 000"
     """Where enterprises transfer their own shares to; the number is a placeholder no bank uses."""
     stripe_key: str = ""
@@ -244,36 +246,22 @@ USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "Asia/Shanghai"
 
+
+def private(folder: str) -> dict[str, Any]:
+    """Return a storage below the state directory that nobody but the portal's own user reads."""
+    options = {"location": STATE_DIR / folder, "file_permissions_mode": 0o600, "directory_permissions_mode": 0o700}
+    return {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": options}
+
+
 STATIC_URL = "/static/"
 STATIC_ROOT = STATE_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "portal" / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "portal.storage.ManifestStorage"},
-    "certificates": {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
-        "OPTIONS": {
-            "location": STATE_DIR / "certificates",
-            "file_permissions_mode": 0o600,
-            "directory_permissions_mode": 0o700,
-        },
-    },
-    "evidence": {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
-        "OPTIONS": {
-            "location": STATE_DIR / "evidence",
-            "file_permissions_mode": 0o600,
-            "directory_permissions_mode": 0o700,
-        },
-    },
-    "jobfiles": {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
-        "OPTIONS": {
-            "location": STATE_DIR / "jobfiles",
-            "file_permissions_mode": 0o600,
-            "directory_permissions_mode": 0o700,
-        },
-    },
+    "certificates": private("certificates"),
+    "evidence": private("evidence"),
+    "jobfiles": private("jobfiles"),
 }
 
 CONTENT_SECURITY_POLICY = {
@@ -339,6 +327,7 @@ CELERY_BEAT_SCHEDULE = {
     "open time": {"task": "availability.keep", "schedule": crontab(hour=17, minute=15), "options": {"expires": 3600}},
     "audit": {"task": "ledger.audit", "schedule": crontab(hour=18, minute=30), "options": {"expires": 3600}},
     "vouchers": {"task": "vouchers.expire_overdue", "schedule": 300.0, "options": {"expires": 300}},
+    "payees": {"task": "vouchers.enforce_accounts", "schedule": 300.0, "options": {"expires": 300}},
     "applications": {"task": "vouchers.lapse_overdue", "schedule": 300.0, "options": {"expires": 300}},
 }
 
@@ -381,6 +370,10 @@ STRIPE: dict[str, Any] = {
     "transfers": ENV.stripe_transfers,
 }
 """What ``integrations.stripe.configuring`` reads and checks."""
+PAYEE_TELLER = "scheduler.messages.payees.told"
+"""Answers ``vouchers.payees.ports.Teller``: where a payee's owners read what happens to its bank account."""
+PAYEE_COOLING_DAYS = ENV.payee_cooling_days
+"""Days between a bank account's verification and its first use, in which the payee's owners can take it back."""
 PAYMENT_FULFILMENTS: dict[str, str] = {}
 """Each answers ``vouchers.payments.ports.Fulfilment`` for what a subject's kind names: what is paid for in advance."""
 LOCAL_RUNNER_DIR = ENV.local_runner_dir or STATE_DIR / "runner"

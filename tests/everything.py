@@ -48,6 +48,7 @@ from tests.scheduler.calendars.writing import calendar
 from tests.scheduler.templates import catalogue
 from tests.vouchers.claims import making as claims
 from tests.vouchers.offers import goods
+from tests.vouchers.payees import making as accounts
 from vouchers.charges.models import Charge
 from vouchers.claims import deciding
 from vouchers.claims.models import RedemptionClaim
@@ -234,6 +235,10 @@ WRITES = (
     Write("POST /payments/{payment}/declare", "owner", {"bank_reference": "ICBC-1"}),
     Write("POST /payments/{payment}/confirm", "finance", {"bank_reference": "ICBC-1"}),
     Write("POST /payments/{payment}/return", "finance", {"note": "未到账"}),
+    Write("POST /payees/accounts/{account}/check", "lab_owner finance finance_approver"),
+    Write("POST /payees/accounts/{account}/verify", "finance finance_approver"),
+    Write("POST /payees/accounts/{account}/reject", "finance finance_approver", {"reason": "与证明不符"}),
+    Write("POST /payees/accounts/{account}/withdraw", "lab_owner"),
     Write("POST /settlements", "finance", {"payee": "{credit_code}"}),
     Write("POST /settlements/{batch}/lines/1/reject", "finance finance_approver", {"reason": "账号有误"}),
     Write("POST /claims", "owner", CLAIM),
@@ -342,7 +347,7 @@ WRITES = (
     Write("POST /series/{series}/decline", "keeper", {"note": "检修"}),
     Write("POST /series/{series}/cancel-from", FIRM, {"booking": "{repeated}"}),
     Write("POST /waitlist", FIRM, WAIT),
-    Write("POST /messages/seen", f"{FIRM} operator auditor finance finance_approver"),
+    Write("POST /messages/seen", f"{FIRM} lab_owner operator auditor finance finance_approver"),
     Write("POST /waitlist/1/accept", FIRM),
     Write("POST /waitlist/1/refuse", FIRM),
     Write("POST /waitlist/1/withdraw", FIRM),
@@ -655,6 +660,7 @@ def everything(w: make.World) -> Things:
         "paid_claim": paid.number,
         "recovery": _recovery(w, paid).number,
         "payment": Payment.objects.get().number,
+        "account": accounts.proposed(w.lab).reference,
         "batch": settlements.draft(actor=w.finance, payee=w.lab, now=make.NOW).number,
         "instrument": resource.number,
         "booking": make.booking(w, resource, period=make.slot(days=2)).number,

@@ -34,6 +34,7 @@ from vouchers.flags import rules as flags
 from vouchers.issuance import rules as issuance
 from vouchers.notices import rules as notices
 from vouchers.offers import rules as offers
+from vouchers.payees import rules as payees
 from vouchers.payments import rail_rules as rails
 from vouchers.payments import rules as payments
 from vouchers.programmes import states as programmes
@@ -266,6 +267,7 @@ MACHINES = [
     (recoveries.RecoveryState, recoveries.RecoveryAction, recoveries.TRANSITIONS, {"proposed", "open"}),
     (claims.ClaimState, claims.ClaimAction, claims.TRANSITIONS, {"draft", "proposed"}),
     (wallets.VoucherState, wallets.VoucherAction, wallets.TRANSITIONS, {"active"}),
+    (payees.PayeeAccountState, payees.PayeeAccountAction, payees.TRANSITIONS, {"proposed"}),
     (settlements.BatchState, settlements.BatchAction, settlements.TRANSITIONS, {"draft"}),
 ]
 ENDS = {
@@ -303,6 +305,7 @@ ENDS = {
     "ObjectionState": {"upheld", "rejected", "moot"},
     "RecoveryState": {"recovered", "written_off", "dropped"},
     "ClaimState": {"settled", "refused", "withdrawn"},
+    "PayeeAccountState": {"replaced", "rejected", "withdrawn"},
     "BatchState": {"paid", "discarded"},
 }
 

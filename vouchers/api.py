@@ -13,6 +13,7 @@ from vouchers.notices.api import notices, objections
 from vouchers.offers.api import router as offers
 from vouchers.offers.order_api import router as orders
 from vouchers.offers.ruling_api import router as rulings
+from vouchers.payees.api import router as payees
 from vouchers.payments.api import router as payments
 from vouchers.programmes.api import router as programmes
 from vouchers.programmes.draft_api import router as drafts
@@ -38,6 +39,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/orders", orders),
     ("/orders", rulings),
     ("/payments", payments),
+    ("/payees", payees),
     ("/claims", claims),
     ("/recoveries", recoveries),
     ("/settlements", settlements),

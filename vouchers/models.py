@@ -10,6 +10,7 @@ from vouchers.issuance.models import Application, Assignment, Recusal, StageDeci
 from vouchers.ledger.models import *  # noqa: F403
 from vouchers.notices.models import Notice, NoticeItem, Objection
 from vouchers.offers.models import Offer, Order, PriceList, UsageImport, UsageLine
+from vouchers.payees.models import PayeeAccount
 from vouchers.payments.models import Arrival, Payment
 from vouchers.payments.rail_models import PaymentAttempt, PaymentDispute, PaymentEvent, RefundAttempt
 from vouchers.programmes.models import Budget, CoLead, FairReview, Programme, ProgrammeDraft, ProgrammeVersion
@@ -42,6 +43,7 @@ __all__ = [
     "Objection",
     "Offer",
     "Order",
+    "PayeeAccount",
     "Payment",
     "PaymentAttempt",
     "PaymentDispute",

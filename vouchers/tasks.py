@@ -6,6 +6,7 @@ from vouchers.issuance.tasks import lapse_overdue
 from vouchers.ledger.tasks import audit_ledger, seal_ledger
 from vouchers.notices.tasks import close_notices
 from vouchers.offers.tasks import run_order_deadlines
+from vouchers.payees.tasks import enforce_accounts
 from vouchers.rounds.tasks import turn_rounds
 from vouchers.wallets.tasks import expire_overdue
 
@@ -14,6 +15,7 @@ __all__ = [
     "close_notices",
     "dry_run",
     "dry_runs_left",
+    "enforce_accounts",
     "expire_overdue",
     "lapse_overdue",
     "pay_claims",

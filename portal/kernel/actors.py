@@ -40,6 +40,8 @@ class Permission(StrEnum):
     ORDER_READ = "order:read"
     ORDER_RULE = "order:rule"
     ORDER_SERVE = "order:serve"
+    PAYEE_MANAGE = "payee:manage"
+    PAYEE_VERIFY = "payee:verify"
     PAYMENT_CONFIRM = "payment:confirm"
     PAYMENT_DECLARE = "payment:declare"
     PROGRAMME_DRAFT = "programme:draft"

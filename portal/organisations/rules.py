@@ -87,13 +87,21 @@ PERMISSIONS: Final[Mapping[tuple[Kind, Role], frozenset[P]]] = MappingProxyType(
                 P.ORDER_PLACE,
                 P.PAYMENT_DECLARE,
                 P.CLAIM_FILE,
+                P.PAYEE_MANAGE,
             }
         ),
         (Kind.ENTERPRISE, Role.RESEARCHER): frozenset(
             {P.VOUCHER_READ_OWN, P.BOOKING_REQUEST, P.JOB_SUBMIT, P.ORDER_PLACE}
         ),
         (Kind.PROVIDER, Role.OWNER): frozenset(
-            {P.MEMBERS_MANAGE, P.SETTLEMENT_READ_OWN, P.CLAIM_FILE, P.VOUCHER_CHECK, P.CHARGE_REFUND}
+            {
+                P.MEMBERS_MANAGE,
+                P.SETTLEMENT_READ_OWN,
+                P.CLAIM_FILE,
+                P.VOUCHER_CHECK,
+                P.CHARGE_REFUND,
+                P.PAYEE_MANAGE,
+            }
         ),
         (Kind.PROVIDER, Role.LAB_MANAGER): frozenset(
             {P.INSTRUMENT_MANAGE, P.BOOKING_DECIDE, P.SESSION_RECORD, P.VOUCHER_CHECK, P.CHARGE_REFUND}
@@ -139,9 +147,16 @@ PERMISSIONS: Final[Mapping[tuple[Kind, Role], frozenset[P]]] = MappingProxyType(
             }
         ),
         (Kind.DEPARTMENT, Role.FINANCE_OFFICER): frozenset(
-            {P.PAYMENT_CONFIRM, P.SETTLEMENT_DRAFT, P.SETTLEMENT_PAY, P.LEDGER_READ, P.VOUCHER_REGISTER}
+            {
+                P.PAYMENT_CONFIRM,
+                P.SETTLEMENT_DRAFT,
+                P.SETTLEMENT_PAY,
+                P.LEDGER_READ,
+                P.VOUCHER_REGISTER,
+                P.PAYEE_VERIFY,
+            }
         ),
-        (Kind.DEPARTMENT, Role.FINANCE_APPROVER): frozenset({P.SETTLEMENT_APPROVE, P.LEDGER_READ}),
+        (Kind.DEPARTMENT, Role.FINANCE_APPROVER): frozenset({P.SETTLEMENT_APPROVE, P.LEDGER_READ, P.PAYEE_VERIFY}),
         (Kind.DEPARTMENT, Role.AUDITOR): frozenset({P.ORDER_READ, P.AUDIT_READ, P.LEDGER_READ, P.VOUCHER_REGISTER}),
         (Kind.DEPARTMENT, Role.CLAIM_AUDITOR): frozenset({P.CLAIM_AUDIT}),
     }

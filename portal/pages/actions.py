@@ -185,6 +185,7 @@ SYSTEMS: Final[Mapping[str, Promise]] = MappingProxyType(
         "交换时段": pgettext_lazy("actor", "交换时段"),
         "日历邮件": pgettext_lazy("actor", "日历邮件"),
         "日历同步": pgettext_lazy("actor", "日历同步"),
+        "收款账户": pgettext_lazy("actor", "收款账户"),
     }
 )
 """Who acts when nobody does (`portal.kernel.actors.Actor.system`), where the same word elsewhere means an act."""
@@ -200,6 +201,7 @@ SUBJECTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "programme": (_("政策项目"), "programme"),
         "draft": (_("编制稿"), "programme_draft"),
         "payment": (_("付款"), "payment"),
+        "payee_account": (_("收款账户"), "payee_account"),
         "settlement": (_("结算批次"), "settlement"),
         "claim": (_("申领"), "claim"),
         "recovery": (_("追回案件"), "recovery"),

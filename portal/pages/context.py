@@ -137,6 +137,7 @@ NAVIGATION: tuple[Entry, ...] = (
         "work",
         frozenset({P.SETTLEMENT_DRAFT, P.SETTLEMENT_APPROVE, P.SETTLEMENT_PAY, P.SETTLEMENT_READ_OWN}),
     ),
+    Entry(pgettext_lazy("list", "收款账户"), "payee_accounts", "work", frozenset({P.PAYEE_MANAGE, P.PAYEE_VERIFY})),
     Entry(pgettext_lazy("list", "审计记录"), "audit", "work", frozenset({P.AUDIT_READ})),
     Entry(pgettext_lazy("list", "单位与成员"), "organisation", "self"),
     Entry(pgettext_lazy("list", "修改密码"), "account_change_password", "self"),

@@ -43,6 +43,7 @@ from vouchers.issuance.models import Application
 from vouchers.ledger.chart import ACCOUNT_KINDS, JOURNAL_KINDS
 from vouchers.notices.models import Notice, NoticeItem, Objection
 from vouchers.offers.models import Offer, Order
+from vouchers.payees.models import PayeeAccount
 from vouchers.payments.models import Payment
 from vouchers.programmes.models import ProgrammeVersion
 from vouchers.recoveries.models import Recovery
@@ -126,6 +127,9 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
         ),
         "party": _states(Recovery.Party),
         "settlement": _states(SettlementBatch.State, ok="paid", go="approved", wait="draft"),
+        "payee_account": _states(
+            PayeeAccount.State, ok="in_force", go="verified", wait="proposed checked", bad="rejected"
+        ),
         "resource": _states(Resource.State, ok="published", go="proposed", wait="suspended returned", bad="withdrawn"),
         "admission": _states(Admission.Outcome, ok="admitted", wait="returned"),
         "claim": _states(Claim.State, ok="confirmed", go="in_use", wait="held"),

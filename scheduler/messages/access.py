@@ -10,8 +10,11 @@ from scheduler.messages.models import Message
 
 __all__ = ["READERS", "own", "unseen"]
 
-READERS = (Permission.BOOKING_REQUEST, Permission.CLUSTER_READ, Permission.AUDIT_READ, Permission.LEDGER_READ)
-"""Who is told anything: of bookings, of clusters one operates, of books that do not agree."""
+READERS = (
+    *(Permission.BOOKING_REQUEST, Permission.CLUSTER_READ, Permission.AUDIT_READ, Permission.LEDGER_READ),
+    Permission.PAYEE_MANAGE,
+)
+"""Who is told anything: of bookings, of clusters one operates, of books that do not agree, of one's bank account."""
 
 
 def own(actor: Actor) -> QuerySet[Message]:

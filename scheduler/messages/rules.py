@@ -39,6 +39,13 @@ class MessageKind(StrEnum):
     AUDIT_DIFFERS = "audit_differs"
     CLUSTER_DIFFERS = "cluster_differs"
     JOB_UNRESOLVED = "job_unresolved"
+    ACCOUNT_PROPOSED = "account_proposed"
+    ACCOUNT_CHECKED = "account_checked"
+    ACCOUNT_VERIFIED = "account_verified"
+    ACCOUNT_IN_FORCE = "account_in_force"
+    ACCOUNT_REPLACED = "account_replaced"
+    ACCOUNT_REJECTED = "account_rejected"
+    ACCOUNT_WITHDRAWN = "account_withdrawn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +183,48 @@ WORDINGS: Final[Mapping[MessageKind, Wording]] = MappingProxyType(
                 "其他作业同时下落不明的，不再另行通知。"
             ),
             "cluster_doubts",
+            by_number=True,
+        ),
+        K.ACCOUNT_PROPOSED: Wording(
+            _("有人登记了新的收款账户：%(instrument)s"),
+            _("账户须经另外两人核对、核验，并过冷静期后才会使用。如果不是贵单位登记的，请立即撤回并联系管理员。"),
+            "payee_account",
+            by_number=True,
+        ),
+        K.ACCOUNT_CHECKED: Wording(
+            _("收款账户已核对，等待财务核验：%(instrument)s"),
+            _("如果不是贵单位登记的，请立即撤回并联系管理员。"),
+            "payee_account",
+            by_number=True,
+        ),
+        K.ACCOUNT_VERIFIED: Wording(
+            _("收款账户已核验，冷静期后开始使用：%(instrument)s"),
+            _("冷静期内本单位管理员可以撤回。如果不是贵单位登记的，请立即撤回并联系管理员。"),
+            "payee_account",
+            by_number=True,
+        ),
+        K.ACCOUNT_IN_FORCE: Wording(
+            _("收款账户开始使用：%(instrument)s"),
+            _("以后审批的结算批次付到这个账户；已审批的批次仍付到原账户。"),
+            "payee_account",
+            by_number=True,
+        ),
+        K.ACCOUNT_REPLACED: Wording(
+            _("收款账户已更换，不再使用：%(instrument)s"),
+            _("已审批的结算批次仍付到这个账户，其后的付到新账户。"),
+            "payee_account",
+            by_number=True,
+        ),
+        K.ACCOUNT_REJECTED: Wording(
+            _("收款账户被退回：%(instrument)s"),
+            _("原因见账户页面。请更正后重新登记。"),
+            "payee_account",
+            by_number=True,
+        ),
+        K.ACCOUNT_WITHDRAWN: Wording(
+            _("收款账户已撤回：%(instrument)s"),
+            _("该账户没有启用，现用账户不变。"),
+            "payee_account",
             by_number=True,
         ),
     }

@@ -47,6 +47,8 @@ from vouchers.notices import rules as notices
 from vouchers.notices.models import Notice, NoticeItem, Objection
 from vouchers.offers import rules as offers
 from vouchers.offers.models import Offer, Order
+from vouchers.payees import rules as payees
+from vouchers.payees.models import PayeeAccount
 from vouchers.payments import rail_rules as rails
 from vouchers.payments import rules as payments
 from vouchers.payments.models import Payment
@@ -98,6 +100,7 @@ MACHINES: tuple[tuple[str, Mapping[tuple[Any, Any], Any], Any], ...] = (
     ("Flag 风险提示", flags.TRANSITIONS, Flag.State),
     ("Claim 申领", claims.TRANSITIONS, RedemptionClaim.State),
     ("Recovery 追回", recoveries.TRANSITIONS, Recovery.State),
+    ("Bank account of a payee 收款账户", payees.TRANSITIONS, PayeeAccount.State),
     ("Settlement batch 结算批次", settlements.TRANSITIONS, SettlementBatch.State),
 )
 

@@ -23,6 +23,7 @@ from vouchers.dryruns import rules as dryruns
 from vouchers.issuance.rules import ApplicationState
 from vouchers.ledger.chart import AccountKind, JournalKind
 from vouchers.offers import rules as offers
+from vouchers.payees.rules import PayeeAccountState
 from vouchers.payments.rules import PaymentState
 from vouchers.programmes.decisions import DecisionKind
 from vouchers.programmes.states import VersionState
@@ -37,6 +38,7 @@ ENUMS = {
     "programme": VersionState,
     "charge": ChargeState,
     "payment": PaymentState,
+    "payee_account": PayeeAccountState,
     "settlement": BatchState,
     "leg": Leg,
     "resource": PublishState,
