@@ -7,6 +7,7 @@ three words: done, `RailRefused` (a no for good), `Unavailable` (nobody knows; t
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -67,13 +68,12 @@ class Wire:
         read_s: float = READ_S,
         whole_s: float = WHOLE_S,
     ) -> None:
-        self._transport = Transport(trust_env=trust_env, connect_s=connect_s, read_s=read_s, whole_s=whole_s)
         self.v1 = stripe.StripeClient(
             key,
             stripe_version=API_VERSION,
             base_addresses={"api": api_base, "connect": api_base, "files": api_base, "meter_events": api_base},
             max_network_retries=0,
-            http_client=self._transport,
+            http_client=Transport(trust_env=trust_env, connect_s=connect_s, read_s=read_s, whole_s=whole_s),
         ).v1
 
     def read(self, call: Callable[..., Any], *ids: str, **params: Any) -> dict[str, Any]:
@@ -102,10 +102,6 @@ class Wire:
             if not last or last == after:
                 raise Unavailable  # a list that never ends proves nothing
             after = str(last)
-
-    def close(self) -> None:
-        """Give the connections back."""
-        self._transport.close()
 
     def _said(
         self, call: Callable[..., Any], ids: tuple[str, ...], params: Mapping[str, Any], options: Mapping[str, Any]
@@ -146,6 +142,7 @@ class Transport(stripe.HTTPClient):
             follow_redirects=False,
             trust_env=trust_env,
         )
+        weakref.finalize(self, self._http.close)
 
     def request(
         self,
@@ -169,6 +166,3 @@ class Transport(stripe.HTTPClient):
             said = f"{type(error).__name__}: {error}"
             raise stripe.APIConnectionError(said) from error  # type: ignore[no-untyped-call]
         return bytes(body), response.status_code, response.headers
-
-    def close(self) -> None:
-        self._http.close()
