@@ -79,7 +79,8 @@ class PayServer:
         link = http.client.HTTPConnection(parts.hostname or "", parts.port or 0, timeout=30)
         try:
             body = json.dumps(dict(given or {})) if method != "GET" else None
-            link.request(method, f"/_sandbox/{path}", body, {"Content-Type": "application/json"})
+            headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.key}"}
+            link.request(method, f"/_sandbox/{path}", body, headers)
             answer = link.getresponse()
             said = json.loads(answer.read())
         finally:

@@ -13,6 +13,7 @@ from pathlib import Path
 from portal.launch import environment, machine
 from portal.launch.console import LaunchError, say, tail
 from portal.launch.engines import Engines
+from portal.launch.payments import health
 from portal.launch.processes import Program, Stopped, Supervisor
 from portal.launch.run import ROOT, Options, portal_environment, run, step
 from portal.launch.state import State
@@ -143,6 +144,9 @@ def show_status(options: argparse.Namespace) -> int:
         say("未运行 · not running")
         return 3
     say(f"运行中：{running.get('address', '…')}（进程 {running['pid']}） · running")
+    if payments := str(running.get("payments", "")):
+        state = "正常 · well" if health(payments) else "没有应答 · does not answer"
+        say(f"沙箱支付服务器：{payments}（{state}） · sandbox payment server")
     return 0
 
 

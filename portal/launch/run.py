@@ -1,4 +1,4 @@
-"""Bring the whole portal up: engines, preparation, web, worker, beat and the local job runner."""
+"""Bring the whole portal up: engines, preparation, web, worker, beat, local job runner and sandbox payment server."""
 
 import contextlib
 import hashlib
@@ -14,6 +14,7 @@ from pathlib import Path
 from portal.launch.console import LaunchError, say
 from portal.launch.engines import Engines
 from portal.launch.machine import provide_fonts
+from portal.launch.payments import payments_environment, payments_process, payments_socket
 from portal.launch.processes import Program, Supervisor
 from portal.launch.state import State
 
@@ -40,7 +41,11 @@ def run(options: Options) -> None:
     state = State(options.state)
     state.create()
     state.lock()
-    with bound_socket(options.host, options.port) as listening, Supervisor(ROOT) as supervisor:
+    with (
+        bound_socket(options.host, options.port) as listening,
+        payments_socket(demo=options.demo, port=listening.getsockname()[1]) as paying,
+        Supervisor(ROOT) as supervisor,
+    ):
         # A launch that ends here or anywhere below leaves through the supervisor, which ends every child.
         port = listening.getsockname()[1]
         near = reachable(options.host)
@@ -48,6 +53,7 @@ def run(options: Options) -> None:
         engines = Engines(state, mode=options.engines)
         engines.prepare(os.environ)
         environment = portal_environment(state, engines.urls, demo=options.demo, host=options.host, port=port)
+        environment |= payments_environment(state, paying)
         gate, opener = os.pipe()
         web = [web_process(state, environment, number + 1, listening, gate) for number in range(options.web)]
         assets = step("assets", state, environment) if assets_key() != _read(state.path / "assets-key") else None
@@ -65,9 +71,11 @@ def run(options: Options) -> None:
         supervisor.wait(lambda: answers(near, port, log), what="web", seconds=60, log=log)
         state.write_environment({name: environment[name] for name in sorted(environment) if _ours(name)})
         try:
-            state.publish({"address": address})
-            announce(state, address)
-            for program in (*web[1:], *background(state, environment)):
+            sandbox = environment["GONGXIANG_STRIPE_API_BASE"] if paying else ""
+            state.publish({"address": address, **({"payments": sandbox} if sandbox else {})})
+            announce(state, address, sandbox)
+            payments = payments_process(state, environment, paying, address)
+            for program in (*web[1:], *payments, *background(state, environment)):
                 supervisor.start(program)
             supervisor.run_forever()
         finally:
@@ -185,9 +193,11 @@ def answers(host: str, port: int, log: Path) -> bool:
     return True
 
 
-def announce(state: State, address: str) -> None:
-    """Say where the portal is and who may sign in."""
+def announce(state: State, address: str, payments: str = "") -> None:
+    """Say where the portal is, where its sandbox payments are, and who may sign in."""
     say(f"就绪 · ready: {address}")
+    if payments:
+        say(f"支付为沙箱，不动用真实资金 · payments are a sandbox, no real money: {payments}")
     accounts = _read(state.path / "demo-accounts.txt").strip()
     if accounts:
         say(f"演示账号 · demo accounts\n{accounts}")

@@ -27,6 +27,7 @@ OURS = (
     "evidence",
     "launcher.lock",
     "log",
+    "payments",
     "runner",
     "secret-key",
     "sockets-elsewhere",

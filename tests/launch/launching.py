@@ -64,7 +64,7 @@ def belonging_to(state: Path) -> dict[int, str]:
 class Launch:
     """One launcher on one state directory."""
 
-    def __init__(self, state: Path, *options: str) -> None:
+    def __init__(self, state: Path, *options: str, **changes: str) -> None:
         self.state = state
         self.output = state.parent / f"output-{time.monotonic_ns()}"
         self.started = time.monotonic()
@@ -73,7 +73,7 @@ class Launch:
             self.process = subprocess.Popen(
                 [*command, *options],
                 cwd=ROOT,
-                env=environment(),
+                env=environment(**changes),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

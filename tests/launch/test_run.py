@@ -23,7 +23,7 @@ WHEELS = ("--engines", "wheels")
 @pytest.fixture(scope="module")
 def portal() -> Iterator[Launch]:
     with state_directory() as state:
-        launch = Launch(state, *WHEELS)
+        launch = Launch(state, *WHEELS, GONGXIANG_STRIPE_SANDBOX="1")
         try:
             yield launch.ready()
         finally:
@@ -42,6 +42,21 @@ def test_commands_beside_it_know_where_it_answers(portal):
     words = ["-m", "portal.launch", "exec", "--state", str(portal.state), "--", "printenv", "GONGXIANG_URL"]
     said = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True).stdout
     assert said.strip() == portal.published()["address"].rstrip("/")
+
+
+def test_the_sandbox_for_payments_is_there_and_said_everywhere(portal):
+    address = portal.published()["payments"]
+    assert address in portal.said
+    assert "沙箱" in portal.said
+    command = [sys.executable, "-m", "portal.launch", "status", "--state", str(portal.state)]
+    assert eventually(lambda: "正常" in subprocess.run(command, capture_output=True, text=True, check=True).stdout, 20)
+    settings = dict(line.split("=", 1) for line in (portal.state / "environment").read_text().splitlines())
+    assert settings["GONGXIANG_STRIPE_API_BASE"] == address
+    assert settings["GONGXIANG_STRIPE_KEY"].startswith("sk_test_")
+    arguments = " ".join(belonging_to(portal.state).values())
+    assert settings["GONGXIANG_STRIPE_KEY"] not in arguments
+    assert settings["GONGXIANG_STRIPE_WEBHOOK_SECRET"] not in arguments
+    assert (portal.state / "payments").stat().st_mode & 0o777 == 0o700
 
 
 def test_it_starts_on_the_servers_of_the_wheels(portal):
@@ -67,10 +82,11 @@ def test_what_it_keeps_is_private(portal):
         ("celery", "worker"),
         ("celery", "beat"),
         ("integrations.local.runner",),
+        ("integrations.local.payserver",),
         ("redis.sock",),
         ("postgres", "-D"),
     ],
-    ids=["web", "worker", "beat", "runner", "redis", "postgres"],
+    ids=["web", "worker", "beat", "runner", "payments", "redis", "postgres"],
 )
 def test_a_killed_child_is_noticed_said_and_replaced(portal, words):
     killed = portal.pid(*words)

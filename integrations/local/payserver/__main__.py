@@ -1,4 +1,8 @@
-"""``python -m integrations.local.payserver --port 8421 --state DIR [--webhook URL --secret whsec_… --key sk_test_…]``."""
+"""``python -m integrations.local.payserver --port 8421 --state DIR [--webhook URL --secret whsec_… --key sk_test_…]``.
+
+Key and secret may come by the portal's own variables, GONGXIANG_STRIPE_KEY and GONGXIANG_STRIPE_WEBHOOK_SECRET: command lines
+are read by everybody on the machine.
+"""
 
 from __future__ import annotations
 
@@ -45,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT. Returns 2 and says why where it may not start."""
     top = parser()
     options = top.parse_args(arguments)
+    options.key = options.key or [key for key in [os.environ.get("GONGXIANG_STRIPE_KEY")] if key]
+    options.secret = options.secret or os.environ.get("GONGXIANG_STRIPE_WEBHOOK_SECRET", "")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     if wrong := refusal(options):
         top.error(wrong)
@@ -61,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def refusal(options: argparse.Namespace) -> str:
     """Return why the server may not start like this; empty where it may."""
-    if any(key.startswith(LIVE) for key in (*options.key, os.environ.get("GONGXIANG_STRIPE_KEY", ""))):
+    if any(key.startswith(LIVE) for key in options.key):
         return "沙箱不接受正式密钥 · a live key (…_live_…) must never be used with the sandbox"
     if any(not key.startswith("sk_test_") for key in options.key):
         return "--key: sk_test_…"
@@ -69,8 +75,8 @@ def refusal(options: argparse.Namespace) -> str:
         return f"--host {options.host}: loopback only"
     for url in options.webhook:
         parts = urlsplit(url)
-        if parts.scheme != "http" or not is_loopback(parts.hostname or ""):
-            return f"--webhook {url}: http and loopback only"
+        if parts.scheme != "http" or not is_own(parts.hostname or ""):
+            return f"--webhook {url}: http, and this machine only"
     if options.webhook and not options.secret:
         return "--secret is missing: without one anybody could forge events"
     return ""
@@ -81,6 +87,18 @@ def is_loopback(host: str) -> bool:
         return True
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
+    return False
+
+
+def is_own(host: str) -> bool:
+    """Whether an address is this machine's: loopback, or one that can be bound here."""
+    if is_loopback(host):
+        return True
+    with contextlib.suppress(OSError, ValueError):
+        ipaddress.ip_address(host)
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as tried:
+            tried.bind((host, 0))
+            return not ipaddress.ip_address(host).is_unspecified
     return False
 
 

@@ -1,6 +1,7 @@
 """The control path ``/_sandbox/…``: what a test, or a person who shows something, may order. JSON in, JSON out.
 
-Only bodies that say they are JSON are read, so that no form on a web page can give orders.
+Only bodies that say they are JSON are read, so that no form on a web page can give orders. A server with keys of its own takes
+orders from those who name one.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ LOCAL: Final = {"127.0.0.1", "::1", "localhost"}
 
 def answer(world: World, postman: Postman, asked: Asked) -> tuple[int, str]:
     """Carry out one order; return status and JSON."""
+    if world.keys and asked.path != "/_sandbox/health" and asked.header("Authorization")[7:] not in world.keys:
+        return 401, _dumps({"error": "Authorization: Bearer KEY: this server lets named keys in only"})
     try:
         given = _given(asked)
         for known, pattern, order in ORDERS:

@@ -14,7 +14,7 @@ STYLE: Final = """
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--ground); color: var(--ink); line-height: 1.55;
   font: 16px/1.55 system-ui, "Noto Sans CJK SC", "Noto Sans SC", "PingFang SC", "Microsoft YaHei", sans-serif; }
-.sandbox { background: #ffe9c2; color: var(--warn); border-bottom: 2px dashed #b36b00; padding: .6rem 1rem;
+.sandbox { margin: 0; background: #ffe9c2; color: var(--warn); border-bottom: 2px dashed #b36b00; padding: .6rem 1rem;
   text-align: center; }
 .sandbox strong { display: block; letter-spacing: .06em; }
 main { max-width: 27rem; margin: 1.25rem auto; padding: 0 .9rem 2rem; }
@@ -29,8 +29,10 @@ legend { font-weight: 600; padding: 0; margin: 1rem 0 .4rem; }
 .way { display: block; border: 1px solid var(--line); border-radius: .6rem; padding: .65rem .8rem; margin: .45rem 0;
   cursor: pointer; }
 .way:has(input:checked) { border-color: var(--act); box-shadow: inset 0 0 0 1px var(--act); }
+.way label { display: block; }
+.way label.small { margin-top: .5rem; }
 .way input { margin: 0 .55rem 0 0; accent-color: var(--act); }
-select { width: 100%; font: inherit; padding: .5rem .5rem; margin-top: .5rem; border: 1px solid #8494a3;
+select { width: 100%; font: inherit; padding: .5rem .5rem; margin-top: .2rem; border: 1px solid #8494a3;
   border-radius: .4rem; background: #fff; color: inherit; }
 button, .button { display: block; width: 100%; font: inherit; text-align: center; text-decoration: none; cursor: pointer;
   border-radius: .6rem; padding: .75rem 1rem; margin: .7rem 0 0; border: 1px solid var(--act); background: #fff;

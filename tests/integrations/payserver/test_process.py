@@ -86,7 +86,7 @@ def refused(state, *options):
         (["--key", "rk_live_51Hrealrealreal"], b"live"),
         (["--key", "something"], b"sk_test_"),
         (["--host", "0.0.0.0"], b"loopback"),
-        (["--webhook", "http://example.com/hook", "--secret", SECRET], b"loopback"),
+        (["--webhook", "http://example.com/hook", "--secret", SECRET], b"this machine"),
         (["--webhook", "http://127.0.0.1:8000/hook"], b"secret"),
     ],
 )
@@ -106,6 +106,8 @@ def test_only_named_keys_are_let_in_where_some_are_named(tmp_path):
     try:
         with pytest.raises(stripe.AuthenticationError):
             server.client.balance.retrieve()
+        with pytest.raises(AssertionError, match="named keys"):
+            server.order("reset")
         server.key = "sk_test_the_only_one_0000"
         assert server.client.balance.retrieve().livemode is False
     finally:
