@@ -199,7 +199,7 @@ class StripeRail:
             return now
 
     def refund(self, provider_id: str, *, number: str, amount: Money, reason: str, key: str) -> SeenRefund:
-        """Pay back. Our words for the reason stay here: Stripe is told one of its own."""
+        """Pay back. Our words for the reason stay here; of its own Stripe is told ``duplicate`` where that is it."""
         if provider_id.startswith("cs_"):
             provider_id = self.fetch(provider_id).provider_id
         said = self._wire.write(
@@ -207,7 +207,7 @@ class StripeRail:
             key=key,
             payment_intent=provider_id,
             amount=amount.fen,
-            reason=reason if reason == "duplicate" else "requested_by_customer",
+            **({"reason": reason} if reason == "duplicate" else {}),
             metadata={REFUND: number},
         )
         return reading.refund_of(said)
