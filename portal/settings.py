@@ -328,6 +328,8 @@ CELERY_BEAT_SCHEDULE = {
     "audit": {"task": "ledger.audit", "schedule": crontab(hour=18, minute=30), "options": {"expires": 3600}},
     "vouchers": {"task": "vouchers.expire_overdue", "schedule": 300.0, "options": {"expires": 300}},
     "payees": {"task": "vouchers.enforce_accounts", "schedule": 300.0, "options": {"expires": 300}},
+    "payments": {"task": "payments.look", "schedule": 10.0, "options": {"expires": 10}},
+    "payment notices": {"task": "payments.fetch_notices", "schedule": 300.0, "options": {"expires": 300}},
     "applications": {"task": "vouchers.lapse_overdue", "schedule": 300.0, "options": {"expires": 300}},
 }
 
@@ -376,6 +378,8 @@ PAYEE_COOLING_DAYS = ENV.payee_cooling_days
 """Days between a bank account's verification and its first use, in which the payee's owners can take it back."""
 PAYMENT_FULFILMENTS: dict[str, str] = {}
 """Each answers ``vouchers.payments.ports.Fulfilment`` for what a subject's kind names: what is paid for in advance."""
+PAYMENT_ALARMS: tuple[str, ...] = ()
+"""Each is told by ``vouchers.payments.alarms`` what needs finance: called with `what`, `about` and `now`."""
 LOCAL_RUNNER_DIR = ENV.local_runner_dir or STATE_DIR / "runner"
 SLURM_TOKEN_COMMAND = ENV.slurm_token_command
 WORKDAYS_FOLLOWERS = ("scheduler.availability.holidays.follow",)

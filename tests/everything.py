@@ -61,6 +61,7 @@ from vouchers.notices import objecting
 from vouchers.notices import services as notices
 from vouchers.notices.models import Objection
 from vouchers.payments.models import Payment
+from vouchers.payments.rail_models import PaymentAttempt, PaymentEvent, RefundAttempt
 from vouchers.programmes import drafts
 from vouchers.programmes.models import ProgrammeDraft
 from vouchers.recoveries import collecting
@@ -239,6 +240,12 @@ WRITES = (
     Write("POST /payees/accounts/{account}/verify", "finance finance_approver"),
     Write("POST /payees/accounts/{account}/reject", "finance finance_approver", {"reason": "与证明不符"}),
     Write("POST /payees/accounts/{account}/withdraw", "lab_owner"),
+    Write("POST /payments/{payment}/attempts/1/cancel", "owner"),
+    Write("POST /payment-rails/attempts/{attempt}/look", "finance"),
+    Write("POST /payment-rails/refunds/{refund}/retry", "finance"),
+    Write("POST /payment-rails/refunds/{refund}/pay-by-bank", "finance", {"bank_reference": "ICBC-9"}),
+    Write("POST /payment-rails/notices/1/release", "finance"),
+    Write("POST /payment-rails/notices/1/ignore", "finance", {"reason": "测试数据"}),
     Write("POST /settlements", "finance", {"payee": "{credit_code}"}),
     Write("POST /settlements/{batch}/lines/1/reject", "finance finance_approver", {"reason": "账号有误"}),
     Write("POST /claims", "owner", CLAIM),
@@ -584,6 +591,28 @@ def _allocation(w: make.World, partition: Partition) -> str:
     return allocations.grant(actor=w.operator, wanted=wanted, now=make.NOW, key="allocation-1").number
 
 
+def _railed(payment: Payment) -> dict[str, str]:
+    """Give a payment an attempt, a refund that failed and, as 1, a notice in quarantine, of a rail that is not set up."""
+    times = {"created_at": make.NOW, "asked_by": "x"}
+    row = {"payment": payment, "rail": "stripe", "method": "card", "amount_fen": 100, "expires_at": make.NOW}
+    attempt = PaymentAttempt.objects.create(number="1", state="failed", **row, **times)
+    refund = RefundAttempt.objects.create(
+        number="B2611-1",
+        attempt=attempt,
+        payment=payment,
+        amount_fen=1,
+        state="failed",
+        taken_from="due",
+        key="b",
+        **times,
+    )
+    seen = {"kind": "payment", "type": "x", "object_id": "x", "body": b"", "occurred_at": make.NOW}
+    PaymentEvent.objects.create(
+        pk=1, rail="stripe", provider_event_id="1", state="quarantined", received_at=make.NOW, **seen
+    )
+    return {"attempt": attempt.number, "refund": refund.number}
+
+
 def _dispute(w: make.World, resource: Resource) -> Dispute:
     """Return an open dispute over the time of a use."""
     used = make.measured(w, make.booking(w, resource, period=make.slot(days=3)))
@@ -661,6 +690,7 @@ def everything(w: make.World) -> Things:
         "recovery": _recovery(w, paid).number,
         "payment": Payment.objects.get().number,
         "account": accounts.proposed(w.lab).reference,
+        **_railed(Payment.objects.get()),
         "batch": settlements.draft(actor=w.finance, payee=w.lab, now=make.NOW).number,
         "instrument": resource.number,
         "booking": make.booking(w, resource, period=make.slot(days=2)).number,

@@ -290,7 +290,7 @@ ENDS = {
     "ApplicationState": {"issued", "paid", "withdrawn"},
     "OfferState": {"withdrawn"},
     "OrderState": {"completed", "cancelled", "declined", "lapsed"},
-    "PaymentState": {"confirmed", "cancelled"},
+    "PaymentState": {"cancelled"},
     "AttemptState": {"succeeded"},
     "RefundState": {"failed"},
     "EventState": {"done", "ignored"},

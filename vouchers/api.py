@@ -15,6 +15,8 @@ from vouchers.offers.order_api import router as orders
 from vouchers.offers.ruling_api import router as rulings
 from vouchers.payees.api import router as payees
 from vouchers.payments.api import router as payments
+from vouchers.payments.rail_api import attempts
+from vouchers.payments.rail_api import finance as rails
 from vouchers.programmes.api import router as programmes
 from vouchers.programmes.draft_api import router as drafts
 from vouchers.recoveries.api import router as recoveries
@@ -40,6 +42,8 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/orders", rulings),
     ("/payments", payments),
     ("/payees", payees),
+    ("/payments", attempts),
+    ("/payment-rails", rails),
     ("/claims", claims),
     ("/recoveries", recoveries),
     ("/settlements", settlements),

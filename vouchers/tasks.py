@@ -7,6 +7,12 @@ from vouchers.ledger.tasks import audit_ledger, seal_ledger
 from vouchers.notices.tasks import close_notices
 from vouchers.offers.tasks import run_order_deadlines
 from vouchers.payees.tasks import enforce_accounts
+from vouchers.payments.tasks import (
+    fetch_payment_notices,
+    look_at_payments,
+    process_payment_event,
+    send_payment_refund,
+)
 from vouchers.rounds.tasks import turn_rounds
 from vouchers.wallets.tasks import expire_overdue
 
@@ -17,9 +23,13 @@ __all__ = [
     "dry_runs_left",
     "enforce_accounts",
     "expire_overdue",
+    "fetch_payment_notices",
     "lapse_overdue",
+    "look_at_payments",
     "pay_claims",
+    "process_payment_event",
     "run_order_deadlines",
     "seal_ledger",
+    "send_payment_refund",
     "turn_rounds",
 ]

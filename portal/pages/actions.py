@@ -202,6 +202,7 @@ SUBJECTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "draft": (_("编制稿"), "programme_draft"),
         "payment": (_("付款"), "payment"),
         "payee_account": (_("收款账户"), "payee_account"),
+        "payment-notice": (_("支付通知"), ""),
         "settlement": (_("结算批次"), "settlement"),
         "claim": (_("申领"), "claim"),
         "recovery": (_("追回案件"), "recovery"),

@@ -45,6 +45,8 @@ from vouchers.notices.models import Notice, NoticeItem, Objection
 from vouchers.offers.models import Offer, Order
 from vouchers.payees.models import PayeeAccount
 from vouchers.payments.models import Payment
+from vouchers.payments.rail_models import PaymentAttempt, PaymentEvent, RefundAttempt
+from vouchers.payments.refunding import REASONS
 from vouchers.programmes.models import ProgrammeVersion
 from vouchers.recoveries.models import Recovery
 from vouchers.rounds.models import Round, RoundAward
@@ -112,6 +114,17 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
         "programme": _states(ProgrammeVersion.State, ok="published", wait="suspended"),
         "charge": _states(Charge.State, ok="captured", go="held"),
         "payment": _states(Payment.State, ok="confirmed", wait="due declared"),
+        "attempt": _states(
+            PaymentAttempt.State, ok="succeeded", go="processing", wait="created requires_action unknown", bad="failed"
+        ),
+        "rail_refund": _states(
+            RefundAttempt.State, ok="succeeded", go="created processing", wait="unknown", bad="failed"
+        ),
+        "rail_notice": _states(PaymentEvent.State, ok="done", go="stored", bad="quarantined"),
+        "method": _plain(
+            {"checkout": _("在线支付页面"), "card": _("银行卡"), "alipay": _("支付宝"), "wechat_pay": _("微信支付")}
+        ),
+        "refund_reason": _plain({text: text for text in REASONS.values()}),
         "flag": _states(Flag.State, ok="cleared", wait="open", bad="confirmed"),
         "pattern": _states(Flag.Pattern),
         "redemption": _states(

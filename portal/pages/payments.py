@@ -18,6 +18,7 @@ from portal.audit import queries as audit
 from portal.http import Explained
 from portal.kernel.actors import Permission
 from portal.kernel.money import Money
+from portal.pages import paying
 from portal.pages.actions import events, subject_link
 from portal.pages.acts import attempt_on
 from portal.pages.labels import label_of
@@ -131,16 +132,22 @@ def payment(request: HttpRequest, number: str) -> HttpResponse:
     bank, back = BankForm(initial={"bank_reference": found.bank_reference}), ReturnForm()
     if request.method != "POST":
         return _shown(request, found, bank=bank, back=back)
-    act = act_of(request, "declare", "confirm", "return", "pay_back")
+    act = act_of(request, "declare", "confirm", "return", "pay_back", "pay", "give_up")
+    if act in {"pay", "give_up"}:
+        done = {"pay": paying.pay, "give_up": paying.give_up}[act]
+        _made, error = attempt_on("payment", lambda: done(request, found, now=timezone.now()))
+        if error:
+            return _shown(request, found, bank=bank, back=back, error=error, status=error.status)
+        return redirect("payment", number=number)
     form: forms.Form = ReturnForm(request.POST) if act == "return" else BankForm(request.POST)
     bank, back = (bank, form) if isinstance(form, ReturnForm) else (form, back)  # type: ignore[assignment]
     if not form.is_valid():
         return _shown(request, found, bank=bank, back=back, status=422)
-    done, error = _do(request, found, act, form.cleaned_data)
+    said, error = _do(request, found, act, form.cleaned_data)
     if error:
         again = access.get_payment(actor, number)
         return _shown(request, again, bank=bank, back=back, error=error, status=error.status)
-    messages.success(request, done)
+    messages.success(request, said)
     return redirect("payment", number=number)
 
 
@@ -203,6 +210,7 @@ def _shown(
             and actor.may(Permission.PAYMENT_CONFIRM)
             and found.state == PaymentState.DECLARED.value,
             "error": error,
+            "rails": paying.context(actor, found, now=timezone.now()),
         },
         status=status,
     )

@@ -54,6 +54,7 @@ ELSEWHERE = {
     "POST /job-files/{job-file}/chunks",
     *ADMISSIONS,
     *WITHDRAWALS,
+    "POST /payments/{payment}/attempts",
 }
 """A person without organisation does the first (``test_api.py``); calendars and orders' files are forms or
 lie elsewhere, tried below; pieces of files
@@ -64,7 +65,7 @@ those of claims in ``claims/test_api.py``, bank accounts in ``payees/test_api.py
 ``catalogue/test_services.py``, prices taken off in ``resources/test_api.py`` and
 ``clusters/test_operating.py``, leave
 taken back in ``portal/pages/test_lab_operators.py``, logs of
-instruments in ``bookings/test_clocks.py``."""
+instruments in ``bookings/test_clocks.py``, attempts to pay in ``payments/test_rail_api.py``, where there is a rail."""
 
 
 @pytest.fixture

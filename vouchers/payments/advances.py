@@ -13,7 +13,7 @@ from portal.kernel.states import next_state
 from portal.numbers.services import next_number
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import JournalKind, Posting, TransferOp
-from vouchers.payments import rules
+from vouchers.payments import refunding, rules
 from vouchers.payments.arriving import advance_account, due_account, lock
 from vouchers.payments.models import Payment
 
@@ -68,6 +68,7 @@ def use(*, charge_id: int, amount: Money, actor: Actor, now: datetime) -> Paymen
         if not locked.left_fen:
             _confirm(locked, now=now)
     locked.save()
+    refunding.owe(payment=locked, now=now)
     _record(locked, action="payment.advance_used", actor=actor, now=now, fen=used)
     return locked
 
@@ -86,6 +87,7 @@ def drop(*, charge_id: int, actor: Actor, now: datetime) -> Payment | None:
     else:
         _cancel(locked)
     locked.save()
+    refunding.owe(payment=locked, now=now)
     _record(locked, action="payment.advance_dropped", actor=actor, now=now, fen=locked.paid_fen)
     return locked
 

@@ -45,6 +45,8 @@ class PaymentAttempt(models.Model):
     next_url = models.TextField(blank=True)
     failure_code = models.CharField(max_length=60, blank=True)
     failure_text = models.CharField(max_length=300, blank=True)
+    key = models.CharField(max_length=80, blank=True)
+    """The caller's: the same one again gives this attempt."""
     asked_by = models.CharField(max_length=160)
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()
@@ -64,6 +66,7 @@ class PaymentAttempt(models.Model):
             models.UniqueConstraint(
                 name="payment_attempt_provider_once", fields=["rail", "provider_id"], condition=~Q(provider_id="")
             ),
+            models.UniqueConstraint(name="payment_attempt_key_once", fields=["payment", "key"], condition=~Q(key="")),
             models.CheckConstraint(
                 name="payment_attempt_state_known",
                 condition=Q(state__in=[each.value for each in rail_rules.AttemptState]),
@@ -99,6 +102,8 @@ class RefundAttempt(models.Model):
 
     number = models.CharField(max_length=24, unique=True)
     attempt = models.ForeignKey(PaymentAttempt, on_delete=models.PROTECT, related_name="refunds")
+    payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="refunds")
+    """Which owes it: the attempt's, or that of a service which was had again with its money."""
     state = models.CharField(max_length=16, choices=State, default=State.CREATED)
     amount_fen = models.BigIntegerField()
     provider_id = models.CharField(max_length=120, blank=True)
@@ -108,6 +113,8 @@ class RefundAttempt(models.Model):
     """Which of the payer's accounts it leaves when it succeeds, see `rail_rules.Purse`."""
     failure_code = models.CharField(max_length=60, blank=True)
     failure_text = models.CharField(max_length=300, blank=True)
+    settled_as = models.CharField(max_length=120, blank=True)
+    """What was done about one that failed: ``bank:REF`` or ``refund:NUMBER``; empty: a person has to decide."""
     asked_by = models.CharField(max_length=160)
     created_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
@@ -157,7 +164,7 @@ class PaymentEvent(models.Model):
     received_at = models.DateTimeField()
     processed_at = models.DateTimeField(null=True, blank=True)
     deliveries = models.PositiveIntegerField(default=1)
-    """How often the gateway delivered it."""
+    """How often the gateway delivered it; 0: it never came, it was fetched."""
     tries = models.PositiveSmallIntegerField(default=0)
     next_look_at = models.DateTimeField(null=True, blank=True)
 

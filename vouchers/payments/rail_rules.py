@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -21,12 +21,21 @@ __all__ = [
     "AttemptState",
     "EventAction",
     "EventState",
+    "NoReason",
     "NoSuchRail",
+    "NotOurs",
     "NothingToPay",
     "Purse",
     "RefundAction",
     "RefundState",
+    "RefundUnderWay",
+    "StillOpen",
+    "TooLate",
+    "TransferDeclared",
     "action_of",
+    "next_look",
+    "refund_action_of",
+    "safe_url",
 ]
 
 _ = noop
@@ -152,6 +161,40 @@ class NoSuchRail(Invalid):
     message = _("没有开通这种支付方式。请选择页面上列出的方式，或对公转账。")
 
 
+class TransferDeclared(Conflict):
+    code = "payment.transfer_declared"
+    message = _(
+        "这笔款项已登记为银行转账，正在等待财务核对，不能再在线支付，以免重复付款。登记有误的，请联系财务退回登记。"
+    )
+
+
+class TooLate(Conflict):
+    code = "payment.too_late"
+    message = _("付款时限已过，为您保留的服务已经释放，现在付款不能恢复。请重新预约或下单。")
+
+
+class StillOpen(Conflict):
+    code = "payment.attempt_open"
+    message = _("上一次支付仍在支付机构处理中，不能同时再付一次。请等待结果；页面会自动更新。")
+
+
+class RefundUnderWay(Conflict):
+    code = "payment.refund_under_way"
+    message = _("这笔款项正在原路退回，不能再由银行转账退还，以免重复退款。退款失败后才可以转账退还。")
+
+
+class NoReason(Invalid):
+    code = "payment.no_reason"
+    message = _("请写明原因，会进入审计记录。")
+
+
+class NotOurs(Conflict):
+    """What a gateway says of an object does not fit our row; `note` says in what. Nothing was booked."""
+
+    code = "payment.not_ours"
+    message = _("支付机构的记录与本平台不一致：%(note)s")
+
+
 class NothingToPay(Conflict):
     code = "payment.nothing_to_pay"
     message = _("这笔款项已付清或已取消，不需要再支付。请刷新页面查看最新状态。")
@@ -167,3 +210,25 @@ def action_of(state: SeenState) -> AttemptAction:
         SeenState.FAILED: AttemptAction.FAIL,
         SeenState.CANCELLED: AttemptAction.CANCEL,
     }[state]
+
+
+def refund_action_of(state: SeenState) -> RefundAction:
+    """Return what a refund does when the gateway says `state`."""
+    return {
+        SeenState.SUCCEEDED: RefundAction.SUCCEED,
+        SeenState.FAILED: RefundAction.FAIL,
+        SeenState.CANCELLED: RefundAction.FAIL,
+    }.get(state, RefundAction.PROCESS)
+
+
+def next_look(looks: int, *, now: datetime, before: datetime | None = None) -> datetime | None:
+    """Return when to look again after so many looks, at `before` at the latest where that is to come; None: no more."""
+    wait = LOOKS[looks] if looks < len(LOOKS) else None
+    if before is not None and before > now:
+        return before if wait is None else min(before, now + wait)
+    return None if wait is None else now + wait
+
+
+def safe_url(text: str) -> str:
+    """Return an address a payer may be sent to, or "": a gateway that answers ``javascript:`` leads nowhere."""
+    return text if text.startswith(("https://", "http://")) else ""

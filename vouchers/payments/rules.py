@@ -51,6 +51,8 @@ class PaymentAction(StrEnum):
     CONFIRM = "confirm"
     RETURN = "return"
     CANCEL = "cancel"
+    REOPEN = "reopen"
+    """A gateway has taken money back that had arrived (a payer's objection): it is due again."""
 
 
 S, A = PaymentState, PaymentAction
@@ -62,6 +64,7 @@ TRANSITIONS: Final[Mapping[tuple[PaymentState, PaymentAction], PaymentState]] = 
         (S.DUE, A.CANCEL): S.CANCELLED,
         (S.DECLARED, A.CONFIRM): S.CONFIRMED,
         (S.DECLARED, A.RETURN): S.DUE,
+        (S.CONFIRMED, A.REOPEN): S.DUE,
     }
 )
 

@@ -15,7 +15,7 @@ from portal.numbers.services import next_number
 from portal.organisations import access as people
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import JournalKind, Posting, TransferOp
-from vouchers.payments import arriving, rules
+from vouchers.payments import arriving, rail_rules, refunding, rules
 from vouchers.payments.arriving import lock
 from vouchers.payments.models import Arrival, Payment
 
@@ -48,18 +48,19 @@ def give_back(*, charge_id: int, amount: Money, actor: Actor, now: datetime) -> 
     """
     found = Payment.objects.get(charge_id=charge_id)
     locked = lock(found)
-    left = locked.amount_fen - amount.fen
     if locked.state != rules.PaymentState.DUE.value:
         locked.refunded_fen += amount.fen
-    elif left > locked.paid_fen:
-        locked.amount_fen = left
-    elif locked.paid_fen:
-        locked.amount_fen, locked.refunded_fen = locked.paid_fen, locked.paid_fen - left
-        locked.state = next_state(rules.TRANSITIONS, rules.PaymentState.DUE, rules.PaymentAction.CONFIRM).value
-        locked.confirmed_at = now
+    elif locked.paid_fen or amount.fen < locked.left_fen:
+        not_asked = min(amount.fen, locked.left_fen)
+        locked.amount_fen -= not_asked
+        locked.refunded_fen += amount.fen - not_asked
+        if not locked.left_fen:
+            locked.state = next_state(rules.TRANSITIONS, rules.PaymentState.DUE, rules.PaymentAction.CONFIRM).value
+            locked.confirmed_at = now
     else:
         locked.state = next_state(rules.TRANSITIONS, rules.PaymentState.DUE, rules.PaymentAction.CANCEL).value
     locked.save(update_fields=["state", "amount_fen", "refunded_fen", "confirmed_at"])
+    refunding.owe(payment=locked, now=now)
     _record(locked, action="payment.lowered", actor=actor, now=now)
     return locked
 
@@ -92,7 +93,8 @@ def declare(*, actor: Actor, payment: Payment, bank_reference: str, now: datetim
     return locked
 
 
-def _refuse_own(actor: Actor, payment: Payment) -> None:
+def refuse_own(*, actor: Actor, payment: Payment) -> None:
+    """Raises OwnPayment for people of the payer, in whichever organisation they act."""
     if actor.organisation_id == payment.payer_id or people.belongs(
         user_id=actor.person, organisation_id=payment.payer_id
     ):
@@ -107,7 +109,7 @@ def confirm(*, actor: Actor, payment: Payment, bank_reference: str, now: datetim
     the same statement line already confirmed another payment; InvalidTransition, Forbidden.
     """
     actor.require(Permission.PAYMENT_CONFIRM)
-    _refuse_own(actor, payment)
+    refuse_own(actor=actor, payment=payment)
     payment = Payment.objects.select_related("charge").get(pk=payment.pk)
     value = rules.bank_reference(bank_reference) or payment.bank_reference
     if not value:
@@ -140,30 +142,32 @@ def confirm(*, actor: Actor, payment: Payment, bank_reference: str, now: datetim
 def pay_back(*, actor: Actor, payment: Payment, bank_reference: str, now: datetime) -> Payment:
     """Record that finance has transferred a refunded own share back to its payer; posts it to the ledger.
 
-    Raises NothingOwedBack, OwnPayment, BankReferenceMissing, Forbidden.
+    Never what goes back over a rail (`refunding`): that is asked for first, and only the rest is paid by bank.
+
+    Raises NothingOwedBack, RefundUnderWay, OwnPayment, BankReferenceMissing, Forbidden.
     """
     actor.require(Permission.PAYMENT_CONFIRM)
+    refunding.owe(payment=payment, now=now)
     locked = lock(payment)
-    _refuse_own(actor, locked)
+    refuse_own(actor=actor, payment=locked)
     value = rules.bank_reference(bank_reference)
     if not value:
         raise rules.BankReferenceMissing(field="bank_reference")
-    owed = locked.owed_back_fen
+    owed = refunding.owed_by_bank(locked)
     if not owed:
-        raise rules.NothingOwedBack
+        raise rail_rules.RefundUnderWay if locked.owed_back_fen else rules.NothingOwedBack
+    advance = min(owed, max(refunding.advance_left(locked), 0))
+    parts = ((arriving.advance_account(locked), advance), (arriving.due_account(locked), owed - advance))
     locked.paid_back_fen += owed
     locked.paid_back_reference = value
     locked.save(update_fields=["paid_back_fen", "paid_back_reference"])
+    refunding.settle_failed(locked, reference=value)
     ledger.post(
         posting=Posting(
             kind=JournalKind.CASH_OUT,
-            key=f"payment:{locked.number}/back/{locked.paid_back_fen}",
+            key=f"payment:{locked.number}/back/{value}/{locked.paid_back_fen}",
             operations=[
-                TransferOp(
-                    arriving.owing_account(locked),
-                    arriving.in_account(arriving.MAIN_ACCOUNT),
-                    owed,
-                )
+                TransferOp(purse, arriving.in_account(arriving.MAIN_ACCOUNT), fen) for purse, fen in parts if fen
             ],
             actor=actor.signature,
             source_type="payment",
