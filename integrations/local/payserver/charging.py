@@ -37,8 +37,6 @@ def _new(act: Act, intent: Object, method: Object, **more: Any) -> Object:
             currency=intent["currency"],
             customer=intent["customer"],
             description=intent["description"],
-            destination=None,
-            dispute=None,
             disputed=False,
             failure_balance_transaction=None,
             failure_code=None,

@@ -59,7 +59,7 @@ def open_dispute(act: Act, charged: Object, *, reason: str = "general", amount: 
         words=f"Chargeback withdrawal {charged['id']}",
     )
     made["balance_transactions"] = [taken]
-    charged |= {"disputed": True, "dispute": made["id"]}
+    charged["disputed"] = True
     act.put(charged)
     act.put(made)
     act.emit("charge.dispute.created", made)
