@@ -43,6 +43,8 @@ class Environment(BaseSettings):
     database_url: str = Field(default="postgresql:///gongxiang", validation_alias="DATABASE_URL")
     redis_url: str = Field(default="redis://127.0.0.1:6379/0", validation_alias="REDIS_URL")
     demo: bool = False
+    refund_approval_fen: int = Field(default=1_000_000, ge=0)
+    write_off_after_days: int = Field(default=90, ge=1)
     log_json: bool = False
     log_level: str = "INFO"
     email_host: str = ""
@@ -325,6 +327,7 @@ CELERY_BEAT_SCHEDULE = {
     "dry runs": {"task": "vouchers.dry_runs_left", "schedule": 120.0, "options": {"expires": 120}},
     "seals": {"task": "ledger.seal", "schedule": 60.0, "options": {"expires": 60}},
     "open time": {"task": "availability.keep", "schedule": crontab(hour=17, minute=15), "options": {"expires": 3600}},
+    "gateways": {"task": "reconciliation.pull", "schedule": crontab(hour=20, minute=9), "options": {"expires": 3600}},
     "audit": {"task": "ledger.audit", "schedule": crontab(hour=18, minute=30), "options": {"expires": 3600}},
     "vouchers": {"task": "vouchers.expire_overdue", "schedule": 300.0, "options": {"expires": 300}},
     "payees": {"task": "vouchers.enforce_accounts", "schedule": 300.0, "options": {"expires": 300}},
@@ -360,6 +363,8 @@ CALENDAR_MAILS = bool(ENV.email_host)
 """Whether bookings are told to calendars by mail: not where mail would go to the log."""
 CALENDAR_POST = "integrations.mail.post.send"
 """Answers ``scheduler.invitations.ports.Post``."""
+REFUND_APPROVAL_FEN, WRITE_OFF_AFTER_DAYS = ENV.refund_approval_fen, ENV.write_off_after_days
+"""What one person of a provider may give back of one charge; how long an own share is due before it may be given up."""
 PAYMENT_RAILS: dict[str, str] = {"stripe": "integrations.stripe.rail.from_settings"} if ENV.stripe_key else {}
 """By code, what makes each gateway's answer to ``vouchers.payments.ports.Rail``; bank transfer is always there."""
 STRIPE: dict[str, Any] = {

@@ -49,6 +49,7 @@ from tests.scheduler.templates import catalogue
 from tests.vouchers.claims import making as claims
 from tests.vouchers.offers import goods
 from tests.vouchers.payees import making as accounts
+from vouchers.charges import proposing, refunding
 from vouchers.charges.models import Charge
 from vouchers.claims import deciding
 from vouchers.claims.models import RedemptionClaim
@@ -231,7 +232,22 @@ WRITES = (
         "owner researcher keeper lab_owner operator seller",
         {"code": "AAAA", "service": "compute"},
     ),
-    Write("POST /charges/{charge}/refund", "keeper lab_owner seller", {"amount": {"yuan": "1"}, "reason": "测试失败"}),
+    Write(
+        "POST /charges/{charge}/refund",
+        "keeper lab_owner seller finance",
+        {"amount": {"yuan": "1"}, "reason": "测试失败"},
+    ),
+    Write(
+        "POST /charges/{charge}/write-off",
+        "finance",
+        {"reason_code": "dissolved", "reason": "已注销", "evidence": "注销公告"},
+    ),
+    Write("POST /charge-proposals/{charge-proposal}/approve", "finance_approver keeper lab_owner seller"),
+    Write(
+        "POST /charge-proposals/{charge-proposal}/return",
+        "finance_approver keeper lab_owner seller",
+        {"note": "请先协商"},
+    ),
     Write("POST /payments/{payment}/pay-back", "finance", {"bank_reference": "ICBC-9"}),
     Write("POST /payments/{payment}/declare", "owner", {"bank_reference": "ICBC-1"}),
     Write("POST /payments/{payment}/confirm", "finance", {"bank_reference": "ICBC-1"}),
@@ -282,6 +298,10 @@ WRITES = (
     Write("POST /settlements/years/2025/propose", "finance"),
     Write("POST /settlements/years/2025/approve", "finance_approver"),
     Write("POST /settlements/years/2025/return", "finance finance_approver", {"reason": "尚未核对"}),
+    Write("POST /reconciliation/pull", "finance", {}),
+    Write("POST /reconciliation/months/2025/1/propose", "finance", {"note": "已说明"}),
+    Write("POST /reconciliation/months/2025/1/approve", "finance_approver"),
+    Write("POST /reconciliation/months/2025/1/return", "finance finance_approver", {"reason": "尚未核对"}),
     Write("POST /flags/1/decide", "reviewer approver", {"action": "clear", "reason": "已核对"}),
     Write("POST /instruments", "keeper", INSTRUMENT),
     Write("PUT /instruments/{instrument}", "keeper", INSTRUMENT),
@@ -676,7 +696,17 @@ def everything(w: make.World) -> Things:
     researcher, offer = Caller(w.researcher), goods.offer(w)
     _operated(w, partition.cluster)
     job = {"cluster": partition.cluster.code, "partition": "gpu", "cards": 1, "time_limit_s": 60, "title": "试算"}
+    captured = Charge.objects.filter(state="captured").latest("pk")
+    asked = proposing.propose_refund(
+        actor=make.actor(w.lab, make.roles.Role.LAB_MANAGER),
+        charge=captured,
+        amount=Money(1),
+        grounds=refunding.Grounds("测试失败"),
+        now=make.NOW,
+        key="proposal-1",
+    )
     numbers = {
+        "charge-proposal": asked.number,
         "programme": version.programme.code,
         "application": make.application(w, version, number="HT-2").number,
         "round": make.round_of(w, make.programme(w, code="rounds-2026", order="ranked")).number,
@@ -684,7 +714,7 @@ def everything(w: make.World) -> Things:
         "objection": objection.number,
         "claim": claim.number,
         "voucher": voucher.number,
-        "charge": Charge.objects.filter(state="captured").latest("pk").number,
+        "charge": captured.number,
         "claim_voucher": back.number,
         "paid_claim": paid.number,
         "recovery": _recovery(w, paid).number,

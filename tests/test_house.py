@@ -27,6 +27,7 @@ from scheduler.resources import rules as resources
 from scheduler.samples import rules as samples
 from scheduler.waitlist import rules as waitlist
 from vouchers.campaigns import rules as campaigns
+from vouchers.charges import proposal_rules as proposals
 from vouchers.charges import rules as charges
 from vouchers.claims import rules as claims
 from vouchers.dryruns import rules as dryruns
@@ -249,6 +250,7 @@ MACHINES = [
     (metering.QuarantineState, metering.QuarantineAction, metering.TRANSITIONS, {"open"}),
     (resources.PublishState, resources.PublishAction, resources.TRANSITIONS, {"draft"}),
     (charges.ChargeState, charges.ChargeAction, charges.TRANSITIONS, {"held"}),
+    (proposals.ProposalState, proposals.ProposalAction, proposals.PROPOSAL_TRANSITIONS, {"proposed"}),
     (issuance.ApplicationState, issuance.ApplicationAction, issuance.TRANSITIONS, {"draft"}),
     (offers.OfferState, offers.OfferAction, offers.OFFER_TRANSITIONS, {"draft"}),
     (offers.OrderState, offers.OrderAction, offers.TRANSITIONS, {"placed"}),
@@ -290,7 +292,8 @@ ENDS = {
     "ApplicationState": {"issued", "paid", "withdrawn"},
     "OfferState": {"withdrawn"},
     "OrderState": {"completed", "cancelled", "declined", "lapsed"},
-    "PaymentState": {"cancelled"},
+    "ProposalState": {"approved", "returned"},
+    "PaymentState": {"cancelled", "written_off"},
     "AttemptState": {"succeeded"},
     "RefundState": {"failed"},
     "EventState": {"done", "ignored"},

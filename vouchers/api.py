@@ -3,6 +3,7 @@
 from ninja import Router
 
 from vouchers.charges.api import router as charges
+from vouchers.charges.proposal_api import router as charge_proposals
 from vouchers.claims.api import router as claims
 from vouchers.dryruns.api import router as dryruns
 from vouchers.flags.api import router as flags
@@ -19,6 +20,7 @@ from vouchers.payments.rail_api import attempts
 from vouchers.payments.rail_api import finance as rails
 from vouchers.programmes.api import router as programmes
 from vouchers.programmes.draft_api import router as drafts
+from vouchers.reconciliation.api import router as reconciliation
 from vouchers.recoveries.api import router as recoveries
 from vouchers.rounds.api import rounds
 from vouchers.settlements.api import router as settlements
@@ -34,6 +36,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/applications", applications),
     ("/vouchers", vouchers),
     ("/charges", charges),
+    ("/charge-proposals", charge_proposals),
     ("/rounds", rounds),
     ("/notices", notices),
     ("/objections", objections),
@@ -47,6 +50,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/claims", claims),
     ("/recoveries", recoveries),
     ("/settlements", settlements),
+    ("/reconciliation", reconciliation),
     ("/flags", flags),
     ("/ledger", ledger),
 )

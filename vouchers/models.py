@@ -1,7 +1,7 @@
 """Index of the vouchers app's tables, for Django only; nothing inside the app imports it."""
 
 from vouchers.campaigns.models import Campaign, CampaignBatch
-from vouchers.charges.models import Charge, ChargePart, Refund
+from vouchers.charges.models import Charge, ChargePart, ChargeProposal, Refund
 from vouchers.claims.models import ClaimInvoice, ClaimLine, ClaimPart, PaymentRun, RedemptionClaim
 from vouchers.dryruns.models import DryRun, DryRunCase
 from vouchers.evidence.models import EvidenceFile
@@ -14,6 +14,7 @@ from vouchers.payees.models import PayeeAccount
 from vouchers.payments.models import Arrival, Payment
 from vouchers.payments.rail_models import PaymentAttempt, PaymentDispute, PaymentEvent, RefundAttempt
 from vouchers.programmes.models import Budget, CoLead, FairReview, Programme, ProgrammeDraft, ProgrammeVersion
+from vouchers.reconciliation.models import GatewayCheck, GatewayLine, MonthClose, MonthFigure, MonthProposal
 from vouchers.recoveries.models import Recovery, RecoveryPayment
 from vouchers.rounds.models import Round, RoundAward
 from vouchers.settlements.models import SettlementBatch, SettlementLine, YearProposal
@@ -29,6 +30,7 @@ __all__ = [
     "Certificate",
     "Charge",
     "ChargePart",
+    "ChargeProposal",
     "ClaimInvoice",
     "ClaimLine",
     "ClaimPart",
@@ -38,6 +40,11 @@ __all__ = [
     "EvidenceFile",
     "FairReview",
     "Flag",
+    "GatewayCheck",
+    "GatewayLine",
+    "MonthClose",
+    "MonthFigure",
+    "MonthProposal",
     "Notice",
     "NoticeItem",
     "Objection",

@@ -13,6 +13,7 @@ from vouchers.payments.tasks import (
     process_payment_event,
     send_payment_refund,
 )
+from vouchers.reconciliation.tasks import pull_gateways
 from vouchers.rounds.tasks import turn_rounds
 from vouchers.wallets.tasks import expire_overdue
 
@@ -28,6 +29,7 @@ __all__ = [
     "look_at_payments",
     "pay_claims",
     "process_payment_event",
+    "pull_gateways",
     "run_order_deadlines",
     "seal_ledger",
     "send_payment_refund",

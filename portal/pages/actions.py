@@ -206,6 +206,7 @@ SUBJECTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "settlement": (_("结算批次"), "settlement"),
         "claim": (_("申领"), "claim"),
         "recovery": (_("追回案件"), "recovery"),
+        "proposal": (_("退款与核销申请"), "charge_proposal"),
         "organisation": (_("单位"), ""),
         "offer": (_("服务"), "offer"),
         "order": (_("订单"), "order"),

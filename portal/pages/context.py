@@ -138,6 +138,8 @@ NAVIGATION: tuple[Entry, ...] = (
         frozenset({P.SETTLEMENT_DRAFT, P.SETTLEMENT_APPROVE, P.SETTLEMENT_PAY, P.SETTLEMENT_READ_OWN}),
     ),
     Entry(pgettext_lazy("list", "收款账户"), "payee_accounts", "work", frozenset({P.PAYEE_MANAGE, P.PAYEE_VERIFY})),
+    Entry(pgettext_lazy("list", "对账"), "reconciliation", "work", frozenset({P.LEDGER_READ})),
+    Entry(pgettext_lazy("list", "退款与核销"), "charge_proposals", "work", frozenset({P.LEDGER_READ, P.CHARGE_REFUND})),
     Entry(pgettext_lazy("list", "审计记录"), "audit", "work", frozenset({P.AUDIT_READ})),
     Entry(pgettext_lazy("list", "单位与成员"), "organisation", "self"),
     Entry(pgettext_lazy("list", "修改密码"), "account_change_password", "self"),

@@ -23,6 +23,9 @@ from scheduler.bookings.rules import BookingState
 from scheduler.calendars import queries as calendars
 from scheduler.resources import access as resources
 from scheduler.resources.rules import PublishState
+from vouchers.charges import access as charges
+from vouchers.charges import proposing
+from vouchers.charges.proposal_rules import ProposalState
 from vouchers.claims import access as claims
 from vouchers.claims.rules import ClaimState
 from vouchers.issuance import access as issuance
@@ -164,6 +167,15 @@ def _batches_to_pay(actor: Actor, _now: datetime) -> Iterator[Task]:
     return _batches(actor, BatchState.APPROVED, gettext("支付结算批次"))
 
 
+def _proposals_to_approve(actor: Actor, _now: datetime) -> Iterator[Task]:
+    rows = charges.proposals_visible_to(actor).filter(state=ProposalState.PROPOSED.value).order_by("pk")
+    for row in [each for each in rows if proposing.may_approve(actor, each)][:SHOWN]:
+        which = f"{row.number} {bilingual(row.charge.payer)} {Money(row.amount_fen)}"
+        yield Task(
+            gettext("批准退款或核销"), which, reverse("charge_proposal", args=[row.number]), since=row.proposed_at
+        )
+
+
 def _payees_to_settle(_actor: Actor, now: datetime) -> Iterator[Task]:
     totals = due.due_by_payee(now=now)
     for payee in Organisation.objects.filter(pk__in=totals).order_by("pk")[:SHOWN]:
@@ -230,6 +242,7 @@ SOURCES: tuple[tuple[Permission, Source], ...] = (
     (Permission.ORDER_RULE, _orders_to_rule),
     (Permission.ORDER_RULE, use.disputes_to_rule),
     (Permission.CHARGE_REFUND, use.disputes_of_the_lab),
+    (Permission.CHARGE_REFUND, _proposals_to_approve),
     (Permission.BOOKING_REQUEST, answering.answers),
     (Permission.BOOKING_REQUEST, answering.exchanges),
     (Permission.BOOKING_REQUEST, use.disputes_upheld),
@@ -251,6 +264,7 @@ SOURCES: tuple[tuple[Permission, Source], ...] = (
     (Permission.CLAIM_APPROVE, _claims_to_approve),
     (Permission.RECOVERY_DECIDE, _recoveries_to_confirm),
     (Permission.SETTLEMENT_APPROVE, _batches_to_approve),
+    (Permission.SETTLEMENT_APPROVE, _proposals_to_approve),
     (Permission.SETTLEMENT_PAY, _batches_to_pay),
     (Permission.SETTLEMENT_DRAFT, _payees_to_settle),
 )

@@ -17,6 +17,7 @@ from django.utils.translation import gettext, pgettext_lazy
 
 from portal.kernel.errors import noop
 from portal.organisations.models import Organisation
+from portal.pages import reconciling_words
 from scheduler.availability.models import Claim
 from scheduler.bookings.models import CLOCKS, Booking
 from scheduler.bookings.series_preview import UseVerdict
@@ -35,7 +36,8 @@ from scheduler.samples.models import Custody, Sample, SampleOrder
 from scheduler.templates.models import JobTemplateVersion
 from scheduler.waitlist.models import WaitlistEntry
 from vouchers.campaigns.models import Campaign
-from vouchers.charges.models import Charge
+from vouchers.charges import reasons
+from vouchers.charges.models import Charge, ChargeProposal
 from vouchers.claims.models import RedemptionClaim
 from vouchers.dryruns.models import DryRun, DryRunCase
 from vouchers.flags.models import Flag
@@ -48,6 +50,7 @@ from vouchers.payments.models import Payment
 from vouchers.payments.rail_models import PaymentAttempt, PaymentEvent, RefundAttempt
 from vouchers.payments.refunding import REASONS
 from vouchers.programmes.models import ProgrammeVersion
+from vouchers.reconciliation.models import GatewayLine
 from vouchers.recoveries.models import Recovery
 from vouchers.rounds.models import Round, RoundAward
 from vouchers.settlements.models import SettlementBatch
@@ -113,7 +116,18 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
         "voucher": _states(Voucher.State, ok="active", bad="frozen recovered"),
         "programme": _states(ProgrammeVersion.State, ok="published", wait="suspended"),
         "charge": _states(Charge.State, ok="captured", go="held"),
-        "payment": _states(Payment.State, ok="confirmed", wait="due declared"),
+        "payment": _states(Payment.State, ok="confirmed", wait="due declared", bad="written_off"),
+        "proposal": _states(ChargeProposal.State, ok="approved", wait="proposed", bad="returned"),
+        "proposal_kind": _states(ChargeProposal.Kind),
+        "gateway_line": _states(GatewayLine.Kind),
+        "bucket": {
+            code: (Tone.OK if code == "matched" else Tone.BAD, text) for code, text in reconciling_words.BUCKETS.items()
+        },
+        "cause": _plain(reconciling_words.CAUSES),
+        "cause_remedy": _plain(reconciling_words.REMEDIES),
+        "open_item": _plain(reconciling_words.OPEN_ITEMS),
+        "refund_why": _plain(reasons.REFUND_REASONS),
+        "write_off_why": _plain(reasons.WRITE_OFF_REASONS),
         "attempt": _states(
             PaymentAttempt.State, ok="succeeded", go="processing", wait="created requires_action unknown", bad="failed"
         ),

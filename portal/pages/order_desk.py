@@ -28,7 +28,8 @@ from portal.pages.fields import YuanField
 from portal.pages.orders import SORTS, OrderFilter, orders_csv
 from portal.pages.templatetags.show import bilingual, label
 from portal.tables.values import LIMITS
-from vouchers.charges import prices, refunding
+from vouchers.charges import prices, proposing, refunding
+from vouchers.charges.models import ChargeProposal
 from vouchers.evidence.services import Upload
 from vouchers.offers import access, importing, queries, rules, usage
 from vouchers.offers.models import MICRO, Order, UsageLine
@@ -105,17 +106,22 @@ def order_refund(request: HttpRequest, number: str) -> HttpResponse:
     error: Explained | None = None
     if request.method == "POST" and form.is_valid():
         said = form.cleaned_data
-        _made, error = acts.attempt_on(
+        made, error = acts.attempt_on(
             "charge",
-            lambda: refunding.refund(
+            lambda: proposing.refund_or_propose(
                 actor=actor,
                 charge=charge,
                 amount=said["amount"],
-                reason=said["reason"],
+                grounds=refunding.Grounds(said["reason"]),
                 now=now,
                 key=shell.key_of(request),
             ),
         )
+        if error is None and isinstance(made, ChargeProposal):
+            messages.success(
+                request, gettext("已提出退款申请 %(number)s，等待另一位同事批准。") % {"number": made.number}
+            )
+            return arrived(request, reverse("order", args=[number]))
         if error is None:
             messages.success(request, gettext("已退款 %(amount)s，按原付款方式退回。") % {"amount": said["amount"]})
             return arrived(request, reverse("order", args=[number]))

@@ -25,7 +25,7 @@ from portal.pages.labels import label_of
 from portal.pages.shell import EXPORT_LIMIT, act_of, actor_of, csv_response, listing, needs, page, wants_csv
 from vouchers.payments import access, services
 from vouchers.payments.models import Payment
-from vouchers.payments.rules import PaymentState
+from vouchers.payments.rules import Collect, PaymentState
 
 SORTS = {"number": ["pk"], "amount": ["amount_fen"], "created": ["created_at"], "payer": ["payer__name"]}
 READERS = (Permission.PAYMENT_DECLARE, Permission.PAYMENT_CONFIRM, Permission.VOUCHER_READ_OWN)
@@ -209,6 +209,10 @@ def _shown(
             "may_return": not is_payer
             and actor.may(Permission.PAYMENT_CONFIRM)
             and found.state == PaymentState.DECLARED.value,
+            "may_write_off": not is_payer
+            and actor.may(Permission.PAYMENT_CONFIRM)
+            and found.state == PaymentState.DUE.value
+            and found.collect == Collect.AFTER.value,
             "error": error,
             "rails": paying.context(actor, found, now=timezone.now()),
         },

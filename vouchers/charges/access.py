@@ -6,7 +6,7 @@ from django.db.models import Q, QuerySet
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import NotFound
-from vouchers.charges.models import Charge
+from vouchers.charges.models import Charge, ChargeProposal
 
 
 def visible_to(actor: Actor) -> QuerySet[Charge]:
@@ -28,3 +28,23 @@ def get_charge(actor: Actor, number: str) -> Charge:
     if charge is None:
         raise NotFound
     return charge
+
+
+def proposals_visible_to(actor: Actor) -> QuerySet[ChargeProposal]:
+    """Return the refunds and write-offs asked for that the actor may see: finance all, a provider those of its charges."""
+    rows = ChargeProposal.objects.select_related(
+        "charge", "charge__payer", "charge__provider", "proposed_by", "proposed_for", "decided_by", "refund"
+    )
+    if actor.may(Permission.LEDGER_READ):
+        return rows
+    if actor.may(Permission.CHARGE_REFUND) or actor.may(Permission.SETTLEMENT_READ_OWN):
+        return rows.filter(charge__provider_id=actor.organisation_id)
+    return rows.none()
+
+
+def get_proposal(actor: Actor, number: str) -> ChargeProposal:
+    """Return one by number. Raises NotFound."""
+    found = proposals_visible_to(actor).filter(number=number).first()
+    if found is None:
+        raise NotFound
+    return found

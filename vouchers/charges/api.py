@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from django.utils import timezone
 from ninja import Router, Schema, Status
 from pydantic import Field
 
-from portal.kernel.actors import Actor
+from portal.kernel.actors import Actor, Permission
 from portal.wire import (
     ActorRequest,
     Block,
     IdempotencyKey,
+    Line,
     MoneyIn,
     MoneyOut,
     Number,
@@ -21,11 +23,12 @@ from portal.wire import (
     money,
     problems,
 )
-from vouchers.charges import access, refunding
-from vouchers.charges.models import Charge, ChargePart
+from vouchers.charges import access, proposing, reasons, refunding
+from vouchers.charges.models import Charge, ChargePart, ChargeProposal
+from vouchers.charges.proposal_rules import ProposalKind, ProposalState
 from vouchers.charges.rules import ChargeState
 
-__all__ = ["ChargeOut", "charged", "router"]
+__all__ = ["ChargeOut", "ChargeProposalOut", "charged", "proposed", "router"]
 
 router = Router(tags=["charges"])
 
@@ -100,10 +103,11 @@ def _part(part: ChargePart) -> dict[str, Any]:
 
 
 class RefundIn(StrictIn):
-    """What is given back of a captured charge, and why; the payer reads it."""
+    """What is given back of a captured charge, and why; the payer reads it. `reason_code` is one of `reasons`."""
 
     amount: MoneyIn
     reason: Annotated[Block, Field(max_length=200)]
+    reason_code: Annotated[Line, Field(max_length=24)] = reasons.OTHER
 
 
 class RefundOut(Schema):
@@ -118,17 +122,78 @@ class RefundOut(Schema):
     reason: str
 
 
-@router.post("/{number}/refund", response={201: RefundOut, **problems(404, 409)})
+class WriteOffIn(StrictIn):
+    """Why an own share will not come, and what shows it: a ruling's number, records of reminders, a deregistration."""
+
+    reason_code: Annotated[Line, Field(max_length=24)]
+    reason: Annotated[Block, Field(max_length=200)]
+    evidence: Annotated[Block, Field(max_length=600)]
+
+
+class ChargeProposalOut(Schema):
+    """What needs a second person: a refund, or an own share to be given up. `refund` is what an approved refund made."""
+
+    number: str
+    kind: ProposalKind
+    state: ProposalState
+    state_label: str
+    charge: str
+    subject: str
+    payer: str
+    provider: str
+    amount: MoneyOut
+    reason_code: str
+    reason: str
+    evidence: str
+    proposed_by: str
+    proposed_at: datetime
+    decided_by: str | None
+    decided_at: datetime | None
+    note: str
+    refund: str | None
+
+
+def proposed(proposal: ChargeProposal) -> dict[str, Any]:
+    """Return a proposal as `ChargeProposalOut`."""
+    charge = proposal.charge
+    return {
+        "number": proposal.number,
+        "kind": proposal.kind,
+        "state": proposal.state,
+        "state_label": proposal.get_state_display(),
+        "charge": charge.number,
+        "subject": charge.subject,
+        "payer": charge.payer.name,
+        "provider": charge.provider.name,
+        "amount": money(proposal.amount_fen),
+        "reason_code": proposal.reason_code,
+        "reason": proposal.reason,
+        "evidence": proposal.evidence,
+        "proposed_by": str(proposal.proposed_by),
+        "proposed_at": proposal.proposed_at,
+        "decided_by": str(proposal.decided_by) if proposal.decided_by else None,
+        "decided_at": proposal.decided_at,
+        "note": proposal.note,
+        "refund": proposal.refund.number if proposal.refund else None,
+    }
+
+
+@router.post("/{number}/refund", response={201: RefundOut, 202: ChargeProposalOut, **problems(404, 409)})
 def refund(request: ActorRequest, number: Number, payload: RefundIn, key: IdempotencyKey) -> Status[dict[str, Any]]:
-    """Give part or all of a captured charge back, as its provider: to the vouchers and the payer it came from."""
-    made = refunding.refund(
+    """Give part or all of a captured charge back to the vouchers and the payer it came from.
+
+    Its provider does so at once (201) up to a limit a charge; above it, or for finance, a second person approves (202).
+    """
+    made = proposing.refund_or_propose(
         actor=request.actor,
         charge=access.get_charge(request.actor, number),
         amount=payload.amount.value(),
-        reason=payload.reason,
+        grounds=refunding.Grounds(payload.reason, payload.reason_code),
         now=timezone.now(),
         key=key_from(key),
     )
+    if isinstance(made, ChargeProposal):
+        return Status(202, proposed(access.get_proposal(request.actor, made.number)))
     return Status(
         201,
         {
@@ -141,3 +206,20 @@ def refund(request: ActorRequest, number: Number, payload: RefundIn, key: Idempo
             "reason": made.reason,
         },
     )
+
+
+@router.post("/{number}/write-off", response={201: ChargeProposalOut, **problems(404, 409)})
+def write_off(
+    request: ActorRequest, number: Number, payload: WriteOffIn, key: IdempotencyKey
+) -> Status[dict[str, Any]]:
+    """Ask, as finance, to give up an own share that will not come; another person approves."""
+    request.actor.require(Permission.PAYMENT_CONFIRM)
+    made = proposing.propose_write_off(
+        actor=request.actor,
+        charge=access.get_charge(request.actor, number),
+        grounds=refunding.Grounds(payload.reason, payload.reason_code),
+        evidence=payload.evidence,
+        now=timezone.now(),
+        key=key_from(key),
+    )
+    return Status(201, proposed(access.get_proposal(request.actor, made.number)))

@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
-from vouchers.charges import rules
+from vouchers.charges import proposal_rules, reasons, rules
 
 
 class Charge(models.Model):
@@ -45,6 +45,8 @@ class Charge(models.Model):
     """What of the refunded voucher share the provider owes back, since a settlement batch held it already."""
     own_owed_fen = models.BigIntegerField(default=0)
     """The same of the refunded own share."""
+    own_written_off_fen = models.BigIntegerField(default=0)
+    """What of the own share will not come and was given up: neither owed by the payer nor to the provider any more."""
     waived_fen = models.BigIntegerField(default=0)
     """Measured use above the held price: never charged, shown to the provider."""
     own_hold_id = models.BigIntegerField(null=True, blank=True)
@@ -93,6 +95,11 @@ class Charge(models.Model):
                 & Q(own_refunded_fen__gte=0)
                 & Q(voucher_owed_fen__gte=0),
             ),
+            models.CheckConstraint(
+                name="charge_written_off_within",
+                condition=Q(own_written_off_fen__gte=0)
+                & Q(own_captured_fen__gte=F("own_refunded_fen") + F("own_written_off_fen")),
+            ),
         ]
         indexes = [
             models.Index(fields=["payer", "-id"], name="charge_of_payer"),
@@ -114,11 +121,11 @@ class Charge(models.Model):
 
     @property
     def own_payable_fen(self) -> int:
-        return self.own_captured_fen - self.own_refunded_fen + self.own_owed_fen
+        return self.own_captured_fen - self.own_written_off_fen - self.own_refunded_fen + self.own_owed_fen
 
     @property
     def refundable_fen(self) -> int:
-        return (self.actual_fen or 0) - self.refunded_fen
+        return (self.actual_fen or 0) - self.own_written_off_fen - self.refunded_fen
 
 
 class ChargePart(models.Model):
@@ -175,6 +182,7 @@ class Refund(models.Model):
     own_fen = models.BigIntegerField()
     lapsed_fen = models.BigIntegerField(default=0)
     """The part of `voucher_fen` that went to vouchers already over: back to the programme, not to the holder."""
+    reason_code = models.CharField(max_length=24, default=reasons.OTHER)
     reason = models.CharField(max_length=200)
     key = models.CharField(max_length=80)
     fingerprint = models.CharField(max_length=64)
@@ -196,6 +204,70 @@ class Refund(models.Model):
             ),
         ]
         triggers = [pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete)]
+
+    def __str__(self) -> str:
+        return self.number
+
+
+class ChargeProposal(models.Model):
+    """What needs a second person: a refund above the threshold or asked for by finance, or an own share to be given up.
+
+    `signature` is the asker as the ledger signs; `evidence` what shows that a share will not come; `note` why it was sent
+    back. `refund` is what an approved refund made.
+    """
+
+    class Kind(models.TextChoices):
+        REFUND = proposal_rules.ProposalKind.REFUND.value, _("退款")
+        WRITE_OFF = proposal_rules.ProposalKind.WRITE_OFF.value, _("自付核销")
+
+    class State(models.TextChoices):
+        PROPOSED = proposal_rules.ProposalState.PROPOSED.value, _("待另一人批准")
+        APPROVED = proposal_rules.ProposalState.APPROVED.value, _("已批准")
+        RETURNED = proposal_rules.ProposalState.RETURNED.value, _("已退回，未批准")
+
+    number = models.CharField(max_length=24, unique=True)
+    kind = models.CharField(max_length=12, choices=Kind)
+    charge = models.ForeignKey(Charge, on_delete=models.PROTECT, related_name="proposals")
+    amount_fen = models.BigIntegerField()
+    reason_code = models.CharField(max_length=24)
+    reason = models.CharField(max_length=200)
+    evidence = models.CharField(max_length=600, blank=True)
+    key = models.CharField(max_length=80)
+    fingerprint = models.CharField(max_length=64)
+    state = models.CharField(max_length=12, choices=State, default=State.PROPOSED)
+    proposed_for = models.ForeignKey("portal.Organisation", on_delete=models.PROTECT, related_name="+")
+    """The organisation the asker acts for: the provider, or the department whose finance asks."""
+    proposed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    signature = models.CharField(max_length=160)
+    proposed_at = models.DateTimeField()
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    decided_at = models.DateTimeField(null=True, blank=True)
+    note = models.CharField(max_length=300, blank=True)
+    refund = models.OneToOneField(Refund, null=True, blank=True, on_delete=models.PROTECT, related_name="proposal")
+
+    class Meta:
+        db_table = "charge_proposal"
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(name="charge_proposal_key_once", fields=["charge", "kind", "key"]),
+            models.UniqueConstraint(
+                name="charge_proposal_open_once", fields=["charge", "kind"], condition=Q(state="proposed")
+            ),
+            models.CheckConstraint(
+                name="charge_proposal_known",
+                condition=Q(state__in=[each.value for each in proposal_rules.ProposalState])
+                & Q(kind__in=[each.value for each in proposal_rules.ProposalKind])
+                & Q(amount_fen__gt=0),
+            ),
+            models.CheckConstraint(
+                name="charge_proposal_four_eyes",
+                condition=~Q(state="approved") | (Q(decided_by__isnull=False) & ~Q(decided_by=F("proposed_by"))),
+            ),
+            models.CheckConstraint(name="charge_proposal_evidence", condition=~Q(kind="write_off") | ~Q(evidence="")),
+        ]
+        indexes = [models.Index(fields=["state", "-id"], name="charge_proposal_queue")]
 
     def __str__(self) -> str:
         return self.number

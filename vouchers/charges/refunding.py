@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.conf import settings
 from django.db import transaction
+from django.db.models import Sum
 
 from portal.audit import services as audit
 from portal.kernel import idempotency
 from portal.kernel.actors import Actor, Permission
-from portal.kernel.errors import Forbidden, Invalid, noop
+from portal.kernel.errors import Conflict, Forbidden, Invalid, noop
 from portal.kernel.money import Money
 from portal.numbers.services import next_number
 from portal.organisations.models import Organisation
-from vouchers.charges import rules, services
+from vouchers.charges import proposal_rules, reasons, rules, services
 from vouchers.charges.models import Charge, ChargePart, Refund
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Posting, TransferOp
@@ -25,7 +27,18 @@ from vouchers.wallets import services as wallets
 from vouchers.wallets.models import Voucher
 from vouchers.wallets.rules import VoucherState
 
-__all__ = ["Cut", "ReasonMissing", "correct", "cut", "over", "refund"]
+__all__ = [
+    "Cut",
+    "Grounds",
+    "ReasonMissing",
+    "SecondPersonNeeded",
+    "above_limit",
+    "correct",
+    "cut",
+    "over",
+    "refund",
+    "said",
+]
 
 _ = noop
 
@@ -33,6 +46,13 @@ _ = noop
 class ReasonMissing(Invalid):
     code = "charge.refund_reason"
     message = _("请写明退款原因，付款单位会看到。")
+
+
+class SecondPersonNeeded(Conflict):
+    """`limit` is what one person may give back of one charge."""
+
+    code = "charge.second_person"
+    message = _("这笔费用累计退款超过 %(limit)s，须由另一位同事批准。请提出退款申请。")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +68,51 @@ class Cut:
     owed_by: str
 
 
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """Why money is given back: a code of `reasons.REFUND_REASONS`, words for the payer, who asked where another approved."""
+
+    text: str
+    code: str = reasons.OTHER
+    asked_by: str = ""
+
+
 @transaction.atomic
-def refund(*, actor: Actor, charge: Charge, amount: Money, reason: str, now: datetime, key: str) -> Refund:
+def refund(*, actor: Actor, charge: Charge, amount: Money, reason: str | Grounds, now: datetime, key: str) -> Refund:
     """Give `amount` of a captured charge back, as its provider, for a service that failed in whole or in part.
+
+    What `correct` says; at most `settings.REFUND_APPROVAL_FEN` of one charge by one person, and more by a proposal.
+    Raises SecondPersonNeeded, Forbidden, and what `correct` raises.
+    """
+    actor.require(Permission.CHARGE_REFUND)
+    if charge.provider_id != actor.organisation_id:
+        raise Forbidden
+    known = Refund.objects.filter(charge=charge, key=key).exists()
+    if not known and above_limit(charge, amount):
+        raise SecondPersonNeeded(limit=str(Money(settings.REFUND_APPROVAL_FEN)))
+    return correct(actor=actor, charge_id=charge.pk, amount=amount, reason=reason, now=now, key=key)
+
+
+def above_limit(charge: Charge, amount: Money) -> bool:
+    """Say whether giving back `amount` more of a charge needs a second person; proposals approved before do not count."""
+    alone = charge.refunds.filter(proposal__isnull=True).aggregate(fen=Sum("amount_fen"))["fen"] or 0
+    return proposal_rules.needs_second_person(amount.fen, refunded_fen=alone, limit_fen=settings.REFUND_APPROVAL_FEN)
+
+
+@transaction.atomic
+def correct(*, actor: Actor, charge_id: int, amount: Money, reason: str | Grounds, now: datetime, key: str) -> Refund:
+    """Give `amount` of a captured charge back, for a verb that has made sure that it may: asks for no permission itself.
 
     Idempotent on (charge, `key`). Split by `rules.refund_split`, among vouchers by the largest remainder; each part goes
     back to the voucher it came from, or to the programme when that voucher is over by now: a refund never revives one.
     What a settlement batch or a claim holds already, voucher part or own share, the provider owes from then on: it is a
     negative line of its next batch. Locks the provider, the charge, its vouchers.
 
-    Raises NotRefundable, RefundTooLarge, ReasonMissing, KeyReused, Forbidden.
+    Raises NotRefundable, RefundTooLarge, ReasonMissing, KeyReused.
     """
-    actor.require(Permission.CHARGE_REFUND)
-    if charge.provider_id != actor.organisation_id:
-        raise Forbidden
-    return correct(actor=actor, charge_id=charge.pk, amount=amount, reason=reason, now=now, key=key)
-
-
-@transaction.atomic
-def correct(*, actor: Actor, charge_id: int, amount: Money, reason: str, now: datetime, key: str) -> Refund:
-    """Give `amount` back as `refund` does, for a verb that has made sure that it may: asks for no permission itself."""
     provider_id = Charge.objects.values_list("provider_id", flat=True).get(pk=charge_id)
-    reason = reason.strip()[:200]
-    if not reason:
-        raise ReasonMissing(field="reason")
+    grounds = reason if isinstance(reason, Grounds) else Grounds(reason)
+    reason = said(grounds.text)
     Organisation.objects.select_for_update(no_key=True).order_by("pk").get(pk=provider_id)
     locked = services.lock(charge_id)
     asked = idempotency.fingerprint({"amount": amount.fen, "reason": reason})
@@ -82,18 +123,26 @@ def correct(*, actor: Actor, charge_id: int, amount: Money, reason: str, now: da
         raise rules.NotRefundable
     if not 0 < amount.fen <= locked.refundable_fen:
         raise rules.RefundTooLarge(field="amount", limit=str(Money(locked.refundable_fen)))
-    return _give_back(locked, amount, Refund(key=key, fingerprint=asked, reason=reason), actor=actor, now=now)
+    made = Refund(key=key, fingerprint=asked, reason=reason, reason_code=grounds.code)
+    return _give_back(locked, amount, made, asked_by=grounds.asked_by, actor=actor, now=now)
 
 
-def _give_back(charge: Charge, amount: Money, made: Refund, *, actor: Actor, now: datetime) -> Refund:
+def said(reason: str) -> str:
+    """Return a reason as it is kept. Raises ReasonMissing for none."""
+    if not (kept := reason.strip()[:200]):
+        raise ReasonMissing(field="reason")
+    return kept
+
+
+def _give_back(charge: Charge, amount: Money, made: Refund, *, asked_by: str, actor: Actor, now: datetime) -> Refund:
     to_vouchers, to_payer = rules.refund_split(
         amount.fen,
-        actual=charge.actual_fen or 0,
+        actual=(charge.actual_fen or 0) - charge.own_written_off_fen,
         voucher=charge.voucher_captured_fen,
         refunded=charge.refunded_fen,
         voucher_refunded=charge.voucher_refunded_fen,
     )
-    batched = _batched(charge)
+    batched = batched_parts(charge)
     own_owed = to_payer if None in batched else 0
     parts = services.parts_of(charge)
     shares = rules.apportion(to_vouchers, [part.captured_fen - part.refunded_fen for part in parts])
@@ -113,7 +162,8 @@ def _give_back(charge: Charge, amount: Money, made: Refund, *, actor: Actor, now
             kind=JournalKind.REFUND,
             key=f"refund:{made.number}",
             operations=operations,
-            actor=actor.signature,
+            actor=asked_by or actor.signature,
+            approved_by=actor.signature if asked_by else "",
             source_type="charge",
             source_id=charge.number,
             reason=made.reason,
@@ -138,7 +188,7 @@ def _give_back(charge: Charge, amount: Money, made: Refund, *, actor: Actor, now
     return made
 
 
-def _batched(charge: Charge) -> set[int | None]:
+def batched_parts(charge: Charge) -> set[int | None]:
     """Return whose parts a settlement batch or a filed claim holds: ids of vouchers, None for the own share."""
     held: set[int | None] = set(charge.settlement_lines.filter(active=True).values_list("voucher_id", flat=True))
     return held.union(charge.redemption_lines.filter(active=True).values_list("voucher_id", flat=True))

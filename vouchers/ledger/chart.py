@@ -282,8 +282,12 @@ _MOVES: dict[JournalKind, tuple[tuple[AccountKind, AccountKind], ...]] = {
         (_a.UNAPPLIED_CASH, _a.BANK_CLEARING),
         (_a.CASH_PROVIDER_PAYABLE, _a.BANK_CLEARING),
     ),
-    _j.FEE: ((_a.FEES, _a.GATEWAY_CLEARING), (_a.FEES, _a.BANK_CLEARING)),
-    _j.GATEWAY_PAYOUT: ((_a.BANK_CLEARING, _a.GATEWAY_CLEARING),),
+    _j.FEE: (
+        (_a.FEES, _a.GATEWAY_CLEARING),
+        (_a.FEES, _a.BANK_CLEARING),
+        (_a.GATEWAY_CLEARING, _a.FEES),
+    ),
+    _j.GATEWAY_PAYOUT: ((_a.BANK_CLEARING, _a.GATEWAY_CLEARING), (_a.GATEWAY_CLEARING, _a.BANK_CLEARING)),
     _j.CHARGEBACK: ((_a.CASH_DUE, _a.GATEWAY_CLEARING), (_a.UNAPPLIED_CASH, _a.GATEWAY_CLEARING)),
     _j.BATCH_OPEN: (
         (_a.PROVIDER_PAYABLE, _a.SETTLEMENT_CLEARING),
@@ -309,6 +313,7 @@ _MOVES: dict[JournalKind, tuple[tuple[AccountKind, AccountKind], ...]] = {
         (_a.WRITE_OFF, _a.CASH_DUE),
         (_a.WRITE_OFF, _a.RECEIVABLE_ENTERPRISE),
         (_a.WRITE_OFF, _a.RECEIVABLE_PROVIDER),
+        (_a.CASH_PROVIDER_PAYABLE, _a.WRITE_OFF),
     ),
     _j.QUOTA_GRANT: ((_a.QUOTA_GRANT, _a.QUOTA_POOL),),
     _j.QUOTA_LAPSE: ((_a.QUOTA_POOL, _a.QUOTA_GRANT),),

@@ -24,7 +24,7 @@ from vouchers.ledger.chart import CNY, AccountKind, JournalKind
 from vouchers.ledger.models import Account, Balance, HoldOpen, Period
 from vouchers.ledger.rules import AccountKey, AccountRef, HoldOp, Outcome, Posting, ResolveOp, TransferOp
 
-__all__ = ["PostingResult", "account", "accounts", "close_account", "close_year", "post", "release_overdue"]
+__all__ = ["PostingResult", "account", "accounts", "close_account", "close_year", "hush", "post", "release_overdue"]
 
 TRANSIENT = {"40P01", "40001", "55P03"}
 """Deadlock, serialisation failure, lock not granted in time: nothing happened, and the same call may succeed."""
@@ -196,6 +196,13 @@ def release_overdue(*, now: datetime, limit: int = 200) -> list[int]:
     return ended
 
 
+def hush() -> None:
+    """Wait for postings under way and keep others waiting until the caller's transaction ends; ten seconds at most."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL lock_timeout = '10s'")
+        cursor.execute("SELECT pg_advisory_xact_lock(7151, 1)")
+
+
 @transaction.atomic
 def close_year(*, fiscal_year: int, proposed_by: str, actor: Actor, now: datetime) -> Period:
     """Close a fiscal year for ever: nothing is dated before its end any more, and its trial balance stands.
@@ -211,9 +218,7 @@ def close_year(*, fiscal_year: int, proposed_by: str, actor: Actor, now: datetim
         raise rules.SamePerson
     if now < ends_at:
         raise rules.PeriodNotOver(year=fiscal_year)
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL lock_timeout = '10s'")
-        cursor.execute("SELECT pg_advisory_xact_lock(7151, 1)")
+    hush()
     if Period.objects.filter(pk=fiscal_year).exists():
         raise rules.YearClosed(year=fiscal_year)
     closed = Period.objects.create(

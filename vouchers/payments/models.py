@@ -28,6 +28,7 @@ class Payment(models.Model):
         DECLARED = rules.PaymentState.DECLARED.value, _("待确认到账")
         CONFIRMED = rules.PaymentState.CONFIRMED.value, _("已到账")
         CANCELLED = rules.PaymentState.CANCELLED.value, _("已取消")
+        WRITTEN_OFF = rules.PaymentState.WRITTEN_OFF.value, _("已核销，不再收取")
 
     number = models.CharField(max_length=24, unique=True)
     charge = models.OneToOneField("vouchers.Charge", on_delete=models.PROTECT, related_name="payment")
@@ -40,6 +41,8 @@ class Payment(models.Model):
     """What of money already paid is owed back to the payer; `paid_back_fen` of it has been, last by `paid_back_reference`."""
     paid_back_fen = models.BigIntegerField(default=0)
     paid_back_reference = models.CharField(max_length=60, blank=True)
+    written_off_fen = models.BigIntegerField(default=0)
+    """What was given up of it: all of it, or what lacked of one paid in part, which `amount_fen` was lowered by."""
     reference = models.CharField(max_length=10, unique=True)
     state = models.CharField(max_length=12, choices=State, default=State.DUE)
     bank_reference = models.CharField(_("银行流水号"), max_length=60, blank=True)
@@ -73,6 +76,11 @@ class Payment(models.Model):
                 condition=Q(refunded_fen__gte=F("paid_back_fen"))
                 & Q(paid_back_fen__gte=0)
                 & Q(refunded_fen__lte=F("amount_fen")),
+            ),
+            models.CheckConstraint(
+                name="payment_written_off",
+                condition=Q(written_off_fen__gte=0)
+                & (~Q(state="written_off") | Q(paid_fen=0, written_off_fen=F("amount_fen"))),
             ),
             models.UniqueConstraint(
                 name="payment_bank_reference_once",

@@ -37,6 +37,8 @@ class PaymentState(StrEnum):
     CONFIRMED = "confirmed"
     CANCELLED = "cancelled"
     """Refunded in full before anything was paid."""
+    WRITTEN_OFF = "written_off"
+    """It will not come: given up by two persons."""
 
 
 class Collect(StrEnum):
@@ -53,6 +55,7 @@ class PaymentAction(StrEnum):
     CANCEL = "cancel"
     REOPEN = "reopen"
     """A gateway has taken money back that had arrived (a payer's objection): it is due again."""
+    WRITE_OFF = "write_off"
 
 
 S, A = PaymentState, PaymentAction
@@ -62,6 +65,7 @@ TRANSITIONS: Final[Mapping[tuple[PaymentState, PaymentAction], PaymentState]] = 
         (S.DUE, A.DECLARE): S.DECLARED,
         (S.DUE, A.CONFIRM): S.CONFIRMED,
         (S.DUE, A.CANCEL): S.CANCELLED,
+        (S.DUE, A.WRITE_OFF): S.WRITTEN_OFF,
         (S.DECLARED, A.CONFIRM): S.CONFIRMED,
         (S.DECLARED, A.RETURN): S.DUE,
         (S.CONFIRMED, A.REOPEN): S.DUE,

@@ -46,7 +46,7 @@ class Due:
 
 
 PART_DUE = F("captured_fen") - F("refunded_fen") + F("owed_fen")
-OWN_DUE = F("own_captured_fen") - F("own_refunded_fen") + F("own_owed_fen")
+OWN_DUE = F("own_captured_fen") - F("own_written_off_fen") - F("own_refunded_fen") + F("own_owed_fen")
 
 
 def _parts_due(payee_id: int | None) -> QuerySet[ChargePart]:

@@ -33,8 +33,9 @@ from scheduler.waitlist import rules as waitlist
 from scheduler.waitlist.models import WaitlistEntry, WaitlistOffer
 from vouchers.campaigns import rules as campaigns
 from vouchers.campaigns.models import Campaign
+from vouchers.charges import proposal_rules as proposals
 from vouchers.charges import rules as charges
-from vouchers.charges.models import Charge
+from vouchers.charges.models import Charge, ChargeProposal
 from vouchers.claims import rules as claims
 from vouchers.claims.models import RedemptionClaim
 from vouchers.dryruns import rules as dryruns
@@ -93,6 +94,7 @@ MACHINES: tuple[tuple[str, Mapping[tuple[Any, Any], Any], Any], ...] = (
     ("Offer 服务", offers.OFFER_TRANSITIONS, Offer.State),
     ("Order 订单", offers.TRANSITIONS, Order.State),
     ("Charge 费用", charges.TRANSITIONS, Charge.State),
+    ("Refund or write-off asked for 退款与核销申请", proposals.PROPOSAL_TRANSITIONS, ChargeProposal.State),
     ("Payment 付款", payments.TRANSITIONS, Payment.State),
     ("Attempt to pay 支付", rails.ATTEMPT_TRANSITIONS, PaymentAttempt.State),
     ("Refund over a rail 原路退款", rails.REFUND_TRANSITIONS, RefundAttempt.State),

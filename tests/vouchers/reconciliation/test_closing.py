@@ -1,0 +1,150 @@
+"""Months closed by two persons, with figures that never change."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from django.db import connection
+
+from portal.kernel.errors import Forbidden
+from tests import make
+from tests.vouchers.reconciliation import scripted
+from vouchers.ledger import figures as ledger_figures
+from vouchers.ledger import services as ledger
+from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Posting, TransferOp
+from vouchers.reconciliation import closing, rules
+from vouchers.reconciliation.models import MonthFigure
+
+pytestmark = pytest.mark.django_db
+THEN = date(2026, 11, 1)
+LATER = datetime(2026, 12, 2, tzinfo=UTC)
+
+
+def post(key: str, fen: int, *, now: datetime, effective_at: datetime | None = None) -> None:
+    ledger.post(
+        posting=Posting(
+            kind=JournalKind.FEE,
+            key=key,
+            operations=[
+                TransferOp(
+                    AccountKey(AccountKind.FEES, "rail:x"), AccountKey(AccountKind.GATEWAY_CLEARING, "rail:x"), fen
+                )
+            ],
+            actor="test",
+            source_type="gateway",
+            source_id=key,
+            effective_at=effective_at,
+        ),
+        now=now,
+    )
+
+
+def closed(w, month=THEN, *, now=LATER):
+    closing.propose(actor=w.finance, month=month, note="已核对", rails=[], now=now)
+    return closing.approve(actor=w.finance_approver, month=month, now=now)
+
+
+class TestClosing:
+    def test_two_persons_close_a_month_and_its_figures_stay(self, w):
+        post("a", 100, now=make.NOW - timedelta(days=40))
+        post("b", 20, now=make.NOW)
+        made = closed(w)
+        figure = MonthFigure.objects.get(kind="fees")
+        assert (figure.owner, figure.opening, figure.debit, figure.credit, figure.closing) == (
+            "rail:x",
+            100,
+            20,
+            0,
+            120,
+        )
+        post("c", 7, now=LATER, effective_at=make.NOW)
+        assert closing.verify() == []
+        shown = closing.shown(THEN, rails=[], now=LATER)
+        assert (shown.hash, shown.closed) == (made.hash, made)
+        [fees] = [row for row in closing.shown(date(2026, 12, 1), rails=[], now=LATER).figures if row.kind == "fees"]
+        assert (fees.opening, fees.debit) == (120, 7)
+
+    def test_what_is_recorded_later_is_in_the_open_month_whatever_it_is_dated(self, w):
+        post("a", 100, now=make.NOW)
+        before = ledger_figures.figures(during=rules.month_period(THEN))
+        post("b", 7, now=LATER, effective_at=make.NOW)
+        assert ledger_figures.figures(during=rules.month_period(THEN)) == before
+
+    def test_a_month_is_in_china(self):
+        assert rules.month_period(THEN).start == datetime(2026, 10, 31, 16, tzinfo=UTC)
+        assert rules.month_period(date(2026, 12, 31)).end == datetime(2026, 12, 31, 16, tzinfo=UTC)
+
+    def test_who_asked_does_not_approve(self, w):
+        both = make.actor(w.department, make.roles.Role.FINANCE_OFFICER, make.roles.Role.FINANCE_APPROVER)
+        closing.propose(actor=both, month=THEN, note="", rails=[], now=LATER)
+        with pytest.raises(rules.SamePerson):
+            closing.approve(actor=both, month=THEN, now=LATER)
+
+    def test_not_before_its_end_not_twice_and_not_out_of_order(self, w):
+        with pytest.raises(rules.MonthNotOver):
+            closing.propose(actor=w.finance, month=THEN, note="", rails=[], now=make.NOW)
+        closed(w)
+        with pytest.raises(rules.MonthClosed):
+            closing.propose(actor=w.finance, month=THEN, note="", rails=[], now=LATER)
+        for month in (date(2026, 10, 1), date(2027, 1, 1)):
+            with pytest.raises(rules.MonthOutOfOrder) as error:
+                closing.propose(actor=w.finance, month=month, note="", rails=[], now=LATER + timedelta(days=100))
+            assert error.value.params == {"missing": "2026-12"}
+
+    def test_what_stands_open_needs_a_note(self, w):
+        rail = scripted.ScriptedRail()
+        attempt = scripted.paid(w, rail, 1, 900)
+        scripted.disputed(rail, attempt, 900)
+        with pytest.raises(rules.MonthUnexplained):
+            closing.propose(actor=w.finance, month=THEN, note=" ", rails=[rail.code], now=LATER)
+        made = closing.propose(actor=w.finance, month=THEN, note="银行处理中", rails=[rail.code], now=LATER)
+        assert made.open_items["disputes"] == [1, 900]
+        assert made.open_items["gateway"] == [2, 1_800]
+
+    def test_asking_twice_or_approving_nothing_is_refused(self, w):
+        with pytest.raises(rules.NotProposed):
+            closing.approve(actor=w.finance_approver, month=THEN, now=LATER)
+        closing.propose(actor=w.finance, month=THEN, note="", rails=[], now=LATER)
+        with pytest.raises(rules.ProposedBefore):
+            closing.propose(actor=w.finance, month=THEN, note="", rails=[], now=LATER)
+
+    def test_sent_back_with_a_reason_it_can_be_asked_for_again(self, w):
+        closing.propose(actor=w.finance, month=THEN, note="", rails=[], now=LATER)
+        with pytest.raises(rules.ReasonMissing):
+            closing.send_back(actor=w.finance_approver, month=THEN, reason=" ", now=LATER)
+        closing.send_back(actor=w.finance_approver, month=THEN, reason="再核", now=LATER)
+        assert closed(w)
+
+    @pytest.mark.parametrize("who", ["auditor", "owner", "keeper"])
+    def test_others_may_not(self, w, who):
+        someone = getattr(w, who)
+        with pytest.raises(Forbidden):
+            closing.propose(actor=someone, month=THEN, note="", rails=[], now=LATER)
+        closing.propose(actor=w.finance, month=THEN, note="", rails=[], now=LATER)
+        for act in (
+            lambda: closing.approve(actor=someone, month=THEN, now=LATER),
+            lambda: closing.send_back(actor=someone, month=THEN, reason="x", now=LATER),
+        ):
+            with pytest.raises(Forbidden):
+                act()
+
+
+class TestVerify:
+    def test_names_a_figure_that_was_changed_behind_our_back(self, w):
+        post("a", 100, now=make.NOW)
+        closed(w)
+        with connection.cursor() as cursor:
+            cursor.execute("SET session_replication_role = replica")
+            cursor.execute("UPDATE month_figure SET debit = debit + 1, closing = closing + 1 WHERE kind = 'fees'")
+            cursor.execute("SET session_replication_role = DEFAULT")
+        wrong = closing.verify()
+        assert any("fees" in line for line in wrong)
+        assert any("do not make the hash" in line for line in wrong)
+
+    def test_the_hash_covers_the_month_before(self, w):
+        post("a", 100, now=make.NOW)
+        first = closed(w)
+        second = closed(w, date(2026, 12, 1), now=LATER + timedelta(days=60))
+        assert first.hash != second.hash
+        assert rules.figures_hash(THEN, "", []) != rules.figures_hash(THEN, first.hash, [])

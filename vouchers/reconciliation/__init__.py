@@ -1,0 +1,1 @@
+"""What others say of our money against what we say: gateways day by day, what is open, months closed with their figures."""

@@ -1,0 +1,160 @@
+"""Pull what gateways report, book their fees and payouts, and compare; the only writer of lines and checks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import structlog
+from django.db import transaction
+
+from portal.audit import services as audit
+from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import Invalid, noop
+from portal.kernel.money import Money
+from portal.kernel.period import Period
+from vouchers.ledger import services as ledger
+from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Posting, TransferOp
+from vouchers.payments.arriving import MAIN_ACCOUNT, in_account, rail_account
+from vouchers.payments.ports import BalanceKind, BalanceLine, Rail
+from vouchers.reconciliation import queries, rules
+from vouchers.reconciliation.models import GatewayCheck, GatewayLine
+
+__all__ = ["OVERLAP", "WindowTooLong", "pull"]
+
+_ = noop
+logger = structlog.get_logger("reconciliation")
+
+OVERLAP = timedelta(days=4)
+"""How far every pull reaches back: what a gateway reports late is still taken up, and what is known changes nothing."""
+LONGEST = timedelta(days=100)
+
+
+class WindowTooLong(Invalid):
+    code = "reconciliation.window"
+    message = _("一次最多取 %(days)s 天的账单。请缩短起止日期，分几次取。")
+
+
+def pull(*, rail: Rail, during: Period, actor: Actor, now: datetime) -> GatewayCheck:
+    """Take up a gateway's report of a time, book its fees and payouts, compare, and keep how it came out.
+
+    Idempotent: a line is kept once by its id, a fee or payout booked once by its key. Asks the gateway outside any
+    transaction of its own. Raises WindowTooLong, Unavailable, RailRefused, Forbidden.
+    """
+    actor.require(Permission.PAYMENT_CONFIRM)
+    if during.duration > LONGEST:
+        raise WindowTooLong(field="since", days=LONGEST.days)
+    reported = list(rail.balance(during=during))
+    held = rail.balance_now()
+    known, changed = _keep(rail.code, reported, now=now)
+    theirs = [
+        queries.as_theirs(row)
+        for row in GatewayLine.objects.filter(
+            rail=rail.code, provider_id__in=[line.provider_id for line in reported]
+        ).order_by("occurred_at", "pk")
+    ]
+    count = _book(rail.code, theirs, actor=actor)
+    return _check(
+        GatewayCheck(
+            rail=rail.code,
+            since=during.start,
+            until=during.end,
+            checked_at=now,
+            new_lines=len(reported) - known,
+            booked=count,
+            held_fen=held.fen,
+            changed=changed,
+            asked_by=actor.signature[:160],
+        ),
+        actor=actor,
+        now=now,
+    )
+
+
+@transaction.atomic
+def _keep(rail: str, reported: Sequence[BalanceLine], *, now: datetime) -> tuple[int, list[str]]:
+    """Keep the lines that are new; return how many were known, and the ids of those reported otherwise than before."""
+    kept = {
+        row.provider_id: row
+        for row in GatewayLine.objects.filter(rail=rail, provider_id__in=[line.provider_id for line in reported])
+    }
+    changed = [
+        line.provider_id
+        for line in reported
+        if (row := kept.get(line.provider_id)) is not None
+        and (row.kind, row.amount_fen, row.fee_fen, row.source, row.currency)
+        != (line.kind.value, line.amount.fen, line.fee.fen, line.source, line.currency)
+    ]
+    GatewayLine.objects.bulk_create(
+        [
+            GatewayLine(
+                rail=rail,
+                provider_id=line.provider_id,
+                kind=line.kind.value,
+                amount_fen=line.amount.fen,
+                fee_fen=line.fee.fen,
+                net_fen=line.net.fen,
+                currency=line.currency,
+                source=line.source,
+                occurred_at=line.created_at,
+                seen_at=now,
+            )
+            for line in reported
+            if line.provider_id not in kept
+        ],
+        ignore_conflicts=True,
+        batch_size=1000,
+    )
+    return len(kept), changed
+
+
+def _book(rail: str, theirs: Sequence[rules.Theirs], *, actor: Actor) -> int:
+    """Book the fees and payouts that the ledger does not have yet, each by itself; return how many."""
+    have = queries.booked(rail, theirs)
+    wanted = [part for line in theirs for part in queries.to_book(line) if part.provider_id not in have]
+    for part in wanted:
+        money = in_account(rail_account(rail))
+        if part.kind is BalanceKind.PAYOUT:
+            kind, other = JournalKind.GATEWAY_PAYOUT, in_account(MAIN_ACCOUNT)
+        else:
+            kind, other = JournalKind.FEE, AccountKey(AccountKind.FEES, rail_account(rail))
+        fen = abs(part.amount_fen)
+        gone = part.amount_fen < 0
+        ledger.post(
+            posting=Posting(
+                kind=kind,
+                key=queries.journal_key(rail, part),
+                operations=[TransferOp(other, money, fen) if gone else TransferOp(money, other, fen)],
+                actor=actor.signature,
+                source_type="gateway",
+                source_id=f"{rail}:{part.source or part.provider_id}"[:80],
+            )
+        )
+    return len(wanted)
+
+
+@transaction.atomic
+def _check(check: GatewayCheck, *, actor: Actor, now: datetime) -> GatewayCheck:
+    found = [entry for entry in queries.entries(check.rail, during=None, now=now) if entry.is_open]
+    check.lines_fen, check.ledger_fen = queries.lines_fen(check.rail), queries.ledger_fen(check.rail)
+    check.explained_fen, check.open_entries = sum(entry.difference_fen for entry in found), len(found)
+    check.save(force_insert=True)
+    audit.record(
+        action="reconciliation.pulled",
+        subject=f"rail:{check.rail}",
+        actor=actor,
+        now=now,
+        organisations=[actor.organisation_id] if actor.organisation_id else [],
+        data={"new": check.new_lines, "booked": check.booked, "open": check.open_entries},
+    )
+    say = logger.info if check.in_order else logger.error
+    say(
+        "reconciliation.checked",
+        rail=check.rail,
+        open=check.open_entries,
+        difference=str(Money(check.difference_fen)),
+        unexplained_fen=check.unexplained_fen,
+        missing_fen=check.missing_fen,
+        changed=len(check.changed),
+    )
+    return check
