@@ -10,6 +10,7 @@ from scheduler.bookings.counteroffer_api import router as counter_offers
 from scheduler.bookings.metering_api import instruments as charge_terms
 from scheduler.bookings.metering_api import router as metering
 from scheduler.bookings.moving_api import router as moving
+from scheduler.bookings.prepay_api import router as payment_terms
 from scheduler.bookings.series_api import router as series
 from scheduler.bookings.swap_api import router as swaps
 from scheduler.bookings.terms_api import router as booking_terms
@@ -57,6 +58,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/instruments", prices),
     ("/instruments", calendars),
     ("/instruments", booking_terms),
+    ("/instruments", payment_terms),
     ("/instruments", instrument_files),
     ("/instruments", withdrawals),
     ("/instruments", charge_terms),

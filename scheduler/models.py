@@ -10,6 +10,7 @@ from scheduler.availability.models import (
     SpecialOpening,
 )
 from scheduler.benches.models import BenchSign
+from scheduler.bookings.fee_models import LateFee
 from scheduler.bookings.models import (
     Booking,
     BookingMove,
@@ -17,7 +18,6 @@ from scheduler.bookings.models import (
     BookingTerms,
     ChargeTerms,
     CounterOffer,
-    LateFee,
     Session,
     SessionReading,
 )

@@ -389,6 +389,7 @@ WRITES = (
         {"started_at": PERIOD["starts_at"], "ended_at": PERIOD["ends_at"]},
     ),
     Write("PUT /instruments/{instrument}/charge-terms", "keeper", {"clock": "metered"}),
+    Write("PUT /instruments/{instrument}/payment-terms", "keeper", {"collect": "before"}),
     Write("PUT /conduct/rule", "keeper", {}),
     Write("POST /bookings/{booking}/violations", "keeper", {"kind": "other", "note": "未清理"}),
     Write("POST /conduct/violations/1/appeal", FIRM, {"note": "属误记"}),

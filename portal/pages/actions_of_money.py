@@ -113,6 +113,7 @@ MONEY_ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "payment.confirmed": pgettext_lazy("record", "确认到账"),
         "payment.arrived": pgettext_lazy("record", "款项到账"),
         "payment.advance_used": pgettext_lazy("record", "预付款抵用"),
+        "payment.advance_carried": pgettext_lazy("record", "预付款转用于变更后的费用"),
         "payment.advance_dropped": pgettext_lazy("record", "预付款作废，已付部分待退还"),
         "payment.attempt_started": pgettext_lazy("record", "发起在线支付"),
         "payment.attempt_changed": pgettext_lazy("record", "在线支付状态更新"),

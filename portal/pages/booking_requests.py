@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 from typing import Any, Concatenate, ParamSpec
 
@@ -20,11 +20,14 @@ from django.utils.translation import gettext
 from portal.http import Explained, explain_reason
 from portal.kernel.actors import Permission
 from portal.kernel.errors import PortalError, Reason, Refused
+from portal.kernel.money import Money
 from portal.kernel.period import Period
 from portal.pages import acts, purses, quotas, shell, slots, weeks
+from portal.pages.templatetags.show import clock, zone_label, zone_of
 from scheduler.availability.models import OpeningHours
-from scheduler.bookings import access, bundles, fees, operators, queries, services
+from scheduler.bookings import access, bundles, fees, operators, prepaid, queries, services
 from scheduler.bookings.models import Booking
+from scheduler.bookings.prepay_rules import Collect
 from scheduler.resources import access as resources
 from scheduler.resources import queries as rates
 from scheduler.resources.rules import NoRate, Price, ServiceClass
@@ -86,6 +89,8 @@ class Offer:
     twins: Sequence[Mapping[str, Any]] = ()
     standings: Sequence[str] = ()
     needs_approval: bool = False
+    pay_by: datetime | None = None
+    """By when the own share is to be paid before the booking stands; None: it is billed after measuring."""
 
     @property
     def seconds(self) -> Fraction:
@@ -94,8 +99,10 @@ class Offer:
 
     @property
     def seen(self) -> str:
-        """Return what the person saw when pressing the button: price and voucher's part, in fen."""
-        return f"{self.price.amount.fen}/{self.split.voucher.fen}" if self.price and self.split else ""
+        """Return what the person saw when pressing the button: price and voucher's part, in fen, and when the rest is paid."""
+        if not (self.price and self.split):
+            return ""
+        return f"{self.price.amount.fen}/{self.split.voucher.fen}{'/before' if self.pay_by else ''}"
 
 
 class Desk:
@@ -111,6 +118,8 @@ class Desk:
         self.hours = list(OpeningHours.objects.filter(resource=self.resource))
         self.purses = purses.purses_of(self.actor, now=self.now)
         self.operators = operators.operators_of(self.resource, at=self.now)
+        self.terms = bundles.terms_of(self.resource)
+        self.paid = prepaid.pay_terms(self.terms)
 
     def form(self, data: Mapping[str, Any] | None, **more: Any) -> slots.BookingForm:
         return self.FORM(
@@ -119,6 +128,7 @@ class Desk:
             options=slots.options_of(self.resource, self.hours),
             purses=self.purses,
             operators=self.operators,
+            transfers=self.paid.collect is Collect.BEFORE and bool(self.paid.transfer_hold_s),
             **more,
         )
 
@@ -170,6 +180,7 @@ class Desk:
             units=int(needs.get("units") or 1),
             configuration=str(needs.get("configuration") or ""),
             operator=operator,
+            by_transfer=bool(needs.get("by_transfer")),
         )
 
     def seen(self, wanted: bundles.Wanted) -> str:
@@ -182,7 +193,11 @@ class Desk:
             now=self.now,
             ends_at=wanted.period.end,
         )
-        return Offer(price, plan.split).seen
+        return Offer(price, plan.split, pay_by=self.pay_by(wanted, plan.split)).seen
+
+    def pay_by(self, wanted: bundles.Wanted, split: Split) -> datetime | None:
+        """Return by when the own share would have to be paid in advance, or None."""
+        return prepaid.agreed(self.terms, wanted, own=split.own, hold_until=None, now=self.now).pay_by
 
     def offer(self, form: slots.BookingForm) -> Offer:
         """Price what the form asks for and collect everything against it."""
@@ -214,6 +229,7 @@ class Desk:
             **fees.agreed(quote.bundle.terms),
             standings=[quotas.standing_text(standing) for standing in quote.standings],
             needs_approval=quote.needs_approval,
+            pay_by=self.pay_by(wanted, quote.split),
             twins=[{"twin": twin, "url": slots.book_link(twin.resource, twin.period)} for twin in twins],
         )
 
@@ -292,6 +308,16 @@ def _request(desk: Desk, form: slots.BookingForm, wanted: bundles.Wanted) -> Htt
         if elsewhere := error.data.get("alternatives"):
             offer = replace(offer, alternatives=desk.links(form, elsewhere))
         return desk.show(form, offer, error=error, key=key)
+    assert made is not None
+    advance = prepaid.advance_of(made)
+    if advance is not None and made.hold_until is not None:
+        told = gettext("已为贵单位保留时段，请在 %(until)s（%(zone)s）前付清自付部分 %(amount)s，到账后预约自动提交。")
+        zone = desk.resource.zone
+        until = {"until": clock(made.hold_until, zone), "zone": zone_label(zone_of(zone))}
+        messages.success(request, told % {**until, "amount": Money(advance.amount_fen)})
+        if desk.actor.may(Permission.PAYMENT_DECLARE):
+            return arrived(request, reverse("payment", args=[advance.number]))
+        return arrived(request, reverse("booking", args=[made.number]))
     messages.success(request, gettext("已提交预约 %(number)s，等待实验室确认。") % {"number": made.number})
     return arrived(request, reverse("booking", args=[made.number]))
 

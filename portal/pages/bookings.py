@@ -23,7 +23,7 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import noop
 from portal.kernel.money import Money
 from portal.kernel.period import Period
-from portal.pages import actions, acts, desk_time, shell
+from portal.pages import actions, acts, advances, desk_time, shell
 from portal.pages.booking_requests import arrived
 from portal.pages.conduct import standing_at
 from portal.pages.disputes import may_dispute
@@ -31,9 +31,10 @@ from portal.pages.my_week import LIVE, WAITED_FOR, my_week, next_step, undo_s
 from portal.pages.offered import offered
 from portal.pages.session_clocks import clocks_of, may_read
 from portal.pages.swaps import waiting_for
-from portal.pages.templatetags.show import bilingual, clock, label, period_text, zone_label, zone_of
+from portal.pages.templatetags.show import bilingual, label, period_text, zone_label, zone_of
 from scheduler.bookings import access, fees, holding, rewording, rules, services
-from scheduler.bookings.models import Booking, LateFee, Session
+from scheduler.bookings.fee_models import LateFee
+from scheduler.bookings.models import Booking, Session
 from scheduler.messages import access as messages
 from scheduler.resources import rules as resource_rules
 
@@ -190,7 +191,7 @@ class Step:
     note: str = ""
 
 
-def _steps(made: Booking, *, mine: bool, offered: bool) -> list[Step]:
+def _steps(made: Booking, *, mine: bool, offered: bool, advance: advances.Shown | None) -> list[Step]:
     state = rules.BookingState(made.state)
     ended = {
         rules.BookingState.DECLINED: gettext("实验室未接受"),
@@ -214,9 +215,7 @@ def _steps(made: Booking, *, mine: bool, offered: bool) -> list[Step]:
     ].index(state) - 1
     names = (gettext("提交"), gettext("实验室确认"), gettext("到场使用"), gettext("计量结算"))
     if at < 0:
-        until = clock(made.hold_until, made.resource.zone)
-        note = gettext("保留至 %(until)s，请在此之前提交") % {"until": until}
-        return [Step("now", names[0], note), *(Step("", name) for name in names[1:])]
+        return [Step("now", names[0], advances.hold_note(made, advance)), *(Step("", name) for name in names[1:])]
     arrive = gettext("请按时到场") if mine else gettext("等待预约单位到场")
     confirm = gettext("等待实验室确认")
     if offered:
@@ -229,7 +228,7 @@ def _steps(made: Booking, *, mine: bool, offered: bool) -> list[Step]:
     ]
 
 
-def _can(actor: Actor, made: Booking) -> Mapping[str, bool]:
+def _can(actor: Actor, made: Booking, *, advance: advances.Shown | None) -> Mapping[str, bool]:
     """Return which acts the booking's state and the actor's part in it allow."""
     state = rules.BookingState(made.state)
     mine = made.organisation_id == actor.organisation_id and actor.may(Permission.BOOKING_REQUEST)
@@ -239,7 +238,7 @@ def _can(actor: Actor, made: Booking) -> Mapping[str, bool]:
     begun = timezone.now() >= made.starts_at
     part = {
         "cancel": mine and (state in {rules.BookingState.HELD, rules.BookingState.REQUESTED} or not begun),
-        "place": mine,
+        "place": mine and not (advance and advance.waits),
         "move": mine and not begun,
         "confirm": decides,
         "decline": decides,
@@ -280,6 +279,7 @@ def booking_page(request: HttpRequest, made: Booking, *, error: Explained | None
     session = Session.objects.filter(booking=made).first()
     offer = offered(made, actor=actor, now=timezone.now())
     trail = audit.trail(f"booking:{made.number}", actor=actor)
+    advance = advances.advance_of(made, actor=actor, now=timezone.now())
     context = {
         "booking": made,
         "state": rules.state_at(rules.BookingState(made.state), made.hold_until, now=timezone.now()),
@@ -294,8 +294,12 @@ def booking_page(request: HttpRequest, made: Booking, *, error: Explained | None
         "charge": charge,
         "split": _split(made),
         "fee": LateFee.objects.filter(booking=made).first() if "late_percent" in charge.quote else None,
-        "steps": _steps(made, mine=made.organisation_id == actor.organisation_id, offered=offer is not None),
-        "can": _can(actor, made),
+        "steps": _steps(
+            made, mine=made.organisation_id == actor.organisation_id, offered=offer is not None, advance=advance
+        ),
+        "advance": advance,
+        **advances.took_place(made, actor=actor),
+        "can": _can(actor, made, advance=advance),
         "offered": offer,
         "trail": actions.events(trail),
         "swaps": waiting_for(actor, booking=made) if made.organisation_id == actor.organisation_id else [],

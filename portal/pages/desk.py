@@ -63,11 +63,11 @@ def _supplements(actor: Actor, _now: datetime) -> Iterator[Task]:
         yield Task(gettext("补充申请信息"), f"{row.number} {bilingual(row.version)}", url, since=row.submitted_at)
 
 
-def _payments_due(actor: Actor, _now: datetime) -> Iterator[Task]:
+def _payments_due(actor: Actor, now: datetime) -> Iterator[Task]:
     rows = payments.visible_to(actor).filter(state=PaymentState.DUE.value, payer_id=actor.organisation_id)
-    for row in rows.order_by("pk")[:SHOWN]:
-        which = f"{row.number} {Money(row.amount_fen)}"
-        yield Task(gettext("支付自付部分"), which, reverse("payment", args=[row.number]), since=row.created_at)
+    for row in rows.exclude(due_until__lte=now).order_by("due_until", "pk")[:SHOWN]:
+        which, url = f"{row.number} {Money(row.left_fen)}", reverse("payment", args=[row.number])
+        yield Task(gettext("支付自付部分"), which, url, since=row.created_at, by=row.due_until)
 
 
 def _vouchers_ending(actor: Actor, now: datetime) -> Iterator[Task]:

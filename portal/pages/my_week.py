@@ -12,8 +12,9 @@ from django.utils import timezone
 from django.utils.translation import gettext
 
 from portal.pages import shell, slots, weekgrid, weeks
-from portal.pages.templatetags.show import duration
+from portal.pages.templatetags.show import clock, duration
 from scheduler.bookings.models import Booking
+from scheduler.bookings.prepay_rules import Collect
 from scheduler.resources.models import Resource
 
 __all__ = ["LIVE", "WAITED_FOR", "my_week", "next_step", "undo_s"]
@@ -37,6 +38,10 @@ def undo_s(made: Booking, *, now: datetime) -> int:
 
 def next_step(made: Booking, *, now: datetime, offered: bool = False) -> str:
     """Say in a few words what comes next for a booking; empty where nothing does. `offered`: the lab has another time."""
+    if made.state == S.HELD.value and made.hold_until is not None and made.hold_until > now:
+        until = {"until": clock(made.hold_until, made.resource.zone)}
+        asked = made.collect == Collect.BEFORE.value
+        return (gettext("请在 %(until)s 前付款") if asked else gettext("请在 %(until)s 前提交")) % until
     if made.state == S.DISPLACED.value:
         return gettext("时段被停机占用，请选择改期或退回")
     if made.state == S.REQUESTED.value and offered:

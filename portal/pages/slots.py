@@ -211,6 +211,11 @@ class BookingForm(forms.Form):
         max_length=40,
         help_text=_("实验室约定的代号，可不填。同一单位以同一配置连续使用，中间不留清理时间。"),
     )
+    by_transfer = forms.BooleanField(
+        label=_("预付款用对公转账"),
+        required=False,
+        help_text=_("转账到账较慢，时段为此保留更久；不勾选则在线支付。"),
+    )
     voucher = PayWith()
     more = MoreVouchers()
 
@@ -222,10 +227,13 @@ class BookingForm(forms.Form):
         options: Options,
         purses: Sequence[Purse],
         operators: Sequence[Resource] = (),
+        transfers: bool = False,
         **more: Any,
     ) -> None:
         super().__init__(data, **more)
         self.resource = resource
+        if not transfers:
+            del self.fields["by_transfer"]
         self.nights = options.nights
         self._ask_for(resource, operators)
         for name, minutes in (("start", options.starts), ("end", options.ends)):
@@ -289,7 +297,7 @@ class BookingForm(forms.Form):
         )
 
 
-NEEDS = ("units", "operator", "configuration")
+NEEDS = ("units", "operator", "configuration", "by_transfer")
 NAMES = {"starts_at": "start", "ends_at": "end", "instrument": ""}
 """What the domain calls an input, and what the booking form calls it."""
 

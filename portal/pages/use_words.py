@@ -21,6 +21,7 @@ USE: Final[Mapping[str, Promise]] = MappingProxyType(
         "session.finished": pgettext_lazy("record", "结束使用"),
         "session.read": pgettext_lazy("record", "登记计时"),
         "session.settled": pgettext_lazy("record", "按约定的计时结算"),
+        "terms.payment_set": pgettext_lazy("record", "设定付款条件"),
         "terms.charge_set": pgettext_lazy("record", "设定计时与异议期"),
         "dispute.opened": pgettext_lazy("record", "对计时提出异议"),
         "dispute.answered": pgettext_lazy("record", "答复异议"),

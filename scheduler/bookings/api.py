@@ -35,6 +35,8 @@ from portal.wire import (
 )
 from scheduler.bookings import access, bundles, fees, holding, operators, queries, services
 from scheduler.bookings.models import Booking
+from scheduler.bookings.prepay_api import AdvanceOut, advance_out, pay_out
+from scheduler.bookings.prepay_rules import Collect
 from scheduler.bookings.rules import BookingState, state_at
 from scheduler.quotas.api import LimitOut, standing_out
 from scheduler.resources import access as resources
@@ -51,8 +53,8 @@ class NeedsIn(StrictIn):
 
     `voucher` is short for one of `vouchers`; none pays everything oneself. `places` where places are counted. `operator`
     is the number of a member of the lab's staff, or ``any`` for whoever of the qualified is free; without it the
-    enterprise runs the instrument itself. `configuration` is the lab's short code: what one organisation does in one
-    configuration follows without changeover.
+    enterprise runs the instrument itself. `configuration` is the lab's short code: uses of one organisation in one follow
+    without changeover. `by_transfer`: an advance comes by bank transfer, for which the booking is held longer.
     """
 
     instrument: Number
@@ -61,6 +63,7 @@ class NeedsIn(StrictIn):
     places: Annotated[int, Field(ge=1, le=1000)] = 1
     operator: Annotated[Line, Field(max_length=24)] | None = None
     configuration: Annotated[Line, Field(max_length=40)] = ""
+    by_transfer: bool = False
 
     def wanted_at(self, actor: Actor, period: Period, *, title: str = "") -> bundles.Wanted:
         """Return what is asked for, at `period`. Raises NotFound at what the actor may not see."""
@@ -79,6 +82,7 @@ class NeedsIn(StrictIn):
             units=self.places,
             configuration=self.configuration,
             operator=operator,
+            by_transfer=self.by_transfer,
         )
 
     def paying(self, actor: Actor) -> list[Any]:
@@ -106,7 +110,8 @@ class QuoteOut(Schema):
 
     `blocked` includes set-up and clean-up. Cancelled later than `free_cancel_hours` before its start, a booking costs
     `late_cancel_percent` of its price, less what of the time others book. `alternatives` are free, as long, and near what was asked.
-    `limits` tell where it would bring the organisation against the lab's limits; beyond some, the lab decides.
+    `limits` tell where it would bring the organisation against the lab's limits; beyond some, the lab decides. With
+    `pay_by` the own share is paid in advance: the booking is held until then.
     """
 
     bookable: bool
@@ -118,6 +123,8 @@ class QuoteOut(Schema):
     blocked: PeriodOut
     free_cancel_hours: int
     late_cancel_percent: int
+    collect: Collect
+    pay_by: datetime | None
     reasons: list[ReasonOut]
     alternatives: list[PeriodOut]
     limits: list[LimitOut]
@@ -150,7 +157,7 @@ class AttendantOut(Schema):
 class BookingOut(Schema):
     """One booking, its money and its use. `late_fee` is what giving it up now would cost at most.
 
-    A ``held`` one is kept until `hold_until`; then it blocks nobody.
+    A ``held`` one is kept until `hold_until`; then it blocks nobody. `advance` is what is to be paid for it before.
     """
 
     number: str
@@ -165,6 +172,8 @@ class BookingOut(Schema):
     state: BookingState
     state_label: str
     hold_until: datetime | None
+    collect: Collect
+    advance: AdvanceOut | None
     note: str
     charge: ChargeOut | None
     late_fee: MoneyOut
@@ -221,6 +230,8 @@ def shown(request: ActorRequest, booking: Booking) -> dict[str, Any]:
         "state": state,
         "state_label": str(Booking.State(state.value).label),
         "hold_until": booking.hold_until,
+        "collect": booking.collect,
+        "advance": advance_out(booking),
         "note": booking.decision_note,
         "charge": charged(booking.charge, actor=request.actor),
         "late_fee": money(fees.due(booking, now=now)),
@@ -252,6 +263,7 @@ def quote(request: ActorRequest, payload: QuoteIn) -> dict[str, Any]:
         "blocked": span(found.blocked),
         "free_cancel_hours": agreed["free_cancel_s"] // 3600,
         "late_cancel_percent": agreed["late_percent"],
+        **pay_out(found.bundle.terms, wanted, own=found.split.own, now=now),
         "reasons": [explain_reason(reason) for reason in found.reasons],
         "alternatives": [span(free) for free in near],
         "limits": [standing_out(standing) for standing in found.standings],
@@ -262,6 +274,7 @@ def quote(request: ActorRequest, payload: QuoteIn) -> dict[str, Any]:
 def request_booking(request: ActorRequest, payload: BookingIn, key: IdempotencyKey) -> Status[dict[str, Any]]:
     """Request time on an instrument; time and price are held until the lab decides, or confirmed at once.
 
+    Where its own share is paid in advance it is ``held`` with an `advance`, and goes on by itself once that has arrived.
     409 carries every reason and, in ``data.alternatives``, up to three periods that are free; where there are none,
     ``data.twins`` names up to three instruments like it with when they are free.
     """
@@ -273,7 +286,7 @@ def request_booking(request: ActorRequest, payload: BookingIn, key: IdempotencyK
 
 @router.post("/hold", response={201: BookingOut, **problems(404, 409)})
 def hold(request: ActorRequest, payload: BookingIn, key: IdempotencyKey) -> Status[dict[str, Any]]:
-    """Keep time and price for ten minutes; ``place`` makes a booking of it. 409 as for a request."""
+    """Keep time and price for ten minutes, or while money is waited for; ``place`` makes a booking of it. 409 as for a request."""
     wanted = payload.wanted(request.actor, title=payload.title)
     made = services.hold(actor=request.actor, wanted=wanted, now=timezone.now(), key=key_from(key))
     return Status(201, _again(request, made.number))

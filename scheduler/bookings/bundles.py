@@ -57,6 +57,8 @@ class Wanted:
     """The lab's short code of how the instrument is to be set up; "" leaves it open."""
     operator: Resource | str | None = None
     """Who runs it: an operator, `ANYBODY` qualified, or None for the enterprise itself."""
+    by_transfer: bool = False
+    """Where the own share is paid in advance: by a bank transfer, for which the booking is held longer."""
 
     @property
     def attended(self) -> bool:

@@ -69,7 +69,7 @@ def resettle(
     """
     assert booking.charge is not None
     old = booking.charge
-    charges.release(charge_id=old.pk, reason="replaced", actor=actor, now=now)
+    charges.release(charge_id=old.pk, reason="replaced", actor=actor, now=now, keeps_advance=True)
     booking.charge = charges.hold_again(
         charge_id=old.pk, price=Money(old.price_fen), quote=old.quote, ends_at=period.end, actor=actor, now=now
     )

@@ -18,7 +18,8 @@ from scheduler.availability.models import Claim
 from scheduler.availability.queries import period_of
 from scheduler.availability.rules import ClaimRole
 from scheduler.bookings import occupying, rules, spans
-from scheduler.bookings.models import Booking, BookingTerms, LateFee
+from scheduler.bookings.fee_models import LateFee
+from scheduler.bookings.models import Booking, BookingTerms
 from scheduler.resources.rules import Counting
 from vouchers.charges import services as charges
 

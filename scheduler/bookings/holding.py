@@ -9,12 +9,13 @@ from django.db import transaction
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden, Reason, Refused, noop
 from portal.kernel.period import Period
-from scheduler.bookings import bundles, rules, services, steps
+from scheduler.bookings import bundles, prepay_rules, rules, services, steps
 from scheduler.bookings.models import Booking
 from scheduler.bookings.retrying import patiently
 from vouchers.charges import services as charges
+from vouchers.payments import advances
 
-__all__ = ["confirm_hold"]
+__all__ = ["DEARER", "book_again", "confirm_hold"]
 
 _ = noop
 
@@ -30,8 +31,9 @@ DEARER = Reason(
 def confirm_hold(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
     """Return the booking made of a hold: requested, or confirmed where the lab confirms at once. Idempotent.
 
-    A hold that has lapsed is booked anew, under another number, at no higher price. Raises Refused with all reasons
-    and alternatives where that is not possible; NotHeld, Forbidden.
+    A hold that has lapsed is booked anew, under another number, at no higher price; where its own share is paid in
+    advance, it is held anew. Raises Refused with all reasons and alternatives where that is not possible, and while an
+    advance has not arrived; NotHeld, Forbidden.
     """
     actor.require(Permission.BOOKING_REQUEST)
     locked = steps.under_lock(booking)
@@ -43,12 +45,17 @@ def confirm_hold(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
     if locked.hold_until is None or state not in {rules.BookingState.HELD, rules.BookingState.LAPSED}:
         raise rules.NotHeld
     if state is rules.BookingState.HELD and now < locked.hold_until:
+        if not advances.is_paid(charge_id=steps.charge_of(locked)):
+            raise Refused([prepay_rules.NOT_PAID])
         return services.place(held=locked, actor=actor, now=now)
-    return _again(locked, actor=actor, now=now)
+    return book_again(locked, actor=actor, now=now)
 
 
-def _again(booking: Booking, *, actor: Actor, now: datetime) -> Booking:
-    """Book what a lapsed hold had kept. The writer's first act ends the hold and frees its money."""
+def book_again(booking: Booking, *, actor: Actor, now: datetime) -> Booking:
+    """Book what a lapsed hold had kept; once. The writer's first act ends the hold and frees its money.
+
+    The caller holds the locks of what the booking occupies. Raises Refused, also where the price has risen.
+    """
     assert booking.charge is not None
     wanted = bundles.Wanted(
         resource=booking.resource,
@@ -59,8 +66,11 @@ def _again(booking: Booking, *, actor: Actor, now: datetime) -> Booking:
         configuration=booking.configuration,
         operator=booking.operator,
     )
-    made = services.request_booking(actor=actor, wanted=wanted, now=now, key=f"{booking.key[:74]}:again")
+    made = services.request_booking(actor=actor, wanted=wanted, now=now, key=f"again:{booking.number}")
     assert made.charge is not None
     if made.charge.price_fen > booking.charge.price_fen:
         raise Refused([DEARER])
+    if made.again_of_id is None:
+        made.again_of = booking
+        made.save(update_fields=["again_of"])
     return made

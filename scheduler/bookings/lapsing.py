@@ -91,7 +91,7 @@ def _end(overdue: Sequence[Booking], *, actor: Actor, now: datetime) -> int:
         action = rules.BookingAction.MISS if unused else rules.BookingAction.LAPSE
         judged = unused and conduct.judges(locked.resource.owner_id, locked.starts_at) is not None
         fee = fees.due(locked, now=now) if judged else Money(0)
-        steps.give_up(locked, action, actor=actor, now=now)
+        steps.give_up(locked, action, actor=actor, now=now, keeps_advance=bool(fee))
         fees.keep(locked, fee=fee, actor=actor, now=now)
         ended += 1
     return ended

@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from scheduler.bookings import clocks, rules, series_rules
+from scheduler.bookings import clocks, prepay_rules, rules, series_rules
 
 CLOCKS = [
     (clocks.SessionClock.BOOKED.value, _("预约时长")),
@@ -18,6 +18,7 @@ CLOCKS = [
     (clocks.SessionClock.METERED.value, _("仪器计时")),
     (clocks.SessionClock.CONFIRMED.value, _("实验室核定")),
 ]
+COLLECTS = [(prepay_rules.Collect.AFTER.value, _("使用后付款")), (prepay_rules.Collect.BEFORE.value, _("预付"))]
 
 
 class BookingSeries(models.Model):
@@ -114,6 +115,10 @@ class Booking(models.Model):
     state = models.CharField(max_length=12, choices=State, default=State.REQUESTED)
     hold_until = models.DateTimeField(null=True, blank=True)
     """Until when a booking is held for its organisation, exclusive; afterwards it blocks nobody. Kept as a record."""
+    collect = models.CharField(max_length=8, choices=COLLECTS, default=prepay_rules.Collect.AFTER.value)
+    """When its own share is paid, as agreed when booked: billed after measuring, or in advance while it is held."""
+    again_of = models.OneToOneField("self", null=True, blank=True, on_delete=models.PROTECT, related_name="again")
+    """The lapsed hold whose time it books again."""
     charge = models.OneToOneField("vouchers.Charge", null=True, on_delete=models.PROTECT, related_name="+")
     decision_note = models.CharField(max_length=200, blank=True)
     given_back_until = models.DateTimeField(null=True, blank=True)
@@ -144,6 +149,7 @@ class Booking(models.Model):
                 condition=~Q(state=rules.BookingState.HELD.value) | Q(hold_until__isnull=False),
             ),
             models.CheckConstraint(name="booking_units_positive", condition=Q(units__gt=0)),
+            models.CheckConstraint(name="booking_collect_known", condition=Q(collect__in=[c for c, _name in COLLECTS])),
             models.CheckConstraint(
                 name="booking_clock_known", condition=Q(clock__in=[c.value for c in clocks.SessionClock])
             ),
@@ -260,10 +266,20 @@ class BookingTerms(models.Model):
     free_cancel_s = models.PositiveIntegerField(default=0)
     late_percent = models.PositiveSmallIntegerField(default=0)
     """Cancelling is free until `free_cancel_s` before the start; later, and for absence, it costs so much of the price."""
+    collect = models.CharField(max_length=8, choices=COLLECTS, default=prepay_rules.Collect.AFTER.value)
+    hold_s = models.PositiveIntegerField(default=prepay_rules.HOLD_S)
+    transfer_hold_s = models.PositiveIntegerField(default=0)
+    """Asked in advance, a booking waits so long for money paid online or, where not 0, for a bank transfer."""
 
     class Meta:
         db_table = "booking_terms"
         constraints = [
+            models.CheckConstraint(
+                name="booking_terms_payment",
+                condition=Q(collect__in=[c for c, _name in COLLECTS])
+                & Q(hold_s__range=prepay_rules.HOLD_BOUNDS_S)
+                & (Q(transfer_hold_s=0) | Q(transfer_hold_s__range=prepay_rules.TRANSFER_BOUNDS_S)),
+            ),
             models.CheckConstraint(name="booking_terms_late_share", condition=Q(late_percent__lte=100)),
             models.CheckConstraint(
                 name="booking_terms_self_use_known", condition=Q(self_use__in=[s.value for s in rules.SelfUse])
@@ -291,35 +307,6 @@ class Session(models.Model):
                 name="session_ends_after_start",
                 condition=Q(ended_at__isnull=True) | Q(ended_at__gt=models.F("started_at")),
             )
-        ]
-
-
-class LateFee(models.Model):
-    """What a booking given up too late costs: held on its charge until the slot is over, then billed for what nobody took."""
-
-    booking = models.OneToOneField(Booking, primary_key=True, on_delete=models.PROTECT, related_name="late_fee")
-    unit_no = models.PositiveSmallIntegerField(null=True)
-    """Which unit was given up; NULL where places are only counted."""
-    fee_fen = models.BigIntegerField()
-    kept_at = models.DateTimeField()
-    sold_s = models.PositiveIntegerField(null=True)
-    owed_fen = models.BigIntegerField(null=True)
-    settled_at = models.DateTimeField(null=True)
-
-    class Meta:
-        db_table = "late_fee"
-        constraints = [
-            models.CheckConstraint(
-                name="late_fee_owes_at_most_itself",
-                condition=Q(fee_fen__gt=0)
-                & (
-                    Q(settled_at__isnull=True, owed_fen__isnull=True)
-                    | Q(settled_at__isnull=False, owed_fen__gte=0, owed_fen__lte=models.F("fee_fen"))
-                ),
-            )
-        ]
-        indexes = [
-            models.Index(fields=["kept_at"], condition=Q(settled_at__isnull=True), name="late_fee_waiting"),
         ]
 
 

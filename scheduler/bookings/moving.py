@@ -17,7 +17,7 @@ from portal.kernel.states import next_state
 from scheduler.availability import claiming
 from scheduler.availability.models import Claim
 from scheduler.availability.queries import period_of
-from scheduler.bookings import bundles, fees, lapsing, occupying, offering, queries, rules, steps, telling
+from scheduler.bookings import bundles, fees, lapsing, occupying, offering, prepaid, queries, rules, steps, telling
 from scheduler.bookings.bundles import ANYBODY, Wanted
 from scheduler.bookings.models import Booking, BookingMove
 from scheduler.bookings.retrying import patiently
@@ -110,11 +110,12 @@ def weigh(
     was = Period(booking.starts_at, booking.ends_at)
     late = bool(fees.due(booking, now=now))
     occupying.vacate(booking)
-    charges.release(charge_id=steps.charge_of(booking), reason="replaced", actor=actor, now=now)
+    charges.release(charge_id=steps.charge_of(booking), reason="replaced", actor=actor, now=now, keeps_advance=True)
     quote = queries.quote(wanted, organisation_id=booking.organisation_id, user_id=booking.booked_by_id, now=now)
     # Who keeps the start has asked for it in time.
     kept = tolerated | ({"booking.lead"} if wanted.period.start == was.start else set())
     reasons = [reason for reason in quote.reasons if reason.code not in kept]
+    reasons += prepaid.short(booking, own=quote.split.own)
     longer = wanted.period.covers(was)
     stands = was.covers(wanted.period) or (longer and quote.is_automatic)
     confirmed = booking.state == rules.BookingState.CONFIRMED.value and stands
@@ -269,7 +270,7 @@ def undo(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
         raise rules.NothingToUndo(seconds=int(UNDO_SHOWN.total_seconds()))
     moved = Period(locked.starts_at, locked.ends_at)
     occupying.vacate(locked)
-    charges.release(charge_id=steps.charge_of(locked), reason="replaced", actor=actor, now=now)
+    charges.release(charge_id=steps.charge_of(locked), reason="replaced", actor=actor, now=now, keeps_advance=True)
     quote = queries.quote(wanted, organisation_id=locked.organisation_id, user_id=locked.booked_by_id, now=now)
     if reasons := [reason for reason in quote.reasons if reason.code not in AGREED]:
         raise Refused(reasons)

@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 from portal.kernel.errors import Reason, noop
 from portal.kernel.period import Period
 from scheduler.availability import rules as availability_rules
-from scheduler.bookings import bundles, rules
+from scheduler.bookings import bundles, prepaid, rules
 from scheduler.bookings.bundles import Bundle, Wanted
 from scheduler.bookings.models import Booking
 from scheduler.conduct import queries as conduct
@@ -182,9 +182,11 @@ def judge(bundle: Bundle, *, basis: Basis, organisation_id: int | None, now: dat
     reasons += charge_rules.voucher_refusals(price.amount, lots=basis.lots, service=service, at=now, ends_at=period.end)
     standings = basis.covered.standings(quota_rules.Use(period, wanted.units), now=now)
     reasons += quota_rules.refusals(standings)
+    split = charge_rules.split(price.amount, lots=basis.lots)
+    reasons += prepaid.transfer_refusals(bundle.terms, wanted, own=split.own)
     return Quote(
         price=price,
-        split=charge_rules.split(price.amount, lots=basis.lots),
+        split=split,
         bundle=bundle,
         reasons=tuple(reasons),
         is_automatic=basis.conduct.is_trusted

@@ -21,7 +21,7 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Conflict, Forbidden, Reason, Refused, noop
 from portal.kernel.period import Period
 from portal.numbers.services import next_number
-from scheduler.bookings import bundles, lapsing, occupying, rules, services
+from scheduler.bookings import bundles, lapsing, occupying, prepay_rules, rules, services
 from scheduler.bookings.bundles import Wanted
 from scheduler.bookings.models import Booking, BookingSeries
 from scheduler.bookings.retrying import patiently
@@ -92,6 +92,8 @@ def _lock(like: Wanted, periods: Sequence[Period], *, now: datetime) -> None:
 
 def _book(series: BookingSeries, place: int, one: Occurrence, wanted: Wanted, *, actor: Actor, now: datetime) -> None:
     made = services.request_booking(actor=actor, wanted=wanted, now=now, key=f"{series.number}/{place}")
+    if made.hold_until is not None:
+        raise Refused([prepay_rules.NO_SERIES])
     Booking.objects.filter(pk=made.pk).update(series=series, planned_at=one.period.start)
 
 

@@ -16,7 +16,7 @@ from portal.kernel.errors import Invalid, Reason, noop
 from portal.kernel.money import Money
 from portal.kernel.period import Period, subtract
 from scheduler.availability import rules as availability
-from scheduler.bookings import bundles, queries
+from scheduler.bookings import bundles, prepaid, queries
 from scheduler.bookings.bundles import Bundle, Wanted
 from scheduler.bookings.series_rules import Occurrence, Pattern, expand
 from scheduler.quotas.rules import Use
@@ -158,7 +158,7 @@ def preview(wanted: SeriesWanted, *, organisation_id: int | None, now: datetime,
     mine: list[Period] = []
     for one, bundle in zip(occurrences, looked, strict=True):
         quote = queries.judge(bundle, basis=basis, organisation_id=organisation_id, now=now)
-        reasons = [*quote.reasons]
+        reasons = [*quote.reasons, *prepaid.series_refusals(bundle.terms, own=quote.split.own)]
         if any(span.overlaps(bundle.place.blocked) for span in mine) and wanted.like.resource.capacity == 1:
             reasons.append(SELF)
         row = Row(

@@ -21,6 +21,7 @@ from scheduler.bookings import (
     lapsing,
     metering,
     occupying,
+    prepaid,
     queries,
     rules,
     settling,
@@ -66,7 +67,8 @@ HOLD = timedelta(minutes=10)
 def request_booking(*, actor: Actor, wanted: Wanted, now: datetime, key: str) -> Booking:
     """Request time on a resource with all it needs; the time and the price are held until the lab decides.
 
-    In hours the lab opened for automatic confirmation it is confirmed at once.
+    In hours the lab opened for automatic confirmation it is confirmed at once. Where the lab has the own share paid in
+    advance, and there is one, it is held until the money is to be there; `prepaying.fulfil` goes on from there.
 
     Idempotent on (organisation, `key`). Locks everything that may be occupied, lowest id first: the resource, who is
     qualified to run it, its bench. Raises Refused with *all* reasons and up to three free alternatives in
@@ -100,7 +102,8 @@ def _make(*, actor: Actor, wanted: Wanted, hold_until: datetime | None, now: dat
     quote = queries.quote(wanted, organisation_id=actor.acting_for, user_id=actor.user_id, now=now)
     if quote.reasons:
         raise entering.refused(quote.reasons, wanted=wanted, free=queries.elsewhere(quote, now=now), now=now)
-    booking = _claim(actor=actor, quote=quote, hold_until=hold_until, key=key, fingerprint=print_, now=now)
+    agreed = prepaid.agreed(quote.bundle.terms, wanted, own=quote.split.own, hold_until=hold_until, now=now)
+    booking = _claim(actor=actor, quote=quote, agreed=agreed, key=key, fingerprint=print_, now=now)
     booking.charge = charges.hold(
         bill=charges.Bill(
             subject=f"booking:{booking.number}",
@@ -110,13 +113,14 @@ def _make(*, actor: Actor, wanted: Wanted, hold_until: datetime | None, now: dat
             price=quote.price.amount,
             quote=quote.price.as_json(),
             ends_at=wanted.period.end,
+            pay_by=agreed.pay_by,
         ),
         vouchers=wanted.vouchers,
         actor=actor,
         now=now,
     )
     booking.save(update_fields=["charge"])
-    steps.record(booking, action="booking.held" if hold_until else "booking.requested", actor=actor, now=now)
+    steps.record(booking, action="booking.held" if booking.hold_until else "booking.requested", actor=actor, now=now)
     if booking.state == rules.BookingState.CONFIRMED.value:
         steps.record(booking, action="booking.confirmed", actor=Actor.system("自动确认"), now=now)
         telling.tell(booking, now=now)
@@ -145,6 +149,8 @@ def _asked(wanted: Wanted) -> dict[str, Any]:
     }
     if wanted.units > 1:
         asked["units"] = wanted.units
+    if wanted.by_transfer:
+        asked["by_transfer"] = True
     if wanted.configuration:
         asked["configuration"] = wanted.configuration
     if wanted.operator is not None:
@@ -153,7 +159,7 @@ def _asked(wanted: Wanted) -> dict[str, Any]:
 
 
 def _claim(
-    *, actor: Actor, quote: queries.Quote, hold_until: datetime | None, key: str, fingerprint: str, now: datetime
+    *, actor: Actor, quote: queries.Quote, agreed: prepaid.Agreed, key: str, fingerprint: str, now: datetime
 ) -> Booking:
     """Write the booking and its claims. Raises Refused where the exclusion constraint finds a rival's claim."""
     wanted, resource = quote.bundle.wanted, quote.bundle.wanted.resource
@@ -174,8 +180,9 @@ def _claim(
         clock=terms.clock.value,
         dispute_days=terms.dispute_days,
         **fees.agreed(quote.bundle.terms),
-        state=_first_state(quote, hold_until).value,
-        hold_until=hold_until,
+        state=_first_state(quote, agreed.hold_until).value,
+        hold_until=agreed.hold_until,
+        collect=agreed.collect.value,
         key=key,
         fingerprint=fingerprint,
         created_at=now,
@@ -183,7 +190,7 @@ def _claim(
     )
     try:
         with transaction.atomic():
-            occupying.occupy(booking, quote.bundle, hold_until=hold_until)
+            occupying.occupy(booking, quote.bundle, hold_until=agreed.hold_until)
     except claiming.Taken:
         free = queries.elsewhere(quote, now=now)
         raise entering.refused([queries.TAKEN], wanted=wanted, free=free, now=now) from None
@@ -260,7 +267,9 @@ def cancel(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
         raise rules.AlreadyStarted
     fee = fees.due(locked, now=now)
     steps.take(locked, rules.BookingAction.CANCEL, now=now)
-    charges.release(charge_id=steps.charge_of(locked), reason="cancelled", actor=actor, now=now)
+    charges.release(
+        charge_id=steps.charge_of(locked), reason="cancelled", actor=actor, now=now, keeps_advance=bool(fee)
+    )
     fees.keep(locked, fee=fee, actor=actor, now=now)
     if fee:
         conduct.count(booking=locked, kind=ViolationKind.LATE_CANCEL, actor=actor, at=now)
@@ -293,7 +302,7 @@ def miss(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
     if now < locked.starts_at:
         raise rules.NotYetStarted
     fee = fees.due(locked, now=now)
-    steps.give_up(locked, rules.BookingAction.MISS, actor=actor, now=now)
+    steps.give_up(locked, rules.BookingAction.MISS, actor=actor, now=now, keeps_advance=bool(fee))
     fees.keep(locked, fee=fee, actor=actor, now=now)
     return locked
 

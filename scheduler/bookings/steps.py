@@ -61,10 +61,14 @@ def charge_of(booking: Booking) -> int:
     return booking.charge_id
 
 
-def give_up(booking: Booking, action: rules.BookingAction, *, actor: Actor, now: datetime) -> None:
-    """End a booking that was never used: its time and money are free again."""
+def give_up(
+    booking: Booking, action: rules.BookingAction, *, actor: Actor, now: datetime, keeps_advance: bool = False
+) -> None:
+    """End a booking that was never used: its time and money are free again. `keeps_advance`: a fee is kept next."""
     take(booking, action, now=now)
-    charges.release(charge_id=charge_of(booking), reason=booking.state, actor=actor, now=now)
+    charges.release(
+        charge_id=charge_of(booking), reason=booking.state, actor=actor, now=now, keeps_advance=keeps_advance
+    )
     record(booking, action=f"booking.{booking.state}", actor=actor, now=now)
     if action is rules.BookingAction.MISS:
         conduct.count(booking=booking, kind=ViolationKind.NO_SHOW, actor=actor, at=now)

@@ -25,6 +25,7 @@ from scheduler.availability import claiming
 from scheduler.bookings import bundles, lapsing, moving, occupying, queries, rules, steps, swap_rules, swap_telling
 from scheduler.bookings.bundles import Wanted
 from scheduler.bookings.models import Booking
+from scheduler.bookings.prepaid import short
 from scheduler.bookings.retrying import patiently
 from scheduler.bookings.swap_models import Swap
 from scheduler.messages.rules import MessageKind
@@ -151,7 +152,7 @@ def _exchange(one: Booking, other: Booking, *, by: Actor, now: datetime) -> tupl
     was = [Period(booking.starts_at, booking.ends_at) for booking in (one, other)]
     for booking, actor in ((one, PORTAL), (other, by)):
         occupying.vacate(booking)
-        charges.release(charge_id=steps.charge_of(booking), reason="replaced", actor=actor, now=now)
+        charges.release(charge_id=steps.charge_of(booking), reason="replaced", actor=actor, now=now, keeps_advance=True)
     quotes = []
     for booking, asked, actor, old in ((one, wanted[0], PORTAL, was[0]), (other, wanted[1], by, was[1])):
         who = {"organisation_id": booking.organisation_id, "user_id": booking.booked_by_id}
@@ -159,6 +160,7 @@ def _exchange(one: Booking, other: Booking, *, by: Actor, now: datetime) -> tupl
         # Both asked for their times when they booked: how long before is behind them.
         reasons = [reason for reason in quote.reasons if reason.code != "booking.lead"]
         reasons += [swap_rules.NEEDS_APPROVAL] if quote.needs_approval else []
+        reasons += short(booking, own=quote.split.own)
         if reasons:
             raise _Impossible(booking, reasons)
         _settle(booking, replace(quote, reasons=()), actor=actor, was=old, now=now)

@@ -46,6 +46,9 @@ class MessageKind(StrEnum):
     ACCOUNT_REPLACED = "account_replaced"
     ACCOUNT_REJECTED = "account_rejected"
     ACCOUNT_WITHDRAWN = "account_withdrawn"
+    PREPAID_PLACED = "prepaid_placed"
+    PREPAID_AGAIN = "prepaid_again"
+    PREPAID_GONE = "prepaid_gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +228,29 @@ WORDINGS: Final[Mapping[MessageKind, Wording]] = MappingProxyType(
             _("收款账户已撤回：%(instrument)s"),
             _("该账户没有启用，现用账户不变。"),
             "payee_account",
+            by_number=True,
+        ),
+        K.PREPAID_PLACED: Wording(
+            _("预付款已到账：%(instrument)s"),
+            _("预约 %(booking)s（%(mine)s，%(zone)s）的预付款已到账，预约已提交。用不完的部分在使用后退还。"),
+            "booking",
+            by_number=True,
+        ),
+        K.PREPAID_AGAIN: Wording(
+            _("预付款迟到，已重新预约：%(instrument)s"),
+            _(
+                "预约 %(booking)s 的预付款到账时保留已到期；时段（%(mine)s，%(zone)s）仍空闲，"
+                "已按原价重新预约为 %(again)s，款项已用于新预约。"
+            ),
+            "booking",
+            by_number=True,
+        ),
+        K.PREPAID_GONE: Wording(
+            _("预付款到账时预约已失效：%(instrument)s"),
+            _(
+                "预约 %(booking)s（%(mine)s，%(zone)s）的款项到账时，预约已到期或取消，不能恢复。款项将全额退回，无须申请。"
+            ),
+            "booking",
             by_number=True,
         ),
     }

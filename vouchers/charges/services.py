@@ -313,8 +313,11 @@ def capture(*, charge_id: int, actual: Money, measured: Mapping[str, Any], actor
 
 
 @transaction.atomic
-def release(*, charge_id: int, reason: str, actor: Actor, now: datetime) -> Charge:
-    """Give everything held back. Raises InvalidTransition for a charge already resolved."""
+def release(*, charge_id: int, reason: str, actor: Actor, now: datetime, keeps_advance: bool = False) -> Charge:
+    """Give everything held back. Raises InvalidTransition for a charge already resolved.
+
+    What was paid in advance is owed back, but where the caller goes on to `hold_again` (`keeps_advance`): there it goes over.
+    """
     charge = lock(charge_id)
     charge.state = next_state(rules.TRANSITIONS, rules.ChargeState(charge.state), rules.ChargeAction.RELEASE).value
     held = [part.hold_id for part in parts_of(charge)] + [charge.own_hold_id]
@@ -333,7 +336,8 @@ def release(*, charge_id: int, reason: str, actor: Actor, now: datetime) -> Char
         )
     charge.resolved_at = now
     charge.save(update_fields=["state", "resolved_at"])
-    advances.drop(charge_id=charge.pk, actor=actor, now=now)
+    if not keeps_advance:
+        advances.drop(charge_id=charge.pk, actor=actor, now=now)
     audit.record(
         action="charge.released",
         subject=charge.subject,
@@ -363,8 +367,19 @@ def hold_again(
 ) -> Charge:
     """Hold another price for the subject of a released charge, by the same vouchers or, without them, by the payer alone.
 
-    Raises what `hold` raises.
+    What was paid in advance goes over to it: by the same vouchers it must reach, and what is left waits for the measured
+    price; by the payer alone what is left is owed back, what lacks is due. Raises what `hold` raises; Refused where an
+    advance does not reach.
     """
     old = lock(charge_id)
     bill = Bill(old.subject, old.service, old.payer_id, old.provider_id, price, quote, ends_at)
-    return hold(bill=bill, vouchers=payers(charge_id=charge_id) if by_vouchers else (), actor=actor, now=now)
+    made = hold(bill=bill, vouchers=payers(charge_id=charge_id) if by_vouchers else (), actor=actor, now=now)
+    advances.carry(
+        subject=made.subject,
+        to_charge_id=made.pk,
+        amount=Money(made.own_held_fen),
+        keeps_rest=by_vouchers,
+        actor=actor,
+        now=now,
+    )
+    return made

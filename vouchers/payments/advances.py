@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import F
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor
+from portal.kernel.errors import Refused
 from portal.kernel.money import Money
 from portal.kernel.states import next_state
 from portal.numbers.services import next_number
@@ -17,7 +20,7 @@ from vouchers.payments import refunding, rules
 from vouchers.payments.arriving import advance_account, due_account, lock
 from vouchers.payments.models import Payment
 
-__all__ = ["ask", "drop", "is_paid", "use"]
+__all__ = ["ask", "carry", "drop", "is_paid", "of_charge", "use"]
 
 
 def ask(*, charge_id: int, payer_id: int, amount: Money, until: datetime, now: datetime) -> Payment:
@@ -41,6 +44,55 @@ def is_paid(*, charge_id: int) -> bool:
     return not asked.exclude(state=rules.PaymentState.CONFIRMED.value).exists()
 
 
+def of_charge(charge_id: int) -> Payment | None:
+    """Return what was asked for in advance of a charge, or None. One query."""
+    return Payment.objects.filter(charge_id=charge_id, collect=rules.Collect.BEFORE.value).first()
+
+
+@transaction.atomic
+def carry(
+    *, subject: str, to_charge_id: int, amount: Money, keeps_rest: bool, actor: Actor, now: datetime
+) -> Payment | None:
+    """Let what was paid in advance for `subject` pay for the charge that takes its released charge's place.
+
+    `amount` is the new charge's own share. What it does not need waits with it until the service was measured
+    (`keeps_rest`), or is owed back at once; then what it needs above the advance is due. Returns None where nothing was
+    asked for in advance; what is not all there any more is owed back, and the new charge billed after measuring. Raises
+    Refused where `keeps_rest` and the advance does not reach. In the transaction of the release.
+    """
+    found = (
+        Payment.objects.filter(charge__subject=subject, collect=rules.Collect.BEFORE.value)
+        .exclude(charge_id=to_charge_id)
+        .exclude(state=rules.PaymentState.CANCELLED.value)
+        .exclude(refunded_fen=F("amount_fen"))
+        .order_by("-pk")
+        .first()
+    )
+    if found is None:
+        return None
+    if found.paid_back_fen or found.state != rules.PaymentState.CONFIRMED.value:
+        drop(charge_id=found.charge_id, actor=actor, now=now)
+        return None
+    locked = lock(found)
+    paid, needed = locked.paid_fen, amount.fen
+    if keeps_rest and paid < needed:
+        raise Refused([replace(rules.ADVANCE_SHORT, params={"paid": str(Money(paid)), "needed": str(amount)})])
+    left = advance_account(locked)
+    locked.charge_id = to_charge_id
+    locked.refunded_fen = 0 if keeps_rest else max(paid - needed, 0)
+    locked.due_until = None
+    if needed > paid:
+        locked.amount_fen = needed
+        locked.state = next_state(rules.TRANSITIONS, rules.PaymentState(locked.state), rules.PaymentAction.REOPEN).value
+        locked.confirmed_at, locked.confirmed_by = None, None
+    locked.save()
+    locked = lock(locked)
+    _transfer(locked, TransferOp(left, advance_account(locked), paid), "carry", actor=actor)
+    refunding.owe(payment=locked, now=now)
+    _record(locked, action="payment.advance_carried", actor=actor, now=now, fen=min(paid, needed))
+    return locked
+
+
 @transaction.atomic
 def use(*, charge_id: int, amount: Money, actor: Actor, now: datetime) -> Payment | None:
     """Pay a captured own share of `amount` from its advance; what is left of the advance is owed back.
@@ -54,7 +106,7 @@ def use(*, charge_id: int, amount: Money, actor: Actor, now: datetime) -> Paymen
     locked = lock(found)
     used = min(locked.paid_fen, amount.fen)
     if used:
-        _post(locked, used, actor=actor)
+        _transfer(locked, TransferOp(advance_account(locked), due_account(locked), used), "use", actor=actor)
     if locked.state == rules.PaymentState.CONFIRMED.value:
         locked.refunded_fen = locked.amount_fen - used
     elif locked.paid_fen > amount.fen:
@@ -105,12 +157,12 @@ def _confirm(payment: Payment, *, now: datetime) -> None:
     payment.confirmed_at = now
 
 
-def _post(payment: Payment, fen: int, *, actor: Actor) -> None:
+def _transfer(payment: Payment, operation: TransferOp, what: str, *, actor: Actor) -> None:
     ledger.post(
         posting=Posting(
             kind=JournalKind.CASH_IN,
-            key=f"payment:{payment.number}/use",
-            operations=[TransferOp(advance_account(payment), due_account(payment), fen)],
+            key=f"payment:{payment.number}/{what}/{payment.charge.number}",
+            operations=[operation],
             actor=actor.signature,
             source_type="payment",
             source_id=payment.number,

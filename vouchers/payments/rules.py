@@ -10,9 +10,10 @@ from typing import Final
 
 from stdnum import luhn
 
-from portal.kernel.errors import Conflict, Forbidden, Invalid, noop
+from portal.kernel.errors import Conflict, Forbidden, Invalid, Reason, noop
 
 __all__ = [
+    "ADVANCE_SHORT",
     "TRANSITIONS",
     "BankReferenceMissing",
     "Collect",
@@ -54,7 +55,8 @@ class PaymentAction(StrEnum):
     RETURN = "return"
     CANCEL = "cancel"
     REOPEN = "reopen"
-    """A gateway has taken money back that had arrived (a payer's objection): it is due again."""
+    """It is due again: a gateway has taken back what had arrived (a payer's objection), or what was paid in advance went to
+    a charge that is more than it."""
     WRITE_OFF = "write_off"
 
 
@@ -70,6 +72,14 @@ TRANSITIONS: Final[Mapping[tuple[PaymentState, PaymentAction], PaymentState]] = 
         (S.DECLARED, A.RETURN): S.DUE,
         (S.CONFIRMED, A.REOPEN): S.DUE,
     }
+)
+
+
+ADVANCE_SHORT: Final = Reason(
+    "payment.advance_short",
+    _("已预付 %(paid)s，变更后的自付部分为 %(needed)s，预付款不够。"),
+    _("请选择费用不更高的时段；或取消后重新预约，预付款按取消规则退还。"),
+    field="price",
 )
 
 

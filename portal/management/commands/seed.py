@@ -22,6 +22,7 @@ from portal.demo import (
     notices,
     operating,
     people,
+    prepaying,
     projects,
     shop,
     things,
@@ -75,6 +76,7 @@ class Command(BaseCommand):
             claiming.take_back(story, filed)
             watching.watch(story)
             arranging.arrange(story)
+            prepaying.ask_in_advance(story)
             kinds.publish_kinds(registered, now=now - timedelta(days=50))
             projects.run_projects(story)
             kinds.propose_one(registered, now=now - timedelta(days=1))

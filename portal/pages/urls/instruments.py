@@ -6,6 +6,7 @@ from django.urls import path
 
 from portal.pages import (
     admissions,
+    advances,
     booking_requests,
     bookings,
     calendar_mails,
@@ -110,6 +111,11 @@ urlpatterns = [
         "lab/instruments/<str:number>/charge-terms/",
         session_clocks.instrument_charge_terms,
         name="instrument_charge_terms",
+    ),
+    path(
+        "lab/instruments/<str:number>/payment-terms/",
+        advances.instrument_payment_terms,
+        name="instrument_payment_terms",
     ),
     path("lab/instruments/<str:number>/quotas/", quotas.instrument_quotas, name="instrument_quotas"),
     path("lab/today/", lab_today.lab_today, name="lab_today"),

@@ -67,13 +67,18 @@ document.addEventListener("change", (event) => {
   if (form?.matches("[data-auto]") && event.target.matches("select, [type=checkbox], [type=radio]")) form.requestSubmit();
 });
 
-// What may be undone for a few seconds says how many are left, and goes when none is.
+// What may be undone for a few seconds says how many are left, and goes when none is; what is waited for looks anew.
+const clockOf = (seconds) => {
+  const part = (unit, over) => String(Math.floor(seconds / unit) % over).padStart(2, "0");
+  return `${seconds < 3600 ? "" : `${Math.floor(seconds / 3600)}:`}${part(60, 60)}:${part(1, 60)}`;
+};
 for (const offer of document.querySelectorAll("[data-countdown]")) {
   const end = Date.now() + Number(offer.dataset.countdown) * 1000;
   const tick = () => {
     const left = Math.ceil((end - Date.now()) / 1000);
-    offer.querySelector("[data-left]").textContent = left;
+    offer.querySelector("[data-left]").textContent = "clock" in offer.dataset ? clockOf(Math.max(left, 0)) : left;
     if (left > 0) setTimeout(tick, 250);
+    else if ("clock" in offer.dataset) location.reload();
     else if (!offer.closest("form").dataset.sent) offer.remove();
   };
   tick();

@@ -14,7 +14,8 @@ from portal.organisations.models import Organisation
 from scheduler.availability.models import Claim, FreeGap
 from scheduler.bookings import fees, terms
 from scheduler.bookings import services as bookings
-from scheduler.bookings.models import Booking, LateFee
+from scheduler.bookings.fee_models import LateFee
+from scheduler.bookings.models import Booking
 from scheduler.bookings.rules import SelfUse
 from scheduler.qualifications import granting
 from scheduler.qualifications import services as qualifications

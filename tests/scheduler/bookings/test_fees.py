@@ -16,7 +16,8 @@ from portal.kernel.money import Money
 from scheduler.availability import services as availability
 from scheduler.availability.rules import WeeklyHours
 from scheduler.bookings import fees, moving, rules, services, terms
-from scheduler.bookings.models import Booking, LateFee
+from scheduler.bookings.fee_models import LateFee
+from scheduler.bookings.models import Booking
 from tests import make
 from tests.portal.pages.reading import enter, text_of
 from vouchers.charges.models import Charge

@@ -1,0 +1,175 @@
+"""Holds that wait for money (S5 of bookings): what is late, who was quicker, and every fen that goes back."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from datetime import timedelta
+
+import pytest
+
+from portal.kernel.actors import Actor
+from portal.kernel.errors import Refused
+from portal.kernel.money import Money
+from portal.kernel.period import Period
+from scheduler.availability.models import Claim
+from scheduler.bookings import fees, services, terms
+from scheduler.bookings.models import Booking
+from scheduler.messages.models import Message
+from tests import make
+from tests.money.scenarios import scenario
+from tests.scenarios import is_full
+from tests.scheduler.bookings.paying import booked, payment_of, prepaid_instrument, unapplied
+from tests.scheduler.bookings.test_services import race
+from vouchers.ledger import queries as ledger
+from vouchers.ledger.models import Journal
+from vouchers.payments import arriving
+from vouchers.payments.models import Payment
+
+HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
+_serial = itertools.count(1)
+
+
+def pays(payment: Payment, *, at: timedelta, source: str = "", fen: int | None = None) -> int:
+    """Deliver money for a payment so long after 10:00; return what of it was applied."""
+    return arriving.receive(
+        payment=payment,
+        amount=Money(payment.amount_fen if fen is None else fen),
+        source=source or f"attempt:H{next(_serial)}",
+        account="rail:stripe",
+        actor=Actor.system("scenario"),
+        now=make.NOW + at,
+    ).applied_fen
+
+
+def sixty(w: make.World):
+    """A voucher that pays 60 %."""
+    return make.voucher(w, make.programme(w, code="sixty-2026", lines=[{"id": "60%", "rate": "0.60"}]))
+
+
+def held(voucher) -> int:
+    return ledger.balances(account_ids=[voucher.account_id])[voucher.account_id].held_fen
+
+
+@scenario("H1")
+def late_money_for_a_slot_that_is_gone(w: make.World) -> str:
+    """S5: U1 holds at 10:00:00, U2 is refused at 10:09:59 and has the slot at 10:10:01 without a worker; U1's money at 10:12 comes three times and goes back once."""
+    sem, voucher, second = prepaid_instrument(w), sixty(w), make.applicant()
+    first = booked(w, sem, vouchers=[voucher])
+    assert (first.state, first.hold_until) == ("held", make.NOW + 10 * MINUTE)
+    assert (first.charge.voucher_held_fen, payment_of(first).amount_fen, held(voucher)) == (57600, 38400, 57600)
+    with pytest.raises(Refused):
+        booked(w, sem, actor=second, now=make.NOW + 10 * MINUTE - SECOND)
+    rival = booked(w, sem, actor=second, now=make.NOW + 10 * MINUTE + SECOND)
+    assert held(voucher) == 0
+    late = payment_of(first)
+    assert [pays(late, at=12 * MINUTE, source="attempt:S5") for _delivery in range(3)] == [0, 0, 0]
+    first.refresh_from_db()
+    late.refresh_from_db()
+    assert (first.state, late.state, late.paid_fen) == ("lapsed", "cancelled", 0)
+    assert unapplied(w.enterprise.pk) == 38400
+    released = Journal.objects.filter(kind="release", key__startswith=f"charge:{first.charge.number}/")
+    assert (released.count(), held(voucher)) == (1, 0)
+    assert [one.kind for one in Message.objects.filter(organisation=w.enterprise)] == ["prepaid_gone"]
+    assert list(Booking.objects.order_by("pk")) == [first, rival]
+    assert pays(payment_of(rival), at=13 * MINUTE) == payment_of(rival).amount_fen
+    rival.refresh_from_db()
+    assert rival.state == "requested"
+    return f"refused 10:09:59, had 10:10:01; {Money(38400)} of 10:12 to go back once, {Money(57600)} of the voucher free once"
+
+
+@scenario("H2")
+def late_money_for_a_slot_still_free(w: make.World) -> str:
+    """S5 without U2: U1's money of 10:12, delivered three times, books the slot again, once, at no higher price."""
+    sem, voucher = prepaid_instrument(w), sixty(w)
+    first = booked(w, sem, vouchers=[voucher])
+    late = payment_of(first)
+    for _delivery in range(3):
+        pays(late, at=12 * MINUTE, source="attempt:S5")
+    new = Booking.objects.get(again_of=first)
+    assert (new.state, new.charge.price_fen, payment_of(new).state) == ("requested", 96000, "confirmed")
+    assert (unapplied(w.enterprise.pk), held(voucher)) == (0, 57600)
+    assert unapplied(w.enterprise.pk, payment_of(new)) == 38400
+    assert [one.kind for one in Message.objects.filter(organisation=w.enterprise)] == ["prepaid_again"]
+    return f"{first.number} lapsed, {new.number} paid by its {Money(38400)}"
+
+
+@scenario("H3", commits=True)
+def late_money_races_another_booking() -> str:
+    """Late money and another enterprise ask for one slot at the same moment, in threads: one has it, and no fen is lost."""
+    rounds = 60 if is_full() else 6
+    w = make.world()
+    sem, second = prepaid_instrument(w), make.applicant()
+    won = {"money": 0, "rival": 0}
+    for at in range(rounds):
+        period = make.slot(days=1 + at % 20, start=f"{8 + 2 * (at // 20):02}:00", end=f"{10 + 2 * (at // 20):02}:00")
+        first = booked(w, sem, period=period)
+        late, source = payment_of(first), f"attempt:H3-{at}"
+
+        def act(number: int, late=late, source=source, period=period) -> object:
+            if number < 2:
+                return pays(late, at=12 * MINUTE, source=source)
+            return booked(w, sem, actor=second, now=make.NOW + 12 * MINUTE, period=period)
+
+        before = unapplied(w.enterprise.pk)
+        found = race(3, act)
+        assert not [one for one in found[:2] if isinstance(one, Exception)], found
+        rival = not isinstance(found[2], Exception)
+        won["rival" if rival else "money"] += 1
+        assert rival or isinstance(found[2], Refused), found[2]
+        blocking = Claim.objects.filter(resource=sem, during=(period.start, period.end), state="held").count()
+        assert blocking == 1
+        assert Booking.objects.filter(again_of=first).exists() is not rival
+        assert unapplied(w.enterprise.pk) - before == (96000 if rival else 0)
+    assert Booking.objects.filter(again_of__isnull=False).count() == won["money"]
+    return f"{rounds} races: the money {won['money']}, the rival {won['rival']}; nobody twice"
+
+
+@scenario("H4")
+def advances_of_bookings_to_the_fen(w: make.World) -> str:
+    """Paid bookings are used in part, cancelled in time and late, declined, missed: taken and owed back add up to what came."""
+    number = 200 if is_full() else 12
+    dice = random.Random(20261127)
+    sem = prepaid_instrument(w, rate="479.97", opens=(0, 1440))
+    asked = terms.Terms(free_cancel_s=24 * 3600, late_percent=30)
+    terms.set_terms(actor=w.keeper, resource=sem, terms=asked, now=make.NOW)
+    voucher = sixty(w)
+    came = taken = back = 0
+    for at in range(number):
+        start = make.slot(days=2 + at // 8, start="00:00").start + (at % 8) * 3 * HOUR
+        period = Period(start, start + dice.choice([1, 2]) * HOUR)
+        made = booked(w, sem, period=period, vouchers=[voucher] if dice.random() < 0.5 else [])
+        price = payment_of(made).amount_fen
+        pays(payment_of(made), at=MINUTE)
+        came += price
+        made.refresh_from_db()
+        _lived(w, made, period, how=dice.choice(["used", "free", "late", "declined", "missed"]), dice=dice)
+        fees.settle_due(now=period.end)
+        payment = payment_of(made)
+        charge = Booking.objects.get(pk=made.pk).charge
+        owed = payment.owed_back_fen
+        used = min(charge.own_captured_fen, price)
+        assert (price, owed) == (payment.paid_fen, price - used)
+        assert unapplied(w.enterprise.pk, payment) == owed
+        taken, back = taken + used, back + owed
+    assert came == taken + back
+    assert unapplied(w.enterprise.pk) == 0
+    return f"{number} bookings, {Money(came)} came: {Money(taken)} taken, {Money(back)} owed back"
+
+
+def _lived(w: make.World, made: Booking, period: Period, *, how: str, dice: random.Random) -> None:
+    """Let a paid booking come to its end."""
+    early, late = make.NOW + 2 * MINUTE, period.start - HOUR
+    if how == "declined":
+        services.decline(actor=w.keeper, booking=made, note="停用", now=early)
+        return
+    made = services.confirm(actor=w.keeper, booking=made, now=early)
+    if how in {"free", "late"}:
+        services.cancel(actor=w.researcher, booking=made, now=early if how == "free" else late)
+    elif how == "missed":
+        services.miss(actor=w.keeper, booking=made, now=period.end)
+    else:
+        services.start_session(actor=w.keeper, booking=made, started_at=period.start, now=period.start)
+        ended = period.start + timedelta(minutes=dice.randint(1, 180))
+        made.refresh_from_db()
+        services.finish_session(actor=w.keeper, booking=made, ended_at=ended, now=ended)
