@@ -187,6 +187,9 @@ class ScriptedRail:
     def balance(self, *, during: Period) -> Sequence[ports.BalanceLine]:
         return []
 
+    def holder(self) -> ports.Holder:
+        return ports.Holder(account="acct_scripted", country="CN", may_charge=True, is_expected=True)
+
     def balance_now(self) -> Money:
         with self.gateway() as it:
             held = sum(seen.received.fen - seen.refunded.fen for seen in it.payments.values())
