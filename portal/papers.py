@@ -6,16 +6,17 @@ Chinese needs a font of the machine: Noto Sans CJK or Noto Serif CJK (Debian: ``
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 import typst
 
 from portal.kernel.errors import Unavailable, noop
 
-__all__ = ["FONTS", "FontMissing", "Sheet", "font", "pdf"]
+__all__ = ["FONTS", "FontMissing", "Sheet", "archival", "font", "pdf"]
 
 _ = noop
 
@@ -94,5 +95,22 @@ def pdf(sheet: Sheet) -> bytes:
         "font": font(),
     }
     made = typst.compile(SOURCE.encode(), sys_inputs={"sheet": json.dumps(said, ensure_ascii=False)})
+    assert isinstance(made, bytes)
+    return made
+
+
+def archival(template: bytes, *, data: Mapping[str, Any], made_at: datetime) -> bytes:
+    """Return a page of one's own as PDF/A-3b (ISO 19005-3): fonts and attached files inside, no encryption.
+
+    `template` reads `data` as ``sys.inputs.data``. `made_at` is the date in the file: equal data give equal bytes. typst
+    refuses to export what breaks the standard. Raises FontMissing from `font`.
+    """
+    made = typst.compile(
+        template,
+        format="pdf",
+        sys_inputs={"data": json.dumps(data, ensure_ascii=False, sort_keys=True)},
+        pdf_standards="a-3b",
+        timestamp=int(made_at.timestamp()),
+    )
     assert isinstance(made, bytes)
     return made

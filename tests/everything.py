@@ -56,6 +56,8 @@ from vouchers.claims.models import RedemptionClaim
 from vouchers.flags import services as flags
 from vouchers.flags.models import Flag
 from vouchers.flags.rules import Pattern
+from vouchers.invoices import rules as invoice_rules
+from vouchers.invoices import services as invoices
 from vouchers.issuance import assigning
 from vouchers.issuance.models import Recusal
 from vouchers.notices import objecting
@@ -262,6 +264,20 @@ WRITES = (
     Write("POST /payment-rails/refunds/{refund}/pay-by-bank", "finance", {"bank_reference": "ICBC-9"}),
     Write("POST /payment-rails/notices/1/release", "finance"),
     Write("POST /payment-rails/notices/1/ignore", "finance", {"reason": "测试数据"}),
+    Write(
+        "POST /documents/charges/{charge}", "owner researcher keeper lab_owner finance finance_approver auditor seller"
+    ),
+    Write("PUT /fapiao/buyer", "owner", {"title": "甲公司", "credit_code": "{firm_code}"}),
+    Write("PUT /fapiao/tax", "keeper lab_owner seller", {"rate": "6"}),
+    Write("POST /fapiao", "owner", {"charge": "{charge}", "buyer": {"title": "甲公司", "credit_code": "{firm_code}"}}),
+    Write("POST /fapiao/{fapiao}/withdraw", "owner"),
+    Write("POST /fapiao/{fapiao}/accept", "keeper lab_owner seller"),
+    Write("POST /fapiao/{fapiao}/decline", "keeper lab_owner seller", {"reason": "抬头有误"}),
+    Write(
+        "POST /fapiao/{fapiao}/issue",
+        "keeper lab_owner seller",
+        {"number": "26332000000000000001", "issued_on": "2026-11-25", "amount": {"yuan": "480"}},
+    ),
     Write("POST /settlements", "finance", {"payee": "{credit_code}"}),
     Write("POST /settlements/{batch}/lines/1/reject", "finance finance_approver", {"reason": "账号有误"}),
     Write("POST /claims", "owner", CLAIM),
@@ -587,6 +603,13 @@ def _waiting(w: make.World) -> None:
     WaitlistEntry.objects.filter(pk=entry.pk).update(id=1)
 
 
+def _fapiao(w: make.World) -> str:
+    """Return the number of a request for a tax invoice."""
+    charge = Charge.objects.filter(state="captured").latest("pk")
+    buyer = invoice_rules.Buyer(w.enterprise.name, w.enterprise.credit_code)
+    return invoices.request(actor=w.owner, charge=charge, buyer=buyer, now=make.NOW).number
+
+
 def _outage(w: make.World) -> str:
     """Return the number of an outage."""
     failed = make.instrument(w)
@@ -722,6 +745,7 @@ def everything(w: make.World) -> Things:
         "payment": Payment.objects.get().number,
         "account": accounts.proposed(w.lab).reference,
         **_railed(Payment.objects.get()),
+        "fapiao": _fapiao(w),
         "batch": settlements.draft(actor=w.finance, payee=w.lab, now=make.NOW).number,
         "instrument": resource.number,
         "booking": make.booking(w, resource, period=make.slot(days=2)).number,

@@ -32,6 +32,7 @@ from vouchers.charges import rules as charges
 from vouchers.claims import rules as claims
 from vouchers.dryruns import rules as dryruns
 from vouchers.flags import rules as flags
+from vouchers.invoices import rules as invoices
 from vouchers.issuance import rules as issuance
 from vouchers.notices import rules as notices
 from vouchers.offers import rules as offers
@@ -255,6 +256,7 @@ MACHINES = [
     (offers.OfferState, offers.OfferAction, offers.OFFER_TRANSITIONS, {"draft"}),
     (offers.OrderState, offers.OrderAction, offers.TRANSITIONS, {"placed"}),
     (payments.PaymentState, payments.PaymentAction, payments.TRANSITIONS, {"due"}),
+    (invoices.FapiaoState, invoices.FapiaoAction, invoices.TRANSITIONS, {"requested"}),
     (rails.AttemptState, rails.AttemptAction, rails.ATTEMPT_TRANSITIONS, {"created"}),
     (rails.RefundState, rails.RefundAction, rails.REFUND_TRANSITIONS, {"created"}),
     (rails.EventState, rails.EventAction, rails.EVENT_TRANSITIONS, {"stored"}),
@@ -294,6 +296,7 @@ ENDS = {
     "OrderState": {"completed", "cancelled", "declined", "lapsed"},
     "ProposalState": {"approved", "returned"},
     "PaymentState": {"cancelled", "written_off"},
+    "FapiaoState": {"issued", "declined", "withdrawn"},
     "AttemptState": {"succeeded"},
     "RefundState": {"failed"},
     "EventState": {"done", "ignored"},

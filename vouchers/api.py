@@ -7,6 +7,8 @@ from vouchers.charges.proposal_api import router as charge_proposals
 from vouchers.claims.api import router as claims
 from vouchers.dryruns.api import router as dryruns
 from vouchers.flags.api import router as flags
+from vouchers.invoices.api import fapiaos
+from vouchers.invoices.api import router as documents
 from vouchers.issuance.api import applications, assessments
 from vouchers.issuance.casework_api import casework, grants
 from vouchers.ledger.api import router as ledger
@@ -47,6 +49,8 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/payees", payees),
     ("/payments", attempts),
     ("/payment-rails", rails),
+    ("/documents", documents),
+    ("/fapiao", fapiaos),
     ("/claims", claims),
     ("/recoveries", recoveries),
     ("/settlements", settlements),

@@ -6,6 +6,7 @@ from vouchers.claims.models import ClaimInvoice, ClaimLine, ClaimPart, PaymentRu
 from vouchers.dryruns.models import DryRun, DryRunCase
 from vouchers.evidence.models import EvidenceFile
 from vouchers.flags.models import Flag
+from vouchers.invoices.models import BuyerFacts, ChargeDocument, Fapiao, SalesTax
 from vouchers.issuance.models import Application, Assignment, Recusal, StageDecision
 from vouchers.ledger.models import *  # noqa: F403
 from vouchers.notices.models import Notice, NoticeItem, Objection
@@ -25,10 +26,12 @@ __all__ = [
     "Arrival",
     "Assignment",
     "Budget",
+    "BuyerFacts",
     "Campaign",
     "CampaignBatch",
     "Certificate",
     "Charge",
+    "ChargeDocument",
     "ChargePart",
     "ChargeProposal",
     "ClaimInvoice",
@@ -39,6 +42,7 @@ __all__ = [
     "DryRunCase",
     "EvidenceFile",
     "FairReview",
+    "Fapiao",
     "Flag",
     "GatewayCheck",
     "GatewayLine",
@@ -69,6 +73,7 @@ __all__ = [
     "RefundAttempt",
     "Round",
     "RoundAward",
+    "SalesTax",
     "SettlementBatch",
     "SettlementLine",
     "StageDecision",

@@ -2,6 +2,7 @@
 
 from vouchers.claims.tasks import pay_claims
 from vouchers.dryruns.tasks import dry_run, dry_runs_left
+from vouchers.invoices.tasks import make_documents
 from vouchers.issuance.tasks import lapse_overdue
 from vouchers.ledger.tasks import audit_ledger, seal_ledger
 from vouchers.notices.tasks import close_notices
@@ -27,6 +28,7 @@ __all__ = [
     "fetch_payment_notices",
     "lapse_overdue",
     "look_at_payments",
+    "make_documents",
     "pay_claims",
     "process_payment_event",
     "pull_gateways",

@@ -32,6 +32,8 @@ class Permission(StrEnum):
     FLAG_DECIDE = "flag:decide"
     INSTRUMENT_ADMIT = "instrument:admit"
     INSTRUMENT_MANAGE = "instrument:manage"
+    INVOICE_ISSUE = "invoice:issue"
+    INVOICE_REQUEST = "invoice:request"
     JOB_SUBMIT = "job:submit"
     LEDGER_READ = "ledger:read"
     MEMBERS_MANAGE = "members:manage"

@@ -86,6 +86,7 @@ PERMISSIONS: Final[Mapping[tuple[Kind, Role], frozenset[P]]] = MappingProxyType(
                 P.JOB_SUBMIT,
                 P.ORDER_PLACE,
                 P.PAYMENT_DECLARE,
+                P.INVOICE_REQUEST,
                 P.CLAIM_FILE,
                 P.PAYEE_MANAGE,
             }
@@ -101,10 +102,18 @@ PERMISSIONS: Final[Mapping[tuple[Kind, Role], frozenset[P]]] = MappingProxyType(
                 P.VOUCHER_CHECK,
                 P.CHARGE_REFUND,
                 P.PAYEE_MANAGE,
+                P.INVOICE_ISSUE,
             }
         ),
         (Kind.PROVIDER, Role.LAB_MANAGER): frozenset(
-            {P.INSTRUMENT_MANAGE, P.BOOKING_DECIDE, P.SESSION_RECORD, P.VOUCHER_CHECK, P.CHARGE_REFUND}
+            {
+                P.INSTRUMENT_MANAGE,
+                P.BOOKING_DECIDE,
+                P.SESSION_RECORD,
+                P.VOUCHER_CHECK,
+                P.CHARGE_REFUND,
+                P.INVOICE_ISSUE,
+            }
         ),
         (Kind.PROVIDER, Role.CLUSTER_OPERATOR): frozenset(
             {
@@ -117,7 +126,7 @@ PERMISSIONS: Final[Mapping[tuple[Kind, Role], frozenset[P]]] = MappingProxyType(
             }
         ),
         (Kind.PROVIDER, Role.SERVICE_MANAGER): frozenset(
-            {P.OFFER_MANAGE, P.ORDER_SERVE, P.VOUCHER_CHECK, P.CHARGE_REFUND}
+            {P.OFFER_MANAGE, P.ORDER_SERVE, P.VOUCHER_CHECK, P.CHARGE_REFUND, P.INVOICE_ISSUE}
         ),
         (Kind.DEPARTMENT, Role.OWNER): frozenset({P.MEMBERS_MANAGE}),
         (Kind.DEPARTMENT, Role.PROGRAMME_OFFICER): frozenset({P.PROGRAMME_DRAFT, P.ALLOCATION_MANAGE}),

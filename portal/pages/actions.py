@@ -204,6 +204,7 @@ SUBJECTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "payee_account": (_("收款账户"), "payee_account"),
         "payment-notice": (_("支付通知"), ""),
         "settlement": (_("结算批次"), "settlement"),
+        "fapiao": (_("开票申请"), "fapiao"),
         "claim": (_("申领"), "claim"),
         "recovery": (_("追回案件"), "recovery"),
         "proposal": (_("退款与核销申请"), "charge_proposal"),

@@ -41,6 +41,7 @@ from vouchers.charges.models import Charge, ChargeProposal
 from vouchers.claims.models import RedemptionClaim
 from vouchers.dryruns.models import DryRun, DryRunCase
 from vouchers.flags.models import Flag
+from vouchers.invoices.models import ChargeDocument, Fapiao, SalesTax
 from vouchers.issuance.models import Application
 from vouchers.ledger.chart import ACCOUNT_KINDS, JOURNAL_KINDS
 from vouchers.notices.models import Notice, NoticeItem, Objection
@@ -139,6 +140,11 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
             {"checkout": _("在线支付页面"), "card": _("银行卡"), "alipay": _("支付宝"), "wechat_pay": _("微信支付")}
         ),
         "refund_reason": _plain({text: text for text in REASONS.values()}),
+        "fapiao": _states(Fapiao.State, ok="issued", go="accepted", wait="requested", bad="declined"),
+        "fapiao_colour": _states(Fapiao.Colour),
+        "fapiao_kind": _states(Fapiao.Kind),
+        "tax_rate": _states(SalesTax.Rate),
+        "document": _states(ChargeDocument.Kind),
         "flag": _states(Flag.State, ok="cleared", wait="open", bad="confirmed"),
         "pattern": _states(Flag.Pattern),
         "redemption": _states(

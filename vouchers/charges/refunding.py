@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import cast
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Sum
+from django.utils.module_loading import import_string
 
 from portal.audit import services as audit
 from portal.kernel import idempotency
@@ -17,7 +19,7 @@ from portal.kernel.errors import Conflict, Forbidden, Invalid, noop
 from portal.kernel.money import Money
 from portal.numbers.services import next_number
 from portal.organisations.models import Organisation
-from vouchers.charges import proposal_rules, reasons, rules, services
+from vouchers.charges import ports, proposal_rules, reasons, rules, services
 from vouchers.charges.models import Charge, ChargePart, Refund
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Posting, TransferOp
@@ -124,7 +126,10 @@ def correct(*, actor: Actor, charge_id: int, amount: Money, reason: str | Ground
     if not 0 < amount.fen <= locked.refundable_fen:
         raise rules.RefundTooLarge(field="amount", limit=str(Money(locked.refundable_fen)))
     made = Refund(key=key, fingerprint=asked, reason=reason, reason_code=grounds.code)
-    return _give_back(locked, amount, made, asked_by=grounds.asked_by, actor=actor, now=now)
+    given = _give_back(locked, amount, made, asked_by=grounds.asked_by, actor=actor, now=now)
+    for path in settings.REFUND_FOLLOWERS:
+        cast("ports.RefundFollower", import_string(path))(refund_id=given.pk, now=now)
+    return given
 
 
 def said(reason: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.core.files.base import ContentFile
@@ -37,13 +38,21 @@ def _path(sha256: str) -> str:
 
 
 @transaction.atomic
-def store(*, actor: Actor, subject: str, purpose: str, upload: Upload, now: datetime) -> EvidenceFile:
+def store(
+    *,
+    actor: Actor,
+    subject: str,
+    purpose: str,
+    upload: Upload,
+    now: datetime,
+    kinds: Sequence[rules.Kind] = rules.KINDS,
+) -> EvidenceFile:
     """Keep a file with a case, for a purpose. The same bytes for the same purpose are kept once: idempotent.
 
     The caller has checked that the actor may add to the case, and holds its lock where that matters. Raises BadFile with
     every ground, TooManyFiles. The bytes are written before the row: a row never points at nothing.
     """
-    kind = rules.recognise(upload)
+    kind = rules.recognise(upload, kinds=kinds)
     sha256 = rules.digest(upload.content)
     present = access.files_of(subject)
     if existing := present.filter(purpose=purpose, sha256=sha256).first():

@@ -319,7 +319,11 @@ def complete(
     order.charge = charges.capture(
         charge_id=_charge(order),
         actual=Money(order.actual_fen),
-        measured={"lines": order.delivered, "price_list": order.price_list.version},
+        measured={
+            "lines": order.delivered,
+            "price_list": order.price_list.version,
+            "priced": queries.priced_json(order),
+        },
         actor=actor,
         now=now,
     )

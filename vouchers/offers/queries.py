@@ -195,6 +195,25 @@ def priced(order: Order, lines: Iterable[prices.Line]) -> prices.PricedList:
     return prices.price_all(items_of(order.price_list), lines)
 
 
+def priced_json(order: Order) -> list[dict[str, Any]]:
+    """Return what an order's delivery comes to, item by item, exact, as its charge keeps it for papers."""
+    return [
+        {
+            "code": line.item.code,
+            "name": line.item.name,
+            "name_en": line.item.name_en,
+            "unit": line.item.unit.value,
+            "amount_fen": line.amount.fen,
+            "minimum": line.minimum,
+            "parts": [
+                {"quantity": prices.text(part.quantity), "price_yuan": prices.unit_price_text(part.price)}
+                for part in line.parts
+            ],
+        }
+        for line in priced(order, lines_of(order.delivered)).lines
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Day:
     """The use of one item on one day."""

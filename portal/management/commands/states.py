@@ -42,6 +42,8 @@ from vouchers.dryruns import rules as dryruns
 from vouchers.dryruns.models import DryRun
 from vouchers.flags import rules as flags
 from vouchers.flags.models import Flag
+from vouchers.invoices import rules as invoices
+from vouchers.invoices.models import Fapiao
 from vouchers.issuance import rules as issuance
 from vouchers.issuance.models import Application
 from vouchers.notices import rules as notices
@@ -96,6 +98,7 @@ MACHINES: tuple[tuple[str, Mapping[tuple[Any, Any], Any], Any], ...] = (
     ("Charge 费用", charges.TRANSITIONS, Charge.State),
     ("Refund or write-off asked for 退款与核销申请", proposals.PROPOSAL_TRANSITIONS, ChargeProposal.State),
     ("Payment 付款", payments.TRANSITIONS, Payment.State),
+    ("Tax invoice 开票申请", invoices.TRANSITIONS, Fapiao.State),
     ("Attempt to pay 支付", rails.ATTEMPT_TRANSITIONS, PaymentAttempt.State),
     ("Refund over a rail 原路退款", rails.REFUND_TRANSITIONS, RefundAttempt.State),
     ("Notice of a gateway 支付通知", rails.EVENT_TRANSITIONS, PaymentEvent.State),

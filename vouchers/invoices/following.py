@@ -1,0 +1,118 @@
+"""What follows by itself when money is given back: a lower request, or a request for a red tax invoice; and papers made."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+
+from portal.kernel.actors import Actor
+from portal.numbers.services import next_number
+from vouchers.charges import services as charges
+from vouchers.charges.models import Charge, Refund
+from vouchers.charges.rules import ChargeState
+from vouchers.invoices import documents, rules, services, taxes
+from vouchers.invoices.models import ChargeDocument, Fapiao
+from vouchers.payments.rules import PaymentState
+
+__all__ = ["follow", "make_due", "refunded"]
+
+S = rules.FapiaoState
+K = rules.DocumentKind
+MOST = 500
+"""Most documents of a kind that one run of the clock makes."""
+
+
+def refunded(*, refund_id: int, now: datetime) -> None:
+    """Answer `vouchers.charges.ports.RefundFollower`: bring the tax invoices of a refund's charge in line.
+
+    Its credit note is made when it is first looked at or by the clock: all that stands on it is written already.
+    """
+    charge_id = Refund.objects.values_list("charge_id", flat=True).get(pk=refund_id)
+    if Fapiao.objects.filter(charge_id=charge_id).exists():
+        follow(charge_id=charge_id, actor=Actor.system("自动处理"), now=now)
+
+
+def make_due(*, now: datetime, most: int = MOST) -> int:
+    """Make the documents that are missing: of captured charges, of own shares that have arrived, of refunds.
+
+    At most `most` of each, the oldest first, each in a transaction of its own; returns how many. Safe at any time.
+    """
+    actor, made = Actor.system("自动处理"), 0
+    kinds = ChargeDocument.objects.filter(charge=OuterRef("pk"))
+    taken = Charge.objects.filter(state=ChargeState.CAPTURED.value, actual_fen__gt=0).order_by("pk")
+    for charge in taken.exclude(Exists(kinds.filter(kind=K.INVOICE.value)))[:most]:
+        documents.invoice_for(charge=charge, actor=actor, now=now)
+        made += 1
+    paid = taken.filter(own_captured_fen__gt=0, payment__state=PaymentState.CONFIRMED.value, payment__paid_fen__gt=0)
+    for charge in paid.exclude(Exists(kinds.filter(kind=K.RECEIPT.value)))[:most]:
+        documents.receipt_for(charge=charge, actor=actor, now=now)
+        made += 1
+    for refund in Refund.objects.filter(credit_note__isnull=True).order_by("pk")[:most]:
+        documents.credit_note_for(refund=refund, actor=actor, now=now)
+        made += 1
+    return made
+
+
+@transaction.atomic
+def follow(*, charge_id: int, actor: Actor, now: datetime) -> list[Fapiao]:
+    """Bring a charge's blue tax invoices in line with what stays paid; returns the reds asked for. Idempotent.
+
+    One not issued yet is lowered, to nothing is withdrawn. Of an issued one, what no longer stays paid is asked back in
+    red: the reds of a blue one never exceed it, which the table refuses too.
+    """
+    charge = charges.lock(charge_id)
+    rows = Fapiao.objects.select_for_update(no_key=True, of=("self",)).order_by("pk")
+    blues = rows.filter(charge=charge, colour=rules.Colour.BLUE.value, state__in=[state.value for state in rules.LIVE])
+    made = []
+    for blue in blues.select_related("part", "charge"):
+        stays = services.open_part_fen(charge=charge, part=blue.part)
+        if blue.state != S.ISSUED.value:
+            _lower(blue, stays, actor=actor, now=now)
+        elif due := rules.red_due(blue=blue.amount_fen, owed=stays, red=blue.red_fen):
+            made.append(_ask_back(charge, blue, due, actor=actor, now=now))
+    return made
+
+
+def _tax(fen: int, rate: str) -> int | None:
+    return taxes.split_tax(fen, taxes.TaxRate(rate)).tax if rate else None
+
+
+def _lower(blue: Fapiao, stays: int, *, actor: Actor, now: datetime) -> None:
+    if stays >= blue.amount_fen:
+        return
+    blue.amount_fen, blue.tax_fen = max(0, stays), _tax(max(0, stays), blue.rate)
+    action = "fapiao.lowered"
+    if not blue.amount_fen and blue.state == S.REQUESTED.value:
+        services.move(blue, rules.FapiaoAction.WITHDRAW)
+        blue.ended_at, action = now, "fapiao.withdrawn"
+    blue.save(update_fields=["amount_fen", "tax_fen", "state", "ended_at"])
+    services.record(blue, action=action, actor=actor, now=now)
+
+
+def _ask_back(charge: Charge, blue: Fapiao, fen: int, *, actor: Actor, now: datetime) -> Fapiao:
+    tax = None
+    if blue.tax_fen is not None:
+        tax = taxes.tax_between(blue.red_fen, blue.red_fen + fen, gross=blue.amount_fen, tax=blue.tax_fen)
+    blue.red_fen += fen
+    blue.save(update_fields=["red_fen"])
+    red = Fapiao.objects.create(
+        number=next_number(prefix="KP", now=now),
+        colour=rules.Colour.RED.value,
+        charge=charge,
+        part=blue.part,
+        original=blue,
+        kind=blue.kind,
+        buyer=blue.buyer,
+        rate=blue.rate,
+        category=blue.category,
+        goods=blue.goods,
+        asked_fen=fen,
+        amount_fen=fen,
+        tax_fen=tax,
+        asked_by=actor.signature[:160],
+        asked_at=now,
+    )
+    services.record(red, action="fapiao.red_requested", actor=actor, now=now, original=blue.number)
+    return red

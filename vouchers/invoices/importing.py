@@ -1,0 +1,136 @@
+"""Numbers of issued tax invoices as a table out of the provider's tax software: looked at first, then registered."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import PortalError, Reason, Refused, noop
+from portal.kernel.money import BadAmount, Money
+from portal.tables.reading import read_table
+from portal.tables.values import Column, Kind, Row
+from vouchers.invoices import access, issuing, rules
+from vouchers.invoices.models import Fapiao
+
+__all__ = ["COLUMNS", "Found", "Registered", "check", "register"]
+
+_ = noop
+
+COLUMNS: Final = (
+    Column("request", _("申请单号"), names=("业务单据号", "单据编号", "request"), max_length=24),
+    Column("number", _("发票号码"), names=("数电发票号码", "数电票号码", "invoice number"), max_length=40),
+    Column("code", _("发票代码"), names=("invoice code",), required=False, max_length=40),
+    Column("issued_on", _("开票日期"), Kind.DAY, names=("开票时间", "date")),
+    Column("amount", _("价税合计"), names=("价税合计（元）", "金额（元）", "amount"), max_length=40),
+)
+"""What the table must hold. A red one's amount may carry its sign."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One row: what it would register, or every ground against it. `is_same`: it is registered so already."""
+
+    row: int
+    request: str
+    fapiao: Fapiao | None
+    printed: rules.Printed | None
+    reasons: tuple[Reason, ...] = ()
+    is_same: bool = False
+
+    @property
+    def is_ready(self) -> bool:
+        return not self.reasons and not self.is_same
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What became of one row: registered, the same as before, or refused and why."""
+
+    found: Found
+    error: PortalError | None = None
+
+
+def check(*, actor: Actor, content: bytes, name: str, now: datetime) -> list[Found]:
+    """Return row by row what a table would register; nothing is written. Raises BadTable, Forbidden.
+
+    Faulty rows do not keep the others from being registered. Four queries and one a row with a number.
+    """
+    actor.require(Permission.INVOICE_ISSUE)
+    table = read_table(content, name, COLUMNS)
+    wanted = {str(row.values["request"] or "").strip().upper() for row in (*table.rows, *table.faulty)}
+    known = {one.number: one for one in access.served(actor).filter(number__in=wanted)}
+    by_row: dict[int, list[Reason]] = {}
+    for problem in table.problems:
+        by_row.setdefault(problem.row, []).append(problem.reason)
+    found = [
+        _judge(row, known, by_row.get(row.number, []), now=now)
+        for row in sorted((*table.rows, *table.faulty), key=lambda row: row.number)
+    ]
+    return _without_twins(found)
+
+
+def _judge(row: Row, known: dict[str, Fapiao], faults: Sequence[Reason], *, now: datetime) -> Found:
+    request = str(row.values["request"] or "").strip().upper()
+    fapiao = known.get(request)
+    reasons = list(faults)
+    if fapiao is None:
+        text, remedy = _("没有申请单 %(number)s，或不是本单位的。"), _("请用导出的清单填写，不要改动申请单号。")
+        reasons.append(Reason("fapiao.unknown", text, remedy, "request", {"number": request or "—"}))
+    printed = None if reasons else _printed(row, reasons)
+    if fapiao is None or printed is None:
+        return Found(row.number, request, fapiao, None, tuple(reasons))
+    if fapiao.printed_key and fapiao.printed_key == rules.number_key(printed):
+        return Found(row.number, request, fapiao, printed, (), is_same=fapiao.amount_fen == printed.amount)
+    if rules.FapiaoState(fapiao.state) not in {rules.FapiaoState.REQUESTED, rules.FapiaoState.ACCEPTED}:
+        text = _("申请单 %(number)s 已办结，不能再登记另一个号码。")
+        reasons.append(Reason("fapiao.ended", text, _("请核对申请单号。"), "request", {"number": request}))
+    reasons += issuing.faults_of(fapiao, printed, now=now)
+    return Found(row.number, request, fapiao, printed, tuple(reasons))
+
+
+def _printed(row: Row, reasons: list[Reason]) -> rules.Printed | None:
+    try:
+        amount = Money.from_yuan(str(row.values["amount"]).strip().lstrip("¥￥"))
+    except BadAmount as error:
+        reasons.append(Reason(error.code, error.message, "", "amount", dict(error.params)))
+        return None
+    return rules.Printed(
+        number=str(row.values["number"]),
+        code=str(row.values.get("code") or ""),
+        issued_on=row.values["issued_on"],
+        amount=abs(amount.fen),
+    )
+
+
+def _without_twins(found: Sequence[Found]) -> list[Found]:
+    """Mark rows that name one request or one invoice number twice: which of them is meant nobody can know."""
+    requests = Counter(one.request for one in found)
+    keys = Counter(rules.number_key(one.printed) for one in found if one.printed)
+    text, remedy = _("同一申请单或发票号码在表中出现了不止一次。"), _("请只保留正确的一行。")
+    twin = Reason("fapiao.twice", text, remedy, "number")
+    return [
+        Found(one.row, one.request, one.fapiao, one.printed, (*one.reasons, twin))
+        if requests[one.request] > 1 or (one.printed and keys[rules.number_key(one.printed)] > 1)
+        else one
+        for one in found
+    ]
+
+
+def register(*, actor: Actor, rows: Sequence[Found], now: datetime) -> list[Registered]:
+    """Register the rows that are ready, each by itself; one that is refused by now says why. Idempotent."""
+    done = []
+    for one in rows:
+        if one.fapiao is None or one.printed is None or not one.is_ready:
+            done.append(Registered(one, Refused(one.reasons) if one.reasons else None))
+            continue
+        try:
+            issuing.issue(actor=actor, fapiao=one.fapiao, printed=one.printed, now=now)
+        except PortalError as error:
+            done.append(Registered(one, error))
+        else:
+            done.append(Registered(one))
+    return done
