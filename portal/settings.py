@@ -382,7 +382,7 @@ PAYEE_COOLING_DAYS = ENV.payee_cooling_days
 """Days between a bank account's verification and its first use, in which the payee's owners can take it back."""
 PAYMENT_FULFILMENTS: dict[str, str] = {"booking": "scheduler.bookings.prepaying.fulfil"}
 """Each answers ``vouchers.payments.ports.Fulfilment`` for what a subject's kind names: what is paid for in advance."""
-PAYMENT_ALARMS: tuple[str, ...] = ()
+PAYMENT_ALARMS: tuple[str, ...] = ("scheduler.messages.alarms.tell_finance",)
 """Each is told by ``vouchers.payments.alarms`` what needs finance: called with `what`, `about` and `now`."""
 REFUND_FOLLOWERS, INVOICE_DELIVERIES = ("vouchers.invoices.following.refunded",), "portal.reports.deliveries.describe"
 """Answer ``vouchers.charges.ports.RefundFollower``, each; and ``vouchers.invoices.ports.Describe``: what a charge was for."""

@@ -85,6 +85,7 @@ NAVIGATION: tuple[Entry, ...] = (
     Entry(pgettext_lazy("list", "账户与上限"), "limits", "work", frozenset({P.ALLOCATION_MANAGE})),
     Entry(pgettext_lazy("list", "订单"), "orders", "work", frozenset({P.ORDER_PLACE})),
     Entry(pgettext_lazy("list", "付款"), "payments", "work", frozenset({P.PAYMENT_DECLARE, P.PAYMENT_CONFIRM})),
+    Entry(pgettext_lazy("list", "线上支付"), "rail_desk", "work", frozenset({P.PAYMENT_CONFIRM})),
     Entry(pgettext_lazy("list", "申领"), "claims", "work", frozenset({P.CLAIM_FILE})),
     Entry(
         pgettext_lazy("list", "申请审核"),

@@ -13,7 +13,7 @@ from portal.organisations.models import Organisation
 from scheduler.messages import rules, services
 from scheduler.resources.models import Cluster
 
-__all__ = ["day_of", "tell_operators", "tell_overseers"]
+__all__ = ["day_of", "tell_finance", "tell_operators", "tell_overseers"]
 
 
 def day_of(now: datetime) -> str:
@@ -52,6 +52,27 @@ def tell_overseers(*, kind: rules.MessageKind, about: str, params: Mapping[str, 
                 about=about,
                 params=params,
                 permission=Permission.AUDIT_READ,
+            ),
+            now=now,
+        )
+        for department in Organisation.objects.filter(kind=Organisation.Kind.DEPARTMENT).order_by("pk")
+    )
+
+
+def tell_finance(*, what: str, about: str, now: datetime) -> int:
+    """Tell the departments' people who confirm payments; return how many were told just now. Idempotent per sentence and `about`."""
+    kind, number = rules.MessageKind.PAYMENT_ALARM, about.partition(":")[2]
+    return sum(
+        services.tell(
+            told=services.Told(
+                kind=kind,
+                organisation_id=department.pk,
+                user_id=None,
+                key=f"{kind.value}:{about}:{what}"[:160],
+                instrument=department.name,
+                about=number[:24],
+                params={"what": what, "about": number},
+                permission=Permission.PAYMENT_CONFIRM,
             ),
             now=now,
         )

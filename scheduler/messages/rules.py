@@ -39,6 +39,7 @@ class MessageKind(StrEnum):
     AUDIT_DIFFERS = "audit_differs"
     CLUSTER_DIFFERS = "cluster_differs"
     JOB_UNRESOLVED = "job_unresolved"
+    PAYMENT_ALARM = "payment_alarm"
     ACCOUNT_PROPOSED = "account_proposed"
     ACCOUNT_CHECKED = "account_checked"
     ACCOUNT_VERIFIED = "account_verified"
@@ -253,6 +254,7 @@ WORDINGS: Final[Mapping[MessageKind, Wording]] = MappingProxyType(
             "booking",
             by_number=True,
         ),
+        K.PAYMENT_ALARM: Wording(_("线上支付需要财务处理：%(about)s"), "%(what)s", "rail_desk"),
     }
 )
 
