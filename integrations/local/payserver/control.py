@@ -96,12 +96,11 @@ def take_letters(world: World, _postman: Postman, given: Given) -> Object:
 
 
 def send(_world: World, postman: Postman, given: Given) -> Object:
-    """Deliver what waits, early too where asked, until every one was tried once."""
-    most = int(given.get("most", 1_000))
-    done = 0
-    while done < most and postman.deliver_due(early=bool(given.get("early"))):
-        done += 1
-    return {"tried": done}
+    """Deliver what is due, with ``early`` what is not yet, each once; what comes of it `deliveries` says."""
+    tried: set[int] = set()
+    while (number := postman.deliver_due(early=bool(given.get("early")), but=tried)) is not None:
+        tried.add(number)
+    return {"tried": len(tried)}
 
 
 def again(world: World, _postman: Postman, given: Given) -> Object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Final
 
 from integrations.local.payserver import intents, paying
@@ -170,13 +171,13 @@ def expire(act: Act, params: Params, identifier: str) -> Object:
 
 def lapse_due(act: Act) -> int:
     """Expire what is over its time and not being paid; return how many."""
-    due = act.world.store.select(
-        "checkout.session",
-        act.account,
-        None,
+    rows = act.world.store.rows(
+        "SELECT body FROM object WHERE kind = 'checkout.session' AND account = ?"
         " AND json_extract(body, '$.status') = 'open' AND json_extract(body, '$.expires_at') <= ? ORDER BY seq",
+        act.account,
         act.now,
     )
+    due = [json.loads(row[0]) for row in rows]
     for found in due:
         intent = act.look(found["payment_intent"])
         if intent is None or intent["status"] in intents.OPEN:

@@ -21,6 +21,10 @@ CREATE TABLE IF NOT EXISTS object (
     intent TEXT GENERATED ALWAYS AS (json_extract(body, '$.payment_intent')) VIRTUAL);
 CREATE INDEX IF NOT EXISTS object_kind ON object (kind, account, seq);
 CREATE INDEX IF NOT EXISTS object_intent ON object (intent) WHERE intent IS NOT NULL;
+CREATE INDEX IF NOT EXISTS object_open ON object (account, json_extract(body, '$.expires_at'))
+    WHERE kind = 'checkout.session' AND json_extract(body, '$.status') = 'open';
+CREATE INDEX IF NOT EXISTS object_moved ON object (account, json_extract(body, '$.currency'), json_extract(body, '$.net'),
+    json_extract(body, '$.available_on')) WHERE kind = 'balance_transaction';
 CREATE TABLE IF NOT EXISTS kept (
     account TEXT NOT NULL, key TEXT NOT NULL, fingerprint TEXT NOT NULL, status INTEGER NOT NULL, body TEXT NOT NULL,
     request TEXT NOT NULL, created INTEGER NOT NULL, PRIMARY KEY (account, key)) WITHOUT ROWID;

@@ -11,6 +11,7 @@ import http.client
 import json
 import logging
 import threading
+from collections.abc import Collection
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -155,7 +156,7 @@ class Postman(threading.Thread):
     def run(self) -> None:
         while not self.stopping.is_set():
             try:
-                busy = self.deliver_due()
+                busy = self.deliver_due() is not None
             except Exception:
                 log.exception("delivery")
                 busy = False
@@ -168,22 +169,24 @@ class Postman(threading.Thread):
         self.world.wake.set()
         self.join(PATIENCE_S + 2)
 
-    def deliver_due(self, *, early: bool = False) -> bool:
-        """Deliver the oldest that is due, with `early` whatever waits; say whether there was one."""
+    def deliver_due(self, *, early: bool = False, but: Collection[int] = ()) -> int | None:
+        """Deliver the oldest that is due, with `early` whatever waits, `but` those; return its number."""
         with self.round:
             now = self.world.time()
             rows = self.world.store.rows(
                 "SELECT seq, event, url, tries, twist FROM delivery WHERE state = 'waiting' AND url != '' AND due <= ?"
-                " ORDER BY tries, seq LIMIT 1",
+                " ORDER BY tries, seq LIMIT ?",
                 1e18 if early else now,
+                len(but) + 1,
             )
-            if not rows:
-                return False
-            seq, identifier, url, tries, twist = rows[0]
+            found = next((row for row in rows if row[0] not in but), None)
+            if found is None:
+                return None
+            seq, identifier, url, tries, twist = found
             event, secret = _event(self.world, identifier), _secret(self.world, url)
             if event is None or secret is None:
                 self.world.store.run("UPDATE delivery SET state = 'failed', answer = 'no endpoint' WHERE seq = ?", seq)
-                return True
+                return int(seq)
             body, headers = letter(event, secret, json.loads(twist), now)
             status, answer = post(Endpoint(url, secret), body, headers)
             state, due = "waiting", now
@@ -202,4 +205,4 @@ class Postman(threading.Thread):
                 answer,
                 seq,
             )
-            return True
+            return int(seq)

@@ -102,6 +102,17 @@ def test_nobody_there_is_tried_again_later(payserver, c):
     ear.server_close()
 
 
+def test_what_waits_is_delivered_when_ordered_and_tried_once(payserver, c, ear):
+    payserver.webhook("late", type="customer.created", seconds=3_600, times=3)
+    for n in range(3):
+        c.customers.create(params={"name": str(n)})
+    ear.answers = [500]
+    assert payserver.order("deliveries/send") == {"tried": 0}
+    assert payserver.order("deliveries/send", {"early": True}) == {"tried": 3}
+    states = [(one["state"], one["tries"]) for one in payserver.look("deliveries")["deliveries"]]
+    assert states[1:] == [("delivered", 1), ("delivered", 1)]
+
+
 def test_a_test_may_take_the_letters_itself(payserver, c):
     paid = intent(c)
     letters = payserver.letters("payment_intent.succeeded")
