@@ -290,8 +290,7 @@ SECURE_HSTS_SECONDS = 31_536_000 if ENV.https else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = ENV.https
 SECURE_HSTS_PRELOAD = ENV.https
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if ENV.https else None
-DATA_UPLOAD_MAX_MEMORY_SIZE = 6 * 1024 * 1024
-FILE_UPLOAD_MAX_MEMORY_SIZE = 6 * 1024 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = FILE_UPLOAD_MAX_MEMORY_SIZE = 6 * 1024 * 1024
 
 CELERY_BROKER_URL = ENV.redis_url.replace("unix://", "redis+socket://")
 CELERY_RESULT_BACKEND = None
@@ -323,6 +322,7 @@ CELERY_BEAT_SCHEDULE = {
     "orders": {"task": "vouchers.run_order_deadlines", "schedule": 600.0, "options": {"expires": 600}},
     "claims": {"task": "vouchers.pay_claims", "schedule": 300.0, "options": {"expires": 300}},
     "documents": {"task": "vouchers.make_documents", "schedule": 600.0, "options": {"expires": 600}},
+    "bank statements": {"task": "banking.look_for_left", "schedule": 120.0, "options": {"expires": 120}},
     "dry runs": {"task": "vouchers.dry_runs_left", "schedule": 120.0, "options": {"expires": 120}},
     "seals": {"task": "ledger.seal", "schedule": 60.0, "options": {"expires": 60}},
     "open time": {"task": "availability.keep", "schedule": crontab(hour=17, minute=15), "options": {"expires": 3600}},
@@ -364,6 +364,7 @@ CALENDAR_POST = "integrations.mail.post.send"
 """Answers ``scheduler.invitations.ports.Post``."""
 REFUND_APPROVAL_FEN, WRITE_OFF_AFTER_DAYS = ENV.refund_approval_fen, ENV.write_off_after_days
 """What one person of a provider may give back of one charge; how long an own share is due before it may be given up."""
+BANK_TWO_PERSON_FEN, BANK_REFERENCES = 10_000_000, "vouchers.banking.claiming.claim"  # used there
 PAYMENT_RAILS: dict[str, str] = {"stripe": "integrations.stripe.rail.from_settings"} if ENV.stripe_key else {}
 """By code, what makes each gateway's answer to ``vouchers.payments.ports.Rail``; bank transfer is always there."""
 STRIPE: dict[str, Any] = {

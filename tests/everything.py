@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
+from django.test import override_settings
+
+from portal.kernel.actors import Actor
 from portal.kernel.money import Money
 from portal.workdays import rules as workday_rules
 from portal.workdays import services as workdays
@@ -46,13 +49,20 @@ from tests import make
 from tests.calling import CONTRACT, Answer, Caller, zoned
 from tests.scheduler.calendars.writing import calendar
 from tests.scheduler.templates import catalogue
+from tests.vouchers.banking.sheets import csv_file, row
 from tests.vouchers.claims import making as claims
 from tests.vouchers.offers import goods
 from tests.vouchers.payees import making as accounts
+from vouchers.banking import importing
+from vouchers.banking import services as banking
+from vouchers.banking.models import BankMatch, MatchPart, StatementLine
+from vouchers.banking.rules import PartKind
+from vouchers.banking.suggesting import Part
 from vouchers.charges import proposing, refunding
 from vouchers.charges.models import Charge
 from vouchers.claims import deciding
 from vouchers.claims.models import RedemptionClaim
+from vouchers.evidence.rules import Upload
 from vouchers.flags import services as flags
 from vouchers.flags.models import Flag
 from vouchers.flags.rules import Pattern
@@ -278,6 +288,13 @@ WRITES = (
         "keeper lab_owner seller",
         {"number": "26332000000000000001", "issued_on": "2026-11-25", "amount": {"yuan": "480"}},
     ),
+    Write("POST /banking/lines/1/match", "finance", {"parts": [{"kind": "payment", "target": "{payment}"}]}),
+    Write("POST /banking/lines/1/park", "finance"),
+    Write("POST /banking/matches/1/confirm", "finance finance_approver"),
+    Write("POST /banking/matches/1/refuse", "finance finance_approver", {"note": "不是这笔"}),
+    Write("POST /banking/matches/1/doubt", "finance", {"note": "附言填错"}),
+    Write("POST /banking/matches/1/stand", "finance finance_approver"),
+    Write("POST /banking/matches/1/reverse", "finance finance_approver"),
     Write("POST /settlements", "finance", {"payee": "{credit_code}"}),
     Write("POST /settlements/{batch}/lines/1/reject", "finance finance_approver", {"reason": "账号有误"}),
     Write("POST /claims", "owner", CLAIM),
@@ -663,6 +680,20 @@ def _dispute(w: make.World, resource: Resource) -> Dispute:
     return disputes.open_dispute(actor=w.researcher, booking=used, claimed_s=60, reason="多计", now=used.ends_at)
 
 
+def _statement(w: make.World) -> None:
+    """Take a bank statement of two lines: money of nobody, and a fee somebody has to confirm."""
+    upload = Upload("a.csv", csv_file([row("A1", "10.00", name="某公司"), row("A2", "-5.00", name="", memo="手续费")]))
+    account = importing.main_account(now=make.NOW)
+    importing.import_file(actor=w.finance, account=account, upload=upload, now=make.NOW)
+    StatementLine.objects.filter(reference="A1").update(id=1)
+    fee = StatementLine.objects.select_related("account").get(reference="A2")
+    with override_settings(BANK_TWO_PERSON_FEN=1):
+        parts = [Part(PartKind.FEE, 500)]
+        made = banking.match(actor=Actor.system("bank-matching"), line=fee, parts=parts, now=make.NOW)
+    BankMatch.objects.filter(pk=made.pk).update(id=1)
+    MatchPart.objects.filter(match_id=made.pk).update(match_id=1)
+
+
 def everything(w: make.World) -> Things:
     """Build one of everything, each in a state in which something can still be done with it."""
     version = make.programme(w)
@@ -710,6 +741,7 @@ def everything(w: make.World) -> Things:
     unknown = make.organisation(make.roles.Kind.ENTERPRISE)
     kept = assigning.recuse(actor=w.reviewer, application=None, organisation=unknown, reason="亲属", now=make.NOW)
     Recusal.objects.filter(pk=kept.pk).update(id=1)
+    _statement(w)
     closing.propose_year(actor=w.finance, fiscal_year=2025, now=make.NOW)
     fixed = workday_rules.Day(date(2027, 2, 1), is_working=True)
     workdays.set_days(actor=w.publisher, days=[fixed], source="国办通知", now=make.NOW)

@@ -26,6 +26,7 @@ from scheduler.metering import rules as metering
 from scheduler.resources import rules as resources
 from scheduler.samples import rules as samples
 from scheduler.waitlist import rules as waitlist
+from vouchers.banking import rules as banking
 from vouchers.campaigns import rules as campaigns
 from vouchers.charges import proposal_rules as proposals
 from vouchers.charges import rules as charges
@@ -272,9 +273,13 @@ MACHINES = [
     (claims.ClaimState, claims.ClaimAction, claims.TRANSITIONS, {"draft", "proposed"}),
     (wallets.VoucherState, wallets.VoucherAction, wallets.TRANSITIONS, {"active"}),
     (payees.PayeeAccountState, payees.PayeeAccountAction, payees.TRANSITIONS, {"proposed"}),
+    (banking.LineState, banking.LineAction, banking.LINE_TRANSITIONS, {"open"}),
+    (banking.MatchState, banking.MatchAction, banking.MATCH_TRANSITIONS, {"proposed"}),
     (settlements.BatchState, settlements.BatchAction, settlements.TRANSITIONS, {"draft"}),
 ]
 ENDS = {
+    "LineState": set(),
+    "MatchState": {"refused", "reversed"},
     "TimeOfferState": {"accepted", "refused", "lapsed", "taken_back"},
     "EntryState": {"booked", "withdrawn", "expired"},
     "DisplacementState": {"moved", "refunded", "lapsed"},

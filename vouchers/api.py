@@ -2,6 +2,7 @@
 
 from ninja import Router
 
+from vouchers.banking.api import router as banking
 from vouchers.charges.api import router as charges
 from vouchers.charges.proposal_api import router as charge_proposals
 from vouchers.claims.api import router as claims
@@ -55,6 +56,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/recoveries", recoveries),
     ("/settlements", settlements),
     ("/reconciliation", reconciliation),
+    ("/banking", banking),
     ("/flags", flags),
     ("/ledger", ledger),
 )

@@ -1,5 +1,6 @@
 """Index of the vouchers app's tables, for Django only; nothing inside the app imports it."""
 
+from vouchers.banking.models import BankAccount, BankMatch, MatchPart, StatementImport, StatementLine
 from vouchers.campaigns.models import Campaign, CampaignBatch
 from vouchers.charges.models import Charge, ChargePart, ChargeProposal, Refund
 from vouchers.claims.models import ClaimInvoice, ClaimLine, ClaimPart, PaymentRun, RedemptionClaim
@@ -12,7 +13,7 @@ from vouchers.ledger.models import *  # noqa: F403
 from vouchers.notices.models import Notice, NoticeItem, Objection
 from vouchers.offers.models import Offer, Order, PriceList, UsageImport, UsageLine
 from vouchers.payees.models import PayeeAccount
-from vouchers.payments.models import Arrival, Payment
+from vouchers.payments.models import Arrival, ArrivalReversal, Payment
 from vouchers.payments.rail_models import PaymentAttempt, PaymentDispute, PaymentEvent, RefundAttempt
 from vouchers.programmes.models import Budget, CoLead, FairReview, Programme, ProgrammeDraft, ProgrammeVersion
 from vouchers.reconciliation.models import GatewayCheck, GatewayLine, MonthClose, MonthFigure, MonthProposal
@@ -24,7 +25,10 @@ from vouchers.wallets.models import Certificate, RedemptionAttempt, Voucher, Vou
 __all__ = [
     "Application",
     "Arrival",
+    "ArrivalReversal",
     "Assignment",
+    "BankAccount",
+    "BankMatch",
     "Budget",
     "BuyerFacts",
     "Campaign",
@@ -46,6 +50,7 @@ __all__ = [
     "Flag",
     "GatewayCheck",
     "GatewayLine",
+    "MatchPart",
     "MonthClose",
     "MonthFigure",
     "MonthProposal",
@@ -77,6 +82,8 @@ __all__ = [
     "SettlementBatch",
     "SettlementLine",
     "StageDecision",
+    "StatementImport",
+    "StatementLine",
     "UsageImport",
     "UsageLine",
     "Voucher",

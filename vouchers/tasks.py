@@ -1,5 +1,6 @@
 """Index of the vouchers app's Celery tasks, for Celery only."""
 
+from vouchers.banking.tasks import look_for_left, look_through
 from vouchers.claims.tasks import pay_claims
 from vouchers.dryruns.tasks import dry_run, dry_runs_left
 from vouchers.invoices.tasks import make_documents
@@ -28,6 +29,8 @@ __all__ = [
     "fetch_payment_notices",
     "lapse_overdue",
     "look_at_payments",
+    "look_for_left",
+    "look_through",
     "make_documents",
     "pay_claims",
     "process_payment_event",

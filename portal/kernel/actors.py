@@ -20,6 +20,8 @@ class Permission(StrEnum):
     APPLICATION_SCORE = "application:score"
     APPLICATION_SUBMIT = "application:submit"
     AUDIT_READ = "audit:read"
+    BANK_APPROVE = "bank:approve"
+    BANK_MATCH = "bank:match"
     BOOKING_DECIDE = "booking:decide"
     BOOKING_REQUEST = "booking:request"
     CHARGE_REFUND = "charge:refund"

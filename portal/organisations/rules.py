@@ -158,6 +158,7 @@ PERMISSIONS: Final[Mapping[tuple[Kind, Role], frozenset[P]]] = MappingProxyType(
         (Kind.DEPARTMENT, Role.FINANCE_OFFICER): frozenset(
             {
                 P.PAYMENT_CONFIRM,
+                P.BANK_MATCH,
                 P.SETTLEMENT_DRAFT,
                 P.SETTLEMENT_PAY,
                 P.LEDGER_READ,
@@ -165,7 +166,9 @@ PERMISSIONS: Final[Mapping[tuple[Kind, Role], frozenset[P]]] = MappingProxyType(
                 P.PAYEE_VERIFY,
             }
         ),
-        (Kind.DEPARTMENT, Role.FINANCE_APPROVER): frozenset({P.SETTLEMENT_APPROVE, P.LEDGER_READ, P.PAYEE_VERIFY}),
+        (Kind.DEPARTMENT, Role.FINANCE_APPROVER): frozenset(
+            {P.SETTLEMENT_APPROVE, P.BANK_APPROVE, P.LEDGER_READ, P.PAYEE_VERIFY}
+        ),
         (Kind.DEPARTMENT, Role.AUDITOR): frozenset({P.ORDER_READ, P.AUDIT_READ, P.LEDGER_READ, P.VOUCHER_REGISTER}),
         (Kind.DEPARTMENT, Role.CLAIM_AUDITOR): frozenset({P.CLAIM_AUDIT}),
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,7 +33,7 @@ from portal.tables.values import (
     parse,
 )
 
-__all__ = ["read_table"]
+__all__ = ["Cell", "Cells", "Sheet", "read_cells", "read_table"]
 
 _ = noop
 
@@ -52,6 +53,7 @@ NOT_A_TABLE = Reason(
     _("请在表格软件中另存为 xlsx 或 CSV（UTF-8）后上传。"),
     field="file",
 )
+EMPTY = Reason("table.empty", _("文件是空的。"), _("请选择有内容的文件。"), field="file")
 BOMB = Reason(
     "table.unpacks_too_large",
     _("文件解压后过大，可能是压缩炸弹，没有读取。"),
@@ -69,6 +71,42 @@ class Cell:
 
 
 Cells = tuple[int, list[Cell]]
+"""A row: its number as the spreadsheet shows it, and what stands in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A file as it stands, before anybody says which columns it has. `encoding`: ``xlsx``, ``utf-8``, ``utf-8-sig``, ``gb18030``."""
+
+    encoding: str
+    rows: Iterator[Cells]
+
+
+def read_cells(content: bytes, name: str, *, limits: Limits = LIMITS) -> Sheet:
+    """Open a file and return its rows; reading them raises as `read_table` does. For tables with a layout of their own.
+
+    `name` is what the sender calls the file, for messages only. Raises BadTable.
+    """
+    if not content:
+        raise BadTable([EMPTY])
+    if len(content) > limits.size:
+        raise BadTable([_too_large(name, limits)])
+    if content.startswith(b"PK"):
+        return Sheet("xlsx", _guarded(_xlsx(content, limits)))
+    encoding, text = _text_of(content)
+    return Sheet(encoding, _guarded(_separated(text)))
+
+
+def _guarded(lines: Iterator[Cells]) -> Iterator[Cells]:
+    """Yield rows; whatever a broken or forged container makes the reader say, it means: this is no workbook."""
+    try:
+        yield from lines
+    except BadTable:
+        raise
+    except csv.Error as error:
+        raise BadTable([_broken_csv()]) from error
+    except Exception as error:
+        raise BadTable([CUT_SHORT]) from error
 
 
 def read_table(content: bytes, name: str, columns: Sequence[Column], *, limits: Limits = LIMITS) -> Table:
@@ -76,19 +114,12 @@ def read_table(content: bytes, name: str, columns: Sequence[Column], *, limits: 
 
     `name` is what the sender calls the file, for messages only. Columns may stand in any order; further ones are ignored.
     """
-    if not content:
-        raise BadTable([Reason("table.empty", _("文件是空的。"), _("请选择有内容的文件。"), field="file")])
-    if len(content) > limits.size:
-        raise BadTable([_too_large(name, limits)])
-    lines = _xlsx(content, limits) if content.startswith(b"PK") else _csv(content)
+    lines = read_cells(content, name, limits=limits).rows
     try:
         return _read(lines, columns, limits)
     except BadTable:
         raise
-    except csv.Error as error:
-        raise BadTable([_broken_csv()]) from error
     except Exception as error:
-        # Whatever a broken or forged container makes the reader say, it means: this is no workbook.
         raise BadTable([CUT_SHORT]) from error
 
 
@@ -152,22 +183,25 @@ OTHER_FILES = (b"%PDF", b"\xd0\xcf\x11\xe0", b"\x89PNG", b"\xff\xd8\xff", b"GIF8
 """How documents, pictures and archives begin, which a Chinese encoding would read as text."""
 
 
-def _csv(content: bytes) -> Iterator[Cells]:
-    """Yield the rows of a text in UTF-8 or GB 18030, separated by comma, semicolon or tab."""
+def _text_of(content: bytes) -> tuple[str, str]:
+    """Return a text in UTF-8 or GB 18030 and which of them it is. Raises BadTable for anything else."""
     if b"\0" in content or content.lstrip()[:1] == b"<" or content.startswith(OTHER_FILES):
         raise BadTable([NOT_A_TABLE])
-    for encoding in ("utf-8-sig", "gb18030"):
+    for encoding in ("utf-8", "gb18030"):
         try:
             text = content.decode(encoding)
-            break
         except UnicodeDecodeError:
             continue
-    else:
-        raise BadTable([NOT_A_TABLE])
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    separator = max(",;\t", key=first.count)
+        return ("utf-8-sig" if text.startswith("\ufeff") else encoding), text.removeprefix("\ufeff")
+    raise BadTable([NOT_A_TABLE])
+
+
+def _separated(text: str) -> Iterator[Cells]:
+    """Yield the rows of a text separated by comma, semicolon or tab."""
+    head = list(itertools.islice((line for line in text.splitlines() if line.strip()), HEAD_ROWS))
+    separator = max(",;\t", key=lambda mark: max((line.count(mark) for line in head), default=0))
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    return ((number, [Cell(value) for value in row]) for number, row in enumerate(rows, 1))
+    yield from ((number, [Cell(value) for value in row]) for number, row in enumerate(rows, 1))
 
 
 def _read(lines: Iterator[Cells], columns: Sequence[Column], limits: Limits) -> Table:

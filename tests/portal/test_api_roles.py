@@ -17,6 +17,8 @@ from tests.everything import ROLES, WRITES, Things, everything
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 
 FORMS = {f"POST /orders/{{order}}/{form}" for form in ("files", "usage/file", "usage/preview")}
+STATEMENTS = {f"POST /banking/accounts/{{account}}/{form}" for form in ("imports", "preview")}
+"""Forms, tried in ``banking/test_api.py``."""
 CALENDARS = {
     f"POST /instruments/{{instrument}}/calendars{verb}"
     for verb in ("", "/preview", "/subscription", "/subscription/preview")
@@ -44,6 +46,7 @@ ELSEWHERE = {
     "POST /engagements/{engagement}/milestones/1/deliver",
     "POST /bookings/{booking}/displacement",
     *FORMS,
+    *STATEMENTS,
     "POST /bookings/readings/file",
     "POST /instruments/import",
     "POST /instruments/import/preview",

@@ -44,9 +44,12 @@ def rail_account(rail: str) -> str:
 
 
 def in_account(owner: str) -> AccountKey:
-    """Return the ledger account of the operator's money by its owner: ``bank:…`` or ``rail:…``."""
-    kind = AccountKind.BANK_CLEARING if owner.startswith("bank:") else AccountKind.GATEWAY_CLEARING
-    return AccountKey(kind, owner)
+    """Return the ledger account money comes from by its owner: ``bank:…``, ``rail:…``, or ``line:…``.
+
+    The last is money of a statement line whose payer was not known, which has been booked as unapplied cash.
+    """
+    kinds = {"bank": AccountKind.BANK_CLEARING, "line": AccountKind.UNAPPLIED_CASH}
+    return AccountKey(kinds.get(owner.partition(":")[0], AccountKind.GATEWAY_CLEARING), owner)
 
 
 def due_account(payment: Payment) -> AccountKey:

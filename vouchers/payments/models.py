@@ -91,6 +91,9 @@ class Payment(models.Model):
         indexes = [
             models.Index(fields=["payer", "-id"], name="payment_of_payer"),
             models.Index(fields=["state", "id"], name="payment_queue"),
+            models.Index(
+                fields=["paid_back_reference"], name="payment_paid_back_as", condition=~Q(paid_back_reference="")
+            ),
         ]
 
     def __str__(self) -> str:
@@ -138,3 +141,24 @@ class Arrival(models.Model):
 
     def __str__(self) -> str:
         return self.source
+
+
+class ArrivalReversal(models.Model):
+    """That an arrival was booked for the wrong payment and has been taken back, by two persons. Never changed."""
+
+    arrival = models.OneToOneField(Arrival, on_delete=models.PROTECT, related_name="reversal")
+    reason = models.CharField(max_length=200)
+    asked_by = models.CharField(max_length=160)
+    approved_by = models.CharField(max_length=160)
+    reversed_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "payment_arrival_reversal"
+        ordering = ["pk"]
+        constraints = [
+            models.CheckConstraint(name="payment_arrival_reversed_by_two", condition=~Q(asked_by=F("approved_by")))
+        ]
+        triggers = [pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete)]
+
+    def __str__(self) -> str:
+        return f"{self.arrival_id}"

@@ -16,6 +16,7 @@ __all__ = [
     "ADVANCE_SHORT",
     "TRANSITIONS",
     "BankReferenceMissing",
+    "CannotTakeBack",
     "Collect",
     "NothingOwedBack",
     "OwnPayment",
@@ -55,8 +56,8 @@ class PaymentAction(StrEnum):
     RETURN = "return"
     CANCEL = "cancel"
     REOPEN = "reopen"
-    """It is due again: a gateway has taken back what had arrived (a payer's objection), or what was paid in advance went to
-    a charge that is more than it."""
+    """It is due again: a gateway has taken back what had arrived (a payer's objection), it was another payment's, or what
+    was paid in advance went to a charge that is more than it."""
     WRITE_OFF = "write_off"
 
 
@@ -91,6 +92,11 @@ class NothingOwedBack(Conflict):
 class BankReferenceMissing(Invalid):
     code = "payment.bank_reference"
     message = _("请填写银行流水号，便于财务核对。")
+
+
+class CannotTakeBack(Conflict):
+    code = "payment.cannot_take_back"
+    message = _("这笔来款已被使用或退还，不能冲正。请改为办理退款。")
 
 
 class OwnPayment(Forbidden):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.utils.module_loading import import_string
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
@@ -101,6 +103,11 @@ def refuse_own(*, actor: Actor, payment: Payment) -> None:
         raise rules.OwnPayment
 
 
+def unclaimed(*, bank_reference: str) -> None:
+    """Let a bank reference be used by hand. Raises what `settings.BANK_REFERENCES` does where its statement line is booked."""
+    import_string(settings.BANK_REFERENCES)(bank_reference)
+
+
 @transaction.atomic
 def confirm(*, actor: Actor, payment: Payment, bank_reference: str, now: datetime) -> Payment:
     """Confirm that the money is on the bank statement; posts it to the ledger.
@@ -115,6 +122,7 @@ def confirm(*, actor: Actor, payment: Payment, bank_reference: str, now: datetim
     if not value:
         raise rules.BankReferenceMissing(field="bank_reference")
     next_state(rules.TRANSITIONS, rules.PaymentState(payment.state), rules.PaymentAction.CONFIRM)
+    unclaimed(bank_reference=value)
     source = f"manual:{value}"
     if Arrival.objects.filter(source=source).exclude(payment=payment).exists():
         raise BankReferenceTaken(field="bank_reference", value=value)
@@ -139,20 +147,24 @@ def confirm(*, actor: Actor, payment: Payment, bank_reference: str, now: datetim
 
 
 @transaction.atomic
-def pay_back(*, actor: Actor, payment: Payment, bank_reference: str, now: datetime) -> Payment:
+def pay_back(*, actor: Actor, payment: Payment, bank_reference: str, now: datetime, by_line: bool = False) -> Payment:
     """Record that finance has transferred a refunded own share back to its payer; posts it to the ledger.
 
     Never what goes back over a rail (`refunding`): that is asked for first, and only the rest is paid by bank.
 
+    `by_line`: the statement line of that reference says so, not a person.
+
     Raises NothingOwedBack, RefundUnderWay, OwnPayment, BankReferenceMissing, Forbidden.
     """
     actor.require(Permission.PAYMENT_CONFIRM)
-    refunding.owe(payment=payment, now=now)
-    locked = lock(payment)
-    refuse_own(actor=actor, payment=locked)
     value = rules.bank_reference(bank_reference)
     if not value:
         raise rules.BankReferenceMissing(field="bank_reference")
+    if not by_line:
+        unclaimed(bank_reference=value)
+    refunding.owe(payment=payment, now=now)
+    locked = lock(payment)
+    refuse_own(actor=actor, payment=locked)
     owed = refunding.owed_by_bank(locked)
     if not owed:
         raise rail_rules.RefundUnderWay if locked.owed_back_fen else rules.NothingOwedBack

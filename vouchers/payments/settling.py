@@ -36,10 +36,12 @@ def pay_by_bank(*, actor: Actor, refund: RefundAttempt, bank_reference: str, now
 
     Raises BankReferenceMissing, OwnPayment, InvalidTransition, Forbidden.
     """
-    locked = _failed(actor, refund)
+    actor.require(Permission.PAYMENT_CONFIRM)
     value = rules.bank_reference(bank_reference)
     if not value:
         raise rules.BankReferenceMissing(field="bank_reference")
+    services.unclaimed(bank_reference=value)
+    locked = _failed(actor, refund)
     locked.settled_as = f"bank:{value}"
     locked.save(update_fields=["settled_as"])
     payment, purse = locked.payment, Purse(locked.taken_from)

@@ -31,6 +31,8 @@ from scheduler.samples import rules as samples
 from scheduler.samples.models import Sample, SampleOrder
 from scheduler.waitlist import rules as waitlist
 from scheduler.waitlist.models import WaitlistEntry, WaitlistOffer
+from vouchers.banking import rules as banking
+from vouchers.banking.models import BankMatch, StatementLine
 from vouchers.campaigns import rules as campaigns
 from vouchers.campaigns.models import Campaign
 from vouchers.charges import proposal_rules as proposals
@@ -102,6 +104,8 @@ MACHINES: tuple[tuple[str, Mapping[tuple[Any, Any], Any], Any], ...] = (
     ("Attempt to pay 支付", rails.ATTEMPT_TRANSITIONS, PaymentAttempt.State),
     ("Refund over a rail 原路退款", rails.REFUND_TRANSITIONS, RefundAttempt.State),
     ("Notice of a gateway 支付通知", rails.EVENT_TRANSITIONS, PaymentEvent.State),
+    ("Line of a bank statement 银行流水", banking.LINE_TRANSITIONS, StatementLine.State),
+    ("Match of a bank line 核销", banking.MATCH_TRANSITIONS, BankMatch.State),
     ("Flag 风险提示", flags.TRANSITIONS, Flag.State),
     ("Claim 申领", claims.TRANSITIONS, RedemptionClaim.State),
     ("Recovery 追回", recoveries.TRANSITIONS, Recovery.State),

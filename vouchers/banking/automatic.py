@@ -1,0 +1,86 @@
+"""Look through the lines of a statement: what is certain is matched, the best suggestion of the rest is noted."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import structlog
+from django.db import OperationalError, transaction
+from django.db.models import F
+
+from portal.kernel.actors import Actor
+from portal.kernel.errors import PortalError
+from vouchers.banking import services
+from vouchers.banking.models import StatementImport, StatementLine
+from vouchers.banking.rules import LineState, PartKind
+from vouchers.banking.suggesting import Book, Suggestion, load, suggestions
+
+__all__ = ["look_again", "look_through"]
+
+logger = structlog.get_logger("banking")
+
+CHUNK = 500
+MATCHER = Actor.system("bank-matching")
+
+
+def look_through(*, import_id: int, now: datetime, limit: int | None = None) -> int:
+    """Look at the lines of an import nobody has looked at yet, `limit` of them at most; return how many were matched.
+
+    Each line is decided in a transaction of its own, so that a long file shows its progress, may be stopped anywhere and is
+    taken up where it stopped. Two workers at once share the lines: each is decided once.
+    """
+    matched = done = 0
+    while limit is None or done < limit:
+        rows = StatementLine.objects.filter(upload_id=import_id, looked_at__isnull=True)
+        chunk = list(
+            rows.select_related("account").order_by("pk")[: CHUNK if limit is None else min(CHUNK, limit - done)]
+        )
+        if not chunk:
+            StatementImport.objects.filter(pk=import_id, finished_at__isnull=True).update(finished_at=now)
+            break
+        book = load(chunk)
+        for line in chunk:
+            matched += _look(line, book, now=now)
+        done += len(chunk)
+    return matched
+
+
+def look_again(*, line: StatementLine, now: datetime) -> bool:
+    """Look at one open line anew, for what has become due since; return whether it was matched."""
+    return bool(_decide(line, suggestions(line, load([line])), now=now)[0])
+
+
+def _look(line: StatementLine, book: Book, *, now: datetime) -> int:
+    """Look at one line and count it as looked at, once; return 1 if it was matched or proposed."""
+    found = suggestions(line, book)
+    matched, hint = _decide(line, found, now=now)
+    if matched:
+        book.spent |= {part.payment.pk for part in found[0].parts if part.payment is not None}
+    with transaction.atomic():
+        counted = StatementLine.objects.filter(pk=line.pk, looked_at__isnull=True).update(looked_at=now, hint=hint)
+        if counted:
+            StatementImport.objects.filter(pk=line.upload_id).update(
+                looked=F("looked") + 1, matched=F("matched") + matched
+            )
+    return matched
+
+
+def _decide(line: StatementLine, found: list[Suggestion], *, now: datetime) -> tuple[int, str]:
+    """Match a line where that is certain; return 1 if so, and the best suggestion's first reason otherwise."""
+    best: Suggestion | None = found[0] if found else None
+    if best is None:
+        return 0, ""
+    if not best.certain or line.state not in {LineState.OPEN.value, LineState.PARKED.value}:
+        return 0, best.reasons[0][:20]
+    if line.state == LineState.PARKED.value and any(part.kind is not PartKind.PAYMENT for part in best.parts):
+        return 0, best.reasons[0][:20]
+    try:
+        services.match(actor=MATCHER, line=line, parts=best.parts, reasons=best.reasons, now=now)
+    except PortalError as error:
+        # Somebody was quicker, or the thing has changed: a person looks at it.
+        logger.info("banking.not_matched", line=line.pk, code=error.code)
+        return 0, best.reasons[0][:20]
+    except OperationalError as error:
+        logger.warning("banking.busy", line=line.pk, error=str(error)[:200])
+        return 0, best.reasons[0][:20]
+    return 1, ""

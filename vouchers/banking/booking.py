@@ -1,0 +1,199 @@
+"""Book what a line is: each kind of part in its own way, money in through `payments.arriving` alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+from portal.kernel.actors import Actor
+from portal.kernel.money import Money
+from portal.kernel.states import next_state
+from vouchers.banking import rules
+from vouchers.banking.models import BankMatch, MatchPart, StatementLine
+from vouchers.banking.rules import LineAction, LineState, PartKind
+from vouchers.banking.suggesting import Part, paid_back
+from vouchers.ledger import services as ledger
+from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Posting, TransferOp
+from vouchers.payments import arriving, refunding
+from vouchers.payments import services as payments
+from vouchers.settlements.models import SettlementBatch
+
+__all__ = ["book", "check", "key_of", "park", "parked_account", "parked_key", "part_of"]
+
+
+def parked_account(line: StatementLine) -> AccountKey:
+    """Return the account on which money of an unknown payer lies."""
+    return AccountKey(AccountKind.UNAPPLIED_CASH, line.owner)
+
+
+def key_of(part: MatchPart, made: BankMatch) -> str:
+    """Return the key of the journal that books a part itself."""
+    return f"line:{made.line_id}/{made.nth}.{part.nth}"
+
+
+def source_of(part: MatchPart, made: BankMatch) -> str:
+    """Return the source by which `arriving.receive` knows a part: the line's own for the first, so that it counts once."""
+    return f"line:{made.line_id}" if (made.nth, part.nth) == (1, 1) else key_of(part, made)
+
+
+def part_of(row: MatchPart) -> Part:
+    """Return a stored part as a value."""
+    return Part(
+        kind=PartKind(row.kind),
+        amount_fen=row.amount_fen,
+        payment=row.payment,
+        batch=row.batch,
+        returned=row.returned,
+        rail=row.rail,
+        arrival=row.arrival,
+    )
+
+
+def check(line: StatementLine, part: Part) -> None:
+    """Refuse a part that is not what it says, as things are now. Raises TargetDiffers, WrongSide."""
+    target: int | None = None
+    if part.kind is PartKind.MANUAL:
+        fits = part.arrival is not None and part.arrival.source == f"manual:{line.reference}"
+        target = part.arrival.amount_fen if part.arrival is not None and fits else 0
+        if line.state == LineState.PARKED.value:
+            target = 0
+    elif part.kind is PartKind.REFUND and part.payment is not None:
+        target = refunding.owed_by_bank(type(part.payment).objects.select_related("charge").get(pk=part.payment.pk))
+    elif part.kind is PartKind.PAID_BACK and part.payment is not None:
+        found = paid_back([line.reference]).get(line.reference)
+        target = found[1] if found is not None and found[0].pk == part.payment.pk else 0
+    elif part.kind is PartKind.SETTLEMENT and part.batch is not None:
+        batch = SettlementBatch.objects.get(pk=part.batch.pk)
+        target = batch.total_fen if batch.paid_at is not None else 0
+        if MatchPart.objects.filter(batch=batch, match__state__in=ACTIVE).exclude(match__line=line).exists():
+            target = 0
+    elif part.kind is PartKind.RETURN and part.returned is not None:
+        sender = StatementLine.objects.get(pk=part.returned.pk)
+        is_parked = sender.state == LineState.PARKED.value and sender.account_id == line.account_id
+        target = sender.amount_fen if is_parked else 0
+    if line.state == LineState.PARKED.value and part.kind not in {PartKind.PAYMENT, PartKind.PAYOUT}:
+        raise rules.WrongSide(field="parts")
+    if target is not None and target != part.amount_fen:
+        raise rules.TargetDiffers(field="parts", target=Money(target), amount=Money(part.amount_fen))
+
+
+ACTIVE = [state.value for state in rules.ACTIVE]
+
+
+def book(made: BankMatch, line: StatementLine, parts: Sequence[MatchPart], *, actor: Actor, now: datetime) -> None:
+    """Book every part of a match; those booked before only point at what they were booked as."""
+    _serialise([row.payment_id for row in parts if row.payment_id and row.kind == PartKind.PAYMENT.value])
+    for row in sorted(parts, key=lambda part: (part.payment_id or 0, part.nth)):
+        if booker := BOOKERS.get(PartKind(row.kind)):
+            booker(row, made, line, actor, now)
+
+
+def _serialise(payments_: Sequence[int]) -> None:
+    """Take the locks of several payments' arrivals in one order, before the ledger's."""
+    with connection.cursor() as cursor:
+        for pk in sorted(set(payments_)):
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [arriving.ARRIVING, pk % 2**31])
+
+
+def _payment(row: MatchPart, made: BankMatch, line: StatementLine, actor: Actor, now: datetime) -> None:
+    assert row.payment is not None
+    row.arrival = arriving.receive(
+        payment=row.payment,
+        amount=Money(row.amount_fen),
+        source=source_of(row, made),
+        account=line.owner if made.from_parked else line.account.owner,
+        actor=actor,
+        now=now,
+        reference=_reference(line, row, made),
+    )
+    row.save(update_fields=["arrival"])
+
+
+def _reference(line: StatementLine, row: MatchPart, made: BankMatch) -> str:
+    """Return the bank's number as the payment shows it: a line that pays several ends in which part of it this is."""
+    if line.reference.startswith("~"):
+        return ""
+    return line.reference[:60] if made.parts.count() == 1 else f"{line.reference[:56]}/{row.nth}"
+
+
+def _refund(row: MatchPart, _made: BankMatch, line: StatementLine, actor: Actor, now: datetime) -> None:
+    assert row.payment is not None
+    before = type(row.payment).objects.get(pk=row.payment.pk).paid_back_fen
+    done = payments.pay_back(
+        actor=actor, payment=row.payment, bank_reference=line.reference[:60], now=now, by_line=True
+    )
+    if done.paid_back_fen - before != row.amount_fen:
+        raise rules.TargetDiffers(
+            field="parts", target=Money(done.paid_back_fen - before), amount=Money(row.amount_fen)
+        )
+
+
+def _payout(row: MatchPart, made: BankMatch, line: StatementLine, actor: Actor, _now: datetime) -> None:
+    gateway = arriving.in_account(arriving.rail_account(row.rail))
+    if made.from_parked:
+        _post(JournalKind.CASH_OUT, (parked_account(line), gateway), row, made, actor)
+    else:
+        _post(JournalKind.GATEWAY_PAYOUT, (_money(line), gateway), row, made, actor)
+
+
+def _fee(row: MatchPart, made: BankMatch, line: StatementLine, actor: Actor, _now: datetime) -> None:
+    _post(JournalKind.FEE, (AccountKey(AccountKind.FEES, line.account.owner), _money(line)), row, made, actor)
+
+
+def _return(row: MatchPart, made: BankMatch, line: StatementLine, actor: Actor, _now: datetime) -> None:
+    assert row.returned_id is not None
+    sender = StatementLine.objects.select_for_update(no_key=True).order_by("pk").get(pk=row.returned_id)
+    sender.state = next_state(rules.LINE_TRANSITIONS, LineState(sender.state), LineAction.RETURN).value
+    sender.save(update_fields=["state"])
+    _post(JournalKind.CASH_OUT, (parked_account(sender), _money(line)), row, made, actor)
+
+
+Booker = Callable[[MatchPart, BankMatch, StatementLine, Actor, datetime], Any]
+BOOKERS: Mapping[PartKind, Booker] = {
+    PartKind.PAYMENT: _payment,
+    PartKind.REFUND: _refund,
+    PartKind.PAYOUT: _payout,
+    PartKind.FEE: _fee,
+    PartKind.RETURN: _return,
+}
+
+
+def _money(line: StatementLine) -> AccountKey:
+    return arriving.in_account(line.account.owner)
+
+
+def _post(
+    kind: JournalKind, flow: tuple[AccountKey, AccountKey], row: MatchPart, made: BankMatch, actor: Actor
+) -> None:
+    ledger.post(
+        posting=Posting(
+            kind=kind,
+            key=key_of(row, made),
+            operations=[TransferOp(*flow, row.amount_fen)],
+            actor=actor.signature,
+            source_type="bank_line",
+            source_id=str(made.line_id),
+        )
+    )
+
+
+def park(line: StatementLine, *, actor: Actor) -> None:
+    """Book a line as unapplied cash of its own."""
+    ledger.post(
+        posting=Posting(
+            kind=JournalKind.CASH_IN,
+            key=parked_key(line),
+            operations=[TransferOp(_money(line), parked_account(line), line.amount_fen)],
+            actor=actor.signature,
+            source_type="bank_line",
+            source_id=str(line.pk),
+        )
+    )
+
+
+def parked_key(line: StatementLine) -> str:
+    """Return the key of the journal that parked a line: it is parked once at most."""
+    return f"line:{line.pk}/parked"
