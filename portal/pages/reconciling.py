@@ -78,6 +78,7 @@ def _overview(request: HttpRequest, *, error: Explained | None = None) -> HttpRe
         "days": days,
         "during": during,
         "last": rules.day_of(during.end - timedelta(seconds=1)),
+        "ties": queries.ties(),
         "difference_fen": sum(found.difference_fen for found in days),
         "open": sum(found.open for found in days),
         "form": form,

@@ -17,8 +17,10 @@ from vouchers.payments.rail_models import PaymentAttempt, PaymentDispute, Refund
 from vouchers.payments.rail_rules import AttemptState, RefundState
 from vouchers.reconciliation import rules
 from vouchers.reconciliation.models import GatewayCheck, GatewayLine
+from vouchers.settlements.models import SettlementLine
+from vouchers.settlements.rules import BatchState
 
-__all__ = ["DayOfRail", "days", "entries", "journal_key", "latest_checks", "ledger_fen", "lines_fen"]
+__all__ = ["DayOfRail", "Tie", "days", "entries", "journal_key", "latest_checks", "ledger_fen", "lines_fen", "ties"]
 
 
 def journal_key(rail: str, line: rules.Theirs) -> str:
@@ -203,3 +205,26 @@ def latest_checks(rails: Sequence[str]) -> dict[str, GatewayCheck]:
     """Return the latest check of each rail. One query."""
     rows = GatewayCheck.objects.filter(rail__in=rails).order_by("rail", "-pk").distinct("rail")
     return {row.rail: row for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """A sum of the ledger that must be that of our rows."""
+
+    name: str
+    ledger_fen: int
+    rows_fen: int
+
+    @property
+    def difference_fen(self) -> int:
+        return self.ledger_fen - self.rows_fen
+
+
+def ties() -> list[Tie]:
+    """Return what must agree between the ledger and settlements: money in clearing is that of batches approved and open."""
+    clearing = Balance.objects.filter(account__kind=AccountKind.SETTLEMENT_CLEARING.value).aggregate(
+        fen=Sum(F("posted_cr") - F("posted_dr"))
+    )
+    closed = (BatchState.DRAFT.value, BatchState.PAID.value, BatchState.DISCARDED.value)
+    lines = SettlementLine.objects.filter(active=True).exclude(batch__state__in=closed).aggregate(fen=Sum("amount_fen"))
+    return [Tie("settlement_clearing", clearing["fen"] or 0, lines["fen"] or 0)]

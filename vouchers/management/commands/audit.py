@@ -11,6 +11,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from vouchers.ledger import auditing
+from vouchers.reconciliation import closing
+from vouchers.reconciliation import queries as reconciliation
 
 
 def instant(text: str) -> datetime:
@@ -33,12 +35,19 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         since = instant(options["since"]) if options["since"] else None
         found = auditing.audit(now=timezone.now(), since=since, head=options["head"])
+        months = closing.verify()
+        ties = [
+            f"{tie.name}: ledger {tie.ledger_fen} fen, rows {tie.rows_fen}"
+            for tie in reconciliation.ties()
+            if tie.difference_fen
+        ]
         if options["json"]:
-            self.stdout.write(json.dumps(_report(found), ensure_ascii=False))
+            self.stdout.write(json.dumps({**_report(found), "closed_months": months, "ties": ties}, ensure_ascii=False))
         else:
-            for line in _lines(found):
+            said = [f"closed_month\t{wrong}" for wrong in months] + [f"tie\t{wrong}" for wrong in ties]
+            for line in (*said, *_lines(found)):
                 self.stdout.write(line)
-        if not found.clean:
+        if months or ties or not found.clean:
             raise SystemExit(1)
 
 
