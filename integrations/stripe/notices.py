@@ -15,11 +15,26 @@ import stripe
 from integrations.stripe.reading import Malformed, held, text_of, time_of
 from vouchers.payments.ports import BadEvent, Event, EventKind
 
-__all__ = ["HEADER", "TOLERANCE", "event_of", "is_ours", "signed_at", "verified"]
+__all__ = ["HEADER", "TOLERANCE", "TYPES", "event_of", "is_ours", "signed_at", "verified"]
 
 HEADER: Final = "Stripe-Signature"
 TOLERANCE: Final = timedelta(seconds=300)
 """How old a signature may be, and how far ahead of our clock: stripe-python looks at the past only."""
+TYPES: Final = (
+    *(f"payment_intent.{what}" for what in ("succeeded", "payment_failed", "processing", "canceled")),
+    "payment_intent.amount_capturable_updated",
+    *(
+        f"checkout.session.{what}"
+        for what in ("completed", "expired", "async_payment_succeeded", "async_payment_failed")
+    ),
+    *(f"refund.{what}" for what in ("created", "updated", "failed")),
+    *(f"charge.dispute.{what}" for what in ("created", "updated", "closed", "funds_withdrawn", "funds_reinstated")),
+    *("payout.paid", "payout.failed"),
+)
+"""What the operator's endpoint is set to send, and what is fetched where it did not come: the same, at most twenty.
+
+Were it more, every notice the endpoint was never asked to send would look like one that was lost.
+"""
 
 Json = Mapping[str, Any]
 

@@ -251,8 +251,8 @@ class StripeRail:
             raise BadEvent from error
 
     def events(self, *, during: Period) -> Sequence[Event]:
-        """Return what Stripe told or meant to tell, up to thirty days back, oldest first."""
-        rows = list(self._wire.pages(self._v1.events.list, created=_created(during)))
+        """Return what Stripe's endpoint is set to tell, up to thirty days back, oldest first."""
+        rows = list(self._wire.pages(self._v1.events.list, created=_created(during), types=list(notices.TYPES)))
         ours = [row for row in rows if notices.is_ours(row, account=self.config.account, live=self.config.live)]
         return sorted((notices.event_of(row) for row in reversed(ours)), key=lambda event: event.created_at)
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from integrations.stripe.notices import TYPES
 from integrations.stripe.rail import StripeRail
 from portal.kernel.errors import Unavailable
 from portal.kernel.money import Money
@@ -379,7 +380,9 @@ def test_every_notice_of_the_gateway_is_read(bench, payserver):
     listed = bench.rail.events(
         during=Period(bench.begun - timedelta(seconds=2), datetime.now(UTC) + timedelta(minutes=1))
     )
-    assert {event.id for event in events} == {event.id for event in listed}
+    wanted = {event.id for event in events if event.type in TYPES}
+    assert len(wanted) >= 6
+    assert {event.id for event in listed} == wanted
 
 
 def test_repeated_and_turned_round_notices_keep_their_ids(bench, payserver):

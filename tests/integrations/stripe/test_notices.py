@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import stripe
 from django.core.exceptions import ImproperlyConfigured
 
 from integrations.stripe.configuring import Config
+from integrations.stripe.notices import TYPES
 from integrations.stripe.rail import StripeRail
 from vouchers.payments.ports import BadEvent, EventKind, Method
 
@@ -146,3 +148,11 @@ def test_other_accounts_and_the_other_world_are_refused():
 def test_each_type_names_what_is_fetched(type_, thing, kind, object_id):
     event = read(notice(type_, thing))
     assert (event.kind, event.object_id, event.type) == (kind, object_id, type_)
+
+
+def test_what_the_endpoint_is_set_to_is_what_is_fetched_and_written_down():
+    """Stripe takes at most twenty types in one question; the operator copies the same ones from the manual."""
+    assert len(TYPES) <= 20
+    manual = (Path(__file__).resolve().parents[3] / "docs" / "adapters.md").read_text()
+    for type_ in TYPES:
+        assert f"`{type_}`" in manual or f"`.{type_.rpartition('.')[2]}`" in manual, type_

@@ -151,3 +151,22 @@ def test_the_sandbox_is_believed_by_what_it_signs(db, payserver, settings):
     assert told.count(400) == 1
     kept = PaymentEvent.objects.get(type="payment_intent.succeeded")
     assert (kept.object_id, kept.deliveries) == (made.id, 3)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_gateways_own_postman_delivers_over_http(payserver, settings, live_server):
+    settings.STRIPE = {**settings.STRIPE, "webhook_secret": payserver.secret, "api_base": payserver.address}
+    rails._made.cache_clear()
+    payserver.deliver_to(f"{live_server.url}{WHERE}")
+    order = {
+        "amount": 100,
+        "currency": "cny",
+        "allowed_payment_method_types": ["card"],
+        "payment_method": "pm_card_visa",
+    }
+    made = payserver.client.payment_intents.create({**order, "confirm": True, "return_url": "https://portal.example/"})
+    payserver.order("deliveries/send", {"early": True})
+    told = payserver.look("deliveries")["deliveries"]
+    assert {one["status"] for one in told} == {200}
+    assert PaymentEvent.objects.get(type="payment_intent.succeeded").object_id == made.id
+    assert PaymentEvent.objects.count() == len(told)
