@@ -85,6 +85,8 @@ def _take(dispute: PaymentDispute, arrival: Arrival, payment: Payment) -> None:
         (Purse.DUE, fen - unapplied - advance),
     )
     _owe_again(payment, fen - unapplied)
+    if not payment.owed_back_fen:
+        refunding.settle_failed(payment, settled_as=f"dispute:{dispute.provider_id}")
     clearing = arriving.in_account(arriving.rail_account(dispute.rail))
     ledger.post(
         posting=Posting(

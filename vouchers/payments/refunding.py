@@ -161,10 +161,10 @@ def _ask(
     return made
 
 
-def settle_failed(payment: Payment, *, reference: str) -> None:
-    """Note that what failed refunds of a payment were to give back went by bank. Under the payment's lock."""
+def settle_failed(payment: Payment, *, settled_as: str) -> None:
+    """Note how what failed refunds of a payment were to give back went back. Under the payment's lock."""
     rows = RefundAttempt.objects.filter(payment=payment, state=RefundState.FAILED.value, settled_as="")
-    rows.filter(taken_from__in=OWED).update(settled_as=f"bank:{reference}")
+    rows.filter(taken_from__in=OWED).update(settled_as=settled_as[:120])
 
 
 def ask_again(failed: RefundAttempt, *, now: datetime) -> RefundAttempt:

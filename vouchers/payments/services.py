@@ -173,7 +173,7 @@ def pay_back(*, actor: Actor, payment: Payment, bank_reference: str, now: dateti
     locked.paid_back_fen += owed
     locked.paid_back_reference = value
     locked.save(update_fields=["paid_back_fen", "paid_back_reference"])
-    refunding.settle_failed(locked, reference=value)
+    refunding.settle_failed(locked, settled_as=f"bank:{value}")
     ledger.post(
         posting=Posting(
             kind=JournalKind.CASH_OUT,

@@ -18,7 +18,10 @@ __all__ = ["pay_by_bank", "retry"]
 
 
 def _failed(actor: Actor, refund: RefundAttempt) -> RefundAttempt:
-    """Lock the payment, the attempt and the refund; return the refund. Raises InvalidTransition unless it waits for a person."""
+    """Lock the payment, the attempt and the refund; return the refund. Raises InvalidTransition unless it waits for a person.
+
+    Raises NothingOwedBack where what it was to give back has gone back otherwise meanwhile, as by a dispute.
+    """
     actor.require(Permission.PAYMENT_CONFIRM)
     payment = arriving.lock(refund.payment)
     services.refuse_own(actor=actor, payment=payment)
@@ -27,6 +30,8 @@ def _failed(actor: Actor, refund: RefundAttempt) -> RefundAttempt:
     locked.payment, locked.attempt = payment, attempt
     if locked.state != RefundState.FAILED.value or locked.settled_as:
         raise InvalidTransition(state=locked.state, action="settle")
+    if locked.taken_from != Purse.UNAPPLIED.value and refunding.owed_by_bank(payment) < locked.amount_fen:
+        raise rules.NothingOwedBack
     return locked
 
 
@@ -34,7 +39,7 @@ def _failed(actor: Actor, refund: RefundAttempt) -> RefundAttempt:
 def pay_by_bank(*, actor: Actor, refund: RefundAttempt, bank_reference: str, now: datetime) -> RefundAttempt:
     """Record that finance has transferred a refund that failed to its payer; posts it.
 
-    Raises BankReferenceMissing, OwnPayment, InvalidTransition, Forbidden.
+    Raises BankReferenceMissing, NothingOwedBack, OwnPayment, InvalidTransition, Forbidden.
     """
     actor.require(Permission.PAYMENT_CONFIRM)
     value = rules.bank_reference(bank_reference)

@@ -17,7 +17,7 @@ from tests.vouchers.payments import scripted
 from tests.vouchers.payments.scripted import notice
 from vouchers.charges import refunding as charges
 from vouchers.ledger import verification
-from vouchers.payments import attempting, disputing, inbox, looking, rail_rules, services
+from vouchers.payments import attempting, disputing, inbox, looking, rail_rules, services, settling
 from vouchers.payments.models import Arrival
 from vouchers.payments.ports import EventKind, Method, SeenDispute, SeenRefund, SeenState
 from vouchers.payments.rail_models import PaymentAttempt, PaymentDispute, PaymentEvent, RefundAttempt
@@ -250,6 +250,10 @@ def test_a_dispute_of_what_is_owed_back_pays_it_back(w, attempt, owed, rail):
     disputed(attempt, rail)
     owed.refresh_from_db()
     assert (owed.paid_back_fen, owed.owed_back_fen, owed.left_fen) == (36_000, 0, 60_000)
+    failed = RefundAttempt.objects.get()
+    assert failed.settled_as == "dispute:dp_1"
+    with pytest.raises(InvalidTransition):
+        settling.pay_by_bank(actor=w.finance, refund=failed, bank_reference="ICBC-9", now=later(days=2))
 
 
 def test_a_dispute_above_what_was_paid_is_not_booked(attempt, rail):

@@ -189,3 +189,15 @@ def test_proof_that_there_is_none_leaves_it_to_the_bank(w, owed, rail):
     refund = refunding.send(refund=RefundAttempt.objects.get(), now=later(days=1))
     assert refunding.look(refund=refund, now=later(days=3)).state == "failed"
     services.pay_back(actor=w.finance, payment=owed, bank_reference="ICBC-9", now=later(days=4))
+
+
+def test_a_failed_refund_of_what_is_not_owed_any_more_is_not_paid_by_bank(w, owed, rail):
+    attempt = paid(w, owed, rail)
+    failed = RefundAttempt.objects.create(
+        number="B-1", attempt=attempt, payment=owed, amount_fen=1, state="failed", taken_from="due", key="b",
+        created_at=make.NOW, asked_by="x",
+    )  # fmt: skip
+    with pytest.raises(rules.NothingOwedBack):
+        settling.pay_by_bank(actor=w.finance, refund=failed, bank_reference="ICBC-9", now=later(days=2))
+    with pytest.raises(rules.NothingOwedBack):
+        settling.retry(actor=w.finance, refund=failed, now=later(days=2))
