@@ -182,6 +182,7 @@ SYSTEMS: Final[Mapping[str, Promise]] = MappingProxyType(
     {
         "自动处理": pgettext_lazy("actor", "自动处理"),
         "自动确认": pgettext_lazy("actor", "自动确认"),
+        "支付到账": pgettext_lazy("actor", "支付到账"),
         "交换时段": pgettext_lazy("actor", "交换时段"),
         "日历邮件": pgettext_lazy("actor", "日历邮件"),
         "日历同步": pgettext_lazy("actor", "日历同步"),

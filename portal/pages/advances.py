@@ -18,14 +18,14 @@ from django.utils.translation import gettext_lazy as _
 from portal.http import Explained
 from portal.kernel.actors import Actor, Permission
 from portal.pages import shell, slots
-from portal.pages.templatetags.show import bilingual, clock
+from portal.pages.templatetags.show import bilingual, clock, zone_of
 from scheduler.bookings import access, bundles, prepaid, rules
 from scheduler.bookings.models import COLLECTS, Booking
 from scheduler.bookings.prepay_rules import Collect
 from scheduler.resources import access as resources
 from vouchers.payments.rules import PaymentState
 
-__all__ = ["Shown", "advance_of", "hold_note", "instrument_payment_terms", "took_place"]
+__all__ = ["Shown", "advance_of", "hold_note", "instrument_payment_terms", "took_place", "until_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,17 @@ def took_place(made: Booking, *, actor: Actor) -> dict[str, Booking | None]:
     }
 
 
+def until_text(made: Booking) -> str:
+    """Return until when a booking is held, in its instrument's zone; with the day where that is not today."""
+    zone = zone_of(made.resource.zone)
+    if made.hold_until is None or made.hold_until.astimezone(zone).date() == timezone.now().astimezone(zone).date():
+        return clock(made.hold_until, made.resource.zone)
+    return f"{made.hold_until.astimezone(zone):%Y-%m-%d %H:%M}"
+
+
 def hold_note(made: Booking, advance: Shown | None) -> str:
     """Say what is to be done until when while a booking is held."""
-    until = {"until": clock(made.hold_until, made.resource.zone)}
+    until = {"until": until_text(made)}
     if advance is not None and advance.waits:
         return gettext("保留至 %(until)s，到账后自动提交") % until
     return gettext("保留至 %(until)s，请在此之前提交") % until

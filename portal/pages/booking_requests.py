@@ -23,7 +23,8 @@ from portal.kernel.errors import PortalError, Reason, Refused
 from portal.kernel.money import Money
 from portal.kernel.period import Period
 from portal.pages import acts, purses, quotas, shell, slots, weeks
-from portal.pages.templatetags.show import clock, zone_label, zone_of
+from portal.pages.advances import until_text
+from portal.pages.templatetags.show import zone_label, zone_of
 from scheduler.availability.models import OpeningHours
 from scheduler.bookings import access, bundles, fees, operators, prepaid, queries, services
 from scheduler.bookings.models import Booking
@@ -313,7 +314,7 @@ def _request(desk: Desk, form: slots.BookingForm, wanted: bundles.Wanted) -> Htt
     if advance is not None and made.hold_until is not None:
         told = gettext("已为贵单位保留时段，请在 %(until)s（%(zone)s）前付清自付部分 %(amount)s，到账后预约自动提交。")
         zone = desk.resource.zone
-        until = {"until": clock(made.hold_until, zone), "zone": zone_label(zone_of(zone))}
+        until = {"until": until_text(made), "zone": zone_label(zone_of(zone))}
         messages.success(request, told % {**until, "amount": Money(advance.amount_fen)})
         if desk.actor.may(Permission.PAYMENT_DECLARE):
             return arrived(request, reverse("payment", args=[advance.number]))

@@ -12,7 +12,8 @@ from django.utils import timezone
 from django.utils.translation import gettext
 
 from portal.pages import shell, slots, weekgrid, weeks
-from portal.pages.templatetags.show import clock, duration
+from portal.pages.advances import until_text
+from portal.pages.templatetags.show import duration
 from scheduler.bookings.models import Booking
 from scheduler.bookings.prepay_rules import Collect
 from scheduler.resources.models import Resource
@@ -39,7 +40,7 @@ def undo_s(made: Booking, *, now: datetime) -> int:
 def next_step(made: Booking, *, now: datetime, offered: bool = False) -> str:
     """Say in a few words what comes next for a booking; empty where nothing does. `offered`: the lab has another time."""
     if made.state == S.HELD.value and made.hold_until is not None and made.hold_until > now:
-        until = {"until": clock(made.hold_until, made.resource.zone)}
+        until = {"until": until_text(made)}
         asked = made.collect == Collect.BEFORE.value
         return (gettext("请在 %(until)s 前付款") if asked else gettext("请在 %(until)s 前提交")) % until
     if made.state == S.DISPLACED.value:

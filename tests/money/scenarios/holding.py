@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import random
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -17,14 +19,18 @@ from scheduler.bookings import fees, services, terms
 from scheduler.bookings.models import Booking
 from scheduler.messages.models import Message
 from tests import make
-from tests.money.scenarios import scenario
+from tests.money.scenarios import rails, scenario
+from tests.payserver import PayServer
+from tests.portal.pages.reading import LONG
 from tests.scenarios import is_full
 from tests.scheduler.bookings.paying import booked, payment_of, prepaid_instrument, unapplied
 from tests.scheduler.bookings.test_services import race
 from vouchers.ledger import queries as ledger
 from vouchers.ledger.models import Journal
-from vouchers.payments import arriving
+from vouchers.payments import arriving, looking
 from vouchers.payments.models import Payment
+from vouchers.payments.ports import Method
+from vouchers.payments.rail_models import RefundAttempt
 
 HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
 _serial = itertools.count(1)
@@ -155,6 +161,68 @@ def advances_of_bookings_to_the_fen(w: make.World) -> str:
     assert came == taken + back
     assert unapplied(w.enterprise.pk) == 0
     return f"{number} bookings, {Money(came)} came: {Money(taken)} taken, {Money(back)} owed back"
+
+
+@contextmanager
+def paid_by_alipay(
+    w: make.World, payserver: PayServer, made: Booking, *, at: datetime
+) -> Iterator[Callable[[int, datetime], None]]:
+    """Pay a booking's advance in the sandbox, `at` being when it was begun; yield what delivers its notices so often."""
+    with rails.stripe_at(payserver):
+        attempt = rails.begin(w, payment_of(made), Method.ALIPAY, now=at)
+        payserver.pay(attempt.provider_id)
+        letters = payserver.letters()
+
+        def deliver(times: int, now: datetime) -> None:
+            assert rails.deliver(rails.sandbox(), letters * times, now=now) == 0
+
+        yield deliver
+
+
+@scenario("H5")
+def late_alipay_money_goes_back_the_way_it_came(w: make.World, payserver: PayServer) -> str:
+    """S5 over the sandbox: Alipay money of 10:12, delivered three times, for a slot U2 has since 10:10:01: one full refund."""
+    came = datetime.now(UTC)
+    held_at = came - 12 * MINUTE
+    sem, slot = prepaid_instrument(w), make.slot(days=3, now=held_at)
+    version = make.programme(w, code="sixty", now=held_at, lines=[{"id": "60%", "rate": "0.60"}], in_force=LONG)
+    voucher = make.voucher(w, version, now=held_at)
+    first = booked(w, sem, now=held_at, period=slot, vouchers=[voucher])
+    late = payment_of(first)
+    with paid_by_alipay(w, payserver, first, at=held_at + 9 * MINUTE) as deliver:
+        booked(w, sem, now=held_at + 10 * MINUTE + SECOND, period=slot, actor=make.applicant())
+        assert held(voucher) == 0
+        deliver(3, came)
+        looking.look_at_due(now=came + MINUTE)
+        rails.deliver(rails.sandbox(), payserver.letters(), now=came + MINUTE)
+    refund = RefundAttempt.objects.get()
+    late.refresh_from_db()
+    assert (refund.state, refund.amount_fen, late.state, late.paid_fen) == ("succeeded", 38400, "cancelled", 0)
+    assert (rails.clearing(), unapplied(w.enterprise.pk)) == (0, 0)
+    assert [one.kind for one in Message.objects.filter(organisation=w.enterprise)] == ["prepaid_gone"]
+    return f"{Money(38400)} in and out by Alipay once"
+
+
+@scenario("H6")
+def what_a_session_does_not_use_goes_back_the_way_it_came(w: make.World, payserver: PayServer) -> str:
+    """Booked, paid by Alipay in the sandbox, confirmed, used for one hour of four: three quarters go back over Alipay."""
+    now = datetime.now(UTC)
+    sem, slot = prepaid_instrument(w), make.slot(days=3, start="09:00", end="13:00", now=now)
+    made = booked(w, sem, now=now, period=slot)
+    with paid_by_alipay(w, payserver, made, at=now) as deliver:
+        deliver(2, now)
+        made.refresh_from_db()
+        made = services.confirm(actor=w.keeper, booking=made, now=now)
+        services.start_session(actor=w.keeper, booking=made, started_at=slot.start, now=slot.start)
+        made.refresh_from_db()
+        services.finish_session(actor=w.keeper, booking=made, ended_at=slot.start + HOUR, now=slot.end)
+        looking.look_at_due(now=slot.end + MINUTE)
+        rails.deliver(rails.sandbox(), payserver.letters(), now=datetime.now(UTC))
+    payment = payment_of(made)
+    refund = RefundAttempt.objects.get()
+    assert (refund.state, refund.amount_fen, refund.taken_from) == ("succeeded", 144000, "advance")
+    assert (payment.paid_back_fen, payment.owed_back_fen, rails.clearing()) == (144000, 0, 48000)
+    return f"{Money(192000)} in advance, {Money(48000)} used, {Money(144000)} back over Alipay"
 
 
 def _lived(w: make.World, made: Booking, period: Period, *, how: str, dice: random.Random) -> None:
