@@ -197,10 +197,7 @@ CACHES: dict[str, dict[str, Any]] = {
 
 AUTH_USER_MODEL = "portal.User"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
-PASSWORD_HASHERS = [
-    "django.contrib.auth.hashers.Argon2PasswordHasher",
-    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
-]
+PASSWORD_HASHERS = [f"django.contrib.auth.hashers.{name}PasswordHasher" for name in ("Argon2", "PBKDF2")]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
@@ -329,6 +326,7 @@ CELERY_BEAT_SCHEDULE = {
     "gateways": {"task": "reconciliation.pull", "schedule": crontab(hour=20, minute=9), "options": {"expires": 3600}},
     "audit": {"task": "ledger.audit", "schedule": crontab(hour=18, minute=30), "options": {"expires": 3600}},
     "vouchers": {"task": "vouchers.expire_overdue", "schedule": 300.0, "options": {"expires": 300}},
+    "settlements": {"task": "vouchers.draft_settlements", "schedule": 3600.0, "options": {"expires": 3600}},
     "payees": {"task": "vouchers.enforce_accounts", "schedule": 300.0, "options": {"expires": 300}},
     "payments": {"task": "payments.look", "schedule": 10.0, "options": {"expires": 10}},
     "payment notices": {"task": "payments.fetch_notices", "schedule": 300.0, "options": {"expires": 300}},

@@ -53,6 +53,7 @@ from tests.vouchers.banking.sheets import csv_file, row
 from tests.vouchers.claims import making as claims
 from tests.vouchers.offers import goods
 from tests.vouchers.payees import making as accounts
+from tests.vouchers.settlements import ordered
 from vouchers.banking import importing
 from vouchers.banking import services as banking
 from vouchers.banking.models import BankMatch, MatchPart, StatementLine
@@ -325,6 +326,20 @@ WRITES = (
     Write("POST /recoveries/{recovery}/ask-write-off", "finance", {"text": "已注销"}),
     Write("POST /recoveries/{recovery}/write-off", "finance_approver"),
     Write("POST /settlements/{batch}/approve", "finance_approver"),
+    Write("POST /settlements/{batch}/check", "finance finance_approver"),
+    Write("POST /settlements/{batch}/reconcile", "finance finance_approver", {"bank_line": "B-1"}),
+    Write("POST /payment-orders", "finance", {"batches": ["{batch}"], "format": "bank-csv"}),
+    Write("POST /payment-orders/formats", "finance_approver", {"definition": {"code": "x"}}),
+    Write("POST /payment-orders/terms", "finance_approver", {"cadence": "monthly"}),
+    Write("POST /payment-orders/{payment-order}/cancel", "finance_approver", {"reason": "未送银行"}),
+    Write("POST /discrepancies/{discrepancie}/explain", "finance finance_approver", {"text": "银行手续费"}),
+    Write(
+        "POST /discrepancies/{discrepancie}/correct",
+        "finance finance_approver",
+        {"text": "实付", "outcome": "paid"},
+    ),
+    Write("POST /discrepancies/{discrepancie}/return", "finance finance_approver"),
+    Write("POST /discrepancies/{discrepancie}/close", "finance finance_approver"),
     Write("POST /settlements/{batch}/pay", "finance", {"bank_reference": "TR-1"}),
     Write("POST /settlements/{batch}/discard", "finance"),
     Write("POST /settlements/{batch}/set-off", "finance"),
@@ -806,4 +821,6 @@ def everything(w: make.World) -> Things:
         "firm_code": w.enterprise.credit_code,
         "allocation": _allocation(w, partition),
     }
+    case = ordered.case(w)
+    numbers |= {"payment-order": case.order.number, "discrepancie": case.number}
     return Things(numbers, {role: Caller(getattr(w, role)) for role in ROLES})

@@ -43,6 +43,7 @@ from vouchers.payments import rules as payments
 from vouchers.programmes import states as programmes
 from vouchers.recoveries import rules as recoveries
 from vouchers.rounds import rules as rounds
+from vouchers.settlements import order_rules as payment_orders
 from vouchers.settlements import rules as settlements
 from vouchers.wallets import rules as wallets
 
@@ -276,6 +277,14 @@ MACHINES = [
     (banking.LineState, banking.LineAction, banking.LINE_TRANSITIONS, {"open"}),
     (banking.MatchState, banking.MatchAction, banking.MATCH_TRANSITIONS, {"proposed"}),
     (settlements.BatchState, settlements.BatchAction, settlements.TRANSITIONS, {"draft"}),
+    (
+        payment_orders.PaymentOrderState,
+        payment_orders.PaymentOrderAction,
+        payment_orders.ORDER_TRANSITIONS,
+        {"exported"},
+    ),
+    (payment_orders.OrderLineState, payment_orders.OrderLineAction, payment_orders.LINE_TRANSITIONS, {"open"}),
+    (payment_orders.DiscrepancyState, payment_orders.DiscrepancyAction, payment_orders.CASE_TRANSITIONS, {"open"}),
 ]
 ENDS = {
     "LineState": set(),
@@ -317,7 +326,10 @@ ENDS = {
     "RecoveryState": {"recovered", "written_off", "dropped"},
     "ClaimState": {"settled", "refused", "withdrawn"},
     "PayeeAccountState": {"replaced", "rejected", "withdrawn"},
-    "BatchState": {"paid", "discarded"},
+    "BatchState": {"reconciled", "discarded"},
+    "PaymentOrderState": {"answered", "cancelled"},
+    "OrderLineState": {"paid", "failed", "cancelled"},
+    "DiscrepancyState": {"closed"},
 }
 
 

@@ -27,6 +27,8 @@ from vouchers.reconciliation.api import router as reconciliation
 from vouchers.recoveries.api import router as recoveries
 from vouchers.rounds.api import rounds
 from vouchers.settlements.api import router as settlements
+from vouchers.settlements.orders_api import cases as discrepancies
+from vouchers.settlements.orders_api import router as payment_orders
 from vouchers.wallets.api import router as vouchers
 
 routers: tuple[tuple[str, Router], ...] = (
@@ -57,6 +59,8 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/settlements", settlements),
     ("/reconciliation", reconciliation),
     ("/banking", banking),
+    ("/payment-orders", payment_orders),
+    ("/discrepancies", discrepancies),
     ("/flags", flags),
     ("/ledger", ledger),
 )

@@ -20,6 +20,15 @@ from vouchers.reconciliation.models import GatewayCheck, GatewayLine, MonthClose
 from vouchers.recoveries.models import Recovery, RecoveryPayment
 from vouchers.rounds.models import Round, RoundAward
 from vouchers.settlements.models import SettlementBatch, SettlementLine, YearProposal
+from vouchers.settlements.order_models import (
+    BankFormat,
+    Discrepancy,
+    DraftRun,
+    PaymentOrder,
+    PaymentOrderLine,
+    ReturnFile,
+    SettlementTerms,
+)
 from vouchers.wallets.models import Certificate, RedemptionAttempt, Voucher, VoucherCode
 
 __all__ = [
@@ -28,6 +37,7 @@ __all__ = [
     "ArrivalReversal",
     "Assignment",
     "BankAccount",
+    "BankFormat",
     "BankMatch",
     "Budget",
     "BuyerFacts",
@@ -42,6 +52,8 @@ __all__ = [
     "ClaimLine",
     "ClaimPart",
     "CoLead",
+    "Discrepancy",
+    "DraftRun",
     "DryRun",
     "DryRunCase",
     "EvidenceFile",
@@ -64,6 +76,8 @@ __all__ = [
     "PaymentAttempt",
     "PaymentDispute",
     "PaymentEvent",
+    "PaymentOrder",
+    "PaymentOrderLine",
     "PaymentRun",
     "PriceList",
     "Programme",
@@ -76,11 +90,13 @@ __all__ = [
     "RedemptionClaim",
     "Refund",
     "RefundAttempt",
+    "ReturnFile",
     "Round",
     "RoundAward",
     "SalesTax",
     "SettlementBatch",
     "SettlementLine",
+    "SettlementTerms",
     "StageDecision",
     "StatementImport",
     "StatementLine",

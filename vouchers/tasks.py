@@ -17,11 +17,13 @@ from vouchers.payments.tasks import (
 )
 from vouchers.reconciliation.tasks import pull_gateways
 from vouchers.rounds.tasks import turn_rounds
+from vouchers.settlements.tasks import draft_settlements
 from vouchers.wallets.tasks import expire_overdue
 
 __all__ = [
     "audit_ledger",
     "close_notices",
+    "draft_settlements",
     "dry_run",
     "dry_runs_left",
     "enforce_accounts",

@@ -186,7 +186,6 @@ SYSTEMS: Final[Mapping[str, Promise]] = MappingProxyType(
         "交换时段": pgettext_lazy("actor", "交换时段"),
         "日历邮件": pgettext_lazy("actor", "日历邮件"),
         "日历同步": pgettext_lazy("actor", "日历同步"),
-        "收款账户": pgettext_lazy("actor", "收款账户"),
     }
 )
 """Who acts when nobody does (`portal.kernel.actors.Actor.system`), where the same word elsewhere means an act."""
@@ -206,6 +205,7 @@ SUBJECTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "payment-notice": (_("支付通知"), ""),
         "settlement": (_("结算批次"), "settlement"),
         "fapiao": (_("开票申请"), "fapiao"),
+        "payment_order": (_("付款指令"), "payment_order"),
         "claim": (_("申领"), "claim"),
         "recovery": (_("追回案件"), "recovery"),
         "proposal": (_("退款与核销申请"), "charge_proposal"),

@@ -152,15 +152,19 @@ def _payments_to_confirm(actor: Actor, _now: datetime) -> Iterator[Task]:
         yield Task(gettext("核对到账"), which, reverse("payment", args=[row.number]), since=row.declared_at)
 
 
+TO_APPROVE = (BatchState.DRAFT, BatchState.CHECKED)
+
+
 def _batches(actor: Actor, state: BatchState, what: str) -> Iterator[Task]:
     for row in settlements.visible_to(actor).filter(state=state.value).order_by("pk")[:SHOWN]:
-        if state is not BatchState.DRAFT or row.created_by_id != actor.user_id:
+        if state not in TO_APPROVE or actor.user_id not in (row.created_by_id, row.checked_by_id):
             which = f"{row.number} {bilingual(row.payee)} {Money(row.total_fen)}"
             yield Task(what, which, reverse("settlement", args=[row.number]), since=row.created_at)
 
 
 def _batches_to_approve(actor: Actor, _now: datetime) -> Iterator[Task]:
-    return _batches(actor, BatchState.DRAFT, gettext("审批结算批次"))
+    for state in TO_APPROVE:
+        yield from _batches(actor, state, gettext("审批结算批次"))
 
 
 def _batches_to_pay(actor: Actor, _now: datetime) -> Iterator[Task]:

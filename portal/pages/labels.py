@@ -55,6 +55,7 @@ from vouchers.reconciliation.models import GatewayLine
 from vouchers.recoveries.models import Recovery
 from vouchers.rounds.models import Round, RoundAward
 from vouchers.settlements.models import SettlementBatch
+from vouchers.settlements.order_models import Discrepancy, PaymentOrder, PaymentOrderLine, SettlementTerms
 from vouchers.wallets.models import Voucher
 
 __all__ = ["LABELS", "Tone", "label_of"]
@@ -159,7 +160,15 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
             Recovery.State, ok="recovered", go="recovering", wait="proposed open heard decided", bad="written_off"
         ),
         "party": _states(Recovery.Party),
-        "settlement": _states(SettlementBatch.State, ok="paid", go="approved", wait="draft"),
+        "settlement": _states(
+            SettlementBatch.State, ok="paid reconciled", go="approved exported", wait="draft checked"
+        ),
+        "payment_order": _states(PaymentOrder.State, ok="answered", go="exported"),
+        "order_line": _states(PaymentOrderLine.State, ok="paid", wait="open", bad="failed"),
+        "discrepancy": _states(Discrepancy.State, ok="closed", go="explained corrected", wait="open"),
+        "discrepancy_kind": _states(Discrepancy.Kind),
+        "settlement_cadence": _states(SettlementTerms.Cadence),
+        "answer_outcome": _plain({"paid": _("已付款"), "failed": _("未付成")}),
         "payee_account": _states(
             PayeeAccount.State, ok="in_force", go="verified", wait="proposed checked", bad="rejected"
         ),

@@ -32,8 +32,9 @@ from vouchers.ledger import queries as ledger_queries
 from vouchers.programmes.models import ProgrammeVersion
 from vouchers.recoveries import queries as queries_of_recoveries
 from vouchers.settlements import access, files, offsetting, queries, services
+from vouchers.settlements.cadences import needs_check
 from vouchers.settlements.models import SettlementBatch, SettlementLine
-from vouchers.settlements.rules import TRANSITIONS, BatchAction, BatchState, Leg
+from vouchers.settlements.rules import OPEN, TRANSITIONS, BatchAction, BatchState, Leg
 
 SORTS = {"number": ["pk"], "total": ["total_fen"], "created": ["created_at"], "payee": ["payee__name"]}
 READERS = (*access.FINANCE, Permission.SETTLEMENT_READ_OWN, Permission.CLAIM_FILE)
@@ -60,6 +61,14 @@ class PayForm(forms.Form):
 
     bank_reference = forms.CharField(
         label=_("付款凭证号"), max_length=60, required=False, widget=forms.TextInput(attrs={"autocomplete": "off"})
+    )
+
+
+class ReconcileForm(forms.Form):
+    """The bank's own line of a payment."""
+
+    bank_line = forms.CharField(
+        label=_("银行流水号"), max_length=80, required=False, widget=forms.TextInput(attrs={"autocomplete": "off"})
     )
 
 
@@ -97,6 +106,7 @@ def _overview(request: HttpRequest, *, error: Explained | None = None, status: i
             "own_due": own_due,
             "own_due_fen": sum(row.amount_fen for row in own_due),
             "is_finance": is_finance,
+            "by_state": _by_state() if is_finance else [],
             "may_draft": actor.may(Permission.SETTLEMENT_DRAFT),
             "may_read_ledger": actor.may(Permission.LEDGER_READ),
             "error": error,
@@ -110,6 +120,12 @@ def _due() -> list[tuple[Organisation, int]]:
     totals = queries.due_by_payee(now=timezone.now())
     payees = people.payees().filter(pk__in=totals)
     return sorted(((payee, totals[payee.pk]) for payee in payees), key=lambda row: -row[1])
+
+
+def _by_state() -> list[tuple[str, int, int]]:
+    """Return how many batches stand in each state that awaits somebody, and what they come to. One query."""
+    found = {state: (count, fen) for state, count, fen in queries.standing()}
+    return [(state, *found[state]) for state in (*OPEN, BatchState.PAID.value) if state in found]
 
 
 def _csv(rows: Any) -> HttpResponse:
@@ -167,11 +183,11 @@ def settlement(request: HttpRequest, number: str) -> HttpResponse:
     form = PayForm()
     if request.method != "POST":
         return _shown(request, batch, form=form)
-    act = act_of(request, "approve", "pay", "discard", "reject", "set_off")
+    act = act_of(request, "check", "approve", "pay", "reconcile", "discard", "reject", "set_off")
     form = PayForm(request.POST) if act == "pay" else form
     if form.is_bound and not form.is_valid():
         return _shown(request, batch, form=form, status=422)
-    reference = form.cleaned_data["bank_reference"] if form.is_bound else ""
+    reference = form.cleaned_data["bank_reference"] if form.is_bound else request.POST.get("bank_line", "")
     if act == "reject":
         done, error = _reject(request, batch)
     else:
@@ -190,6 +206,14 @@ def _do(actor: Actor, batch: SettlementBatch, act: str, reference: str) -> tuple
             lambda: services.mark_paid(actor=actor, batch=batch, bank_reference=reference, now=now),
         )
         return gettext("已登记付款并记账。"), error
+    if act == "check":
+        _done, error = attempt_on("settlement", lambda: services.check(actor=actor, batch=batch, now=now))
+        return gettext("批次已核对，等待另一位同事审批。"), error
+    if act == "reconcile":
+        _done, error = attempt_on(
+            "settlement", lambda: services.reconcile(actor=actor, batch=batch, bank_line=reference, now=now)
+        )
+        return gettext("已与银行流水对账。"), error
     if act == "discard":
         _done, error = attempt_on("settlement", lambda: services.discard(actor=actor, batch=batch, now=now))
         return gettext("批次已作废，其中的明细可编入新的批次。"), error
@@ -246,7 +270,18 @@ def _shown(
             "may_approve": may(BatchAction.APPROVE, Permission.SETTLEMENT_APPROVE),
             "may_reject": (state, BatchAction.DISCARD) in TRANSITIONS
             and (actor.may(Permission.SETTLEMENT_APPROVE) or actor.may(Permission.SETTLEMENT_PAY)),
-            "is_author": actor.user_id == batch.created_by_id,
+            "is_author": actor.user_id in (batch.created_by_id, batch.checked_by_id),
+            "may_check": may(BatchAction.CHECK, Permission.SETTLEMENT_DRAFT)
+            or may(BatchAction.CHECK, Permission.SETTLEMENT_APPROVE),
+            "must_check": (state, BatchAction.CHECK) in TRANSITIONS and needs_check(batch),
+            "may_reconcile": (
+                may(BatchAction.RECONCILE, Permission.SETTLEMENT_PAY)
+                or may(BatchAction.RECONCILE, Permission.SETTLEMENT_APPROVE)
+            )
+            and actor.user_id != batch.paid_by_id,
+            "reconcile_form": ReconcileForm(),
+            "is_finance": any(actor.may(permission) for permission in access.FINANCE),
+            "order_line": batch.order_lines.select_related("order").order_by("-pk").first(),
             "may_pay": may(BatchAction.PAY, Permission.SETTLEMENT_PAY),
             "may_discard": may(BatchAction.DISCARD, Permission.SETTLEMENT_DRAFT),
         },

@@ -20,7 +20,7 @@ from vouchers.programmes.access import PUBLIC
 from vouchers.programmes.models import ProgrammeVersion
 from vouchers.programmes.terms import RedeemMode
 from vouchers.settlements.models import SettlementLine
-from vouchers.settlements.rules import BatchState, Leg
+from vouchers.settlements.rules import PAID, Leg
 from vouchers.wallets.models import Voucher
 
 __all__ = ["COUNT", "Cell", "Month", "Stage", "firsts", "months"]
@@ -144,7 +144,7 @@ def _moved(since: datetime, now: datetime) -> Iterator[_Moved]:
         key=(F("voucher__programme_code"), F("voucher__fiscal_year")),
         whose=F("charge__payer_id"),
     )
-    paid = SettlementLine.objects.filter(active=True, batch__state=BatchState.PAID.value).exclude(leg=Leg.OWN.value)
+    paid = SettlementLine.objects.filter(active=True, batch__state__in=PAID).exclude(leg=Leg.OWN.value)
     paid = paid.filter(batch__paid_at__gte=since, batch__paid_at__lte=now)
     code = Coalesce("voucher__programme_code", "claim__version__programme__code", "programme_code")
     year = Coalesce("voucher__fiscal_year", "claim__fiscal_year", "fiscal_year", output_field=IntegerField())

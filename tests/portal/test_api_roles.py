@@ -42,6 +42,7 @@ ELSEWHERE = {
     "POST /applications/decisions",
     "POST /claims/{claim}/files",
     "POST /payees/accounts",
+    "POST /payment-orders/{payment-order}/answers",
     "POST /samples/{sample}/draft",
     "POST /engagements/{engagement}/milestones/1/deliver",
     "POST /bookings/{booking}/displacement",
@@ -63,7 +64,8 @@ ELSEWHERE = {
 lie elsewhere, tried below; pieces of files
 for jobs in ``jobfiles/test_api.py``; files
 of cases and decisions in bulk, which answer for each case by itself, are tried in ``issuance/test_casework_api.py``,
-those of claims in ``claims/test_api.py``, bank accounts in ``payees/test_api.py``, results of samples in ``samples/test_api.py``, deliveries in
+those of claims in ``claims/test_api.py``, bank accounts in ``payees/test_api.py``,
+return files in ``settlements/test_orders.py``, results of samples in ``samples/test_api.py``, deliveries in
 ``engagements/test_api.py``; instrument lists in
 ``catalogue/test_services.py``, prices taken off in ``resources/test_api.py`` and
 ``clusters/test_operating.py``, leave

@@ -14,13 +14,15 @@ FINANCE = (Permission.SETTLEMENT_DRAFT, Permission.SETTLEMENT_APPROVE, Permissio
 
 def visible_to(actor: Actor) -> QuerySet[SettlementBatch]:
     """Return the batches the actor may see."""
-    batches = SettlementBatch.objects.select_related("payee", "created_by", "approved_by", "paid_by")
+    batches = SettlementBatch.objects.select_related(
+        "payee", "account", "created_by", "checked_by", "approved_by", "paid_by", "reconciled_by"
+    )
     if any(actor.may(permission) for permission in FINANCE):
         return batches
     if actor.may(Permission.SETTLEMENT_READ_OWN) or actor.may(Permission.CLAIM_FILE):
         return batches.filter(
             payee_id=actor.organisation_id,
-            state__in=[rules.BatchState.APPROVED.value, rules.BatchState.PAID.value],
+            state__in=rules.SHOWN_TO_PAYEE,
         )
     return batches.none()
 

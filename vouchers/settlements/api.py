@@ -51,11 +51,15 @@ class BatchOut(Schema):
     total: MoneyOut
     bank_reference: str
     created_by: str
+    """Empty where the clock drafted it."""
+    checked_by: str | None
     approved_by: str | None
     paid_by: str | None
     created_at: datetime
     approved_at: datetime | None
     paid_at: datetime | None
+    account: str
+    reconciled_at: datetime | None
 
 
 class SettlementPartOut(Schema):
@@ -138,6 +142,12 @@ class PaidIn(StrictIn):
     bank_reference: Annotated[Line, Field(max_length=60)] = ""
 
 
+class ReconcileIn(StrictIn):
+    """The line of the bank's statement; only a batch of zero has none."""
+
+    bank_line: Annotated[Line, Field(max_length=80)] = ""
+
+
 class RejectIn(StrictIn):
     """Why a line goes back."""
 
@@ -166,12 +176,15 @@ def _shown(batch: SettlementBatch) -> dict[str, Any]:
         "state_label": batch.get_state_display(),
         "total": money(batch.total_fen),
         "bank_reference": batch.bank_reference,
-        "created_by": str(batch.created_by),
+        "created_by": str(batch.created_by) if batch.created_by else "",
+        "checked_by": str(batch.checked_by) if batch.checked_by else None,
         "approved_by": str(batch.approved_by) if batch.approved_by else None,
         "paid_by": str(batch.paid_by) if batch.paid_by else None,
         "created_at": batch.created_at,
         "approved_at": batch.approved_at,
         "paid_at": batch.paid_at,
+        "account": batch.account.masked if batch.account else "",
+        "reconciled_at": batch.reconciled_at,
     }
 
 
@@ -301,6 +314,25 @@ def draft(request: ActorRequest, payload: BatchIn) -> Status[dict[str, Any]]:
         raise NotFound(field="payee")
     batch = services.draft(actor=request.actor, payee=payee, now=timezone.now())
     return Status(201, _detail(request, batch.number))
+
+
+@router.post("/{number}/check", response={200: BatchDetailOut, **problems(404, 409)})
+def check(request: ActorRequest, number: Number) -> dict[str, Any]:
+    """Check a draft line by line as another person than drafted it; a third approves."""
+    services.check(actor=request.actor, batch=access.get_batch(request.actor, number), now=timezone.now())
+    return _detail(request, number)
+
+
+@router.post("/{number}/reconcile", response={200: BatchDetailOut, **problems(404, 409)})
+def reconcile(request: ActorRequest, number: Number, payload: ReconcileIn) -> dict[str, Any]:
+    """Record that the bank's statement shows the payment, as another person than recorded it."""
+    services.reconcile(
+        actor=request.actor,
+        batch=access.get_batch(request.actor, number),
+        bank_line=payload.bank_line,
+        now=timezone.now(),
+    )
+    return _detail(request, number)
 
 
 @router.post("/{number}/approve", response={200: BatchDetailOut, **problems(404, 409)})

@@ -6,14 +6,24 @@ from datetime import datetime
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor
+from portal.kernel.states import next_state
 from vouchers.settlements.models import SettlementBatch
+from vouchers.settlements.order_models import PaymentOrder, PaymentOrderLine
+from vouchers.settlements.order_rules import (
+    LINE_TRANSITIONS,
+    ORDER_TRANSITIONS,
+    OrderLineAction,
+    OrderLineState,
+    PaymentOrderAction,
+    PaymentOrderState,
+)
 
 
 def lock(batch: SettlementBatch) -> SettlementBatch:
     """Return the batch as it is now, locked until the transaction ends."""
     return (
         SettlementBatch.objects.select_for_update(no_key=True, of=("self",))
-        .select_related("created_by", "approved_by", "payee")
+        .select_related("created_by", "checked_by", "approved_by", "payee", "account")
         .order_by("pk")
         .get(pk=batch.pk)
     )
@@ -29,3 +39,32 @@ def record(batch: SettlementBatch, *, action: str, actor: Actor, now: datetime, 
         organisations=[batch.payee_id],
         data={"total_fen": batch.total_fen, "state": batch.state, **data},
     )
+
+
+def first_signature(batch: SettlementBatch) -> str:
+    """Return who signs a batch first in the ledger: who drafted it, or checked what the clock drafted."""
+    person = batch.created_by or batch.checked_by
+    return f"{person} #{person.pk}" if person else ""
+
+
+def end_line(
+    batch: SettlementBatch, action: OrderLineAction, *, now: datetime, bank_reference: str = "", reason: str = ""
+) -> None:
+    """End the open line of the batch in a payment order, where it has one; the last one ends the order."""
+    line = (
+        PaymentOrderLine.objects.select_for_update(no_key=True, of=("self",))
+        .select_related("order")
+        .filter(batch=batch, state=OrderLineState.OPEN.value)
+        .order_by("pk")
+        .first()
+    )
+    if line is None:
+        return
+    line.state = next_state(LINE_TRANSITIONS, OrderLineState(line.state), action).value
+    line.bank_reference, line.reason, line.ended_at = bank_reference, reason, now
+    line.save(update_fields=["state", "bank_reference", "reason", "ended_at"])
+    if not PaymentOrderLine.objects.filter(order=line.order, state=OrderLineState.OPEN.value).exists():
+        order = PaymentOrder.objects.select_for_update(no_key=True).order_by("pk").get(pk=line.order_id)
+        order.state = next_state(ORDER_TRANSITIONS, PaymentOrderState(order.state), PaymentOrderAction.ANSWER).value
+        order.ended_at = now
+        order.save(update_fields=["state", "ended_at"])

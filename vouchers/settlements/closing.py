@@ -24,7 +24,7 @@ from vouchers.ledger.models import Period
 from vouchers.ledger.queries import TrialBalanceLine
 from vouchers.ledger.rules import PeriodNotOver, YearClosed, year_ends_at
 from vouchers.settlements.models import SettlementBatch, YearProposal
-from vouchers.settlements.rules import BatchState
+from vouchers.settlements.rules import OPEN
 from vouchers.wallets.models import Voucher
 from vouchers.wallets.rules import VoucherState
 
@@ -34,7 +34,7 @@ _ = noop
 
 OPEN_VOUCHERS = (VoucherState.ACTIVE.value, VoucherState.FROZEN.value)
 DONE_CLAIMS = (ClaimState.SETTLED.value, ClaimState.REFUSED.value, ClaimState.WITHDRAWN.value)
-OPEN_BATCHES = (BatchState.DRAFT.value, BatchState.APPROVED.value)
+OPEN_BATCHES = OPEN
 
 
 class ProposedBefore(Conflict):

@@ -15,25 +15,46 @@ class SettlementBatch(models.Model):
 
     class State(models.TextChoices):
         DRAFT = rules.BatchState.DRAFT.value, _("待审批")
+        CHECKED = rules.BatchState.CHECKED.value, _("已核对、待审批")
         APPROVED = rules.BatchState.APPROVED.value, _("待付款")
+        EXPORTED = rules.BatchState.EXPORTED.value, _("已导出、待回盘")
         PAID = rules.BatchState.PAID.value, _("已付款")
+        RECONCILED = rules.BatchState.RECONCILED.value, _("已对账")
         DISCARDED = rules.BatchState.DISCARDED.value, _("已作废")
 
     number = models.CharField(max_length=24, unique=True)
     payee = models.ForeignKey("portal.Organisation", on_delete=models.PROTECT, related_name="+")
     state = models.CharField(max_length=12, choices=State, default=State.DRAFT)
     total_fen = models.BigIntegerField()
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    account = models.ForeignKey(
+        "vouchers.PayeeAccount", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    """Where it is paid, as it was in force when the batch was approved: a later change does not touch it."""
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    """Empty where the clock drafted it; a person checks it then before another approves."""
+    checked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
     approved_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
     paid_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
+    reconciled_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
     bank_reference = models.CharField(_("付款凭证号"), max_length=60, blank=True)
+    bank_line = models.CharField(max_length=80, blank=True)
+    """The line of the bank's statement that shows the payment."""
     created_at = models.DateTimeField()
+    checked_at = models.DateTimeField(null=True, blank=True)
+    exported_at = models.DateTimeField(null=True, blank=True)
     approved_at = models.DateTimeField(null=True, blank=True)
     paid_at = models.DateTimeField(null=True, blank=True)
+    reconciled_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         db_table = "settlement_batch"
@@ -43,7 +64,20 @@ class SettlementBatch(models.Model):
                 name="batch_state_known", condition=Q(state__in=[s.value for s in rules.BatchState])
             ),
             models.CheckConstraint(
-                name="batch_four_eyes", condition=Q(approved_by__isnull=True) | ~Q(approved_by=F("created_by"))
+                name="batch_four_eyes",
+                condition=Q(approved_by__isnull=True) | Q(created_by__isnull=True) | ~Q(approved_by=F("created_by")),
+            ),
+            models.CheckConstraint(
+                name="batch_checked_by_another",
+                condition=Q(checked_by__isnull=True)
+                | (
+                    (Q(created_by__isnull=True) | ~Q(checked_by=F("created_by")))
+                    & (Q(approved_by__isnull=True) | ~Q(checked_by=F("approved_by")))
+                ),
+            ),
+            models.CheckConstraint(
+                name="batch_drafted_or_checked_by_a_person",
+                condition=Q(approved_by__isnull=True) | Q(created_by__isnull=False) | Q(checked_by__isnull=False),
             ),
             models.CheckConstraint(
                 name="batch_total_not_negative",

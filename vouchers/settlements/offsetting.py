@@ -21,7 +21,7 @@ from vouchers.recoveries import queries as recoveries
 from vouchers.recoveries.cases import lock as lock_case
 from vouchers.recoveries.cases import money
 from vouchers.settlements import queries, rules
-from vouchers.settlements.cases import lock, record
+from vouchers.settlements.cases import first_signature, lock, record
 from vouchers.settlements.legs import debt_of, offset_line, purse_of
 from vouchers.settlements.models import SettlementBatch, SettlementLine
 
@@ -81,7 +81,7 @@ def book(batch: SettlementBatch, *, actor: Actor, now: datetime) -> None:
             kind=JournalKind.BATCH_OPEN,
             key=f"settlement:{batch.number}/offset",
             operations=[TransferOp(*debt_of(line, batch), -line.amount_fen) for line in lines],
-            actor=f"{batch.created_by} #{batch.created_by_id}",
+            actor=first_signature(batch),
             approved_by=f"{batch.approved_by} #{batch.approved_by_id}",
             source_type="settlement",
             source_id=batch.number,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Exists, F, OuterRef, QuerySet, Sum
+from django.db.models import Count, Exists, F, OuterRef, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from vouchers.charges.models import Charge, ChargePart
@@ -20,7 +20,7 @@ from vouchers.ledger.chart import AccountKind
 from vouchers.ledger.models import Account
 from vouchers.payments.rules import PaymentState
 from vouchers.settlements import rules
-from vouchers.settlements.models import SettlementLine
+from vouchers.settlements.models import SettlementBatch, SettlementLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +144,12 @@ def due_by_payee(*, now: datetime) -> dict[int, int]:
         for payee_id, total in rows.order_by():
             totals[payee_id] = totals.get(payee_id, 0) + total
     return totals
+
+
+def standing() -> QuerySet[SettlementBatch, tuple[str, int, int]]:
+    """Return each state with how many batches stand in it and the fen they come to, in one query."""
+    rows = SettlementBatch.objects.order_by().values_list("state")
+    return rows.annotate(count=Count("pk"), fen=Coalesce(Sum("total_fen"), 0))
 
 
 def lines_of(batch_id: int) -> QuerySet[SettlementLine]:

@@ -10,19 +10,26 @@ from typing import Final, NamedTuple
 from portal.kernel.errors import Conflict, Forbidden, Invalid, noop
 
 __all__ = [
+    "OPEN",
     "OWN_SHARES",
+    "PAID",
+    "SHOWN_TO_PAYEE",
     "TRANSITIONS",
+    "BankLineMissing",
     "BatchAction",
     "BatchState",
+    "CheckerIsAnother",
     "Debt",
     "Leg",
     "LineSettled",
+    "NotChecked",
     "NothingToSetOff",
     "NothingToSettle",
     "OffsetInBatch",
     "OwnPayee",
     "Purse",
     "ReasonMissing",
+    "ReconciledBySame",
     "SamePerson",
     "set_off",
 ]
@@ -32,14 +39,24 @@ _ = noop
 
 class BatchState(StrEnum):
     DRAFT = "draft"
+    CHECKED = "checked"
     APPROVED = "approved"
+    EXPORTED = "exported"
+    """In a payment order that is with the treasury or bank: frozen until it has answered."""
     PAID = "paid"
+    RECONCILED = "reconciled"
     DISCARDED = "discarded"
 
 
 class BatchAction(StrEnum):
+    CHECK = "check"
     APPROVE = "approve"
+    EXPORT = "export"
+    RECALL = "recall"
     PAY = "pay"
+    FAIL = "fail"
+    """The bank did not pay it: everything in it is owed again."""
+    RECONCILE = "reconcile"
     DISCARD = "discard"
 
 
@@ -95,12 +112,24 @@ S, A = BatchState, BatchAction
 
 TRANSITIONS: Final[Mapping[tuple[BatchState, BatchAction], BatchState]] = MappingProxyType(
     {
+        (S.DRAFT, A.CHECK): S.CHECKED,
         (S.DRAFT, A.APPROVE): S.APPROVED,
         (S.DRAFT, A.DISCARD): S.DISCARDED,
+        (S.CHECKED, A.APPROVE): S.APPROVED,
+        (S.CHECKED, A.DISCARD): S.DISCARDED,
+        (S.APPROVED, A.EXPORT): S.EXPORTED,
         (S.APPROVED, A.PAY): S.PAID,
         (S.APPROVED, A.DISCARD): S.DISCARDED,
+        (S.EXPORTED, A.RECALL): S.APPROVED,
+        (S.EXPORTED, A.PAY): S.PAID,
+        (S.EXPORTED, A.FAIL): S.DISCARDED,
+        (S.PAID, A.RECONCILE): S.RECONCILED,
     }
 )
+OPEN: Final = (S.DRAFT.value, S.CHECKED.value, S.APPROVED.value, S.EXPORTED.value)
+"""Not paid yet."""
+PAID: Final = (S.PAID.value, S.RECONCILED.value)
+SHOWN_TO_PAYEE: Final = (S.APPROVED.value, S.EXPORTED.value, *PAID)
 
 
 class NothingToSettle(Conflict):
@@ -136,3 +165,23 @@ class OwnPayee(Forbidden):
 class SamePerson(Forbidden):
     code = "settlement.same_person"
     message = _("编制人不能审批自己编制的结算批次。请由另一位同事审批。")
+
+
+class CheckerIsAnother(Forbidden):
+    code = "settlement.checked_by_same"
+    message = _("编制、核对、审批须由不同的人办理。您已办理过其中一步，请由另一位同事办理。")
+
+
+class NotChecked(Conflict):
+    code = "settlement.not_checked"
+    message = _("该批次须先经另一人核对，再审批。")
+
+
+class ReconciledBySame(Forbidden):
+    code = "settlement.reconciled_by_same"
+    message = _("登记付款的人不能自己对账。请由另一位同事对照银行流水核对。")
+
+
+class BankLineMissing(Invalid):
+    code = "settlement.bank_line"
+    message = _("请填写银行流水上的流水号，对账以它为准。")

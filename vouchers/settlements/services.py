@@ -1,8 +1,8 @@
-"""Draft, approve, pay and discard settlement batches; with ``offsetting`` the only writer of batches."""
+"""Draft, check, approve, pay, reconcile and discard settlement batches; with ``offsetting`` the only writer of batches."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,10 +17,13 @@ from portal.organisations.models import Organisation
 from vouchers.claims import paying
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import JournalKind, Posting, TransferOp
+from vouchers.payees import queries as accounts
 from vouchers.settlements import files, offsetting, queries, rules
-from vouchers.settlements.cases import lock, record
+from vouchers.settlements.cadences import needs_check
+from vouchers.settlements.cases import end_line, first_signature, lock, record
 from vouchers.settlements.legs import leg_of, offset_line, sums
 from vouchers.settlements.models import SettlementBatch, SettlementLine
+from vouchers.settlements.order_rules import OrderLineAction
 
 _ = noop
 
@@ -31,15 +34,19 @@ class BankReferenceMissing(Invalid):
 
 
 @transaction.atomic
-def draft(*, actor: Actor, payee: Organisation, now: datetime) -> SettlementBatch:
-    """Put everything a payee is owed into a new batch. Raises NothingToSettle, Forbidden.
+def draft(
+    *, actor: Actor, payee: Organisation, now: datetime, only: Callable[[queries.Due], bool] | None = None
+) -> SettlementBatch:
+    """Put everything a payee is owed, or what `only` says of it, into a new batch. Raises NothingToSettle, Forbidden.
+
+    The clock drafts as well; a person then checks what it drafted before another approves.
 
     What the payee refunded after an earlier batch held it comes as negative lines; a batch never falls below zero, and
     one of zero only clears what is owed both ways. No money moves yet. Two drafts at once: the second finds nothing, by the payee's row lock and by constraint.
     """
     actor.require(Permission.SETTLEMENT_DRAFT)
     Organisation.objects.select_for_update(no_key=True).order_by("pk").get(pk=payee.pk)
-    due = queries.due_to(payee.pk, now=now)
+    due = [row for row in queries.due_to(payee.pk, now=now) if only is None or only(row)]
     owed = queries.refunds_owed(payee.pk, due)
     if not due:
         raise rules.NothingToSettle(field="payee")
@@ -47,7 +54,7 @@ def draft(*, actor: Actor, payee: Organisation, now: datetime) -> SettlementBatc
         number=next_number(prefix="S", now=now),
         payee=payee,
         total_fen=sum(row.amount_fen for row in due) - sum(owed.values()),
-        created_by_id=actor.person,
+        created_by_id=None if actor.is_system else actor.person,
         created_at=now,
     )
     for row in due:
@@ -103,23 +110,51 @@ def _post(
 
 
 @transaction.atomic
-def approve(*, actor: Actor, batch: SettlementBatch, now: datetime) -> SettlementBatch:
-    """Approve a draft as a second person; moves the payables into clearing.
+def check(*, actor: Actor, batch: SettlementBatch, now: datetime) -> SettlementBatch:
+    """Check a draft line by line as another person than drafted it; a third approves.
 
-    Raises SamePerson, OwnPayee, InvalidTransition.
+    Raises CheckerIsAnother, OwnPayee, InvalidTransition, Forbidden.
+    """
+    if not any(actor.may(permission) for permission in (Permission.SETTLEMENT_DRAFT, Permission.SETTLEMENT_APPROVE)):
+        raise Forbidden
+    locked = lock(batch)
+    locked.state = next_state(rules.TRANSITIONS, rules.BatchState(locked.state), rules.BatchAction.CHECK).value
+    if actor.person == locked.created_by_id:
+        raise rules.CheckerIsAnother
+    _refuse_payee(actor, locked)
+    locked.checked_by_id, locked.checked_at = actor.person, now
+    locked.save(update_fields=["state", "checked_by", "checked_at"])
+    record(locked, action="settlement.checked", actor=actor, now=now)
+    return locked
+
+
+@transaction.atomic
+def approve(*, actor: Actor, batch: SettlementBatch, now: datetime) -> SettlementBatch:
+    """Approve a draft as another person than drafted or checked it; moves the payables into clearing.
+
+    The payee's account in force now becomes the batch's. Of two who approve at once one wins, the other is told.
+    Raises SamePerson, CheckerIsAnother, NotChecked, OwnPayee, InvalidTransition.
     """
     actor.require(Permission.SETTLEMENT_APPROVE)
     locked = lock(batch)
+    state = rules.BatchState(locked.state)
+    after = next_state(rules.TRANSITIONS, state, rules.BatchAction.APPROVE)
     if actor.person == locked.created_by_id:
         raise rules.SamePerson
+    if actor.person == locked.checked_by_id:
+        raise rules.CheckerIsAnother
+    if state is rules.BatchState.DRAFT and needs_check(locked):
+        raise rules.NotChecked
     _refuse_payee(actor, locked)
-    locked.state = next_state(rules.TRANSITIONS, rules.BatchState(locked.state), rules.BatchAction.APPROVE).value
+    locked.state = after.value
     locked.approved_by_id = actor.user_id
     locked.approved_at = now
+    locked.account = accounts.in_force_of(locked.payee_id, now=now)
     locked.save()
     operations = [TransferOp(payable, clearing, fen) for (payable, clearing, _end), fen in sums(locked).items()]
-    first = f"{locked.created_by} #{locked.created_by_id}"
-    _post(locked, JournalKind.BATCH_OPEN, "open", operations, actor=first, approved_by=actor.signature)
+    _post(
+        locked, JournalKind.BATCH_OPEN, "open", operations, actor=first_signature(locked), approved_by=actor.signature
+    )
     digest = files.digest(files.statement(locked, list(queries.lines_of(locked.pk).filter(active=True))))
     record(locked, action="settlement.approved", actor=actor, now=now, sha256=digest)
     return locked
@@ -127,11 +162,17 @@ def approve(*, actor: Actor, batch: SettlementBatch, now: datetime) -> Settlemen
 
 @transaction.atomic
 def mark_paid(*, actor: Actor, batch: SettlementBatch, bank_reference: str, now: datetime) -> SettlementBatch:
-    """Record that the treasury has paid an approved batch; one of zero needs no payment and no reference.
+    """Record that the treasury has paid an approved or exported batch; one of zero needs no payment and no reference.
 
-    Raises InvalidTransition, BankReferenceMissing.
+    Its line in a payment order ends with it. Raises InvalidTransition, BankReferenceMissing, OwnPayee, Forbidden.
     """
     actor.require(Permission.SETTLEMENT_PAY)
+    return book_paid(actor=actor, batch=batch, bank_reference=bank_reference, now=now)
+
+
+@transaction.atomic
+def book_paid(*, actor: Actor, batch: SettlementBatch, bank_reference: str, now: datetime) -> SettlementBatch:
+    """Book that a batch is paid. For `mark_paid`, a bank's answer and a closed case only; raises what `mark_paid` does."""
     locked = lock(batch)
     if locked.total_fen and not bank_reference.strip():
         raise BankReferenceMissing(field="bank_reference")
@@ -146,7 +187,48 @@ def mark_paid(*, actor: Actor, batch: SettlementBatch, bank_reference: str, now:
     offsetting.book(locked, actor=actor, now=now)
     for line in _claim_lines(locked):
         paying.settle(line.claim, actor=actor, now=now)
+    end_line(locked, OrderLineAction.PAY, now=now, bank_reference=locked.bank_reference)
     record(locked, action="settlement.paid", actor=actor, now=now)
+    return locked
+
+
+@transaction.atomic
+def book_failed(*, actor: Actor, batch: SettlementBatch, reason: str, now: datetime) -> SettlementBatch:
+    """Record that the bank did not pay an exported batch: everything in it is owed again and goes into a later one.
+
+    For a bank's answer and a closed case only. Raises InvalidTransition, OwnPayee.
+    """
+    locked = lock(batch)
+    _refuse_payee(actor, locked)
+    _give_back(locked, rules.BatchAction.FAIL, "failed", actor=actor, reason=reason.strip()[:200], now=now)
+    end_line(locked, OrderLineAction.FAIL, now=now, reason=reason.strip()[:200])
+    record(locked, action="settlement.failed", actor=actor, now=now, reason=reason.strip()[:200])
+    return locked
+
+
+@transaction.atomic
+def reconcile(*, actor: Actor, batch: SettlementBatch, bank_line: str, now: datetime) -> SettlementBatch:
+    """Record that the bank's statement shows a paid batch, as another person than recorded the payment, or by matching.
+
+    `bank_line` names the line of the statement; the same again changes nothing. Raises ReconciledBySame,
+    BankLineMissing, InvalidTransition, OwnPayee, Forbidden.
+    """
+    if not any(actor.may(permission) for permission in (Permission.SETTLEMENT_APPROVE, Permission.SETTLEMENT_PAY)):
+        raise Forbidden
+    locked = lock(batch)
+    wanted = bank_line.strip()[:80]
+    if locked.total_fen and not wanted:
+        raise rules.BankLineMissing(field="bank_line")
+    if locked.state == rules.BatchState.RECONCILED.value and locked.bank_line == wanted:
+        return locked
+    locked.state = next_state(rules.TRANSITIONS, rules.BatchState(locked.state), rules.BatchAction.RECONCILE).value
+    if not actor.is_system:
+        if actor.person == locked.paid_by_id:
+            raise rules.ReconciledBySame
+        _refuse_payee(actor, locked)
+    locked.bank_line, locked.reconciled_by_id, locked.reconciled_at = wanted, actor.user_id, now
+    locked.save(update_fields=["state", "bank_line", "reconciled_by", "reconciled_at"])
+    record(locked, action="settlement.reconciled", actor=actor, now=now, bank_line=wanted)
     return locked
 
 
@@ -155,17 +237,25 @@ def discard(*, actor: Actor, batch: SettlementBatch, now: datetime) -> Settlemen
     """Give a batch up before it is paid: its lines can go into another one. Raises InvalidTransition, Forbidden."""
     actor.require(Permission.SETTLEMENT_DRAFT)
     locked = lock(batch)
-    was_approved = locked.state == rules.BatchState.APPROVED.value
-    locked.state = next_state(rules.TRANSITIONS, rules.BatchState(locked.state), rules.BatchAction.DISCARD).value
-    locked.save(update_fields=["state"])
-    if was_approved:
-        operations = [TransferOp(clearing, payable, fen) for (payable, clearing, _end), fen in sums(locked).items()]
-        _post(locked, JournalKind.BATCH_REJECTED, "discarded", operations, actor=actor.signature)
-    for line in _claim_lines(locked):
-        paying.take_from_batch(line.claim, actor=actor, now=now)
-    SettlementLine.objects.filter(batch=locked).update(active=False)
+    _give_back(locked, rules.BatchAction.DISCARD, "discarded", actor=actor, reason="", now=now)
     record(locked, action="settlement.discarded", actor=actor, now=now)
     return locked
+
+
+def _give_back(
+    locked: SettlementBatch, action: rules.BatchAction, step: str, *, actor: Actor, reason: str, now: datetime
+) -> None:
+    """End a batch unpaid: what it holds is owed again, in the ledger where it was in clearing, and free for a later batch."""
+    was_cleared = locked.state in (rules.BatchState.APPROVED.value, rules.BatchState.EXPORTED.value)
+    locked.state = next_state(rules.TRANSITIONS, rules.BatchState(locked.state), action).value
+    locked.save(update_fields=["state"])
+    if was_cleared:
+        operations = [TransferOp(clearing, payable, fen) for (payable, clearing, _end), fen in sums(locked).items()]
+        _post(locked, JournalKind.BATCH_REJECTED, step, operations, actor=actor.signature, reason=reason)
+    for line in _claim_lines(locked):
+        paying.take_from_batch(line.claim, actor=actor, now=now, reason=reason)
+    lines = SettlementLine.objects.filter(batch=locked, active=True)
+    lines.update(active=False, **({"reason": reason} if reason else {}))
 
 
 def _claim_lines(batch: SettlementBatch) -> list[Any]:

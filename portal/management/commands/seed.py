@@ -21,6 +21,7 @@ from portal.demo import (
     lots,
     notices,
     operating,
+    paying,
     people,
     prepaying,
     projects,
@@ -59,6 +60,7 @@ class Command(BaseCommand):
             writing.write_next_year(story)
             activity.book(story)
             shop.buy(story, shop.sell(story))
+            paying.bank_accounts(story)
             activity.pay_and_settle(story)
             applications.publish_templates(registered.actors["jiqun"], now=now - timedelta(days=45))
             computing.grant_quotas(story)

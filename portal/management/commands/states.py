@@ -64,8 +64,10 @@ from vouchers.recoveries import rules as recoveries
 from vouchers.recoveries.models import Recovery
 from vouchers.rounds import rules as rounds
 from vouchers.rounds.models import Round
+from vouchers.settlements import order_rules as orders_of_payment
 from vouchers.settlements import rules as settlements
 from vouchers.settlements.models import SettlementBatch
+from vouchers.settlements.order_models import Discrepancy, PaymentOrder, PaymentOrderLine
 from vouchers.wallets import rules as wallets
 from vouchers.wallets.models import Voucher
 
@@ -111,6 +113,9 @@ MACHINES: tuple[tuple[str, Mapping[tuple[Any, Any], Any], Any], ...] = (
     ("Recovery 追回", recoveries.TRANSITIONS, Recovery.State),
     ("Bank account of a payee 收款账户", payees.TRANSITIONS, PayeeAccount.State),
     ("Settlement batch 结算批次", settlements.TRANSITIONS, SettlementBatch.State),
+    ("Payment order 付款指令", orders_of_payment.ORDER_TRANSITIONS, PaymentOrder.State),
+    ("Line of a payment order 付款指令明细", orders_of_payment.LINE_TRANSITIONS, PaymentOrderLine.State),
+    ("Discrepancy 付款差异", orders_of_payment.CASE_TRANSITIONS, Discrepancy.State),
 )
 
 

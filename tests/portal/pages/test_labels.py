@@ -27,6 +27,7 @@ from vouchers.payees.rules import PayeeAccountState
 from vouchers.payments.rules import PaymentState
 from vouchers.programmes.decisions import DecisionKind
 from vouchers.programmes.states import VersionState
+from vouchers.settlements import order_rules
 from vouchers.settlements.rules import BatchState, Leg
 from vouchers.wallets.rules import VoucherState
 
@@ -40,6 +41,12 @@ ENUMS = {
     "payment": PaymentState,
     "payee_account": PayeeAccountState,
     "settlement": BatchState,
+    "payment_order": order_rules.PaymentOrderState,
+    "order_line": order_rules.OrderLineState,
+    "discrepancy": order_rules.DiscrepancyState,
+    "discrepancy_kind": order_rules.DiscrepancyKind,
+    "settlement_cadence": order_rules.SettlementCadence,
+    "answer_outcome": order_rules.AnswerOutcome,
     "leg": Leg,
     "resource": PublishState,
     "booking": BookingState,

@@ -163,20 +163,20 @@ def test_no_name_becomes_a_formula(w, earned, client):
 def test_the_number_of_queries_does_not_grow(w, client, earned, django_assert_num_queries):
     enter(client, w.finance)
     draft(client, earned)
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(9):
         client.get(reverse("settlements"))
     address = reverse("settlement", args=[SettlementBatch.objects.get().number])
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(9):
         client.get(address)
     voucher = make.voucher(w, make.programme(w, in_force=LONG, code="more"))
     resource = make.instrument(w)
     for day in range(3, 6):
         make.measured(w, make.booking(w, resource, period=make.slot(day), pay_with=voucher))
     draft(client, earned)
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(9):
         assert client.get(reverse("settlements")).context["listing"].total == 2
     newest = SettlementBatch.objects.order_by("-pk").first()
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(9):
         assert len(client.get(reverse("settlement", args=[newest.number])).context["lines"]) == 3
 
 

@@ -1,0 +1,159 @@
+"""Take in what a bank answers to a payment order: each line is paid or failed once; what does not agree becomes a case."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from django.db import transaction
+
+from portal.kernel.actors import Actor, Permission
+from portal.numbers.services import next_number
+from vouchers.settlements import answers, files, services
+from vouchers.settlements import order_rules as rules
+from vouchers.settlements.models import SettlementBatch
+from vouchers.settlements.order_models import Discrepancy, PaymentOrder, PaymentOrderLine, ReturnFile
+from vouchers.settlements.ordering import lock_order, record
+
+__all__ = ["import_answer", "settle_line"]
+
+PAID, FAILED = rules.AnswerOutcome.PAID, rules.AnswerOutcome.FAILED
+
+
+@transaction.atomic
+def import_answer(
+    *, actor: Actor, order: PaymentOrder, content: bytes, name: str, format_code: str, now: datetime
+) -> ReturnFile:
+    """Take in a bank's answer: all of the file or, where it cannot be read, nothing.
+
+    Paid lines settle their batch; what failed is owed again with the bank's reason and goes into a later batch. A wrong
+    amount, a line the order does not have, or the opposite of what was said before opens a case and moves no money.
+    The same file again changes nothing. Raises BadAnswer with every fault, UnknownFormat, OwnPayee, Forbidden.
+    """
+    actor.require(Permission.SETTLEMENT_PAY)
+    wanted = answers.ANSWER_FORMATS.get(format_code)
+    if wanted is None:
+        raise rules.UnknownFormat(field="format")
+    batches = {
+        batch.pk: batch
+        for batch in SettlementBatch.objects.select_for_update(no_key=True, of=("self",))
+        .filter(order_lines__order=order)
+        .order_by("pk")
+    }
+    locked = lock_order(order)
+    sha256 = files.digest(content)
+    before = ReturnFile.objects.filter(order=locked, sha256=sha256).first()
+    if before is not None:
+        return before
+    said = answers.read_answer(content, name, wanted)
+    lines = {line.reference: line for line in locked.lines.order_by("pk")}
+    counts = _apply(locked, said, lines, batches, actor=actor, now=now)
+    made = ReturnFile.objects.create(
+        order=locked,
+        name=name[:120],
+        format=wanted.code,
+        content=content,
+        sha256=sha256,
+        rows=len(said),
+        paid=counts["paid"],
+        failed=counts["failed"],
+        unchanged=counts["unchanged"],
+        discrepancies=counts["discrepancies"],
+        imported_by_id=actor.person,
+        imported_at=now,
+    )
+    locked.refresh_from_db(fields=["state"])
+    record(locked, action="payment_order.answer_imported", actor=actor, now=now, sha256=sha256, **counts)
+    return made
+
+
+def _apply(
+    order: PaymentOrder,
+    said: Sequence[answers.Answer],
+    lines: Mapping[str, PaymentOrderLine],
+    batches: Mapping[int, SettlementBatch],
+    *,
+    actor: Actor,
+    now: datetime,
+) -> dict[str, int]:
+    counts: Counter[str] = Counter(paid=0, failed=0, unchanged=0, discrepancies=0)
+    for answer in sorted(said, key=lambda each: (each.reference not in lines, each.reference)):
+        line = lines.get(answer.reference)
+        kind = _disagrees(answer, line)
+        if kind is not None:
+            counts["discrepancies"] += _open_case(order, answer, line, kind, actor=actor, now=now)
+        elif line is None or line.state != rules.OrderLineState.OPEN.value:
+            counts["unchanged"] += 1
+        else:
+            batch = batches[line.batch_id]
+            reference = answer.bank_reference or line.reference
+            settle_line(actor, batch, answer.outcome, bank_reference=reference, reason=answer.reason, now=now)
+            counts[answer.outcome.value] += 1
+    return dict(counts)
+
+
+def _disagrees(answer: answers.Answer, line: PaymentOrderLine | None) -> rules.DiscrepancyKind | None:
+    if line is None:
+        return rules.DiscrepancyKind.UNKNOWN_LINE
+    if answer.amount_fen != line.amount_fen:
+        return rules.DiscrepancyKind.WRONG_AMOUNT
+    if line.state not in (rules.OrderLineState.OPEN.value, answer.outcome.value):
+        return rules.DiscrepancyKind.CONTRADICTS
+    return None
+
+
+def settle_line(
+    actor: Actor,
+    batch: SettlementBatch,
+    outcome: rules.AnswerOutcome,
+    *,
+    bank_reference: str,
+    reason: str,
+    now: datetime,
+) -> None:
+    """Settle the batch of an order's open line as the bank says. Whoever calls has checked the permission."""
+    if outcome is PAID:
+        services.book_paid(actor=actor, batch=batch, bank_reference=bank_reference, now=now)
+    else:
+        services.book_failed(actor=actor, batch=batch, reason=reason or "—", now=now)
+
+
+def _open_case(
+    order: PaymentOrder,
+    answer: answers.Answer,
+    line: PaymentOrderLine | None,
+    kind: rules.DiscrepancyKind,
+    *,
+    actor: Actor,
+    now: datetime,
+) -> int:
+    """Open a case, once for the same words of the bank; return how many were opened."""
+    same = {
+        "order": order,
+        "kind": kind.value,
+        "reference": answer.reference,
+        "found_fen": answer.amount_fen,
+        "said": answer.outcome.value,
+    }
+    if Discrepancy.objects.filter(**same).exists():
+        return 0
+    case = Discrepancy.objects.create(
+        **same,
+        number=next_number(prefix="DF", now=now),
+        line=line,
+        expected_fen=line.amount_fen if line else None,
+        bank_reason=answer.reason,
+        bank_reference=answer.bank_reference,
+        opened_at=now,
+    )
+    record(
+        order,
+        action="discrepancy.opened",
+        actor=actor,
+        now=now,
+        case=case.number,
+        kind=kind.value,
+        found_fen=case.found_fen,
+    )
+    return 1
