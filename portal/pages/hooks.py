@@ -33,11 +33,13 @@ PER_MINUTE: Final = 1200
 @never_cache
 @require_POST
 def payment_notice(request: HttpRequest, code: str) -> HttpResponse:
-    """Take one notice in: 200 stored (once), 400 not from the gateway or not for us, 404, 413, 429."""
+    """Take one notice in: 200 stored (once), 400 not from the gateway or not for us, 404, 413, 429, 503."""
     try:
         rail = rails.rail(code)
     except NoSuchRail:
         return _said("no such rail", 404)
+    except rails.NotStarted:
+        return _said("come again", 503)
     sender = request.META.get("REMOTE_ADDR", "")
     if not within(f"hooks:{sender}", most=PER_MINUTE):
         answer = _said("come again", 429)

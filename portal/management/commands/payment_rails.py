@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any, Final
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -45,8 +44,8 @@ class Command(BaseCommand):
         """Print a rail and return how many troubles it has."""
         try:
             rail = rails.rail(code)
-        except (ImproperlyConfigured, ImportError) as error:
-            self.stdout.write(f"{code}  ✗ {error}")
+        except (rails.NotStarted, ImportError) as error:
+            self.stdout.write(f"{code}  ✗ {error.__cause__ or error}")
             return 1
         can = rail.capabilities
         world = _("沙箱，不发生真实收付") if can.sandbox else _("正式，真实收付")

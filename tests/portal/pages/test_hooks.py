@@ -13,6 +13,7 @@ import pytest
 import stripe
 from django.test import Client
 
+from portal.kernel.errors import Unavailable
 from portal.pages import hooks
 from portal.throttling import within
 from vouchers.payments import rails
@@ -115,6 +116,17 @@ def test_an_address_that_posts_without_end_is_told_to_come_again(db, monkeypatch
     assert answers[-1].headers["Retry-After"] == "60"
     assert post(notice(id="evt_other"), REMOTE_ADDR="203.0.113.78").status_code == 200
     assert not within(f"hooks:{sender}", most=2)
+
+
+def test_a_rail_that_is_set_wrong_says_so_and_leaves_the_pages_alone(db, settings, log):
+    settings.STRIPE = {**settings.STRIPE, "webhook_secret": ""}
+    rails._made.cache_clear()
+    assert post(notice()).status_code == 503
+    assert rails.rails() == []
+    with pytest.raises(Unavailable):
+        rails.rail("stripe")
+    assert "portal.E021" in log.getvalue()
+    assert settings.STRIPE["key"] not in log.getvalue()
 
 
 def test_what_could_not_be_stored_comes_again(db, monkeypatch):
