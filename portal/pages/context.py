@@ -86,6 +86,13 @@ NAVIGATION: tuple[Entry, ...] = (
     Entry(pgettext_lazy("list", "订单"), "orders", "work", frozenset({P.ORDER_PLACE})),
     Entry(pgettext_lazy("list", "付款"), "payments", "work", frozenset({P.PAYMENT_DECLARE, P.PAYMENT_CONFIRM})),
     Entry(pgettext_lazy("list", "线上支付"), "rail_desk", "work", frozenset({P.PAYMENT_CONFIRM})),
+    Entry(
+        pgettext_lazy("list", "单据与发票"),
+        "documents",
+        "work",
+        frozenset({P.INVOICE_REQUEST, P.INVOICE_ISSUE, P.LEDGER_READ}),
+    ),
+    Entry(pgettext_lazy("list", "开票申请"), "fapiaos", "work", frozenset({P.INVOICE_ISSUE})),
     Entry(pgettext_lazy("list", "申领"), "claims", "work", frozenset({P.CLAIM_FILE})),
     Entry(
         pgettext_lazy("list", "申请审核"),

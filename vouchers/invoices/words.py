@@ -27,6 +27,8 @@ UNITS: Final[Mapping[str, str]] = MappingProxyType(
         "order": _("单"),
         "node_day": _("节点·天"),
         "tb_day": _("TB·天"),
+        "gb_day": _("GB·天"),
+        "value": _("元金额"),
         "token": _("词元"),
         "million_tokens": _("百万词元"),
         "call": _("次"),
