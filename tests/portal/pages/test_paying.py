@@ -57,6 +57,16 @@ def test_the_payer_pays_by_code_and_sees_that_it_is_paid(w, owed, rail):  # noqa
     assert (moved.status_code, moved["HX-Refresh"]) == (204, "true")
 
 
+def test_in_a_sandbox_where_no_phone_can_scan_the_code_is_a_link_too(w, owed, rail):  # noqa: F811
+    payer, path = signed_in(w.owner), f"/payments/{owed.number}/"
+    pay(payer, path, "scripted/wechat_pay")
+    address = PaymentAttempt.objects.get().next_url
+    assert address.startswith("weixin:")
+    assert f'href="{address}"' not in said(payer, path)[1]
+    PaymentAttempt.objects.update(next_url="http://127.0.0.1:8001/qr/pi_1?secret=s")
+    assert 'href="http://127.0.0.1:8001/qr/pi_1?secret=s"' in said(payer, path)[1]
+
+
 def test_a_card_is_paid_on_the_gateways_page_by_a_link_and_may_be_given_up(w, owed, rail):  # noqa: F811
     payer, path = signed_in(w.owner), f"/payments/{owed.number}/"
     _status, html = pay(payer, path, "scripted/card")
