@@ -48,6 +48,7 @@ def ask_in_advance(story: Story) -> None:
     resource = next(each for each in story.instruments if lab_of(story, each) == LAB and each.instrument.model == MODEL)
     prepaid.set_pay_terms(actor=lab, resource=resource, terms=TERMS, now=story.now - timedelta(days=2))
     paid = _held(story, resource, "界面原子结构观察", days=15, hours_ago=30)
+    assert paid.charge_id is not None
     payments.confirm(
         actor=story.people.actors["caiwu"],
         payment=Payment.objects.get(charge_id=paid.charge_id),

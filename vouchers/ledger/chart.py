@@ -275,7 +275,6 @@ _MOVES: dict[JournalKind, tuple[tuple[AccountKind, AccountKind], ...]] = {
         (_a.BANK_CLEARING, _a.RECEIVABLE_PROVIDER),
         (_a.GATEWAY_CLEARING, _a.CASH_DUE),
         (_a.GATEWAY_CLEARING, _a.UNAPPLIED_CASH),
-        (_a.UNAPPLIED_CASH, _a.UNAPPLIED_CASH),
     ),
     _j.CASH_OUT: (
         (_a.CASH_DUE, _a.GATEWAY_CLEARING),
