@@ -16,6 +16,7 @@ from django.db.models import Count, F, Sum
 from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden
+from vouchers.banking import queries as banking
 from vouchers.charges.models import ChargeProposal
 from vouchers.charges.proposal_rules import ProposalState
 from vouchers.ledger import figures as ledger_figures
@@ -123,7 +124,9 @@ def open_items(month: date, *, rails: list[str], now: datetime) -> dict[str, tup
         .filter(posted_cr__gt=F("posted_dr"))
         .aggregate(count=Count("pk"), fen=Sum(F("posted_cr") - F("posted_dr")))
     )
+    bank = banking.sums()
     return {
+        "bank": (bank.open_count, bank.open_in_fen + bank.open_out_fen),
         "gateway": (len(unmatched), sum(abs(entry.difference_fen) for entry in unmatched)),
         "attempts": _sums(attempts),
         "refunds": _sums(refunds),

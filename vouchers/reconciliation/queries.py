@@ -225,6 +225,6 @@ def ties() -> list[Tie]:
     clearing = Balance.objects.filter(account__kind=AccountKind.SETTLEMENT_CLEARING.value).aggregate(
         fen=Sum(F("posted_cr") - F("posted_dr"))
     )
-    closed = (BatchState.DRAFT.value, BatchState.PAID.value, BatchState.DISCARDED.value)
-    lines = SettlementLine.objects.filter(active=True).exclude(batch__state__in=closed).aggregate(fen=Sum("amount_fen"))
+    under_way = (BatchState.APPROVED.value, BatchState.EXPORTED.value)
+    lines = SettlementLine.objects.filter(active=True, batch__state__in=under_way).aggregate(fen=Sum("amount_fen"))
     return [Tie("settlement_clearing", clearing["fen"] or 0, lines["fen"] or 0)]
