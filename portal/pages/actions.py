@@ -192,6 +192,7 @@ SYSTEMS: Final[Mapping[str, Promise]] = MappingProxyType(
 
 SUBJECTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
+        "bank_line": (_("银行流水"), "bank_line"),
         "application": (_("申请"), "application"),
         "campaign": (_("批量发放"), ""),
         "round": (_("批次"), "round_desk"),
@@ -257,14 +258,13 @@ def system_words(label: str) -> str:
 
 
 def subject_link(subject: str) -> tuple[str, str]:
-    """Return a subject such as ``booking:B2611-000042`` in words, and its address or an empty text."""
+    """Return a subject such as ``booking:B2611-000042`` in words, and its address; ``job:N/2`` is job N's."""
     kind, _colon, number = subject.partition(":")
     word, url_name = SUBJECTS.get(kind, ("", ""))
     label = f"{gettext(word)} {number}".strip() if word else number
     if not url_name:
         return label, ""
     try:
-        # A further charge of a job is job:<number>/2.
         return label, reverse(url_name, args=[number.partition("/")[0]])
     except NoReverseMatch:
         return label, ""

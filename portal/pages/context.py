@@ -93,6 +93,7 @@ NAVIGATION: tuple[Entry, ...] = (
         frozenset({P.INVOICE_REQUEST, P.INVOICE_ISSUE, P.LEDGER_READ}),
     ),
     Entry(pgettext_lazy("list", "开票申请"), "fapiaos", "work", frozenset({P.INVOICE_ISSUE})),
+    Entry(pgettext_lazy("list", "银行流水"), "bank_lines", "work", frozenset({P.BANK_MATCH, P.BANK_APPROVE})),
     Entry(pgettext_lazy("list", "申领"), "claims", "work", frozenset({P.CLAIM_FILE})),
     Entry(
         pgettext_lazy("list", "申请审核"),

@@ -17,7 +17,7 @@ from django.utils.translation import gettext, pgettext_lazy
 
 from portal.kernel.errors import noop
 from portal.organisations.models import Organisation
-from portal.pages import reconciling_words
+from portal.pages import bank_words, reconciling_words
 from scheduler.availability.models import Claim
 from scheduler.bookings.models import CLOCKS, Booking
 from scheduler.bookings.series_preview import UseVerdict
@@ -35,6 +35,7 @@ from scheduler.resources.models import Instrument, Rate, Resource
 from scheduler.samples.models import Custody, Sample, SampleOrder
 from scheduler.templates.models import JobTemplateVersion
 from scheduler.waitlist.models import WaitlistEntry
+from vouchers.banking.models import BankMatch, StatementLine
 from vouchers.campaigns.models import Campaign
 from vouchers.charges import reasons
 from vouchers.charges.models import Charge, ChargeProposal
@@ -119,6 +120,9 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
         "programme": _states(ProgrammeVersion.State, ok="published", wait="suspended"),
         "charge": _states(Charge.State, ok="captured", go="held"),
         "payment": _states(Payment.State, ok="confirmed", wait="due declared", bad="written_off"),
+        "bank_line": _states(StatementLine.State, ok="matched", go="parked", wait="open proposed"),
+        "bank_match": _states(BankMatch.State, ok="booked", wait="proposed reversing", bad="refused reversed"),
+        **{kind: _plain(words) for kind, words in bank_words.PLAIN.items()},
         "proposal": _states(ChargeProposal.State, ok="approved", wait="proposed", bad="returned"),
         "proposal_kind": _states(ChargeProposal.Kind),
         "gateway_line": _states(GatewayLine.Kind),

@@ -14,6 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import F, Q
 
+from portal.kernel.money import Money
 from vouchers.banking import rules, tracing
 from vouchers.banking.models import StatementLine
 from vouchers.banking.rules import PartKind
@@ -43,6 +44,10 @@ class Part:
     returned: StatementLine | None = None
     rail: str = ""
     arrival: Arrival | None = None
+
+    @property
+    def yuan(self) -> str:
+        return Money(self.amount_fen).yuan()
 
 
 @dataclass(frozen=True, slots=True)

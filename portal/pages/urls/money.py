@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from portal.pages import (
+    banking,
     claim_desk,
     claims,
     cockpit,
@@ -76,6 +77,9 @@ urlpatterns = [
     path("payments/<str:number>/", payments.payment, name="payment"),
     path("payments/<str:number>/live/", paying.live, name="payment_live"),
     path("payments/<str:number>/back/", paying.back, name="payment_back"),
+    path("bank/", banking.bank_lines, name="bank_lines"),
+    path("bank/import/", banking.bank_import, name="bank_import"),
+    path("bank/lines/<int:pk>/", banking.bank_line, name="bank_line"),
     path("settlements/", settlements.settlements, name="settlements"),
     path("settlements/draft/", settlements.draft, name="settlement_draft"),
     path("settlements/orders/", payment_orders.orders, name="payment_orders"),
