@@ -49,7 +49,7 @@ def _ways() -> list[Way]:
 
 
 def context(actor: Actor, found: Payment, *, now: datetime) -> dict[str, Any]:
-    """Return what the page of a payment shows of rails. Four queries."""
+    """Return what the page of a payment shows of rails. Five queries."""
     attempts = list(rail_access.attempts_of(found).order_by("-pk")[:10])
     newest = attempts[0] if attempts else None
     is_payer = actor.organisation_id == found.payer_id and actor.may(Permission.PAYMENT_DECLARE)
@@ -64,6 +64,7 @@ def context(actor: Actor, found: Payment, *, now: datetime) -> dict[str, Any]:
         "too_late": is_payer and is_due and not in_time,
         "sandbox": any(way.sandbox for way in ways),
         "pay_key": new_key(),
+        "taken_back": rail_access.taken_back_fen(found),
         "arrivals": list(found.arrivals.order_by("pk")),
         "back_over_rails": list(rail_access.refunds_of(found).order_by("pk")),
     }
@@ -81,7 +82,7 @@ def _live(attempt: PaymentAttempt | None, *, may_give_up: bool) -> dict[str, Any
         "may_give_up": may_give_up and is_open,
         "qr": _picture(attempt) if is_open and attempt.next_kind == "qr" else "",
         "sandbox": _is_sandbox(attempt.rail),
-        "failure": explain_reason(failures.explained(attempt.failure_code)) if failed else None,
+        "failure": explain_reason(failures.explained(attempt.failure_code, attempt.failure_text)) if failed else None,
         "path": f"{reverse('payment_live', args=[attempt.payment.number])}?was={attempt.number}.{attempt.state}",
     }
 

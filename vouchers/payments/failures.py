@@ -5,6 +5,7 @@ Codes are those of the gateways' own catalogues (Stripe: error and decline codes
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -46,12 +47,12 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
 OTHER: Final = (_("支付没有成功：%(code)s。"), ANOTHER)
 
 
-def explained(code: str) -> Reason:
-    """Return a gateway's code as a reason with its remedy; an unknown one is named."""
-    message, remedy = WORDS.get(code, OTHER)
-    return Reason(
-        code=f"payment.failed.{code}",
-        message=message,
-        remedy=remedy,
-        params={"code": code} if code not in WORDS else {},
-    )
+def explained(code: str, text: str = "") -> Reason:
+    """Return a gateway's code as a reason with its remedy; an unknown one is named.
+
+    Where its own words hold a more precise code (``card_declined``: ``insufficient_funds``), that is explained.
+    """
+    precise = next((word for word in re.findall(r"[a-z_]{4,}", text) if word in WORDS), code)
+    message, remedy = WORDS.get(precise, OTHER)
+    params = {} if precise in WORDS else {"code": code}
+    return Reason(code=f"payment.failed.{precise}", message=message, remedy=remedy, params=params)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Sum
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import NotFound
@@ -20,6 +20,7 @@ __all__ = [
     "notices_visible_to",
     "refunds_of",
     "refunds_visible_to",
+    "taken_back_fen",
 ]
 
 
@@ -79,3 +80,9 @@ def disputes_visible_to(actor: Actor) -> QuerySet[PaymentDispute]:
     """Return the payers' objections: all of them for finance, none for others."""
     rows = PaymentDispute.objects.select_related("attempt__payment__payer")
     return rows if actor.may(Permission.PAYMENT_CONFIRM) else rows.filter(Q(pk__in=[]))
+
+
+def taken_back_fen(payment: Payment) -> int:
+    """Return what disputes hold of the money of a payment that was reached through `access.get_payment`, in fen."""
+    rows = PaymentDispute.objects.filter(attempt__payment=payment)
+    return rows.aggregate(total=Sum("taken_fen"))["total"] or 0

@@ -154,7 +154,7 @@ def _attempt(row: PaymentAttempt) -> dict[str, Any]:
         "amount": money(row.amount_fen),
         "next_kind": row.next_kind,
         "next_url": row.next_url,
-        "failure": explain_reason(failures.explained(row.failure_code)) if failed else None,
+        "failure": explain_reason(failures.explained(row.failure_code, row.failure_text)) if failed else None,
         "created_at": row.created_at,
         "expires_at": row.expires_at,
         "ended_at": row.ended_at,

@@ -10,7 +10,7 @@ from tests.calling import Caller, queries_of
 from tests.vouchers.payments import scripted
 from tests.vouchers.payments.scripted import notice
 from vouchers.charges import refunding as charges
-from vouchers.payments import inbox, refunding
+from vouchers.payments import failures, inbox, refunding
 from vouchers.payments.rail_models import PaymentAttempt, PaymentEvent, RefundAttempt
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
@@ -51,6 +51,9 @@ def test_says_what_went_wrong_and_how_to_go_on(owed, payer, rail):
     rail.will("start", "no:insufficient_funds")
     failure = start(payer, owed).body["failure"]
     assert (failure["text"], failure["remedy"]) == ("余额不足。", "请充值后重试，或换一种支付方式。")
+    assert (
+        failures.explained("card_declined", "insufficient_funds: declined").code == "payment.failed.insufficient_funds"
+    )
     rail.will("start", "no:strange_code")
     failure = start(payer, owed, key="attempt-key-2").body["failure"]
     assert "strange_code" in failure["text"]
