@@ -51,7 +51,7 @@ def ask_in_advance(story: Story) -> None:
     assert paid.charge_id is not None
     payments.confirm(
         actor=story.people.actors["caiwu"],
-        payment=Payment.objects.get(charge_id=paid.charge_id),
+        payment=Payment.objects.get(charge=paid.charge),
         bank_reference="20261126-预付-001",
         now=story.now - timedelta(hours=20),
     )

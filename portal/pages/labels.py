@@ -92,7 +92,7 @@ def _states(choices: type[TextChoices], *, ok: str = "", go: str = "", wait: str
     return {str(choice.value): (tones.get(choice.value, Tone.REST), choice.label) for choice in choices}
 
 
-def _plain(words: Mapping[str, str]) -> Words:
+def _plain(words: Mapping[str, object]) -> Words:
     return {str(code): (Tone.REST, text) for code, text in words.items()}
 
 
