@@ -375,6 +375,8 @@ STRIPE: dict[str, Any] = {
     "transfers": ENV.stripe_transfers,
 }
 """What ``integrations.stripe.configuring`` reads and checks."""
+LEDGER_CHECKS = ("vouchers.settlements.checking.violations",)
+"""Each returns ``vouchers.ledger.verification.Violation`` of books that rest on the ledger; the audit asks them all."""
 PAYEE_TELLER = "scheduler.messages.payees.told"
 """Answers ``vouchers.payees.ports.Teller``: where a payee's owners read what happens to its bank account."""
 PAYEE_COOLING_DAYS = ENV.payee_cooling_days

@@ -29,6 +29,7 @@ from vouchers.rounds.api import rounds
 from vouchers.settlements.api import router as settlements
 from vouchers.settlements.orders_api import cases as discrepancies
 from vouchers.settlements.orders_api import router as payment_orders
+from vouchers.settlements.statements_api import router as statements
 from vouchers.wallets.api import router as vouchers
 
 routers: tuple[tuple[str, Router], ...] = (
@@ -56,6 +57,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/fapiao", fapiaos),
     ("/claims", claims),
     ("/recoveries", recoveries),
+    ("/settlements", statements),
     ("/settlements", settlements),
     ("/reconciliation", reconciliation),
     ("/banking", banking),

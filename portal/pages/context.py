@@ -140,6 +140,7 @@ NAVIGATION: tuple[Entry, ...] = (
         "work",
         frozenset({P.APPLICATION_REVIEW, P.APPLICATION_APPROVE, P.AUDIT_READ}),
     ),
+    Entry(pgettext_lazy("list", "收入"), "income", "work", frozenset({P.SETTLEMENT_READ_OWN})),
     Entry(
         pgettext_lazy("list", "结算"),
         "settlements",

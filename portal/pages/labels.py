@@ -57,6 +57,7 @@ from vouchers.recoveries.models import Recovery
 from vouchers.rounds.models import Round, RoundAward
 from vouchers.settlements.models import SettlementBatch
 from vouchers.settlements.order_models import Discrepancy, PaymentOrder, PaymentOrderLine, SettlementTerms
+from vouchers.settlements.statements import MovementWords
 from vouchers.wallets.models import Voucher
 
 __all__ = ["LABELS", "Tone", "label_of"]
@@ -172,10 +173,9 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
         "discrepancy": _states(Discrepancy.State, ok="closed", go="explained corrected", wait="open"),
         "discrepancy_kind": _states(Discrepancy.Kind),
         "settlement_cadence": _states(SettlementTerms.Cadence),
+        "movement": _states(MovementWords),
         "answer_outcome": _plain({"paid": _("已付款"), "failed": _("未付成")}),
-        "payee_account": _states(
-            PayeeAccount.State, ok="in_force", go="verified", wait="proposed checked", bad="rejected"
-        ),
+        "payee_account": _states(PayeeAccount.State, ok="in_force", go="verified", wait="proposed checked"),
         "resource": _states(Resource.State, ok="published", go="proposed", wait="suspended returned", bad="withdrawn"),
         "admission": _states(Admission.Outcome, ok="admitted", wait="returned"),
         "claim": _states(Claim.State, ok="confirmed", go="in_use", wait="held"),

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 import structlog
+from django.conf import settings
+from django.utils.module_loading import import_string
 
 from vouchers.ledger import seals
 from vouchers.ledger.chart import AccountKind
@@ -119,11 +121,12 @@ def audit(*, now: datetime, since: datetime | None = None, head: str = "") -> Au
     began = time.monotonic()
     chain = seals.check(since=since, head=head)
     lines = trial_balance()
+    further = [violation for name in settings.LEDGER_CHECKS for violation in import_string(name)()]
     found = Audit(
         checks=len(CHECKS),
         journals=Journal.objects.count(),
         transfers=Transfer.objects.count(),
-        violations=(*verify(), *chain.violations),
+        violations=(*verify(), *further, *chain.violations),
         unaccounted=unaccounted_fen(),
         reconciliations=tuple(reconcile(lines)),
         chain=chain,

@@ -27,7 +27,7 @@ from vouchers.payees.rules import PayeeAccountState
 from vouchers.payments.rules import PaymentState
 from vouchers.programmes.decisions import DecisionKind
 from vouchers.programmes.states import VersionState
-from vouchers.settlements import order_rules
+from vouchers.settlements import order_rules, statements
 from vouchers.settlements.rules import BatchState, Leg
 from vouchers.wallets.rules import VoucherState
 
@@ -41,6 +41,7 @@ ENUMS = {
     "payment": PaymentState,
     "payee_account": PayeeAccountState,
     "settlement": BatchState,
+    "movement": statements.MovementKind,
     "payment_order": order_rules.PaymentOrderState,
     "order_line": order_rules.OrderLineState,
     "discrepancy": order_rules.DiscrepancyState,
