@@ -326,7 +326,7 @@ WRITES = (
     Write("POST /recoveries/{recovery}/ask-write-off", "finance", {"text": "已注销"}),
     Write("POST /recoveries/{recovery}/write-off", "finance_approver"),
     Write("POST /settlements/{batch}/approve", "finance_approver"),
-    Write("POST /settlements/{batch}/check", "finance finance_approver"),
+    Write("POST /settlements/{batch}/check", "finance_approver"),
     Write("POST /settlements/{batch}/reconcile", "finance finance_approver", {"bank_line": "B-1"}),
     Write("POST /payment-orders", "finance", {"batches": ["{batch}"], "format": "bank-csv"}),
     Write("POST /payment-orders/formats", "finance_approver", {"definition": {"code": "x"}}),

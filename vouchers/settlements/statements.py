@@ -149,7 +149,7 @@ def month_of(year: int, month: int, *, now: datetime) -> Period:
 
 
 def _rows(sql: str, payee_id: int, period: Period) -> list[tuple[Any, ...]]:
-    values = {
+    values: dict[str, str | int | datetime] = {
         "owner": f"organisation:{payee_id}",
         "payee": payee_id,
         "start": period.start,
@@ -157,7 +157,7 @@ def _rows(sql: str, payee_id: int, period: Period) -> list[tuple[Any, ...]]:
     }
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
-        return cursor.fetchall()
+        return list(cursor.fetchall())
 
 
 def statement(payee_id: int, period: Period) -> PayeeStatement:
