@@ -96,7 +96,7 @@ def _settled(w: make.World) -> int:
     return batch.lines.count()
 
 
-@scenario("M60")
+@scenario("M60", commits=True)
 def random_splits_go_back_to_the_fen(w: make.World) -> str:
     """Random bills on none to three vouchers, taken in part, given back in cuts: before and after settlement and expiry."""
     number = 10_000 if is_full() else 60
