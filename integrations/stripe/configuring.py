@@ -115,6 +115,13 @@ def problems(config: Config, *, rehearsing: bool, api_version: tuple[str, str]) 
     if not config.live and not rehearsing and not config.sandbox:
         hint = "Set GONGXIANG_STRIPE_SANDBOX=1 if that is meant."
         found.append(Problem("portal.W029", "The Stripe key is a test key: nobody pays for real.", hint, grave=False))
+    if config.sandbox and not rehearsing:
+        text = (
+            "Payments are a sandbox, and this is neither demo nor debug: services are booked as paid without any money."
+        )
+        found.append(
+            Problem("portal.W030", text, "Take GONGXIANG_STRIPE_SANDBOX out before the portal opens.", grave=False)
+        )
     return found
 
 

@@ -13,6 +13,11 @@ def trail(subject: str, *, actor: Actor) -> QuerySet[Record]:
     return visible_to(actor).filter(subject=subject).order_by("pk")
 
 
+def is_known(*, action: str, subject: str) -> bool:
+    """Say whether an action is on the record of a subject, whoever asks: for telling something once."""
+    return Record.objects.filter(action=action, subject=subject).exists()
+
+
 OUTSIDERS = frozenset({Permission.APPLICATION_SCORE, Permission.CLAIM_AUDIT})
 """Who holds nothing but these is appointed for single cases, and is no official of the department."""
 

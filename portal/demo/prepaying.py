@@ -12,10 +12,10 @@ from portal.kernel.errors import PortalError
 from scheduler.bookings import prepaid, services
 from scheduler.bookings.bundles import Wanted
 from scheduler.bookings.models import Booking
-from scheduler.bookings.prepay_rules import Collect
 from scheduler.resources.models import Resource
 from vouchers.payments import services as payments
 from vouchers.payments.models import Payment
+from vouchers.payments.rules import Collect
 
 __all__ = ["MODEL", "ask_in_advance"]
 

@@ -21,9 +21,8 @@ from portal.pages import shell, slots
 from portal.pages.templatetags.show import bilingual, clock, zone_of
 from scheduler.bookings import access, bundles, prepaid, rules
 from scheduler.bookings.models import COLLECTS, Booking
-from scheduler.bookings.prepay_rules import Collect
 from scheduler.resources import access as resources
-from vouchers.payments.rules import PaymentState
+from vouchers.payments.rules import Collect, PaymentState
 
 __all__ = ["Shown", "advance_of", "hold_note", "instrument_payment_terms", "took_place", "until_text"]
 

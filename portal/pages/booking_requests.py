@@ -28,12 +28,12 @@ from portal.pages.templatetags.show import zone_label, zone_of
 from scheduler.availability.models import OpeningHours
 from scheduler.bookings import access, bundles, fees, operators, prepaid, queries, services
 from scheduler.bookings.models import Booking
-from scheduler.bookings.prepay_rules import Collect
 from scheduler.resources import access as resources
 from scheduler.resources import queries as rates
 from scheduler.resources.rules import NoRate, Price, ServiceClass
 from vouchers.charges import services as charges
 from vouchers.charges.rules import Split
+from vouchers.payments.rules import Collect
 
 __all__ = ["arrived", "instrument_book", "instrument_price", "instrument_quote", "signing_in_first"]
 

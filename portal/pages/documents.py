@@ -129,7 +129,7 @@ def charge(request: HttpRequest, number: str) -> HttpResponse:
         {
             "charge": found,
             "about": about,
-            "about_url": url,
+            "about_url": url if actor.organisation_id == found.payer_id else "",
             "documents": made,
             "invoice": made[0].content,
             "english": language() == "en",

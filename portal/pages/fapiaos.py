@@ -257,7 +257,7 @@ def _shown(
         {
             "fapiao": found,
             "about": about,
-            "about_url": url,
+            "about_url": url if actor.organisation_id == found.charge.payer_id else "",
             "form": form,
             "issue": form if act == "issue" and form else IssueForm(initial={"amount": expected}),
             "attach": form if act == "attach" and form else FileForm(),

@@ -15,8 +15,8 @@ from portal.pages import shell, slots, weekgrid, weeks
 from portal.pages.advances import until_text
 from portal.pages.templatetags.show import duration
 from scheduler.bookings.models import Booking
-from scheduler.bookings.prepay_rules import Collect
 from scheduler.resources.models import Resource
+from vouchers.payments.rules import Collect
 
 __all__ = ["LIVE", "WAITED_FOR", "my_week", "next_step", "undo_s"]
 

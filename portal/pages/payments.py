@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib import messages
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import F, Q, QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
@@ -27,6 +27,7 @@ from vouchers.payments import access, services
 from vouchers.payments.models import Payment
 from vouchers.payments.rules import Collect, PaymentState
 
+LEFT = F("amount_fen") - F("paid_fen")
 SORTS = {"number": ["pk"], "amount": ["amount_fen"], "created": ["created_at"], "payer": ["payer__name"]}
 READERS = (Permission.PAYMENT_DECLARE, Permission.PAYMENT_CONFIRM, Permission.VOUCHER_READ_OWN)
 
@@ -66,8 +67,8 @@ def payments(request: HttpRequest) -> HttpResponse:
     narrowed = _narrowed(rows, values)
     if wants_csv(request):
         return _csv(narrowed.order_by("-pk")[:EXPORT_LIMIT])
-    due = rows.filter(state=PaymentState.DUE.value).aggregate(total=Sum("amount_fen"))["total"] or 0
-    declared = rows.filter(state=PaymentState.DECLARED.value).aggregate(total=Sum("amount_fen"))["total"] or 0
+    due = rows.filter(state=PaymentState.DUE.value).aggregate(total=Sum(LEFT))["total"] or 0
+    declared = rows.filter(state=PaymentState.DECLARED.value).aggregate(total=Sum(LEFT))["total"] or 0
     found = listing(request, narrowed, sorts=SORTS, default="-created")
     return page(
         request,

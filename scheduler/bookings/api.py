@@ -36,13 +36,13 @@ from portal.wire import (
 from scheduler.bookings import access, bundles, fees, holding, operators, queries, services
 from scheduler.bookings.models import Booking
 from scheduler.bookings.prepay_api import AdvanceOut, advance_out, pay_out
-from scheduler.bookings.prepay_rules import Collect
 from scheduler.bookings.rules import BookingState, state_at
 from scheduler.quotas.api import LimitOut, standing_out
 from scheduler.resources import access as resources
 from scheduler.resources.models import Resource
 from scheduler.resources.rules import Unit
 from vouchers.charges.api import ChargeOut, charged
+from vouchers.payments.rules import Collect
 from vouchers.wallets import access as wallet
 
 router = Router(tags=["bookings"])

@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from scheduler.bookings import clocks, prepay_rules, rules, series_rules
+from vouchers.payments.rules import Collect
 
 CLOCKS = [
     (clocks.SessionClock.BOOKED.value, _("预约时长")),
@@ -18,7 +19,7 @@ CLOCKS = [
     (clocks.SessionClock.METERED.value, _("仪器计时")),
     (clocks.SessionClock.CONFIRMED.value, _("实验室核定")),
 ]
-COLLECTS = [(prepay_rules.Collect.AFTER.value, _("使用后付款")), (prepay_rules.Collect.BEFORE.value, _("预付"))]
+COLLECTS = [(Collect.AFTER.value, _("使用后付款")), (Collect.BEFORE.value, _("预付"))]
 
 
 class BookingSeries(models.Model):
@@ -115,7 +116,7 @@ class Booking(models.Model):
     state = models.CharField(max_length=12, choices=State, default=State.REQUESTED)
     hold_until = models.DateTimeField(null=True, blank=True)
     """Until when a booking is held for its organisation, exclusive; afterwards it blocks nobody. Kept as a record."""
-    collect = models.CharField(max_length=8, choices=COLLECTS, default=prepay_rules.Collect.AFTER.value)
+    collect = models.CharField(max_length=8, choices=COLLECTS, default=Collect.AFTER.value)
     """When its own share is paid, as agreed when booked: billed after measuring, or in advance while it is held."""
     again_of = models.OneToOneField("self", null=True, blank=True, on_delete=models.PROTECT, related_name="again")
     """The lapsed hold whose time it books again."""
@@ -266,7 +267,7 @@ class BookingTerms(models.Model):
     free_cancel_s = models.PositiveIntegerField(default=0)
     late_percent = models.PositiveSmallIntegerField(default=0)
     """Cancelling is free until `free_cancel_s` before the start; later, and for absence, it costs so much of the price."""
-    collect = models.CharField(max_length=8, choices=COLLECTS, default=prepay_rules.Collect.AFTER.value)
+    collect = models.CharField(max_length=8, choices=COLLECTS, default=Collect.AFTER.value)
     hold_s = models.PositiveIntegerField(default=prepay_rules.HOLD_S)
     transfer_hold_s = models.PositiveIntegerField(default=0)
     """Asked in advance, a booking waits so long for money paid online or, where not 0, for a bank transfer."""

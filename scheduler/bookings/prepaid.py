@@ -14,11 +14,10 @@ from portal.kernel.errors import Forbidden, Reason
 from portal.kernel.money import Money
 from scheduler.bookings import bundles, prepay_rules
 from scheduler.bookings.models import Booking, BookingTerms
-from scheduler.bookings.prepay_rules import Collect
 from scheduler.resources import services as resources
 from scheduler.resources.models import Resource
 from vouchers.payments import advances
-from vouchers.payments.rules import ADVANCE_SHORT
+from vouchers.payments.rules import ADVANCE_SHORT, Collect
 
 __all__ = [
     "Agreed",

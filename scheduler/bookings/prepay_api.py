@@ -13,8 +13,8 @@ from portal.kernel.money import Money
 from portal.wire import ActorRequest, MoneyOut, Number, StrictIn, Whole, money, problems
 from scheduler.bookings import bundles, prepaid
 from scheduler.bookings.models import Booking, BookingTerms
-from scheduler.bookings.prepay_rules import Collect
 from scheduler.resources import access as resources
+from vouchers.payments.rules import Collect
 
 __all__ = ["AdvanceOut", "advance_out", "pay_out", "router"]
 

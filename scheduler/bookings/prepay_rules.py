@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Final
 
 from portal.kernel.errors import Invalid, Reason, noop
@@ -15,19 +14,12 @@ __all__ = [
     "NO_SERIES",
     "NO_TRANSFER",
     "TRANSFER_BOUNDS_S",
+    "UNPAID",
     "BadPayTerms",
-    "Collect",
     "hold_until",
 ]
 
 _ = noop
-
-
-class Collect(StrEnum):
-    """When the own share of a booking is paid: billed after measuring (ADR 7), or in advance while it is held (ADR 18)."""
-
-    AFTER = "after"
-    BEFORE = "before"
 
 
 HOLD_S: Final = 600
@@ -41,6 +33,11 @@ NOT_PAID: Final = Reason(
     _("这次预约须预付自付部分，款项还没有到账，不能提交。"),
     _("请在保留到期前付款；到账后预约自动提交，无须再操作。"),
     field="payment",
+)
+UNPAID: Final = Reason(
+    "booking.unpaid",
+    _("这次预约的预付款已被银行或支付机构收回，不能确认。"),
+    _("请付款单位在“付款”中重新付款；到账后即可确认。"),
 )
 NO_SERIES: Final = Reason(
     "booking.prepaid_series",

@@ -12,7 +12,7 @@ from datetime import datetime
 from django.db import transaction
 
 from portal.kernel.actors import Actor
-from portal.kernel.errors import PortalError, Refused
+from portal.kernel.errors import PortalError, Refused, Unavailable
 from portal.kernel.period import Period
 from scheduler.bookings import holding, moving, rules, services, steps
 from scheduler.bookings.models import Booking
@@ -33,7 +33,7 @@ def fulfil(subject: str, *, charge_id: int, now: datetime) -> int | None:
 
     In time the hold becomes a booking. Late, it is booked again where its time is still free at no higher price, under
     another number, with a charge and an advance of its own: those the money pays. Idempotent; raises nothing for what is
-    gone. Locks the resources, then the booking.
+    gone, and Unavailable where it cannot be told now. Locks the resources, then the booking.
     """
     found = Booking.objects.select_related("resource", "operator").filter(number=subject.partition(":")[2]).first()
     asked = advances.of_charge(charge_id)
@@ -66,7 +66,10 @@ def _last(booking: Booking) -> Booking:
 
 
 def _again(booking: Booking, *, most_fen: int, now: datetime) -> Booking | None:
-    """Book a lapsed hold again and place it, if its own share is at most what is there; None: nothing has happened."""
+    """Book a lapsed hold again and place it, if its own share is at most what is there; None: nothing has happened.
+
+    Raises Unavailable where a lock or the ledger is busy: that says nothing about the time, and the money must wait for it.
+    """
     actor = replace(Actor.system(PAID), user_id=booking.booked_by_id, organisation_id=booking.organisation_id)
     try:
         with transaction.atomic():
@@ -75,6 +78,8 @@ def _again(booking: Booking, *, most_fen: int, now: datetime) -> Booking | None:
             if advance is None or advance.amount_fen > most_fen:
                 raise Refused([holding.DEARER])
             return services.place(held=steps.under_lock(made), actor=Actor.system(PAID), now=now)
+    except Unavailable:
+        raise
     except PortalError:
         return None
 

@@ -10,7 +10,7 @@ from django.db import transaction
 
 from portal.kernel import idempotency
 from portal.kernel.actors import Actor, Permission
-from portal.kernel.errors import Forbidden, Invalid, noop
+from portal.kernel.errors import Forbidden, Invalid, Refused, noop
 from portal.kernel.period import Period
 from portal.numbers.services import next_number
 from scheduler.availability import claiming
@@ -22,6 +22,7 @@ from scheduler.bookings import (
     metering,
     occupying,
     prepaid,
+    prepay_rules,
     queries,
     rules,
     settling,
@@ -41,6 +42,8 @@ from scheduler.quotas import services as quotas
 from scheduler.resources import rules as resource_rules
 from vouchers.charges import rules as charge_rules
 from vouchers.charges import services as charges
+from vouchers.payments import advances
+from vouchers.payments.rules import Collect
 
 _ = noop
 
@@ -214,8 +217,10 @@ def _serve(actor: Actor, booking: Booking, permission: Permission) -> Booking:
 
 @transaction.atomic
 def confirm(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
-    """Accept a requested booking. Raises InvalidTransition, Forbidden."""
+    """Accept a requested booking. Raises Refused while its advance is not paid, InvalidTransition, Forbidden."""
     locked = _serve(actor, booking, Permission.BOOKING_DECIDE)
+    if locked.collect == Collect.BEFORE.value and not advances.is_paid(charge_id=steps.charge_of(locked)):
+        raise Refused([prepay_rules.UNPAID])
     steps.take(locked, rules.BookingAction.CONFIRM, now=now)
     steps.record(locked, action="booking.confirmed", actor=actor, now=now)
     return locked

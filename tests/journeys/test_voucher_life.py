@@ -369,7 +369,7 @@ def cost_is_claimed(life: Life) -> None:
     wrong = firm.get_by_role("alert")
     expect(wrong).to_contain_text(f"{CLAIMED:,.2f}")
     expect(wrong).to_contain_text("0.55")
-    expect(wrong).to_contain_text("发票")
+    expect(wrong).to_contain_text(life.say("qiye", "发票"))
     report(examine(firm, axe=False).findings)
 
     life.follow("qiye", "修改明细")

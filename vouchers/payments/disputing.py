@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import Q, QuerySet, Sum
 
 from portal.audit import services as audit
 from portal.kernel.errors import noop
@@ -57,6 +57,8 @@ def see(*, attempt: PaymentAttempt, seen: ports.SeenDispute, now: datetime) -> P
                 "updated_at": now,
             },
         )
+        if dispute.is_over and not seen.is_over:
+            return dispute  # seen before it was decided: a slow worker's answer takes nothing again
         was = (dispute.state, dispute.taken_fen, dispute.is_over)
         dispute.state, dispute.reason = seen.state[:40], seen.reason[:60]
         dispute.is_over, dispute.answer_by, dispute.updated_at = seen.is_over, seen.answer_by, now
@@ -74,10 +76,17 @@ def see(*, attempt: PaymentAttempt, seen: ports.SeenDispute, now: datetime) -> P
 
 
 def _take(dispute: PaymentDispute, arrival: Arrival, payment: Payment) -> None:
-    """Post money the gateway has taken: from what of it was unapplied, then from the unused advance, then as a debt."""
+    """Post money the gateway has taken: from what of it was unapplied, then from the unused advance, then as a debt.
+
+    Raises NotOurs where more is taken than the payment still has: the rest has gone back to the payer already, and a person
+    has to claim it there.
+    """
     dispute.taken_fen = fen = dispute.amount_fen
     dispute.moves += 1
     unapplied = min(fen, _unapplied_left(arrival))
+    if fen - unapplied > payment.paid_fen + max(refunding.owed_by_bank(payment), 0):
+        note = f"dispute of {fen} fen, of which {fen - unapplied - payment.paid_fen} had gone back to the payer"
+        raise rail_rules.NotOurs(note=note)
     advance = min(fen - unapplied, max(refunding.advance_left(payment), 0))
     parts = (
         (Purse.UNAPPLIED, unapplied),
@@ -85,6 +94,10 @@ def _take(dispute: PaymentDispute, arrival: Arrival, payment: Payment) -> None:
         (Purse.DUE, fen - unapplied - advance),
     )
     _owe_again(payment, fen - unapplied)
+    if unapplied:
+        _asked_back(arrival).filter(state=RefundState.FAILED.value, settled_as="").update(
+            settled_as=f"dispute:{dispute.provider_id}"[:80]
+        )
     if not payment.owed_back_fen:
         refunding.settle_failed(payment, settled_as=f"dispute:{dispute.provider_id}")
     clearing = arriving.in_account(arriving.rail_account(dispute.rail))
@@ -103,9 +116,17 @@ def _take(dispute: PaymentDispute, arrival: Arrival, payment: Payment) -> None:
 
 
 def _unapplied_left(arrival: Arrival) -> int:
-    """Return what of an arrival pays nothing and has not been asked back, in fen."""
-    asked = RefundAttempt.objects.filter(key=f"excess:{arrival.pk}").exclude(state=RefundState.FAILED.value)
-    return arrival.amount_fen - arrival.applied_fen - (asked.aggregate(total=Sum("amount_fen"))["total"] or 0)
+    """Return what of an arrival pays nothing and has not gone back, in fen: by the gateway, by bank, or by a dispute."""
+    replaced = Q(settled_as="") | Q(settled_as__startswith="refund:")
+    asked = _asked_back(arrival).exclude(replaced, state=RefundState.FAILED.value)
+    return max(arrival.amount_fen - arrival.applied_fen - (asked.aggregate(total=Sum("amount_fen"))["total"] or 0), 0)
+
+
+def _asked_back(arrival: Arrival) -> QuerySet[RefundAttempt]:
+    """Return the refunds of what of an arrival pays nothing, those tried again among them."""
+    return RefundAttempt.objects.filter(
+        attempt__number=arrival.source.partition(":")[2], taken_from=Purse.UNAPPLIED.value
+    )
 
 
 def _owe_again(payment: Payment, fen: int) -> None:

@@ -14,6 +14,7 @@ import structlog
 from django.db import models, transaction
 from django.db.models import F, Q
 
+from portal.audit import queries as trail
 from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import InvalidTransition, PortalError, noop
@@ -44,7 +45,7 @@ OVER: Final = (rules.PaymentState.CONFIRMED.value, rules.PaymentState.CANCELLED.
 def look_at_due(*, now: datetime, limit: int = 50) -> int:
     """Look at the attempts, refunds and notices that are due, oldest first, at most `limit` each; return at how many."""
     due = Q(next_look_at__lte=now)
-    unwanted = Q(state__in=MAY_BE_GIVEN_UP, payment__state__in=OVER)
+    unwanted = Q(state__in=MAY_BE_GIVEN_UP, payment__state__in=OVER, expires_at__gt=now)
     attempts = PaymentAttempt.objects.filter(Q(state__in=attempting.OPEN) & (due | unwanted))
     refunds = RefundAttempt.objects.filter(due, state__in=REFUNDS)
     events = PaymentEvent.objects.filter(due, state=EventState.STORED.value)
@@ -98,15 +99,22 @@ def _taken(table: type[models.Model], pk: int, now: datetime) -> Any:
     """Return a row for this worker to look at, or None where another is at it."""
     rows = table._default_manager.select_for_update(no_key=True, skip_locked=True)
     row: Any = rows.filter(pk=pk).order_by("pk").first()
-    if row is None or (row.next_look_at is not None and row.next_look_at > now and not _is_unwanted(row)):
+    if row is None:
+        return None
+    changed = ["next_look_at", "looks"]
+    if _is_unwanted(row, now):
+        row.expires_at, row.looks = now, 0  # from now on by the schedule, like everything else
+        changed.append("expires_at")
+    elif row.next_look_at is not None and row.next_look_at > now:
         return None
     row.next_look_at, row.looks = now + LEASE, row.looks + 1
-    row.save(update_fields=["next_look_at", "looks"])
+    row.save(update_fields=changed)
     return row
 
 
-def _is_unwanted(row: Any) -> bool:
-    return isinstance(row, PaymentAttempt) and row.payment.state in OVER
+def _is_unwanted(row: Any, now: datetime) -> bool:
+    """Say whether an attempt's payment is over while the payer could still pay: it is to be given up at once."""
+    return isinstance(row, PaymentAttempt) and row.payment.state in OVER and row.expires_at > now
 
 
 def _safely(look: Callable[[], object]) -> int:
@@ -115,6 +123,9 @@ def _safely(look: Callable[[], object]) -> int:
         look()
     except PortalError as error:
         logger.warning("payments.look_failed", error=str(error))
+        return 0
+    except Exception:
+        logger.exception("payments.look_broke")
         return 0
     return 1
 
@@ -168,15 +179,8 @@ def silent_since(rail: str, *, now: datetime) -> datetime | None:
 def _tell_of_silence(rail: str, since: datetime, *, now: datetime) -> None:
     """Tell once that a rail's notices have stopped, by the first that never came."""
     about = f"rail:{rail}/{since:%Y%m%dT%H%M%S}"
-    if not audit_knows(about):
+    if not trail.is_known(action="payment.rail_alarm", subject=about):
         alarms.tell(what=_("支付机构的通知没有送达，请检查通知地址和密钥。"), about=about, now=now, rail=rail)
-
-
-def audit_knows(about: str) -> bool:
-    """Say whether an alarm about something is on the record."""
-    from portal.audit.models import Record
-
-    return Record.objects.filter(action="payment.rail_alarm", subject=about).exists()
 
 
 @transaction.atomic

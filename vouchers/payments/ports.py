@@ -308,5 +308,5 @@ class Fulfilment(Protocol):
 
         Return the charge the money pays: the same, another one where the service was had again after its hold had ended,
         or None: it is gone, and the money goes back. Idempotent; called in the transaction that books the money, before
-        the payment is locked; raises nothing for a service that is gone.
+        the payment is locked; raises nothing for a service that is gone, Unavailable where it cannot be told now.
         """

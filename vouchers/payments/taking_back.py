@@ -36,8 +36,9 @@ def take_back(*, arrival: Arrival, asked_by: str, reason: str, actor: Actor, now
         if payment.state == rules.PaymentState.CONFIRMED.value:
             state = next_state(rules.TRANSITIONS, rules.PaymentState.CONFIRMED, rules.PaymentAction.REOPEN)
             payment.state, payment.confirmed_at, payment.confirmed_by = state.value, None, None
-        payment.bank_reference = ""
-        payment.save(update_fields=["paid_fen", "state", "confirmed_at", "confirmed_by", "bank_reference"])
+        payment.bank_reference, payment.due_until = "", None  # what it paid for stands: nothing ends with its hold
+        changed = ["paid_fen", "state", "confirmed_at", "confirmed_by", "bank_reference", "due_until"]
+        payment.save(update_fields=changed)
     made = ArrivalReversal.objects.create(
         arrival=arrival,
         reason=reason[:200],

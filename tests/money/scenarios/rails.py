@@ -54,7 +54,7 @@ def sandbox() -> StripeRail:
 @contextmanager
 def stripe_at(server: PayServer) -> Iterator[RailBench]:
     """Let the sandbox server be the operator's only rail, called ``stripe``."""
-    SANDBOX.append(stripe_rail(server.key, server.address, read_s=2.0, whole_s=4.0))
+    SANDBOX.append(stripe_rail(server.key, server.address))
     rails._made.cache_clear()
     with override_settings(PAYMENT_RAILS={"stripe": f"{__name__}.sandbox"}):
         yield RailBench(SANDBOX[-1], client_of(server.key, server.address))

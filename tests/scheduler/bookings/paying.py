@@ -10,13 +10,13 @@ from portal.kernel.actors import Actor
 from portal.kernel.money import Money
 from scheduler.bookings import bundles, prepaid, services
 from scheduler.bookings.models import Booking
-from scheduler.bookings.prepay_rules import Collect
 from scheduler.resources.models import Resource
 from tests import make
 from vouchers.ledger import queries as balances
 from vouchers.ledger.models import Account
 from vouchers.payments import arriving
 from vouchers.payments.models import Arrival, Payment
+from vouchers.payments.rules import Collect
 
 BEFORE = prepaid.PayTerms(Collect.BEFORE, 600, 72 * 3600)
 _serial = itertools.count(1)

@@ -25,7 +25,6 @@ from scheduler.bookings import (
 )
 from scheduler.bookings import fees as booking_fees
 from scheduler.bookings.models import Booking
-from scheduler.bookings.prepay_rules import Collect
 from scheduler.messages.models import Message
 from scheduler.resources import pricing
 from tests import make
@@ -35,6 +34,8 @@ from tests.scheduler.bookings.test_services import codes
 from vouchers.charges.models import Charge
 from vouchers.ledger import queries as ledger
 from vouchers.payments.models import Payment
+from vouchers.payments.rules import Collect
+from vouchers.payments.taking_back import take_back
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -376,3 +377,17 @@ def test_the_quote_says_by_when_the_own_share_is_to_be_paid(w):
     found = queries.quote(wanted, organisation_id=w.enterprise.pk, now=make.NOW)
     agreed = prepaid.agreed(found.bundle.terms, wanted, own=found.split.own, hold_until=None, now=make.NOW)
     assert agreed.pay_by == make.NOW + 10 * MINUTE
+
+
+def test_a_booking_whose_money_was_taken_back_is_not_confirmed_until_it_is_paid_again(w):
+    made = booked(w, prepaid_instrument(w))
+    arrival = arrives(payment_of(made))
+    assert again(made).state == "requested"
+    take_back(arrival=arrival, asked_by="钱学章 #1", reason="认错了户", actor=w.finance_approver, now=make.NOW + MINUTE)
+    payment = payment_of(made)
+    assert (payment.state, payment.due_until) == ("due", None)
+    with pytest.raises(Refused) as refused:
+        services.confirm(actor=w.keeper, booking=again(made), now=make.NOW + 2 * MINUTE)
+    assert codes(refused) == ["booking.unpaid"]
+    arrives(payment, after=3 * MINUTE)
+    assert services.confirm(actor=w.keeper, booking=again(made), now=make.NOW + 4 * MINUTE).state == "confirmed"
