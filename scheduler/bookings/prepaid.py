@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ from scheduler.bookings.models import Booking, BookingTerms
 from scheduler.resources import services as resources
 from scheduler.resources.models import Resource
 from vouchers.payments import advances
-from vouchers.payments.rules import ADVANCE_SHORT, Collect
+from vouchers.payments.rules import Collect, advance_short
 
 __all__ = [
     "Agreed",
@@ -92,7 +92,7 @@ def short(booking: Booking, *, own: Money) -> list[Reason]:
     paid = Money(advance.paid_fen if advance else 0)
     if own <= paid:
         return []
-    return [replace(ADVANCE_SHORT, params={"paid": str(paid), "needed": str(own)})]
+    return [advance_short(paid=paid, needed=own)]
 
 
 def advance_of(booking: Booking) -> Any:

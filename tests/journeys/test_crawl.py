@@ -23,7 +23,7 @@ STARTS = {
 }
 """Where somebody's looking begins, so that of each kind of page it meets the one with most to do."""
 FILES = re.compile(
-    r"/(file|files/\d+|xlsx|csv|script|raw|certificate)/(\?|$)|\.ics$|/accounts/logout/|^/(static|api|calendar|feeds)/|/export/|/import/template/|/receipts/\d+\.(pdf|json)$|/documents/[\w-]+/(pdf|json|xml)/$|format=(csv|json|xlsx|pdf)"
+    r"/(file|files/\d+|proofs/\d+|xlsx|csv|script|raw|certificate)/(\?|$)|\.ics$|/accounts/logout/|^/(static|api|calendar|feeds)/|/export/|/import/template/|/receipts/\d+\.(pdf|json)$|/documents/[\w-]+/(pdf|json|xml)/$|format=(csv|json|xlsx|pdf)"
 )
 """Addresses that answer with a file, end the session or are no page."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 import structlog
-from django.db import OperationalError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 from django.db.models import F
 
 from portal.kernel.actors import Actor
@@ -80,7 +80,8 @@ def _decide(line: StatementLine, found: list[Suggestion], *, now: datetime) -> t
         # Somebody was quicker, or the thing has changed: a person looks at it.
         logger.info("banking.not_matched", line=line.pk, code=error.code)
         return 0, best.reasons[0][:20]
-    except OperationalError as error:
+    except (OperationalError, IntegrityError) as error:
+        # One line never stops the others of its file.
         logger.warning("banking.busy", line=line.pk, error=str(error)[:200])
         return 0, best.reasons[0][:20]
     return 1, ""

@@ -16,6 +16,7 @@ from vouchers.banking.models import BankMatch, MatchPart, StatementLine
 from vouchers.banking.rules import LineAction, LineState, PartKind
 from vouchers.banking.suggesting import Part, paid_back
 from vouchers.ledger import services as ledger
+from vouchers.ledger.models import Journal, Transfer
 from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Posting, TransferOp
 from vouchers.payments import arriving, refunding
 from vouchers.payments import services as payments
@@ -58,26 +59,47 @@ def check(line: StatementLine, part: Part) -> None:
     if part.kind is PartKind.MANUAL:
         fits = part.arrival is not None and part.arrival.source == f"manual:{line.reference}"
         target = part.arrival.amount_fen if part.arrival is not None and fits else 0
-        if line.state == LineState.PARKED.value:
+        if line.state == LineState.PARKED.value or _is_used(line, kind=part.kind.value, arrival=part.arrival):
             target = 0
     elif part.kind is PartKind.REFUND and part.payment is not None:
         target = refunding.owed_by_bank(type(part.payment).objects.select_related("charge").get(pk=part.payment.pk))
     elif part.kind is PartKind.PAID_BACK and part.payment is not None:
         found = paid_back([line.reference]).get(line.reference)
         target = found[1] if found is not None and found[0].pk == part.payment.pk else 0
+        if _is_used(line, kind=part.kind.value, payment=part.payment, match__line__reference=line.reference):
+            target = 0
     elif part.kind is PartKind.SETTLEMENT and part.batch is not None:
-        batch = SettlementBatch.objects.get(pk=part.batch.pk)
+        batch = SettlementBatch.objects.select_for_update(no_key=True).order_by("pk").get(pk=part.batch.pk)
         target = batch.total_fen if batch.paid_at is not None else 0
-        if MatchPart.objects.filter(batch=batch, match__state__in=ACTIVE).exclude(match__line=line).exists():
+        if _is_used(line, batch=batch):
             target = 0
     elif part.kind is PartKind.RETURN and part.returned is not None:
         sender = StatementLine.objects.get(pk=part.returned.pk)
         is_parked = sender.state == LineState.PARKED.value and sender.account_id == line.account_id
         target = sender.amount_fen if is_parked else 0
+    elif part.kind is PartKind.PAYOUT and not _payouts_left(line, part):
+        raise rules.NoSuchPayout(field="parts", amount=Money(part.amount_fen))
     if line.state == LineState.PARKED.value and part.kind not in {PartKind.PAYMENT, PartKind.PAYOUT}:
         raise rules.WrongSide(field="parts")
     if target is not None and target != part.amount_fen:
         raise rules.TargetDiffers(field="parts", target=Money(target), amount=Money(part.amount_fen))
+
+
+def _is_used(line: StatementLine, **target: object) -> bool:
+    """Say whether another line's match explains itself by the same thing."""
+    return MatchPart.objects.filter(**target, match__state__in=ACTIVE).exclude(match__line=line).exists()
+
+
+def _payouts_left(line: StatementLine, part: Part) -> int:
+    """Return how many payouts of a gateway of this amount are booked by its own report and matched by no other line."""
+    booked = Transfer.objects.filter(
+        journal__kind=JournalKind.GATEWAY_PAYOUT.value,
+        journal__key__startswith=f"payout:{part.rail}:",
+        amount=part.amount_fen,
+    )
+    reversed_ = Journal.objects.filter(reverses__in=booked.values("journal")).count()
+    same = MatchPart.objects.filter(kind=PartKind.PAYOUT.value, rail=part.rail, amount_fen=part.amount_fen)
+    return booked.count() - reversed_ - same.filter(match__state__in=ACTIVE).exclude(match__line=line).count()
 
 
 ACTIVE = [state.value for state in rules.ACTIVE]
@@ -114,9 +136,9 @@ def _payment(row: MatchPart, made: BankMatch, line: StatementLine, actor: Actor,
 
 def _reference(line: StatementLine, row: MatchPart, made: BankMatch) -> str:
     """Return the bank's number as the payment shows it: a line that pays several ends in which part of it this is."""
-    if line.reference.startswith("~"):
-        return ""
-    return line.reference[:60] if made.parts.count() == 1 else f"{line.reference[:56]}/{row.nth}"
+    if made.parts.count() == 1:
+        return "" if line.reference.startswith("~") else line.reference[:60]
+    return f"{f'~{line.pk}' if line.reference.startswith('~') else line.reference[:56]}/{row.nth}"
 
 
 def _refund(row: MatchPart, _made: BankMatch, line: StatementLine, actor: Actor, now: datetime) -> None:
@@ -132,11 +154,9 @@ def _refund(row: MatchPart, _made: BankMatch, line: StatementLine, actor: Actor,
 
 
 def _payout(row: MatchPart, made: BankMatch, line: StatementLine, actor: Actor, _now: datetime) -> None:
-    gateway = arriving.in_account(arriving.rail_account(row.rail))
+    """Book nothing: the gateway's report did (`payout:…`). What was parked for want of it is taken off again."""
     if made.from_parked:
-        _post(JournalKind.CASH_OUT, (parked_account(line), gateway), row, made, actor)
-    else:
-        _post(JournalKind.GATEWAY_PAYOUT, (_money(line), gateway), row, made, actor)
+        _post(JournalKind.CASH_OUT, (parked_account(line), _money(line)), row, made, actor)
 
 
 def _fee(row: MatchPart, made: BankMatch, line: StatementLine, actor: Actor, _now: datetime) -> None:

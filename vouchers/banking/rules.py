@@ -152,6 +152,18 @@ class TargetDiffers(Conflict):
     message = _("该款项是 %(target)s，这部分写的是 %(amount)s，二者须一致。请核对后再提交。")
 
 
+class NoSuchPayout(Conflict):
+    """A bank line never books a payout itself: the gateway's report does, and the line shows that it arrived."""
+
+    code = "banking.no_such_payout"
+    message = _("支付机构的账单里没有尚未核对的 %(amount)s 划款。请先在“对账”中取账单，再匹配这条流水。")
+
+
+class Twice(Invalid):
+    code = "banking.part_twice"
+    message = _("同一款项列了两次。请合并或删去一条。")
+
+
 class AlreadyProposed(Conflict):
     code = "banking.already_proposed"
     message = _("这条流水已有一份核销方案在等待复核，请先通过或退回它。")

@@ -28,7 +28,7 @@ from vouchers.payments.rules import OwnPayment
 
 __all__ = ["confirm", "lock", "match", "move", "needs_second", "park", "record", "refuse"]
 
-BOOKS_NOTHING = frozenset({PartKind.MANUAL, PartKind.PAID_BACK, PartKind.SETTLEMENT})
+BOOKS_NOTHING = frozenset({PartKind.MANUAL, PartKind.PAID_BACK, PartKind.SETTLEMENT, PartKind.PAYOUT})
 """What has been booked before: a line only proves it."""
 
 
@@ -128,6 +128,14 @@ def _check(actor: Actor, line: StatementLine, parts: Sequence[Part]) -> None:
     if total != whole or any(part.amount_fen <= 0 for part in parts):
         sums = {"sum": Money(total), "amount": Money(whole), "difference": Money(total - whole)}
         raise rules.SumDiffers(field="parts", **sums)
+    things = [
+        (part.kind, thing.pk)
+        for part in parts
+        for thing in (part.payment, part.batch, part.returned, part.arrival)
+        if thing is not None
+    ]
+    if len(things) != len(set(things)):
+        raise rules.Twice(field="parts")
     _own(actor, [part.payment.payer_id for part in parts if part.payment is not None])
     by_hand = Arrival.objects.filter(source=f"manual:{line.reference}", account=line.account.owner).first()
     if by_hand is not None and all(part.arrival is None or part.arrival.pk != by_hand.pk for part in parts):

@@ -9,6 +9,7 @@ from django.db import transaction
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Reason, noop
 from portal.kernel.states import next_state
+from portal.organisations.models import Organisation
 from vouchers.banking import access, booking, rules
 from vouchers.banking.models import BankMatch, MatchPart, StatementLine
 from vouchers.banking.rules import LineAction, LineState, MatchAction, MatchState, PartKind
@@ -66,6 +67,7 @@ def reverse(*, actor: Actor, match: BankMatch, now: datetime) -> BankMatch:
     state = next_state(rules.MATCH_TRANSITIONS, MatchState(locked.state), MatchAction.REVERSE)
     if actor.person == locked.doubted_by_id:
         raise rules.SamePerson
+    _lock_providers(locked)
     _refuse_used(locked)
     locked.state, locked.reversed_by_id, locked.reversed_at = state.value, actor.user_id, now
     locked.save(update_fields=["state", "reversed_by", "reversed_at"])
@@ -79,6 +81,12 @@ def reverse(*, actor: Actor, match: BankMatch, now: datetime) -> BankMatch:
 def _locked(match: BankMatch) -> tuple[StatementLine, BankMatch]:
     line = lock(match.line)
     return line, BankMatch.objects.select_for_update(no_key=True).order_by("pk").get(pk=match.pk)
+
+
+def _lock_providers(match: BankMatch) -> None:
+    """Lock whom the payments' shares are owed, as a settlement does: a batch being drafted has them or does not."""
+    owed = match.parts.filter(kind=PartKind.PAYMENT.value).values("payment__charge__provider")
+    list(Organisation.objects.select_for_update(no_key=True).filter(pk__in=owed).order_by("pk"))
 
 
 def _refuse_used(match: BankMatch) -> None:
@@ -112,7 +120,7 @@ def _undo(part: MatchPart, match: BankMatch, *, actor: Actor, now: datetime) -> 
     kind = PartKind(part.kind)
     if kind is PartKind.PAYMENT and part.arrival is not None:
         taking_back.take_back(arrival=part.arrival, asked_by=match.doubter, reason=match.doubt, actor=actor, now=now)
-    elif kind in OWN_JOURNAL:
+    elif kind in OWN_JOURNAL and (kind is not PartKind.PAYOUT or match.from_parked):
         if kind is PartKind.RETURN and part.returned_id is not None:
             sender = StatementLine.objects.select_for_update(no_key=True).order_by("pk").get(pk=part.returned_id)
             action = LineAction.UNDO_PARKED

@@ -13,6 +13,7 @@ from portal.kernel.errors import Conflict, Forbidden, Invalid, noop
 __all__ = [
     "PROPOSAL_TRANSITIONS",
     "EvidenceMissing",
+    "InBatch",
     "NotLongDue",
     "NotProposed",
     "NothingDue",
@@ -88,6 +89,13 @@ class EvidenceMissing(Invalid):
 class NothingDue(Conflict):
     code = "charge.nothing_due"
     message = _("这笔费用没有待付的自付款，没有可核销的金额。")
+
+
+class InBatch(Conflict):
+    """A batch that is not paid yet holds the share: giving it up would leave the provider's part of it behind."""
+
+    code = "charge.share_in_batch"
+    message = _("这笔自付部分已编入尚未付款的结算批次。请先把该明细退回，再申请核销。")
 
 
 class NotLongDue(Conflict):

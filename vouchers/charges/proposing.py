@@ -244,13 +244,16 @@ def _write_off(proposal: ChargeProposal, *, actor: Actor, now: datetime) -> None
     provider_id = proposal.charge.provider_id
     Organisation.objects.select_for_update(no_key=True).order_by("pk").get(pk=provider_id)
     charge = services.lock(proposal.charge_id)
+    settled = charge.settlement_lines.filter(active=True, voucher=None)
+    if settled.filter(batch__paid_at__isnull=True).exists():
+        raise proposal_rules.InBatch
     giving_up.give_up(charge_id=charge.pk, amount=Money(proposal.amount_fen), actor=actor, now=now)
     charge.own_written_off_fen += proposal.amount_fen
     charge.save(update_fields=["own_written_off_fen"])
     due, owing = services.own_leg(charge)
     lost = AccountKey(AccountKind.WRITE_OFF, f"organisation:{provider_id}")
     operations = [TransferOp(lost, due, proposal.amount_fen)]
-    if None not in refunding.batched_parts(charge):
+    if not settled.exists():
         operations.append(TransferOp(owing, lost, proposal.amount_fen))
     ledger.post(
         posting=Posting(

@@ -89,6 +89,8 @@ def refund(*, actor: Actor, charge: Charge, amount: Money, reason: str | Grounds
     actor.require(Permission.CHARGE_REFUND)
     if charge.provider_id != actor.organisation_id:
         raise Forbidden
+    Organisation.objects.select_for_update(no_key=True).order_by("pk").get(pk=charge.provider_id)
+    services.lock(charge.pk)
     known = Refund.objects.filter(charge=charge, key=key).exists()
     if not known and above_limit(charge, amount):
         raise SecondPersonNeeded(limit=str(Money(settings.REFUND_APPROVAL_FEN)))

@@ -296,5 +296,5 @@ def refund_split(amount: int, *, actual: int, voucher: int, refunded: int, vouch
     """
     owed = (refunded + amount) * voucher // actual - voucher_refunded
     own_left = (actual - voucher) - (refunded - voucher_refunded)
-    back = max(owed, amount - own_left, 0)
+    back = min(amount, max(owed, amount - own_left, 0))
     return back, amount - back

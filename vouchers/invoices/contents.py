@@ -136,7 +136,7 @@ def receipt_of(charge: Charge, payment: Payment, *, invoice: str, now: datetime)
             "arrived_at": _moment(row.arrived_at),
             "amount_fen": row.applied_fen,
         }
-        for row in payment.arrivals.filter(applied_fen__gt=0).order_by("pk")
+        for row in payment.arrivals.filter(applied_fen__gt=0, reversal=None).order_by("pk")
     ]
     return {
         **_head(charge, "receipt", now=now),

@@ -165,7 +165,7 @@ def state_tax(*, actor: Actor, service: str, rate: taxes.TaxRate, category: str,
 def open_part_fen(*, charge: Charge, part: ChargePart | None) -> int:
     """Return what of a part of a charge stays paid in money by now, in fen: the own share, or a voucher's part."""
     if part is None:
-        return charge.own_captured_fen - charge.own_refunded_fen
+        return charge.own_captured_fen - charge.own_refunded_fen - charge.own_written_off_fen
     return part.captured_fen - part.refunded_fen
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 from django.db import transaction
@@ -76,7 +75,7 @@ def carry(
     locked = lock(found)
     paid, needed = locked.paid_fen, amount.fen
     if keeps_rest and paid < needed:
-        raise Refused([replace(rules.ADVANCE_SHORT, params={"paid": str(Money(paid)), "needed": str(amount)})])
+        raise Refused([rules.advance_short(paid=Money(paid), needed=amount)])
     left = advance_account(locked)
     locked.charge_id = to_charge_id
     locked.refunded_fen = 0 if keeps_rest else max(paid - needed, 0)

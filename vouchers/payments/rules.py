@@ -11,9 +11,9 @@ from typing import Final
 from stdnum import luhn
 
 from portal.kernel.errors import Conflict, Forbidden, Invalid, Reason, noop
+from portal.kernel.money import Money
 
 __all__ = [
-    "ADVANCE_SHORT",
     "TRANSITIONS",
     "BankReferenceMissing",
     "CannotTakeBack",
@@ -22,6 +22,7 @@ __all__ = [
     "OwnPayment",
     "PaymentAction",
     "PaymentState",
+    "advance_short",
     "bank_reference",
     "reference",
     "reference_is_valid",
@@ -76,12 +77,15 @@ TRANSITIONS: Final[Mapping[tuple[PaymentState, PaymentAction], PaymentState]] = 
 )
 
 
-ADVANCE_SHORT: Final = Reason(
-    "payment.advance_short",
-    _("已预付 %(paid)s，变更后的自付部分为 %(needed)s，预付款不够。"),
-    _("请选择费用不更高的时段；或取消后重新预约，预付款按取消规则退还。"),
-    field="price",
-)
+def advance_short(*, paid: Money, needed: Money) -> Reason:
+    """Return the ground against a change that costs more than was paid in advance."""
+    return Reason(
+        "payment.advance_short",
+        _("已预付 %(paid)s，变更后的自付部分为 %(needed)s，预付款不够。"),
+        _("请选择费用不更高的时段；或取消后重新预约，预付款按取消规则退还。"),
+        field="price",
+        params={"paid": str(paid), "needed": str(needed)},
+    )
 
 
 class NothingOwedBack(Conflict):

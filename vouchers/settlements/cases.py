@@ -51,20 +51,19 @@ def end_line(
     batch: SettlementBatch, action: OrderLineAction, *, now: datetime, bank_reference: str = "", reason: str = ""
 ) -> None:
     """End the open line of the batch in a payment order, where it has one; the last one ends the order."""
-    line = (
-        PaymentOrderLine.objects.select_for_update(no_key=True, of=("self",))
-        .select_related("order")
-        .filter(batch=batch, state=OrderLineState.OPEN.value)
-        .order_by("pk")
-        .first()
-    )
+    open_lines = PaymentOrderLine.objects.filter(batch=batch, state=OrderLineState.OPEN.value).order_by("pk")
+    order_id = open_lines.values_list("order_id", flat=True).first()
+    if order_id is None:
+        return
+    # The order first: of two who end its last two lines at once, the later one sees that nothing is open any more.
+    order = PaymentOrder.objects.select_for_update(no_key=True).order_by("pk").get(pk=order_id)
+    line = open_lines.select_for_update(no_key=True, of=("self",)).first()
     if line is None:
         return
     line.state = next_state(LINE_TRANSITIONS, OrderLineState(line.state), action).value
     line.bank_reference, line.reason, line.ended_at = bank_reference, reason, now
     line.save(update_fields=["state", "bank_reference", "reason", "ended_at"])
-    if not PaymentOrderLine.objects.filter(order=line.order, state=OrderLineState.OPEN.value).exists():
-        order = PaymentOrder.objects.select_for_update(no_key=True).order_by("pk").get(pk=line.order_id)
+    if not PaymentOrderLine.objects.filter(order=order, state=OrderLineState.OPEN.value).exists():
         order.state = next_state(ORDER_TRANSITIONS, PaymentOrderState(order.state), PaymentOrderAction.ANSWER).value
         order.ended_at = now
         order.save(update_fields=["state", "ended_at"])

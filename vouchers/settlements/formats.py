@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -112,9 +113,14 @@ def format_of(document: Mapping[str, Any]) -> FileFormat:
         wrong("encoding", _("应为 utf-8、utf-8-sig 或 gb18030。"))
     if document.get("amount", "yuan") not in ("yuan", "fen"):
         wrong("amount", _("应为 yuan 或 fen。"))
-    for key in ("delimiter", "text_mark"):
-        if not isinstance(document.get(key, ","), str) or len(document.get(key, ",")) > 1:
-            wrong(key, _("应为一个字符。"))
+    delimiter, mark = document.get("delimiter", ","), document.get("text_mark", "")
+    if not isinstance(delimiter, str) or len(delimiter) != 1 or not (delimiter.isprintable() or delimiter == "\t"):
+        wrong("delimiter", _("应为一个字符。"))
+    if not isinstance(mark, str) or len(mark) > 1 or delimiter == '"':
+        wrong("text_mark", _("应为一个字符。"))
+    for key in ("header", "quote", "guard"):
+        if not isinstance(document.get(key, True), bool):
+            wrong(key, _("应为 true 或 false。"))
     if document.get("newline", "\n") not in ("\n", "\r\n"):
         wrong("newline", _("应为 \\n 或 \\r\\n。"))
     columns = document.get("columns")
@@ -124,11 +130,13 @@ def format_of(document: Mapping[str, Any]) -> FileFormat:
     for at, column in enumerate(columns, 1):
         if not isinstance(column, Mapping) or column.get("key") not in FIELDS:
             wrong(f"columns.{at}.key", _("应为列表中的字段之一。"))
+        elif type(column.get("width", 18)) is not int:
+            wrong(f"columns.{at}.width", _("应为整数。"))
     if not reasons and not {"amount", "number"} <= {column["key"] for column in columns}:
         wrong("columns", _("至少要有账号（number）和金额（amount）两列。"))
     for key in ("lead", "tail"):
         if not isinstance(document.get(key, []), list) or not all(_fills(line) for line in document.get(key, [])):
-            wrong(key, _("应为文字的列表，只能用 {order}、{count}、{total}、{day}。"))
+            wrong(key, _("应为文字的列表，只能用 {order}、{count}、{total}、{day}，每行不得换行，也不得含账号。"))
     for key in ("code", "name"):
         if not isinstance(document.get(key), str) or not 1 <= len(document[key]) <= 60:
             wrong(key, _("应为 1 至 60 个字。"))
@@ -147,7 +155,9 @@ def format_of(document: Mapping[str, Any]) -> FileFormat:
 
 def _fills(line: Any) -> bool:
     try:
-        return isinstance(line, str) and bool(line.format(order="", count=0, total="", day="") or True)
+        filled = line.format(order="", count=0, total="", day="") if isinstance(line, str) else None
+        # A line of the format's own must not pass for a payment.
+        return filled is not None and not re.search(r"[\r\n]|(\d[ -]?){8}", filled)
     except (KeyError, IndexError, ValueError, AttributeError):
         return False
 

@@ -28,8 +28,10 @@ __all__ = [
     "OrderLineState",
     "OrderOfAnother",
     "OrderRefused",
+    "OwnFormat",
     "PaymentOrderAction",
     "PaymentOrderState",
+    "PresetFormat",
     "SettlementCadence",
     "TextMissing",
     "UnknownFormat",
@@ -160,6 +162,16 @@ class OrderAnswered(Conflict):
 class OrderOfAnother(Forbidden):
     code = "payment_order.same_person"
     message = _("导出付款指令的人不能撤销它。请由另一位同事确认文件没有送交银行后撤销。")
+
+
+class PresetFormat(Conflict):
+    code = "settlement.preset_format"
+    message = _("这是随系统提供的格式，不能改写。请另取编码。")
+
+
+class OwnFormat(Forbidden):
+    code = "settlement.own_format"
+    message = _("这个文件格式由您定义，须由另一位同事用它导出。")
 
 
 class UnknownFormat(NotFound):

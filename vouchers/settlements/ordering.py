@@ -37,6 +37,17 @@ def available_formats() -> dict[str, Mapping[str, Any]]:
     return found
 
 
+def _format_for(actor: Actor, code: str) -> Mapping[str, Any]:
+    """Return the document of a format for somebody else than its author. Raises UnknownFormat, OwnFormat."""
+    document = available_formats().get(code)
+    if document is None:
+        raise rules.UnknownFormat(field="format")
+    own = BankFormat.objects.filter(code=code).order_by("-pk").first()
+    if own is not None and own.created_by_id == actor.person:
+        raise rules.OwnFormat(field="format")
+    return document
+
+
 def get_order(actor: Actor, number: str) -> PaymentOrder:
     """Return a payment order: finance's, for it holds account numbers. Raises NotFound."""
     if not any(actor.may(each) for each in (Permission.SETTLEMENT_PAY, Permission.SETTLEMENT_APPROVE)):
@@ -72,6 +83,8 @@ def save_format(*, actor: Actor, definition: Mapping[str, Any], now: datetime) -
     """
     actor.require(Permission.SETTLEMENT_APPROVE)
     wanted = formats.format_of(definition)
+    if wanted.code in formats.PRESETS:
+        raise rules.PresetFormat(field="code")
     last = BankFormat.objects.filter(code=wanted.code).order_by("-pk").first()
     if last is not None and last.definition == dict(definition):
         return last
@@ -92,14 +105,12 @@ def save_format(*, actor: Actor, definition: Mapping[str, Any], now: datetime) -
 def export(*, actor: Actor, numbers: Sequence[str], format_code: str, now: datetime) -> PaymentOrder:
     """Put approved batches into one file for the treasury or bank; they are frozen until it has answered.
 
-    All or none: OrderRefused tells of every batch why not. Raises NothingToOrder, UnknownFormat, Forbidden.
+    All or none: OrderRefused tells of every batch why not. Raises NothingToOrder, UnknownFormat, OwnFormat, Forbidden.
     """
     actor.require(Permission.SETTLEMENT_PAY)
     if not numbers:
         raise rules.NothingToOrder(field="batches")
-    document = available_formats().get(format_code)
-    if document is None:
-        raise rules.UnknownFormat(field="format")
+    document = _format_for(actor, format_code)
     batches = list(
         SettlementBatch.objects.select_for_update(no_key=True, of=("self",))
         .select_related("payee", "account")

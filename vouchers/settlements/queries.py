@@ -158,6 +158,15 @@ def own_standing(payee_id: int) -> dict[str, int]:
     return dict(rows.annotate(fen=Coalesce(Sum("total_fen"), 0)))
 
 
+def refuse_unpaid_shares(batch_id: int) -> None:
+    """Raises ShareNotPaid where an own share of a batch is not with us any more: taken back by a gateway or the bank."""
+    lines = SettlementLine.objects.filter(batch_id=batch_id, leg=rules.Leg.OWN.value, active=True)
+    gone = lines.exclude(charge__payment__state=PaymentState.CONFIRMED.value).order_by("pk")
+    numbers = list(gone.values_list("charge__payment__number", flat=True)[:10])
+    if numbers:
+        raise rules.ShareNotPaid(numbers=", ".join(numbers))
+
+
 def lines_of(batch_id: int) -> QuerySet[SettlementLine]:
     """Return a batch's lines with what a statement shows of them; those sent back come along, not active."""
     return (

@@ -31,6 +31,7 @@ __all__ = [
     "ReasonMissing",
     "ReconciledBySame",
     "SamePerson",
+    "ShareNotPaid",
     "set_off",
 ]
 
@@ -155,6 +156,11 @@ class OffsetInBatch(Conflict):
 class ReasonMissing(Invalid):
     code = "settlement.reason"
     message = _("请写明退回原因，相关单位会看到。")
+
+
+class ShareNotPaid(Conflict):
+    code = "settlement.share_not_paid"
+    message = _("自付款 %(numbers)s 已被银行或支付机构收回，不能支付给服务单位。请先退回这些明细。")
 
 
 class OwnPayee(Forbidden):

@@ -147,6 +147,7 @@ def approve(*, actor: Actor, batch: SettlementBatch, now: datetime) -> Settlemen
         raise rules.NotChecked
     _refuse_payee(actor, locked)
     locked.state = after.value
+    queries.refuse_unpaid_shares(locked.pk)
     locked.approved_by_id = actor.user_id
     locked.approved_at = now
     locked.account = accounts.in_force_of(locked.payee_id, now=now)

@@ -20,8 +20,11 @@ from vouchers.charges import refunding
 from vouchers.charges import services as charges
 from vouchers.evidence.rules import Upload
 from vouchers.ledger import queries as balances
+from vouchers.ledger import services as ledger
 from vouchers.ledger import verification
 from vouchers.ledger.models import Account
+from vouchers.ledger.rules import JournalKind, Posting, TransferOp
+from vouchers.payments import arriving
 from vouchers.payments import services as payments
 from vouchers.payments.models import Payment
 from vouchers.payments.rules import CannotTakeBack, OwnPayment
@@ -310,6 +313,39 @@ def test_parked_money_goes_back_to_its_sender(w):
     assert (line("A1").state, line("A2").state, bank()) == ("parked", "open", 97_000)
 
 
+def paid_out(number: str, amount: int) -> None:
+    """Book a payout as the gateway's own report does."""
+    bank_account, gateway = arriving.in_account("bank:main"), arriving.in_account("rail:stripe")
+    ledger.post(
+        posting=Posting(
+            kind=JournalKind.GATEWAY_PAYOUT,
+            key=f"payout:stripe:{number}",
+            operations=[TransferOp(bank_account, gateway, amount)],
+            actor="支付",
+            source_type="gateway",
+            source_id=number,
+        )
+    )
+
+
+def test_a_payout_parked_before_its_report_is_counted_once(w):
+    bring(w, row("P1", "30.00"))
+    services.park(actor=w.finance, line=line("P1"), now=make.NOW)
+    paid_out("po_1", 3_000)
+    assert bank() == 6_000
+    made = services.match(
+        actor=w.finance, line=line("P1"), parts=[Part(PartKind.PAYOUT, 3_000, rail="stripe")], now=make.NOW
+    )
+    assert (bank(), fen("gateway_clearing", "rail:stripe"), fen("unapplied_cash", line("P1").owner)) == (
+        3_000,
+        -3_000,
+        0,
+    )
+    undoing.doubt(actor=w.finance, match=made, reason="不是这笔", now=make.NOW)
+    undoing.reverse(actor=w.finance_approver, match=made, now=make.NOW)
+    assert (bank(), line("P1").state) == (6_000, "parked")
+
+
 def test_fees_payouts_and_refunds_are_booked_where_they_belong(w, payment):
     bring(
         w, row("A1", "960.00", memo=payment.reference), row("F1", "-5.00", name="", memo="手续费"), row("P1", "30.00")
@@ -317,7 +353,13 @@ def test_fees_payouts_and_refunds_are_booked_where_they_belong(w, payment):
     assert line("F1").hint == "fee_words"
     services.match(actor=w.finance, line=line("F1"), parts=[Part(PartKind.FEE, 500)], now=make.NOW)
     payout = [Part(PartKind.PAYOUT, 3_000, rail="stripe")]
+    with pytest.raises(rules.NoSuchPayout):
+        services.match(actor=w.finance, line=line("P1"), parts=payout, now=make.NOW)
+    paid_out("po_1", 3_000)
     services.match(actor=w.finance, line=line("P1"), parts=payout, now=make.NOW)
+    bring(w, row("P2", "30.00"))
+    with pytest.raises(rules.NoSuchPayout):
+        services.match(actor=w.finance, line=line("P2"), parts=payout, now=make.NOW)
     assert (bank(), fen("fees", "bank:main"), fen("gateway_clearing", "rail:stripe")) == (98_500, 500, -3_000)
     refund(w, payment, 6_000)
     bring(w, row("R1", "-60.00", memo="退款"))

@@ -122,6 +122,11 @@ class TestRefusals:
 
 
 class TestRefund:
+    def test_a_share_written_off_after_a_refund_takes_no_part_below_nothing(self):
+        """Of 100, half by voucher: 40 refunded, the payer's other 30 written off, then 1 refunded."""
+        assert rules.refund_split(1, actual=70, voucher=50, refunded=40, voucher_refunded=20) == (1, 0)
+        assert rules.refund_split(30, actual=70, voucher=50, refunded=40, voucher_refunded=20) == (30, 0)
+
     def test_s7_three_parts_restore_the_original_split(self):
         actual, voucher = 1_234_567, 617_283
         refunded = back = 0

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 
 import openpyxl
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from portal.audit.models import Record
+from portal.kernel.actors import Permission
 from portal.kernel.errors import Forbidden, InvalidTransition
 from tests import make
 from tests.calling import Caller
@@ -78,6 +80,25 @@ def test_a_departments_own_format_is_data_and_orders_keep_the_one_they_were_made
     assert formats.format_of(order.format).delimiter == ";"
     with pytest.raises(Forbidden):
         ordering.save_format(actor=w.finance, definition=own, now=make.NOW)
+
+
+def test_a_format_brings_no_payment_of_its_own_and_another_person_exports_with_it(w):
+    own = {**formats.PRESETS["bank-csv"], "code": "czt", "name": "省财政厅"}
+    for key, value in (
+        ("tail", ["PO-X|6222021234567890|我|5000"]),
+        ("lead", ["6222 0212 3456 7890"]),
+        ("tail", ["完\n6222"]),
+        ("delimiter", ""),
+        ("delimiter", "\n"),
+        ("quote", "yes"),
+    ):
+        with pytest.raises(formats.BadFormat):
+            ordering.save_format(actor=w.finance_approver, definition={**own, key: value}, now=make.NOW)
+    with pytest.raises(order_rules.PresetFormat):
+        ordering.save_format(actor=w.finance_approver, definition=dict(formats.PRESETS["bank-csv"]), now=make.NOW)
+    ordering.save_format(actor=replace(w.finance, permissions=frozenset(Permission)), definition=own, now=make.NOW)
+    with pytest.raises(order_rules.OwnFormat):
+        ordered.exported(w, code="czt")
 
 
 def test_an_order_takes_all_batches_or_none_and_says_why_of_each(w):

@@ -8,6 +8,7 @@ from portal.kernel.errors import Forbidden, InvalidTransition
 from tests import make
 from vouchers.ledger import queries as ledger
 from vouchers.payments import services as payments
+from vouchers.payments import taking_back
 from vouchers.payments.models import Payment
 from vouchers.settlements import queries, rules, services
 
@@ -35,6 +36,22 @@ def test_takes_voucher_shares_at_once_and_own_shares_when_they_have_arrived(serv
     second = services.draft(actor=w.finance, payee=w.lab, now=make.NOW)
     assert second.total_fen == (96000 + 144000) // 2
     assert {line.leg for line in queries.lines_of(second.pk)} == {"own"}
+
+
+def test_an_own_share_whose_money_was_taken_back_is_not_paid_out(served):
+    w = served
+    payment = Payment.objects.order_by("pk").first()
+    payments.confirm(actor=w.finance, payment=payment, bank_reference="A-1", now=make.NOW)
+    batch = services.draft(actor=w.finance, payee=w.lab, now=make.NOW)
+    taking_back.take_back(
+        arrival=payment.arrivals.get(), asked_by="钱学章 #1", reason="认错", actor=w.finance_approver, now=make.NOW
+    )
+    with pytest.raises(rules.ShareNotPaid) as refused:
+        services.approve(actor=w.finance_approver, batch=batch, now=make.NOW)
+    assert payment.number in refused.value.params["numbers"]
+    [own] = queries.lines_of(batch.pk).filter(leg="own")
+    services.reject_line(actor=w.finance_approver, batch=batch, line_id=own.pk, reason="款项已收回", now=make.NOW)
+    assert services.approve(actor=w.finance_approver, batch=batch, now=make.NOW).state == "approved"
 
 
 def test_ties_to_the_ledger_at_every_step(served):
