@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
+from django.db import transaction
 from django.test import override_settings
 
 from portal.kernel.actors import Actor
@@ -705,8 +706,9 @@ def _statement(w: make.World) -> None:
     with override_settings(BANK_TWO_PERSON_FEN=1):
         parts = [Part(PartKind.FEE, 500)]
         made = banking.match(actor=Actor.system("bank-matching"), line=fee, parts=parts, now=make.NOW)
-    BankMatch.objects.filter(pk=made.pk).update(id=1)
-    MatchPart.objects.filter(match_id=made.pk).update(match_id=1)
+    with transaction.atomic():  # the reference is checked at the end
+        BankMatch.objects.filter(pk=made.pk).update(id=1)
+        MatchPart.objects.filter(match_id=made.pk).update(match_id=1)
 
 
 def everything(w: make.World) -> Things:

@@ -83,12 +83,12 @@ def _lower(blue: Fapiao, stays: int, *, actor: Actor, now: datetime) -> None:
     if stays >= blue.amount_fen:
         return
     blue.amount_fen, blue.tax_fen = max(0, stays), _tax(max(0, stays), blue.rate)
-    action = "fapiao.lowered"
-    if not blue.amount_fen and blue.state == S.REQUESTED.value:
+    is_withdrawn = not blue.amount_fen and blue.state == S.REQUESTED.value
+    if is_withdrawn:
         services.move(blue, rules.FapiaoAction.WITHDRAW)
-        blue.ended_at, action = now, "fapiao.withdrawn"
+        blue.ended_at = now
     blue.save(update_fields=["amount_fen", "tax_fen", "state", "ended_at"])
-    services.record(blue, action=action, actor=actor, now=now)
+    services.record(blue, action="fapiao.withdrawn" if is_withdrawn else "fapiao.lowered", actor=actor, now=now)
 
 
 def _ask_back(charge: Charge, blue: Fapiao, fen: int, *, actor: Actor, now: datetime) -> Fapiao:

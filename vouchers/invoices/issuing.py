@@ -133,8 +133,13 @@ def issue(
         blue = Fapiao.objects.select_for_update(no_key=True).order_by("pk").get(pk=locked.original.pk)
         blue.red_issued_fen += locked.amount_fen
         blue.save(update_fields=["red_issued_fen"])
-    action = "fapiao.red_issued" if locked.original is not None else "fapiao.issued"
-    services.record(locked, action=action, actor=actor, now=now, number=locked.printed_key)
+    services.record(
+        locked,
+        action="fapiao.red_issued" if locked.original is not None else "fapiao.issued",
+        actor=actor,
+        now=now,
+        number=locked.printed_key,
+    )
     if locked.original is None:
         following.follow(charge_id=locked.charge_id, actor=actor, now=now)
     return locked

@@ -676,5 +676,5 @@ def test_the_form_asks_a_constant_number_of_questions_whatever_the_wallet(scene,
     for number in range(count):
         make.voucher(scene, version, number=f"HT-{number}")
     client = client_of(scene.researcher)
-    with django_assert_num_queries(18):
+    with django_assert_num_queries(19):
         client.get(book_url(scene.sem, day="2026-11-26", start="09:00", end="11:00"))

@@ -24,7 +24,7 @@ def charge(w):
 
 def form(client, charge, **values):
     key = client.get(reverse("charge_refund", args=[charge.number])).context["key"]
-    return {"amount": "100.01", "reason": "设备故障", "idempotency_key": key, **values}
+    return {"amount": "100.01", "reason_code": "other", "reason": "设备故障", "idempotency_key": key, **values}
 
 
 def test_a_lab_refunds_part_of_a_session_once_however_often_the_form_is_sent(w, client, charge):

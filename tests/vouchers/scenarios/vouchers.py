@@ -10,8 +10,8 @@ from portal.kernel.errors import PortalError
 from portal.kernel.money import Money
 from tests import make
 from tests.vouchers.scenarios import scenario
-from vouchers.charges import refunding, services
-from vouchers.charges.models import Charge
+from vouchers.charges import proposing, refunding, services
+from vouchers.charges.models import Charge, ChargeProposal
 from vouchers.ledger import queries as ledger
 from vouchers.wallets import expiry, rules
 from vouchers.wallets.models import Voucher
@@ -137,11 +137,17 @@ def refund_in_three_parts(w: make.World) -> str:
     for at, amount in enumerate((411_522, 411_522, 411_523)):
         now = after if at == 2 else make.NOW
         charge.refresh_from_db()
-        made.append(
-            refunding.refund(
-                actor=w.lab_owner, charge=charge, amount=Money(amount), reason="设备故障", now=now, key=f"key-{at:08d}"
-            )
+        asked = proposing.refund_or_propose(
+            actor=w.lab_owner,
+            charge=charge,
+            amount=Money(amount),
+            grounds=refunding.Grounds("设备故障", "equipment"),
+            now=now,
+            key=f"key-{at:08d}",
         )
+        if isinstance(asked, ChargeProposal):  # ¥10,000 of one bill are one person's limit: the third part passes it
+            asked = proposing.approve(actor=w.keeper, proposal=asked, now=now).refund
+        made.append(asked)
 
     assert [row.voucher_fen for row in made] == [205_760, 205_761, 205_762]
     assert [row.own_fen for row in made] == [205_762, 205_761, 205_761]
