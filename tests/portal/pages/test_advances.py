@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
 
 from scheduler.bookings import services
 from scheduler.bookings.models import Booking
@@ -16,7 +15,8 @@ from tests.portal.pages.reading import enter, text_of
 from tests.scheduler.bookings.paying import booked, payment_of, prepaid_instrument
 from vouchers.payments import arriving
 
-NOW = timezone.now().replace(microsecond=0)
+pytestmark = pytest.mark.usefixtures("clock")
+NOW = make.NOW
 SLOT = make.slot(days=3, now=NOW)
 
 
@@ -106,9 +106,9 @@ class TestAsEnterprise:
         services.cancel(actor=w.researcher, booking=Booking.objects.get(), now=NOW + timedelta(minutes=2))
         assert "其中 ¥960.00 待退还给付款单位" in page(w.owner, "booking", held.number)
 
-    def test_who_lost_the_hold_is_told_nothing_was_charged(self, w):
-        made = booked(w, prepaid_instrument(w), now=NOW - timedelta(minutes=11), period=SLOT)
-        assert "预付款没有按时到账" in page(w.owner, "booking", made.number)
+    def test_who_lost_the_hold_is_told_nothing_was_charged(self, w, held, monkeypatch):
+        monkeypatch.setattr("django.utils.timezone.now", lambda: NOW + timedelta(minutes=11))
+        assert "预付款没有按时到账" in page(w.owner, "booking", held.number)
 
 
 @pytest.mark.django_db
