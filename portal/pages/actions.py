@@ -22,6 +22,7 @@ from portal.pages.displacing_actions import DISPLACING
 from portal.pages.job_actions import JOB_ACTIONS
 from portal.pages.labels import LABELS, label_of
 from portal.pages.templatetags.show import duration, is_english, period_text, zone_of
+from portal.pages.trail_states import state_words
 from portal.pages.use_words import USE
 
 __all__ = ["ACTIONS", "SUBJECTS", "Event", "action_words", "event", "events", "subject_link"]
@@ -353,17 +354,14 @@ PARTICULARS: Final[Mapping[str, tuple[str, Callable[[Any], str]]]] = MappingProx
     }
 )
 SPANS: Final = ((_("原时段"), ("was_from", "was_to")), (_("时段"), ("from", "to")))
-"""What a record says of time, as the keys of its start and its end."""
-"""The particulars a reader needs, in this order. An auditor's file carries the whole record."""
+"""What a record says of time, as the keys of its start and its end.
+The particulars a reader needs, in this order. An auditor's file carries the whole record."""
 
 
 def particulars(record: Record) -> Iterator[str]:
     """Yield the particulars of a record in words; amounts of nothing are left out."""
     data = record.data
-    kind = record.subject.partition(":")[0]
-    state = data.get("state")
-    if state and state in LABELS.get(kind, {}):
-        yield gettext("状态：%(state)s") % {"state": label_of(kind, state)[1]}
+    yield from state_words(record)
     for word, (first, last) in SPANS:
         start, end = _at(data.get(first)), _at(data.get(last))
         if start and end and start < end:

@@ -17,7 +17,7 @@ from django.utils.translation import gettext, pgettext_lazy
 
 from portal.kernel.errors import noop
 from portal.organisations.models import Organisation
-from portal.pages import bank_words, reconciling_words
+from portal.pages import bank_words, rail_words, reconciling_words
 from scheduler.availability.models import Claim
 from scheduler.bookings.models import CLOCKS, Booking
 from scheduler.bookings.series_preview import UseVerdict
@@ -97,6 +97,7 @@ def _plain(words: Mapping[str, object]) -> Words:
     return {str(code): (Tone.REST, text) for code, text in words.items()}
 
 
+WORD_LISTS: Final = (bank_words, rail_words, reconciling_words)
 LABELS: Final[Mapping[str, Words]] = MappingProxyType(
     {
         "application": _states(
@@ -123,16 +124,13 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
         "payment": _states(Payment.State, ok="confirmed", wait="due declared", bad="written_off"),
         "bank_line": _states(StatementLine.State, ok="matched", go="parked", wait="open proposed"),
         "bank_match": _states(BankMatch.State, ok="booked", wait="proposed reversing", bad="refused reversed"),
-        **{kind: _plain(words) for kind, words in bank_words.PLAIN.items()},
+        **{kind: _plain(words) for one in WORD_LISTS for kind, words in one.PLAIN.items()},
         "proposal": _states(ChargeProposal.State, ok="approved", wait="proposed", bad="returned"),
         "proposal_kind": _states(ChargeProposal.Kind),
         "gateway_line": _states(GatewayLine.Kind),
         "bucket": {
             code: (Tone.OK if code == "matched" else Tone.BAD, text) for code, text in reconciling_words.BUCKETS.items()
         },
-        "cause": _plain(reconciling_words.CAUSES),
-        "cause_remedy": _plain(reconciling_words.REMEDIES),
-        "open_item": _plain(reconciling_words.OPEN_ITEMS),
         "refund_why": _plain(reasons.REFUND_REASONS),
         "write_off_why": _plain(reasons.WRITE_OFF_REASONS),
         "attempt": _states(

@@ -25,6 +25,7 @@ from portal.pages import exports
 from portal.pages.acts import attempt_on
 from portal.pages.fields import DayInput
 from portal.pages.labels import label_of
+from portal.pages.rail_words import rail_name
 from portal.pages.shell import act_of, actor_of, needs, page
 from vouchers.ledger import units
 from vouchers.ledger.chart import CNY, UNITS, Unit
@@ -124,7 +125,7 @@ def pull(request: HttpRequest) -> HttpResponse:
         )
         if error:
             return _overview(request, error=error)
-        told = {"rail": check.rail, "new": check.new_lines, "booked": check.booked}
+        told = {"rail": rail_name(check.rail), "new": check.new_lines, "booked": check.booked}
         messages.success(request, gettext("%(rail)s：新增 %(new)s 条，记账 %(booked)s 笔。") % told)
     return redirect("reconciliation")
 

@@ -9,7 +9,7 @@ from typing import Final
 from portal.kernel.errors import noop
 from vouchers.reconciliation.rules import Bucket, Cause
 
-__all__ = ["BUCKETS", "CAUSES", "OPEN_ITEMS", "REMEDIES"]
+__all__ = ["BUCKETS", "PLAIN"]
 
 _ = noop
 
@@ -49,13 +49,22 @@ REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
 )
 OPEN_ITEMS: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "bank": _("银行流水未匹配"),
+        "bank_proposed": _("银行流水待复核"),
+        "bank_parked": _("银行流水暂挂"),
+        "bank_doubted": _("银行流水核销待冲正"),
+        "statements": _("对账单没有导入到月底的银行账户"),
         "gateway": _("支付机构账单未核对"),
+        "pulls": _("账单没有取到月底的支付机构"),
         "attempts": _("结果待定的网上支付"),
         "refunds": _("未完成的原路退款"),
         "disputes": _("未了结的争议"),
         "notices": _("待人工核对的支付通知"),
         "proposals": _("待批准的退款与核销"),
         "unapplied": _("待核销来款"),
-        "bank": _("银行流水未匹配"),
+        "discrepancies": _("结算付款差异未结案"),
     }
+)
+PLAIN: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
+    {"cause": CAUSES, "cause_remedy": REMEDIES, "open_item": OPEN_ITEMS}
 )

@@ -288,7 +288,8 @@ def _move(attempt: PaymentAttempt, action: AttemptAction, *, now: datetime, fail
         attempt.state = target.value
         if target.value in OPEN:
             until = attempt.expires_at if target is not AttemptState.PROCESSING else None
-            attempt.next_look_at = rail_rules.next_look(attempt.looks, now=now, before=until)
+            again = rail_rules.next_look(attempt.looks, now=now, before=until)
+            attempt.next_look_at = again or attempt.next_look_at  # after the last one the janitor tells a person
         else:
             attempt.ended_at, attempt.next_look_at = now, None
             attempt.next_kind = attempt.next_url = ""
@@ -296,7 +297,7 @@ def _move(attempt: PaymentAttempt, action: AttemptAction, *, now: datetime, fail
             attempt.failure_code, attempt.failure_text = failure.code[:60], failure.text[:300]
     attempt.save()
     if attempt.state != before:
-        _record(attempt, action="payment.attempt_changed", actor=alarms.SYSTEM, now=now)
+        _record(attempt, action="payment.attempt_changed", actor=alarms.SYSTEM, now=now, was=before)
 
 
 @transaction.atomic
@@ -319,7 +320,7 @@ def _suspect(attempt: PaymentAttempt, error: rail_rules.NotOurs, now: datetime) 
     return locked
 
 
-def _record(attempt: PaymentAttempt, *, action: str, actor: Actor, now: datetime) -> None:
+def _record(attempt: PaymentAttempt, *, action: str, actor: Actor, now: datetime, was: str = "") -> None:
     audit.record(
         action=action,
         subject=f"payment:{attempt.payment.number}",
@@ -331,6 +332,7 @@ def _record(attempt: PaymentAttempt, *, action: str, actor: Actor, now: datetime
             "rail": attempt.rail,
             "method": attempt.method,
             "amount_fen": attempt.amount_fen,
+            "was": was,
             "state": attempt.state,
             "failure": attempt.failure_code,
         },

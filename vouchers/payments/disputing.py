@@ -69,7 +69,7 @@ def see(*, attempt: PaymentAttempt, seen: ports.SeenDispute, now: datetime) -> P
             refunds = refunding.return_excess(attempt=locked, arrival=came_back, now=now)
         dispute.save()
         if is_new or was != (dispute.state, dispute.taken_fen, dispute.is_over):
-            _told(dispute, payment, now=now)
+            _told(dispute, payment, was="" if is_new else was[0], now=now)
     for refund in refunds:
         refunding.send(refund=refund, now=now)
     return dispute
@@ -157,7 +157,7 @@ def _came_back(attempt: PaymentAttempt, arrival: Arrival, seen: ports.SeenDisput
     )
 
 
-def _told(dispute: PaymentDispute, payment: Payment, *, now: datetime) -> None:
+def _told(dispute: PaymentDispute, payment: Payment, *, was: str, now: datetime) -> None:
     audit.record(
         action="payment.dispute_changed",
         subject=f"payment:{payment.number}",
@@ -166,6 +166,7 @@ def _told(dispute: PaymentDispute, payment: Payment, *, now: datetime) -> None:
         organisations=[payment.payer_id],
         data={
             "dispute": dispute.provider_id,
+            "was": was,
             "state": dispute.state,
             "amount_fen": dispute.amount_fen,
             "taken_fen": dispute.taken_fen,

@@ -22,7 +22,7 @@ from portal.kernel.period import Period
 from vouchers.payments import alarms, attempting, inbox, ports, rail_rules, rails, refunding, rules
 from vouchers.payments.models import Payment
 from vouchers.payments.rail_models import PaymentAttempt, PaymentEvent, RefundAttempt
-from vouchers.payments.rail_rules import AttemptState, EventState, RefundState
+from vouchers.payments.rail_rules import AttemptState, EventState
 
 __all__ = ["ask_what_is_owed", "fetch_notices", "look_again", "look_at_due", "silent_since"]
 
@@ -37,7 +37,6 @@ REMEMBERED: Final = timedelta(days=28)
 """How long gateways keep notices (Stripe: 30 days)."""
 QUIET: Final = timedelta(minutes=10)
 """A notice that has not come after so long will not come by itself soon."""
-REFUNDS: Final = (RefundState.CREATED.value, RefundState.UNKNOWN.value, RefundState.PROCESSING.value)
 MAY_BE_GIVEN_UP: Final = (AttemptState.CREATED.value, AttemptState.REQUIRES_ACTION.value, AttemptState.UNKNOWN.value)
 OVER: Final = (rules.PaymentState.CONFIRMED.value, rules.PaymentState.CANCELLED.value)
 
@@ -47,7 +46,7 @@ def look_at_due(*, now: datetime, limit: int = 50) -> int:
     due = Q(next_look_at__lte=now)
     unwanted = Q(state__in=MAY_BE_GIVEN_UP, payment__state__in=OVER, expires_at__gt=now)
     attempts = PaymentAttempt.objects.filter(Q(state__in=attempting.OPEN) & (due | unwanted))
-    refunds = RefundAttempt.objects.filter(due, state__in=REFUNDS)
+    refunds = RefundAttempt.objects.filter(due, state__in=refunding.OPEN)
     events = PaymentEvent.objects.filter(due, state=EventState.STORED.value)
     looked = 0
     for pk in list(attempts.order_by("next_look_at", "pk").values_list("pk", flat=True)[:limit]):
@@ -82,7 +81,7 @@ def _look_at_refund(pk: int, now: datetime) -> int:
     done = _safely(lambda: refunding.look(refund=refund, now=now))
     with transaction.atomic():
         row = RefundAttempt.objects.select_for_update(no_key=True).order_by("pk").get(pk=pk)
-        if row.state in REFUNDS and row.next_look_at is not None:
+        if row.state in refunding.OPEN and row.next_look_at is not None:
             row.next_look_at = rail_rules.next_look(row.looks, now=now)
             row.save(update_fields=["next_look_at"])
             if row.next_look_at is None:
@@ -107,9 +106,16 @@ def _taken(table: type[models.Model], pk: int, now: datetime) -> Any:
         changed.append("expires_at")
     elif row.next_look_at is not None and row.next_look_at > now:
         return None
-    row.next_look_at, row.looks = now + LEASE, row.looks + 1
+    if not _is_last_chance(row):
+        row.looks += 1
+    row.next_look_at = now + LEASE
     row.save(update_fields=changed)
     return row
+
+
+def _is_last_chance(row: Any) -> bool:
+    """Say whether an attempt is looked at because its time is up: that look comes between those of the schedule."""
+    return isinstance(row, PaymentAttempt) and row.next_look_at == row.expires_at
 
 
 def _is_unwanted(row: Any, now: datetime) -> bool:

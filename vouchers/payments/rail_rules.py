@@ -16,6 +16,7 @@ __all__ = [
     "EVENT_TRANSITIONS",
     "LOOKS",
     "OPEN",
+    "OPEN_REFUNDS",
     "REFUND_TRANSITIONS",
     "AttemptAction",
     "AttemptState",
@@ -96,13 +97,14 @@ class RefundAction(StrEnum):
 
 
 _R, _B = RefundState, RefundAction
-_REFUND_OPEN: Final = (_R.CREATED, _R.UNKNOWN, _R.PROCESSING)
+OPEN_REFUNDS: Final = (_R.CREATED, _R.UNKNOWN, _R.PROCESSING)
+"""States in which a refund may still go out."""
 REFUND_TRANSITIONS: Final[Mapping[tuple[RefundState, RefundAction], RefundState]] = MappingProxyType(
     {
-        **{(state, _B.PROCESS): _R.PROCESSING for state in _REFUND_OPEN},
+        **{(state, _B.PROCESS): _R.PROCESSING for state in OPEN_REFUNDS},
         **{(state, _B.LOSE): _R.UNKNOWN for state in (_R.CREATED, _R.UNKNOWN)},
-        **{(state, _B.SUCCEED): _R.SUCCEEDED for state in _REFUND_OPEN},
-        **{(state, _B.FAIL): _R.FAILED for state in (*_REFUND_OPEN, _R.SUCCEEDED)},
+        **{(state, _B.SUCCEED): _R.SUCCEEDED for state in OPEN_REFUNDS},
+        **{(state, _B.FAIL): _R.FAILED for state in (*OPEN_REFUNDS, _R.SUCCEEDED)},
     }
 )
 """A refund may fail after it seemed done: the payer's bank sends it back."""

@@ -42,7 +42,7 @@ __all__ = [
 
 _ = noop
 
-OPEN: Final = (RefundState.CREATED.value, RefundState.UNKNOWN.value, RefundState.PROCESSING.value)
+OPEN: Final = frozenset(state.value for state in rail_rules.OPEN_REFUNDS)
 OWED: Final = (Purse.DUE.value, Purse.ADVANCE.value)
 REASONS: Final = {
     Purse.DUE: _("服务退款"),
@@ -272,7 +272,8 @@ def _moved(
     if target is not None:
         locked.state = target.value
         if target.value in OPEN:
-            locked.next_look_at = rail_rules.next_look(locked.looks, now=now)
+            # after the last look the janitor tells a person
+            locked.next_look_at = rail_rules.next_look(locked.looks, now=now) or locked.next_look_at
         else:
             locked.ended_at, locked.next_look_at = now, None
     if target is RefundState.FAILED:
@@ -283,7 +284,7 @@ def _moved(
     elif target is RefundState.FAILED and before is RefundState.SUCCEEDED:
         _book(locked, JournalKind.CASH_IN)
     if target is not None and target is not before:
-        record(locked, action="payment.refund_changed", actor=alarms.SYSTEM, now=now)
+        record(locked, action="payment.refund_changed", actor=alarms.SYSTEM, now=now, was=before.value)
     return locked
 
 
@@ -341,8 +342,8 @@ def _suspect(refund: RefundAttempt, error: rail_rules.NotOurs, *, now: datetime)
     return locked
 
 
-def record(refund: RefundAttempt, *, action: str, actor: Actor, now: datetime) -> None:
-    """Write what was done about a refund on the record of its payment."""
+def record(refund: RefundAttempt, *, action: str, actor: Actor, now: datetime, was: str = "") -> None:
+    """Write what was done about a refund on the record of its payment; `was` is the state it left."""
     audit.record(
         action=action,
         subject=f"payment:{refund.payment.number}",
@@ -352,6 +353,7 @@ def record(refund: RefundAttempt, *, action: str, actor: Actor, now: datetime) -
         data={
             "refund": refund.number,
             "amount_fen": refund.amount_fen,
+            "was": was,
             "state": refund.state,
             "taken_from": refund.taken_from,
             "failure": refund.failure_code,

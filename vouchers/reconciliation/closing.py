@@ -6,33 +6,22 @@ closed *years* (`ledger.close_year`), months are closed by when things were reco
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, F, Sum
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
-from portal.kernel.errors import Forbidden
-from vouchers.banking import queries as banking
-from vouchers.charges.models import ChargeProposal
-from vouchers.charges.proposal_rules import ProposalState
+from portal.kernel.errors import Forbidden, Reason, Refused
 from vouchers.ledger import figures as ledger_figures
 from vouchers.ledger import services as ledger
 from vouchers.ledger.chart import AccountKind
-from vouchers.ledger.models import Balance
-from vouchers.payments.rail_models import PaymentAttempt, PaymentDispute, PaymentEvent, RefundAttempt
-from vouchers.payments.rail_rules import OPEN, EventState, RefundState
-from vouchers.reconciliation import queries, rules
+from vouchers.reconciliation import rules, standing
 from vouchers.reconciliation.models import MonthClose, MonthFigure, MonthProposal
 
-__all__ = ["Shown", "approve", "check_month", "open_items", "open_proposal", "propose", "send_back", "shown", "verify"]
-
-UNSURE = (*(state.value for state in OPEN),)
-"""Attempts whose money may still come."""
-OPEN_REFUNDS = (RefundState.CREATED.value, RefundState.PROCESSING.value, RefundState.UNKNOWN.value)
+__all__ = ["Shown", "approve", "check_month", "open_proposal", "propose", "send_back", "shown", "verify"]
 
 
 def check_month(year: int, number: int) -> date:
@@ -48,7 +37,7 @@ class Shown:
 
     month: date
     figures: Sequence[ledger_figures.Figure]
-    items: Mapping[str, tuple[int, int]]
+    items: standing.Items
     hash: str
     proposal: MonthProposal | None
     closed: MonthClose | None
@@ -66,7 +55,7 @@ def shown(month: date, *, rails: list[str], now: datetime) -> Shown:
         return Shown(month, _kept(closed), items, closed.hash, closed.proposal, closed)
     found = ledger_figures.figures(during=rules.month_period(month))
     digest = rules.figures_hash(month, _previous_hash(month), _rows(found))
-    return Shown(month, found, open_items(month, rails=rails, now=now), digest, open_proposal(month), None)
+    return Shown(month, found, standing.open_items(month, rails=rails, now=now), digest, open_proposal(month), None)
 
 
 def _kept(closed: MonthClose) -> list[ledger_figures.Figure]:
@@ -108,70 +97,40 @@ def _previous_hash(month: date) -> str:
     return MonthClose.objects.filter(month=before).values_list("hash", flat=True).first() or ""
 
 
-def open_items(month: date, *, rails: list[str], now: datetime) -> dict[str, tuple[int, int]]:
-    """Return what stands open at a month's end, as it is known now: how many, and how many fen."""
-    during = rules.month_period(month)
-    unmatched = [entry for rail in rails for entry in queries.entries(rail, during=during, now=now) if entry.is_open]
-    attempts = PaymentAttempt.objects.filter(created_at__lt=during.end, state__in=UNSURE)
-    refunds = RefundAttempt.objects.filter(created_at__lt=during.end, state__in=OPEN_REFUNDS)
-    disputes = PaymentDispute.objects.filter(opened_at__lt=during.end, is_over=False)
-    asked = ChargeProposal.objects.filter(proposed_at__lt=during.end, state=ProposalState.PROPOSED.value)
-    notices = PaymentEvent.objects.filter(received_at__lt=during.end, state=EventState.QUARANTINED.value)
-    unapplied = (
-        Balance.objects.filter(
-            account__kind=AccountKind.UNAPPLIED_CASH.value, account__owner__startswith="organisation:"
-        )
-        .filter(posted_cr__gt=F("posted_dr"))
-        .aggregate(count=Count("pk"), fen=Sum(F("posted_cr") - F("posted_dr")))
-    )
-    bank = banking.sums()
-    return {
-        "bank": (bank.open_count, bank.open_in_fen + bank.open_out_fen),
-        "gateway": (len(unmatched), sum(abs(entry.difference_fen) for entry in unmatched)),
-        "attempts": _sums(attempts),
-        "refunds": _sums(refunds),
-        "disputes": _sums(disputes),
-        "notices": (notices.count(), 0),
-        "proposals": _sums(asked),
-        "unapplied": (unapplied["count"], unapplied["fen"] or 0),
-    }
-
-
-def _sums(rows: object) -> tuple[int, int]:
-    found = rows.order_by().aggregate(count=Count("pk"), fen=Sum("amount_fen"))  # type: ignore[attr-defined]
-    return found["count"], found["fen"] or 0
-
-
 def open_proposal(month: date) -> MonthProposal | None:
     """Return the proposal to close a month that waits for a second person."""
     return MonthProposal.objects.filter(month=month, ended_at__isnull=True).first()
 
 
-def _refuse_out_of_order(month: date) -> None:
+def _order(month: date) -> list[Reason]:
+    """Return why a month may not be the next to be closed: it is closed, or another comes first."""
     last = MonthClose.objects.order_by("-month").first()
     if last is None:
-        return
+        return []
+    if MonthClose.objects.filter(month=month).exists():
+        return [rules.is_closed(month)]
     due = (last.month + timedelta(days=32)).replace(day=1)
-    if month != due:
-        raise rules.MonthOutOfOrder(missing=f"{due:%Y-%m}")
+    return [] if month == due else [rules.out_of_order(due)]
 
 
 @transaction.atomic
 def propose(*, actor: Actor, month: date, note: str, rails: list[str], now: datetime) -> MonthProposal:
     """Ask for a month to be closed; another person approves. Nothing is frozen yet.
 
-    What stands open is kept with the proposal and needs a note. Raises MonthNotOver, MonthClosed, MonthOutOfOrder,
-    MonthUnexplained, ProposedBefore, Forbidden.
+    What stands open is kept with the proposal and needs a note. Raises Refused with everything that stands in the way,
+    Forbidden.
     """
     actor.require(Permission.SETTLEMENT_DRAFT)
+    reasons = _order(month)
     if now < rules.month_period(month).end:
-        raise rules.MonthNotOver(month=f"{month:%Y-%m}")
-    if MonthClose.objects.filter(month=month).exists():
-        raise rules.MonthClosed(month=f"{month:%Y-%m}")
-    _refuse_out_of_order(month)
-    items = open_items(month, rails=rails, now=now)
-    if any(count for count, _fen in items.values()) and not note.strip():
-        raise rules.MonthUnexplained(field="note")
+        reasons.append(rules.not_over(month))
+    if open_proposal(month) is not None:
+        reasons.append(rules.proposed_before(month))
+    items = standing.open_items(month, rails=rails, now=now)
+    if not note.strip():
+        reasons += standing.grounds(items)
+    if reasons:
+        raise Refused(reasons)
     try:
         with transaction.atomic():
             made = MonthProposal.objects.create(
@@ -183,7 +142,7 @@ def propose(*, actor: Actor, month: date, note: str, rails: list[str], now: date
                 proposed_at=now,
             )
     except IntegrityError:
-        raise rules.ProposedBefore(month=f"{month:%Y-%m}") from None
+        raise Refused([rules.proposed_before(month)]) from None
     _record(month, action="ledger.month_proposed", actor=actor, now=now, note=made.note)
     return made
 
@@ -192,16 +151,15 @@ def propose(*, actor: Actor, month: date, note: str, rails: list[str], now: date
 def approve(*, actor: Actor, month: date, now: datetime) -> MonthClose:
     """Freeze a month that another person proposed, for ever. Waits for postings under way, and they for it.
 
-    Raises NotProposed, SamePerson, MonthClosed, MonthOutOfOrder, Forbidden.
+    Raises NotProposed, SamePerson, Refused where it is closed or another month comes first, Forbidden.
     """
     actor.require(Permission.SETTLEMENT_APPROVE)
     proposal = _locked(month)
     if proposal.proposed_by_id == actor.person:
         raise rules.SamePerson
     ledger.hush()
-    if MonthClose.objects.filter(month=month).exists():
-        raise rules.MonthClosed(month=f"{month:%Y-%m}")
-    _refuse_out_of_order(month)
+    if reasons := _order(month):
+        raise Refused(reasons)
     found = ledger_figures.figures(during=rules.month_period(month))
     closed = MonthClose.objects.create(
         proposal=proposal,

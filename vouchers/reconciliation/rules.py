@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from portal.kernel.errors import Conflict, Forbidden, Invalid, noop
+from portal.kernel.errors import Conflict, Forbidden, Invalid, Reason, noop
 from portal.kernel.period import Period
 from vouchers.payments.ports import BalanceKind
 
@@ -19,14 +19,9 @@ __all__ = [
     "Bucket",
     "Cause",
     "Entry",
-    "MonthClosed",
-    "MonthNotOver",
-    "MonthOutOfOrder",
-    "MonthUnexplained",
     "NoSuchMonth",
     "NotProposed",
     "Ours",
-    "ProposedBefore",
     "ReasonMissing",
     "SamePerson",
     "Theirs",
@@ -34,13 +29,18 @@ __all__ = [
     "day_of",
     "day_period",
     "figures_hash",
+    "is_closed",
     "month_period",
+    "not_over",
+    "out_of_order",
+    "proposed_before",
 ]
 
 _ = noop
 
 ZONE: Final = ZoneInfo("Asia/Shanghai")
 """Days and months of reconciliation are calendar days and months in China."""
+ONE_DAY: Final = timedelta(days=1)
 REPORTED_WITHIN: Final = timedelta(days=3)
 """How late a gateway may report what we know already."""
 MATCHED_KINDS: Final = (BalanceKind.PAYMENT, BalanceKind.REFUND, BalanceKind.DISPUTE)
@@ -246,31 +246,29 @@ class NoSuchMonth(Invalid):
     message = _("没有这个月份。请写 2000 到 2099 年的年份和 1 到 12 的月份。")
 
 
-class MonthNotOver(Conflict):
-    code = "month.not_over"
-    message = _("%(month)s 还没有结束，不能结账。")
+def not_over(month: date) -> Reason:
+    """Return the ground against closing a month before its end."""
+    return _month_ground("not_over", _("%(month)s 还没有结束，不能结账。"), _("请在月份结束后再提出。"), month)
 
 
-class MonthClosed(Conflict):
-    code = "month.closed"
-    message = _("%(month)s 已结账，数字不再变动。")
+def is_closed(month: date) -> Reason:
+    """Return the ground against closing a month again."""
+    return _month_ground("closed", _("%(month)s 已结账，数字不再变动。"), _("以后记的账计入没有结账的月份。"), month)
 
 
-class MonthOutOfOrder(Conflict):
-    """`missing` is the month that comes first."""
-
-    code = "month.out_of_order"
-    message = _("月份须依次结账：请先结 %(missing)s。")
+def out_of_order(due: date) -> Reason:
+    """Return the ground against closing a month before `due`, which comes first."""
+    return _month_ground("out_of_order", _("月份须依次结账：请先结 %(month)s。"), _("从最早没有结账的月份开始。"), due)
 
 
-class MonthUnexplained(Invalid):
-    code = "month.unexplained"
-    message = _("本月还有未核对或未办结的项目。请先处理，或在说明中逐项写明原因。")
+def proposed_before(month: date) -> Reason:
+    """Return the ground against asking twice."""
+    said = _("%(month)s 已有人提出结账，正待另一人批准。")
+    return _month_ground("proposed_before", said, _("请批准或退回它。"), month)
 
 
-class ProposedBefore(Conflict):
-    code = "month.proposed_before"
-    message = _("%(month)s 已有人提出结账，正待另一人批准。")
+def _month_ground(code: str, message: str, remedy: str, month: date) -> Reason:
+    return Reason(f"month.{code}", message, remedy, params={"month": f"{month:%Y-%m}"})
 
 
 class NotProposed(Conflict):

@@ -24,6 +24,7 @@ from django.utils.translation import get_language, gettext, ngettext
 from portal.kernel.money import Money
 from portal.kernel.period import Period
 from portal.pages.labels import label_of
+from portal.pages.rail_words import dispute_words, rail_name
 from vouchers.charges import prices
 from vouchers.programmes.names import CITIES
 
@@ -263,6 +264,18 @@ def period(value: Period | None, zone: str | None = None) -> SafeString | str:
 def label(code: str, kind: str) -> str:
     """Say a code in words: ``{{ booking.state|label:"booking" }}``."""
     return label_of(kind, code)[1]
+
+
+@register.filter
+def rail(code: str) -> str:
+    """Say what a way to pay is called: ``{{ attempt.rail|rail }}``."""
+    return rail_name(code)
+
+
+@register.filter
+def dispute_state(state: str) -> str:
+    """Say a gateway's state of a dispute: ``{{ dispute.state|dispute_state }}``."""
+    return dispute_words(state)
 
 
 @register.inclusion_tag("parts/badge.html")

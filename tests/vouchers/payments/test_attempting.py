@@ -7,9 +7,11 @@ from datetime import timedelta
 
 import pytest
 
+from portal.audit.models import Record
 from portal.kernel.errors import Forbidden, Unavailable
 from portal.kernel.idempotency import KeyReused
 from portal.kernel.money import Money
+from portal.pages.actions import event
 from tests import make
 from tests.vouchers.payments import scripted
 from vouchers.ledger import verification
@@ -130,6 +132,32 @@ def test_a_gateway_away_for_good_ends_with_a_person(w, owed, rail):
     looking.look_at_due(now=now)
     attempt.refresh_from_db()
     assert attempt.state == "failed"
+
+
+def test_what_is_unknown_is_looked_for_by_the_schedule_and_when_its_time_is_up(w, owed, rail):
+    rail.will("start", *["away"] * 20)
+    rail.will("find", *["away"] * 20)
+    attempt, looked = start(w, owed), []
+    while attempt.next_look_at is not None:
+        looked.append(attempt.next_look_at - make.NOW)
+        looking.look_at_due(now=attempt.next_look_at)
+        attempt.refresh_from_db()
+    steps = [timedelta(seconds=15), timedelta(seconds=75), timedelta(seconds=375), timedelta(seconds=3_975)]
+    assert looked == [*steps, timedelta(hours=2), timedelta(hours=26)]
+    told = Record.objects.get(action="payment.rail_alarm")
+    assert told.at == make.NOW + timedelta(hours=26)
+
+
+def test_the_trail_says_from_which_state_to_which(w, owed, rail):
+    attempt = start(w, owed)
+    rail.pay(attempt.number)
+    attempting.look(attempt=attempt, now=later(minutes=1))
+    changed = Record.objects.filter(action="payment.attempt_changed").order_by("pk")
+    assert [(row.data["was"], row.data["state"]) for row in changed] == [
+        ("created", "requires_action"),
+        ("requires_action", "succeeded"),
+    ]
+    assert "状态：等待付款 → 支付成功" in event(changed.last()).details
 
 
 def test_a_refusal_says_why_and_another_try_is_free(w, owed, rail):

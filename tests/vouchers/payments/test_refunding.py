@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from portal.audit.models import Record
 from portal.kernel.errors import Forbidden, InvalidTransition
 from portal.kernel.money import Money
 from tests import make
@@ -201,3 +202,18 @@ def test_a_failed_refund_of_what_is_not_owed_any_more_is_not_paid_by_bank(w, owe
         settling.pay_by_bank(actor=w.finance, refund=failed, bank_reference="ICBC-9", now=later(days=2))
     with pytest.raises(rules.NothingOwedBack):
         settling.retry(actor=w.finance, refund=failed, now=later(days=2))
+
+
+def test_a_refund_nobody_answers_for_is_looked_for_by_the_schedule_and_then_told_once(w, owed, rail):
+    paid(w, owed, rail)
+    give_back(w, owed, 36_000)
+    rail.will("refund", *["away"] * 20)
+    rail.will("find_refund", *["away"] * 20)
+    refund, looked = RefundAttempt.objects.get(), []
+    while refund.next_look_at is not None:
+        looked.append((refund.next_look_at - refund.created_at).total_seconds())
+        looking.look_at_due(now=refund.next_look_at)
+        refund.refresh_from_db()
+    assert looked == [15, 75, 375, 3_975, 90_375]
+    assert refund.state == "unknown"
+    assert Record.objects.filter(action="payment.rail_alarm").count() == 1

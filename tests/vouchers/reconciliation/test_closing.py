@@ -7,13 +7,17 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from django.db import connection
 
-from portal.kernel.errors import Forbidden
+from portal.kernel.errors import Forbidden, Refused
 from tests import make
+from tests.vouchers.banking.sheets import row
+from tests.vouchers.banking.test_services import bring, due, pay
 from tests.vouchers.reconciliation import scripted
+from vouchers.banking import services as banking
+from vouchers.banking.models import StatementLine
 from vouchers.ledger import figures as ledger_figures
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Posting, TransferOp
-from vouchers.reconciliation import closing, rules
+from vouchers.reconciliation import closing, rules, standing
 from vouchers.reconciliation.models import MonthFigure
 
 pytestmark = pytest.mark.django_db
@@ -43,6 +47,13 @@ def post(key: str, fen: int, *, now: datetime, effective_at: datetime | None = N
 def closed(w, month=THEN, *, now=LATER):
     closing.propose(actor=w.finance, month=month, note="已核对", rails=[], now=now)
     return closing.approve(actor=w.finance_approver, month=month, now=now)
+
+
+def refusals(w, *, note="", rails=(), now=LATER) -> list[str]:
+    """Return why the month may not be proposed."""
+    with pytest.raises(Refused) as error:
+        closing.propose(actor=w.finance, month=THEN, note=note, rails=list(rails), now=now)
+    return [each.code for each in error.value.reasons]
 
 
 class TestClosing:
@@ -82,32 +93,86 @@ class TestClosing:
             closing.approve(actor=both, month=THEN, now=LATER)
 
     def test_not_before_its_end_not_twice_and_not_out_of_order(self, w):
-        with pytest.raises(rules.MonthNotOver):
-            closing.propose(actor=w.finance, month=THEN, note="", rails=[], now=make.NOW)
+        assert refusals(w, now=make.NOW) == ["month.not_over"]
         closed(w)
-        with pytest.raises(rules.MonthClosed):
-            closing.propose(actor=w.finance, month=THEN, note="", rails=[], now=LATER)
+        assert refusals(w) == ["month.closed"]
         for month in (date(2026, 10, 1), date(2027, 1, 1)):
-            with pytest.raises(rules.MonthOutOfOrder) as error:
+            with pytest.raises(Refused) as error:
                 closing.propose(actor=w.finance, month=month, note="", rails=[], now=LATER + timedelta(days=100))
-            assert error.value.params == {"missing": "2026-12"}
+            assert [(each.code, each.params) for each in error.value.reasons] == [
+                ("month.out_of_order", {"month": "2026-12"})
+            ]
 
     def test_what_stands_open_needs_a_note(self, w):
         rail = scripted.ScriptedRail()
         attempt = scripted.paid(w, rail, 1, 900)
         scripted.disputed(rail, attempt, 900)
-        with pytest.raises(rules.MonthUnexplained):
-            closing.propose(actor=w.finance, month=THEN, note=" ", rails=[rail.code], now=LATER)
+        assert refusals(w, note=" ", rails=[rail.code]) == [
+            "month.open_gateway",
+            "month.open_pulls",
+            "month.open_disputes",
+        ]
         made = closing.propose(actor=w.finance, month=THEN, note="银行处理中", rails=[rail.code], now=LATER)
         assert made.open_items["disputes"] == [1, 900]
         assert made.open_items["gateway"] == [2, 1_800]
+
+    def test_everything_in_the_way_is_said_at_once(self, w):
+        rail = scripted.ScriptedRail()
+        scripted.disputed(rail, scripted.paid(w, rail, 1, 900), 900)
+        closing.propose(actor=w.finance, month=THEN, note="x", rails=[], now=LATER)
+        found = refusals(w, rails=[rail.code], now=make.NOW)
+        assert found[:2] == ["month.not_over", "month.proposed_before"]
+        assert {"month.open_gateway", "month.open_disputes"} < {*found}
+
+    def test_bank_lines_of_the_month_count_by_what_lacks_and_those_of_the_next_do_not(self, w, settings):
+        settings.BANK_TWO_PERSON_FEN = 10_000
+        bring(
+            w,
+            row("OPEN1", "10", day="2026-11-30"),
+            row("OPEN2", "-20", day="2026-11-29"),
+            row("PARKED", "30", day="2026-11-30"),
+            row("BIG", "500", day="2026-11-02"),
+            row("NEXT", "70", day="2026-12-01"),
+            look=False,
+        )
+        lines = {each.reference: each for each in StatementLine.objects.all()}
+        banking.park(actor=w.finance, line=lines["PARKED"], now=make.NOW)
+        due_ = due(w, 50_000)
+        banking.match(actor=w.finance, line=lines["BIG"], parts=pay(due_, 50_000), now=make.NOW)
+        items = standing.open_items(THEN, rails=[], now=LATER)
+        assert items["bank"] == (2, 3_000)
+        assert items["bank_parked"] == (1, 3_000)
+        assert items["bank_proposed"] == (1, 50_000)
+        assert items["statements"] == (0, 0)
+        found = refusals(w)
+        assert {"month.open_bank", "month.open_bank_parked", "month.open_bank_proposed"} <= {*found}
+
+    def test_a_statement_that_does_not_reach_the_months_end_stands_in_the_way(self, w):
+        bring(w, row("A", "10", day="2026-11-20"), look=False)
+        assert standing.open_items(THEN, rails=[], now=LATER)["statements"] == (1, 0)
+
+    def test_money_that_came_after_the_months_end_is_not_in_its_way(self, w):
+        waiting = AccountKey(AccountKind.UNAPPLIED_CASH, f"organisation:{w.enterprise.pk}")
+        for key, fen, when in (("a", 500, make.NOW), ("b", 70, LATER)):
+            ledger.post(
+                posting=Posting(
+                    kind=JournalKind.CASH_IN,
+                    key=key,
+                    operations=[TransferOp(AccountKey(AccountKind.BANK_CLEARING, "bank:main"), waiting, fen)],
+                    actor="test",
+                    source_type="payment",
+                    source_id=key,
+                ),
+                now=when,
+            )
+        assert standing.open_items(THEN, rails=[], now=LATER)["unapplied"] == (1, 500)
+        assert standing.open_items(date(2026, 10, 1), rails=[], now=LATER)["unapplied"] == (0, 0)
 
     def test_asking_twice_or_approving_nothing_is_refused(self, w):
         with pytest.raises(rules.NotProposed):
             closing.approve(actor=w.finance_approver, month=THEN, now=LATER)
         closing.propose(actor=w.finance, month=THEN, note="", rails=[], now=LATER)
-        with pytest.raises(rules.ProposedBefore):
-            closing.propose(actor=w.finance, month=THEN, note="", rails=[], now=LATER)
+        assert refusals(w) == ["month.proposed_before"]
 
     def test_sent_back_with_a_reason_it_can_be_asked_for_again(self, w):
         closing.propose(actor=w.finance, month=THEN, note="", rails=[], now=LATER)
