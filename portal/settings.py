@@ -318,7 +318,7 @@ CELERY_BEAT_SCHEDULE = {
     "notices": {"task": "vouchers.close_notices", "schedule": 300.0, "options": {"expires": 300}},
     "orders": {"task": "vouchers.run_order_deadlines", "schedule": 600.0, "options": {"expires": 600}},
     "claims": {"task": "vouchers.pay_claims", "schedule": 300.0, "options": {"expires": 300}},
-    "documents": {"task": "vouchers.make_documents", "schedule": 600.0, "options": {"expires": 600}},
+    "documents": {"task": "vouchers.make_documents", "schedule": 60.0, "options": {"expires": 60}},
     "bank statements": {"task": "banking.look_for_left", "schedule": 120.0, "options": {"expires": 120}},
     "dry runs": {"task": "vouchers.dry_runs_left", "schedule": 120.0, "options": {"expires": 120}},
     "seals": {"task": "ledger.seal", "schedule": 60.0, "options": {"expires": 60}},
@@ -385,10 +385,10 @@ PAYMENT_FULFILMENTS: dict[str, str] = {"booking": "scheduler.bookings.prepaying.
 """Each answers ``vouchers.payments.ports.Fulfilment`` for what a subject's kind names: what is paid for in advance."""
 PAYMENT_ALARMS: tuple[str, ...] = ("scheduler.messages.alarms.tell_finance",)
 """Each is told by ``vouchers.payments.alarms`` what needs finance: called with `what`, `about` and `now`."""
-REFUND_FOLLOWERS, INVOICE_DELIVERIES = ("vouchers.invoices.following.refunded",), "portal.reports.deliveries.describe"
-"""Answer ``vouchers.charges.ports.RefundFollower``, each; and ``vouchers.invoices.ports.Describe``: what a charge was for."""
-LOCAL_RUNNER_DIR = ENV.local_runner_dir or STATE_DIR / "runner"
-SLURM_TOKEN_COMMAND = ENV.slurm_token_command
+REFUND_FOLLOWERS, WRITE_OFF_FOLLOWERS = ("vouchers.invoices.following.refunded",), ("vouchers.invoices.following.lost",)
+INVOICE_DELIVERIES = "portal.reports.deliveries.describe"
+"""Answer ``vouchers.charges.ports``: `RefundFollower`, `WriteOffFollower`, each; and ``vouchers.invoices.ports.Describe``."""
+LOCAL_RUNNER_DIR, SLURM_TOKEN_COMMAND = ENV.local_runner_dir or STATE_DIR / "runner", ENV.slurm_token_command
 WORKDAYS_FOLLOWERS = ("scheduler.availability.holidays.follow",)
 """Each answers ``portal.workdays.ports.Follower``."""
 

@@ -7,7 +7,7 @@ from vouchers.claims.models import ClaimInvoice, ClaimLine, ClaimPart, PaymentRu
 from vouchers.dryruns.models import DryRun, DryRunCase
 from vouchers.evidence.models import EvidenceFile
 from vouchers.flags.models import Flag
-from vouchers.invoices.models import BuyerFacts, ChargeDocument, Fapiao, SalesTax
+from vouchers.invoices.models import BuyerFacts, ChargeDocument, DocumentSeries, Fapiao, SalesTax
 from vouchers.issuance.models import Application, Assignment, Recusal, StageDecision
 from vouchers.ledger.models import *  # noqa: F403
 from vouchers.notices.models import Notice, NoticeItem, Objection
@@ -53,6 +53,7 @@ __all__ = [
     "ClaimPart",
     "CoLead",
     "Discrepancy",
+    "DocumentSeries",
     "DraftRun",
     "DryRun",
     "DryRunCase",

@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -22,7 +23,7 @@ from portal.pages.casework import language
 from portal.pages.labels import label_of
 from portal.throttling import within
 from vouchers.charges.models import Charge
-from vouchers.invoices import access, documents, papers, rules, services
+from vouchers.invoices import access, contents, documents, papers, rules, services
 
 __all__ = ["READERS", "as_file", "charge", "settled", "verify"]
 
@@ -112,16 +113,19 @@ def may_ask(actor: Actor, charge: Charge) -> bool:
         is_free
         and actor.may(Permission.INVOICE_REQUEST)
         and actor.organisation_id == charge.payer_id
-        and services.open_part_fen(charge=charge, part=None) > 0
+        and services.covered_fen(charge=charge, covers=rules.Covers.OWN) > 0
     )
 
 
 @shell.needs(*READERS)
 def charge(request: HttpRequest, number: str) -> HttpResponse:
-    """Show every document of a charge, making what is missing, with who pays what and its tax invoices."""
+    """Show every document of a charge, with who pays what and its tax invoices; a post makes at once what is being made."""
     actor = shell.actor_of(request)
     found = access.get_taken(actor, number)
-    made = documents.all_for(actor=actor, charge=found, now=timezone.now())
+    if request.method == "POST":
+        documents.all_for(actor=actor, charge=found, now=timezone.now())
+        return redirect("charge_documents", number=number)
+    made = documents.documents_of(found)
     about, url = subject_link(found.subject)
     return shell.page(
         request,
@@ -131,9 +135,10 @@ def charge(request: HttpRequest, number: str) -> HttpResponse:
             "about": about,
             "about_url": url if actor.organisation_id == found.payer_id else "",
             "documents": made,
-            "invoice": made[0].content,
+            "missing": documents.missing_of(found),
+            "invoice": made[0].content if made else contents.invoice_of(found, now=timezone.now()),
             "english": language() == "en",
-            "fapiaos": list(found.fapiaos.select_related("original").order_by("pk")),
+            "fapiaos": list(found.fapiaos.select_related("original", "replaces").order_by("pk")),
             "may_ask": may_ask(actor, found),
             "unpaid": bool(found.own_captured_fen) and not documents.is_paid(found),
         },

@@ -23,10 +23,8 @@ from portal.pages import exports, shell, slots
 from portal.pages.actions import events, subject_link
 from portal.pages.acts import attempt_on
 from portal.pages.fields import YuanField
-from portal.pages.files import handed_out
+from portal.pages.files import handed_out, upload_of
 from portal.pages.labels import label_of
-from vouchers.evidence.rules import MAX_BYTES
-from vouchers.evidence.services import Upload
 from vouchers.invoices import access, issuing, rules, services
 from vouchers.invoices.models import Fapiao
 
@@ -175,7 +173,7 @@ def new(request: HttpRequest, number: str) -> HttpResponse:
     context = {
         "charge": charge,
         "about": about,
-        "amount_fen": services.open_part_fen(charge=charge, part=None),
+        "amount_fen": services.covered_fen(charge=charge, covers=rules.Covers.OWN),
         "form": form,
         "error": error,
     }
@@ -204,13 +202,8 @@ def fapiao(request: HttpRequest, number: str) -> HttpResponse:
     return redirect("fapiao", number=number)
 
 
-def _upload(values: dict[str, Any]) -> Upload | None:
-    sent = values.get("file")
-    return Upload(sent.name or "file", sent.read(MAX_BYTES + 1)) if sent else None
-
-
 def _do(request: HttpRequest, found: Fapiao, act: str, values: dict[str, Any]) -> tuple[str, Explained | None]:
-    actor, now, upload = shell.actor_of(request), timezone.now(), _upload(values)
+    actor, now, upload = shell.actor_of(request), timezone.now(), upload_of(request)
 
     def perform() -> Fapiao:
         if act == "accept":

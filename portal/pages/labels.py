@@ -17,7 +17,7 @@ from django.utils.translation import gettext, pgettext_lazy
 
 from portal.kernel.errors import noop
 from portal.organisations.models import Organisation
-from portal.pages import bank_words, rail_words, reconciling_words
+from portal.pages import bank_words, document_words, rail_words, reconciling_words
 from scheduler.availability.models import Claim
 from scheduler.bookings.models import CLOCKS, Booking
 from scheduler.bookings.series_preview import UseVerdict
@@ -42,7 +42,7 @@ from vouchers.charges.models import Charge, ChargeProposal
 from vouchers.claims.models import RedemptionClaim
 from vouchers.dryruns.models import DryRun, DryRunCase
 from vouchers.flags.models import Flag
-from vouchers.invoices.models import ChargeDocument, Fapiao, SalesTax
+from vouchers.invoices.models import Fapiao
 from vouchers.issuance.models import Application
 from vouchers.ledger.chart import ACCOUNT_KINDS, JOURNAL_KINDS
 from vouchers.notices.models import Notice, NoticeItem, Objection
@@ -97,7 +97,7 @@ def _plain(words: Mapping[str, object]) -> Words:
     return {str(code): (Tone.REST, text) for code, text in words.items()}
 
 
-WORD_LISTS: Final = (bank_words, rail_words, reconciling_words)
+WORD_LISTS: Final = (bank_words, document_words, rail_words, reconciling_words)
 LABELS: Final[Mapping[str, Words]] = MappingProxyType(
     {
         "application": _states(
@@ -145,10 +145,6 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
         ),
         "refund_reason": _plain({text: text for text in REASONS.values()}),
         "fapiao": _states(Fapiao.State, ok="issued", go="accepted", wait="requested", bad="declined"),
-        "fapiao_colour": _states(Fapiao.Colour),
-        "fapiao_kind": _states(Fapiao.Kind),
-        "tax_rate": _states(SalesTax.Rate),
-        "document": _states(ChargeDocument.Kind),
         "flag": _states(Flag.State, ok="cleared", wait="open", bad="confirmed"),
         "pattern": _states(Flag.Pattern),
         "redemption": _states(

@@ -19,6 +19,7 @@ from django.shortcuts import render
 
 from portal.http import Busy, Explained, explain, is_lock_timeout
 from portal.kernel.actors import Actor, Permission
+from portal.kernel.cells import inert
 from portal.kernel.errors import Forbidden, Invalid, NotFound, PortalError, noop
 
 P = ParamSpec("P")
@@ -26,7 +27,6 @@ View = Callable[Concatenate[HttpRequest, P], HttpResponse]
 
 PAGE_SIZE = 25
 EXPORT_LIMIT = 20_000
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def actor_of(request: HttpRequest) -> Actor:
@@ -218,16 +218,10 @@ def csv_response(name: str, header: Sequence[object], rows: Iterable[Sequence[An
     writer = csv.writer(buffer)
     writer.writerow(header)
     for row in rows:
-        writer.writerow([as_text(cell) for cell in row])
+        writer.writerow([inert(cell) for cell in row])
     response = HttpResponse("\ufeff" + buffer.getvalue(), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{name}.csv"'
     return response
-
-
-def as_text(cell: Any) -> str:
-    """Return a cell that no spreadsheet takes for a formula."""
-    text = "" if cell is None else str(cell)
-    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 __all__ = [
@@ -235,7 +229,6 @@ __all__ = [
     "Listing",
     "act_of",
     "actor_of",
-    "as_text",
     "attempt",
     "csv_response",
     "guarded",

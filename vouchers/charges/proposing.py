@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from portal.audit import services as audit
 from portal.kernel import idempotency
@@ -17,7 +18,7 @@ from portal.kernel.states import next_state
 from portal.numbers.services import next_number
 from portal.organisations import access as people
 from portal.organisations.models import Organisation
-from vouchers.charges import proposal_rules, reasons, refunding, rules, services
+from vouchers.charges import ports, proposal_rules, reasons, refunding, rules, services
 from vouchers.charges.models import Charge, ChargeProposal, Refund
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Posting, TransferOp
@@ -267,6 +268,8 @@ def _write_off(proposal: ChargeProposal, *, actor: Actor, now: datetime) -> None
             source_id=charge.number,
         )
     )
+    for path in settings.WRITE_OFF_FOLLOWERS:
+        cast("ports.WriteOffFollower", import_string(path))(charge_id=charge.pk, now=now)
 
 
 def _record(proposal: ChargeProposal, *, action: str, actor: Actor, now: datetime, **more: Any) -> None:

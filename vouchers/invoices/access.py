@@ -45,7 +45,7 @@ def get_taken(actor: Actor, number: str) -> Charge:
 
 def documents_visible_to(actor: Actor) -> QuerySet[ChargeDocument]:
     """Return the documents the actor may see."""
-    rows = ChargeDocument.objects.select_related("charge__payer", "charge__provider")
+    rows = ChargeDocument.objects.select_related("charge__payer", "charge__provider", "cancels", "cancelled_by")
     return rows.filter(charge__in=taken_visible_to(actor).order_by().values("pk"))
 
 
@@ -59,7 +59,9 @@ def get_document(actor: Actor, number: str) -> ChargeDocument:
 
 def fapiaos_visible_to(actor: Actor) -> QuerySet[Fapiao]:
     """Return the tax invoices the actor may see: its own as buyer, those on its sales as seller, all for finance."""
-    rows = Fapiao.objects.select_related("charge__payer", "charge__provider", "original", "file", "part__voucher")
+    rows = Fapiao.objects.select_related(
+        "charge__payer", "charge__provider", "original", "file", "replaces", "replaced_by"
+    )
     if actor.may(Permission.LEDGER_READ):
         return rows
     mine = Q(pk__in=[])

@@ -33,16 +33,28 @@ fapiaos = Router(tags=["fapiao"])
 
 
 class DocumentOut(Schema):
-    """An invoice, receipt or credit note. `content` is all that stands on it (docs/invoices.md), `sha256` its digest."""
+    """An invoice, receipt or correction of one. `content` is all that stands on it (docs/invoices.md), `sha256` its digest.
+
+    `cancelled_by` is the document that took a receipt back; without one it holds.
+    """
 
     number: str
     kind: rules.DocumentKind
     kind_label: str
     charge: str
     refund: str | None
+    cancels: str | None
+    cancelled_by: str | None
     made_at: datetime
     sha256: str
     content: dict[str, Any]
+
+
+class ChargeDocumentsOut(Schema):
+    """The documents of one charge, and the kinds that are being made: look again in a minute, or post to have them now."""
+
+    documents: list[DocumentOut]
+    being_made: list[rules.DocumentKind]
 
 
 class DocumentFilter(Cursor):
@@ -169,6 +181,8 @@ def _document(document: ChargeDocument) -> dict[str, Any]:
         "kind_label": document.get_kind_display(),
         "charge": document.charge.number,
         "refund": document.content.get("refund"),
+        "cancels": document.cancels.number if document.cancels else None,
+        "cancelled_by": cancelled.number if (cancelled := getattr(document, "cancelled_by", None)) else None,
         "made_at": document.made_at,
         "sha256": document.sha256,
         "content": document.content,
@@ -220,6 +234,14 @@ def list_documents(request: ActorRequest, wanted: Query[DocumentFilter]) -> dict
 def get_document(request: ActorRequest, number: Number) -> dict[str, Any]:
     """Return one document."""
     return _document(access.get_document(request.actor, number))
+
+
+@router.get("/charges/{number}", response={200: ChargeDocumentsOut, **problems(404)})
+def list_charge_documents(request: ActorRequest, number: Number) -> dict[str, Any]:
+    """List the documents of a captured charge, and which are being made. Nothing is made by looking."""
+    charge = access.get_taken(request.actor, number)
+    made = [_document(one) for one in documents.documents_of(charge)]
+    return {"documents": made, "being_made": documents.missing_of(charge)}
 
 
 @router.post("/charges/{number}", response={200: list[DocumentOut], **problems(404, 409)})

@@ -11,14 +11,27 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from portal.organisations.models import Organisation
-from vouchers.charges.models import Charge, ChargePart, Refund
-from vouchers.invoices import lines, ports, taxes
-from vouchers.invoices.models import SalesTax
+from vouchers.charges.models import Charge, ChargePart, ChargeProposal, Refund
+from vouchers.charges.proposal_rules import ProposalKind, ProposalState
+from vouchers.invoices import lines, ports, rules, taxes
+from vouchers.invoices.models import ChargeDocument, SalesTax
 from vouchers.ledger.models import Transfer
 from vouchers.ledger.rules import AccountKind
 from vouchers.payments.models import Payment
 
-__all__ = ["VERSION", "Given", "credit_note_of", "describe", "given_back", "invoice_of", "rate_of", "receipt_of"]
+__all__ = [
+    "VERSION",
+    "Given",
+    "cancellation_of",
+    "corrected_before",
+    "credit_note_of",
+    "describe",
+    "given_back",
+    "invoice_of",
+    "rate_of",
+    "receipt_of",
+    "write_off_of",
+]
 
 VERSION: Final = "gongxiang.document/1"
 
@@ -83,18 +96,17 @@ def invoice_of(charge: Charge, *, now: datetime) -> dict[str, Any]:
     actual = charge.actual_fen or 0
     stated = rate_of(charge)
     rate = taxes.TaxRate(stated.rate) if stated else None
-    rows, net, tax = [], 0, 0
-    for position, line in enumerate(
-        lines.lines_of(quote=charge.quote, measured=charge.measured, actual_fen=actual), start=1
-    ):
-        taxed = taxes.split_tax(line.amount_fen, rate) if rate else None
-        net, tax = net + (taxed.net if taxed else 0), tax + (taxed.tax if taxed else 0)
-        said = {"rate": rate.value, "net_fen": taxed.net, "tax_fen": taxed.tax} if rate and taxed else None
-        rows.append({"position": position, **line.as_json(), "tax": said})
+    listed = lines.lines_of(quote=charge.quote, measured=charge.measured, actual_fen=actual)
+    taxed = taxes.taxed_lines([line.amount_fen for line in listed], rate) if rate else []
+    said = [{"rate": stated.rate, "net_fen": one.net, "tax_fen": one.tax} for one in taxed] if stated else []
     return {
         **_head(charge, "invoice", now=now),
-        "lines": rows,
-        "totals": _totals(actual, net if rate else None, tax if rate else None),
+        "lines": [
+            {"position": at + 1, **line.as_json(), "tax": said[at] if said else None} for at, line in enumerate(listed)
+        ],
+        "totals": _totals(
+            actual, sum(one.net for one in taxed) if rate else None, sum(one.tax for one in taxed) if rate else None
+        ),
         "payers": _payers(charge),
     }
 
@@ -128,7 +140,10 @@ def _payers(charge: Charge) -> list[dict[str, Any]]:
 
 
 def receipt_of(charge: Charge, payment: Payment, *, invoice: str, now: datetime) -> dict[str, Any]:
-    """Return the receipt of an own share that has arrived: how it came, arrival by arrival, and what it pays."""
+    """Return the receipt of an own share that has arrived: how it came, arrival by arrival, and what it pays.
+
+    What a gateway took back of earlier arrivals is told as `taken_fen`, below zero; the total is what has stayed.
+    """
     arrivals: list[dict[str, Any]] = [
         {
             "rail": row.rail,
@@ -146,7 +161,24 @@ def receipt_of(charge: Charge, payment: Payment, *, invoice: str, now: datetime)
         "price_fen": charge.actual_fen,
         "payers": _payers(charge),
         "arrivals": arrivals,
-        "totals": _totals(sum(int(row["amount_fen"]) for row in arrivals), None, None),
+        "taken_fen": payment.paid_fen - sum(int(row["amount_fen"]) for row in arrivals),
+        "totals": _totals(payment.paid_fen, None, None),
+    }
+
+
+def cancellation_of(
+    receipt: ChargeDocument, charge: Charge, *, why: rules.WhyCancelled, now: datetime
+) -> dict[str, Any]:
+    """Return what takes a receipt back: its amount below zero, and why it no longer holds."""
+    fen = receipt.content["totals"]["amount_fen"]
+    return {
+        **_head(charge, "cancellation", now=now),
+        "refers_to": receipt.content["refers_to"],
+        "cancels": receipt.number,
+        "why": why.value,
+        "payment": receipt.content["payment"],
+        "payers": [{"by": "own", "amount_fen": -fen}],
+        "totals": _totals(-fen, None, None),
     }
 
 
@@ -177,22 +209,40 @@ def given_back(refund: Refund, parts: Sequence[ChargePart]) -> Given:
     return Given(gone, lapsed, own)
 
 
-def credit_note_of(refund: Refund, *, invoice: Mapping[str, Any], number: str, now: datetime) -> dict[str, Any]:
-    """Return the credit note of a refund: amounts are negative; `invoice` is the content of the one it corrects.
+def corrected_before(charge: Charge, *, refund: Refund | None = None, write_off: ChargeProposal | None = None) -> int:
+    """Return what refunds and write-offs took off a price before this one, in fen: in the order they came, refunds first."""
+    refunds = charge.refunds.all()
+    given_up = charge.proposals.filter(kind=ProposalKind.WRITE_OFF.value, state=ProposalState.APPROVED.value)
+    if refund is not None:
+        refunds, given_up = refunds.filter(pk__lt=refund.pk), given_up.filter(decided_at__lt=refund.refunded_at)
+    elif write_off is not None:
+        refunds = refunds.filter(refunded_at__lte=write_off.decided_at)
+        given_up = given_up.filter(pk__lt=write_off.pk)
+    return sum(row.amount_fen for row in refunds) + sum(row.amount_fen for row in given_up)
 
-    Tax is cut cumulatively over the charge's refunds: a price given back whole gives back exactly its tax.
+
+def _corrects(invoice: ChargeDocument, what: lines.What, fen: int, *, before: int) -> dict[str, Any]:
+    """Return the line and the totals of what takes `fen` off an invoice.
+
+    Tax is cut cumulatively: what takes a price off whole takes off exactly its tax.
     """
+    totals, tax = invoice.content["totals"], None
+    if totals["tax_fen"] is not None:
+        tax = taxes.tax_between(before, before + fen, gross=totals["amount_fen"], tax=totals["tax_fen"])
+    rate = next((row["tax"]["rate"] for row in invoice.content["lines"] if row["tax"]), None)
+    said = None if tax is None else {"rate": rate, "net_fen": tax - fen, "tax_fen": -tax}
+    return {
+        "refers_to": invoice.number,
+        "lines": [{"position": 1, **lines.correcting_line(what, fen).as_json(), "tax": said}],
+        "totals": _totals(-fen, None if tax is None else tax - fen, None if tax is None else -tax),
+    }
+
+
+def credit_note_of(refund: Refund, *, invoice: ChargeDocument, before: int, now: datetime) -> dict[str, Any]:
+    """Return the credit note of a refund: amounts are negative. `before` is what was taken off the invoice earlier."""
     charge = refund.charge
     parts = parts_of(charge)
     given = given_back(refund, parts)
-    before = sum(row.amount_fen for row in charge.refunds.filter(pk__lt=refund.pk))
-    totals = invoice["totals"]
-    tax = None
-    if totals["tax_fen"] is not None:
-        tax = taxes.tax_between(before, before + refund.amount_fen, gross=totals["amount_fen"], tax=totals["tax_fen"])
-    line = lines.refund_line(refund.amount_fen)
-    rate = next((row["tax"]["rate"] for row in invoice["lines"] if row["tax"]), None)
-    said = None if tax is None else {"rate": rate, "net_fen": tax - refund.amount_fen, "tax_fen": -tax}
     back: list[dict[str, Any]] = [
         {
             "by": "voucher",
@@ -207,13 +257,21 @@ def credit_note_of(refund: Refund, *, invoice: Mapping[str, Any], number: str, n
         back.append({"by": "own", "amount_fen": -given.own})
     return {
         **_head(charge, "credit_note", now=now),
-        "refers_to": number,
+        **_corrects(invoice, lines.What.REFUND, refund.amount_fen, before=before),
         "refund": refund.number,
         "refunded_at": _moment(refund.refunded_at),
         "reason": refund.reason,
-        "lines": [{"position": 1, **line.as_json(), "tax": said}],
-        "totals": _totals(
-            -refund.amount_fen, None if tax is None else tax - refund.amount_fen, None if tax is None else -tax
-        ),
         "payers": back,
+    }
+
+
+def write_off_of(proposal: ChargeProposal, *, invoice: ChargeDocument, before: int, now: datetime) -> dict[str, Any]:
+    """Return the document of what of an own share was given up: below zero. Who approved it stands in the records."""
+    return {
+        **_head(proposal.charge, "write_off", now=now),
+        **_corrects(invoice, lines.What.WRITTEN_OFF, proposal.amount_fen, before=before),
+        "write_off": proposal.number,
+        "written_off_at": _moment(proposal.decided_at),
+        "reason": proposal.reason,
+        "payers": [{"by": "own", "amount_fen": -proposal.amount_fen}],
     }

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import BigIntegerField, Exists, F, OuterRef, Q, QuerySet
+from django.db.models.fields.json import KeyTextTransform, KeyTransform
+from django.db.models.functions import Cast
 
 from portal.kernel.actors import Actor
 from portal.numbers.services import next_number
@@ -14,9 +16,10 @@ from vouchers.charges.models import Charge, Refund
 from vouchers.charges.rules import ChargeState
 from vouchers.invoices import documents, rules, services, taxes
 from vouchers.invoices.models import ChargeDocument, Fapiao
+from vouchers.payments.models import ArrivalReversal
 from vouchers.payments.rules import PaymentState
 
-__all__ = ["follow", "make_due", "refunded"]
+__all__ = ["follow", "lost", "make_due", "refunded"]
 
 S = rules.FapiaoState
 K = rules.DocumentKind
@@ -27,17 +30,22 @@ MOST = 500
 def refunded(*, refund_id: int, now: datetime) -> None:
     """Answer `vouchers.charges.ports.RefundFollower`: bring the tax invoices of a refund's charge in line.
 
-    Its credit note is made when it is first looked at or by the clock: all that stands on it is written already.
+    Its credit note is made by the clock: all that stands on it is written already.
     """
-    charge_id = Refund.objects.values_list("charge_id", flat=True).get(pk=refund_id)
+    lost(charge_id=Refund.objects.values_list("charge_id", flat=True).get(pk=refund_id), now=now)
+
+
+def lost(*, charge_id: int, now: datetime) -> None:
+    """Answer `vouchers.charges.ports.WriteOffFollower`: what was given up is no longer billed."""
     if Fapiao.objects.filter(charge_id=charge_id).exists():
         follow(charge_id=charge_id, actor=Actor.system("自动处理"), now=now)
 
 
 def make_due(*, now: datetime, most: int = MOST) -> int:
-    """Make the documents that are missing: of captured charges, of own shares that have arrived, of refunds.
+    """Make the documents that are missing: of captured charges, own shares that have arrived, refunds and write-offs.
 
-    At most `most` of each, the oldest first, each in a transaction of its own; returns how many. Safe at any time.
+    Receipts whose money did not stay are cancelled. At most `most` of each, the oldest first, each in a transaction of its
+    own; returns how many. Safe at any time.
     """
     actor, made = Actor.system("自动处理"), 0
     kinds = ChargeDocument.objects.filter(charge=OuterRef("pk"))
@@ -45,14 +53,34 @@ def make_due(*, now: datetime, most: int = MOST) -> int:
     for charge in taken.exclude(Exists(kinds.filter(kind=K.INVOICE.value)))[:most]:
         documents.invoice_for(charge=charge, actor=actor, now=now)
         made += 1
+    for charge in Charge.objects.filter(pk__in=_wrong_receipts().values("charge")).order_by("pk")[:most]:
+        made += documents.cancel_wrong(charge=charge, actor=actor, now=now) is not None
     paid = taken.filter(own_captured_fen__gt=0, payment__state=PaymentState.CONFIRMED.value, payment__paid_fen__gt=0)
-    for charge in paid.exclude(Exists(kinds.filter(kind=K.RECEIPT.value)))[:most]:
+    standing = kinds.filter(kind=K.RECEIPT.value, cancelled_by=None)
+    for charge in paid.exclude(Exists(standing))[:most]:
         documents.receipt_for(charge=charge, actor=actor, now=now)
         made += 1
     for refund in Refund.objects.filter(credit_note__isnull=True).order_by("pk")[:most]:
         documents.credit_note_for(refund=refund, actor=actor, now=now)
         made += 1
+    for proposal in documents.write_offs().filter(document__isnull=True)[:most]:
+        documents.write_off_for(proposal=proposal, actor=actor, now=now)
+        made += 1
     return made
+
+
+def _wrong_receipts() -> QuerySet[ChargeDocument]:
+    """Return the receipts that may no longer say what has arrived: their payment is open again, or over another sum."""
+    taken_back = ArrivalReversal.objects.filter(
+        arrival__payment__charge=OuterRef("charge"), reversed_at__gte=OuterRef("made_at")
+    )
+    told = Cast(KeyTextTransform("amount_fen", KeyTransform("totals", "content")), BigIntegerField())
+    standing = ChargeDocument.objects.filter(kind=K.RECEIPT.value, cancelled_by=None).alias(told=told)
+    return standing.filter(
+        ~Q(charge__payment__state=PaymentState.CONFIRMED.value)
+        | ~Q(charge__payment__paid_fen=F("told"))
+        | Exists(taken_back)
+    )
 
 
 @transaction.atomic
@@ -66,8 +94,8 @@ def follow(*, charge_id: int, actor: Actor, now: datetime) -> list[Fapiao]:
     rows = Fapiao.objects.select_for_update(no_key=True, of=("self",)).order_by("pk")
     blues = rows.filter(charge=charge, colour=rules.Colour.BLUE.value, state__in=[state.value for state in rules.LIVE])
     made = []
-    for blue in blues.select_related("part", "charge"):
-        stays = services.open_part_fen(charge=charge, part=blue.part)
+    for blue in blues.select_related("charge"):
+        stays = services.covered_fen(charge=charge, covers=rules.Covers(blue.covers))
         if blue.state != S.ISSUED.value:
             _lower(blue, stays, actor=actor, now=now)
         elif due := rules.red_due(blue=blue.amount_fen, owed=stays, red=blue.red_fen):
@@ -82,12 +110,13 @@ def _tax(fen: int, rate: str) -> int | None:
 def _lower(blue: Fapiao, stays: int, *, actor: Actor, now: datetime) -> None:
     if stays >= blue.amount_fen:
         return
+    blue.sums = [*blue.sums, blue.amount_fen]
     blue.amount_fen, blue.tax_fen = max(0, stays), _tax(max(0, stays), blue.rate)
     is_withdrawn = not blue.amount_fen and blue.state == S.REQUESTED.value
     if is_withdrawn:
         services.move(blue, rules.FapiaoAction.WITHDRAW)
         blue.ended_at = now
-    blue.save(update_fields=["amount_fen", "tax_fen", "state", "ended_at"])
+    blue.save(update_fields=["amount_fen", "sums", "tax_fen", "state", "ended_at"])
     services.record(blue, action="fapiao.withdrawn" if is_withdrawn else "fapiao.lowered", actor=actor, now=now)
 
 
@@ -101,7 +130,7 @@ def _ask_back(charge: Charge, blue: Fapiao, fen: int, *, actor: Actor, now: date
         number=next_number(prefix="KP", now=now),
         colour=rules.Colour.RED.value,
         charge=charge,
-        part=blue.part,
+        covers=blue.covers,
         original=blue,
         kind=blue.kind,
         buyer=blue.buyer,

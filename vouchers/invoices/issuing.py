@@ -92,8 +92,10 @@ def faults_of(fapiao: Fapiao, printed: rules.Printed, *, now: datetime) -> list[
 
 
 def _fits(fapiao: Fapiao, fen: int) -> bool:
-    """Say whether an amount is the one asked for: now, or before a refund lowered it while it was being issued."""
-    return fen in {fapiao.amount_fen, fapiao.asked_fen} and fen > 0
+    """Say whether an amount is the one asked for: now, or at any time before a refund lowered it: it may have been issued
+    between two.
+    """
+    return fen in {fapiao.amount_fen, fapiao.asked_fen, *fapiao.sums} and fen > 0
 
 
 @transaction.atomic
@@ -107,8 +109,8 @@ def issue(
 ) -> Fapiao:
     """Register that the provider has issued a tax invoice in its tax system; `upload` is its PDF, OFD or XML.
 
-    Registering the same again changes nothing. One issued over the sum asked for before a refund lowered it is registered
-    so, and what was refunded is asked back in red at once. Raises BadFapiao with every ground, FapiaoNumberTaken also
+    Registering the same again changes nothing. One issued over a sum it stood at before a refund lowered it is registered
+    so, and what was refunded since is asked back in red at once. Raises BadFapiao with every ground, FapiaoNumberTaken also
     when two register one number at once, BadFile, InvalidTransition, Forbidden.
     """
     locked = _served(actor, fapiao)

@@ -14,7 +14,7 @@ from typing import Any, Final
 from portal.kernel.money import round_half_up
 from vouchers.charges import prices
 
-__all__ = ["DocumentLine", "What", "lines_of", "number_text", "refund_line"]
+__all__ = ["DocumentLine", "What", "correcting_line", "lines_of", "number_text"]
 
 
 class What(StrEnum):
@@ -32,6 +32,8 @@ class What(StrEnum):
     MINIMUM = "minimum"
     """What a minimum charge adds."""
     REFUND = "refund"
+    WRITTEN_OFF = "written_off"
+    """What of the own share is not asked for any more: negative."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,6 @@ def lines_of(*, quote: Mapping[str, Any], measured: Mapping[str, Any], actual_fe
     return found
 
 
-def refund_line(fen: int) -> DocumentLine:
-    """Return the line of a credit note over `fen`, which is positive: the amount is taken off."""
-    return DocumentLine(What.REFUND, "", ONE, _yuan(-fen), -fen)
+def correcting_line(what: What, fen: int) -> DocumentLine:
+    """Return the line of a credit note or write-off over `fen`, which is positive: the amount is taken off."""
+    return DocumentLine(what, "", ONE, _yuan(-fen), -fen)

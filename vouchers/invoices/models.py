@@ -12,16 +12,19 @@ from vouchers.invoices import rules, taxes
 
 
 class ChargeDocument(models.Model):
-    """An invoice, receipt or credit note as it was made: `content` is whole, `sha256` its digest. Never changed.
+    """An invoice, receipt or correction of one as it was made: `content` is whole, `sha256` its digest. Never changed.
 
-    One invoice and one receipt a charge, one credit note a refund: what is wrong on one is corrected by a credit note
-    that refers to it. `token` is what its public address for checking carries, signed.
+    One invoice a charge, one credit note a refund, one paper a write-off. A receipt whose money did not stay is taken back
+    by the one that `cancels` it, after which there may be another: `turn` counts them. `token` is what its public address
+    for checking carries, signed.
     """
 
     class Kind(models.TextChoices):
         INVOICE = rules.DocumentKind.INVOICE.value, _("结算单")
         RECEIPT = rules.DocumentKind.RECEIPT.value, _("收款凭证")
         CREDIT_NOTE = rules.DocumentKind.CREDIT_NOTE.value, _("退款单")
+        CANCELLATION = rules.DocumentKind.CANCELLATION.value, _("收款凭证作废单")
+        WRITE_OFF = rules.DocumentKind.WRITE_OFF.value, _("自付核销单")
 
     number = models.CharField(max_length=24, unique=True)
     kind = models.CharField(max_length=12, choices=Kind)
@@ -29,6 +32,11 @@ class ChargeDocument(models.Model):
     refund = models.OneToOneField(
         "vouchers.Refund", null=True, blank=True, on_delete=models.PROTECT, related_name="credit_note"
     )
+    write_off = models.OneToOneField(
+        "vouchers.ChargeProposal", null=True, blank=True, on_delete=models.PROTECT, related_name="document"
+    )
+    cancels = models.OneToOneField("self", null=True, blank=True, on_delete=models.PROTECT, related_name="cancelled_by")
+    turn = models.PositiveSmallIntegerField(default=0)
     content = models.JSONField()
     sha256 = models.CharField(max_length=64)
     token = models.CharField(max_length=40, unique=True)
@@ -47,14 +55,35 @@ class ChargeDocument(models.Model):
                 condition=Q(kind="credit_note", refund__isnull=False)
                 | (~Q(kind="credit_note") & Q(refund__isnull=True)),
             ),
+            models.CheckConstraint(
+                name="charge_document_corrects",
+                condition=(Q(kind="cancellation", cancels__isnull=False) | ~Q(kind="cancellation") & Q(cancels=None))
+                & (Q(kind="write_off", write_off__isnull=False) | ~Q(kind="write_off") & Q(write_off=None)),
+            ),
             models.UniqueConstraint(
-                name="charge_document_once", fields=["charge", "kind"], condition=~Q(kind="credit_note")
+                name="charge_document_once",
+                fields=["charge", "kind", "turn"],
+                condition=Q(kind__in=["invoice", "receipt"]),
             ),
         ]
         triggers = [pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete)]
 
     def __str__(self) -> str:
         return self.number
+
+
+class DocumentSeries(models.Model):
+    """The last number given in a series of documents such as ``ZD2611``: locked while one is made, so that none lacks."""
+
+    key = models.CharField(max_length=12, unique=True)
+    last = models.PositiveIntegerField()
+
+    class Meta:
+        db_table = "document_series"
+        ordering = ["key"]
+
+    def __str__(self) -> str:
+        return f"{self.key}-{self.last:06d}"
 
 
 class SalesTax(models.Model):
@@ -116,11 +145,12 @@ class BuyerFacts(models.Model):
 
 
 class Fapiao(models.Model):
-    """A tax invoice asked for: blue for a part of a charge paid in money, red for what of a blue one was given back.
+    """A tax invoice asked for: blue for what of a charge is paid, red for what of a blue one is taken back.
 
-    `part` is empty for the own share, else the voucher's part. `amount_fen` is 价税合计 without sign, `asked_fen` what it
-    was when asked for: a refund before it is issued lowers it. `red_fen` is what reds of it ask back, `red_issued_fen` what
-    issued ones have taken back. `printed_*` are what the provider's tax system printed; `printed_key` is used once.
+    `covers` is a `rules.Covers`. `amount_fen` is 价税合计 without sign, `asked_fen` what it was when asked for: a refund
+    before it is issued lowers it, and `sums` holds every sum it stood at. `red_fen` is what reds of it ask back,
+    `red_issued_fen` what issued ones have taken back. A wrong one is taken back whole, and another `replaces` it.
+    `printed_*` are what the provider's tax system printed; `printed_key` is used once.
     """
 
     class Kind(models.TextChoices):
@@ -138,14 +168,17 @@ class Fapiao(models.Model):
         DECLINED = rules.FapiaoState.DECLINED.value, _("不予开具")
         WITHDRAWN = rules.FapiaoState.WITHDRAWN.value, _("已撤回")
 
+    class Covers(models.TextChoices):
+        OWN = rules.Covers.OWN.value, _("企业自付部分")
+        WHOLE = rules.Covers.WHOLE.value, _("自付和券抵扣部分")
+
     number = models.CharField(max_length=24, unique=True)
     colour = models.CharField(max_length=4, choices=Colour)
     state = models.CharField(max_length=12, choices=State, default=State.REQUESTED)
     charge = models.ForeignKey("vouchers.Charge", on_delete=models.PROTECT, related_name="fapiaos")
-    part = models.ForeignKey(
-        "vouchers.ChargePart", null=True, blank=True, on_delete=models.PROTECT, related_name="fapiaos"
-    )
+    covers = models.CharField(max_length=8, choices=Covers, default=Covers.OWN)
     original = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="reds")
+    replaces = models.OneToOneField("self", null=True, blank=True, on_delete=models.PROTECT, related_name="replaced_by")
     kind = models.CharField(max_length=8, choices=Kind)
     buyer = models.JSONField()
     """The buyer's facts as they were when it was asked for, see `rules.Buyer`."""
@@ -155,6 +188,8 @@ class Fapiao(models.Model):
     goods = models.CharField(max_length=60, blank=True)
     asked_fen = models.BigIntegerField()
     amount_fen = models.BigIntegerField()
+    sums = models.JSONField(default=list, blank=True)
+    """Fen it stood at before it was lowered to `amount_fen`, the first first: the provider may have issued it then."""
     tax_fen = models.BigIntegerField(null=True, blank=True)
     red_fen = models.BigIntegerField(default=0)
     red_issued_fen = models.BigIntegerField(default=0)
@@ -179,7 +214,8 @@ class Fapiao(models.Model):
             ),
             models.CheckConstraint(
                 name="fapiao_colour",
-                condition=Q(colour="blue", original__isnull=True) | Q(colour="red", original__isnull=False, red_fen=0),
+                condition=Q(colour="blue", original__isnull=True)
+                | Q(colour="red", original__isnull=False, replaces__isnull=True, red_fen=0),
             ),
             models.CheckConstraint(
                 name="fapiao_red_within",
@@ -202,10 +238,9 @@ class Fapiao(models.Model):
             models.UniqueConstraint(name="fapiao_number_once", fields=["printed_key"], condition=~Q(printed_key="")),
             models.UniqueConstraint(
                 name="fapiao_blue_once",
-                fields=["charge", "part"],
+                fields=["charge"],
                 condition=Q(colour="blue", state__in=["accepted", "issued", "requested"])
-                & Q(red_issued_fen__lt=F("amount_fen")),
-                nulls_distinct=False,
+                & Q(red_fen__lt=F("amount_fen")),
             ),
         ]
         indexes = [
@@ -220,6 +255,11 @@ class Fapiao(models.Model):
     @property
     def net_fen(self) -> int | None:
         return None if self.tax_fen is None else self.amount_fen - self.tax_fen
+
+    @property
+    def is_taken_back(self) -> bool:
+        """Whether issued reds have taken all of it back."""
+        return self.state == rules.FapiaoState.ISSUED.value and 0 < self.amount_fen == self.red_issued_fen
 
     @property
     def signed_fen(self) -> int:

@@ -38,6 +38,8 @@ def title_of(kind: str) -> str:
         "invoice": gettext("结算单"),
         "receipt": gettext("收款凭证"),
         "credit_note": gettext("退款单"),
+        "cancellation": gettext("收款凭证作废单"),
+        "write_off": gettext("自付核销单"),
     }[kind]
 
 
@@ -119,6 +121,13 @@ def _facts(content: Mapping[str, Any], lang: str) -> list[list[str]]:
         facts.append([gettext("退款单号"), content["refund"]])
         facts.append([gettext("退款时间"), _moment(content["refunded_at"])])
         facts.append([gettext("退款原因"), content["reason"]])
+    if content["kind"] == "cancellation":
+        facts.append([gettext("作废的收款凭证"), content["cancels"]])
+        facts.append([gettext("作废原因"), words.why(content["why"])])
+    if content["kind"] == "write_off":
+        facts.append([gettext("核销单号"), content["write_off"]])
+        facts.append([gettext("核销时间"), _moment(content["written_off_at"])])
+        facts.append([gettext("核销原因"), content["reason"]])
     facts.append([gettext("出具时间"), _moment(content["made_at"])])
     return facts
 
@@ -172,8 +181,12 @@ def _payers(content: Mapping[str, Any], lang: str) -> dict[str, Any]:
         if payer.get("lapsed_fen"):
             name += " · " + gettext("券已失效，%(amount)s 退回计划") % {"amount": _yuan(-payer["lapsed_fen"])}
         rows.append([name, share, _yuan(payer["amount_fen"])])
-    is_note = content["kind"] == "credit_note"
-    title = gettext("退回给谁") if is_note else gettext("由谁支付")
+    titles = {
+        "credit_note": gettext("退回给谁"),
+        "cancellation": gettext("不再作为已收款"),
+        "write_off": gettext("不再收取"),
+    }
+    title = titles.get(content["kind"]) or gettext("由谁支付")
     total = sum(payer["amount_fen"] for payer in content["payers"])
     return _table(
         title, [gettext("支付方"), gettext("比例"), gettext("金额")], rows, [gettext("合计"), "", _yuan(total)]
@@ -186,6 +199,8 @@ def _arrivals(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     rows = [
         [words.rail(row["rail"]), _moment(row["arrived_at"]), _yuan(row["amount_fen"])] for row in content["arrivals"]
     ]
+    if content.get("taken_fen"):
+        rows.append([gettext("争议扣回"), "—", _yuan(content["taken_fen"])])
     foot = [gettext("合计"), "", _yuan(content["totals"]["amount_fen"])]
     heads = [gettext("到账方式"), gettext("到账时间"), gettext("金额")]
     return [_table(gettext("自付款到账"), heads, rows, foot)]
@@ -196,6 +211,8 @@ def _notes(content: Mapping[str, Any]) -> list[str]:
         "invoice": gettext("券抵扣是支付方式，不是降价：服务价格是以上全额，券和企业各付一部分。"),
         "receipt": gettext("本凭证只证明自付款已到账；多付或未用完的预付款另行退还。"),
         "credit_note": gettext("本单冲减对应结算单的金额；原结算单不作改动。"),
+        "cancellation": gettext("自本单出具起，对应收款凭证不再证明款项已到账；原凭证不作改动，仍可查看。"),
+        "write_off": gettext("核销的自付款不再向付款单位收取；原结算单不作改动。"),
     }
     said = [notes[content["kind"]], gettext("本单据不是税务发票。发票由服务单位在税务系统开具。")]
     if content["kind"] == "invoice" and content["totals"]["tax_fen"] is None:

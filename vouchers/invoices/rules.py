@@ -21,6 +21,7 @@ __all__ = [
     "BadFapiao",
     "Buyer",
     "Colour",
+    "Covers",
     "DocumentKind",
     "FapiaoAction",
     "FapiaoAmount",
@@ -30,6 +31,7 @@ __all__ = [
     "NothingToInvoice",
     "Printed",
     "RedStays",
+    "WhyCancelled",
     "buyer_faults",
     "check_buyer",
     "number_faults",
@@ -42,12 +44,33 @@ _ = noop
 
 class DocumentKind(StrEnum):
     """An `invoice` says what was delivered and who pays what; a `receipt` that the own share has arrived; a
-    `credit_note` what was given back, referring to the invoice it corrects.
+    `credit_note` what was given back, referring to the invoice it corrects; a `write_off` what of the own share is not
+    asked for any more. A `cancellation` takes back a receipt whose money did not stay, and says why.
     """
 
     INVOICE = "invoice"
     RECEIPT = "receipt"
     CREDIT_NOTE = "credit_note"
+    CANCELLATION = "cancellation"
+    WRITE_OFF = "write_off"
+
+
+class WhyCancelled(StrEnum):
+    """Why a receipt no longer says what has arrived."""
+
+    CHARGEBACK = "chargeback"
+    """The payer objected with the gateway, which took the money back."""
+    TAKEN_BACK = "taken_back"
+    """The money was booked for the wrong payment."""
+    CHANGED = "changed"
+    """What arrived, or what pays it, is another sum by now."""
+
+
+class Covers(StrEnum):
+    """What a tax invoice bills: the `own` share, or also what vouchers pay whose programmes say so (`whole`)."""
+
+    OWN = "own"
+    WHOLE = "whole"
 
 
 class Colour(StrEnum):

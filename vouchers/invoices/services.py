@@ -15,7 +15,7 @@ from portal.kernel.states import next_state
 from portal.numbers.services import next_number
 from portal.organisations.models import Organisation
 from vouchers.charges import services as charges
-from vouchers.charges.models import Charge, ChargePart
+from vouchers.charges.models import Charge
 from vouchers.charges.rules import ChargeState
 from vouchers.invoices import access, contents, rules, taxes
 from vouchers.invoices.models import BuyerFacts, Fapiao, SalesTax
@@ -23,9 +23,9 @@ from vouchers.invoices.models import BuyerFacts, Fapiao, SalesTax
 __all__ = [
     "BadCategory",
     "buyer_of",
+    "covered_fen",
     "lock",
     "move",
-    "open_part_fen",
     "own_buyer",
     "record",
     "remember",
@@ -65,7 +65,7 @@ def lock(fapiao: Fapiao) -> Fapiao:
     charges.lock(fapiao.charge_id)
     return (
         Fapiao.objects.select_for_update(no_key=True, of=("self",))
-        .select_related("charge__payer", "charge__provider", "original", "part")
+        .select_related("charge__payer", "charge__provider", "original")
         .order_by("pk")
         .get(pk=fapiao.pk)
     )
@@ -162,11 +162,12 @@ def state_tax(*, actor: Actor, service: str, rate: taxes.TaxRate, category: str,
     return stated
 
 
-def open_part_fen(*, charge: Charge, part: ChargePart | None) -> int:
-    """Return what of a part of a charge stays paid in money by now, in fen: the own share, or a voucher's part."""
-    if part is None:
-        return charge.own_captured_fen - charge.own_refunded_fen - charge.own_written_off_fen
-    return part.captured_fen - part.refunded_fen
+def covered_fen(*, charge: Charge, covers: rules.Covers) -> int:
+    """Return what of a charge stays paid or owed in fen, of the shares a tax invoice covers."""
+    own = charge.own_captured_fen - charge.own_refunded_fen - charge.own_written_off_fen
+    if covers is rules.Covers.OWN:
+        return own
+    return own + sum(part.captured_fen - part.refunded_fen for part in charge.parts.all())
 
 
 @transaction.atomic
@@ -183,12 +184,13 @@ def request(*, actor: Actor, charge: Charge, buyer: rules.Buyer, now: datetime) 
         raise NotPayer
     clean = rules.check_buyer(buyer, payer_code=organisation.credit_code)
     locked = charges.lock(found.pk)
-    live = Fapiao.objects.filter(charge=locked, part=None, colour=rules.Colour.BLUE.value)
+    live = Fapiao.objects.filter(charge=locked, colour=rules.Colour.BLUE.value)
     said = {**asdict(clean), "kind": clean.kind.value}
     waiting = live.filter(state=rules.FapiaoState.REQUESTED.value).first()
     if waiting is not None and waiting.buyer == said:
         return waiting
-    amount = open_part_fen(charge=locked, part=None)
+    covers = rules.Covers.OWN
+    amount = covered_fen(charge=locked, covers=covers)
     if locked.state != ChargeState.CAPTURED.value or amount <= 0:
         raise rules.NothingToInvoice
     stated = contents.rate_of(locked)
@@ -196,6 +198,7 @@ def request(*, actor: Actor, charge: Charge, buyer: rules.Buyer, now: datetime) 
         number=next_number(prefix="KP", now=now),
         colour=rules.Colour.BLUE.value,
         charge=locked,
+        covers=covers.value,
         kind=clean.kind.value,
         buyer=said,
         rate=stated.rate if stated else "",

@@ -10,7 +10,7 @@ from django.utils.translation import gettext
 
 from portal.kernel.errors import noop
 
-__all__ = ["rail", "rate", "unit", "what"]
+__all__ = ["WHYS", "rail", "rate", "unit", "what", "why"]
 
 _ = noop
 
@@ -47,6 +47,14 @@ WHATS: Final[Mapping[str, str]] = MappingProxyType(
         "waived": _("超出约定价，不收取"),
         "minimum": _("最低收费补足"),
         "refund": _("退款"),
+        "written_off": _("自付核销"),
+    }
+)
+WHYS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "chargeback": _("付款单位向支付机构提出争议，款项已被扣回"),
+        "taken_back": _("到账记错，已更正"),
+        "changed": _("到账金额或应付金额已变化"),
     }
 )
 RATES: Final[Mapping[str, str]] = MappingProxyType({"6": "6%", "13": "13%", "3": "3%", "1": "1%", "exempt": _("免税")})
@@ -60,6 +68,11 @@ def unit(code: str) -> str:
 def what(code: str) -> str:
     """Return what a line is for."""
     return gettext(WHATS[code])
+
+
+def why(code: str) -> str:
+    """Return why a receipt was cancelled."""
+    return gettext(WHYS[code])
 
 
 def rate(code: str) -> str:

@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 
+from portal.kernel.cells import inert
 from portal.kernel.money import Money
 from vouchers.settlements.models import SettlementBatch, SettlementLine
 
@@ -27,13 +28,6 @@ COLUMNS = (
     "amount_yuan",
     "parts",
 )
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
-
-def _cell(value: object) -> str:
-    """Return a cell no spreadsheet takes for a formula."""
-    text = str(value)
-    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def _row(batch: SettlementBatch, at: int, line: SettlementLine) -> list[object]:
@@ -69,7 +63,7 @@ def statement(batch: SettlementBatch, lines: Sequence[SettlementLine]) -> bytes:
     writer = csv.writer(buffer, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     for at, line in enumerate(sorted(lines, key=lambda line: line.pk), 1):
-        writer.writerow([_cell(value) for value in _row(batch, at, line)])
+        writer.writerow([inert(value) for value in _row(batch, at, line)])
     total = Money(sum(line.amount_fen for line in lines)).yuan()
     writer.writerow([batch.number, "total", *[""] * 8, total, ""])
     return ("\ufeff" + buffer.getvalue()).encode()

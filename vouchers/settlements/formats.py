@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import xlsxwriter
 
+from portal.kernel.cells import inert
 from portal.kernel.errors import Reason, Refused, noop
 from portal.kernel.money import Money
 
@@ -32,7 +33,6 @@ FIELDS: Final = (
 """What a column may hold."""
 ENCODINGS: Final = ("utf-8", "utf-8-sig", "gb18030")
 KINDS: Final = ("csv", "txt", "xlsx")
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 class BadFormat(Refused):
@@ -172,8 +172,8 @@ def _cell(row: OrderRow, key: str, wanted: FileFormat) -> str:
     text = " ".join(row.values.get(key, "").split())
     if not wanted.quote:
         text = text.replace(wanted.delimiter, " ")
-    if wanted.guard and text.startswith(FORMULA):
-        text = f"'{text}"
+    if wanted.guard:
+        text = inert(text)
     if wanted.text_mark and text.isdecimal() and len(text) > 11:
         text = f"{wanted.text_mark}{text}"
     return text

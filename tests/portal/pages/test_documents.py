@@ -37,7 +37,12 @@ def see(client, who, name, *args):
 
 def test_the_payer_sees_its_documents_and_takes_them_away(w, client, charge):
     making.refunded(w, charge, 800_000)
-    text = text_of(see(client, w.owner, "charge_documents", charge.number))
+    address = reverse("charge_documents", args=[charge.number])
+    assert "正在出具：结算单、收款凭证、退款单" in text_of(see(client, w.owner, "charge_documents", charge.number))
+    assert not charge.documents.exists()
+    assert client.post(address).status_code == 302
+    text = text_of(client.get(address))
+    assert "正在出具" not in text
     assert "结算单" in text
     assert "收款凭证" in text
     assert "退款单" in text

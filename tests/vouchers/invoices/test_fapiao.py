@@ -113,6 +113,18 @@ def test_one_issued_over_the_old_sum_while_a_refund_came_is_kept_and_the_rest_as
     assert (done.amount_fen, red.amount_fen) == (1000, 1000)
 
 
+def test_one_issued_between_two_refunds_is_kept_and_the_later_refund_asked_back(w):
+    charge = making.taken(w, 1000)
+    found = making.asked(w, charge)
+    making.refunded(w, charge, 300)
+    making.refunded(w, charge, 200)
+    with pytest.raises(rules.BadFapiao):
+        making.issued(w, found, 1, amount=800)
+    done = making.issued(w, found, 1, amount=700)
+    [red] = reds(done)
+    assert (done.amount_fen, red.amount_fen) == (700, 200)
+
+
 def test_an_accepted_one_refunded_whole_can_be_declined(w):
     charge = making.taken(w, 1000)
     found = making.asked(w, charge)
