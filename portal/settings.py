@@ -381,7 +381,7 @@ PAYEE_TELLER = "scheduler.messages.payees.told"
 """Answers ``vouchers.payees.ports.Teller``: where a payee's owners read what happens to its bank account."""
 PAYEE_COOLING_DAYS = ENV.payee_cooling_days
 """Days between a bank account's verification and its first use, in which the payee's owners can take it back."""
-PAYMENT_FULFILMENTS: dict[str, str] = {"booking": "scheduler.bookings.prepaying.fulfil"}
+PAYMENT_FULFILMENTS = {"booking": "scheduler.bookings.prepaying.fulfil", "order": "vouchers.offers.prepaying.fulfil"}
 """Each answers ``vouchers.payments.ports.Fulfilment`` for what a subject's kind names: what is paid for in advance."""
 PAYMENT_ALARMS: tuple[str, ...] = ("scheduler.messages.alarms.tell_finance",)
 """Each is told by ``vouchers.payments.alarms`` what needs finance: called with `what`, `about` and `now`."""

@@ -88,6 +88,7 @@ MONEY_ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "offer.suspended": pgettext_lazy("record", "暂停服务"),
         "offer.withdrawn": pgettext_lazy("record", "下架服务"),
         "order.placed": pgettext_lazy("record", "提交订单"),
+        "order.prepaid": pgettext_lazy("record", "预付款到账"),
         "order.accepted": pgettext_lazy("record", "接单"),
         "order.declined": pgettext_lazy("record", "未接单"),
         "order.cancelled": pgettext_lazy("record", "取消订单"),

@@ -60,6 +60,13 @@ class OfferForm(forms.Form):
     delivery = forms.ChoiceField(label=_("交付方式"), choices=Offer.Delivery.choices)
     channel = forms.ChoiceField(label=_("成交渠道"), choices=Offer.Channel.choices)
     acceptance_days = forms.IntegerField(label=_("验收期"), initial=7, min_value=3, max_value=60)
+    prepay_days = forms.IntegerField(
+        label=_("预付期限"),
+        initial=0,
+        min_value=0,
+        max_value=rules.PREPAY_DAYS,
+        help_text=_("下单后多少天内预付自付部分，到账后才能开始交付；0 表示验收后付款。"),
+    )
 
     def values(self) -> services.OfferValues:
         return services.OfferValues(**self.cleaned_data)

@@ -25,8 +25,9 @@ from portal.pages import acts, purses, shell, slots
 from portal.pages.templatetags.show import bilingual, label
 from vouchers.charges import prices
 from vouchers.charges import services as charges
-from vouchers.offers import access, orders, queries, rules
+from vouchers.offers import access, orders, prepaying, queries, rules
 from vouchers.offers.models import Offer, PriceList
+from vouchers.payments.rules import PaymentState
 from vouchers.wallets.models import Voucher
 
 __all__ = ["OrderDesk", "offer", "offer_order", "offer_quote", "offers", "price_rows"]
@@ -372,6 +373,10 @@ def offer_order(request: HttpRequest, number: str) -> HttpResponse:
     if error is not None:
         fresh = "" if error.code == acts.SentBefore.code else key
         return desk.show(form, shown, error=slots.put_back(form, error, NAMES), key=fresh)
+    if (asked := prepaying.advance_of(made)) is not None and asked.state == PaymentState.DUE.value:
+        text = gettext("已提交订单 %(number)s。请在期限前预付自付部分，到账后开始交付。")
+        messages.success(request, text % {"number": made.number})
+        return redirect(reverse("payment", args=[asked.number]))
     messages.success(request, gettext("已提交订单 %(number)s，等待提供单位接单。") % {"number": made.number})
     return redirect(reverse("order", args=[made.number]))
 

@@ -130,12 +130,16 @@ class Step:
 def _steps(made: Order) -> list[Step]:
     state = S(made.state)
     ended = {S.DECLINED: gettext("未接单"), S.CANCELLED: gettext("已取消"), S.LAPSED: gettext("逾期未接单")}
+    if made.prepay_by is not None and made.resolved_at is not None and made.resolved_at >= made.prepay_by:
+        ended[S.LAPSED] = gettext("逾期未预付")
     if state in ended:
         return [Step("done", gettext("提交")), Step("bad", ended[state], gettext("冻结的费用已全部退回"))]
     way = [S.PLACED, S.ACCEPTED, S.DELIVERING, S.DELIVERED, S.COMPLETED]
     at = way.index(S.DELIVERED if state is S.DISPUTED else state)
     names = (gettext("提交"), gettext("已接单"), gettext("交付"), gettext("提交验收"), gettext("验收结算"))
     notes = (gettext("等待提供单位接单"), gettext("等待开始交付"), gettext("正在交付"), gettext("等待采购单位验收"), "")
+    if queries.waits_for_money(made):
+        notes = (gettext("等待采购单位预付"), gettext("等待采购单位预付"), *notes[2:])
     steps = [
         Step("done" if place <= at else "now" if place == at + 1 else "", name, notes[at] if place == at + 1 else "")
         for place, name in enumerate(names)
@@ -153,6 +157,7 @@ def _can(actor: Actor, made: Order) -> Mapping[str, bool]:
     sides |= dict.fromkeys((A.ACCEPT, A.DECLINE, A.BEGIN, A.DELIVER, A.GIVE_UP), served)
     sides[A.RULE] = not mine and not served and actor.may(Permission.ORDER_RULE)
     allowed = {act.value: part and (state, act) in rules.TRANSITIONS for act, part in sides.items()}
+    allowed[A.BEGIN.value] = allowed[A.BEGIN.value] and not queries.waits_for_money(made)
     usage = served and state in {S.DELIVERING, S.DISPUTED}
     charge = made.charge
     refunds = served and actor.may(Permission.CHARGE_REFUND) and charge is not None and charge.refundable_fen > 0
@@ -190,6 +195,7 @@ def order_page(request: HttpRequest, made: Order, *, error: Explained | None = N
         "chart": _chart(made, days) if len({day.day for day in days}) > 1 else "",
         "split": _split(made),
         "steps": _steps(made),
+        **_advance(actor, made, part=can["part"]),
         "can": can,
         "files": list(evidence.files_of(made.subject)),
         "purposes": _purposes(can),
@@ -197,6 +203,18 @@ def order_page(request: HttpRequest, made: Order, *, error: Explained | None = N
         "error": error,
     }
     return shell.page(request, "orders/order.html", context, status=error.status if error else 200)
+
+
+def _advance(actor: Actor, made: Order, *, part: bool) -> dict[str, Any]:
+    """Return what an order's page says of its advance, and of the order that lapsed before or took its place."""
+    asked = queries.advance(made) if part else None
+    waits = queries.waits_for_money(made)
+    return {
+        "advance": asked,
+        "waits_for_money": waits,
+        "may_pay": waits and access.is_buyer(actor, made) and actor.may(Permission.PAYMENT_DECLARE),
+        "again": Order.objects.filter(again_of=made).first() if asked else None,
+    }
 
 
 def _summed(days: Sequence[queries.Day]) -> list[prices.Line]:

@@ -11,7 +11,17 @@ from portal.kernel.errors import Forbidden, NotFound
 from vouchers.charges.models import ChargePart
 from vouchers.offers.models import Offer, Order
 
-RELATED = ("offer", "offer__provider", "price_list", "organisation", "placed_by", "charge", "charge__voucher")
+RELATED = (
+    "offer",
+    "offer__provider",
+    "price_list",
+    "organisation",
+    "placed_by",
+    "charge",
+    "charge__voucher",
+    "charge__payment",
+    "again_of",
+)
 
 
 def offers_visible_to(actor: Actor | None) -> QuerySet[Offer]:

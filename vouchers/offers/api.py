@@ -110,7 +110,7 @@ class PriceListOut(Schema):
 
 
 class OfferIn(StrictIn):
-    """What a provider says of an offer."""
+    """What a provider says of an offer. `prepay_days`: the own share is paid in advance, so many days after the order; 0: after."""
 
     kind: rules.OfferKind
     title: Annotated[Line, Field(min_length=1, max_length=120)]
@@ -122,6 +122,7 @@ class OfferIn(StrictIn):
     delivery: rules.DeliveryForm
     channel: rules.SaleChannel = rules.SaleChannel.DIRECT
     acceptance_days: Annotated[Whole, Field(ge=3, le=60)] = 7
+    prepay_days: Annotated[Whole, Field(ge=0, le=rules.PREPAY_DAYS)] = 0
 
     def value(self) -> services.OfferValues:
         said = self.model_dump()
@@ -147,6 +148,7 @@ class OfferOut(Schema):
     delivery: rules.DeliveryForm
     channel: rules.SaleChannel
     acceptance_days: int
+    prepay_days: int
     state: rules.OfferState
     state_label: str
     prices: PriceListOut | None
@@ -233,7 +235,7 @@ def _list(row: PriceList | None) -> dict[str, Any] | None:
 def _shown(offer: Offer, price_list: PriceList | None) -> dict[str, Any]:
     names = (
         *("number", "kind", "title", "title_en", "description", "description_en", "licence", "filing_number"),
-        *("delivery", "channel", "acceptance_days", "state"),
+        *("delivery", "channel", "acceptance_days", "prepay_days", "state"),
     )
     return {
         **{name: getattr(offer, name) for name in names},

@@ -58,6 +58,8 @@ class Offer(models.Model):
     channel = models.CharField(max_length=16, choices=Channel, default=Channel.DIRECT)
     facts = models.JSONField(default=dict, blank=True)
     acceptance_days = models.PositiveSmallIntegerField(default=7)
+    prepay_days = models.PositiveSmallIntegerField(default=0)
+    """Within how many days of an order its own share is to be paid in advance; 0: it is billed after acceptance."""
     state = models.CharField(max_length=12, choices=State, default=State.DRAFT)
     created_at = models.DateTimeField()
     published_at = models.DateTimeField(null=True, blank=True)
@@ -73,6 +75,7 @@ class Offer(models.Model):
             models.CheckConstraint(
                 name="offer_acceptance_days", condition=Q(acceptance_days__gte=3) & Q(acceptance_days__lte=60)
             ),
+            models.CheckConstraint(name="offer_prepay_days", condition=Q(prepay_days__lte=rules.PREPAY_DAYS)),
         ]
         indexes = [models.Index(fields=["state", "kind", "title", "id"], name="offer_catalogue")]
 
@@ -127,7 +130,7 @@ class Order(models.Model):
         COMPLETED = rules.OrderState.COMPLETED.value, _("已验收")
         CANCELLED = rules.OrderState.CANCELLED.value, _("已取消")
         DECLINED = rules.OrderState.DECLINED.value, _("未接单")
-        LAPSED = rules.OrderState.LAPSED.value, _("逾期未接单")
+        LAPSED = rules.OrderState.LAPSED.value, _("逾期失效")
 
     number = models.CharField(max_length=24, unique=True)
     offer = models.ForeignKey(Offer, on_delete=models.PROTECT, related_name="orders")
@@ -151,6 +154,10 @@ class Order(models.Model):
     """When the department decided the dispute."""
     state = models.CharField(max_length=12, choices=State, default=State.PLACED)
     charge = models.OneToOneField("vouchers.Charge", null=True, on_delete=models.PROTECT, related_name="+")
+    prepay_by = models.DateTimeField(null=True, blank=True)
+    """By when the own share is to be paid before delivery may begin, exclusive; NULL: it is billed after acceptance."""
+    again_of = models.OneToOneField("self", null=True, blank=True, on_delete=models.PROTECT, related_name="again")
+    """The order that lapsed unpaid whose late money bought this one."""
     note = models.CharField(max_length=200, blank=True)
     """The latest reason given: for declining, cancelling, disputing, or with a delivery."""
     key = models.CharField(max_length=80)
@@ -187,6 +194,11 @@ class Order(models.Model):
             models.Index(fields=["offer", "state", "id"], name="order_of_offer"),
             models.Index(
                 fields=["state", "accept_by"], name="order_deadlines", condition=Q(state__in=["placed", "delivered"])
+            ),
+            models.Index(
+                fields=["prepay_by"],
+                name="order_prepay",
+                condition=Q(prepay_by__isnull=False, state__in=["placed", "accepted"]),
             ),
         ]
 

@@ -41,6 +41,7 @@ from vouchers.evidence.rules import MAX_BYTES
 from vouchers.offers import access, importing, orders, queries, rules, usage
 from vouchers.offers.api import OrderLineIn, OrderQuoteIn, PricedLineOut, QuantityText, priced, vouchers_of
 from vouchers.offers.models import MICRO, Order, UsageLine
+from vouchers.offers.prepay_api import OrderAdvanceOut, advance_out
 
 router = Router(tags=["orders"])
 
@@ -55,7 +56,10 @@ class OrderIn(OrderQuoteIn):
 
 
 class OrderOut(Schema):
-    """One order. `purpose` is told to the buyer and the provider only; `actual` once something was delivered."""
+    """One order. `purpose` and `advance` are told to the buyer and the provider only; `actual` once something was delivered.
+
+    `again_of` is the order that lapsed unpaid, whose late money bought this one.
+    """
 
     number: str
     offer: str
@@ -76,6 +80,8 @@ class OrderOut(Schema):
     state_label: str
     note: str
     charge: ChargeOut | None
+    advance: OrderAdvanceOut | None
+    again_of: str | None
     placed_at: datetime
     delivered_at: datetime | None
     accept_by: datetime | None
@@ -196,6 +202,8 @@ def _shown(request: ActorRequest, order: Order) -> dict[str, Any]:
         "actual": None if order.actual_fen is None else money(order.actual_fen),
         "state_label": order.get_state_display(),
         "charge": charged(order.charge, actor=request.actor),
+        "advance": advance_out(order) if part else None,
+        "again_of": order.again_of.number if order.again_of else None,
     }
 
 

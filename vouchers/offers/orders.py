@@ -18,11 +18,13 @@ from portal.kernel.states import next_state
 from portal.numbers.services import next_number
 from vouchers.charges import prices
 from vouchers.charges import services as charges
+from vouchers.charges.models import Charge
 from vouchers.evidence import access as evidence
 from vouchers.evidence import services as files
 from vouchers.evidence.models import EvidenceFile
 from vouchers.offers import queries, rules
 from vouchers.offers.models import Offer, Order
+from vouchers.payments import advances
 from vouchers.wallets.models import Voucher
 
 _ = noop
@@ -67,6 +69,7 @@ class Wanted:
 def place(*, actor: Actor, wanted: Wanted, now: datetime, key: str) -> Order:
     """Order at the list price in force; the whole price is held until acceptance: the vouchers' part and the own share.
 
+    Where the offer asks for it, the own share is to be paid in advance, within the offer's days.
     Idempotent on (organisation, `key`). The price list and the licence are frozen with the order. Raises Refused with
     *all* reasons, NoPrice, NoSuchItem, KeyReused, PurposeMissing, Forbidden.
     """
@@ -105,18 +108,21 @@ def place(*, actor: Actor, wanted: Wanted, now: datetime, key: str) -> Order:
         related=wanted.related,
         licence=offer.licence,
         wanted=queries.lines_json(lines),
+        prepay_by=now + timedelta(days=offer.prepay_days) if offer.prepay_days else None,
         key=key,
         fingerprint=print_,
         placed_at=now,
         updated_at=now,
     )
     order.charge = _hold(order, quote, wanted.vouchers, actor=actor, now=now)
-    order.save(update_fields=["charge"])
-    _record(order, action="order.placed", actor=actor, now=now)
+    if not order.charge.own_held_fen:
+        order.prepay_by = None
+    order.save(update_fields=["charge", "prepay_by"])
+    record(order, action="order.placed", actor=actor, now=now)
     return order
 
 
-def _hold(order: Order, quote: queries.Quote, vouchers: Sequence[Voucher], *, actor: Actor, now: datetime) -> Any:
+def _hold(order: Order, quote: queries.Quote, vouchers: Sequence[Voucher], *, actor: Actor, now: datetime) -> Charge:
     amount = quote.priced.amount
     return charges.hold(
         bill=charges.Bill(
@@ -132,6 +138,7 @@ def _hold(order: Order, quote: queries.Quote, vouchers: Sequence[Voucher], *, ac
                 "price_list": quote.price_list.version,
                 "lines": order.wanted,
             },
+            pay_by=order.prepay_by,
         ),
         vouchers=vouchers,
         actor=actor,
@@ -139,7 +146,8 @@ def _hold(order: Order, quote: queries.Quote, vouchers: Sequence[Voucher], *, ac
     )
 
 
-def _record(order: Order, *, action: str, actor: Actor, now: datetime, **data: Any) -> None:
+def record(order: Order, *, action: str, actor: Actor, now: datetime, **data: Any) -> None:
+    """Write an act on an order into the record of both sides."""
     audit.record(
         action=action,
         subject=order.subject,
@@ -193,7 +201,7 @@ def move(order: Order, action: rules.OrderAction, *, actor: Actor, now: datetime
     order.note = note or order.note
     order.save()
     more = {"note": note} if note else {}
-    _record(order, action=f"order.{order.state}", actor=actor, now=now, **more)
+    record(order, action=f"order.{order.state}", actor=actor, now=now, **more)
 
 
 def _charge(order: Order) -> int:
@@ -241,8 +249,14 @@ def give_up(*, actor: Actor, order: Order, note: str, now: datetime) -> Order:
 
 @transaction.atomic
 def begin(*, actor: Actor, order: Order, now: datetime) -> Order:
-    """Begin delivery: from now on the buyer cannot cancel alone. Raises InvalidTransition, Forbidden."""
+    """Begin delivery: from now on the buyer cannot cancel alone. Raises InvalidTransition, Forbidden.
+
+    Raises Refused while an advance has not arrived.
+    """
     locked = serve(actor, order)
+    accepted = locked.state == rules.OrderState.ACCEPTED.value
+    if accepted and locked.prepay_by is not None and not advances.is_paid(charge_id=_charge(locked)):
+        raise Refused([rules.NOT_PAID])
     move(locked, A.BEGIN, actor=actor, now=now)
     return locked
 
@@ -345,42 +359,3 @@ def add_file(*, actor: Actor, order: Order, purpose: str, upload: files.Upload, 
         raise NoSuchPurpose(field="purpose") from None
     locked = buy(actor, order) if known in BUYERS_FILES else serve(actor, order)
     return files.store(actor=actor, subject=locked.subject, purpose=known.value, upload=upload, now=now)
-
-
-@transaction.atomic
-def run_deadlines(*, now: datetime) -> int:
-    """Lapse what no provider answered, tell buyers of coming deadlines, accept by silence; returns how many orders moved.
-
-    Run by the clock, safe at any time. Silence counts only after notice (`rules.NOTICE`); a dispute stops the clock.
-    """
-    actor = Actor.system("自动处理")
-    moved = 0
-    unanswered = Order.objects.filter(
-        state=rules.OrderState.PLACED.value, placed_at__lte=now - rules.UNANSWERED
-    ).order_by("pk")[:200]
-    for row in unanswered:
-        locked = lock(row)
-        if locked.state == rules.OrderState.PLACED.value:
-            end(locked, A.LAPSE, actor=actor, now=now)
-            moved += 1
-    waiting = Order.objects.filter(state=rules.OrderState.DELIVERED.value, accept_by__lte=now + rules.NOTICE).order_by(
-        "pk"
-    )[:200]
-    for row in waiting:
-        moved += _by_silence(lock(row), actor=actor, now=now)
-    return moved
-
-
-def _by_silence(order: Order, *, actor: Actor, now: datetime) -> int:
-    if order.state != rules.OrderState.DELIVERED.value or order.accept_by is None:
-        return 0
-    if rules.notice_due(accept_by=order.accept_by, noticed_at=order.noticed_at, now=now):
-        order.noticed_at = now
-        order.save(update_fields=["noticed_at"])
-        _record(order, action="order.acceptance_due", actor=actor, now=now)
-        return 1
-    if rules.is_accepted_by_silence(accept_by=order.accept_by, noticed_at=order.noticed_at, now=now):
-        order.by_silence = True
-        complete(order, actor=actor, now=now)
-        return 1
-    return 0

@@ -17,6 +17,8 @@ from vouchers.charges import rules as charge_rules
 from vouchers.charges import services as charges
 from vouchers.offers import rules
 from vouchers.offers.models import MICRO, Offer, Order, PriceList, UsageLine
+from vouchers.payments.models import Payment
+from vouchers.payments.rules import Collect, PaymentState
 from vouchers.programmes.access import scheme_of
 from vouchers.programmes.predicates import Truth, judge
 from vouchers.wallets.models import Voucher
@@ -177,6 +179,21 @@ def amount_reasons(amount: Money) -> list[Reason]:
             params={"amount": str(amount), "limit": str(Money(MAX_FEN))},
         )
     ]
+
+
+def advance(order: Order) -> Payment | None:
+    """Return what was asked for in advance of an order reached with its charge's payment, or None. No query then."""
+    if order.prepay_by is None:
+        return None
+    found: Payment | None = getattr(order.charge, "payment", None)
+    return found if found is not None and found.collect == Collect.BEFORE.value else None
+
+
+def waits_for_money(order: Order) -> bool:
+    """Say whether an order's delivery cannot begin before its advance has arrived."""
+    asked = advance(order)
+    is_open = order.state in {rules.OrderState.PLACED.value, rules.OrderState.ACCEPTED.value}
+    return is_open and asked is not None and asked.state != PaymentState.CONFIRMED.value
 
 
 def used(order: Order) -> list[prices.Line]:

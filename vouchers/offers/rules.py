@@ -12,10 +12,13 @@ from typing import Final
 from portal.kernel.errors import Conflict, Forbidden, Invalid, Reason, Refused, noop
 
 __all__ = [
+    "DEARER",
     "METERED",
     "MORE_THAN_DELIVERED",
     "NOTICE",
+    "NOT_PAID",
     "OFFER_TRANSITIONS",
+    "PREPAY_DAYS",
     "TRANSITIONS",
     "UNANSWERED",
     "DeliveryForm",
@@ -110,7 +113,10 @@ class OrderState(StrEnum):
 
 
 class OrderAction(StrEnum):
-    """`approve` is the buyer's acceptance, or its silence after notice; `give_up` the provider's way out."""
+    """`approve` is the buyer's acceptance, or its silence after notice; `give_up` the provider's way out.
+
+    `lapse` ends what no provider answered, or whose advance did not arrive in time.
+    """
 
     ACCEPT = "accept"
     DECLINE = "decline"
@@ -136,6 +142,7 @@ TRANSITIONS: Final[Mapping[tuple[OrderState, OrderAction], OrderState]] = Mappin
         (S.PLACED, A.CANCEL): S.CANCELLED,
         (S.PLACED, A.LAPSE): S.LAPSED,
         (S.ACCEPTED, A.CANCEL): S.CANCELLED,
+        (S.ACCEPTED, A.LAPSE): S.LAPSED,
         (S.ACCEPTED, A.BEGIN): S.DELIVERING,
         (S.ACCEPTED, A.GIVE_UP): S.CANCELLED,
         (S.DELIVERING, A.DELIVER): S.DELIVERED,
@@ -167,6 +174,21 @@ UNANSWERED: Final = timedelta(days=7)
 """How long an order waits for the provider's answer before it lapses and the money is free again."""
 NOTICE: Final = timedelta(days=2)
 """How long before acceptance by silence the buyer has been told that it is coming, at least."""
+
+
+PREPAY_DAYS: Final = 15
+"""How many days a provider may give for an advance, at most. An engineering value, as for bookings by bank transfer."""
+
+NOT_PAID: Final = Reason(
+    "order.not_paid",
+    _("这个订单须预付自付部分，款项还没有到账，不能开始交付。"),
+    _("请等待采购单位付款；到账后即可开始交付。逾期未付的，订单自动失效。"),
+)
+DEARER: Final = Reason(
+    "order.dearer",
+    _("付款期限已过，价格或付款条件在此期间有变，不能按原价下单。"),
+    _("请按现行价格重新下单。"),
+)
 
 
 class NoPrice(Conflict):

@@ -34,6 +34,8 @@ class OfferValues:
     delivery: str
     channel: str
     acceptance_days: int
+    prepay_days: int = 0
+    """Within how many days of the order the own share is to be paid; 0: it is billed after acceptance."""
 
 
 LENGTHS = {
@@ -65,6 +67,15 @@ def _refusals(values: OfferValues) -> list[Reason]:
             reasons.append(Reason(f"offer.{name}", _("请从列表中选择。"), field=name))
     if not 3 <= values.acceptance_days <= 60:
         reasons.append(Reason("offer.acceptance_days", _("验收期须为 3 到 60 天。"), field="acceptance_days"))
+    if not 0 <= values.prepay_days <= rules.PREPAY_DAYS:
+        reasons.append(
+            Reason(
+                "offer.prepay_days",
+                _("预付期限须为 1 到 %(most)s 天；填 0 表示验收后付款。"),
+                field="prepay_days",
+                params={"most": rules.PREPAY_DAYS},
+            )
+        )
     return reasons
 
 

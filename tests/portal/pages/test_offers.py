@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from datetime import timedelta
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -13,6 +14,7 @@ from django.utils import translation
 
 from tests import make
 from tests.portal.pages.reading import enter, raw_codes, text_of
+from tests.scheduler.bookings.paying import arrives
 from tests.vouchers.offers import goods
 from vouchers.offers import orders
 from vouchers.offers.models import Offer, Order, PriceList, UsageLine
@@ -366,3 +368,39 @@ def test_english_pages_hold_no_chinese_of_ours(w, corpus):
         assert "待验收" not in page
         assert "提交" not in page
         assert "价目表" not in page
+
+
+def test_an_order_to_be_prepaid_leads_to_its_payment_and_tells_both_sides_what_it_waits_for(w, firm, shop):
+    corpus = goods.offer(w, prepay_days=3)
+    assert "须预付：下单后 3 天内付款" in text_of(firm.get(reverse("offer", args=[corpus.number])))
+    quote = firm.get(reverse("offer_quote", args=[corpus.number]), {"q0": "1000"})
+    assert "须预付：下单后 3 天内付清自付部分" in text_of(quote)
+    url = reverse("offer_order", args=[corpus.number])
+    answer = firm.post(url, asked(corpus, seen=seen_of(quote)))
+    made = Order.objects.get()
+    payment = made.charge.payment
+    assert answer.url == reverse("payment", args=[payment.number])
+    page = text_of(firm.get(reverse("order", args=[made.number])))
+    assert "自付部分 ¥500.00 须在" in page and "去付款" not in page
+    assert "去付款" in text_of(enter(Client(), w.owner).get(reverse("order", args=[made.number])))
+    assert "待预付" in text_of(firm.get(reverse("orders")))
+    orders.accept(actor=w.seller, order=made, now=make.NOW)
+    page = text_of(shop.get(reverse("order", args=[made.number])))
+    assert "等待采购单位预付" in page and "开始交付；逾期" in page and "去付款" not in page
+    assert (
+        reverse("order_act", args=[made.number, "begin"])
+        not in shop.get(reverse("order", args=[made.number])).content.decode()
+    )
+    arrives(payment)
+    served = shop.get(reverse("order", args=[made.number]))
+    assert "预付款 ¥500.00 已到账" in text_of(served)
+    assert reverse("order_act", args=[made.number, "begin"]) in served.content.decode()
+
+
+def test_late_money_is_told_on_both_orders(w, firm):
+    made = goods.order(w, goods.offer(w, prepay_days=1))
+    arrives(made.charge.payment, after=timedelta(days=2))
+    again = Order.objects.get(again_of=made)
+    page = text_of(firm.get(reverse("order", args=[made.number])))
+    assert "逾期未预付" in page and f"已按原价重新下单： {again.number}" in " ".join(page.split())
+    assert made.number in text_of(firm.get(reverse("order", args=[again.number])))

@@ -7,7 +7,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from tests import make
 from tests.calling import Caller, queries_of
+from tests.scheduler.bookings.paying import arrives
 from tests.vouchers.offers import goods
+from vouchers.payments.models import Payment
 
 pytestmark = pytest.mark.usefixtures("clock")
 
@@ -104,3 +106,20 @@ def test_the_catalogue_takes_the_same_queries_whatever_its_length(w, firm):
     assert firm.get("/offers", q="没有").body["items"] == []
     assert firm.get("/offers", kind="rd_service").body["items"] == []
     assert firm.get("/offers", mine="true").status == 403
+
+
+def test_an_order_paid_in_advance_says_what_is_awaited_and_delivery_waits_for_it(w, shop, firm):
+    number = goods.offer(w, prepay_days=3).number
+    assert shop.get(f"/offers/{number}").body["prepay_days"] == 3
+    asked = {"lines": [{"code": "record", "quantity": "1000"}], "offer": number, "purpose": "微调"}
+    made = firm.post("/orders", asked, key=make.key()).body
+    assert (made["advance"]["state"], made["advance"]["amount"]["yuan"], made["again_of"]) == ("due", "500.00", None)
+    assert made["advance"]["due_until"] == "2026-11-30T02:00:00Z"
+    path = f"/orders/{made['number']}"
+    shop.post(f"{path}/accept")
+    assert shop.post(f"{path}/begin").reasons == ["order.not_paid"]
+    payment = Payment.objects.get(number=made["advance"]["payment"])
+    arrives(payment)
+    assert shop.get(path).body["advance"]["state"] == "confirmed"
+    assert shop.post(f"{path}/begin").status == 200
+    assert shop.put(f"/offers/{number}", {**OFFER, "kind": "corpus", "prepay_days": 16}).status == 422

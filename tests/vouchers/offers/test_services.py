@@ -19,7 +19,7 @@ from tests.vouchers.offers import goods
 from vouchers.charges.prices import BadPriceList, Line, Tier
 from vouchers.ledger import queries as ledger
 from vouchers.ledger import verification
-from vouchers.offers import access, disputes, importing, orders, queries, rules, services
+from vouchers.offers import access, deadlines, disputes, importing, orders, queries, rules, services
 from vouchers.offers.models import Offer, Order, PriceList
 from vouchers.offers.usage import UsageValue
 
@@ -185,7 +185,7 @@ def test_declined_cancelled_lapsed_and_given_up_orders_give_everything_back(w, s
     ends = (
         lambda made: orders.decline(actor=seller, order=made, note="目前排期已满", now=NOW),
         lambda made: orders.cancel(actor=w.researcher, order=made, note="", now=NOW),
-        lambda made: orders.run_deadlines(now=NOW + rules.UNANSWERED),
+        lambda made: deadlines.run_deadlines(now=NOW + rules.UNANSWERED),
         lambda made: orders.give_up(
             actor=seller, order=goods.delivering(w, made, by=seller), note="数据无法按期整理", now=NOW
         ),
@@ -212,11 +212,11 @@ def test_delivery_says_everything_that_lacks(w, seller):
 def test_silence_is_acceptance_only_after_notice_and_a_dispute_stops_the_clock(w, seller, corpus):
     made = goods.delivered(w, goods.order(w, corpus), by=seller)
     deadline = made.accept_by
-    assert orders.run_deadlines(now=deadline - timedelta(days=2, seconds=1)) == 0
-    assert orders.run_deadlines(now=deadline - timedelta(days=2)) == 1
+    assert deadlines.run_deadlines(now=deadline - timedelta(days=2, seconds=1)) == 0
+    assert deadlines.run_deadlines(now=deadline - timedelta(days=2)) == 1
     assert Record.objects.filter(action="order.acceptance_due", subject=made.subject).count() == 1
-    assert orders.run_deadlines(now=deadline - timedelta(seconds=1)) == 0
-    assert orders.run_deadlines(now=deadline) == 1
+    assert deadlines.run_deadlines(now=deadline - timedelta(seconds=1)) == 0
+    assert deadlines.run_deadlines(now=deadline) == 1
     made.refresh_from_db()
     assert (made.state, made.by_silence) == ("completed", True)
 
@@ -224,15 +224,15 @@ def test_silence_is_acceptance_only_after_notice_and_a_dispute_stops_the_clock(w
 def test_a_late_clock_still_gives_two_days_notice(w, seller, corpus):
     made = goods.delivered(w, goods.order(w, corpus), by=seller)
     late = made.accept_by + timedelta(days=30)
-    assert orders.run_deadlines(now=late) == 1
-    assert orders.run_deadlines(now=late + timedelta(days=1)) == 0
-    assert orders.run_deadlines(now=late + timedelta(days=2)) == 1
+    assert deadlines.run_deadlines(now=late) == 1
+    assert deadlines.run_deadlines(now=late + timedelta(days=1)) == 0
+    assert deadlines.run_deadlines(now=late + timedelta(days=2)) == 1
 
 
 def test_a_dispute_freezes_until_the_provider_delivers_again(w, seller, corpus):
     made = goods.delivered(w, goods.order(w, corpus), by=seller)
     disputes.dispute(actor=w.researcher, order=made, note="缺少 200 条", now=NOW)
-    assert orders.run_deadlines(now=NOW + timedelta(days=90)) == 0
+    assert deadlines.run_deadlines(now=NOW + timedelta(days=90)) == 0
     again = orders.deliver(
         actor=seller, order=made, quantities=[Line("record", Fraction(800))], note="按 800 条", now=NOW
     )

@@ -1,0 +1,64 @@
+"""The clock's part of orders: what nobody paid or answered ends, buyers are told of deadlines, silence accepts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import Q
+
+from portal.kernel.actors import Actor
+from vouchers.offers import orders, prepaying, rules
+from vouchers.offers.models import Order
+from vouchers.payments.rules import PaymentState
+
+__all__ = ["run_deadlines"]
+
+LIMIT = 200
+S = rules.OrderState
+
+
+@transaction.atomic
+def run_deadlines(*, now: datetime) -> int:
+    """Lapse what was not paid in time or answered by no provider, tell buyers of coming deadlines, accept by silence.
+
+    Returns how many orders moved. Run by the clock, safe at any time. A provider's days to answer begin once an advance
+    has arrived. Silence counts only after notice (`rules.NOTICE`); a dispute stops the clock.
+    """
+    actor = Actor.system("自动处理")
+    moved = 0
+    for row in Order.objects.filter(_unpaid(now) | _unanswered(now)).order_by("pk")[:LIMIT]:
+        locked = orders.lock(row)
+        if prepaying.is_overdue(locked, now=now) or Order.objects.filter(_unanswered(now), pk=locked.pk).exists():
+            orders.end(locked, rules.OrderAction.LAPSE, actor=actor, now=now)
+            moved += 1
+    waiting = Order.objects.filter(state=S.DELIVERED.value, accept_by__lte=now + rules.NOTICE).order_by("pk")[:LIMIT]
+    for row in waiting:
+        moved += _by_silence(orders.lock(row), actor=actor, now=now)
+    return moved
+
+
+def _unpaid(now: datetime) -> Q:
+    waits = Q(charge__payment__state__in=[PaymentState.DUE.value, PaymentState.DECLARED.value])
+    return waits & Q(state__in=[S.PLACED.value, S.ACCEPTED.value], prepay_by__lte=now)
+
+
+def _unanswered(now: datetime) -> Q:
+    since = now - rules.UNANSWERED
+    paid = Q(charge__payment__state=PaymentState.CONFIRMED.value, charge__payment__confirmed_at__lte=since)
+    return Q(state=S.PLACED.value, placed_at__lte=since) & (Q(prepay_by__isnull=True) | paid)
+
+
+def _by_silence(order: Order, *, actor: Actor, now: datetime) -> int:
+    if order.state != S.DELIVERED.value or order.accept_by is None:
+        return 0
+    if rules.notice_due(accept_by=order.accept_by, noticed_at=order.noticed_at, now=now):
+        order.noticed_at = now
+        order.save(update_fields=["noticed_at"])
+        orders.record(order, action="order.acceptance_due", actor=actor, now=now)
+        return 1
+    if rules.is_accepted_by_silence(accept_by=order.accept_by, noticed_at=order.noticed_at, now=now):
+        order.by_silence = True
+        orders.complete(order, actor=actor, now=now)
+        return 1
+    return 0
