@@ -290,6 +290,11 @@ WRITES = (
         "keeper lab_owner seller",
         {"number": "26332000000000000001", "issued_on": "2026-11-25", "amount": {"yuan": "480"}},
     ),
+    Write(
+        "POST /fapiao/{fapiao}/reissue",
+        "keeper lab_owner seller",
+        {"reason": "抬头有误", "buyer": {"title": "甲公司", "credit_code": "{firm_code}"}},
+    ),
     Write("POST /banking/lines/1/match", "finance", {"parts": [{"kind": "payment", "target": "{payment}"}]}),
     Write("POST /banking/lines/1/park", "finance"),
     Write("POST /banking/matches/1/confirm", "finance finance_approver"),

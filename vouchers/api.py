@@ -10,6 +10,7 @@ from vouchers.dryruns.api import router as dryruns
 from vouchers.flags.api import router as flags
 from vouchers.invoices.api import fapiaos
 from vouchers.invoices.api import router as documents
+from vouchers.invoices.desk_api import router as fapiao_desk
 from vouchers.issuance.api import applications, assessments
 from vouchers.issuance.casework_api import casework, grants
 from vouchers.ledger.api import router as ledger
@@ -54,6 +55,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/payments", attempts),
     ("/payment-rails", rails),
     ("/documents", documents),
+    ("/fapiao", fapiao_desk),
     ("/fapiao", fapiaos),
     ("/claims", claims),
     ("/recoveries", recoveries),

@@ -138,6 +138,8 @@ MONEY_ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "fapiao.issued": pgettext_lazy("record", "登记已开发票"),
         "fapiao.red_requested": pgettext_lazy("record", "退款后自动申请红字发票"),
         "fapiao.red_issued": pgettext_lazy("record", "登记已开红字发票"),
+        "fapiao.reissue_asked": pgettext_lazy("record", "发票有误，红冲重开"),
+        "fapiao.reissued": pgettext_lazy("record", "重开发票"),
         "fapiao.buyer_kept": pgettext_lazy("record", "登记开票信息"),
         "fapiao.tax_stated": pgettext_lazy("record", "登记税率"),
         "payment.taken_back": pgettext_lazy("record", "冲正来款"),

@@ -25,7 +25,7 @@ from portal.pages.acts import attempt_on
 from portal.pages.fields import YuanField
 from portal.pages.files import handed_out, upload_of
 from portal.pages.labels import label_of
-from vouchers.invoices import access, issuing, rules, services
+from vouchers.invoices import access, issuing, replacing, rules, services
 from vouchers.invoices.models import Fapiao
 
 __all__ = ["READERS", "fapiao", "fapiaos", "file", "new"]
@@ -73,6 +73,17 @@ class FileForm(forms.Form):
     """The file of a tax invoice that was registered without one."""
 
     file = forms.FileField(label=_("发票文件"), help_text=_("PDF、OFD 或 XML，不超过 20 MB。"))
+
+
+class ReissueForm(BuyerForm):
+    """What is wrong with an issued one, and whom the right one names."""
+
+    reason = forms.CharField(
+        label=_("原发票错在哪里"),
+        max_length=200,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text=_("付款单位会看到。"),
+    )
 
 
 class DeclineForm(forms.Form):
@@ -145,9 +156,9 @@ def _rows(found: Iterator[Fapiao]) -> Iterator[list[Any]]:
         ]
 
 
-def _buyer(form: BuyerForm) -> rules.Buyer:
-    said = dict(form.cleaned_data)
-    return rules.Buyer(kind=rules.FapiaoKind(said.pop("kind")), **said)
+def _buyer(values: dict[str, Any]) -> rules.Buyer:
+    said = {name: values[name] for name in BuyerForm.base_fields if name != "kind"}
+    return rules.Buyer(kind=rules.FapiaoKind(values["kind"]), **said)
 
 
 @shell.needs(Permission.INVOICE_REQUEST)
@@ -163,7 +174,7 @@ def new(request: HttpRequest, number: str) -> HttpResponse:
     error: Explained | None = None
     if request.method == "POST" and form.is_valid():
         made, error = shell.attempt(
-            lambda: services.request(actor=actor, charge=charge, buyer=_buyer(form), now=timezone.now())
+            lambda: services.request(actor=actor, charge=charge, buyer=_buyer(form.cleaned_data), now=timezone.now())
         )
         if error is None:
             messages.success(request, gettext("已提交开票申请，服务单位开具后会在这里显示。"))
@@ -188,8 +199,13 @@ def fapiao(request: HttpRequest, number: str) -> HttpResponse:
     found = access.get_fapiao(actor, number)
     if request.method != "POST":
         return _shown(request, found)
-    act = shell.act_of(request, "accept", "issue", "attach", "decline", "withdraw")
-    kinds: dict[str, type[forms.Form]] = {"issue": IssueForm, "attach": FileForm, "decline": DeclineForm}
+    act = shell.act_of(request, "accept", "issue", "attach", "decline", "withdraw", "reissue")
+    kinds: dict[str, type[forms.Form]] = {
+        "issue": IssueForm,
+        "attach": FileForm,
+        "decline": DeclineForm,
+        "reissue": ReissueForm,
+    }
     form = kinds[act](request.POST, request.FILES) if act in kinds else None
     if form is not None and not form.is_valid():
         return _shown(request, found, act=act, form=form, status=422)
@@ -199,7 +215,8 @@ def fapiao(request: HttpRequest, number: str) -> HttpResponse:
         again = access.get_fapiao(actor, number)
         return _shown(request, again, act=act, form=form, error=error, status=error.status)
     messages.success(request, done)
-    return redirect("fapiao", number=number)
+    anew = Fapiao.objects.filter(replaces=found).first() if act == "reissue" else None
+    return redirect("fapiao", number=anew.number if anew else number)
 
 
 def _do(request: HttpRequest, found: Fapiao, act: str, values: dict[str, Any]) -> tuple[str, Explained | None]:
@@ -212,6 +229,9 @@ def _do(request: HttpRequest, found: Fapiao, act: str, values: dict[str, Any]) -
             return issuing.decline(actor=actor, fapiao=found, reason=values["reason"], now=now)
         if act == "withdraw":
             return services.withdraw(actor=actor, fapiao=found, now=now)
+        if act == "reissue":
+            buyer = _buyer(values)
+            return replacing.reissue(actor=actor, fapiao=found, buyer=buyer, reason=values["reason"], now=now).anew
         if act == "attach":
             assert upload is not None
             return issuing.attach(actor=actor, fapiao=found, upload=upload, now=now)
@@ -225,6 +245,7 @@ def _do(request: HttpRequest, found: Fapiao, act: str, values: dict[str, Any]) -
         "attach": gettext("已上传发票文件。"),
         "decline": gettext("已告知付款单位不予开具的原因。"),
         "withdraw": gettext("已撤回开票申请。"),
+        "reissue": gettext("已申请红字和重开。请在税务系统先开红字发票、再开新发票，并分别登记。"),
     }
     return told[act], error
 
@@ -255,7 +276,10 @@ def _shown(
             "issue": form if act == "issue" and form else IssueForm(initial={"amount": expected}),
             "attach": form if act == "attach" and form else FileForm(),
             "decline": form if act == "decline" and form else DeclineForm(),
+            "reissue": form if act == "reissue" and form else ReissueForm(initial=found.buyer),
+            "replaced_by": getattr(found, "replaced_by", None),
             "reds": list(found.reds.order_by("pk")),
+            "may_reissue": serves and replacing.may_reissue(found),
             "may_accept": serves and found.state == S.REQUESTED.value,
             "may_issue": serves and is_open,
             "may_decline": serves and is_open and is_blue,

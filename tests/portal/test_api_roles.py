@@ -59,6 +59,9 @@ ELSEWHERE = {
     *ADMISSIONS,
     *WITHDRAWALS,
     "POST /payments/{payment}/attempts",
+    "POST /fapiao/import",
+    "POST /fapiao/import/preview",
+    "POST /fapiao/{fapiao}/file",
 }
 """A person without organisation does the first (``test_api.py``); calendars and orders' files are forms or
 lie elsewhere, tried below; pieces of files
@@ -70,7 +73,7 @@ return files in ``settlements/test_orders.py``, results of samples in ``samples/
 ``catalogue/test_services.py``, prices taken off in ``resources/test_api.py`` and
 ``clusters/test_operating.py``, leave
 taken back in ``portal/pages/test_lab_operators.py``, logs of
-instruments in ``bookings/test_clocks.py``, attempts to pay in ``payments/test_rail_api.py``, where there is a rail."""
+instruments in ``bookings/test_clocks.py``, files of tax invoices in ``invoices/test_desk_api.py``, attempts to pay in ``payments/test_rail_api.py``, where there is a rail."""
 
 
 @pytest.fixture

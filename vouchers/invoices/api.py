@@ -118,7 +118,8 @@ class FapiaoDeclineIn(StrictIn):
 class FapiaoOut(Schema):
     """A tax invoice asked for. `amount` is 价税合计 without sign; of a red one `original` is the blue one it takes back.
 
-    `red` is what reds ask back of a blue one, `red_issued` what issued ones have taken back.
+    `red` is what reds ask back of a blue one, `red_issued` what issued ones have taken back; `is_taken_back`: all of it.
+    A wrong one is `replaced_by` another. `covers`: the own share, or also what vouchers pay whose programmes say so.
     """
 
     number: str
@@ -126,6 +127,7 @@ class FapiaoOut(Schema):
     state: rules.FapiaoState
     state_label: str
     charge: str
+    covers: rules.Covers
     subject: str
     payer: str
     provider: str
@@ -139,6 +141,9 @@ class FapiaoOut(Schema):
     red: MoneyOut
     red_issued: MoneyOut
     original: str | None
+    replaces: str | None
+    replaced_by: str | None
+    is_taken_back: bool
     printed_code: str
     printed_number: str
     printed_on: date | None
@@ -189,13 +194,15 @@ def _document(document: ChargeDocument) -> dict[str, Any]:
     }
 
 
-def _fapiao(fapiao: Fapiao) -> dict[str, Any]:
+def said(fapiao: Fapiao) -> dict[str, Any]:
+    """Return a tax invoice as `FapiaoOut` has it."""
     return {
         "number": fapiao.number,
         "colour": fapiao.colour,
         "state": fapiao.state,
         "state_label": fapiao.get_state_display(),
         "charge": fapiao.charge.number,
+        "covers": fapiao.covers,
         "subject": fapiao.charge.subject,
         "payer": fapiao.charge.payer.name,
         "provider": fapiao.charge.provider.name,
@@ -209,6 +216,9 @@ def _fapiao(fapiao: Fapiao) -> dict[str, Any]:
         "red": money(fapiao.red_fen),
         "red_issued": money(fapiao.red_issued_fen),
         "original": fapiao.original.number if fapiao.original else None,
+        "replaces": fapiao.replaces.number if fapiao.replaces else None,
+        "replaced_by": anew.number if (anew := getattr(fapiao, "replaced_by", None)) else None,
+        "is_taken_back": fapiao.is_taken_back,
         "printed_code": fapiao.printed_code,
         "printed_number": fapiao.printed_number,
         "printed_on": fapiao.printed_on,
@@ -260,7 +270,7 @@ def list_fapiaos(request: ActorRequest, wanted: Query[FapiaoFilter]) -> dict[str
         rows = rows.filter(state=wanted.state.value)
     if wanted.charge is not None:
         rows = rows.filter(charge__number=wanted.charge)
-    return paged(rows, wanted, _fapiao)
+    return paged(rows, wanted, said)
 
 
 @fapiaos.get("/buyer", response={200: BuyerOut, **problems()})
@@ -308,7 +318,7 @@ def request_fapiao(request: ActorRequest, payload: FapiaoIn) -> Status[dict[str,
 
 
 def _again(request: ActorRequest, number: str) -> dict[str, Any]:
-    return _fapiao(access.get_fapiao(request.actor, number))
+    return said(access.get_fapiao(request.actor, number))
 
 
 @fapiaos.get("/{number}", response={200: FapiaoOut, **problems(404)})
@@ -343,7 +353,7 @@ def decline_fapiao(request: ActorRequest, number: Number, payload: FapiaoDecline
 
 @fapiaos.post("/{number}/issue", response={200: FapiaoOut, **problems(404, 409)})
 def issue_fapiao(request: ActorRequest, number: Number, payload: FapiaoIssueIn) -> dict[str, Any]:
-    """Register what the seller's tax system has printed; its file is handed over on the page."""
+    """Register what the seller's tax system has printed; its file is handed over at `/fapiao/{number}/file`."""
     printed = rules.Printed(
         number=payload.number, code=payload.code, issued_on=payload.issued_on, amount=payload.amount.value().fen
     )

@@ -19,7 +19,7 @@ from vouchers.invoices.models import ChargeDocument, Fapiao
 from vouchers.payments.models import ArrivalReversal
 from vouchers.payments.rules import PaymentState
 
-__all__ = ["follow", "lost", "make_due", "refunded"]
+__all__ = ["ask_back", "follow", "lost", "make_due", "refunded"]
 
 S = rules.FapiaoState
 K = rules.DocumentKind
@@ -99,7 +99,7 @@ def follow(*, charge_id: int, actor: Actor, now: datetime) -> list[Fapiao]:
         if blue.state != S.ISSUED.value:
             _lower(blue, stays, actor=actor, now=now)
         elif due := rules.red_due(blue=blue.amount_fen, owed=stays, red=blue.red_fen):
-            made.append(_ask_back(charge, blue, due, actor=actor, now=now))
+            made.append(ask_back(charge, blue, due, actor=actor, now=now))
     return made
 
 
@@ -120,7 +120,8 @@ def _lower(blue: Fapiao, stays: int, *, actor: Actor, now: datetime) -> None:
     services.record(blue, action="fapiao.withdrawn" if is_withdrawn else "fapiao.lowered", actor=actor, now=now)
 
 
-def _ask_back(charge: Charge, blue: Fapiao, fen: int, *, actor: Actor, now: datetime) -> Fapiao:
+def ask_back(charge: Charge, blue: Fapiao, fen: int, *, actor: Actor, now: datetime, reason: str = "") -> Fapiao:
+    """Ask for a red one that takes `fen` of a locked issued blue one back; tax is cut cumulatively."""
     tax = None
     if blue.tax_fen is not None:
         tax = taxes.tax_between(blue.red_fen, blue.red_fen + fen, gross=blue.amount_fen, tax=blue.tax_fen)
@@ -140,6 +141,7 @@ def _ask_back(charge: Charge, blue: Fapiao, fen: int, *, actor: Actor, now: date
         asked_fen=fen,
         amount_fen=fen,
         tax_fen=tax,
+        reason=reason,
         asked_by=actor.signature[:160],
         asked_at=now,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -66,14 +66,17 @@ def check(*, actor: Actor, content: bytes, name: str, now: datetime) -> list[Fou
     by_row: dict[int, list[Reason]] = {}
     for problem in table.problems:
         by_row.setdefault(problem.row, []).append(problem.reason)
+    coming = {one.pk for one in known.values() if one.colour == rules.Colour.RED.value}
     found = [
-        _judge(row, known, by_row.get(row.number, []), now=now)
+        _judge(row, known, by_row.get(row.number, []), coming=coming, now=now)
         for row in sorted((*table.rows, *table.faulty), key=lambda row: row.number)
     ]
     return _without_twins(found)
 
 
-def _judge(row: Row, known: dict[str, Fapiao], faults: Sequence[Reason], *, now: datetime) -> Found:
+def _judge(
+    row: Row, known: dict[str, Fapiao], faults: Sequence[Reason], *, coming: Collection[int], now: datetime
+) -> Found:
     request = str(row.values["request"] or "").strip().upper()
     fapiao = known.get(request)
     reasons = list(faults)
@@ -88,13 +91,13 @@ def _judge(row: Row, known: dict[str, Fapiao], faults: Sequence[Reason], *, now:
     if rules.FapiaoState(fapiao.state) not in {rules.FapiaoState.REQUESTED, rules.FapiaoState.ACCEPTED}:
         text = _("申请单 %(number)s 已办结，不能再登记另一个号码。")
         reasons.append(Reason("fapiao.ended", text, _("请核对申请单号。"), "request", {"number": request}))
-    reasons += issuing.faults_of(fapiao, printed, now=now)
+    reasons += issuing.faults_of(fapiao, printed, now=now, coming=coming)
     return Found(row.number, request, fapiao, printed, tuple(reasons))
 
 
 def _printed(row: Row, reasons: list[Reason]) -> rules.Printed | None:
     try:
-        amount = Money.from_yuan(str(row.values["amount"]).strip().lstrip("¥￥"))
+        amount = Money.from_yuan(str(row.values["amount"]).strip().lstrip("'¥￥"))
     except BadAmount as error:
         reasons.append(Reason(error.code, error.message, "", "amount", dict(error.params)))
         return None
@@ -121,9 +124,12 @@ def _without_twins(found: Sequence[Found]) -> list[Found]:
 
 
 def register(*, actor: Actor, rows: Sequence[Found], now: datetime) -> list[Registered]:
-    """Register the rows that are ready, each by itself; one that is refused by now says why. Idempotent."""
+    """Register the rows that are ready, each by itself, red ones first; one that is refused by now says why. Idempotent.
+
+    Returned in the order of the table.
+    """
     done = []
-    for one in rows:
+    for one in sorted(rows, key=lambda one: one.fapiao is None or one.fapiao.colour != rules.Colour.RED.value):
         if one.fapiao is None or one.printed is None or not one.is_ready:
             done.append(Registered(one, Refused(one.reasons) if one.reasons else None))
             continue
@@ -133,4 +139,4 @@ def register(*, actor: Actor, rows: Sequence[Found], now: datetime) -> list[Regi
             done.append(Registered(one, error))
         else:
             done.append(Registered(one))
-    return done
+    return sorted(done, key=lambda one: one.found.row)

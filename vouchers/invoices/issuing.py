@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
+from django.db.models import F
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Conflict, Forbidden, Invalid, Reason, noop
@@ -15,7 +17,7 @@ from vouchers.evidence import services as evidence
 from vouchers.invoices import following, rules, services, taxes
 from vouchers.invoices.models import Fapiao
 
-__all__ = ["FILES", "FileTwice", "ReasonMissing", "accept", "attach", "decline", "faults_of", "issue"]
+__all__ = ["FILES", "FileTwice", "ReasonMissing", "accept", "attach", "decline", "faults_of", "issue", "served"]
 
 _ = noop
 S, A = rules.FapiaoState, rules.FapiaoAction
@@ -39,7 +41,8 @@ class NotIssuedYet(Conflict):
     message = _("登记开票后才能上传发票文件。")
 
 
-def _served(actor: Actor, fapiao: Fapiao) -> Fapiao:
+def served(actor: Actor, fapiao: Fapiao) -> Fapiao:
+    """Return a tax invoice under lock, as its provider. Raises Forbidden."""
     actor.require(Permission.INVOICE_ISSUE)
     locked = services.lock(fapiao)
     if locked.charge.provider_id != actor.organisation_id:
@@ -50,7 +53,7 @@ def _served(actor: Actor, fapiao: Fapiao) -> Fapiao:
 @transaction.atomic
 def accept(*, actor: Actor, fapiao: Fapiao, now: datetime) -> Fapiao:
     """Take a request up: from now on the payer cannot withdraw it. Raises InvalidTransition, Forbidden."""
-    locked = _served(actor, fapiao)
+    locked = served(actor, fapiao)
     services.move(locked, A.ACCEPT)
     locked.accepted_at = now
     locked.save(update_fields=["state", "accepted_at"])
@@ -63,7 +66,7 @@ def decline(*, actor: Actor, fapiao: Fapiao, reason: str, now: datetime) -> Fapi
     """Say that no tax invoice is issued, and why; the payer may ask again. Raises ReasonMissing, RedStays,
     InvalidTransition, Forbidden.
     """
-    locked = _served(actor, fapiao)
+    locked = served(actor, fapiao)
     said = reason.strip()[:200]
     if not said:
         raise ReasonMissing(field="reason")
@@ -78,8 +81,11 @@ def decline(*, actor: Actor, fapiao: Fapiao, reason: str, now: datetime) -> Fapi
     return locked
 
 
-def faults_of(fapiao: Fapiao, printed: rules.Printed, *, now: datetime) -> list[Reason]:
-    """Return everything that speaks against registering what was printed for a request; a look, without locks."""
+def faults_of(fapiao: Fapiao, printed: rules.Printed, *, now: datetime, coming: Collection[int] = ()) -> list[Reason]:
+    """Return everything that speaks against registering what was printed for a request; a look, without locks.
+
+    `coming` are the pks of red ones that are registered first.
+    """
     faults = rules.number_faults(printed, today=now.astimezone(PORTAL_ZONE).date())
     if not _fits(fapiao, printed.amount):
         params = {"expected": str(Money(fapiao.amount_fen)), "given": str(Money(printed.amount))}
@@ -88,7 +94,23 @@ def faults_of(fapiao: Fapiao, printed: rules.Printed, *, now: datetime) -> list[
     if key and Fapiao.objects.filter(printed_key=key).exclude(pk=fapiao.pk).exists():
         said = {"value": printed.number}
         faults.append(Reason(rules.FapiaoNumberTaken.code, rules.FapiaoNumberTaken.message, "", "number", said))
-    return faults
+    return faults + _reds_first(fapiao, coming)
+
+
+def _reds_first(fapiao: Fapiao, coming: Collection[int]) -> list[Reason]:
+    """Return a ground while an earlier one of the charge is to be taken back and is not yet: it would be billed twice."""
+    if fapiao.colour == rules.Colour.RED.value:
+        return []
+    waiting = Fapiao.objects.filter(
+        charge_id=fapiao.charge_id,
+        original__red_fen=F("original__amount_fen"),
+        state__in=[S.REQUESTED.value, S.ACCEPTED.value],
+    ).exclude(original=fapiao.pk)
+    text, remedy = _("红字发票 %(number)s 还没有登记。"), _("请先开具并登记红字发票，再登记重开的发票。")
+    return [
+        Reason("fapiao.red_first", text, remedy, "number", {"number": red.number})
+        for red in waiting.exclude(pk__in=coming).order_by("pk")
+    ]
 
 
 def _fits(fapiao: Fapiao, fen: int) -> bool:
@@ -113,7 +135,7 @@ def issue(
     so, and what was refunded since is asked back in red at once. Raises BadFapiao with every ground, FapiaoNumberTaken also
     when two register one number at once, BadFile, InvalidTransition, Forbidden.
     """
-    locked = _served(actor, fapiao)
+    locked = served(actor, fapiao)
     key = rules.number_key(printed)
     if locked.state == S.ISSUED.value and (locked.printed_key, locked.amount_fen) == (key, printed.amount):
         return _with_file(locked, upload, actor=actor, now=now)
@@ -163,7 +185,7 @@ def _with_file(fapiao: Fapiao, upload: evidence.Upload | None, *, actor: Actor, 
 @transaction.atomic
 def attach(*, actor: Actor, fapiao: Fapiao, upload: evidence.Upload, now: datetime) -> Fapiao:
     """Hand over the file of a tax invoice that was registered without one. Raises FileTwice, BadFile, Forbidden."""
-    locked = _served(actor, fapiao)
+    locked = served(actor, fapiao)
     if locked.state != S.ISSUED.value:
         raise NotIssuedYet
     return _with_file(locked, upload, actor=actor, now=now)

@@ -22,6 +22,7 @@ from vouchers.invoices.models import BuyerFacts, Fapiao, SalesTax
 
 __all__ = [
     "BadCategory",
+    "blue",
     "buyer_of",
     "covered_fen",
     "lock",
@@ -170,6 +171,28 @@ def covered_fen(*, charge: Charge, covers: rules.Covers) -> int:
     return own + sum(part.captured_fen - part.refunded_fen for part in charge.parts.all())
 
 
+def blue(charge: Charge, buyer: rules.Buyer, *, covers: rules.Covers, actor: Actor, now: datetime) -> Fapiao:
+    """Return a request, not saved, for a blue one over what of a locked charge stays paid, taxed as stated now."""
+    stated = contents.rate_of(charge)
+    amount = covered_fen(charge=charge, covers=covers)
+    return Fapiao(
+        number=next_number(prefix="KP", now=now),
+        colour=rules.Colour.BLUE.value,
+        charge=charge,
+        covers=covers.value,
+        kind=buyer.kind.value,
+        buyer={**asdict(buyer), "kind": buyer.kind.value},
+        rate=stated.rate if stated else "",
+        category=stated.category if stated else "",
+        goods=stated.goods if stated else "",
+        asked_fen=amount,
+        amount_fen=amount,
+        tax_fen=taxes.split_tax(amount, taxes.TaxRate(stated.rate)).tax if stated else None,
+        asked_by=actor.signature[:160],
+        asked_at=now,
+    )
+
+
 @transaction.atomic
 def request(*, actor: Actor, charge: Charge, buyer: rules.Buyer, now: datetime) -> Fapiao:
     """Ask the provider of a captured charge for a tax invoice over the own share that stays paid.
@@ -190,26 +213,9 @@ def request(*, actor: Actor, charge: Charge, buyer: rules.Buyer, now: datetime) 
     if waiting is not None and waiting.buyer == said:
         return waiting
     covers = rules.Covers.OWN
-    amount = covered_fen(charge=locked, covers=covers)
-    if locked.state != ChargeState.CAPTURED.value or amount <= 0:
+    if locked.state != ChargeState.CAPTURED.value or covered_fen(charge=locked, covers=covers) <= 0:
         raise rules.NothingToInvoice
-    stated = contents.rate_of(locked)
-    made = Fapiao(
-        number=next_number(prefix="KP", now=now),
-        colour=rules.Colour.BLUE.value,
-        charge=locked,
-        covers=covers.value,
-        kind=clean.kind.value,
-        buyer=said,
-        rate=stated.rate if stated else "",
-        category=stated.category if stated else "",
-        goods=stated.goods if stated else "",
-        asked_fen=amount,
-        amount_fen=amount,
-        tax_fen=taxes.split_tax(amount, taxes.TaxRate(stated.rate)).tax if stated else None,
-        asked_by=actor.signature[:160],
-        asked_at=now,
-    )
+    made = blue(locked, clean, covers=covers, actor=actor, now=now)
     try:
         with transaction.atomic():
             made.save(force_insert=True)

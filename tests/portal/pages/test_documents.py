@@ -103,6 +103,26 @@ def test_asked_for_issued_and_the_file_taken_away(w, client, charge):
     assert see(client, make.applicant(), "fapiao", found.number).status_code == 404
 
 
+def test_a_wrong_one_is_issued_anew_on_its_page(w, client, charge):
+    blue = making.issued(w, making.asked(w, charge), 1)
+    page = reverse("fapiao", args=[blue.number])
+    assert "红冲重开" not in text_of(see(client, w.owner, "fapiao", blue.number))
+    enter(client, w.keeper)
+    assert "红冲重开" in text_of(client.get(page))
+    bad = client.post(page, {"act": "reissue", "reason": "抬头有误", **buyer(w, kind="special", title="改对的公司")})
+    assert "专票须填写开户银行。" in text_of(bad)
+    assert "改对的公司" in bad.content.decode()
+    sent = client.post(page, {"act": "reissue", "reason": "抬头有误", **buyer(w)})
+    anew = Fapiao.objects.get(replaces=blue)
+    assert sent["Location"] == reverse("fapiao", args=[anew.number])
+    text = text_of(see(client, w.owner, "fapiao", blue.number))
+    assert anew.number in text
+    assert blue.reds.get().number in text
+    assert raw_codes(text) == ["example.com"]
+    assert blue.number in text_of(client.get(reverse("fapiao", args=[anew.number])))
+    assert "抬头有误" in text_of(client.get(reverse("fapiao", args=[blue.reds.get().number])))
+
+
 def test_withdrawn_and_declined(w, client, charge):
     first = making.asked(w, charge)
     enter(client, w.owner)
