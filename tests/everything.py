@@ -58,8 +58,8 @@ from tests.vouchers.settlements import ordered
 from vouchers.banking import importing
 from vouchers.banking import services as banking
 from vouchers.banking.models import BankMatch, MatchPart, StatementLine
+from vouchers.banking.parts import Part
 from vouchers.banking.rules import PartKind
-from vouchers.banking.suggesting import Part
 from vouchers.charges import proposing, refunding
 from vouchers.charges.models import Charge
 from vouchers.claims import deciding

@@ -40,6 +40,7 @@ from vouchers.offers import rules as offers
 from vouchers.payees import rules as payees
 from vouchers.payments import rail_rules as rails
 from vouchers.payments import rules as payments
+from vouchers.payments import unapplied_rules as unapplied
 from vouchers.programmes import states as programmes
 from vouchers.recoveries import rules as recoveries
 from vouchers.rounds import rules as rounds
@@ -262,6 +263,7 @@ MACHINES = [
     (rails.AttemptState, rails.AttemptAction, rails.ATTEMPT_TRANSITIONS, {"created"}),
     (rails.RefundState, rails.RefundAction, rails.REFUND_TRANSITIONS, {"created"}),
     (rails.EventState, rails.EventAction, rails.EVENT_TRANSITIONS, {"stored"}),
+    (unapplied.UseState, unapplied.UseAction, unapplied.TRANSITIONS, {"asked", "done"}),
     (programmes.VersionState, programmes.VersionAction, programmes.TRANSITIONS, {"draft"}),
     (dryruns.DryRunState, dryruns.DryRunAction, dryruns.TRANSITIONS, {"queued"}),
     (flags.FlagState, flags.FlagAction, flags.TRANSITIONS, {"open"}),
@@ -314,6 +316,7 @@ ENDS = {
     "AttemptState": {"succeeded"},
     "RefundState": {"failed"},
     "EventState": {"done", "ignored"},
+    "UseState": {"undone"},
     "VoucherState": {"expired", "recovered"},
     "VersionState": {"superseded"},
     "DryRunState": {"done", "failed"},
@@ -326,7 +329,7 @@ ENDS = {
     "RecoveryState": {"recovered", "written_off", "dropped"},
     "ClaimState": {"settled", "refused", "withdrawn"},
     "PayeeAccountState": {"replaced", "rejected", "withdrawn"},
-    "BatchState": {"reconciled", "discarded"},
+    "BatchState": {"discarded"},
     "PaymentOrderState": {"answered", "cancelled"},
     "OrderLineState": {"paid", "failed", "cancelled"},
     "DiscrepancyState": {"closed"},

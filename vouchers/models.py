@@ -1,6 +1,6 @@
 """Index of the vouchers app's tables, for Django only; nothing inside the app imports it."""
 
-from vouchers.banking.models import BankAccount, BankMatch, MatchPart, StatementImport, StatementLine
+from vouchers.banking.models import BankAccount, BankClaim, BankMatch, MatchPart, StatementImport, StatementLine
 from vouchers.campaigns.models import Campaign, CampaignBatch
 from vouchers.charges.models import Charge, ChargePart, ChargeProposal, Refund
 from vouchers.claims.models import ClaimInvoice, ClaimLine, ClaimPart, PaymentRun, RedemptionClaim
@@ -15,6 +15,7 @@ from vouchers.offers.models import Offer, Order, PriceList, UsageImport, UsageLi
 from vouchers.payees.models import PayeeAccount
 from vouchers.payments.models import Arrival, ArrivalReversal, Payment
 from vouchers.payments.rail_models import PaymentAttempt, PaymentDispute, PaymentEvent, RefundAttempt
+from vouchers.payments.unapplied_models import UnappliedUse
 from vouchers.programmes.models import Budget, CoLead, FairReview, Programme, ProgrammeDraft, ProgrammeVersion
 from vouchers.reconciliation.models import GatewayCheck, GatewayLine, MonthClose, MonthFigure, MonthProposal
 from vouchers.recoveries.models import Recovery, RecoveryPayment
@@ -37,6 +38,7 @@ __all__ = [
     "ArrivalReversal",
     "Assignment",
     "BankAccount",
+    "BankClaim",
     "BankFormat",
     "BankMatch",
     "Budget",
@@ -101,6 +103,7 @@ __all__ = [
     "StageDecision",
     "StatementImport",
     "StatementLine",
+    "UnappliedUse",
     "UsageImport",
     "UsageLine",
     "Voucher",

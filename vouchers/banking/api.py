@@ -96,6 +96,7 @@ def _part(part: Any) -> dict[str, Any]:
         "batch": part.batch.number if part.batch else "",
         "rail": part.rail,
         "line": part.returned.pk if part.returned else None,
+        "payer": part.payer.credit_code if part.payer else "",
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from django.db import IntegrityError, OperationalError, transaction
@@ -12,10 +12,11 @@ from portal.kernel.actors import Actor
 from portal.kernel.errors import PortalError
 from vouchers.banking import services
 from vouchers.banking.models import StatementImport, StatementLine
+from vouchers.banking.parts import Suggestion
 from vouchers.banking.rules import LineState, PartKind
-from vouchers.banking.suggesting import Book, Suggestion, load, suggestions
+from vouchers.banking.suggesting import Book, load, suggestions
 
-__all__ = ["look_again", "look_through"]
+__all__ = ["look_again", "look_again_at_old", "look_through"]
 
 logger = structlog.get_logger("banking")
 
@@ -47,7 +48,30 @@ def look_through(*, import_id: int, now: datetime, limit: int | None = None) -> 
 
 def look_again(*, line: StatementLine, now: datetime) -> bool:
     """Look at one open line anew, for what has become due since; return whether it was matched."""
-    return bool(_decide(line, suggestions(line, load([line])), now=now)[0])
+    matched, hint = _decide(line, suggestions(line, load([line])), now=now)
+    StatementLine.objects.filter(pk=line.pk).update(looked_at=now, hint=hint)
+    return bool(matched)
+
+
+def look_again_at_old(*, now: datetime, limit: int = CHUNK) -> int:
+    """Look anew at lines nobody has placed that were last looked at more than a day ago; return how many were matched.
+
+    Those looked at longest ago first, `limit` of them at most. What has become due since, or was recorded by hand, is found.
+    """
+    waiting = StatementLine.objects.filter(
+        state__in=[LineState.OPEN.value, LineState.PARKED.value], looked_at__lt=now - timedelta(days=1)
+    )
+    lines = list(waiting.select_related("account").order_by("looked_at", "pk")[:limit])
+    book = load(lines)
+    matched = 0
+    for line in lines:
+        found = suggestions(line, book)
+        done, hint = _decide(line, found, now=now)
+        if done:
+            _reread(found[0], book)
+        matched += done
+        StatementLine.objects.filter(pk=line.pk).update(looked_at=now, hint=hint)
+    return matched
 
 
 def _look(line: StatementLine, book: Book, *, now: datetime) -> int:
@@ -55,7 +79,7 @@ def _look(line: StatementLine, book: Book, *, now: datetime) -> int:
     found = suggestions(line, book)
     matched, hint = _decide(line, found, now=now)
     if matched:
-        book.spent |= {part.payment.pk for part in found[0].parts if part.payment is not None}
+        _reread(found[0], book)
     with transaction.atomic():
         counted = StatementLine.objects.filter(pk=line.pk, looked_at__isnull=True).update(looked_at=now, hint=hint)
         if counted:
@@ -63,6 +87,16 @@ def _look(line: StatementLine, book: Book, *, now: datetime) -> int:
                 looked=F("looked") + 1, matched=F("matched") + matched
             )
     return matched
+
+
+def _reread(matched: Suggestion, book: Book) -> None:
+    """Read anew what payments lack that a line was matched with; those a second person has to confirm are spent."""
+    for part in matched.parts:
+        if part.payment is not None:
+            before = part.payment.paid_fen
+            part.payment.refresh_from_db(fields=["amount_fen", "paid_fen", "state"])
+            if part.payment.paid_fen == before:
+                book.spent.add(part.payment.pk)
 
 
 def _decide(line: StatementLine, found: list[Suggestion], *, now: datetime) -> tuple[int, str]:

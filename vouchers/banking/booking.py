@@ -7,20 +7,22 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
+from django.db.models import Sum
 
 from portal.kernel.actors import Actor
 from portal.kernel.money import Money
 from portal.kernel.states import next_state
 from vouchers.banking import rules
 from vouchers.banking.models import BankMatch, MatchPart, StatementLine
+from vouchers.banking.outgoing import paid_back
+from vouchers.banking.parts import Part
 from vouchers.banking.rules import LineAction, LineState, PartKind
-from vouchers.banking.suggesting import Part, paid_back
 from vouchers.ledger import services as ledger
 from vouchers.ledger.models import Journal, Transfer
 from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Posting, TransferOp
-from vouchers.payments import arriving, refunding
+from vouchers.payments import arriving, refunding, unapplied
 from vouchers.payments import services as payments
-from vouchers.settlements.models import SettlementBatch
+from vouchers.settlements import seeing
 
 __all__ = ["book", "check", "key_of", "park", "parked_account", "parked_key", "part_of"]
 
@@ -48,13 +50,14 @@ def part_of(row: MatchPart) -> Part:
         payment=row.payment,
         batch=row.batch,
         returned=row.returned,
+        payer=row.payer,
         rail=row.rail,
         arrival=row.arrival,
     )
 
 
 def check(line: StatementLine, part: Part) -> None:
-    """Refuse a part that is not what it says, as things are now. Raises TargetDiffers, WrongSide."""
+    """Refuse a part that is not what it says, as things are now. Raises TargetDiffers, WrongSide, what `seeing` does."""
     target: int | None = None
     if part.kind is PartKind.MANUAL:
         fits = part.arrival is not None and part.arrival.source == f"manual:{line.reference}"
@@ -69,10 +72,9 @@ def check(line: StatementLine, part: Part) -> None:
         if _is_used(line, kind=part.kind.value, payment=part.payment, match__line__reference=line.reference):
             target = 0
     elif part.kind is PartKind.SETTLEMENT and part.batch is not None:
-        batch = SettlementBatch.objects.select_for_update(no_key=True).order_by("pk").get(pk=part.batch.pk)
-        target = batch.total_fen if batch.paid_at is not None else 0
-        if _is_used(line, batch=batch):
-            target = 0
+        left = seeing.unseen_fen(part.batch, bank_line=line.reference) - _shown(line, part.batch.pk)
+        if part.amount_fen > left:
+            target = left
     elif part.kind is PartKind.RETURN and part.returned is not None:
         sender = StatementLine.objects.get(pk=part.returned.pk)
         is_parked = sender.state == LineState.PARKED.value and sender.account_id == line.account_id
@@ -83,6 +85,12 @@ def check(line: StatementLine, part: Part) -> None:
         raise rules.WrongSide(field="parts")
     if target is not None and target != part.amount_fen:
         raise rules.TargetDiffers(field="parts", target=Money(target), amount=Money(part.amount_fen))
+
+
+def _shown(line: StatementLine, batch_id: int) -> int:
+    """Return what of a batch other lines show, in fen."""
+    rows = MatchPart.objects.filter(kind=PartKind.SETTLEMENT.value, batch=batch_id, match__state__in=ACTIVE)
+    return rows.exclude(match__line=line).aggregate(fen=Sum("amount_fen"))["fen"] or 0
 
 
 def _is_used(line: StatementLine, **target: object) -> bool:
@@ -163,6 +171,25 @@ def _fee(row: MatchPart, made: BankMatch, line: StatementLine, actor: Actor, _no
     _post(JournalKind.FEE, (AccountKey(AccountKind.FEES, line.account.owner), _money(line)), row, made, actor)
 
 
+def _excess(row: MatchPart, made: BankMatch, line: StatementLine, actor: Actor, now: datetime) -> None:
+    assert row.payer_id is not None
+    unapplied.go_back(
+        payer_id=row.payer_id,
+        amount=Money(row.amount_fen),
+        source=key_of(row, made),
+        account=line.account.owner,
+        actor=actor,
+        now=now,
+    )
+
+
+def _settlement(row: MatchPart, _made: BankMatch, line: StatementLine, actor: Actor, now: datetime) -> None:
+    """Book nothing: the payment was. Once lines show all of a batch, it is reconciled."""
+    assert row.batch is not None
+    if _shown(line, row.batch.pk) + row.amount_fen == row.batch.total_fen:
+        seeing.seen(actor=actor, batch=row.batch, bank_line=line.reference, now=now)
+
+
 def _return(row: MatchPart, made: BankMatch, line: StatementLine, actor: Actor, _now: datetime) -> None:
     assert row.returned_id is not None
     sender = StatementLine.objects.select_for_update(no_key=True).order_by("pk").get(pk=row.returned_id)
@@ -178,6 +205,8 @@ BOOKERS: Mapping[PartKind, Booker] = {
     PartKind.PAYOUT: _payout,
     PartKind.FEE: _fee,
     PartKind.RETURN: _return,
+    PartKind.EXCESS: _excess,
+    PartKind.SETTLEMENT: _settlement,
 }
 
 

@@ -236,6 +236,7 @@ class MatchPart(models.Model):
         SETTLEMENT = rules.PartKind.SETTLEMENT.value, _("兑付批次")
         FEE = rules.PartKind.FEE.value, _("银行手续费")
         RETURN = rules.PartKind.RETURN.value, _("退回来款")
+        EXCESS = rules.PartKind.EXCESS.value, _("退回挂账资金")
 
     match = models.ForeignKey(BankMatch, on_delete=models.PROTECT, related_name="parts")
     nth = models.PositiveSmallIntegerField()
@@ -250,6 +251,8 @@ class MatchPart(models.Model):
     returned = models.ForeignKey(
         StatementLine, null=True, blank=True, on_delete=models.PROTECT, related_name="return_parts"
     )
+    payer = models.ForeignKey("portal.Organisation", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    """Whose unapplied money goes back."""
     rail = models.CharField(max_length=24, blank=True)
     arrival = models.ForeignKey(
         "vouchers.Arrival", null=True, blank=True, on_delete=models.PROTECT, related_name="bank_parts"
@@ -272,8 +275,29 @@ class MatchPart(models.Model):
                 )
                 | Q(kind="settlement", batch__isnull=False, payment__isnull=True)
                 | Q(kind="return", returned__isnull=False, payment__isnull=True, batch__isnull=True)
+                | Q(kind="excess", payer__isnull=False, payment__isnull=True, batch__isnull=True)
                 | Q(kind="payout", payment__isnull=True, batch__isnull=True) & ~Q(rail="")
                 | Q(kind="fee", payment__isnull=True, batch__isnull=True),
             ),
         ]
         triggers = [pgtrigger.Protect(name="kept", operation=pgtrigger.Delete)]
+
+
+class BankClaim(models.Model):
+    """That a person has said by hand what a bank reference is for, before or without its statement line. Once a reference.
+
+    `subject`: ``in:P2611-000001`` money for a payment, ``back:P2611-000001`` a refund of it, ``batch:S2611-000001`` or
+    ``order:PO2611-000001`` what was paid out. A line of that reference is matched with that and nothing else.
+    """
+
+    reference = models.CharField(max_length=80, unique=True)
+    subject = models.CharField(max_length=60)
+    claimed_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "bank_claim"
+        ordering = ["pk"]
+        triggers = [pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete)]
+
+    def __str__(self) -> str:
+        return f"{self.reference} {self.subject}"

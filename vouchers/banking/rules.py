@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
+from datetime import date, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -21,7 +22,10 @@ __all__ = [
     "MatchAction",
     "MatchState",
     "PartKind",
+    "is_fresh",
+    "is_near",
     "name_key",
+    "spellings",
 ]
 
 _ = noop
@@ -119,6 +123,8 @@ class PartKind(StrEnum):
     """What the bank takes for itself."""
     RETURN = "return"
     """Money of an unknown payer, back to its sender."""
+    EXCESS = "excess"
+    """Unapplied money of a known payer, back to it: what it paid too much, twice or too late."""
 
 
 INCOMING: Final = frozenset({PartKind.PAYMENT, PartKind.MANUAL, PartKind.PAYOUT})
@@ -157,6 +163,13 @@ class NoSuchPayout(Conflict):
 
     code = "banking.no_such_payout"
     message = _("支付机构的账单里没有尚未核对的 %(amount)s 划款。请先在“对账”中取账单，再匹配这条流水。")
+
+
+class Claimed(Conflict):
+    """Somebody has said by hand what the bank reference is for."""
+
+    code = "banking.reference_claimed"
+    message = _("银行流水号 %(value)s 已人工登记为 %(target)s，一条流水不能再说明另一笔款项。请核对银行回单。")
 
 
 class Twice(Invalid):
@@ -206,7 +219,29 @@ class NoSuchLayout(Invalid):
     message = _("没有这种对账单格式。请选择列出的格式，或留空自动识别。")
 
 
+NEAR: Final = timedelta(days=60)
+"""How far what was recorded and its line of the statement may lie apart, and still be taken for one without a person."""
+FRESH: Final = timedelta(days=366)
+"""How long after a payment was asked for a transfer with its reference is taken for it without a person."""
+
+
+def is_near(day: date, other: date) -> bool:
+    """Say whether two days are near enough for one and the same movement of money."""
+    return abs(day - other) <= NEAR
+
+
+def is_fresh(day: date, asked_on: date) -> bool:
+    """Say whether money of a day may be for what was asked for on another: not before it, nor a year after."""
+    return -timedelta(days=1) <= day - asked_on <= FRESH
+
+
 def name_key(name: str) -> str:
     """Return an organisation's name as it is compared: width and case folded, without spaces and punctuation."""
     folded = unicodedata.normalize("NFKC", name).casefold()
     return "".join(letter for letter in folded if letter.isalnum())[:120]
+
+
+def spellings(name: str) -> set[str]:
+    """Return how a bank or we may write the same name: brackets and letters of either width."""
+    plain = unicodedata.normalize("NFKC", name)
+    return {name, plain, plain.replace("(", "（").replace(")", "）"), plain.replace(" ", "")} - {""}

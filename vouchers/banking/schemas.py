@@ -88,6 +88,8 @@ class MatchPartOut(Schema):
     batch: str
     rail: str
     line: int | None
+    payer: str
+    """The payer's credit code, of unapplied money that goes back."""
 
 
 class BankMatchOut(Schema):
@@ -148,7 +150,9 @@ class StatementLineFilter(Cursor):
 
 
 class MatchPartIn(StrictIn):
-    """`target`: a payment's number or reference, a batch's number, a gateway's code, a line's id. No amount: the whole."""
+    """`target`: a payment's number or reference, a batch's or order line's number, a gateway's code, a line's id, a payer's credit code or
+    name. No amount: the whole.
+    """
 
     kind: PartKind
     target: Annotated[Line, Field(max_length=60)] = ""

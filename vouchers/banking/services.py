@@ -21,10 +21,11 @@ from portal.kernel.states import next_state
 from portal.organisations import access as people
 from vouchers.banking import access, booking, claiming, rules
 from vouchers.banking.models import BankMatch, MatchPart, StatementLine
+from vouchers.banking.parts import Part
 from vouchers.banking.rules import LineAction, LineState, MatchAction, MatchState, PartKind
-from vouchers.banking.suggesting import Part
 from vouchers.payments.models import Arrival
 from vouchers.payments.rules import OwnPayment
+from vouchers.settlements.models import SettlementBatch
 
 __all__ = ["confirm", "lock", "match", "move", "needs_second", "park", "record", "refuse"]
 
@@ -56,9 +57,16 @@ def record(line: StatementLine, *, action: str, actor: Actor, now: datetime, **d
     )
 
 
-def needs_second(*, parts: Sequence[Part]) -> bool:
-    """Say whether a match takes a second person: it books money, and its line reaches the limit of the settings."""
+def needs_second(*, parts: Sequence[Part], actor: Actor | None = None) -> bool:
+    """Say whether a match takes a second person.
+
+    It books money, and its line reaches the limit of the settings; or it shows what the person recorded as paid.
+    """
     total = sum(part.amount_fen for part in parts)
+    batches = [part.batch.pk for part in parts if part.batch is not None]
+    recorded = SettlementBatch.objects.filter(pk__in=batches, paid_by__isnull=False)
+    if actor is not None and actor.user_id and recorded.filter(paid_by=actor.person).exists():
+        return True
     return total >= settings.BANK_TWO_PERSON_FEN and any(part.kind not in BOOKS_NOTHING for part in parts)
 
 
@@ -103,12 +111,13 @@ def match(
             payment=part.payment,
             batch=part.batch,
             returned=part.returned,
+            payer=part.payer,
             rail=part.rail,
             arrival=part.arrival,
         )
         for nth, part in enumerate(parts, 1)
     )
-    if needs_second(parts=parts):
+    if needs_second(parts=parts, actor=actor):
         move(locked, LineAction.PROPOSE)
         record(locked, action="bank.proposed", actor=actor, now=now)
         return made
@@ -129,21 +138,30 @@ def _check(actor: Actor, line: StatementLine, parts: Sequence[Part]) -> None:
         sums = {"sum": Money(total), "amount": Money(whole), "difference": Money(total - whole)}
         raise rules.SumDiffers(field="parts", **sums)
     things = [
-        (part.kind, thing.pk)
+        (part.kind, type(thing).__name__, thing.pk)
         for part in parts
-        for thing in (part.payment, part.batch, part.returned, part.arrival)
+        for thing in (part.payment, part.batch, part.returned, part.payer)
         if thing is not None
     ]
     if len(things) != len(set(things)):
         raise rules.Twice(field="parts")
-    _own(actor, [part.payment.payer_id for part in parts if part.payment is not None])
+    payers = [part.payment.payer_id for part in parts if part.payment is not None]
+    _own(actor, payers + [part.payer.pk for part in parts if part.payer is not None])
     by_hand = Arrival.objects.filter(source=f"manual:{line.reference}", account=line.account.owner).first()
     if by_hand is not None and all(part.arrival is None or part.arrival.pk != by_hand.pk for part in parts):
         raise rules.TargetDiffers(
             field="parts", target=f"{by_hand.payment.number} {Money(by_hand.amount_fen)}", amount=Money(whole)
         )
+    _refuse_claimed(line, parts)
     for part in parts:
         booking.check(line, part)
+
+
+def _refuse_claimed(line: StatementLine, parts: Sequence[Part]) -> None:
+    """Raises Claimed where a person has said by hand what the line's reference is for, and no part is that."""
+    subject = claiming.claimed(line)
+    if subject and not any(subject in claiming.subjects_of(part) for part in parts):
+        raise rules.Claimed(field="parts", value=line.reference, target=subject.partition(":")[2])
 
 
 def _own(actor: Actor, payers: Sequence[int]) -> None:
@@ -180,7 +198,9 @@ def confirm(*, actor: Actor, match: BankMatch, now: datetime) -> BankMatch:
     """
     locked, line = _decided(actor, match)
     next_state(rules.MATCH_TRANSITIONS, MatchState(locked.state), MatchAction.BOOK)
-    rows = list(locked.parts.select_related("payment__charge", "payment__payer", "batch", "returned", "arrival"))
+    rows = list(
+        locked.parts.select_related("payment__charge", "payment__payer", "batch", "returned", "payer", "arrival")
+    )
     parts = [booking.part_of(row) for row in rows]
     line.state = LineState.PARKED.value if locked.from_parked else LineState.OPEN.value
     _check(actor, line, parts)

@@ -5,58 +5,27 @@ Reads in a constant number of queries, whatever the number of lines.
 
 from __future__ import annotations
 
-import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
 from django.db.models import F, Q
 
-from portal.kernel.money import Money
-from vouchers.banking import rules, tracing
+from portal.numbers.services import PORTAL_ZONE
+from vouchers.banking import outgoing, rules, tracing
 from vouchers.banking.models import StatementLine
+from vouchers.banking.parts import Part, Suggestion
 from vouchers.banking.rules import PartKind
-from vouchers.ledger.chart import JournalKind
-from vouchers.ledger.models import Transfer
 from vouchers.payments.models import Arrival, Payment
-from vouchers.payments.rail_models import RefundAttempt
 from vouchers.payments.rules import PaymentState
-from vouchers.settlements.models import SettlementBatch
 
-__all__ = ["Book", "Part", "Suggestion", "load", "paid_back", "suggestions"]
+__all__ = ["Book", "load", "suggestions"]
 
 OPEN = (PaymentState.DUE.value, PaymentState.DECLARED.value)
-FEES = ("手续费", "工本费", "回单费", "账户管理费", "网银服务费", "汇款费")
 MOST = 8
 """Suggestions shown of one line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """So much of a line (fen, positive) is this."""
-
-    kind: PartKind
-    amount_fen: int
-    payment: Payment | None = None
-    batch: SettlementBatch | None = None
-    returned: StatementLine | None = None
-    rail: str = ""
-    arrival: Arrival | None = None
-
-    @property
-    def yuan(self) -> str:
-        return Money(self.amount_fen).yuan()
-
-
-@dataclass(frozen=True, slots=True)
-class Suggestion:
-    """What a line may be. `reasons` are codes, the strongest first; `certain` ones need nobody to decide."""
-
-    parts: tuple[Part, ...]
-    reasons: tuple[str, ...]
-    certain: bool = False
 
 
 @dataclass(slots=True)
@@ -69,30 +38,20 @@ class Book:
     due: list[Payment] = field(default_factory=list)
     by_payer: dict[str, list[Payment]] = field(default_factory=lambda: defaultdict(list))
     by_left: dict[int, list[Payment]] = field(default_factory=lambda: defaultdict(list))
-    by_owed: dict[int, list[Payment]] = field(default_factory=lambda: defaultdict(list))
-    paid_back: dict[str, tuple[Payment, int]] = field(default_factory=dict)
-    """By bank reference: what finance recorded by hand as paid back, and how much."""
-    batches: list[SettlementBatch] = field(default_factory=list)
-    parked: dict[int, list[StatementLine]] = field(default_factory=lambda: defaultdict(list))
+    out: outgoing.Book = field(default_factory=outgoing.Book)
     spent: set[int] = field(default_factory=set)
     """Payments matched since this was read: what they lack is not known any more."""
 
 
-def _spellings(name: str) -> set[str]:
-    """Return how a bank or we may write the same name: brackets and letters of either width."""
-    plain = unicodedata.normalize("NFKC", name)
-    return {name, plain, plain.replace("(", "（").replace(")", "）"), plain.replace(" ", "")} - {""}
-
-
 def load(lines: Sequence[StatementLine]) -> Book:
-    """Read what lines may be about. Seven queries at most."""
+    """Read what lines may be about. A dozen queries at most."""
     book = Book()
     incoming = [line for line in lines if line.amount_fen > 0]
-    outgoing = [line for line in lines if line.amount_fen < 0]
+    went_out = [line for line in lines if line.amount_fen < 0]
     if incoming:
         _load_incoming(book, incoming)
-    if outgoing:
-        _load_outgoing(book, outgoing)
+    if went_out:
+        book.out = outgoing.load(went_out)
     return book
 
 
@@ -102,7 +61,7 @@ def _load_incoming(book: Book, lines: Sequence[StatementLine]) -> None:
         book.manual[arrival.account, arrival.source.removeprefix("manual:")] = arrival
     traced = {trace.reference for line in lines for trace in tracing.references(line.memo)}
     named = {number for line in lines for number in tracing.numbers(line.memo)}
-    names = {spelling for line in lines for spelling in _spellings(line.name)}
+    names = {spelling for line in lines for spelling in rules.spellings(line.name)}
     left = {line.amount_fen for line in lines}
     rows = (
         Payment.objects.alias(left=F("amount_fen") - F("paid_fen"))
@@ -121,59 +80,18 @@ def _load_incoming(book: Book, lines: Sequence[StatementLine]) -> None:
             book.by_left[payment.left_fen].append(payment)
 
 
-def _load_outgoing(book: Book, lines: Sequence[StatementLine]) -> None:
-    references = {line.reference for line in lines}
-    amounts = {-line.amount_fen for line in lines}
-    owed = (
-        Payment.objects.alias(owed=F("refunded_fen") - F("paid_back_fen"))
-        .filter(state=PaymentState.CONFIRMED.value, refunded_fen__gt=F("paid_back_fen"), owed__in=amounts)
-        .select_related("charge", "payer")
-        .order_by("pk")
-    )
-    for payment in owed:
-        if payment.owed_back_fen:
-            book.by_owed[payment.owed_back_fen].append(payment)
-    book.paid_back = paid_back(references)
-    named = {number for line in lines for number in tracing.numbers(line.memo)}
-    batches = SettlementBatch.objects.filter(
-        Q(bank_reference__in=references) | Q(number__in=named) | Q(total_fen__in=amounts, paid_at__isnull=False)
-    )
-    book.batches = list(batches.exclude(bank_parts__match__state__in=rules.ACTIVE).select_related("payee"))
-    parked = StatementLine.objects.filter(state=rules.LineState.PARKED.value, amount_fen__in=amounts)
-    for line in parked.order_by("pk"):
-        book.parked[line.amount_fen].append(line)
-
-
-def paid_back(references: Iterable[str]) -> dict[str, tuple[Payment, int]]:
-    """Return by bank reference what finance recorded by hand as paid back, and how much. Three queries."""
-    wanted = set(references)
-    found: dict[str, tuple[Payment, int]] = {}
-    payments = {
-        payment.number: payment
-        for payment in Payment.objects.filter(paid_back_reference__in=wanted).select_related("charge", "payer")
-    }
-    journals = Transfer.objects.filter(
-        journal__source_type="payment", journal__source_id__in=payments, journal__kind=JournalKind.CASH_OUT.value
-    )
-    for number, key, fen in journals.values_list("journal__source_id", "journal__key", "amount"):
-        reference = key.removeprefix(f"payment:{number}/back/").rpartition("/")[0]
-        if key.startswith(f"payment:{number}/back/") and reference in wanted:
-            found[reference] = (payments[number], found.get(reference, (None, 0))[1] + fen)
-    refunds = RefundAttempt.objects.filter(settled_as__in=[f"bank:{reference}" for reference in wanted])
-    for refund in refunds.select_related("payment__charge", "payment__payer"):
-        found[refund.settled_as.removeprefix("bank:")] = (refund.payment, refund.amount_fen)
-    return found
-
-
 def suggestions(line: StatementLine, book: Book) -> list[Suggestion]:
     """Return what a line may be, the likeliest first. A certain one comes alone."""
-    found = _incoming(line, book) if line.amount_fen > 0 else _outgoing(line, book)
+    found = _incoming(line, book) if line.amount_fen > 0 else outgoing.suggestions(line, book.out)
     if found and found[0].certain:
         return found[:1]
     seen: set[tuple[Any, ...]] = set()
     kept = []
     for one in found:
-        key = tuple((part.kind, part.payment and part.payment.pk, part.batch and part.batch.pk) for part in one.parts)
+        key = tuple(
+            (part.kind, part.amount_fen, *(thing and thing.pk for thing in (part.payment, part.batch, part.payer)))
+            for part in one.parts
+        )
         if key not in seen:
             seen.add(key)
             kept.append(one)
@@ -186,7 +104,8 @@ def _incoming(line: StatementLine, book: Book) -> list[Suggestion]:
     if manual is not None and line.state != rules.LineState.PARKED.value:
         part = Part(PartKind.MANUAL, manual.amount_fen, payment=manual.payment, arrival=manual)
         if manual.amount_fen == fen:
-            return [Suggestion((part,), ("by_hand",), certain=True)]
+            near = rules.is_near(line.booked_on, manual.arrived_at.astimezone(PORTAL_ZONE).date())
+            return [Suggestion((part,), ("by_hand",) if near else ("by_hand", "day_differs"), certain=near)]
         return [Suggestion((part,), ("by_hand", "amount_differs"))]
     found = _traced(line, book)
     if found and found[0].certain:
@@ -223,7 +142,11 @@ def _pairs(line: StatementLine, due: Sequence[Payment]) -> list[Suggestion]:
 
 
 def _traced(line: StatementLine, book: Book) -> list[Suggestion]:
-    """Suggest the payments whose reference the memo holds; one alone, or several that add up exactly, are certain."""
+    """Suggest the payments whose reference the memo holds.
+
+    Certain is one that still lacks as much: all of it, or an instalment of it by its payer; and several that add up
+    exactly. What comes above, for a payment that lacks nothing, or long after it was asked for, a person decides.
+    """
     traces = [trace for trace in tracing.references(line.memo) if trace.reference in book.payments]
     payments = [book.payments[trace.reference] for trace in traces]
     if not payments:
@@ -233,15 +156,18 @@ def _traced(line: StatementLine, book: Book) -> list[Suggestion]:
     if len(payments) == 1:
         [payment] = payments
         same = not line.name_key or line.name_key == rules.name_key(payment.payer.name)
-        fits = payment.left_fen == line.amount_fen and payment.state in OPEN
-        fresh = payment.pk not in book.spent
-        reasons = (reason, *(("payer",) if line.name_key and same else ()), *(("amount",) if fits and fresh else ()))
-        if not same:
-            reasons = (*reasons, "payer_differs")
-        certain = (same or (fits and fresh)) if exact else fits and fresh and same
+        known = payment.state in OPEN and payment.pk not in book.spent
+        fits = known and payment.left_fen == line.amount_fen
+        instalment = exact and same and known and line.amount_fen < payment.left_fen
+        fresh = _is_fresh(line, payment)
+        reasons = (reason, *(("payer",) if line.name_key and same else ()), *(("amount",) if fits else ()))
+        doubts = ((same, "payer_differs"), (fits or instalment, "amount_differs"), (fresh, "day_differs"))
+        reasons = (*reasons, *(doubt for ok, doubt in doubts if not ok))
+        certain = fresh and ((fits and (same or exact)) or instalment)
         return [_whole(line, payment, reasons, certain=certain)]
     lacks = sum(payment.left_fen for payment in payments if payment.state in OPEN)
-    if exact and lacks == line.amount_fen and not book.spent & {payment.pk for payment in payments}:
+    known = not book.spent & {payment.pk for payment in payments}
+    if exact and known and lacks == line.amount_fen and all(_is_fresh(line, payment) for payment in payments):
         parts = tuple(
             Part(PartKind.PAYMENT, payment.left_fen, payment=payment) for payment in payments if payment.state in OPEN
         )
@@ -249,36 +175,5 @@ def _traced(line: StatementLine, book: Book) -> list[Suggestion]:
     return [_whole(line, payment, (reason, "several")) for payment in payments]
 
 
-def _outgoing(line: StatementLine, book: Book) -> list[Suggestion]:
-    fen = -line.amount_fen
-    if line.reference in book.paid_back:
-        paid, amount = book.paid_back[line.reference]
-        return [Suggestion((Part(PartKind.PAID_BACK, amount, payment=paid),), ("by_hand",), certain=amount == fen)]
-    found: list[Suggestion] = []
-    numbers = set(tracing.numbers(line.memo))
-    for batch in book.batches:
-        known = batch.bank_reference and batch.bank_reference.upper().replace(" ", "") == line.reference
-        reasons = [
-            *(["batch_reference"] if known else []),
-            *(["number"] if batch.number in numbers else []),
-            *(["amount"] if batch.total_fen == fen else []),
-        ]
-        if reasons and batch.paid_at is not None:
-            part = Part(PartKind.SETTLEMENT, fen, batch=batch)
-            certain = batch.total_fen == fen and bool(known or batch.number in numbers)
-            found.append(Suggestion((part,), tuple(reasons), certain=certain))
-    found.sort(key=lambda one: (not one.certain, -len(one.reasons)))
-    if found and found[0].certain:
-        return found
-    for payment in book.by_owed.get(fen, ()):
-        named = line.name_key == rules.name_key(payment.payer.name) or payment.number in numbers
-        part = Part(PartKind.REFUND, fen, payment=payment)
-        found.append(Suggestion((part,), ("owed_back", "payer") if named else ("owed_back",)))
-    for parked in book.parked.get(fen, ()):
-        same = bool(line.counter_account) and line.counter_account == parked.counter_account
-        if same or (line.name_key and line.name_key == parked.name_key):
-            part = Part(PartKind.RETURN, fen, returned=parked)
-            found.insert(0, Suggestion((part,), ("sender", "amount")))
-    if any(word in f"{line.memo}{line.name}" for word in FEES):
-        found.insert(0, Suggestion((Part(PartKind.FEE, fen),), ("fee_words",)))
-    return found
+def _is_fresh(line: StatementLine, payment: Payment) -> bool:
+    return rules.is_fresh(line.booked_on, payment.created_at.astimezone(PORTAL_ZONE).date())

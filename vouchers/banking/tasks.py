@@ -31,7 +31,8 @@ def wake(import_id: int) -> None:
 
 @shared_task(name="banking.look_for_left")
 def look_for_left(**_newer: object) -> None:
-    """Take up imports nobody was told of, or whose worker died."""
+    """Take up imports nobody was told of, or whose worker died; look once a day at lines nobody has placed."""
+    automatic.look_again_at_old(now=timezone.now())
     since = timezone.now() - timedelta(minutes=2)
     waiting = StatementImport.objects.filter(finished_at__isnull=True, imported_at__lt=since)
     for import_id in waiting.order_by("pk").values_list("pk", flat=True)[:20]:

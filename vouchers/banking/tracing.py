@@ -28,7 +28,7 @@ MOST_READ: Final = 16
 """Readings tried of one word: a word with more left-out characters is no reference."""
 LONGEST_RUN: Final = 24
 """Characters of a run in which a misread reference is looked for: longer ones are accounts and orders of others."""
-NUMBER: Final = re.compile(r"(?<![A-Z0-9])([A-Z]{1,2}\d{4,8}-\d{4,})(?!\d)")
+NUMBER: Final = re.compile(r"(?<![A-Z0-9])([A-Z]{1,2}\d{4,8}-\d{4,}(?:-\d{4,})?)(?!\d)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,9 @@ from vouchers.banking.services import lock, move, record
 from vouchers.ledger import services as ledger
 from vouchers.ledger.models import Journal
 from vouchers.ledger.rules import InsufficientFunds, JournalKind, Posting
-from vouchers.payments import taking_back
+from vouchers.payments import taking_back, unapplied
 from vouchers.payments.rules import CannotTakeBack
+from vouchers.settlements import seeing
 from vouchers.settlements.models import SettlementLine
 from vouchers.settlements.rules import Leg
 
@@ -26,7 +27,7 @@ __all__ = ["doubt", "reverse", "stand"]
 
 _ = noop
 
-OWN_JOURNAL = frozenset({PartKind.PAYOUT, PartKind.FEE, PartKind.RETURN})
+OWN_JOURNAL = frozenset({PartKind.PAYOUT, PartKind.FEE, PartKind.RETURN, PartKind.EXCESS})
 
 
 @transaction.atomic
@@ -67,13 +68,14 @@ def reverse(*, actor: Actor, match: BankMatch, now: datetime) -> BankMatch:
     state = next_state(rules.MATCH_TRANSITIONS, MatchState(locked.state), MatchAction.REVERSE)
     if actor.person == locked.doubted_by_id:
         raise rules.SamePerson
+    unapplied.serialise(_payers(locked))
     _lock_providers(locked)
     _refuse_used(locked)
     locked.state, locked.reversed_by_id, locked.reversed_at = state.value, actor.user_id, now
     locked.save(update_fields=["state", "reversed_by", "reversed_at"])
     move(line, LineAction.UNDO_PARKED if locked.from_parked else LineAction.UNDO)
     record(line, action="bank.reversed", actor=actor, now=now, reason=locked.doubt)
-    for part in locked.parts.select_related("arrival__payment", "returned").order_by("payment_id", "nth"):
+    for part in locked.parts.select_related("arrival__payment", "returned", "batch").order_by("payment_id", "nth"):
         _undo(part, locked, actor=actor, now=now)
     return locked
 
@@ -81,6 +83,12 @@ def reverse(*, actor: Actor, match: BankMatch, now: datetime) -> BankMatch:
 def _locked(match: BankMatch) -> tuple[StatementLine, BankMatch]:
     line = lock(match.line)
     return line, BankMatch.objects.select_for_update(no_key=True).order_by("pk").get(pk=match.pk)
+
+
+def _payers(match: BankMatch) -> set[int]:
+    """Return whose unapplied money a match is about."""
+    rows = match.parts.values_list("payment__payer", "payer")
+    return {payer for row in rows for payer in row if payer is not None}
 
 
 def _lock_providers(match: BankMatch) -> None:
@@ -120,13 +128,22 @@ def _undo(part: MatchPart, match: BankMatch, *, actor: Actor, now: datetime) -> 
     kind = PartKind(part.kind)
     if kind is PartKind.PAYMENT and part.arrival is not None:
         taking_back.take_back(arrival=part.arrival, asked_by=match.doubter, reason=match.doubt, actor=actor, now=now)
+    elif kind is PartKind.SETTLEMENT:
+        _unseen(part, match, actor=actor, now=now)
     elif kind in OWN_JOURNAL and (kind is not PartKind.PAYOUT or match.from_parked):
         if kind is PartKind.RETURN and part.returned_id is not None:
             sender = StatementLine.objects.select_for_update(no_key=True).order_by("pk").get(pk=part.returned_id)
             action = LineAction.UNDO_PARKED
             sender.state = next_state(rules.LINE_TRANSITIONS, LineState(sender.state), action).value
             sender.save(update_fields=["state"])
+        if kind is PartKind.EXCESS:
+            unapplied.take_back(source=booking.key_of(part, match), actor=actor, now=now)
         _mirror(booking.key_of(part, match), match, actor=actor)
+
+
+def _unseen(part: MatchPart, match: BankMatch, *, actor: Actor, now: datetime) -> None:
+    if part.batch is not None:
+        seeing.not_seen(actor=actor, batch=part.batch, bank_line=match.line.reference, now=now)
 
 
 def _mirror(key: str, match: BankMatch, *, actor: Actor) -> None:

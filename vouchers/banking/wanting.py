@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db.models import Q
 
+from portal.organisations.models import Organisation
 from vouchers.banking import rules
 from vouchers.banking.models import StatementLine
+from vouchers.banking.parts import Part
 from vouchers.banking.rules import PartKind
-from vouchers.banking.suggesting import Part
 from vouchers.payments.models import Arrival, Payment
 from vouchers.settlements.models import SettlementBatch
+from vouchers.settlements.order_models import PaymentOrderLine
+from vouchers.settlements.order_rules import OrderLineState
 
 __all__ = ["Wanted", "parts_of"]
 
@@ -22,7 +25,8 @@ __all__ = ["Wanted", "parts_of"]
 class Wanted:
     """One part: `target` is a payment's number or reference, a batch's number, a rail's code, a line's id; empty for fees.
 
-    `amount_fen` None is the whole line.
+    A batch is named by the reference of its line in a payment order, too; all batches of an order by the order's number. A
+    payer is named by credit code, name, or a payment of its own. `amount_fen` None is the whole line.
     """
 
     kind: PartKind
@@ -32,7 +36,18 @@ class Wanted:
 
 def parts_of(line: StatementLine, wanted: Sequence[Wanted]) -> list[Part]:
     """Return the parts of a line a person named. Raises NoSuchTarget naming what was not found."""
-    return [_part(line, one) for one in wanted]
+    return [part for one in wanted for part in (_order(one) or [_part(line, one)])]
+
+
+def _order(one: Wanted) -> list[Part]:
+    """Return the parts of a whole payment order, where one is named: each batch the bank has paid by it."""
+    if one.kind is not PartKind.SETTLEMENT:
+        return []
+    number = "".join(one.target.upper().split())
+    rows = PaymentOrderLine.objects.filter(order__number=number, state=OrderLineState.PAID.value)
+    return [
+        Part(one.kind, row.amount_fen, batch=row.batch) for row in rows.select_related("batch").order_by("position")
+    ]
 
 
 def _part(line: StatementLine, one: Wanted) -> Part:
@@ -45,7 +60,7 @@ def _part(line: StatementLine, one: Wanted) -> Part:
             raise rules.NoSuchTarget(field="parts", value=one.target[:60])
         return Part(one.kind, fen, rail=one.target.strip())
     if one.kind is PartKind.SETTLEMENT:
-        batch = SettlementBatch.objects.filter(number=text).first()
+        batch = SettlementBatch.objects.filter(Q(number=text) | Q(order_lines__reference=text)).first()
         if batch is None:
             raise rules.NoSuchTarget(field="parts", value=one.target[:60])
         return Part(one.kind, fen, batch=batch)
@@ -56,6 +71,8 @@ def _part(line: StatementLine, one: Wanted) -> Part:
         if found is None:
             raise rules.NoSuchTarget(field="parts", value=one.target[:60])
         return Part(one.kind, fen, returned=found)
+    if one.kind is PartKind.EXCESS:
+        return Part(one.kind, fen, payer=_payer(one.target))
     payment = Payment.objects.select_related("charge", "payer").filter(Q(number=text) | Q(reference=text)).first()
     if payment is None:
         raise rules.NoSuchTarget(field="parts", value=one.target[:60])
@@ -65,3 +82,16 @@ def _part(line: StatementLine, one: Wanted) -> Part:
         if arrival is None:
             raise rules.NoSuchTarget(field="parts", value=one.target[:60])
     return Part(one.kind, fen, payment=payment, arrival=arrival)
+
+
+def _payer(target: str) -> Organisation:
+    """Return the organisation a person named. Raises NoSuchTarget."""
+    text = target.strip()
+    names = Q(name__in=rules.spellings(text)) | Q(credit_code=text.upper())
+    found = list(Organisation.objects.filter(names).order_by("pk")[:2])
+    if not found:
+        payments = Payment.objects.filter(Q(number=text.upper()) | Q(reference=text.upper()))
+        found = [payment.payer for payment in payments.select_related("payer")[:1]]
+    if len(found) != 1:
+        raise rules.NoSuchTarget(field="parts", value=target[:60])
+    return found[0]

@@ -46,9 +46,11 @@ def rail_account(rail: str) -> str:
 def in_account(owner: str) -> AccountKey:
     """Return the ledger account money comes from by its owner: ``bank:…``, ``rail:…``, or ``line:…``.
 
-    The last is money of a statement line whose payer was not known, which has been booked as unapplied cash.
+    The last is money of a statement line whose payer was not known, which has been booked as unapplied cash; so is money
+    of ``organisation:…`` that pays nothing yet.
     """
-    kinds = {"bank": AccountKind.BANK_CLEARING, "line": AccountKind.UNAPPLIED_CASH}
+    unapplied = AccountKind.UNAPPLIED_CASH
+    kinds = {"bank": AccountKind.BANK_CLEARING, "line": unapplied, "organisation": unapplied}
     return AccountKey(kinds.get(owner.partition(":")[0], AccountKind.GATEWAY_CLEARING), owner)
 
 
@@ -172,11 +174,14 @@ def _post(payment: Payment, arrival: Arrival, *, actor: Actor) -> None:
         (owing_account(payment), arrival.applied_fen),
         (unapplied_account(payment), arrival.amount_fen - arrival.applied_fen),
     ]
+    operations = [TransferOp(money, credit, fen) for credit, fen in parts if fen and credit != money]
+    if not operations:
+        return
     ledger.post(
         posting=Posting(
             kind=JournalKind.CASH_IN,
             key=f"arrival:{arrival.source}",
-            operations=[TransferOp(money, credit, fen) for credit, fen in parts if fen],
+            operations=operations,
             actor=actor.signature,
             source_type="payment",
             source_id=payment.number,

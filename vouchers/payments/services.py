@@ -103,9 +103,12 @@ def refuse_own(*, actor: Actor, payment: Payment) -> None:
         raise rules.OwnPayment
 
 
-def unclaimed(*, bank_reference: str) -> None:
-    """Let a bank reference be used by hand. Raises what `settings.BANK_REFERENCES` does where its statement line is booked."""
-    import_string(settings.BANK_REFERENCES)(bank_reference)
+def unclaimed(*, bank_reference: str, subject: str, now: datetime) -> None:
+    """Use a bank reference by hand, for `subject` alone from now on.
+
+    Raises what `settings.BANK_REFERENCES` does where its statement line is booked, or it was used for something else.
+    """
+    import_string(settings.BANK_REFERENCES)(bank_reference, subject=subject, now=now)
 
 
 @transaction.atomic
@@ -122,10 +125,10 @@ def confirm(*, actor: Actor, payment: Payment, bank_reference: str, now: datetim
     if not value:
         raise rules.BankReferenceMissing(field="bank_reference")
     next_state(rules.TRANSITIONS, rules.PaymentState(payment.state), rules.PaymentAction.CONFIRM)
-    unclaimed(bank_reference=value)
     source = f"manual:{value}"
     if Arrival.objects.filter(source=source).exclude(payment=payment).exists():
         raise BankReferenceTaken(field="bank_reference", value=value)
+    unclaimed(bank_reference=value, subject=f"in:{payment.number}", now=now)
     try:
         with transaction.atomic():
             arrived = arriving.receive(
@@ -161,7 +164,7 @@ def pay_back(*, actor: Actor, payment: Payment, bank_reference: str, now: dateti
     if not value:
         raise rules.BankReferenceMissing(field="bank_reference")
     if not by_line:
-        unclaimed(bank_reference=value)
+        unclaimed(bank_reference=value, subject=f"back:{payment.number}", now=now)
     refunding.owe(payment=payment, now=now)
     locked = lock(payment)
     refuse_own(actor=actor, payment=locked)

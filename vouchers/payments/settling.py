@@ -45,7 +45,7 @@ def pay_by_bank(*, actor: Actor, refund: RefundAttempt, bank_reference: str, now
     value = rules.bank_reference(bank_reference)
     if not value:
         raise rules.BankReferenceMissing(field="bank_reference")
-    services.unclaimed(bank_reference=value)
+    services.unclaimed(bank_reference=value, subject=f"back:{refund.payment.number}", now=now)
     locked = _failed(actor, refund)
     locked.settled_as = f"bank:{value}"
     locked.save(update_fields=["settled_as"])

@@ -12,7 +12,7 @@ from portal.kernel.states import next_state
 from vouchers.ledger import services as ledger
 from vouchers.ledger.models import Journal
 from vouchers.ledger.rules import InsufficientFunds, JournalKind, Posting
-from vouchers.payments import rules
+from vouchers.payments import rules, unapplied
 from vouchers.payments.arriving import lock
 from vouchers.payments.models import Arrival, ArrivalReversal
 
@@ -28,8 +28,10 @@ def take_back(*, arrival: Arrival, asked_by: str, reason: str, actor: Actor, now
     """
     if done := ArrivalReversal.objects.filter(arrival=arrival).first():
         return done
+    if arrival.applied_fen != arrival.amount_fen:
+        unapplied.serialise([arrival.payment.payer_id])
     payment = lock(arrival.payment)
-    if payment.refunded_fen or payment.paid_back_fen:
+    if payment.refunded_fen or payment.paid_back_fen or unapplied.sources_used([arrival.pk]):
         raise rules.CannotTakeBack
     if arrival.applied_fen:
         payment.paid_fen -= arrival.applied_fen

@@ -58,6 +58,8 @@ class BatchAction(StrEnum):
     FAIL = "fail"
     """The bank did not pay it: everything in it is owed again."""
     RECONCILE = "reconcile"
+    UNRECONCILE = "unreconcile"
+    """The line of the statement was another's."""
     DISCARD = "discard"
 
 
@@ -125,6 +127,7 @@ TRANSITIONS: Final[Mapping[tuple[BatchState, BatchAction], BatchState]] = Mappin
         (S.EXPORTED, A.PAY): S.PAID,
         (S.EXPORTED, A.FAIL): S.DISCARDED,
         (S.PAID, A.RECONCILE): S.RECONCILED,
+        (S.RECONCILED, A.UNRECONCILE): S.PAID,
     }
 )
 OPEN: Final = (S.DRAFT.value, S.CHECKED.value, S.APPROVED.value, S.EXPORTED.value)

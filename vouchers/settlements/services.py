@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
+from django.utils.module_loading import import_string
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden, Invalid, noop
@@ -18,14 +20,19 @@ from vouchers.claims import paying
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import JournalKind, Posting, TransferOp
 from vouchers.payees import queries as accounts
+from vouchers.payments.rules import bank_reference as normal
 from vouchers.settlements import files, offsetting, queries, rules
 from vouchers.settlements.cadences import needs_check
 from vouchers.settlements.cases import end_line, first_signature, lock, record
 from vouchers.settlements.legs import leg_of, offset_line, sums
 from vouchers.settlements.models import SettlementBatch, SettlementLine
-from vouchers.settlements.order_rules import OrderLineAction
+from vouchers.settlements.order_models import PaymentOrderLine
+from vouchers.settlements.order_rules import OrderLineAction, OrderLineState
 
 _ = noop
+
+ENDED = (OrderLineState.FAILED.value, OrderLineState.CANCELLED.value)
+"""A line of a payment order by which nothing is paid any more."""
 
 
 class BankReferenceMissing(Invalid):
@@ -165,10 +172,22 @@ def approve(*, actor: Actor, batch: SettlementBatch, now: datetime) -> Settlemen
 def mark_paid(*, actor: Actor, batch: SettlementBatch, bank_reference: str, now: datetime) -> SettlementBatch:
     """Record that the treasury has paid an approved or exported batch; one of zero needs no payment and no reference.
 
-    Its line in a payment order ends with it. Raises InvalidTransition, BankReferenceMissing, OwnPayee, Forbidden.
+    Its line in a payment order ends with it. The bank reference is used for it, or for its payment order, alone. Raises
+    InvalidTransition, BankReferenceMissing, OwnPayee, Forbidden, and what `settings.BANK_REFERENCES` does.
     """
     actor.require(Permission.SETTLEMENT_PAY)
+    _claim(batch, bank_reference, now=now)
     return book_paid(actor=actor, batch=batch, bank_reference=bank_reference, now=now)
+
+
+def _claim(batch: SettlementBatch, bank_reference: str, *, now: datetime) -> None:
+    """Use a bank reference for a batch by hand: for all batches of the payment order that the bank has it in, if any."""
+    value = normal(bank_reference)
+    if value:
+        order = PaymentOrderLine.objects.filter(batch=batch).exclude(state__in=ENDED).values_list("order__number")
+        number = order.order_by("-pk").first()
+        subject = f"order:{number[0]}" if number else f"batch:{batch.number}"
+        import_string(settings.BANK_REFERENCES)(value, subject=subject, now=now)
 
 
 @transaction.atomic
@@ -211,9 +230,16 @@ def book_failed(*, actor: Actor, batch: SettlementBatch, reason: str, now: datet
 def reconcile(*, actor: Actor, batch: SettlementBatch, bank_line: str, now: datetime) -> SettlementBatch:
     """Record that the bank's statement shows a paid batch, as another person than recorded the payment, or by matching.
 
-    `bank_line` names the line of the statement; the same again changes nothing. Raises ReconciledBySame,
-    BankLineMissing, InvalidTransition, OwnPayee, Forbidden.
+    `bank_line` names the line of the statement, which is used for it alone; the same again changes nothing. Raises
+    ReconciledBySame, BankLineMissing, InvalidTransition, OwnPayee, Forbidden, and what `settings.BANK_REFERENCES` does.
     """
+    _claim(batch, bank_line, now=now)
+    return book_reconciled(actor=actor, batch=batch, bank_line=bank_line, now=now)
+
+
+@transaction.atomic
+def book_reconciled(*, actor: Actor, batch: SettlementBatch, bank_line: str, now: datetime) -> SettlementBatch:
+    """Book that the statement shows a batch. For `reconcile` and `seeing` only; raises what `reconcile` does."""
     if not any(actor.may(permission) for permission in (Permission.SETTLEMENT_APPROVE, Permission.SETTLEMENT_PAY)):
         raise Forbidden
     locked = lock(batch)

@@ -56,8 +56,10 @@ from vouchers.payees import rules as payees
 from vouchers.payees.models import PayeeAccount
 from vouchers.payments import rail_rules as rails
 from vouchers.payments import rules as payments
+from vouchers.payments import unapplied_rules as unapplied
 from vouchers.payments.models import Payment
 from vouchers.payments.rail_models import PaymentAttempt, PaymentEvent, RefundAttempt
+from vouchers.payments.unapplied_models import UnappliedUse
 from vouchers.programmes import states as programmes
 from vouchers.programmes.models import ProgrammeVersion
 from vouchers.recoveries import rules as recoveries
@@ -106,6 +108,7 @@ MACHINES: tuple[tuple[str, Mapping[tuple[Any, Any], Any], Any], ...] = (
     ("Attempt to pay 支付", rails.ATTEMPT_TRANSITIONS, PaymentAttempt.State),
     ("Refund over a rail 原路退款", rails.REFUND_TRANSITIONS, RefundAttempt.State),
     ("Notice of a gateway 支付通知", rails.EVENT_TRANSITIONS, PaymentEvent.State),
+    ("Use of unapplied money 挂账资金处理", unapplied.TRANSITIONS, UnappliedUse.State),
     ("Line of a bank statement 银行流水", banking.LINE_TRANSITIONS, StatementLine.State),
     ("Match of a bank line 核销", banking.MATCH_TRANSITIONS, BankMatch.State),
     ("Flag 风险提示", flags.TRANSITIONS, Flag.State),

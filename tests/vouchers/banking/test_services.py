@@ -14,8 +14,9 @@ from tests import make
 from tests.vouchers.banking.sheets import HEAD, csv_file, row
 from vouchers.banking import access, automatic, importing, rules, services, undoing
 from vouchers.banking.models import BankMatch, StatementImport, StatementLine
+from vouchers.banking.parts import Part
 from vouchers.banking.rules import PartKind
-from vouchers.banking.suggesting import Part, load, suggestions
+from vouchers.banking.suggesting import load, suggestions
 from vouchers.charges import refunding
 from vouchers.charges import services as charges
 from vouchers.evidence.rules import Upload
@@ -95,6 +96,14 @@ def test_a_reference_in_the_memo_pays_its_payment_at_once(w, payment):
 
 def test_instalments_pay_bit_by_bit_and_the_excess_is_the_payers(w, payment):
     bring(w, row("A1", "500.00", memo=payment.reference), row("A2", "470.00", memo=payment.reference))
+    found = line("A2")
+    [best] = suggestions(found, load([found]))
+    assert (line("A1").state, found.state, best.reasons) == (
+        "matched",
+        "open",
+        ("reference", "payer", "amount_differs"),
+    )
+    services.match(actor=w.finance, line=found, parts=best.parts, now=make.NOW)
     payment.refresh_from_db()
     assert (payment.state, payment.paid_fen, payment.bank_reference) == ("confirmed", 96_000, "A2")
     assert (bank(), fen("unapplied_cash", f"organisation:{w.enterprise.pk}")) == (97_000, 1_000)
@@ -373,7 +382,7 @@ def test_fees_payouts_and_refunds_are_booked_where_they_belong(w, payment):
 def test_a_wrong_match_is_reversed_by_a_second_person(w, payment):
     right = due(w, 96_000)
     bring(w, row("A1", "970.00", memo=payment.reference))
-    made = BankMatch.objects.get()
+    made = services.match(actor=w.finance, line=line("A1"), parts=pay(payment, 97_000), now=make.NOW)
     with pytest.raises(rules.ReasonMissing):
         undoing.doubt(actor=w.finance, match=made, reason="", now=make.NOW)
     undoing.doubt(actor=w.finance, match=made, reason="附言填错", now=make.NOW)

@@ -1,0 +1,138 @@
+"""Money too much, twice or too late by bank transfer: applied to what the same payer owes, or back by bank, once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from portal.kernel.errors import Forbidden, InvalidTransition
+from tests import make
+from tests.vouchers.banking.sheets import row
+from tests.vouchers.banking.test_services import bank, bring, due, fen, line, pay
+from vouchers.banking import services, undoing
+from vouchers.banking.parts import Part
+from vouchers.banking.rules import PartKind
+from vouchers.banking.suggesting import load, suggestions
+from vouchers.ledger import verification
+from vouchers.payments import taking_back, unapplied
+from vouchers.payments.models import Arrival
+from vouchers.payments.rules import CannotTakeBack, OwnPayment
+from vouchers.payments.unapplied_models import UnappliedUse
+from vouchers.payments.unapplied_rules import MoreThanUnapplied, NotFree, OtherPayer
+
+
+@pytest.fixture
+def arrival(w) -> Arrival:
+    """An arrival of ¥970.00 for a payment of ¥960.00."""
+    payment = due(w, 96_000)
+    bring(w, row("A1", "970.00", name="某公司"))
+    services.match(actor=w.finance, line=line("A1"), parts=pay(payment, 97_000), now=make.NOW)
+    return payment.arrivals.get()
+
+
+def held(w) -> int:
+    return fen("unapplied_cash", f"organisation:{w.enterprise.pk}")
+
+
+def back(w, amount: int) -> list[Part]:
+    return [Part(PartKind.EXCESS, amount, payer=w.enterprise)]
+
+
+def state(pk: int) -> tuple[int, int, int, int]:
+    found = unapplied.excess().get(pk=pk)
+    return found.free_fen, found.asked_fen, found.returned_fen, found.applied_later_fen
+
+
+def test_an_overpayment_goes_back_by_the_line_of_its_transfer(w, arrival):
+    bring(w, row("X1", "-10.00", name="杭州星河智能科技有限公司"))
+    found = line("X1")
+    [best, *_rest] = suggestions(found, load([found]))
+    assert (best.parts[0].kind, best.reasons, best.certain) == (
+        "excess",
+        ("sender", "payer", "amount"),
+        False,
+    )
+    services.match(actor=w.finance, line=found, parts=best.parts, now=make.NOW)
+    assert (held(w), bank(), state(arrival.pk)) == (0, 96_000, (0, 0, 1_000, 0))
+    assert verification.verify() == []
+
+
+def test_a_part_of_it_may_go_back_and_never_more_than_is_unapplied(w, arrival):
+    bring(w, row("X1", "-4.00"), row("X2", "-6.01"), row("X3", "-6.00"))
+    services.match(actor=w.finance, line=line("X1"), parts=back(w, 400), now=make.NOW)
+    with pytest.raises(MoreThanUnapplied):
+        services.match(actor=w.finance, line=line("X2"), parts=back(w, 601), now=make.NOW)
+    services.match(actor=w.finance, line=line("X3"), parts=back(w, 600), now=make.NOW)
+    assert (held(w), bank(), line("X2").state) == (0, 96_000, "open")
+
+
+def test_what_finance_said_goes_back_is_matched_by_itself(w, arrival):
+    unapplied.ask_back(actor=w.finance, arrival=arrival, now=make.NOW)
+    unapplied.ask_back(actor=w.finance, arrival=arrival, now=make.NOW)
+    assert state(arrival.pk) == (0, 1_000, 0, 0)
+    bring(w, row("X1", "-10.00"))
+    assert (line("X1").state, held(w), state(arrival.pk)) == ("matched", 0, (0, 0, 1_000, 0))
+
+
+def test_what_goes_back_is_not_applied_and_may_be_kept_after_all(w, arrival):
+    other = due(w, 5_000)
+    unapplied.ask_back(actor=w.finance, arrival=arrival, now=make.NOW)
+    with pytest.raises(NotFree):
+        unapplied.apply(actor=w.finance, arrival=arrival, payment=other, now=make.NOW)
+    unapplied.keep(actor=w.finance, arrival=arrival, now=make.NOW)
+    unapplied.apply(actor=w.finance, arrival=arrival, payment=other, now=make.NOW)
+    other.refresh_from_db()
+    assert (other.paid_fen, other.state, held(w), state(arrival.pk)) == (1_000, "due", 0, (0, 0, 0, 1_000))
+
+
+def test_it_pays_another_payment_of_the_same_payer_once(w, arrival):
+    other = due(w, 300)
+    unapplied.apply(actor=w.finance, arrival=arrival, payment=other, now=make.NOW)
+    with pytest.raises(InvalidTransition):
+        unapplied.apply(actor=w.finance, arrival=arrival, payment=other, now=make.NOW)
+    other.refresh_from_db()
+    assert (other.state, held(w), bank(), state(arrival.pk)) == ("confirmed", 700, 97_000, (700, 0, 0, 300))
+    assert verification.verify() == []
+
+
+def test_it_pays_nothing_of_another_payer(w, arrival):
+    other = due(w, 300, payer=make.organisation(make.roles.Kind.ENTERPRISE))
+    with pytest.raises(OtherPayer):
+        unapplied.apply(actor=w.finance, arrival=arrival, payment=other, now=make.NOW)
+
+
+@pytest.mark.parametrize("who", ["owner", "keeper", "reviewer", "officer"])
+def test_finance_alone_decides(w, arrival, who):
+    for act in (unapplied.ask_back, unapplied.keep):
+        with pytest.raises((Forbidden, OwnPayment)):
+            act(actor=getattr(w, who), arrival=arrival, now=make.NOW)
+
+
+def test_a_return_matched_wrongly_is_reversed_by_two(w, arrival):
+    bring(w, row("X1", "-10.00"))
+    made = services.match(actor=w.finance, line=line("X1"), parts=back(w, 1_000), now=make.NOW)
+    undoing.doubt(actor=w.finance, match=made, reason="不是这笔", now=make.NOW)
+    undoing.reverse(actor=w.finance_approver, match=made, now=make.NOW)
+    assert (held(w), bank(), line("X1").state, state(arrival.pk)) == (1_000, 97_000, "open", (1_000, 0, 0, 0))
+    assert [use.state for use in UnappliedUse.objects.all()] == ["undone"]
+
+
+def test_an_arrival_whose_excess_was_used_is_not_taken_back(w, arrival):
+    unapplied.ask_back(actor=w.finance, arrival=arrival, now=make.NOW)
+    with pytest.raises(CannotTakeBack):
+        taking_back.take_back(arrival=arrival, asked_by="x", reason="x", actor=w.finance_approver, now=make.NOW)
+
+
+def test_a_transfer_long_after_it_was_asked_for_is_left_to_a_person(w, arrival):
+    unapplied.ask_back(actor=w.finance, arrival=arrival, now=make.NOW - timedelta(days=90))
+    bring(w, row("X1", "-10.00"))
+    assert (line("X1").state, line("X1").hint) == ("open", "sender")
+
+
+def test_a_second_line_of_the_same_sum_returns_nothing(w, arrival):
+    unapplied.ask_back(actor=w.finance, arrival=arrival, now=make.NOW)
+    bring(w, row("X1", "-10.00"), row("X2", "-10.00"))
+    assert [line(each).state for each in ("X1", "X2")] == ["matched", "open"]
+    with pytest.raises(MoreThanUnapplied):
+        services.match(actor=w.finance, line=line("X2"), parts=back(w, 1_000), now=make.NOW)

@@ -1,0 +1,64 @@
+"""That the bank's statement shows what was paid: who matches lines tells it here; see `services.reconcile`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+
+from portal.kernel.actors import Actor
+from portal.kernel.errors import Conflict, noop
+from portal.kernel.states import next_state
+from vouchers.payments.rules import bank_reference
+from vouchers.settlements import rules, services
+from vouchers.settlements.cases import lock, record
+from vouchers.settlements.models import SettlementBatch
+
+__all__ = ["SeenElsewhere", "not_seen", "seen", "unseen_fen"]
+
+_ = noop
+
+
+class SeenElsewhere(Conflict):
+    code = "settlement.seen_elsewhere"
+    message = _("批次 %(number)s 已按银行流水 %(line)s 对账，不能再由另一条流水说明。")
+
+
+def unseen_fen(batch: SettlementBatch, *, bank_line: str) -> int:
+    """Lock a batch and return what a line of the statement may show of it, in fen: 0 where it is not paid.
+
+    Raises SeenElsewhere where a person has reconciled it by another line.
+    """
+    locked = lock(batch)
+    if locked.state == rules.BatchState.RECONCILED.value and not _is_line(locked, bank_line):
+        raise SeenElsewhere(field="parts", number=locked.number, line=locked.bank_line)
+    return locked.total_fen if locked.state in rules.PAID else 0
+
+
+def _is_line(batch: SettlementBatch, bank_line: str) -> bool:
+    return bank_reference(batch.bank_line) == bank_reference(bank_line)
+
+
+@transaction.atomic
+def seen(*, actor: Actor, batch: SettlementBatch, bank_line: str, now: datetime) -> SettlementBatch:
+    """Reconcile a batch all of whose money lines of the statement show; one that a person has reconciled stays as it is.
+
+    Raises ReconciledBySame for the person who recorded the payment, OwnPayee, InvalidTransition, Forbidden.
+    """
+    locked = lock(batch)
+    if locked.state == rules.BatchState.RECONCILED.value:
+        return locked
+    return services.book_reconciled(actor=actor, batch=locked, bank_line=bank_line, now=now)
+
+
+@transaction.atomic
+def not_seen(*, actor: Actor, batch: SettlementBatch, bank_line: str, now: datetime) -> SettlementBatch:
+    """Take back that a line shows a batch, where it was reconciled by lines: it is paid, and to be reconciled again."""
+    locked = lock(batch)
+    if locked.state != rules.BatchState.RECONCILED.value:
+        return locked
+    locked.state = next_state(rules.TRANSITIONS, rules.BatchState.RECONCILED, rules.BatchAction.UNRECONCILE).value
+    locked.bank_line, locked.reconciled_by_id, locked.reconciled_at = "", None, None
+    locked.save(update_fields=["state", "bank_line", "reconciled_by", "reconciled_at"])
+    record(locked, action="settlement.unreconciled", actor=actor, now=now, bank_line=bank_line)
+    return locked
