@@ -16,7 +16,7 @@ import typst
 
 from portal.kernel.errors import Unavailable, noop
 
-__all__ = ["FONTS", "FontMissing", "Sheet", "archival", "font", "pdf"]
+__all__ = ["FONTS", "MOST_ROWS", "FontMissing", "Sheet", "archival", "font", "pdf"]
 
 _ = noop
 
@@ -29,7 +29,7 @@ FONTS: Final = (
 MOST_ROWS: Final = 5_000
 SOURCE: Final = """
 #let d = json(bytes(sys.inputs.sheet))
-#set document(title: d.title, date: none)
+#set document(title: d.title, date: if d.archival { auto } else { none })
 #set page(paper: "a4", flipped: d.heads.len() > 5, margin: (x: 18mm, y: 20mm), numbering: "1 / 1",
   footer: context [#set text(size: 8pt, fill: luma(90)); #d.foot #h(1fr) #counter(page).display("1 / 1", both: true)])
 #set text(font: (d.font, "Libertinus Serif"), size: 10pt, lang: d.lang)
@@ -81,9 +81,16 @@ class Sheet:
     lang: str = "zh"
 
 
-def pdf(sheet: Sheet) -> bytes:
-    """Return the sheet as PDF; equal sheets give equal pages. At most `MOST_ROWS` rows are set. Raises FontMissing."""
+def pdf(sheet: Sheet, *, made_at: datetime | None = None) -> bytes:
+    """Return the sheet as PDF; equal sheets give equal pages. At most `MOST_ROWS` rows are set. Raises FontMissing.
+
+    With `made_at`, the date in the file, it is PDF/A-2b (ISO 19005-2), to be kept: equal sheets and dates, equal bytes.
+    """
+    kept: dict[str, Any] = {}
+    if made_at is not None:
+        kept = {"pdf_standards": "a-2b", "timestamp": int(made_at.timestamp())}
     said = {
+        "archival": made_at is not None,
         "title": sheet.title,
         "heads": list(sheet.heads),
         "rows": [list(row) for row in sheet.rows[:MOST_ROWS]],
@@ -94,7 +101,7 @@ def pdf(sheet: Sheet) -> bytes:
         "lang": sheet.lang,
         "font": font(),
     }
-    made = typst.compile(SOURCE.encode(), sys_inputs={"sheet": json.dumps(said, ensure_ascii=False)})
+    made = typst.compile(SOURCE.encode(), sys_inputs={"sheet": json.dumps(said, ensure_ascii=False)}, **kept)
     assert isinstance(made, bytes)
     return made
 

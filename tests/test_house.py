@@ -331,7 +331,7 @@ ENDS = {
     "PayeeAccountState": {"replaced", "rejected", "withdrawn"},
     "BatchState": {"discarded"},
     "PaymentOrderState": {"answered", "cancelled"},
-    "OrderLineState": {"paid", "failed", "cancelled"},
+    "OrderLineState": {"paid", "paid_late"},
     "DiscrepancyState": {"closed"},
 }
 

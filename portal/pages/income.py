@@ -14,10 +14,9 @@ from portal.kernel.money import Money
 from portal.numbers.services import PORTAL_ZONE
 from portal.organisations import access as people
 from portal.organisations.models import Organisation
-from portal.pages import shell
+from portal.pages import exports, shell
 from portal.pages.actions import subject_link
 from portal.pages.casework import language
-from portal.pages.exports import xlsx_table
 from portal.pages.labels import label_of
 from portal.pages.templatetags.show import bilingual
 from vouchers.settlements import access, queries, statements
@@ -27,7 +26,6 @@ from vouchers.settlements.statements import Movement, PayeeStatement
 __all__ = ["income", "month"]
 
 READERS = (Permission.SETTLEMENT_READ_OWN, Permission.CLAIM_FILE)
-XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
 @shell.needs(*READERS)
@@ -87,7 +85,7 @@ def month(request: HttpRequest, year: int, month: int) -> HttpResponse:
     found = statements.statement(actor.acting_for, statements.month_of(year, month, now=timezone.now()))
     own = people.get_own(actor)
     wanted = request.GET.get("as", "")
-    if wanted in ("pdf", "xlsx", "csv"):
+    if wanted in ("pdf", *exports.FORMATS):
         return _file(found, own, f"{year}-{month:02d}", wanted)
     return shell.page(
         request,
@@ -119,30 +117,32 @@ def _cells(line: Movement) -> list[Any]:
 
 
 def _file(found: PayeeStatement, own: Organisation, name: str, wanted: str) -> HttpResponse:
+    """Return the statement as xlsx or CSV, or as PDF/A in the reader's language, to be kept."""
     rows = [
         ["", gettext("期初"), "", "", Money(found.opening_fen)],
         *(_cells(line) for line in found.lines),
         ["", gettext("期末"), "", "", Money(found.closing_fen)],
     ]
-    title = gettext("对账单 %(month)s") % {"month": name}
-    if wanted == "csv":
-        plain = [[*row[:-1], row[-1].yuan()] for row in rows]
-        return shell.csv_response(f"statement-{name}", _heads(), plain)
-    if wanted == "xlsx":
-        content, kind = xlsx_table(title, _heads(), rows), XLSX
-    else:
-        sheet = papers.Sheet(
-            title=title,
-            heads=_heads(),
-            rows=[[*row[:-1], row[-1].yuan()] for row in rows],
-            lines=[bilingual(own), own.credit_code, gettext("时间为北京时间，金额为人民币元。")],
-            closing=[
-                f"{label_of('movement', code)[1]} {Money(fen).yuan()}" for code, fen in found.totals.items() if fen
-            ],
-            numbers=[4],
-            lang=language(),
-        )
-        content, kind = papers.pdf(sheet), "application/pdf"
-    response = HttpResponse(content, content_type=kind)
-    response["Content-Disposition"] = f'attachment; filename="statement-{name}.{wanted}"'
+    if wanted in exports.FORMATS:
+        return exports.exported(f"statement-{name}", wanted, _heads(), rows)
+    sheet = papers.Sheet(
+        title=gettext("对账单 %(month)s") % {"month": name},
+        heads=_heads(),
+        rows=[[*row[:-1], row[-1].yuan()] for row in rows],
+        lines=[bilingual(own), own.credit_code, gettext("时间为北京时间，金额为人民币元。"), *_cut(len(rows))],
+        closing=[f"{label_of('movement', code)[1]} {Money(fen).yuan()}" for code, fen in found.totals.items() if fen],
+        numbers=[4],
+        lang=language(),
+    )
+    content = papers.pdf(sheet, made_at=min(timezone.now(), found.period.end))
+    response = HttpResponse(content, content_type="application/pdf")
+    response["Content-Disposition"] = f'attachment; filename="statement-{name}.pdf"'
     return response
+
+
+def _cut(rows: int) -> list[str]:
+    """Say above the table where it holds less than the statement."""
+    if rows <= papers.MOST_ROWS:
+        return []
+    words = gettext("本表只列前 %(most)s 行，共 %(rows)s 行；全部明细见同月的表格文件。")
+    return [words % {"most": papers.MOST_ROWS, "rows": rows}]

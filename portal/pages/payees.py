@@ -71,6 +71,12 @@ class AccountForm(forms.Form):
     )
 
 
+class ProofForm(forms.Form):
+    """A further proof of an account on its way."""
+
+    file = forms.FileField(label=_("补充账户证明"), required=False, help_text=_("PDF 或图片，不超过 20 MB。"))
+
+
 class RejectForm(forms.Form):
     """Why an account is sent back."""
 
@@ -173,10 +179,12 @@ def account(request: HttpRequest, number: str) -> HttpResponse:
 
 def _do(request: HttpRequest, found: PayeeAccount, form: forms.Form) -> tuple[str, Explained | None]:
     actor, now = actor_of(request), timezone.now()
-    act = act_of(request, "check", "verify", "reject", "withdraw")
+    act = act_of(request, "check", "verify", "reject", "withdraw", "proof")
     reason = form.cleaned_data["reason"] if form.is_valid() else ""
 
     def step() -> PayeeAccount:
+        if act == "proof":
+            return services.add_proof(actor=actor, account=found, proof=upload_of(request), now=now)
         if act == "check":
             return services.check(actor=actor, account=found, now=now)
         if act == "verify":
@@ -190,6 +198,7 @@ def _do(request: HttpRequest, found: PayeeAccount, form: forms.Form) -> tuple[st
         "verify": gettext("已核验，冷静期后开始使用。"),
         "reject": gettext("已退回，收款单位会看到原因。"),
         "withdraw": gettext("已撤回，现用账户不变。"),
+        "proof": gettext("已补充账户证明。"),
     }
     _done, error = attempt_on("payee_account", step)
     return words[act], error
@@ -209,6 +218,7 @@ def _shown(
             "files": list(evidence.files_of(subject)),
             "events": events(audit.trail(subject, actor=actor)),
             "form": form,
+            "proof": ProofForm(),
             "error": error,
             **_offered(actor, found),
             "cooling_days": settings.PAYEE_COOLING_DAYS,

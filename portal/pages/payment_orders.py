@@ -23,7 +23,7 @@ from portal.pages.files import upload_of
 from portal.pages.labels import label_of
 from portal.pages.shell import EXPORT_LIMIT, act_of, actor_of, csv_response, listing, needs, page, wants_csv
 from vouchers.programmes.models import Programme
-from vouchers.settlements import access, answering, cadences, discrepancies, ordering
+from vouchers.settlements import access, answering, cadences, discrepancies, lateness, ordering
 from vouchers.settlements.answers import ANSWER_FORMATS
 from vouchers.settlements.formats import format_of
 from vouchers.settlements.order_models import Discrepancy, PaymentOrder, SettlementTerms
@@ -93,7 +93,7 @@ def orders(request: HttpRequest) -> HttpResponse:
         if error is None:
             messages.success(request, gettext("付款指令已生成。请下载文件送交银行，回盘后在此导入结果。"))
             return redirect("payment_order", number=made.number)
-    rows = PaymentOrder.objects.select_related("created_by").defer("content")
+    rows = access.orders_visible_to(actor).defer("content")
     if wants_csv(request):
         return _csv(rows.order_by("-pk")[:EXPORT_LIMIT])
     waiting = list(access.visible_to(actor).filter(state=BatchState.APPROVED.value).order_by("pk"))
@@ -106,7 +106,7 @@ def orders(request: HttpRequest) -> HttpResponse:
             "waiting_fen": sum(batch.total_fen for batch in waiting),
             "chosen": request.POST.getlist("batches"),
             "formats": [(code, in_words(each["name"])) for code, each in ordering.available_formats().items()],
-            "open_cases": Discrepancy.objects.exclude(state=DiscrepancyState.CLOSED.value).count(),
+            "open_cases": access.cases_visible_to(actor).exclude(state=DiscrepancyState.CLOSED.value).count(),
             "may_export": actor.may(Permission.SETTLEMENT_PAY),
             "error": error,
         },
@@ -137,7 +137,7 @@ def _csv(rows: Any) -> HttpResponse:
 def order(request: HttpRequest, number: str) -> HttpResponse:
     """Show a payment order line by line; take in the bank's answer, or cancel an order that has not gone out."""
     actor = actor_of(request)
-    found = ordering.get_order(actor, number)
+    found = access.get_order(actor, number)
     if request.method != "POST":
         return _order_shown(request, found, form=AnswerForm())
     act = act_of(request, "answer", "cancel")
@@ -165,7 +165,7 @@ def order(request: HttpRequest, number: str) -> HttpResponse:
         )
         done = gettext("付款指令已撤销，批次回到待付款。")
     if error:
-        return _order_shown(request, ordering.get_order(actor, number), form=form, error=error, status=error.status)
+        return _order_shown(request, access.get_order(actor, number), form=form, error=error, status=error.status)
     messages.success(request, done)
     return redirect("payment_order", number=number)
 
@@ -200,7 +200,8 @@ def _order_shown(
             "events": events(audit.trail(f"payment_order:{found.number}", actor=actor)),
             "form": form,
             "error": error,
-            "may_answer": found.state != PaymentOrderState.CANCELLED.value and actor.may(Permission.SETTLEMENT_PAY),
+            "may_answer": actor.may(Permission.SETTLEMENT_PAY),
+            "is_cancelled": found.state == PaymentOrderState.CANCELLED.value,
             "may_cancel": is_open
             and untouched
             and actor.may(Permission.SETTLEMENT_APPROVE)
@@ -213,7 +214,7 @@ def _order_shown(
 @needs(*FINANCE)
 def download(request: HttpRequest, number: str) -> HttpResponse:
     """Send the very file that was made, or its manifest."""
-    found = ordering.get_order(actor_of(request), number)
+    found = access.get_order(actor_of(request), number)
     if request.GET.get("as") == "manifest":
         name, content, kind = f"{found.number}.json", ordering.manifest(found), "application/json"
     else:
@@ -227,7 +228,7 @@ def download(request: HttpRequest, number: str) -> HttpResponse:
 @needs(*FINANCE)
 def discrepancy_list(request: HttpRequest) -> HttpResponse:
     """List discrepancies, open ones first asked for."""
-    rows = discrepancies.visible_to(actor_of(request))
+    rows = access.cases_visible_to(actor_of(request))
     state = request.GET.get("state", "")
     if state in Discrepancy.State.values:
         rows = rows.filter(state=state)
@@ -260,7 +261,7 @@ ACTS: dict[str, Act] = {
 def discrepancy(request: HttpRequest, number: str) -> HttpResponse:
     """Show one discrepancy and take it one step further."""
     actor = actor_of(request)
-    case = discrepancies.get_case(actor, number)
+    case = access.get_case(actor, number)
     form, error = CaseForm(request.POST if request.method == "POST" else None), None
     if request.method == "POST":
         act = act_of(request, *ACTS)
@@ -269,9 +270,9 @@ def discrepancy(request: HttpRequest, number: str) -> HttpResponse:
         if error is None:
             messages.success(request, gettext("已办理并记录。"))
             return redirect("discrepancy", number=number)
-        case = discrepancies.get_case(actor, number)
+        case = access.get_case(actor, number)
     state = DiscrepancyState(case.state)
-    open_line = case.line is not None and case.line.state == OrderLineState.OPEN.value
+    outcomes = discrepancies.may_become(case)
     return page(
         request,
         "settlements/discrepancy.html",
@@ -280,7 +281,10 @@ def discrepancy(request: HttpRequest, number: str) -> HttpResponse:
             "form": form,
             "error": error,
             "may_explain": (state, DiscrepancyAction.EXPLAIN) in CASE_TRANSITIONS,
-            "may_correct": (state, DiscrepancyAction.CORRECT) in CASE_TRANSITIONS and open_line,
+            "may_correct": (state, DiscrepancyAction.CORRECT) in CASE_TRANSITIONS and bool(outcomes),
+            "may_fail": AnswerOutcome.FAILED in outcomes,
+            "is_late": outcomes == (AnswerOutcome.PAID,) and state is not DiscrepancyState.CLOSED,
+            "elsewhere": lateness.elsewhere(case.line) if case.line and outcomes == (AnswerOutcome.PAID,) else [],
             "may_close": (state, DiscrepancyAction.CLOSE) in CASE_TRANSITIONS and actor.user_id != case.answered_by_id,
             "waits": (state, DiscrepancyAction.CLOSE) in CASE_TRANSITIONS and actor.user_id == case.answered_by_id,
             "difference_fen": case.found_fen - (case.expected_fen or 0),
@@ -313,7 +317,7 @@ def terms(request: HttpRequest) -> HttpResponse:
         request,
         "settlements/terms.html",
         {
-            "rows": list(SettlementTerms.objects.select_related("changed_by")),
+            "rows": list(access.terms_visible_to(actor)),
             "form": form,
             "error": error,
             "may_set": actor.may(Permission.SETTLEMENT_APPROVE),

@@ -168,10 +168,12 @@ def call_run(*, actor: Actor, programme: Programme, now: datetime) -> PaymentRun
     return _open_run(programme.pk, waiting, now=now, actor=actor)
 
 
-def eligible(payee_id: int, *, now: datetime) -> list[RedemptionClaim]:
-    """Return the claims of a payee that may be paid now."""
+def eligible(payee_ids: Iterable[int], *, now: datetime) -> list[RedemptionClaim]:
+    """Return the claims of these payees that may be paid now, in one query."""
     return list(
-        RedemptionClaim.objects.filter(payee_id=payee_id, state=rules.ClaimState.PAYABLE.value, eligible_at__lte=now)
+        RedemptionClaim.objects.filter(
+            payee_id__in=list(payee_ids), state=rules.ClaimState.PAYABLE.value, eligible_at__lte=now
+        )
         .select_related("version__programme", "claimant", "payee")
         .order_by("pk")
     )

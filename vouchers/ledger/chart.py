@@ -304,6 +304,8 @@ _MOVES: dict[JournalKind, tuple[tuple[AccountKind, AccountKind], ...]] = {
         (_a.SETTLEMENT_CLEARING, _a.SETTLED),
         (_a.SETTLEMENT_CLEARING, _a.BANK_CLEARING),
         (_a.SETTLEMENT_CLEARING, _a.GATEWAY_CLEARING),
+        (_a.RECEIVABLE_PROVIDER, _a.SETTLED),
+        (_a.RECEIVABLE_PROVIDER, _a.BANK_CLEARING),
     ),
     _j.BATCH_REJECTED: (
         (_a.SETTLEMENT_CLEARING, _a.PROVIDER_PAYABLE),

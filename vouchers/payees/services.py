@@ -107,12 +107,21 @@ def propose(*, actor: Actor, details: rules.Details, proof: Upload | None, now: 
 
 
 @transaction.atomic
-def add_proof(*, actor: Actor, account: PayeeAccount, upload: Upload, now: datetime) -> None:
-    """Add a further proof while the account is on the way. Raises InvalidTransition, Forbidden; BadFile."""
+def add_proof(*, actor: Actor, account: PayeeAccount, proof: Upload | None, now: datetime) -> PayeeAccount:
+    """Add a further proof of an account of the own organisation while it is on the way.
+
+    Raises ProofMissing, InvalidTransition, Forbidden; BadFile.
+    """
     actor.require(Permission.PAYEE_MANAGE)
+    if actor.organisation_id != account.organisation_id:
+        raise Forbidden
+    if proof is None:
+        raise rules.ProofMissing(field="file")
     locked = _lock(account)
     next_state(rules.TRANSITIONS, S(locked.state), A.WITHDRAW)
-    evidence.store(actor=actor, subject=access.subject_of(locked), purpose=PURPOSE, upload=upload, now=now)
+    evidence.store(actor=actor, subject=access.subject_of(locked), purpose=PURPOSE, upload=proof, now=now)
+    _tell(locked, action="payee.proof_added", actor=actor, now=now)
+    return locked
 
 
 @transaction.atomic

@@ -1,4 +1,4 @@
-"""Reach settlement batches: finance sees all, a payee sees its own once approved."""
+"""Reach batches, payment orders and discrepancies: finance sees all, a payee its own batches once approved."""
 
 from __future__ import annotations
 
@@ -8,7 +8,22 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import NotFound
 from vouchers.settlements import rules
 from vouchers.settlements.models import SettlementBatch
+from vouchers.settlements.order_models import Discrepancy, PaymentOrder, SettlementTerms
 
+__all__ = [
+    "FINANCE",
+    "ORDERS",
+    "cases_visible_to",
+    "get_batch",
+    "get_case",
+    "get_order",
+    "orders_visible_to",
+    "terms_visible_to",
+    "visible_to",
+]
+
+ORDERS = (Permission.SETTLEMENT_PAY, Permission.SETTLEMENT_APPROVE)
+"""Who reads payment orders: they hold account numbers."""
 FINANCE = (Permission.SETTLEMENT_DRAFT, Permission.SETTLEMENT_APPROVE, Permission.SETTLEMENT_PAY)
 
 
@@ -33,3 +48,37 @@ def get_batch(actor: Actor, number: str) -> SettlementBatch:
     if batch is None:
         raise NotFound
     return batch
+
+
+def orders_visible_to(actor: Actor) -> QuerySet[PaymentOrder]:
+    """Return the payment orders the actor may see: who pays or approves sees all, others none."""
+    rows = PaymentOrder.objects.select_related("created_by", "ended_by")
+    return rows if any(actor.may(each) for each in ORDERS) else rows.none()
+
+
+def get_order(actor: Actor, number: str) -> PaymentOrder:
+    """Return one payment order. Raises NotFound."""
+    order = orders_visible_to(actor).filter(number=number).first()
+    if order is None:
+        raise NotFound
+    return order
+
+
+def cases_visible_to(actor: Actor) -> QuerySet[Discrepancy]:
+    """Return the discrepancies the actor may see: finance all, others none."""
+    rows = Discrepancy.objects.select_related("order", "line", "line__batch__payee", "answered_by", "closed_by")
+    return rows if any(actor.may(each) for each in FINANCE) else rows.none()
+
+
+def get_case(actor: Actor, number: str) -> Discrepancy:
+    """Return one discrepancy. Raises NotFound."""
+    found = cases_visible_to(actor).filter(number=number).first()
+    if found is None:
+        raise NotFound
+    return found
+
+
+def terms_visible_to(actor: Actor) -> QuerySet[SettlementTerms]:
+    """Return how often payees are settled, for who pays or approves; for others none."""
+    rows = SettlementTerms.objects.select_related("changed_by")
+    return rows if any(actor.may(each) for each in ORDERS) else rows.none()

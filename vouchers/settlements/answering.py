@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
 from django.db import transaction
 
@@ -19,6 +20,9 @@ from vouchers.settlements.ordering import lock_order, record
 __all__ = ["import_answer", "settle_line"]
 
 PAID, FAILED = rules.AnswerOutcome.PAID, rules.AnswerOutcome.FAILED
+L = rules.OrderLineState
+AGREES: Final = {PAID: (L.OPEN, L.PAID, L.PAID_LATE), FAILED: (L.OPEN, *rules.NOT_PAID)}
+"""In which states a line agrees with what the bank says of it; a line of an order taken back has not been paid."""
 
 
 @transaction.atomic
@@ -29,7 +33,8 @@ def import_answer(
 
     Paid lines settle their batch; what failed is owed again with the bank's reason and goes into a later batch. A wrong
     amount, a line the order does not have, or the opposite of what was said before opens a case and moves no money.
-    The same file again changes nothing. Raises BadAnswer with every fault, UnknownFormat, OwnPayee, Forbidden.
+    An order that was taken back is answered too: what the bank has paid of it is a case. The same file again changes
+    nothing. Raises BadAnswer with every fault, UnknownFormat, OwnPayee, Forbidden.
     """
     actor.require(Permission.SETTLEMENT_PAY)
     wanted = answers.ANSWER_FORMATS.get(format_code)
@@ -98,9 +103,7 @@ def _disagrees(answer: answers.Answer, line: PaymentOrderLine | None) -> rules.D
         return rules.DiscrepancyKind.UNKNOWN_LINE
     if answer.amount_fen != line.amount_fen:
         return rules.DiscrepancyKind.WRONG_AMOUNT
-    if line.state not in (rules.OrderLineState.OPEN.value, answer.outcome.value):
-        return rules.DiscrepancyKind.CONTRADICTS
-    return None
+    return None if line.state in AGREES[answer.outcome] else rules.DiscrepancyKind.CONTRADICTS
 
 
 def settle_line(

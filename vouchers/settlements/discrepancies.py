@@ -5,35 +5,29 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import QuerySet
 
 from portal.kernel.actors import Actor, Permission
-from portal.kernel.errors import NotFound
 from portal.kernel.states import next_state
+from vouchers.settlements import lateness
 from vouchers.settlements import order_rules as rules
 from vouchers.settlements.answering import settle_line
 from vouchers.settlements.models import SettlementBatch
 from vouchers.settlements.order_models import Discrepancy
 from vouchers.settlements.ordering import record
 
-__all__ = ["close", "correct", "explain", "get_case", "send_back", "visible_to"]
+__all__ = ["close", "correct", "explain", "may_become", "send_back"]
 
-READERS = (Permission.SETTLEMENT_PAY, Permission.SETTLEMENT_APPROVE, Permission.SETTLEMENT_DRAFT)
 S, A = rules.DiscrepancyState, rules.DiscrepancyAction
 
 
-def visible_to(actor: Actor) -> QuerySet[Discrepancy]:
-    """Return the cases the actor may see: finance all, others none."""
-    rows = Discrepancy.objects.select_related("order", "line", "line__batch__payee", "answered_by", "closed_by")
-    return rows if any(actor.may(each) for each in READERS) else rows.none()
-
-
-def get_case(actor: Actor, number: str) -> Discrepancy:
-    """Return one case. Raises NotFound."""
-    found = visible_to(actor).filter(number=number).first()
-    if found is None:
-        raise NotFound
-    return found
+def may_become(case: Discrepancy) -> tuple[rules.AnswerOutcome, ...]:
+    """Return what a correction may make of the case's line: either end while it is open; paid where it was not, they say."""
+    if case.line is None:
+        return ()
+    if case.line.state == rules.OrderLineState.OPEN.value:
+        return (rules.AnswerOutcome.PAID, rules.AnswerOutcome.FAILED)
+    late = case.said == rules.AnswerOutcome.PAID.value and case.line.state in rules.NOT_PAID
+    return (rules.AnswerOutcome.PAID,) if late else ()
 
 
 def _lock(case: Discrepancy) -> Discrepancy:
@@ -62,7 +56,7 @@ def _answer(
         raise rules.TextMissing(field="text")
     locked = _lock(case)
     locked.state = next_state(rules.CASE_TRANSITIONS, S(locked.state), action).value
-    if correction and (locked.line is None or locked.line.state != rules.OrderLineState.OPEN.value):
+    if correction and correction not in may_become(locked):
         raise rules.NotToBePaid(field="correction")
     locked.text, locked.correction = text.strip()[:600], correction
     locked.answered_by_id, locked.answered_at = actor.person, now
@@ -80,9 +74,9 @@ def explain(*, actor: Actor, case: Discrepancy, text: str, now: datetime) -> Dis
 
 @transaction.atomic
 def correct(*, actor: Actor, case: Discrepancy, outcome: rules.AnswerOutcome, text: str, now: datetime) -> Discrepancy:
-    """Propose what really became of an open line: paid in full, or failed. Closing the case carries it out.
+    """Propose what really became of a line: paid in full, or failed. Closing the case carries it out.
 
-    Raises TextMissing, NotToBePaid where the line has ended or there is none, InvalidTransition, Forbidden.
+    Raises TextMissing, NotToBePaid where there is no line or it cannot become that, InvalidTransition, Forbidden.
     """
     done = _answer(actor, case, A.CORRECT, text=text, correction=outcome.value, now=now)
     record(
@@ -112,7 +106,8 @@ def send_back(*, actor: Actor, case: Discrepancy, now: datetime) -> Discrepancy:
 def close(*, actor: Actor, case: Discrepancy, now: datetime) -> Discrepancy:
     """Close a case as another person than explained or corrected it; a correction is carried out now.
 
-    Raises CaseOfAnother, NotToBePaid where the line has ended meanwhile, InvalidTransition, Forbidden.
+    Raises CaseOfAnother, NotToBePaid where the line has ended meanwhile, HeldElsewhere where what was paid late is in
+    another batch that is not paid, InvalidTransition, OwnPayee, Forbidden.
     """
     _require(actor)
     locked = _lock(case)
@@ -123,15 +118,23 @@ def close(*, actor: Actor, case: Discrepancy, now: datetime) -> Discrepancy:
     locked.closed_by_id, locked.closed_at = actor.person, now
     locked.save(update_fields=["state", "closed_by", "closed_at"])
     if corrected:
-        if locked.line is None or locked.line.state != rules.OrderLineState.OPEN.value:
-            raise rules.NotToBePaid
-        settle_line(
-            actor,
-            locked.line.batch,
-            rules.AnswerOutcome(locked.correction),
-            bank_reference=locked.bank_reference or locked.reference,
-            reason=locked.bank_reason or locked.text[:200],
-            now=now,
-        )
+        _carry_out(locked, actor=actor, now=now)
     record(locked.order, action="discrepancy.closed", actor=actor, now=now, case=locked.number)
     return locked
+
+
+def _carry_out(case: Discrepancy, *, actor: Actor, now: datetime) -> None:
+    outcome = rules.AnswerOutcome(case.correction)
+    if case.line is None or outcome not in may_become(case):
+        raise rules.NotToBePaid
+    if case.line.state != rules.OrderLineState.OPEN.value:
+        lateness.book(case, actor=actor, now=now)
+        return
+    settle_line(
+        actor,
+        case.line.batch,
+        outcome,
+        bank_reference=case.bank_reference or case.reference,
+        reason=case.bank_reason or case.text[:200],
+        now=now,
+    )

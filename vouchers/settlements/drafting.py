@@ -25,11 +25,12 @@ ACTOR = Actor.system(_("结算安排"))
 def draft_due(*, now: datetime) -> list[SettlementBatch]:
     """Draft one batch a payee of all that was earned before the end of the last period of its programme's cadence.
 
-    Each period of a programme is drafted once; killed in the middle, the next round goes on where this one stopped.
+    Each period of a programme is drafted once; killed in the middle, the next round goes on where this one stopped. A
+    round that finds nothing to draft asks a fixed number of questions, whatever the number of payees.
     """
     totals = queries.due_by_payee(now=now)
     payees = list(people.payees().filter(pk__in=totals).order_by("pk"))
-    due = {payee.pk: queries.due_to(payee.pk, now=now) for payee in payees}
+    due = queries.due_of([payee.pk for payee in payees], now=now)
     codes = {row.purse.programme for rows in due.values() for row in rows}
     periods = {code: last_period(cadence, now) for code, cadence in cadences(codes).items()}
     ends = {code: period.end for code, period in periods.items() if period is not None}
@@ -45,7 +46,7 @@ def draft_due(*, now: datetime) -> list[SettlementBatch]:
 
     made = []
     for payee in payees:
-        if any(is_due(row) for row in due[payee.pk]):
+        if any(is_due(row) for row in due.get(payee.pk, [])):
             try:
                 made.append(services.draft(actor=ACTOR, payee=payee, now=now, only=is_due))
             except rules.NothingToSettle:

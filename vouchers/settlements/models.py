@@ -37,6 +37,10 @@ class SettlementBatch(models.Model):
     checked_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
+    set_off_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    """Who took debts of recoveries off the draft: has changed what is paid, and neither checks nor approves it."""
     approved_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
@@ -73,6 +77,14 @@ class SettlementBatch(models.Model):
                 | (
                     (Q(created_by__isnull=True) | ~Q(checked_by=F("created_by")))
                     & (Q(approved_by__isnull=True) | ~Q(checked_by=F("approved_by")))
+                ),
+            ),
+            models.CheckConstraint(
+                name="batch_set_off_by_another",
+                condition=Q(set_off_by__isnull=True)
+                | (
+                    (Q(checked_by__isnull=True) | ~Q(checked_by=F("set_off_by")))
+                    & (Q(approved_by__isnull=True) | ~Q(approved_by=F("set_off_by")))
                 ),
             ),
             models.CheckConstraint(
@@ -119,6 +131,8 @@ class SettlementLine(models.Model):
     payable = models.CharField(max_length=24, blank=True)
     """Of an offset: the kind of the ledger account it is taken from."""
     active = models.BooleanField(default=True)
+    given_up = models.BooleanField(default=False)
+    """The whole batch ended unpaid with the line in it; False where the line alone was sent back."""
     reason = models.CharField(max_length=200, blank=True)
     """Why finance sent the line back."""
 

@@ -43,13 +43,15 @@ def possible(batch: SettlementBatch) -> dict[rules.Debt, rules.Purse]:
 def set_off(*, actor: Actor, batch: SettlementBatch, now: datetime) -> SettlementBatch:
     """Take what the payee owes in open cases off a draft, oldest case first; never below zero of any purse.
 
-    A second person approves it with the batch; the debt falls once the batch is paid. Raises NothingToSetOff,
-    InvalidTransition for a batch that is no draft, Forbidden.
+    Another person approves it with the batch, never who set off; the debt falls once the batch is paid. Raises
+    NothingToSetOff, SetOffByAnother, InvalidTransition for a batch that is no draft, Forbidden.
     """
     actor.require(Permission.SETTLEMENT_DRAFT)
     locked = lock(batch)
     if locked.state != rules.BatchState.DRAFT.value:
         raise InvalidTransition(state=locked.state, action="set_off")
+    if locked.set_off_by_id not in (None, actor.person):
+        raise rules.SetOffByAnother
     for case, _fen in recoveries.outstanding_of(locked.payee_id):
         lock_case(case)
     cases = {case.number: (case, fen) for case, fen in recoveries.outstanding_of(locked.payee_id)}
@@ -60,7 +62,8 @@ def set_off(*, actor: Actor, batch: SettlementBatch, now: datetime) -> Settlemen
         offset_line(locked, purse, debt.fen, recovery=cases[debt.case][0]) for debt, purse in found.items()
     )
     locked.total_fen -= sum(debt.fen for debt in found)
-    locked.save(update_fields=["total_fen"])
+    locked.set_off_by_id = actor.person
+    locked.save(update_fields=["total_fen", "set_off_by"])
     told: dict[str, int] = {}
     for debt in found:
         told[debt.case] = told.get(debt.case, 0) + debt.fen

@@ -69,6 +69,7 @@ class PaymentOrderLine(models.Model):
         PAID = rules.OrderLineState.PAID.value, _("已付款")
         FAILED = rules.OrderLineState.FAILED.value, _("未付成")
         CANCELLED = rules.OrderLineState.CANCELLED.value, _("已撤销")
+        PAID_LATE = rules.OrderLineState.PAID_LATE.value, _("后来查明已付款")
 
     order = models.ForeignKey(PaymentOrder, on_delete=models.PROTECT, related_name="lines")
     position = models.PositiveIntegerField()

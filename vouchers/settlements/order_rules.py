@@ -15,12 +15,14 @@ from portal.kernel.period import Period
 __all__ = [
     "CASE_TRANSITIONS",
     "LINE_TRANSITIONS",
+    "NOT_PAID",
     "ORDER_TRANSITIONS",
     "AnswerOutcome",
     "CaseOfAnother",
     "DiscrepancyAction",
     "DiscrepancyKind",
     "DiscrepancyState",
+    "HeldElsewhere",
     "NotToBePaid",
     "NothingToOrder",
     "OrderAnswered",
@@ -29,6 +31,7 @@ __all__ = [
     "OrderOfAnother",
     "OrderRefused",
     "OwnFormat",
+    "PaidPerhaps",
     "PaymentOrderAction",
     "PaymentOrderState",
     "PresetFormat",
@@ -59,12 +62,15 @@ class OrderLineState(StrEnum):
     PAID = "paid"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    PAID_LATE = "paid_late"
+    """Failed or taken back by what was known first; the bank had paid it all the same."""
 
 
 class OrderLineAction(StrEnum):
     PAY = "pay"
     FAIL = "fail"
     CANCEL = "cancel"
+    PAY_LATE = "pay_late"
 
 
 class DiscrepancyState(StrEnum):
@@ -112,8 +118,16 @@ ORDER_TRANSITIONS: Final[Mapping[tuple[PaymentOrderState, PaymentOrderAction], P
 L, M = OrderLineState, OrderLineAction
 
 LINE_TRANSITIONS: Final[Mapping[tuple[OrderLineState, OrderLineAction], OrderLineState]] = MappingProxyType(
-    {(L.OPEN, M.PAY): L.PAID, (L.OPEN, M.FAIL): L.FAILED, (L.OPEN, M.CANCEL): L.CANCELLED}
+    {
+        (L.OPEN, M.PAY): L.PAID,
+        (L.OPEN, M.FAIL): L.FAILED,
+        (L.OPEN, M.CANCEL): L.CANCELLED,
+        (L.FAILED, M.PAY_LATE): L.PAID_LATE,
+        (L.CANCELLED, M.PAY_LATE): L.PAID_LATE,
+    }
 )
+NOT_PAID: Final = (L.FAILED.value, L.CANCELLED.value)
+"""Ended without money, as far as is known."""
 
 D, C = DiscrepancyState, DiscrepancyAction
 
@@ -187,6 +201,20 @@ class TextMissing(Invalid):
 class CaseOfAnother(Forbidden):
     code = "discrepancy.same_person"
     message = _("说明或更正差异的人不能自己结案。请由另一位同事核对后结案。")
+
+
+class PaidPerhaps(Conflict):
+    """Nothing of it may be paid before two persons have found out whether it is paid already."""
+
+    code = "settlement.paid_perhaps"
+    message = _("银行另有答复说这些明细已经付过款（差异 %(numbers)s）。请先查明并结案，再办理，以免重复付款。")
+
+
+class HeldElsewhere(Conflict):
+    code = "discrepancy.held_elsewhere"
+    message = _(
+        "这些明细又列入了批次 %(numbers)s，结案前须先让它们停下：未送出的请作废批次，已送出的请撤销付款指令后作废，或等银行答复。"
+    )
 
 
 class NotToBePaid(Conflict):

@@ -11,20 +11,20 @@ from django.db import transaction
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
-from portal.kernel.errors import NotFound, Reason, noop
+from portal.kernel.errors import Reason, noop
 from portal.kernel.states import next_state
 from portal.numbers.services import PORTAL_ZONE, next_number
 from portal.organisations import access as people
 from vouchers.ledger import seals
 from vouchers.payees import queries as accounts
 from vouchers.payees.models import PayeeAccount
-from vouchers.settlements import files, formats
+from vouchers.settlements import files, formats, queries
 from vouchers.settlements import order_rules as rules
 from vouchers.settlements.models import SettlementBatch
 from vouchers.settlements.order_models import BankFormat, PaymentOrder, PaymentOrderLine
 from vouchers.settlements.rules import TRANSITIONS, BatchAction, BatchState, ReasonMissing
 
-__all__ = ["available_formats", "cancel", "export", "get_order", "lock_order", "manifest", "record", "save_format"]
+__all__ = ["available_formats", "cancel", "export", "lock_order", "manifest", "record", "save_format"]
 
 _ = noop
 
@@ -46,16 +46,6 @@ def _format_for(actor: Actor, code: str) -> Mapping[str, Any]:
     if own is not None and own.created_by_id == actor.person:
         raise rules.OwnFormat(field="format")
     return document
-
-
-def get_order(actor: Actor, number: str) -> PaymentOrder:
-    """Return a payment order: finance's, for it holds account numbers. Raises NotFound."""
-    if not any(actor.may(each) for each in (Permission.SETTLEMENT_PAY, Permission.SETTLEMENT_APPROVE)):
-        raise NotFound
-    order = PaymentOrder.objects.select_related("created_by", "ended_by").filter(number=number).first()
-    if order is None:
-        raise NotFound
-    return order
 
 
 def lock_order(order: PaymentOrder) -> PaymentOrder:
@@ -174,6 +164,12 @@ def _against(actor: Actor, batch: SettlementBatch, account: PayeeAccount | None)
     if batch.total_fen == 0:
         message = _("批次 %(number)s 的金额为零，不需要付款。")
         found.append(Reason("payment_order.zero", message, _("请在批次页面直接登记。"), "batches", params))
+    if numbers := queries.open_cases_about(batch.pk):
+        message = _("银行另有答复说批次 %(number)s 的明细已经付过款（差异 %(cases)s）。")
+        remedy = _("请先查明并结案，以免重复付款。")
+        found.append(
+            Reason("payment_order.paid_perhaps", message, remedy, "batches", {**params, "cases": ", ".join(numbers)})
+        )
     if account is None:
         message = _("%(payee)s 没有生效的收款账户（批次 %(number)s）。")
         remedy = _("请收款单位登记账户，核验生效后再导出。")

@@ -27,7 +27,7 @@ from portal.wire import (
     paged,
     problems,
 )
-from vouchers.settlements import answering, cadences, discrepancies, ordering
+from vouchers.settlements import access, answering, cadences, discrepancies, ordering
 from vouchers.settlements.order_models import Discrepancy, PaymentOrder, ReturnFile, SettlementTerms
 from vouchers.settlements.order_rules import (
     AnswerOutcome,
@@ -164,7 +164,7 @@ def _order_shown(order: PaymentOrder) -> dict[str, Any]:
 
 
 def _order_detail(request: ActorRequest, number: str) -> dict[str, Any]:
-    order = ordering.get_order(request.actor, number)
+    order = access.get_order(request.actor, number)
     lines = order.lines.select_related("batch__payee", "account")
     return {
         **_order_shown(order),
@@ -212,7 +212,7 @@ def _terms_shown(terms: SettlementTerms) -> dict[str, Any]:
 def list_payment_orders(request: ActorRequest, wanted: Query[Cursor]) -> dict[str, Any]:
     """List payment orders, the latest first; finance's."""
     _finance(request)
-    return paged(PaymentOrder.objects.select_related("created_by"), wanted, _order_shown)
+    return paged(access.orders_visible_to(request.actor).defer("content"), wanted, _order_shown)
 
 
 @router.post("", response={201: PaymentOrderOut, **problems(404, 409)})
@@ -240,7 +240,7 @@ def save_format(request: ActorRequest, payload: BankFormatIn) -> dict[str, Any]:
 def list_terms(request: ActorRequest) -> list[dict[str, Any]]:
     """Say how often what is owed is put into batches, by programme."""
     _finance(request)
-    return [_terms_shown(row) for row in SettlementTerms.objects.all()]
+    return [_terms_shown(row) for row in access.terms_visible_to(request.actor)]
 
 
 @router.post("/terms", response={200: SettlementTermsOut, **problems(409)})
@@ -265,7 +265,7 @@ def get_payment_order(request: ActorRequest, number: Number) -> dict[str, Any]:
 @router.get("/{number}/file", response={200: bytes, **problems(404)})
 def get_order_file(request: ActorRequest, number: Number) -> HttpResponse:
     """Return the very file that was made, byte for byte."""
-    order = ordering.get_order(request.actor, number)
+    order = access.get_order(request.actor, number)
     response = HttpResponse(bytes(order.content), content_type="application/octet-stream")
     response["Content-Disposition"] = f'attachment; filename="{order.file_name}"'
     return response
@@ -274,13 +274,13 @@ def get_order_file(request: ActorRequest, number: Number) -> HttpResponse:
 @router.get("/{number}/manifest", response={200: dict[str, Any], **problems(404)})
 def get_order_manifest(request: ActorRequest, number: Number) -> dict[str, Any]:
     """Say what the file holds: its SHA-256, count, total, lines, and the head of the ledger's chain."""
-    return dict(ordering.get_order(request.actor, number).manifest)
+    return dict(access.get_order(request.actor, number).manifest)
 
 
 @router.post("/{number}/cancel", response={200: PaymentOrderOut, **problems(404, 409)})
 def cancel_order(request: ActorRequest, number: Number, payload: OrderReasonIn) -> dict[str, Any]:
     """Take back an order that has not gone to the bank, as another person than exported it."""
-    order = ordering.get_order(request.actor, number)
+    order = access.get_order(request.actor, number)
     ordering.cancel(actor=request.actor, order=order, reason=payload.reason, now=timezone.now())
     return _order_detail(request, number)
 
@@ -295,7 +295,7 @@ def import_answer(
     """
     made = answering.import_answer(
         actor=request.actor,
-        order=ordering.get_order(request.actor, number),
+        order=access.get_order(request.actor, number),
         content=file.read(MOST + 1),
         name=file.name or "file",
         format_code=layout,
@@ -308,44 +308,44 @@ def import_answer(
 def list_discrepancies(request: ActorRequest, wanted: Query[Cursor]) -> dict[str, Any]:
     """List cases, the latest first; finance's."""
     _finance(request)
-    return paged(discrepancies.visible_to(request.actor), wanted, _case_shown)
+    return paged(access.cases_visible_to(request.actor), wanted, _case_shown)
 
 
 @cases.get("/{number}", response={200: DiscrepancyOut, **problems(404)})
 def get_discrepancy(request: ActorRequest, number: Number) -> dict[str, Any]:
     """Return a case."""
-    return _case_shown(discrepancies.get_case(request.actor, number))
+    return _case_shown(access.get_case(request.actor, number))
 
 
 @cases.post("/{number}/explain", response={200: DiscrepancyOut, **problems(404, 409)})
 def explain_discrepancy(request: ActorRequest, number: Number, payload: ExplanationIn) -> dict[str, Any]:
     """Explain a case that needs no correction; another person closes it."""
-    case = discrepancies.get_case(request.actor, number)
+    case = access.get_case(request.actor, number)
     discrepancies.explain(actor=request.actor, case=case, text=payload.text, now=timezone.now())
-    return _case_shown(discrepancies.get_case(request.actor, number))
+    return _case_shown(access.get_case(request.actor, number))
 
 
 @cases.post("/{number}/correct", response={200: DiscrepancyOut, **problems(404, 409)})
 def correct_discrepancy(request: ActorRequest, number: Number, payload: CorrectionIn) -> dict[str, Any]:
     """Say what really became of an open payment; it is booked when another person closes the case."""
-    case = discrepancies.get_case(request.actor, number)
+    case = access.get_case(request.actor, number)
     discrepancies.correct(
         actor=request.actor, case=case, outcome=payload.outcome, text=payload.text, now=timezone.now()
     )
-    return _case_shown(discrepancies.get_case(request.actor, number))
+    return _case_shown(access.get_case(request.actor, number))
 
 
 @cases.post("/{number}/return", response={200: DiscrepancyOut, **problems(404, 409)})
 def return_discrepancy(request: ActorRequest, number: Number) -> dict[str, Any]:
     """Do not accept what was said: the case is open again."""
-    case = discrepancies.get_case(request.actor, number)
+    case = access.get_case(request.actor, number)
     discrepancies.send_back(actor=request.actor, case=case, now=timezone.now())
-    return _case_shown(discrepancies.get_case(request.actor, number))
+    return _case_shown(access.get_case(request.actor, number))
 
 
 @cases.post("/{number}/close", response={200: DiscrepancyOut, **problems(404, 409)})
 def close_discrepancy(request: ActorRequest, number: Number) -> dict[str, Any]:
     """Close a case as another person; a correction is booked now."""
-    case = discrepancies.get_case(request.actor, number)
+    case = access.get_case(request.actor, number)
     discrepancies.close(actor=request.actor, case=case, now=timezone.now())
-    return _case_shown(discrepancies.get_case(request.actor, number))
+    return _case_shown(access.get_case(request.actor, number))

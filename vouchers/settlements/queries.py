@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count, Exists, F, OuterRef, QuerySet, Sum
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from vouchers.charges.models import Charge, ChargePart
@@ -21,6 +21,12 @@ from vouchers.ledger.models import Account
 from vouchers.payments.rules import PaymentState
 from vouchers.settlements import rules
 from vouchers.settlements.models import SettlementBatch, SettlementLine
+from vouchers.settlements.order_models import Discrepancy
+from vouchers.settlements.order_rules import NOT_PAID, AnswerOutcome, DiscrepancyState, PaidPerhaps
+
+LATE = Q(said=AnswerOutcome.PAID.value, line__state__in=NOT_PAID)
+"""A bank says of a line that failed or was cancelled that it has paid it."""
+CLOSED = DiscrepancyState.CLOSED.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,80 +55,93 @@ PART_DUE = F("captured_fen") - F("refunded_fen") + F("owed_fen")
 OWN_DUE = F("own_captured_fen") - F("own_written_off_fen") - F("own_refunded_fen") + F("own_owed_fen")
 
 
-def _parts_due(payee_id: int | None) -> QuerySet[ChargePart]:
-    """Return what vouchers paid that needs no claim, is in none, and in no batch."""
+def _questioned() -> QuerySet[SettlementLine]:
+    """Return the lines of batches of which a bank says, after all, that it paid them, while nobody has closed the case."""
+    return SettlementLine.objects.filter(
+        Q(active=True) | Q(given_up=True),
+        batch__order_lines__discrepancies__in=Discrepancy.objects.filter(LATE).exclude(state=CLOSED),
+    )
+
+
+def _parts_due(payee_ids: Iterable[int] | None) -> QuerySet[ChargePart]:
+    """Return what vouchers paid that needs no claim, is in none, in no batch and not perhaps paid already."""
     parts = ChargePart.objects.filter(charge__state="captured", charge__withheld_at__isnull=True)
-    if payee_id is not None:
-        parts = parts.filter(charge__provider_id=payee_id)
+    if payee_ids is not None:
+        parts = parts.filter(charge__provider_id__in=payee_ids)
     batched = SettlementLine.objects.filter(charge=OuterRef("charge"), voucher=OuterRef("voucher"), active=True)
     return (
         parts.annotate(due=PART_DUE)
         .filter(~Exists(batched), unclaimed(), due__gt=0)
+        .exclude(Exists(_questioned().filter(charge=OuterRef("charge"), voucher=OuterRef("voucher"))))
         .exclude(pk__in=on_claim().values("pk"))
     )
 
 
-def _own_due(payee_id: int | None) -> QuerySet[Charge]:
+def _own_due(payee_ids: Iterable[int] | None) -> QuerySet[Charge]:
     """Return the charges whose own share has arrived and is in no batch."""
     charges = Charge.objects.filter(
         state="captured", withheld_at__isnull=True, payment__state=PaymentState.CONFIRMED.value
     )
-    if payee_id is not None:
-        charges = charges.filter(provider_id=payee_id)
-    batched = SettlementLine.objects.filter(charge=OuterRef("pk"), leg=rules.Leg.OWN.value, active=True)
-    return charges.annotate(due=OWN_DUE).filter(~Exists(batched), due__gt=0)
+    if payee_ids is not None:
+        charges = charges.filter(provider_id__in=payee_ids)
+    of_charge = {"charge": OuterRef("pk"), "leg": rules.Leg.OWN.value}
+    batched = SettlementLine.objects.filter(**of_charge, active=True)
+    return charges.annotate(due=OWN_DUE).filter(~Exists(batched), ~Exists(_questioned().filter(**of_charge)), due__gt=0)
 
 
 def due_to(payee_id: int, *, now: datetime) -> Sequence[Due]:
-    """Return everything a payee can be paid now.
+    """Return everything a payee can be paid now; as `due_of`."""
+    return due_of([payee_id], now=now).get(payee_id, [])
 
-    What vouchers paid without need of a claim, own shares that have arrived, and approved claims whose run is open.
+
+def due_of(payee_ids: Iterable[int], *, now: datetime) -> dict[int, list[Due]]:
+    """Return everything each of these payees can be paid now, in four queries whatever their number.
+
+    What vouchers paid without need of a claim, own shares that have arrived, and approved claims whose run is open. Left
+    out is what a bank says it has paid after all: it waits until two persons have closed that case.
     """
-    found = [
-        Due(rules.Leg.VOUCHER, part.payable_fen, charge=part.charge, part=part)
-        for part in _parts_due(payee_id).select_related("charge__payer", "voucher").order_by("charge_id", "pk")
-    ]
-    found += [
-        Due(rules.Leg.OWN, charge.own_payable_fen, charge=charge)
-        for charge in _own_due(payee_id).select_related("payer").order_by("pk")
-    ]
-    found += [
-        Due(rules.Leg.CLAIM, claim.approved_fen or 0, claim=claim) for claim in paying.eligible(payee_id, now=now)
-    ]
+    wanted = list(payee_ids)
+    found: dict[int, list[Due]] = {}
+    for part in _parts_due(wanted).select_related("charge__payer", "voucher").order_by("charge_id", "pk"):
+        row = Due(rules.Leg.VOUCHER, part.payable_fen, charge=part.charge, part=part)
+        found.setdefault(part.charge.provider_id, []).append(row)
+    for charge in _own_due(wanted).select_related("payer").order_by("pk"):
+        found.setdefault(charge.provider_id, []).append(Due(rules.Leg.OWN, charge.own_payable_fen, charge=charge))
+    held = set(_questioned().filter(claim__isnull=False).values_list("claim_id", flat=True))
+    for claim in paying.eligible(wanted, now=now):
+        if claim.pk not in held:
+            found.setdefault(claim.payee_id, []).append(Due(rules.Leg.CLAIM, claim.approved_fen or 0, claim=claim))
     return found
 
 
 def refunds_owed(payee_id: int, due: Sequence[Due]) -> dict[rules.Purse, int]:
-    """Return what a payee owes back of refunds and is taken from what it is owed: fen by purse, at most what is due.
+    """Return what a payee owes back and is taken from what it is owed: fen by purse, at most what is due.
 
-    A provider owes what it refunded after a batch held it; offsets of batches not yet paid are spoken for. Cases of
-    `recoveries` have accounts of their own: finance sets them off by `offsetting.set_off`.
+    A payee owes what it refunded after a batch held it, and what a bank paid it though it had said that it failed; offsets
+    of batches not yet paid are spoken for. Cases of `recoveries` have accounts of their own: finance sets them off by `offsetting.set_off`.
     """
     accounts = Account.objects.filter(
         kind=AccountKind.RECEIVABLE_PROVIDER.value, owner=f"organisation:{payee_id}", closed_at__isnull=True
     )
-    owed = {_purse(row.programme, row.fiscal_year): row.pk for row in accounts}
+    owed = {(row.programme, row.fiscal_year or 0): row.pk for row in accounts}
     if not owed:
         return {}
     balances = ledger.balances(account_ids=owed.values())
-    spoken: dict[rules.Purse, int] = {}
+    spoken: dict[tuple[str, int], int] = {}
     pending = SettlementLine.objects.filter(
         batch__payee_id=payee_id, batch__paid_at__isnull=True, leg=rules.Leg.OFFSET.value, recovery=None, active=True
     )
     for line in pending:
-        purse = _purse(line.programme_code, line.fiscal_year)
-        spoken[purse] = spoken.get(purse, 0) - line.amount_fen
-    payable = by_purse((row.purse, row.amount_fen) for row in due)
-    found = {
-        purse: min(balances[pk].posted_fen - spoken.get(purse, 0), payable.get(purse, 0)) for purse, pk in owed.items()
-    }
-    return {purse: fen for purse, fen in sorted(found.items()) if fen > 0}
-
-
-def _purse(programme: str, year: int | None) -> rules.Purse:
-    if not programme:
-        return rules.OWN_SHARES
-    return rules.Purse(AccountKind.PROVIDER_PAYABLE.value, programme, year or 0)
+        money = (line.programme_code, line.fiscal_year or 0)
+        spoken[money] = spoken.get(money, 0) - line.amount_fen
+    left = {money: balances[pk].posted_fen - spoken.get(money, 0) for money, pk in owed.items()}
+    found: dict[rules.Purse, int] = {}
+    for purse, fen in sorted(by_purse((row.purse, row.amount_fen) for row in due).items(), reverse=True):
+        taken = min(left.get((purse.programme, purse.fiscal_year), 0), fen)
+        if taken > 0:
+            found[purse] = taken
+            left[purse.programme, purse.fiscal_year] -= taken
+    return dict(sorted(found.items()))
 
 
 def by_purse(rows: Iterable[tuple[rules.Purse, int]]) -> dict[rules.Purse, int]:
@@ -139,6 +158,7 @@ def due_by_payee(*, now: datetime) -> dict[int, int]:
     parts = _parts_due(None).values_list("charge__provider_id").annotate(total=Coalesce(Sum("due"), 0))
     own = _own_due(None).values_list("provider_id").annotate(total=Coalesce(Sum("due"), 0))
     claims = RedemptionClaim.objects.filter(state=ClaimState.PAYABLE.value, eligible_at__lte=now)
+    claims = claims.exclude(pk__in=_questioned().filter(claim__isnull=False).values("claim"))
     claimed = claims.values_list("payee_id").annotate(total=Coalesce(Sum("approved_fen"), 0))
     for rows in (parts, own, claimed):
         for payee_id, total in rows.order_by():
@@ -165,6 +185,25 @@ def refuse_unpaid_shares(batch_id: int) -> None:
     numbers = list(gone.values_list("charge__payment__number", flat=True)[:10])
     if numbers:
         raise rules.ShareNotPaid(numbers=", ".join(numbers))
+
+
+def open_cases_about(batch_id: int) -> list[str]:
+    """Return the numbers of open cases whose money may be a batch's: its own, or of a batch that held the same lines."""
+    lines = SettlementLine.objects.filter(batch_id=batch_id, active=True)
+    same = _questioned().filter(
+        Exists(lines.filter(charge=OuterRef("charge"), voucher=OuterRef("voucher")))
+        | Exists(lines.filter(charge=OuterRef("charge"), leg=OuterRef("leg"), voucher=None))
+        | Exists(lines.filter(claim=OuterRef("claim")))
+    )
+    about = Q(line__batch=batch_id) | Q(line__batch__in=same.values("batch"))
+    cases = Discrepancy.objects.filter(LATE, about).exclude(state=CLOSED).order_by("pk")
+    return list(cases.values_list("number", flat=True).distinct())
+
+
+def refuse_questioned(batch_id: int) -> None:
+    """Raises PaidPerhaps where a bank says it has paid a batch's lines already and the case is not closed."""
+    if numbers := open_cases_about(batch_id):
+        raise PaidPerhaps(numbers=", ".join(numbers[:10]))
 
 
 def lines_of(batch_id: int) -> QuerySet[SettlementLine]:

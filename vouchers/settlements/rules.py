@@ -31,7 +31,9 @@ __all__ = [
     "ReasonMissing",
     "ReconciledBySame",
     "SamePerson",
+    "SetOffByAnother",
     "ShareNotPaid",
+    "WasSent",
     "set_off",
 ]
 
@@ -156,6 +158,16 @@ class OffsetInBatch(Conflict):
     message = _("该批次含有抵扣款，不能单独退回明细。请作废整个批次后重新编制。")
 
 
+class WasSent(Conflict):
+    code = "settlement.was_sent"
+    message = _("该批次曾送交银行，后来撤回，不能再单独退回明细。请作废整个批次后重新编制。")
+
+
+class SetOffByAnother(Forbidden):
+    code = "settlement.set_off_by_another"
+    message = _("该批次的抵扣由另一位同事办理过。请由同一人补充抵扣，或作废批次后重新编制。")
+
+
 class ReasonMissing(Invalid):
     code = "settlement.reason"
     message = _("请写明退回原因，相关单位会看到。")
@@ -173,7 +185,7 @@ class OwnPayee(Forbidden):
 
 class SamePerson(Forbidden):
     code = "settlement.same_person"
-    message = _("编制人不能审批自己编制的结算批次。请由另一位同事审批。")
+    message = _("编制或抵扣过的人不能审批这个结算批次。请由另一位同事审批。")
 
 
 class CheckerIsAnother(Forbidden):

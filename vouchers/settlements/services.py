@@ -126,7 +126,7 @@ def check(*, actor: Actor, batch: SettlementBatch, now: datetime) -> SettlementB
         raise Forbidden
     locked = lock(batch)
     locked.state = next_state(rules.TRANSITIONS, rules.BatchState(locked.state), rules.BatchAction.CHECK).value
-    if actor.person == locked.created_by_id:
+    if actor.person in (locked.created_by_id, locked.set_off_by_id):
         raise rules.CheckerIsAnother
     _refuse_payee(actor, locked)
     locked.checked_by_id, locked.checked_at = actor.person, now
@@ -137,16 +137,16 @@ def check(*, actor: Actor, batch: SettlementBatch, now: datetime) -> SettlementB
 
 @transaction.atomic
 def approve(*, actor: Actor, batch: SettlementBatch, now: datetime) -> SettlementBatch:
-    """Approve a draft as another person than drafted or checked it; moves the payables into clearing.
+    """Approve a draft as another person than drafted it, took debts off it or checked it; moves payables into clearing.
 
     The payee's account in force now becomes the batch's. Of two who approve at once one wins, the other is told.
-    Raises SamePerson, CheckerIsAnother, NotChecked, OwnPayee, InvalidTransition.
+    Raises SamePerson, CheckerIsAnother, NotChecked, OwnPayee, ShareNotPaid, PaidPerhaps, InvalidTransition.
     """
     actor.require(Permission.SETTLEMENT_APPROVE)
     locked = lock(batch)
     state = rules.BatchState(locked.state)
     after = next_state(rules.TRANSITIONS, state, rules.BatchAction.APPROVE)
-    if actor.person == locked.created_by_id:
+    if actor.person in (locked.created_by_id, locked.set_off_by_id):
         raise rules.SamePerson
     if actor.person == locked.checked_by_id:
         raise rules.CheckerIsAnother
@@ -155,6 +155,7 @@ def approve(*, actor: Actor, batch: SettlementBatch, now: datetime) -> Settlemen
     _refuse_payee(actor, locked)
     locked.state = after.value
     queries.refuse_unpaid_shares(locked.pk)
+    queries.refuse_questioned(locked.pk)
     locked.approved_by_id = actor.user_id
     locked.approved_at = now
     locked.account = accounts.in_force_of(locked.payee_id, now=now)
@@ -173,9 +174,12 @@ def mark_paid(*, actor: Actor, batch: SettlementBatch, bank_reference: str, now:
     """Record that the treasury has paid an approved or exported batch; one of zero needs no payment and no reference.
 
     Its line in a payment order ends with it. The bank reference is used for it, or for its payment order, alone. Raises
-    InvalidTransition, BankReferenceMissing, OwnPayee, Forbidden, and what `settings.BANK_REFERENCES` does.
+    InvalidTransition, BankReferenceMissing, OwnPayee, Forbidden, PaidPerhaps where a bank says that it has been paid
+    before, and what `settings.BANK_REFERENCES` does.
     """
     actor.require(Permission.SETTLEMENT_PAY)
+    lock(batch)
+    queries.refuse_questioned(batch.pk)
     _claim(batch, bank_reference, now=now)
     return book_paid(actor=actor, batch=batch, bank_reference=bank_reference, now=now)
 
@@ -282,7 +286,7 @@ def _give_back(
     for line in _claim_lines(locked):
         paying.take_from_batch(line.claim, actor=actor, now=now, reason=reason)
     lines = SettlementLine.objects.filter(batch=locked, active=True)
-    lines.update(active=False, **({"reason": reason} if reason else {}))
+    lines.update(active=False, given_up=True, **({"reason": reason} if reason else {}))
 
 
 def _claim_lines(batch: SettlementBatch) -> list[Any]:
@@ -294,7 +298,8 @@ def _claim_lines(batch: SettlementBatch) -> list[Any]:
 def reject_line(*, actor: Actor, batch: SettlementBatch, line_id: int, reason: str, now: datetime) -> SettlementBatch:
     """Send one line of an unpaid batch back: it is owed again and can go into a later batch. The last one discards it.
 
-    Raises ReasonMissing, LineSettled, InvalidTransition for a batch already paid or discarded, OwnPayee, Forbidden.
+    Raises ReasonMissing, LineSettled, InvalidTransition for a batch already paid or discarded, WasSent for one that was in
+    a payment order, OwnPayee, Forbidden.
     """
     if not any(actor.may(permission) for permission in (Permission.SETTLEMENT_APPROVE, Permission.SETTLEMENT_PAY)):
         raise Forbidden
@@ -304,6 +309,8 @@ def reject_line(*, actor: Actor, batch: SettlementBatch, line_id: int, reason: s
     _refuse_payee(actor, locked)
     state = rules.BatchState(locked.state)
     next_state(rules.TRANSITIONS, state, rules.BatchAction.DISCARD)
+    if locked.order_lines.exists():
+        raise rules.WasSent
     lines = queries.lines_of(locked.pk).filter(active=True)
     line = lines.exclude(leg=rules.Leg.OFFSET.value).filter(pk=line_id).first()
     if line is None:

@@ -24,7 +24,7 @@ from vouchers.charges import refunding
 from vouchers.charges import services as charges
 from vouchers.charges.models import Charge
 from vouchers.payees import services as payees
-from vouchers.settlements import answering, files, formats, ordering, queries, services
+from vouchers.settlements import access, answering, files, formats, ordering, queries, services
 from vouchers.settlements.models import SettlementBatch, SettlementLine
 from vouchers.settlements.order_models import Discrepancy, PaymentOrder
 from vouchers.wallets.models import Voucher
@@ -114,7 +114,7 @@ def settled_to_the_bank_and_back(w: make.World) -> str:
     services.reject_line(actor=w.finance, batch=batches[0], line_id=rejected.pk, reason="验收单缺页", now=make.NOW)
     order = _exported(w, batches)
     told = Record.objects.get(action="payment_order.exported", subject=f"payment_order:{order.number}")
-    again = ordering.get_order(w.finance, order.number)
+    again = access.get_order(w.finance, order.number)
     assert bytes(again.content) == bytes(order.content)
     assert files.digest(bytes(again.content)) == order.sha256 == told.data["sha256"] == order.manifest["file"]["sha256"]
     assert order.total_fen == captures * PRICE // 2 - 8 * 50 - PRICE // 2 == order.manifest["total_fen"]

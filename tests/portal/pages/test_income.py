@@ -49,7 +49,11 @@ def test_the_files_of_a_month_hold_the_lines_of_the_page(w, client):
     assert table[-1].endswith("700.00")
     book = openpyxl.load_workbook(io.BytesIO(client.get(f"{address()}?as=xlsx").content)).active
     assert book.cell(book.max_row, 5).value == 700
-    assert client.get(f"{address()}?as=pdf").content.startswith(b"%PDF-")
+    for language in ("zh-hans", "en"):
+        client.cookies["django_language"] = language
+        made = client.get(f"{address()}?as=pdf").content
+        assert made.startswith(b"%PDF-")
+        assert b"pdfaid:part" in made, "PDF/A: to be kept"
 
 
 @pytest.mark.parametrize("who", ["keeper", "finance", "auditor"])

@@ -92,3 +92,18 @@ def test_the_number_of_queries_does_not_grow(w, client, django_assert_num_querie
         making.proposed(make.organisation(make.roles.Kind.PROVIDER))
     with django_assert_num_queries(5):
         client.get(reverse("payee_accounts"))
+
+
+def test_an_owner_adds_a_further_proof_while_the_account_is_on_its_way(w, client):
+    account = making.proposed(w.lab)
+    address = reverse("payee_account", args=[account.reference])
+    enter(client, w.lab_owner)
+    assert "补充账户证明" in text_of(client.get(address))
+    assert client.post(address, {"act": "proof"}).status_code == 422
+    file = SimpleUploadedFile("回单.pdf", making.PDF + b"% 2\n", content_type="application/pdf")
+    assert client.post(address, {"act": "proof", "file": file}).status_code == 302
+    shown = text_of(client.get(address))
+    assert "回单.pdf" in shown
+    assert raw_codes(shown) == []
+    enter(client, w.finance)
+    assert client.post(address, {"act": "proof", "file": SimpleUploadedFile("x.pdf", making.PDF)}).status_code == 403

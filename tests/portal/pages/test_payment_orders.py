@@ -100,3 +100,26 @@ def test_others_see_no_account_numbers(w, client, batches, who):
     enter(client, getattr(w, who))
     for name in ("payment_order", "payment_order_file"):
         assert client.get(reverse(name, args=[order.number])).status_code in (403, 404)
+
+
+def test_a_cancelled_order_takes_an_answer_and_says_what_to_do_about_money_that_went_out(w, client, batches):
+    enter(client, w.finance)
+    export(client, batches[0])
+    order = PaymentOrder.objects.get()
+    address = reverse("payment_order", args=[order.number])
+    enter(client, w.finance_approver)
+    assert client.post(address, {"act": "cancel", "reason": "没有送出"}).status_code == 302
+    enter(client, w.finance)
+    assert "这份指令已撤销" in text_of(client.get(address))
+    assert answer(client, order, ("1", "100.00", "成功", "")).status_code == 302
+    case = reverse("discrepancy", args=[Discrepancy.objects.get().number])
+    shown = client.get(case)
+    assert "怎么办" in text_of(shown)
+    assert 'value="failed"' not in shown.content.decode()
+    assert client.post(case, {"act": "paid", "text": "银行已扣款"}).status_code == 302
+    enter(client, w.finance_approver)
+    assert client.post(case, {"act": "close"}).status_code == 302
+    assert SettlementBatch.objects.get(pk=batches[0].pk).state == "paid"
+    page = text_of(client.get(address))
+    assert "后来查明已付款" in page
+    assert raw_codes(page) == []

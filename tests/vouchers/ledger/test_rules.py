@@ -142,7 +142,10 @@ def test_the_chart_is_whole() -> None:
 
 def test_nothing_flows_out_of_what_was_paid_but_back() -> None:
     out = {(journal, credit) for journal, debit, credit in FLOWS if debit is AccountKind.SETTLED}
-    assert out == {(JournalKind.REVERSE, AccountKind.SETTLEMENT_CLEARING)}
+    assert out == {
+        (JournalKind.REVERSE, AccountKind.SETTLEMENT_CLEARING),
+        (JournalKind.REVERSE, AccountKind.RECEIVABLE_PROVIDER),
+    }
     same = {(journal, credit) for journal, debit, credit in FLOWS if debit is credit}
     known_now = AccountKind.UNAPPLIED_CASH
     """The payer of money nobody could place has become known: what is too much of it is theirs from then on."""

@@ -6,9 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from portal.kernel.money import Money
 from tests import make
 from tests.vouchers.scenarios.vouchers import bought, granted
-from vouchers.settlements import cadences, drafting, rules, services
+from vouchers.charges import services as charges
+from vouchers.payments import services as payments
+from vouchers.settlements import cadences, drafting, queries, rules, services
 from vouchers.settlements.models import SettlementBatch
 from vouchers.settlements.order_rules import SettlementCadence, last_period
 
@@ -77,3 +80,17 @@ def test_a_batch_of_the_clock_is_checked_by_one_and_approved_by_another(w):
     assert services.approve(actor=other, batch=batch, now=MONDAY).state == "approved"
     services.mark_paid(actor=w.finance, batch=batch, bank_reference="TR-1", now=MONDAY)
     assert SettlementBatch.objects.get().state == "paid"
+
+
+@pytest.mark.parametrize("payees", [1, 4])
+def test_a_round_without_anything_to_draft_asks_as_much_for_one_payee_as_for_four(w, payees, django_assert_num_queries):
+    weekly(w)
+    for at in range(payees):
+        provider = make.organisation(make.roles.Kind.PROVIDER)
+        bill = charges.Bill(f"job:Q-{at}", "compute", w.enterprise.pk, provider.pk, Money(1_000), {})
+        held = charges.hold(bill=bill, vouchers=[], actor=w.researcher, now=MONDAY)
+        charge = charges.capture(charge_id=held.pk, actual=Money(1_000), measured={}, actor=w.keeper, now=MONDAY)
+        payments.confirm(actor=w.finance, payment=charge.payment, bank_reference=f"B-{at}", now=MONDAY)
+    assert len(queries.due_by_payee(now=MONDAY)) == payees
+    with django_assert_num_queries(14):
+        assert drafting.draft_due(now=MONDAY + timedelta(hours=1)) == []

@@ -19,7 +19,17 @@ from tests.vouchers.payees import making as accounts
 from tests.vouchers.scenarios.vouchers import of_kind
 from tests.vouchers.settlements import ordered
 from vouchers.payees.models import PayeeAccount
-from vouchers.settlements import answers, cadences, discrepancies, formats, order_rules, ordering, rules, services
+from vouchers.settlements import (
+    access,
+    answers,
+    cadences,
+    discrepancies,
+    formats,
+    order_rules,
+    ordering,
+    rules,
+    services,
+)
 from vouchers.settlements.models import SettlementBatch
 from vouchers.settlements.order_models import Discrepancy, PaymentOrder, ReturnFile
 from vouchers.settlements.order_rules import AnswerOutcome, SettlementCadence
@@ -46,7 +56,7 @@ def test_every_preset_holds_whole_numbers_exact_amounts_and_gives_the_same_bytes
         cells = [cell.strip("\t") for cell in rows[1]]
         assert content.startswith(b"\xef\xbb\xbf") is (wanted.encoding == "utf-8-sig")
     assert {number, amount, line.reference, line.account.holder} <= set(cells)
-    assert bytes(ordering.get_order(w.finance, order.number).content) == content
+    assert bytes(access.get_order(w.finance, order.number).content) == content
     told = Record.objects.get(action="payment_order.exported")
     assert told.data["sha256"] == order.sha256 == order.manifest["file"]["sha256"]
     assert order.manifest["ledger_head"].count(":") == 1

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
 
+import pytest
+from django.db import IntegrityError, transaction
+
+from portal.kernel.actors import Permission
 from portal.kernel.errors import Forbidden
 from portal.kernel.money import Money
 from tests import make
@@ -21,6 +25,7 @@ from vouchers.recoveries import rules as recovery_rules
 from vouchers.recoveries import services as recoveries
 from vouchers.recoveries.services import Breach
 from vouchers.settlements import files, offsetting, queries, rules, services
+from vouchers.settlements.models import SettlementBatch
 
 CLAIMED = [{"stage": "claim", "doc": "服务发票"}]
 
@@ -166,3 +171,18 @@ def test_a_discarded_batch_sets_nothing_off(w, debtor):
     assert debtor.state == "recovered"
     again = services.draft(actor=w.finance, payee=w.enterprise, now=make.NOW)
     assert (again.total_fen, offsetting.possible(again)) == (400_000, {})
+
+
+def test_who_has_set_a_debt_off_neither_checks_nor_approves_the_batch(w, debtor):
+    batch = services.draft(actor=w.finance, payee=debtor.debtor, now=make.NOW)
+    both = replace(make.actor(w.department, make.roles.Role.FINANCE_APPROVER), permissions=frozenset(Permission))
+    offsetting.set_off(actor=both, batch=batch, now=make.NOW)
+    with pytest.raises(rules.SetOffByAnother):
+        offsetting.set_off(actor=w.finance, batch=batch, now=make.NOW)
+    with pytest.raises(rules.SamePerson):
+        services.approve(actor=both, batch=batch, now=make.NOW)
+    with pytest.raises(rules.CheckerIsAnother):
+        services.check(actor=both, batch=batch, now=make.NOW)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        SettlementBatch.objects.filter(pk=batch.pk).update(approved_by=both.user_id)
+    assert services.approve(actor=w.finance_approver, batch=batch, now=make.NOW).state == "approved"
