@@ -24,6 +24,7 @@ from vouchers.payments.rail_api import attempts
 from vouchers.payments.rail_api import finance as rails
 from vouchers.programmes.api import router as programmes
 from vouchers.programmes.draft_api import router as drafts
+from vouchers.purchases.api import router as purchases
 from vouchers.reconciliation.api import router as reconciliation
 from vouchers.recoveries.api import router as recoveries
 from vouchers.rounds.api import rounds
@@ -51,6 +52,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/orders", orders),
     ("/orders", rulings),
     ("/payments", payments),
+    ("/purchases", purchases),
     ("/payees", payees),
     ("/payments", attempts),
     ("/payment-rails", rails),

@@ -84,6 +84,7 @@ NAVIGATION: tuple[Entry, ...] = (
     Entry(pgettext_lazy("list", "算力配额"), "allocations", "work", frozenset({P.ALLOCATION_MANAGE, P.JOB_SUBMIT})),
     Entry(pgettext_lazy("list", "账户与上限"), "limits", "work", frozenset({P.ALLOCATION_MANAGE})),
     Entry(pgettext_lazy("list", "订单"), "orders", "work", frozenset({P.ORDER_PLACE})),
+    Entry(pgettext_lazy("list", "订单与付款"), "purchases", "work", frozenset({P.VOUCHER_READ_OWN})),
     Entry(pgettext_lazy("list", "付款"), "payments", "work", frozenset({P.PAYMENT_DECLARE, P.PAYMENT_CONFIRM})),
     Entry(pgettext_lazy("list", "线上支付"), "rail_desk", "work", frozenset({P.PAYMENT_CONFIRM})),
     Entry(

@@ -17,7 +17,7 @@ from django.utils.translation import gettext, pgettext_lazy
 
 from portal.kernel.errors import noop
 from portal.organisations.models import Organisation
-from portal.pages import bank_words, document_words, rail_words, reconciling_words
+from portal.pages import bank_words, document_words, purchase_words, rail_words, reconciling_words
 from scheduler.availability.models import Claim
 from scheduler.bookings.models import CLOCKS, Booking
 from scheduler.bookings.series_preview import UseVerdict
@@ -97,7 +97,7 @@ def _plain(words: Mapping[str, object]) -> Words:
     return {str(code): (Tone.REST, text) for code, text in words.items()}
 
 
-WORD_LISTS: Final = (bank_words, document_words, rail_words, reconciling_words)
+WORD_LISTS: Final = (bank_words, document_words, purchase_words, rail_words, reconciling_words)
 LABELS: Final[Mapping[str, Words]] = MappingProxyType(
     {
         "application": _states(
@@ -121,6 +121,9 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
         "voucher": _states(Voucher.State, ok="active", bad="frozen recovered"),
         "programme": _states(ProgrammeVersion.State, ok="published", wait="suspended"),
         "charge": _states(Charge.State, ok="captured", go="held"),
+        "purchase": {
+            code: (Tone(purchase_words.TONES.get(code, "")), text) for code, text in purchase_words.STANDINGS.items()
+        },
         "payment": _states(Payment.State, ok="confirmed", wait="due declared", bad="written_off"),
         "bank_line": _states(StatementLine.State, ok="matched", go="parked", wait="open proposed"),
         "bank_match": _states(BankMatch.State, ok="booked", wait="proposed reversing", bad="refused reversed"),

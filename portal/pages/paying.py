@@ -12,15 +12,17 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from portal import links
 from portal.http import explain_reason
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import PortalError
+from portal.kernel.money import Money
 from portal.pages.shell import actor_of, key_of, needs, new_key, page
 from portal.wire import language
 from vouchers.payments import access, attempting, failures, rail_access, rails
-from vouchers.payments.models import Payment
+from vouchers.payments.models import Arrival, Payment
 from vouchers.payments.ports import Method
 from vouchers.payments.rail_models import PaymentAttempt
 from vouchers.payments.rail_rules import AttemptState, NoSuchRail
@@ -49,7 +51,7 @@ def _ways() -> list[Way]:
 
 
 def context(actor: Actor, found: Payment, *, now: datetime) -> dict[str, Any]:
-    """Return what the page of a payment shows of rails. Five queries."""
+    """Return what the page of a payment shows of rails. Eight queries at most."""
     attempts = list(rail_access.attempts_of(found).order_by("-pk")[:10])
     newest = attempts[0] if attempts else None
     is_payer = actor.organisation_id == found.payer_id and actor.may(Permission.PAYMENT_DECLARE)
@@ -65,9 +67,40 @@ def context(actor: Actor, found: Payment, *, now: datetime) -> dict[str, Any]:
         "sandbox": any(way.sandbox for way in ways),
         "pay_key": new_key(),
         "taken_back": rail_access.taken_back_fen(found),
-        "arrivals": list(found.arrivals.order_by("pk")),
+        "arrivals": _arrivals(found),
         "back_over_rails": list(rail_access.refunds_of(found).order_by("pk")),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """Money that arrived, and in words which transfer or attempt it came by."""
+
+    row: Arrival
+    how: str
+
+    @property
+    def is_taken_back(self) -> bool:
+        return hasattr(self.row, "reversal")
+
+
+def _arrivals(found: Payment) -> list[Came]:
+    """Return what has come of a payment, oldest first. Three queries, one where nothing has."""
+    rows = found.arrivals.select_related("reversal").prefetch_related("bank_parts__match__line").order_by("pk")
+    return [Came(row, _how(row)) for row in rows]
+
+
+def _how(row: Arrival) -> str:
+    """Say by which transfer or attempt money came; of a transfer that paid for several things, its whole amount, too."""
+    kind, _colon, reference = row.source.partition(":")
+    part = next(iter(row.bank_parts.all()), None)
+    if part is None:
+        return gettext("流水号 %(reference)s") % {"reference": reference} if kind == "manual" else reference
+    line = part.match.line
+    said = {"reference": line.reference, "day": f"{line.booked_on:%Y-%m-%d}", "whole": Money(line.amount_fen)}
+    if line.amount_fen == row.amount_fen:
+        return gettext("流水号 %(reference)s，%(day)s 到账") % said
+    return gettext("流水号 %(reference)s，%(day)s 到账，整笔 %(whole)s") % said
 
 
 def _live(attempt: PaymentAttempt | None, *, may_give_up: bool) -> dict[str, Any]:
