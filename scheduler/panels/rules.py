@@ -1,0 +1,263 @@
+"""Grades, conflicts of interest, ageing and ranking. Pure.
+
+Sources: ESRF grades 0 to 5.5, the highest best, balance between countries as second criterion; APS grades 1 to 5, the
+lowest best, a request that got no time improves by 0.2 a cycle, for two cycles at most, and starts again once it was
+given some. Scale, direction, step and number of cycles are the facility's own data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import ROUND_HALF_EVEN, Decimal
+from enum import StrEnum
+from fractions import Fraction
+
+from portal.kernel.errors import Invalid, Reason, Refused, noop
+
+__all__ = [
+    "Ageing",
+    "Award",
+    "BadGrade",
+    "BadScale",
+    "Candidate",
+    "Conflict",
+    "Direction",
+    "Party",
+    "Ranked",
+    "Scale",
+    "TieBreak",
+    "aged",
+    "awards",
+    "check_grade",
+    "conflicts",
+    "mean",
+    "rank",
+]
+
+_ = noop
+
+
+class Direction(StrEnum):
+    """Which end of the scale is best."""
+
+    HIGH = "high"
+    LOW = "low"
+
+
+class BadScale(Refused):
+    code = "panel.scale"
+    message = _("评分标准有误。")
+
+
+class BadGrade(Invalid):
+    code = "panel.grade"
+    message = _("评分须在 %(lowest)s 到 %(highest)s 之间，且为 %(step)s 的倍数。")
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What grades there are: from `lowest` to `highest` in steps of `step` from `lowest`. Raises BadScale."""
+
+    lowest: Decimal
+    highest: Decimal
+    step: Decimal
+    best: Direction
+
+    def __post_init__(self) -> None:
+        found = []
+        if self.lowest >= self.highest:
+            found.append(Reason("panel.scale_ends", _("最低分须小于最高分。"), "", "lowest"))
+        if self.step <= 0 or (self.lowest < self.highest and (self.highest - self.lowest) % self.step):
+            found.append(Reason("panel.scale_step", _("最高分与最低分之差须为步长的整数倍。"), "", "step"))
+        if found:
+            raise BadScale(found)
+
+
+def check_grade(value: Decimal, scale: Scale) -> Decimal:
+    """Return a grade that is on the scale. Raises BadGrade naming ends and step (E7: 5.5 and 0 are, 5.6 is not)."""
+    if not value.is_finite() or not scale.lowest <= value <= scale.highest or (value - scale.lowest) % scale.step:
+        raise BadGrade(field="grade", lowest=f"{scale.lowest:f}", highest=f"{scale.highest:f}", step=f"{scale.step:f}")
+    return value
+
+
+def mean(grades: Sequence[Decimal]) -> Decimal:
+    """Return the panel's grade to hundredths, half to even. Raises ValueError for none."""
+    if not grades:
+        raise ValueError("no grades")
+    total = sum((Fraction(grade) for grade in grades), Fraction(0)) / len(grades)
+    hundredths = total * 100
+    return (Decimal(hundredths.numerator) / Decimal(hundredths.denominator)).quantize(
+        Decimal(1), rounding=ROUND_HALF_EVEN
+    ) / 100
+
+
+@dataclass(frozen=True, slots=True)
+class Ageing:
+    """How much better a request gets for each cycle it waited, and for how many cycles at most."""
+
+    step: Decimal
+    cycles: int
+
+
+def aged(grade: Decimal, *, waited: int, ageing: Ageing, scale: Scale) -> Decimal:
+    """Return the grade after `waited` cycles without time, never past the best end of the scale.
+
+    2.5 where the lowest is best, 0.2 and two cycles: 2.3, 2.1, 2.1; once it was given time `waited` is 0 again (E3).
+    """
+    bonus = ageing.step * min(max(waited, 0), ageing.cycles)
+    if scale.best is Direction.LOW:
+        return max(scale.lowest, grade - bonus)
+    return min(scale.highest, grade + bonus)
+
+
+class Party(StrEnum):
+    """How a reviewer is bound to a proposal."""
+
+    DECLARED = "declared"
+    TEAM = "team"
+    INSTITUTE = "institute"
+    STAFF = "staff"
+    TOGETHER = "together"
+
+
+CONFLICTS: Mapping[Party, str] = {
+    Party.DECLARED: _("评审人自己声明了利益关系"),
+    Party.TEAM: _("评审人是课题组成员"),
+    Party.INSTITUTE: _("评审人与课题组成员属于同一单位"),
+    Party.STAFF: _("评审人负责该线站的可行性或安全审查"),
+    Party.TOGETHER: _("评审人与课题组成员近期共同申请过机时"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Why a reviewer may not judge a proposal; `with_whom` names persons by their number, for the office only."""
+
+    party: Party
+    with_whom: frozenset[int] = frozenset()
+
+    @property
+    def words(self) -> str:
+        return CONFLICTS[self.party]
+
+
+@dataclass(frozen=True, slots=True)
+class Bonds:
+    """What is known of a person, by numbers: organisations now or of late, and whom she proposed together with of late."""
+
+    person: int
+    organisations: frozenset[int] = frozenset()
+    together: frozenset[int] = frozenset()
+
+
+def conflicts(
+    reviewer: Bonds, team: Iterable[Bonds], *, declared: bool = False, is_staff_of: bool = False
+) -> list[Conflict]:
+    """Return every reason why `reviewer` has to step back, declared and found out, in the order of `Party`."""
+    people = list(team)
+    numbers = frozenset(one.person for one in people)
+    colleagues = frozenset(one.person for one in people if one.organisations & reviewer.organisations)
+    together = numbers & (
+        reviewer.together | frozenset(one.person for one in people if reviewer.person in one.together)
+    )
+    found = {
+        Party.DECLARED: (declared, frozenset[int]()),
+        Party.TEAM: (reviewer.person in numbers, frozenset({reviewer.person})),
+        Party.INSTITUTE: (bool(colleagues - {reviewer.person}), colleagues - {reviewer.person}),
+        Party.STAFF: (is_staff_of, frozenset[int]()),
+        Party.TOGETHER: (bool(together - {reviewer.person}), together - {reviewer.person}),
+    }
+    return [Conflict(party, who) for party, (is_so, who) in found.items() if is_so]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A graded request: `grade` with its ageing, the group its balance is counted in, shifts wanted, when it was sent."""
+
+    number: str
+    grade: Decimal
+    shifts: int
+    group: str = ""
+    sent_order: int = 0
+    """Its place in the order of arrival: whole and different for each."""
+
+
+class TieBreak(StrEnum):
+    """What put a candidate before the next one with the same grade."""
+
+    GRADE = "grade"
+    BALANCE = "balance"
+    ORDER = "order"
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A candidate in its place, from 1, and what decided between it and the one before; of the first, its grade."""
+
+    place: int
+    candidate: Candidate
+    by: TieBreak
+    has_had: int = 0
+    """Shifts its group had before it in this ranking, where balance decided."""
+
+
+def rank(
+    candidates: Sequence[Candidate], *, scale: Scale, target: Mapping[str, Fraction] | None = None
+) -> list[Ranked]:
+    """Rank by grade in the scale's direction; equal grades by balance, then by arrival. Each place says why.
+
+    Balance: of equals the one comes first whose group is furthest below its share `target` of what was ranked so far;
+    groups without a target come after those with one. Without targets arrival decides.
+    """
+    sign = -1 if scale.best is Direction.HIGH else 1
+    left = sorted(candidates, key=lambda one: (sign * one.grade, one.sent_order))
+    had: dict[str, int] = {}
+    found: list[Ranked] = []
+    while left:
+        equals = [one for one in left if one.grade == left[0].grade]
+        chosen, by = equals[0], TieBreak.GRADE
+        if target and len(equals) > 1:
+            chosen = min(equals, key=lambda one: (-_lack(one, had, target), one.sent_order))
+            lacks = {_lack(one, had, target) for one in equals}
+            by = TieBreak.BALANCE if len(lacks) > 1 else TieBreak.ORDER
+        elif len(equals) > 1:
+            by = TieBreak.ORDER
+        if found and found[-1].candidate.grade == chosen.grade and len(equals) == 1:
+            by = found[-1].by
+        found.append(Ranked(len(found) + 1, chosen, by, had.get(chosen.group, 0)))
+        had[chosen.group] = had.get(chosen.group, 0) + chosen.shifts
+        left.remove(chosen)
+    return found
+
+
+def _lack(one: Candidate, had: Mapping[str, int], target: Mapping[str, Fraction]) -> Fraction:
+    """Return by how many shifts the candidate's group is below its share once it had its own; the largest goes first."""
+    if one.group not in target:
+        return Fraction(-(10**9))
+    total = sum(had.values()) + one.shifts
+    return target[one.group] * total - had.get(one.group, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Award:
+    """What the ranking would give: `shifts` of what was wanted, nothing for the reserve list."""
+
+    ranked: Ranked
+    shifts: int
+    cut: bool = field(default=False)
+    """Whether it is less than what was wanted."""
+
+
+def awards(ranked: Sequence[Ranked], *, shifts: int, multiple: int = 1) -> list[Award]:
+    """Give `shifts` down the list: each what it wants, the last that fits in part whole multiples of what is left.
+
+    A proposal to the panel, which decides: nobody after the one that did not fit wholly gets more than what is left.
+    """
+    left, found = shifts, []
+    for one in ranked:
+        wanted = one.candidate.shifts
+        given = wanted if wanted <= left else left // multiple * multiple
+        left -= given
+        found.append(Award(one, given, cut=0 < given < wanted))
+    return found
