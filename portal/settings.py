@@ -362,7 +362,7 @@ CALENDAR_POST = "integrations.mail.post.send"
 """Answers ``scheduler.invitations.ports.Post``."""
 REFUND_APPROVAL_FEN, WRITE_OFF_AFTER_DAYS = ENV.refund_approval_fen, ENV.write_off_after_days
 """What one person of a provider may give back of one charge; how long an own share is due before it may be given up."""
-BANK_TWO_PERSON_FEN, BANK_REFERENCES = 10_000_000, "vouchers.banking.claiming.claim"  # used there
+BANK_TWO_PERSON_FEN, EXPLAIN_APPROVAL_FEN, BANK_REFERENCES = 10_000_000, 100_000, "vouchers.banking.claiming.claim"
 PAYMENT_RAILS: dict[str, str] = {"stripe": "integrations.stripe.rail.from_settings"} if ENV.stripe_key else {}
 """By code, what makes each gateway's answer to ``vouchers.payments.ports.Rail``; bank transfer is always there."""
 STRIPE: dict[str, Any] = {

@@ -54,6 +54,7 @@ from tests.vouchers.banking.sheets import csv_file, row
 from tests.vouchers.claims import making as claims
 from tests.vouchers.offers import goods
 from tests.vouchers.payees import making as accounts
+from tests.vouchers.reconciliation import scripted
 from tests.vouchers.settlements import ordered
 from vouchers.banking import importing
 from vouchers.banking import services as banking
@@ -76,9 +77,14 @@ from vouchers.notices import objecting
 from vouchers.notices import services as notices
 from vouchers.notices.models import Objection
 from vouchers.payments.models import Payment
+from vouchers.payments.ports import BalanceKind
 from vouchers.payments.rail_models import PaymentAttempt, PaymentEvent, RefundAttempt
 from vouchers.programmes import drafts
 from vouchers.programmes.models import ProgrammeDraft
+from vouchers.reconciliation import explaining
+from vouchers.reconciliation import services as reconciliation
+from vouchers.reconciliation.models import EntryExplanation
+from vouchers.reconciliation.rules import ExplanationKind
 from vouchers.recoveries import collecting
 from vouchers.recoveries import services as recoveries
 from vouchers.recoveries.models import Recovery
@@ -356,6 +362,20 @@ WRITES = (
     Write("POST /reconciliation/months/2025/1/propose", "finance", {"note": "已说明"}),
     Write("POST /reconciliation/months/2025/1/approve", "finance_approver"),
     Write("POST /reconciliation/months/2025/1/return", "finance finance_approver", {"reason": "尚未核对"}),
+    Write(
+        "POST /reconciliation/explanations",
+        "finance",
+        {
+            "rail": "stripe",
+            "day": "2026-11-25",
+            "entry": "payment:pi_nobody",
+            "kind": "manual",
+            "reason": "后台人工收款",
+        },
+    ),
+    Write("POST /reconciliation/explanations/1/accept", "finance_approver"),
+    Write("POST /reconciliation/explanations/1/return", "finance finance_approver", {"note": "请写明单据"}),
+    Write("POST /reconciliation/explanations/1/undo", "finance finance_approver", {"note": "查明是另一笔"}),
     Write("POST /flags/1/decide", "reviewer approver", {"action": "clear", "reason": "已核对"}),
     Write("POST /instruments", "keeper", INSTRUMENT),
     Write("PUT /instruments/{instrument}", "keeper", INSTRUMENT),
@@ -701,6 +721,24 @@ def _dispute(w: make.World, resource: Resource) -> Dispute:
     return disputes.open_dispute(actor=w.researcher, booking=used, claimed_s=60, reason="多计", now=used.ends_at)
 
 
+def _unmatched(w: make.World) -> None:
+    """Let a gateway report what is nobody's, and a person, as 1, say what it is."""
+    rail = scripted.ScriptedRail(code="stripe")
+    rail.line(BalanceKind.PAYMENT, 4_200, "pi_nobody")
+    reconciliation.pull(rail=rail, during=scripted.window(), actor=w.finance, now=make.NOW)
+    with override_settings(EXPLAIN_APPROVAL_FEN=1):
+        said = explaining.explain(
+            actor=w.finance,
+            rail="stripe",
+            day=make.NOW.date(),
+            entry="payment:pi_nobody",
+            kind=ExplanationKind.MANUAL,
+            reason="x",
+            now=make.NOW,
+        )
+    EntryExplanation.objects.filter(pk=said.pk).update(id=1)
+
+
 def _statement(w: make.World) -> None:
     """Take a bank statement of two lines: money of nobody, and a fee somebody has to confirm."""
     upload = Upload("a.csv", csv_file([row("A1", "10.00", name="某公司"), row("A2", "-5.00", name="", memo="手续费")]))
@@ -764,6 +802,7 @@ def everything(w: make.World) -> Things:
     kept = assigning.recuse(actor=w.reviewer, application=None, organisation=unknown, reason="亲属", now=make.NOW)
     Recusal.objects.filter(pk=kept.pk).update(id=1)
     _statement(w)
+    _unmatched(w)
     closing.propose_year(actor=w.finance, fiscal_year=2025, now=make.NOW)
     fixed = workday_rules.Day(date(2027, 2, 1), is_working=True)
     workdays.set_days(actor=w.publisher, days=[fixed], source="国办通知", now=make.NOW)

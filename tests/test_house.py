@@ -42,6 +42,7 @@ from vouchers.payments import rail_rules as rails
 from vouchers.payments import rules as payments
 from vouchers.payments import unapplied_rules as unapplied
 from vouchers.programmes import states as programmes
+from vouchers.reconciliation import rules as reconciliation
 from vouchers.recoveries import rules as recoveries
 from vouchers.rounds import rules as rounds
 from vouchers.settlements import order_rules as payment_orders
@@ -276,6 +277,12 @@ MACHINES = [
     (claims.ClaimState, claims.ClaimAction, claims.TRANSITIONS, {"draft", "proposed"}),
     (wallets.VoucherState, wallets.VoucherAction, wallets.TRANSITIONS, {"active"}),
     (payees.PayeeAccountState, payees.PayeeAccountAction, payees.TRANSITIONS, {"proposed"}),
+    (
+        reconciliation.ExplanationState,
+        reconciliation.ExplanationAction,
+        reconciliation.EXPLANATION_TRANSITIONS,
+        {"proposed"},
+    ),
     (banking.LineState, banking.LineAction, banking.LINE_TRANSITIONS, {"open"}),
     (banking.MatchState, banking.MatchAction, banking.MATCH_TRANSITIONS, {"proposed"}),
     (settlements.BatchState, settlements.BatchAction, settlements.TRANSITIONS, {"draft"}),
@@ -289,6 +296,7 @@ MACHINES = [
     (payment_orders.DiscrepancyState, payment_orders.DiscrepancyAction, payment_orders.CASE_TRANSITIONS, {"open"}),
 ]
 ENDS = {
+    "ExplanationState": {"returned", "undone"},
     "LineState": set(),
     "MatchState": {"refused", "reversed"},
     "TimeOfferState": {"accepted", "refused", "lapsed", "taken_back"},

@@ -26,6 +26,7 @@ from vouchers.programmes.api import router as programmes
 from vouchers.programmes.draft_api import router as drafts
 from vouchers.purchases.api import router as purchases
 from vouchers.reconciliation.api import router as reconciliation
+from vouchers.reconciliation.explaining_api import router as explanations
 from vouchers.recoveries.api import router as recoveries
 from vouchers.rounds.api import rounds
 from vouchers.settlements.api import router as settlements
@@ -63,6 +64,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/recoveries", recoveries),
     ("/settlements", statements),
     ("/settlements", settlements),
+    ("/reconciliation/explanations", explanations),
     ("/reconciliation", reconciliation),
     ("/banking", banking),
     ("/payment-orders", payment_orders),

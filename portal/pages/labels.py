@@ -52,7 +52,7 @@ from vouchers.payments.models import Payment
 from vouchers.payments.rail_models import PaymentAttempt, PaymentEvent, RefundAttempt
 from vouchers.payments.refunding import REASONS
 from vouchers.programmes.models import ProgrammeVersion
-from vouchers.reconciliation.models import GatewayLine
+from vouchers.reconciliation.models import EntryExplanation, GatewayLine
 from vouchers.recoveries.models import Recovery
 from vouchers.rounds.models import Round, RoundAward
 from vouchers.settlements.models import SettlementBatch
@@ -131,6 +131,8 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
         "proposal": _states(ChargeProposal.State, ok="approved", wait="proposed", bad="returned"),
         "proposal_kind": _states(ChargeProposal.Kind),
         "gateway_line": _states(GatewayLine.Kind),
+        "explanation": _states(EntryExplanation.State, ok="accepted", wait="proposed", bad="returned"),
+        "explanation_kind": _states(EntryExplanation.Kind),
         "bucket": {
             code: (Tone.OK if code == "matched" else Tone.BAD, text) for code, text in reconciling_words.BUCKETS.items()
         },

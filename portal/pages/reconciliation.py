@@ -34,7 +34,7 @@ from vouchers.payments.rails import rails
 from vouchers.reconciliation import access, closing, queries, rules, services
 from vouchers.reconciliation.models import MonthClose, MonthProposal
 
-__all__ = ["day", "month", "months", "overview", "pull"]
+__all__ = ["month", "months", "overview", "pull"]
 
 SHOWN_DAYS = 31
 SHOWN_MONTHS = 12
@@ -81,7 +81,8 @@ def _overview(request: HttpRequest, *, error: Explained | None = None) -> HttpRe
         "last": rules.day_of(during.end - timedelta(seconds=1)),
         "ties": queries.ties(),
         "difference_fen": sum(found.difference_fen for found in days),
-        "open": sum(found.open for found in days),
+        "unaccounted_fen": sum(found.unaccounted_fen for found in days),
+        "open": sum(found.unaccounted for found in days),
         "form": form,
         "may_pull": actor.may(Permission.PAYMENT_CONFIRM) and bool(settings.PAYMENT_RAILS),
         "error": error,
@@ -93,6 +94,7 @@ def _days_exported(code: str, days: Sequence[queries.DayOfRail], wanted: str) ->
     head = (
         *(_("日期（北京时间）"), _("已核对"), _("金额不符"), _("仅本平台有"), _("仅支付机构有")),
         *(_("支付机构（元）"), _("本平台（元）"), _("手续费（元）"), _("划款（元）"), _("差额（元）")),
+        *(_("已说明（元）"), _("未说明（元）")),
     )
     rows = (
         [
@@ -106,6 +108,8 @@ def _days_exported(code: str, days: Sequence[queries.DayOfRail], wanted: str) ->
             Money(found.fees_fen),
             Money(found.payouts_fen),
             Money(found.difference_fen),
+            Money(found.accounted_fen),
+            Money(found.unaccounted_fen),
         ]
         for found in days
     )
@@ -128,56 +132,6 @@ def pull(request: HttpRequest) -> HttpResponse:
         told = {"rail": rail_name(check.rail), "new": check.new_lines, "booked": check.booked}
         messages.success(request, gettext("%(rail)s：新增 %(new)s 条，记账 %(booked)s 笔。") % told)
     return redirect("reconciliation")
-
-
-@needs(Permission.LEDGER_READ)
-def day(request: HttpRequest, rail: str, day: str) -> HttpResponse:
-    """Show a day line by line: what matches, what only we have, what only the gateway has, and what to do."""
-    actor, now = actor_of(request), timezone.now()
-    code = access.get_rail(actor, rail, configured=settings.PAYMENT_RAILS)
-    try:
-        which = date.fromisoformat(day)
-    except ValueError as error:
-        raise NotFound from error
-    if not 2000 <= which.year <= 2099:
-        raise NotFound
-    found = queries.entries(code, during=rules.day_period(which), now=now)
-    if (wanted := request.GET.get("format")) in exports.FORMATS:
-        return _exported(code, which, found, wanted)
-    ordered = sorted(found, key=lambda entry: not entry.is_open)
-    context = {
-        "code": code,
-        "day": which,
-        "sums": queries.summed(which, found),
-        "entries": [(entry, entry.age_days(now)) for entry in ordered],
-        "before": which - timedelta(days=1),
-        "after": which + timedelta(days=1),
-    }
-    return page(request, "reconciliation/day.html", context)
-
-
-def _exported(code: str, which: date, found: Sequence[rules.Entry], wanted: str) -> HttpResponse:
-    head = (
-        *(_("时间（北京时间）"), _("种类"), _("结果"), _("支付机构编号"), _("本平台编号"), _("账单行")),
-        *(_("支付机构（元）"), _("本平台（元）"), _("差额（元）"), _("可能的原因"), _("怎么办")),
-    )
-    rows = (
-        [
-            timezone.localtime(entry.at).isoformat(timespec="seconds"),
-            label_of("gateway_line", entry.kind.value)[1],
-            label_of("bucket", entry.bucket.value)[1],
-            entry.source,
-            entry.number,
-            " ".join(entry.lines),
-            Money(entry.theirs_fen),
-            Money(entry.ours_fen),
-            Money(entry.difference_fen),
-            label_of("cause", entry.cause.value)[1],
-            label_of("cause_remedy", entry.cause.value)[1],
-        ]
-        for entry in found
-    )
-    return exports.exported(f"reconciliation-{code}-{which.isoformat()}", wanted, head, rows)
 
 
 @needs(Permission.LEDGER_READ)

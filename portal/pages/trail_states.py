@@ -14,7 +14,13 @@ from portal.pages.labels import LABELS, label_of
 __all__ = ["state_words"]
 
 STATES_OF: Final[Mapping[str, str]] = MappingProxyType(
-    {"payment.attempt": "attempt", "payment.refund": "rail_refund", "payment.dispute": "rail_dispute"}
+    {
+        "payment.attempt": "attempt",
+        "payment.refund": "rail_refund",
+        "payment.dispute": "rail_dispute",
+        "reconciliation.explanation": "explanation",
+        "reconciliation.explained": "explanation",
+    }
 )
 """Whose states a record names that is about a part of its subject, by how its action begins."""
 

@@ -81,6 +81,7 @@ class PaymentAttempt(models.Model):
         ]
         indexes = [
             models.Index(fields=["payment", "-id"], name="payment_attempt_of"),
+            models.Index(fields=["rail", "ended_at"], name="payment_attempt_ended"),
             models.Index(
                 fields=["next_look_at"], name="payment_attempt_looks", condition=Q(next_look_at__isnull=False)
             ),
@@ -136,6 +137,7 @@ class RefundAttempt(models.Model):
         ]
         indexes = [
             models.Index(fields=["attempt", "-id"], name="payment_refund_of"),
+            models.Index(fields=["ended_at"], name="payment_refund_ended"),
             models.Index(fields=["next_look_at"], name="payment_refund_looks", condition=Q(next_look_at__isnull=False)),
         ]
 

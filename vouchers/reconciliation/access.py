@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from django.db.models import QuerySet
+
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import NotFound
-from vouchers.reconciliation.models import GatewayCheck
+from vouchers.reconciliation.models import EntryExplanation, GatewayCheck
 
-__all__ = ["get_rail", "rails_visible_to"]
+__all__ = ["explanations", "get_explanation", "get_rail", "rails_visible_to"]
 
 
 def rails_visible_to(actor: Actor, *, configured: Iterable[str]) -> list[str]:
@@ -23,3 +25,17 @@ def get_rail(actor: Actor, code: str, *, configured: Iterable[str]) -> str:
     if code not in rails_visible_to(actor, configured=configured):
         raise NotFound
     return code
+
+
+def explanations(actor: Actor) -> QuerySet[EntryExplanation]:
+    """Return what persons said of entries, newest first. Raises Forbidden."""
+    actor.require(Permission.LEDGER_READ)
+    return EntryExplanation.objects.select_related("proposed_by", "decided_by")
+
+
+def get_explanation(actor: Actor, pk: int) -> EntryExplanation:
+    """Return what a person said of an entry. Raises NotFound, Forbidden."""
+    found = explanations(actor).filter(pk=pk).first()
+    if found is None:
+        raise NotFound
+    return found

@@ -17,7 +17,8 @@ from portal.wire import ActorRequest, Block, Day, Line, MoneyOut, Number, Strict
 from vouchers.payments.ports import BalanceKind
 from vouchers.payments.rails import rail, rails
 from vouchers.reconciliation import access, closing, queries, rules, services
-from vouchers.reconciliation.models import GatewayCheck, MonthClose
+from vouchers.reconciliation.explaining_api import ExplanationOut, explanation
+from vouchers.reconciliation.models import EntryExplanation, GatewayCheck, MonthClose
 from vouchers.reconciliation.rules import Bucket, Cause
 
 __all__ = ["router"]
@@ -34,7 +35,8 @@ class DaysReversed(Invalid):
 class GatewayCheckOut(Schema):
     """How the latest pull of a gateway ended. `difference` is its lines less the ledger; `unexplained` of it must be 0.
 
-    `missing` is what the gateway holds beyond the lines that were ever pulled.
+    `missing` is what the gateway holds beyond the lines that were ever pulled; `accounted` what of the open entries
+    persons have explained.
     """
 
     checked_at: datetime
@@ -49,6 +51,8 @@ class GatewayCheckOut(Schema):
     unexplained: MoneyOut
     missing: MoneyOut
     open_entries: int
+    accounted_entries: int
+    accounted: MoneyOut
     changed: list[str]
     in_order: bool
 
@@ -61,7 +65,7 @@ class GatewayOut(Schema):
 
 
 class GatewayDayOut(Schema):
-    """One day in China of a gateway; `difference` must be 0."""
+    """One day in China of a gateway; `difference` must be 0. `accounted` of it persons have explained."""
 
     day: date
     matched: int
@@ -73,11 +77,18 @@ class GatewayDayOut(Schema):
     fees: MoneyOut
     payouts: MoneyOut
     difference: MoneyOut
+    accounted: MoneyOut
+    unaccounted: MoneyOut
 
 
 class GatewayEntryOut(Schema):
-    """One thing that moved, as both say it. `cause` is what an entry that does not match probably is."""
+    """One thing that moved, as both say it. `cause` is what an entry that does not match probably is.
 
+    `entry` names it in ``/reconciliation/explanations``; `said` is what a person says of it, if anything.
+    """
+
+    entry: str
+    said: ExplanationOut | None
     kind: BalanceKind
     bucket: Bucket
     cause: Cause
@@ -184,6 +195,8 @@ def _check(check: GatewayCheck) -> dict[str, Any]:
         "unexplained": money(check.unexplained_fen),
         "missing": money(check.missing_fen),
         "open_entries": check.open_entries,
+        "accounted_entries": check.accounted_entries,
+        "accounted": money(check.accounted_fen),
         "changed": check.changed,
         "in_order": check.in_order,
     }
@@ -201,11 +214,15 @@ def _day(found: queries.DayOfRail) -> dict[str, Any]:
         "fees": money(found.fees_fen),
         "payouts": money(found.payouts_fen),
         "difference": money(found.difference_fen),
+        "accounted": money(found.accounted_fen),
+        "unaccounted": money(found.unaccounted_fen),
     }
 
 
-def _entry(entry: rules.Entry, now: datetime) -> dict[str, Any]:
+def _entry(entry: rules.Entry, said: EntryExplanation | None, now: datetime) -> dict[str, Any]:
     return {
+        "entry": entry.key,
+        "said": explanation(said) if said else None,
         "kind": entry.kind,
         "bucket": entry.bucket,
         "cause": entry.cause,
@@ -261,7 +278,9 @@ def get_day(request: ActorRequest, number: Number, day: Day) -> dict[str, Any]:
     """Return a day with everything that moved, matched or not."""
     code, now = access.get_rail(request.actor, number, configured=settings.PAYMENT_RAILS), timezone.now()
     found = queries.entries(code, during=rules.day_period(day), now=now)
-    return {**_day(queries.summed(day, found)), "entries": [_entry(entry, now) for entry in found]}
+    said = queries.explanations(code, found)
+    sums = queries.summed(day, found, queries.accounted(said))
+    return {**_day(sums), "entries": [_entry(entry, said.get(entry.key), now) for entry in found]}
 
 
 Year = Annotated[int, Path(ge=2000, le=2099)]

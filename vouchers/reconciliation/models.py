@@ -9,6 +9,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from vouchers.payments import ports
+from vouchers.reconciliation import rules
 
 
 class GatewayLine(models.Model):
@@ -51,6 +52,7 @@ class GatewayLine(models.Model):
         indexes = [
             models.Index(fields=["rail", "occurred_at"], name="gateway_line_when"),
             models.Index(fields=["rail", "source"], name="gateway_line_source"),
+            models.Index(fields=["rail", "seen_at"], name="gateway_line_seen"),
         ]
         triggers = [pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete)]
 
@@ -62,7 +64,9 @@ class GatewayCheck(models.Model):
     """How one pull ended: what the gateway holds for us, what its lines add up to, and what the ledger says.
 
     `explained_fen` is what the entries that are open make up of the ledger's difference to the lines: the rest,
-    `unexplained_fen`, must be 0. `missing_fen` is what the gateway holds beyond its own lines: a window never pulled.
+    `unexplained_fen`, must be 0. `accounted_*` of those entries persons have explained. `missing_fen` is what the gateway
+    holds beyond its own lines: a window never pulled. `open_days` (ISO, China) are those of the open entries: the next
+    check looks at them again; NULL: it looks at everything.
     """
 
     rail = models.CharField(max_length=24)
@@ -77,6 +81,9 @@ class GatewayCheck(models.Model):
     ledger_fen = models.BigIntegerField()
     explained_fen = models.BigIntegerField()
     open_entries = models.IntegerField()
+    open_days = models.JSONField(null=True, default=None)
+    accounted_fen = models.BigIntegerField(default=0)
+    accounted_entries = models.IntegerField(default=0)
     changed = models.JSONField(default=list)
     """Ids of lines that the gateway reports otherwise than before."""
     asked_by = models.CharField(max_length=160)
@@ -103,7 +110,82 @@ class GatewayCheck(models.Model):
 
     @property
     def in_order(self) -> bool:
-        return not (self.missing_fen or self.difference_fen or self.open_entries or self.changed)
+        return not (
+            self.missing_fen
+            or self.changed
+            or self.difference_fen != self.accounted_fen
+            or self.open_entries != self.accounted_entries
+        )
+
+
+class EntryExplanation(models.Model):
+    """What a person says an entry is that does not match: it stays a difference, and is no longer an unexplained one.
+
+    `entry` names it as `rules.Entry.key`; the word holds while the difference is `difference_fen` and no longer. One that is
+    proposed or accepted an entry; above the threshold another person accepts it (`decided_by`).
+    """
+
+    class Kind(models.TextChoices):
+        LATE = rules.ExplanationKind.LATE.value, _("支付机构出账晚")
+        FEE = rules.ExplanationKind.FEE.value, _("支付机构的费用")
+        MANUAL = rules.ExplanationKind.MANUAL.value, _("在支付机构后台人工办理")
+        OTHER = rules.ExplanationKind.OTHER.value, _("其他")
+
+    class State(models.TextChoices):
+        PROPOSED = rules.ExplanationState.PROPOSED.value, _("说明待复核")
+        ACCEPTED = rules.ExplanationState.ACCEPTED.value, _("已说明")
+        RETURNED = rules.ExplanationState.RETURNED.value, _("说明被退回")
+        UNDONE = rules.ExplanationState.UNDONE.value, _("说明已撤销")
+
+    rail = models.CharField(max_length=24)
+    entry = models.CharField(max_length=140)
+    day = models.DateField()
+    difference_fen = models.BigIntegerField()
+    kind = models.CharField(max_length=8, choices=Kind)
+    reason = models.CharField(max_length=300)
+    state = models.CharField(max_length=12, choices=State, default=State.PROPOSED)
+    proposed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    signature = models.CharField(max_length=160)
+    proposed_at = models.DateTimeField()
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    decided_at = models.DateTimeField(null=True, blank=True)
+    undone_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    undone_at = models.DateTimeField(null=True, blank=True)
+    note = models.CharField(max_length=300, blank=True)
+    """Why it was sent back or undone."""
+
+    class Meta:
+        db_table = "gateway_explanation"
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                name="gateway_explained_once", fields=["rail", "entry"], condition=Q(state__in=["proposed", "accepted"])
+            ),
+            models.CheckConstraint(
+                name="gateway_explanation_known",
+                condition=Q(state__in=[each.value for each in rules.ExplanationState])
+                & Q(kind__in=[each.value for each in rules.ExplanationKind]),
+            ),
+            models.CheckConstraint(
+                name="gateway_explained_two_persons",
+                condition=Q(decided_by__isnull=True) | ~Q(state="accepted") | ~Q(decided_by=F("proposed_by")),
+            ),
+        ]
+        indexes = [models.Index(fields=["state", "-id"], name="gateway_explanation_queue")]
+        triggers = [
+            pgtrigger.Protect(name="kept", operation=pgtrigger.Delete),
+            pgtrigger.ReadOnly(
+                name="as_it_was_said",
+                fields=["rail", "entry", "day", "difference_fen", "kind", "reason", "proposed_by", "signature"],
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.rail} {self.entry}"
 
 
 class MonthProposal(models.Model):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Final
 
-from django.db.models import F, Q, QuerySet, Sum
+from django.db.models import F, Q, Sum
 
 from portal.kernel.period import Period
 from vouchers.ledger.chart import AccountKind
@@ -16,11 +17,25 @@ from vouchers.payments.ports import BalanceKind
 from vouchers.payments.rail_models import PaymentAttempt, PaymentDispute, RefundAttempt
 from vouchers.payments.rail_rules import AttemptState, RefundState
 from vouchers.reconciliation import rules
-from vouchers.reconciliation.models import GatewayCheck, GatewayLine
+from vouchers.reconciliation.models import EntryExplanation, GatewayCheck, GatewayLine
 from vouchers.settlements.models import SettlementLine
 from vouchers.settlements.rules import BatchState
 
-__all__ = ["DayOfRail", "Tie", "days", "entries", "journal_key", "latest_checks", "ledger_fen", "lines_fen", "ties"]
+__all__ = [
+    "DayOfRail",
+    "Tie",
+    "accounted",
+    "days",
+    "entries",
+    "explanations",
+    "journal_key",
+    "latest_checks",
+    "ledger_fen",
+    "lines_fen",
+    "summed",
+    "ties",
+    "touched_days",
+]
 
 
 def journal_key(rail: str, line: rules.Theirs) -> str:
@@ -64,37 +79,40 @@ def booked(rail: str, lines: Iterable[rules.Theirs]) -> dict[str, int]:
     return {keys[key]: amount if debit == kind else -amount for key, amount, debit in rows}
 
 
-def entries(rail: str, *, during: Period | None, now: datetime) -> list[rules.Entry]:
-    """Return what moved in a time as the gateway and we say it, oldest first; without a time, ever. Six queries.
+def entries(rail: str, *, during: Period | Sequence[Period] | None, now: datetime) -> list[rules.Entry]:
+    """Return what moved in a time, or in several, as the gateway and we say it, oldest first; None: ever. Six queries.
 
     An entry belongs to the time of its first line, or of our row where the gateway says nothing.
     """
+    times = None if during is None else [during] if isinstance(during, Period) else list(during)
     found = GatewayLine.objects.filter(rail=rail)
-    lines = list(_within(found, "occurred_at", during))
+    lines = list(found.filter(_within("occurred_at", times)))
     sources = {line.source for line in lines if line.source}
-    ours = [*_attempts(rail, sources, during), *_refunds(rail, sources, during), *_disputes(rail, sources, during)]
-    if during is not None:
+    ours = [*_attempts(rail, sources, times), *_refunds(rail, sources, times), *_disputes(rail, sources, times)]
+    if times is not None:
         have = {line.pk for line in lines}
         named = sources | {row.provider_id for row in ours}
         matched = [kind.value for kind in rules.MATCHED_KINDS]
         lines += [row for row in found.filter(source__in=named, kind__in=matched) if row.pk not in have]
     theirs = [as_theirs(line) for line in lines]
     compared = rules.compare(theirs, ours, booked=booked(rail, theirs), now=now)
-    return [entry for entry in compared if during is None or entry.at in during]
+    return [entry for entry in compared if times is None or any(entry.at in each for each in times)]
 
 
-def _within(rows: QuerySet[GatewayLine], column: str, during: Period | None) -> QuerySet[GatewayLine]:
-    return rows.filter(**_bounds(column, during))
+def _within(column: str, times: Sequence[Period] | None) -> Q:
+    """Return the condition that a moment lies in one of some times; None: whenever."""
+    if times is None:
+        return Q()
+    found = Q(pk__in=[])
+    for each in times:
+        found |= Q(**{f"{column}__gte": each.start, f"{column}__lt": each.end})
+    return found
 
 
-def _bounds(column: str, during: Period | None) -> dict[str, datetime]:
-    return {} if during is None else {f"{column}__gte": during.start, f"{column}__lt": during.end}
-
-
-def _attempts(rail: str, sources: set[str], during: Period | None) -> list[rules.Ours]:
+def _attempts(rail: str, sources: set[str], times: Sequence[Period] | None) -> list[rules.Ours]:
     done = AttemptState.SUCCEEDED.value
     rows = PaymentAttempt.objects.filter(rail=rail).exclude(provider_id="")
-    rows = rows.filter(Q(provider_id__in=sources) | Q(state=done, **_bounds("ended_at", during)))
+    rows = rows.filter(Q(provider_id__in=sources) | (Q(state=done) & _within("ended_at", times)))
     return [
         rules.Ours(
             BalanceKind.PAYMENT,
@@ -108,10 +126,10 @@ def _attempts(rail: str, sources: set[str], during: Period | None) -> list[rules
     ]
 
 
-def _refunds(rail: str, sources: set[str], during: Period | None) -> list[rules.Ours]:
+def _refunds(rail: str, sources: set[str], times: Sequence[Period] | None) -> list[rules.Ours]:
     done, failed = RefundState.SUCCEEDED.value, RefundState.FAILED.value
     rows = RefundAttempt.objects.filter(attempt__rail=rail).exclude(provider_id="")
-    rows = rows.filter(Q(provider_id__in=sources) | Q(state=done, **_bounds("ended_at", during)))
+    rows = rows.filter(Q(provider_id__in=sources) | (Q(state=done) & _within("ended_at", times)))
     return [
         rules.Ours(
             BalanceKind.REFUND,
@@ -125,9 +143,9 @@ def _refunds(rail: str, sources: set[str], during: Period | None) -> list[rules.
     ]
 
 
-def _disputes(rail: str, sources: set[str], during: Period | None) -> list[rules.Ours]:
+def _disputes(rail: str, sources: set[str], times: Sequence[Period] | None) -> list[rules.Ours]:
     rows = PaymentDispute.objects.filter(rail=rail)
-    rows = rows.filter(Q(provider_id__in=sources) | Q(**_bounds("opened_at", during)))
+    rows = rows.filter(Q(provider_id__in=sources) | _within("opened_at", times))
     return [
         rules.Ours(
             BalanceKind.DISPUTE,
@@ -141,9 +159,32 @@ def _disputes(rail: str, sources: set[str], during: Period | None) -> list[rules
     ]
 
 
+def explanations(rail: str, found: Iterable[rules.Entry]) -> dict[str, EntryExplanation]:
+    """Return what persons say, or propose to say, of entries that are open, by the entry's key. One query.
+
+    A word on another difference than the entry has now is left out: it is not what was explained.
+    """
+    wanted = {entry.key: entry.difference_fen for entry in found if entry.is_open}
+    rows = EntryExplanation.objects.filter(rail=rail, entry__in=wanted, state__in=SAID)
+    rows = rows.select_related("proposed_by", "decided_by")
+    return {row.entry: row for row in rows if row.difference_fen == wanted[row.entry]}
+
+
+SAID: Final = (rules.ExplanationState.PROPOSED.value, rules.ExplanationState.ACCEPTED.value)
+
+
+def accounted(said: Mapping[str, EntryExplanation]) -> dict[str, int]:
+    """Return what of the explanations counts, as the difference in fen by the entry's key: those accepted."""
+    done = rules.ExplanationState.ACCEPTED.value
+    return {key: row.difference_fen for key, row in said.items() if row.state == done}
+
+
 @dataclass(frozen=True, slots=True)
 class DayOfRail:
-    """One day of a gateway in sums. `difference_fen` must be 0: theirs less ours, over everything that moved that day."""
+    """One day of a gateway in sums. `difference_fen` must be 0: theirs less ours, over everything that moved that day.
+
+    `accounted_fen` of it persons have explained, in `accounted` of the `open` entries; `unaccounted_fen` nobody has.
+    """
 
     day: date
     matched: int
@@ -154,19 +195,30 @@ class DayOfRail:
     ours_fen: int
     fees_fen: int
     payouts_fen: int
+    accounted: int = 0
+    accounted_fen: int = 0
 
     @property
     def difference_fen(self) -> int:
         return self.theirs_fen - self.ours_fen
 
     @property
+    def unaccounted_fen(self) -> int:
+        return self.difference_fen - self.accounted_fen
+
+    @property
     def open(self) -> int:
         return self.differs + self.ours + self.theirs
 
+    @property
+    def unaccounted(self) -> int:
+        return self.open - self.accounted
 
-def summed(day: date, found: Sequence[rules.Entry]) -> DayOfRail:
-    """Return the sums of a day's entries."""
+
+def summed(day: date, found: Sequence[rules.Entry], counted: Mapping[str, int] | None = None) -> DayOfRail:
+    """Return the sums of a day's entries; `counted` is what `accounted` says of them."""
     count = {bucket: sum(entry.bucket is bucket for entry in found) for bucket in rules.Bucket}
+    told = [entry for entry in found if entry.is_open and entry.key in (counted or {})]
     return DayOfRail(
         day=day,
         matched=count[rules.Bucket.MATCHED],
@@ -177,15 +229,36 @@ def summed(day: date, found: Sequence[rules.Entry]) -> DayOfRail:
         ours_fen=sum(entry.ours_fen for entry in found),
         fees_fen=-sum(entry.theirs_fen for entry in found if entry.kind is BalanceKind.FEE),
         payouts_fen=-sum(entry.theirs_fen for entry in found if entry.kind is BalanceKind.PAYOUT),
+        accounted=len(told),
+        accounted_fen=sum(entry.difference_fen for entry in told),
     )
 
 
 def days(rail: str, *, during: Period, now: datetime) -> list[DayOfRail]:
-    """Return each day in China on which anything moved, newest first. Six queries."""
+    """Return each day in China on which anything moved, newest first. Seven queries."""
+    everything = entries(rail, during=during, now=now)
+    counted = accounted(explanations(rail, everything))
     by_day: dict[date, list[rules.Entry]] = {}
-    for entry in entries(rail, during=during, now=now):
+    for entry in everything:
         by_day.setdefault(rules.day_of(entry.at), []).append(entry)
-    return [summed(day, found) for day, found in sorted(by_day.items(), reverse=True)]
+    return [summed(day, found, counted) for day, found in sorted(by_day.items(), reverse=True)]
+
+
+def touched_days(rail: str, *, since: datetime) -> set[date]:
+    """Return the days in China whose entries may differ from what they were at `since`. Five queries.
+
+    Those on which a line seen since moved or its object first did, and those of our rows that changed since and of the
+    lines that answer them.
+    """
+    lines = GatewayLine.objects.filter(rail=rail)
+    new = list(lines.filter(seen_at__gte=since).values_list("source", "occurred_at"))
+    attempts = PaymentAttempt.objects.filter(rail=rail, ended_at__gte=since).values_list("provider_id", "ended_at")
+    refunds = RefundAttempt.objects.filter(attempt__rail=rail, ended_at__gte=since)
+    disputes = PaymentDispute.objects.filter(rail=rail, updated_at__gte=since).values_list("provider_id", "opened_at")
+    moved = [*new, *attempts, *refunds.values_list("provider_id", "ended_at"), *disputes]
+    named = {name for name, _at in moved if name}
+    first = lines.filter(source__in=named).values_list("occurred_at", flat=True) if named else ()
+    return {rules.day_of(at) for _name, at in moved if at is not None} | {rules.day_of(at) for at in first}
 
 
 def ledger_fen(rail: str) -> int:

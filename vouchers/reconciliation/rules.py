@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -16,12 +17,19 @@ from portal.kernel.period import Period
 from vouchers.payments.ports import BalanceKind
 
 __all__ = [
+    "EXPLANATION_TRANSITIONS",
     "Bucket",
     "Cause",
     "Entry",
+    "ExplanationAction",
+    "ExplanationKind",
+    "ExplanationOpen",
+    "ExplanationState",
     "NoSuchMonth",
+    "NotOpen",
     "NotProposed",
     "Ours",
+    "OwnExplanation",
     "ReasonMissing",
     "SamePerson",
     "Theirs",
@@ -34,6 +42,7 @@ __all__ = [
     "not_over",
     "out_of_order",
     "proposed_before",
+    "spans",
 ]
 
 _ = noop
@@ -73,6 +82,40 @@ class Cause(StrEnum):
     UNKNOWN_KIND = "unknown_kind"
 
 
+class ExplanationKind(StrEnum):
+    """What a person says an entry that does not match is."""
+
+    LATE = "late"
+    FEE = "fee"
+    MANUAL = "manual"
+    OTHER = "other"
+
+
+class ExplanationState(StrEnum):
+    PROPOSED = "proposed"
+    ACCEPTED = "accepted"
+    RETURNED = "returned"
+    """Not accepted by the second person, or taken back by who proposed it."""
+    UNDONE = "undone"
+
+
+class ExplanationAction(StrEnum):
+    ACCEPT = "accept"
+    RETURN = "return"
+    UNDO = "undo"
+
+
+EXPLANATION_TRANSITIONS: Final[Mapping[tuple[ExplanationState, ExplanationAction], ExplanationState]] = (
+    MappingProxyType(
+        {
+            (ExplanationState.PROPOSED, ExplanationAction.ACCEPT): ExplanationState.ACCEPTED,
+            (ExplanationState.PROPOSED, ExplanationAction.RETURN): ExplanationState.RETURNED,
+            (ExplanationState.ACCEPTED, ExplanationAction.UNDO): ExplanationState.UNDONE,
+        }
+    )
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Theirs:
     """One line of the gateway: `amount_fen` signed, before its fee; `source` is the object that moved."""
@@ -103,7 +146,10 @@ class Ours:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that moved, as both say it. `difference_fen` is theirs less ours; `at` the earlier of both."""
+    """One thing that moved, as both say it. `difference_fen` is theirs less ours; `at` the earlier of both.
+
+    `key` names it for good: by what moved where both can know it, by the gateway's line where only the gateway can.
+    """
 
     kind: BalanceKind
     bucket: Bucket
@@ -114,6 +160,7 @@ class Entry:
     ours_fen: int
     at: datetime
     lines: tuple[str, ...] = ()
+    key: str = ""
 
     @property
     def difference_fen(self) -> int:
@@ -125,6 +172,17 @@ class Entry:
 
     def age_days(self, now: datetime) -> int:
         return max(0, (now - self.at).days)
+
+
+def spans(days: Iterable[date]) -> list[Period]:
+    """Return days in China as the fewest periods, oldest first."""
+    found: list[Period] = []
+    for day in sorted(set(days)):
+        period = day_period(day)
+        if found and found[-1].end == period.start:
+            period = Period(found.pop().start, period.end)
+        found.append(period)
+    return found
 
 
 def day_of(moment: datetime) -> date:
@@ -192,6 +250,7 @@ def _paired(lines: Sequence[Theirs], row: Ours | None) -> Entry:
         ours_fen=mine,
         at=min(line.at for line in lines),
         lines=tuple(line.provider_id for line in lines),
+        key=f"{lines[0].kind.value}:{lines[0].source}",
     )
 
 
@@ -218,6 +277,7 @@ def _alone(line: Theirs, booked: Mapping[str, int]) -> Entry:
         ours_fen=mine,
         at=line.at,
         lines=(line.provider_id,),
+        key=f"line:{line.provider_id}",
     )
 
 
@@ -232,6 +292,7 @@ def _ours_only(row: Ours, *, now: datetime) -> Entry:
         theirs_fen=0,
         ours_fen=row.amount_fen,
         at=row.at,
+        key=f"{row.kind.value}:{row.provider_id}",
     )
 
 
@@ -284,3 +345,18 @@ class SamePerson(Forbidden):
 class ReasonMissing(Invalid):
     code = "month.reason"
     message = _("请写明退回的原因。")
+
+
+class NotOpen(Conflict):
+    code = "reconciliation.entry_not_open"
+    message = _("这一笔已核对相符，或不在这一天。请刷新页面查看。")
+
+
+class ExplanationOpen(Conflict):
+    code = "reconciliation.explained_before"
+    message = _("这一笔已有人说明。请先退回或撤销原来的说明。")
+
+
+class OwnExplanation(Forbidden):
+    code = "reconciliation.own_explanation"
+    message = _("说明人不能复核自己的说明。请由另一位同事复核。")

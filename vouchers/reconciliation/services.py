@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import structlog
-from django.db import transaction
+from django.db import connection, transaction
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
@@ -28,6 +28,10 @@ logger = structlog.get_logger("reconciliation")
 OVERLAP = timedelta(days=4)
 """How far every pull reaches back: what a gateway reports late is still taken up, and what is known changes nothing."""
 LONGEST = timedelta(days=100)
+CHECKING = 0x6761636B
+"""First key of the advisory lock under which one rail is checked, one check after the other."""
+MARGIN = timedelta(hours=1)
+"""How much before the check before a change may be dated that it could not see: it was committed later."""
 
 
 class WindowTooLong(Invalid):
@@ -133,9 +137,36 @@ def _book(rail: str, theirs: Sequence[rules.Theirs], *, actor: Actor) -> int:
     return len(wanted)
 
 
+def _open_entries(check: GatewayCheck, *, now: datetime) -> list[rules.Entry]:
+    """Return every entry that does not match, from the days that may have one: not the whole past each time.
+
+    Those pulled, those that had one at the check before, and those on which anything has changed since; everything where
+    no check before says which had. One check of a rail at a time.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [CHECKING, check.rail])
+    before = GatewayCheck.objects.filter(rail=check.rail).order_by("-pk").first()
+    times: list[Period] | None = None
+    if before is not None and before.open_days is not None:
+        open_days = {date.fromisoformat(day) for day in before.open_days}
+        changed = queries.touched_days(check.rail, since=before.checked_at - MARGIN)
+        pulled = _days_of(Period(check.since, check.until))
+        times = rules.spans(open_days | changed | pulled)
+    return [entry for entry in queries.entries(check.rail, during=times, now=now) if entry.is_open]
+
+
+def _days_of(during: Period) -> set[date]:
+    """Return the days in China that a time touches."""
+    first, last = rules.day_of(during.start), rules.day_of(during.end)
+    return {first + timedelta(days=nth) for nth in range((last - first).days + 1)}
+
+
 @transaction.atomic
 def _check(check: GatewayCheck, *, actor: Actor, now: datetime) -> GatewayCheck:
-    found = [entry for entry in queries.entries(check.rail, during=None, now=now) if entry.is_open]
+    found = _open_entries(check, now=now)
+    counted = queries.accounted(queries.explanations(check.rail, found))
+    check.open_days = sorted({rules.day_of(entry.at).isoformat() for entry in found})
+    check.accounted_fen, check.accounted_entries = sum(counted.values()), len(counted)
     check.lines_fen, check.ledger_fen = queries.lines_fen(check.rail), queries.ledger_fen(check.rail)
     check.explained_fen, check.open_entries = sum(entry.difference_fen for entry in found), len(found)
     check.save(force_insert=True)

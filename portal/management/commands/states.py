@@ -62,6 +62,8 @@ from vouchers.payments.rail_models import PaymentAttempt, PaymentEvent, RefundAt
 from vouchers.payments.unapplied_models import UnappliedUse
 from vouchers.programmes import states as programmes
 from vouchers.programmes.models import ProgrammeVersion
+from vouchers.reconciliation import rules as reconciliation
+from vouchers.reconciliation.models import EntryExplanation
 from vouchers.recoveries import rules as recoveries
 from vouchers.recoveries.models import Recovery
 from vouchers.rounds import rules as rounds
@@ -109,6 +111,7 @@ MACHINES: tuple[tuple[str, Mapping[tuple[Any, Any], Any], Any], ...] = (
     ("Refund over a rail 原路退款", rails.REFUND_TRANSITIONS, RefundAttempt.State),
     ("Notice of a gateway 支付通知", rails.EVENT_TRANSITIONS, PaymentEvent.State),
     ("Use of unapplied money 挂账资金处理", unapplied.TRANSITIONS, UnappliedUse.State),
+    ("Explanation of a difference 差异说明", reconciliation.EXPLANATION_TRANSITIONS, EntryExplanation.State),
     ("Line of a bank statement 银行流水", banking.LINE_TRANSITIONS, StatementLine.State),
     ("Match of a bank line 核销", banking.MATCH_TRANSITIONS, BankMatch.State),
     ("Flag 风险提示", flags.TRANSITIONS, Flag.State),

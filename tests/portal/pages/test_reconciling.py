@@ -13,7 +13,7 @@ from vouchers.charges.models import ChargeProposal
 from vouchers.payments.models import Payment
 from vouchers.payments.ports import BalanceKind
 from vouchers.reconciliation import services
-from vouchers.reconciliation.models import MonthClose
+from vouchers.reconciliation.models import EntryExplanation, MonthClose
 
 pytestmark = pytest.mark.django_db
 
@@ -109,3 +109,24 @@ def test_what_waits_is_on_the_desk_of_who_approves(client, w, rail):
         key=make.key(),
     )
     assert made.number in signed_in(client, w.finance_approver).get("/desk/").content.decode()
+
+
+def test_a_difference_is_explained_accepted_by_another_and_undone_on_its_day(client, w, rail, settings):
+    settings.EXPLAIN_APPROVAL_FEN = 4_200
+    path = "/reconciliation/scripted/2026-11-25/"
+    signed_in(client, w.finance)
+    form = {"act": "explain", "entry": "payment:pi_nobody", "kind": "manual", "reason": ""}
+    refused = client.post(path, form)
+    assert refused.status_code == 422
+    assert client.post(path, {**form, "reason": "后台人工收款"}).status_code == 302
+    said = EntryExplanation.objects.get()
+    assert "须由另一位同事复核" in client.get(path).content.decode()
+    assert client.post(path, {"act": "accept", "explanation": said.pk}).status_code == 403
+    signed_in(client, w.finance_approver)
+    assert client.post(path, {"act": "accept", "explanation": said.pk}).status_code == 302
+    assert "均已说明" in client.get(path).content.decode()
+    assert "后台人工收款" in client.get(f"{path}?format=csv").content.decode("utf-8-sig")
+    gone = client.post(path, {"act": "undo", "explanation": said.pk, "note": "查明是另一笔"})
+    assert gone.status_code == 302
+    assert "均已说明" not in client.get(path).content.decode()
+    assert client.post(path, {"act": "undo", "explanation": "999", "note": "x"}).status_code == 404
