@@ -29,6 +29,7 @@ from vouchers.payments import services as payments
 from vouchers.payments.models import Payment
 from vouchers.programmes.models import ProgrammeVersion
 from vouchers.settlements import services as settlements
+from vouchers.settlements.models import SettlementBatch
 from vouchers.wallets.models import Voucher
 
 BEIJING = ZoneInfo("Asia/Shanghai")
@@ -198,8 +199,8 @@ def _one(story: Story, resource: Resource, keeper: Actor, firm: str, period: Per
         )
 
 
-def pay_and_settle(story: Story) -> None:
-    """Let most own shares be paid; settle one lab fully, draft a batch for another."""
+def pay_and_settle(story: Story) -> SettlementBatch:
+    """Let most own shares be paid; draft a batch for one lab, return that of another, approved."""
     finance = story.people.actors["caiwu"]
     for at, payment in enumerate(Payment.objects.select_related("payer").order_by("pk")):
         firm = next(key for key, org in story.people.organisations.items() if org.pk == payment.payer_id)
@@ -213,10 +214,12 @@ def pay_and_settle(story: Story) -> None:
         )
         if at % 4 != 2:
             payments.confirm(actor=finance, payment=payment, bank_reference="", now=story.now)
-    xixi = settlements.draft(actor=finance, payee=story.people.organisations["xixi"], now=story.now)
-    settlements.approve(actor=story.people.actors["fuhe"], batch=xixi, now=story.now)
-    settlements.mark_paid(actor=finance, batch=xixi, bank_reference="国库支付 2026-1125", now=story.now)
+    xixi = settlements.draft(
+        actor=finance, payee=story.people.organisations["xixi"], now=story.now - timedelta(hours=5)
+    )
+    approved = settlements.approve(actor=story.people.actors["fuhe"], batch=xixi, now=story.now - timedelta(hours=4))
     settlements.draft(actor=finance, payee=story.people.organisations["yongjiang"], now=story.now)
+    return approved
 
 
 def submit_jobs(story: Story) -> None:

@@ -202,15 +202,18 @@ GOODS: tuple[Good, ...] = (
     Good(
         "microscopy",
         "qianjiang",
-        _said(
-            "rd_service",
-            ("电镜图像分析与表征服务", "Electron-microscopy analysis"),
-            (
-                "样品制备、拍摄与图像定量分析，出具盖章报告。",
-                "Sample preparation, imaging and quantitative analysis, with a stamped report.",
+        replace(
+            _said(
+                "rd_service",
+                ("电镜图像分析与表征服务", "Electron-microscopy analysis"),
+                (
+                    "样品制备、拍摄与图像定量分析，出具盖章报告。",
+                    "Sample preparation, imaging and quantitative analysis, with a stamped report.",
+                ),
+                WORK,
+                "on_site",
             ),
-            WORK,
-            "on_site",
+            prepay_days=7,
         ),
         (
             _item("sample", "样品分析", "Sample analysis", PriceUnit.ITEM, ("1500", 10), ("1200", None)),
@@ -318,7 +321,9 @@ def _delivered(order: Order, *, by: Actor, at: datetime) -> None:
 
 
 def buy(story: Story, goods: dict[str, Offer]) -> None:
-    """Place orders: one used by the day and paid with a voucher, one to accept, one disputed, one done, two waiting."""
+    """Place orders: one used by the day and paid with a voucher, one to accept, one disputed, one done, two waiting, of which
+    one for its own share in advance.
+    """
     model = _order(
         story,
         Asked(

@@ -14,6 +14,7 @@ from portal.demo import (
     activity,
     applications,
     arranging,
+    banking,
     casework,
     claiming,
     computing,
@@ -61,7 +62,7 @@ class Command(BaseCommand):
             activity.book(story)
             shop.buy(story, shop.sell(story))
             paying.bank_accounts(story)
-            activity.pay_and_settle(story)
+            banking.pay_by_file(story, activity.pay_and_settle(story))
             applications.publish_templates(registered.actors["jiqun"], now=now - timedelta(days=45))
             computing.grant_quotas(story)
             computing.compute(story)
@@ -79,6 +80,7 @@ class Command(BaseCommand):
             watching.watch(story)
             arranging.arrange(story)
             prepaying.ask_in_advance(story)
+            banking.import_statement(story)
             kinds.publish_kinds(registered, now=now - timedelta(days=50))
             projects.run_projects(story)
             kinds.propose_one(registered, now=now - timedelta(days=1))
