@@ -24,7 +24,7 @@ from portal.pages.acts import attempt_on
 from portal.pages.claims import READERS, act_as_claimant, claim_page, listed_csv, pay_words
 from portal.pages.fields import YuanField
 from portal.pages.shell import EXPORT_LIMIT, act_of, actor_of, listing, needs, page, wants_csv
-from vouchers.claims import access, deciding, paying, queries
+from vouchers.claims import access, deciding, paying, printed, queries
 from vouchers.claims.models import RedemptionClaim
 from vouchers.claims.rules import ClaimState
 from vouchers.evidence import access as evidence
@@ -166,7 +166,7 @@ def _shown(
         "claims/case.html",
         {
             "claim": found,
-            "lines": found.lines.select_related("charge", "charge__payer", "voucher").order_by("position"),
+            "lines": printed.marked(found),
             "parts": found.parts.all(),
             "asked": [(name, name in held) for name in asked],
             "files": files,

@@ -42,7 +42,7 @@ from portal.pages.templatetags.show import bilingual
 from portal.tables.reading import read_table
 from portal.tables.values import BadTable, Column, Kind, Limits
 from vouchers.charges.models import ChargePart
-from vouchers.claims import access, queries, services
+from vouchers.claims import access, printed, queries, services
 from vouchers.claims.models import RedemptionClaim
 from vouchers.claims.rules import ClaimState
 from vouchers.evidence import access as evidence
@@ -338,7 +338,7 @@ def claim_page(
         "claims/claim.html",
         {
             "claim": claim,
-            "lines": claim.lines.select_related("charge", "voucher").order_by("position"),
+            "lines": printed.marked(claim),
             "parts": claim.parts.all(),
             "asked": [(name, name in held) for name in asked],
             "files": files,

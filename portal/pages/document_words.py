@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from portal.kernel.errors import noop
+from vouchers.claims.printed import InvoiceMark
 from vouchers.invoices import words
 from vouchers.invoices.models import ChargeDocument, Fapiao, SalesTax
 
 __all__ = ["PLAIN"]
+
+_ = noop
 
 PLAIN: Final[dict[str, Any]] = {
     "fapiao_colour": dict(Fapiao.Colour.choices),
@@ -16,4 +20,10 @@ PLAIN: Final[dict[str, Any]] = {
     "tax_rate": dict(SalesTax.Rate.choices),
     "document": dict(ChargeDocument.Kind.choices),
     "cancelled": words.WHYS,
+    "claim_invoice": {
+        InvoiceMark.UNKNOWN.value: _("未在本平台开具"),
+        InvoiceMark.KNOWN.value: _("本平台登记的发票，已核对"),
+        InvoiceMark.RED.value: _("红字发票"),
+        InvoiceMark.TAKEN_BACK.value: _("已有红字"),
+    },
 }

@@ -181,10 +181,12 @@ def new(request: HttpRequest, number: str) -> HttpResponse:
             return redirect("fapiao", number=made.number)
         error = slots.put_back(form, error)
     about, _url = subject_link(charge.subject)
+    covers = services.covers_of(charge)
     context = {
         "charge": charge,
         "about": about,
-        "amount_fen": services.covered_fen(charge=charge, covers=rules.Covers.OWN),
+        "covers": covers.value,
+        "amount_fen": services.covered_fen(charge=charge, covers=covers),
         "form": form,
         "error": error,
     }

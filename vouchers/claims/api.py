@@ -22,7 +22,7 @@ from portal.wire import (
     paged,
     problems,
 )
-from vouchers.claims import access, deciding, paying, queries, services
+from vouchers.claims import access, deciding, paying, printed, queries, services
 from vouchers.claims.models import PaymentRun, RedemptionClaim
 from vouchers.claims.schemas import (
     ClaimDetailOut,
@@ -78,26 +78,28 @@ def _file(row: EvidenceFile) -> dict[str, Any]:
     }
 
 
+def _line(row: printed.MarkedLine) -> dict[str, Any]:
+    line = row.line
+    return {
+        "what": line.what,
+        "day": line.day.isoformat() if line.day else None,
+        "invoice": line.invoice,
+        "invoice_mark": row.mark,
+        "reference": line.reference,
+        "charge": line.charge.number if line.charge else None,
+        "base": money(line.base_fen),
+        "amount": money(line.amount_fen),
+    }
+
+
 def _detail(request: ActorRequest, number: str) -> dict[str, Any]:
     claim = access.get_claim(request.actor, number)
-    lines = claim.lines.select_related("charge").order_by("position")
     return {
         **_shown(claim),
         "voucher": claim.voucher.number if claim.voucher else None,
         "application": claim.application.number if claim.application else None,
         "base": claim.base.number if claim.base else None,
-        "lines": [
-            {
-                "what": line.what,
-                "day": line.day.isoformat() if line.day else None,
-                "invoice": line.invoice,
-                "reference": line.reference,
-                "charge": line.charge.number if line.charge else None,
-                "base": money(line.base_fen),
-                "amount": money(line.amount_fen),
-            }
-            for line in lines
-        ],
+        "lines": [_line(row) for row in printed.marked(claim)],
         "parts": [{"payer": part.payer, "amount": money(part.amount_fen)} for part in claim.parts.all()],
         "files": [_file(row) for row in evidence.files_of(queries.subject_of(claim))],
         "missing": queries.documents_missing(claim),

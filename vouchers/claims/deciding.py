@@ -16,6 +16,7 @@ from vouchers.charges import services as charges
 from vouchers.claims import queries, rules
 from vouchers.claims.cases import end_over, lock, move, payable_of, record, release
 from vouchers.claims.models import ClaimPart, RedemptionClaim
+from vouchers.invoices import following as invoices
 from vouchers.issuance import funds, payouts
 from vouchers.ledger import queries as balances
 from vouchers.ledger import services as ledger
@@ -254,6 +255,7 @@ def _give_back(claim: RedemptionClaim, fen: int, *, actor: Actor, now: datetime)
             operations.append(TransferOp(payable_of(claim), target, cut.back_fen, cut.hold_id))
         settled, owed_by = settled + cut.settled_fen, cut.owed_by or owed_by
         left -= part
+        invoices.lost(charge_id=line.charge.pk, now=now)
     if operations:
         ledger.post(
             posting=Posting(

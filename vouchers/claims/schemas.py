@@ -10,6 +10,7 @@ from pydantic import Field
 
 from portal.wire import Block, Cursor, Day, Line, MoneyIn, MoneyOut, Number, StrictIn
 from vouchers.claims import services
+from vouchers.claims.printed import InvoiceMark
 from vouchers.claims.rules import MAX_LINES, ClaimState
 from vouchers.programmes.terms import RedeemMode
 
@@ -77,11 +78,12 @@ class ClaimPartOut(Schema):
 
 
 class ClaimLineOut(Schema):
-    """One row of a claim."""
+    """One row of a claim. `invoice_mark` says what this portal knows of its invoice by now; null where it names none."""
 
     what: str
     day: str | None
     invoice: str
+    invoice_mark: InvoiceMark | None
     reference: str
     charge: str | None
     base: MoneyOut

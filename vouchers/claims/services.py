@@ -15,7 +15,7 @@ from portal.kernel.money import Money
 from portal.numbers.services import next_number
 from vouchers.charges import services as charges
 from vouchers.charges.models import ChargePart
-from vouchers.claims import access, queries, rules
+from vouchers.claims import access, printed, queries, rules
 from vouchers.claims.cases import lock, move, payable_of, record, release
 from vouchers.claims.models import ClaimInvoice, ClaimLine, RedemptionClaim
 from vouchers.evidence import services as files
@@ -79,15 +79,15 @@ def draft(*, actor: Actor, wanted: Wanted, now: datetime, key: str) -> Redemptio
     Raises ForeignVoucher, NothingClaimed, MixedProgrammes, NotFound for a charge that is not the claimant's, KeyReused.
     """
     actor.require(Permission.CLAIM_FILE)
-    printed = fingerprint({"wanted": repr(wanted)})
+    asked = fingerprint({"wanted": repr(wanted)})
     existing = RedemptionClaim.objects.filter(claimant_id=actor.acting_for, key=check_key(key)).first()
     if existing is not None:
-        check_replay(stored=existing.fingerprint, asked=printed)
+        check_replay(stored=existing.fingerprint, asked=asked)
         return existing
     claim = RedemptionClaim(
         number=next_number(prefix="K", now=now),
         key=key,
-        fingerprint=printed,
+        fingerprint=asked,
         claimant_id=actor.acting_for,
         amount_fen=wanted.amount.fen,
         created_by_id=actor.person,
@@ -218,12 +218,18 @@ def file(*, actor: Actor, claim: RedemptionClaim, now: datetime) -> RedemptionCl
     """File a draft or a supplemented claim: everything is checked at once, its invoices and charges become its own.
 
     A reimbursement is held on its voucher until it is decided. Raises ClaimRefused with every fault; DuplicateInvoice,
-    after which nothing is filed, but both claims are flagged for the department.
+    after which nothing is filed, but both claims are flagged for the department. Invoices this portal knows are held
+    against what it knows of them (`printed`).
     """
     try:
         return _filed(actor=actor, claim=claim, now=now)
     except rules.DuplicateInvoice as error:
         _flag_both(claim, str(error.params["invoice"]), now=now)
+        raise
+    except rules.ClaimRefused as error:
+        for reason in error.reasons:
+            if reason.code == rules.DuplicateInvoice.code:
+                _flag_both(claim, str(reason.params["invoice"]), now=now)
         raise
 
 
@@ -240,7 +246,8 @@ def _filed(*, actor: Actor, claim: RedemptionClaim, now: datetime) -> Redemption
         missing=queries.documents_missing(locked),
         now=now,
     )
-    if reasons:
+    reasons += printed.reasons_of(locked)
+    if {reason.code for reason in reasons} - {rules.DuplicateInvoice.code}:
         raise rules.ClaimRefused(reasons)
     move(locked, rules.ClaimAction.FILE)
     locked.turn += 1
@@ -279,7 +286,9 @@ def _lock_sources(claim: RedemptionClaim) -> None:
 def _take_invoices(claim: RedemptionClaim) -> None:
     """Make the claim's invoices its own; of two claims at once, the database lets one have them."""
     claim.invoices.update(active=False)
-    shown = {rules.invoice_key(line.invoice): line.invoice for line in claim.lines.all() if line.invoice}
+    lines = [line for line in claim.lines.all() if line.invoice]
+    known = printed.known_to(claim, lines)
+    shown = {printed.key_of(line.invoice, known): line.invoice for line in lines}
     for key in sorted(shown):
         try:
             with transaction.atomic():
@@ -290,7 +299,7 @@ def _take_invoices(claim: RedemptionClaim) -> None:
 
 @transaction.atomic
 def _flag_both(claim: RedemptionClaim, invoice: str, *, now: datetime) -> None:
-    key = rules.invoice_key(invoice)
+    key = printed.key_of(invoice, printed.known_to(claim, claim.lines.all()))
     other = (
         RedemptionClaim.objects.filter(invoices__key=key, invoices__active=True)
         .exclude(pk=claim.pk)

@@ -15,16 +15,19 @@ from portal.kernel.states import next_state
 from portal.numbers.services import next_number
 from portal.organisations.models import Organisation
 from vouchers.charges import services as charges
-from vouchers.charges.models import Charge
+from vouchers.charges.models import Charge, ChargePart
 from vouchers.charges.rules import ChargeState
 from vouchers.invoices import access, contents, rules, taxes
 from vouchers.invoices.models import BuyerFacts, Fapiao, SalesTax
+from vouchers.programmes.access import scheme_of
+from vouchers.programmes.terms import InvoiceScope
 
 __all__ = [
     "BadCategory",
     "blue",
     "buyer_of",
     "covered_fen",
+    "covers_of",
     "lock",
     "move",
     "own_buyer",
@@ -163,12 +166,29 @@ def state_tax(*, actor: Actor, service: str, rate: taxes.TaxRate, category: str,
     return stated
 
 
+def _billed(charge: Charge) -> list[ChargePart]:
+    """Return what vouchers pay of a charge whose programmes want it on the tax invoice."""
+    parts = charge.parts.select_related("voucher__application__version__programme").order_by("pk")
+    return [
+        part for part in parts if scheme_of(part.voucher.application.version).terms.redeem.invoice is InvoiceScope.WHOLE
+    ]
+
+
+def covers_of(charge: Charge) -> rules.Covers:
+    """Return what a tax invoice of a charge covers, by the rules of the programmes whose vouchers pay of it."""
+    return rules.Covers.WHOLE if _billed(charge) else rules.Covers.OWN
+
+
 def covered_fen(*, charge: Charge, covers: rules.Covers) -> int:
-    """Return what of a charge stays paid or owed in fen, of the shares a tax invoice covers."""
+    """Return what of a charge stays paid or owed in fen, of the shares a tax invoice covers.
+
+    Of what vouchers pay, `covers` whole takes the parts whose programmes say so; the others are on no tax invoice to the
+    enterprise.
+    """
     own = charge.own_captured_fen - charge.own_refunded_fen - charge.own_written_off_fen
     if covers is rules.Covers.OWN:
         return own
-    return own + sum(part.captured_fen - part.refunded_fen for part in charge.parts.all())
+    return own + sum(part.captured_fen - part.refunded_fen for part in _billed(charge))
 
 
 def blue(charge: Charge, buyer: rules.Buyer, *, covers: rules.Covers, actor: Actor, now: datetime) -> Fapiao:
@@ -195,7 +215,8 @@ def blue(charge: Charge, buyer: rules.Buyer, *, covers: rules.Covers, actor: Act
 
 @transaction.atomic
 def request(*, actor: Actor, charge: Charge, buyer: rules.Buyer, now: datetime) -> Fapiao:
-    """Ask the provider of a captured charge for a tax invoice over the own share that stays paid.
+    """Ask the provider of a captured charge for a tax invoice over the own share that stays paid, and over what vouchers pay
+    where their programmes say so.
 
     Once a charge, unless an earlier request ended or its invoice was taken back whole; asking twice for the same buyer
     returns the one there is. The buyer is remembered for the next time. Raises BadBuyer with every ground,
@@ -212,7 +233,7 @@ def request(*, actor: Actor, charge: Charge, buyer: rules.Buyer, now: datetime) 
     waiting = live.filter(state=rules.FapiaoState.REQUESTED.value).first()
     if waiting is not None and waiting.buyer == said:
         return waiting
-    covers = rules.Covers.OWN
+    covers = covers_of(locked)
     if locked.state != ChargeState.CAPTURED.value or covered_fen(charge=locked, covers=covers) <= 0:
         raise rules.NothingToInvoice
     made = blue(locked, clean, covers=covers, actor=actor, now=now)

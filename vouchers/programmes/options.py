@@ -101,6 +101,10 @@ OPTIONS: Final[Mapping[str, Mapping[str, Words]]] = {
         "year": W("每年", "yearly"),
         "batch": W("按批次", "in batches"),
     },
+    "redeem.invoice": {
+        "own": W("只开企业自付部分", "the own share only"),
+        "whole": W("自付和券抵扣部分都开", "the own share and what the voucher pays"),
+    },
     "order": {
         "first_come": W("先到先得", "first come"),
         "all_then_prorate": W("截止后统一核定、按比例分配", "all after the deadline, in proportion"),

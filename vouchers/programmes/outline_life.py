@@ -21,7 +21,7 @@ from vouchers.programmes.outline import (
     called,
     choices,
 )
-from vouchers.programmes.terms import EVIDENCE_STAGES, NOTICE_FIELDS
+from vouchers.programmes.terms import EVIDENCE_STAGES, NOTICE_FIELDS, InvoiceScope
 from vouchers.programmes.words import Words
 
 __all__ = ["LIFE"]
@@ -257,6 +257,12 @@ LIFE: Final = (
                         ),
                     ),
                     T("max_share", K.RATE, W("每笔账单最多", "At most of one bill"), unit=W("%", "%")),
+                    T(
+                        "invoice",
+                        K.CHOICE,
+                        W("发票开具范围", "The tax invoice covers"),
+                        choices=called(tuple(InvoiceScope), OPTIONS["redeem.invoice"]),
+                    ),
                 ),
             ),
         ),

@@ -133,6 +133,7 @@ TITLES: Final[Mapping[str, Words]] = {
     "redeem.payee": W("收款人", "who is paid"),
     "redeem.cadence": W("兑付周期", "how often it is paid"),
     "redeem.max_share": W("每笔账单最高比例", "most of one bill, a share"),
+    "redeem.invoice": W("发票开具范围", "what the tax invoice covers"),
     "order": W("支持顺序", "order of award"),
     "region_quotas": W("地区额度（份额之和为 1）", "share of each region, adding up to 1"),
     "region_leftovers": W("地区未用完的额度", "what becomes of a region's unused share"),

@@ -74,6 +74,13 @@ class Cadence(StrEnum):
     BATCH = "batch"
 
 
+class InvoiceScope(StrEnum):
+    """What the tax invoice (发票) of a use covers: the own share only, or also what this programme's voucher pays."""
+
+    OWN = "own"
+    WHOLE = "whole"
+
+
 class AwardOrder(StrEnum):
     """Who is served when money is short: as they come, all in proportion, by score, by lot, or by region's quota."""
 
@@ -136,13 +143,17 @@ class Validity:
 
 @dataclass(frozen=True, slots=True)
 class Redeem:
-    """How a voucher turns into money. `claimant` and `payee` are applicant or provider; `max_share` of one bill."""
+    """How a voucher turns into money. `claimant` and `payee` are applicant or provider; `max_share` of one bill.
+
+    `invoice`: what the tax invoice to the enterprise covers.
+    """
 
     mode: RedeemMode = RedeemMode.DEDUCT
     claimant: str = "provider"
     payee: str = "provider"
     cadence: Cadence = Cadence.ON_CLAIM
     max_share: Fraction | None = None
+    invoice: InvoiceScope = InvoiceScope.OWN
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from vouchers.programmes.terms import (
     Cadence,
     EvidenceTerm,
     IntakeWindow,
+    InvoiceScope,
     Leftovers,
     Level,
     NoticeTerms,
@@ -81,6 +82,7 @@ _redeem_fields = record(
         "payee": party,
         "cadence": choice(*Cadence),
         "max_share": rate,
+        "invoice": choice(*InvoiceScope),
     }
 )
 
@@ -96,6 +98,7 @@ def _redeem(value: Any, path: str, problems: Problems) -> Redeem:
         payee=read.get("payee") or claimant,
         cadence=Cadence(read.get("cadence") or Cadence.ON_CLAIM),
         max_share=read.get("max_share"),
+        invoice=InvoiceScope(read.get("invoice") or InvoiceScope.OWN),
     )
 
 

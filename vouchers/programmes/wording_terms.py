@@ -18,6 +18,7 @@ from vouchers.programmes.terms import (
     AwardOrder,
     Cadence,
     EvidenceTerm,
+    InvoiceScope,
     Leftovers,
     Redeem,
     RedeemMode,
@@ -248,6 +249,8 @@ def _redeem(redeem: Redeem) -> list[Words]:
     if redeem.max_share is not None:
         share = names.percent(redeem.max_share)
         said.append(W(f"每笔账单最多抵扣 {share}", f"At most {share} of one bill"))
+    if redeem.invoice is InvoiceScope.WHOLE:
+        said.append(W("发票按自付和券抵扣部分开具", "The tax invoice covers the own share and what the voucher pays"))
     return said
 
 

@@ -37,6 +37,46 @@ def test_only_the_own_share_is_invoiced_to_the_enterprise(w):
     assert making.asked(w, charge).amount_fen == charge.own_captured_fen
 
 
+@pytest.mark.parametrize(("scope", "covers"), [("own", "own"), ("whole", "whole")])
+def test_a_programme_says_whether_the_voucher_part_is_on_it_too(w, scope, covers):
+    terms = {"cost": {"include": ["compute"]}, "redeem": {"mode": "deduct", "invoice": scope}}
+    charge = making.taken(w, 1000, pay_with=[make.voucher(w, make.programme(w, **terms))])
+    assert 0 < charge.own_captured_fen < 1000
+    whole = scope == "whole"
+    found = making.asked(w, charge)
+    assert (found.covers, found.amount_fen) == (covers, 1000 if whole else charge.own_captured_fen)
+    first = making.refunded(w, charge, 300)
+    found.refresh_from_db()
+    gone = first.amount_fen if whole else first.own_fen
+    assert found.amount_fen == found.asked_fen - gone
+    blue = making.issued(w, found, 1)
+    second = making.refunded(w, charge, 200)
+    [red] = reds(blue)
+    assert red.amount_fen == (second.amount_fen if whole else second.own_fen)
+    assert red.covers == covers
+
+
+def test_two_vouchers_are_billed_each_as_its_programme_says(w):
+    vouchers = [
+        make.voucher(
+            w,
+            make.programme(
+                w,
+                code=f"bill-{scope}",
+                cost={"include": ["compute"]},
+                lines=[{"id": rate, "rate": rate}],
+                redeem={"mode": "deduct", "invoice": scope},
+            ),
+            number=f"HT-{scope}",
+        )
+        for scope, rate in (("own", "0.50"), ("whole", "0.30"))
+    ]
+    charge = making.taken(w, 1000, pay_with=vouchers)
+    parts = {part.voucher.programme_code: part.captured_fen for part in charge.parts.select_related("voucher")}
+    assert len(parts) == 2
+    assert making.asked(w, charge).amount_fen == charge.own_captured_fen + parts["bill-whole"]
+
+
 def test_the_buyer_is_remembered_and_the_request_keeps_its_own(w):
     first = making.asked(w, making.taken(w, 500), title="浙江某某科技")
     assert services.buyer_of(organisation=w.enterprise).title == "浙江某某科技"
