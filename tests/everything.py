@@ -354,6 +354,7 @@ WRITES = (
     Write("POST /discrepancies/{discrepancie}/close", "finance finance_approver"),
     Write("POST /settlements/{batch}/pay", "finance", {"bank_reference": "TR-1"}),
     Write("POST /settlements/{batch}/discard", "finance"),
+    Write("POST /settlements/{batch}/release", "finance finance_approver", {"text": "户名已更正"}),
     Write("POST /settlements/{batch}/set-off", "finance"),
     Write("POST /settlements/years/2025/propose", "finance"),
     Write("POST /settlements/years/2025/approve", "finance_approver"),

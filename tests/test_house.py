@@ -339,7 +339,7 @@ ENDS = {
     "PayeeAccountState": {"replaced", "rejected", "withdrawn"},
     "BatchState": {"discarded"},
     "PaymentOrderState": {"answered", "cancelled"},
-    "OrderLineState": {"paid", "paid_late"},
+    "OrderLineState": {"paid_late", "returned"},
     "DiscrepancyState": {"closed"},
 }
 

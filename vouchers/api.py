@@ -32,6 +32,7 @@ from vouchers.rounds.api import rounds
 from vouchers.settlements.api import router as settlements
 from vouchers.settlements.orders_api import cases as discrepancies
 from vouchers.settlements.orders_api import router as payment_orders
+from vouchers.settlements.release_api import router as releases
 from vouchers.settlements.statements_api import router as statements
 from vouchers.wallets.api import router as vouchers
 
@@ -65,6 +66,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/settlements", statements),
     ("/settlements", settlements),
     ("/reconciliation/explanations", explanations),
+    ("/settlements", releases),
     ("/reconciliation", reconciliation),
     ("/banking", banking),
     ("/payment-orders", payment_orders),

@@ -184,6 +184,8 @@ MONEY_ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "settlement.exported": pgettext_lazy("record", "列入付款指令"),
         "settlement.failed": pgettext_lazy("record", "银行未付成，金额退回待结算"),
         "settlement.reconciled": pgettext_lazy("record", "结算付款对账"),
+        "settlement.bounced": pgettext_lazy("record", "付款退票，已退回入账"),
+        "settlement.released": pgettext_lazy("record", "核实收款账户，可重新付款"),
         "settlement.unreconciled": pgettext_lazy("record", "撤销结算付款对账"),
         "settlement.terms_set": pgettext_lazy("record", "设定结算周期"),
         "payment_order.exported": pgettext_lazy("record", "导出付款指令"),

@@ -19,6 +19,8 @@ REASONS: Any = {
     "amount_differs": pgettext_lazy("why", "金额不一致"),
     "number": pgettext_lazy("why", "附言中有单号"),
     "day_differs": pgettext_lazy("why", "日期相隔较远"),
+    "account": pgettext_lazy("why", "对方账号是收款账户"),
+    "bounce_words": pgettext_lazy("why", "摘要是退票"),
     "order_sum": pgettext_lazy("why", "整份付款指令合计一致"),
     "asked_back": pgettext_lazy("why", "财务已登记退回"),
     "sum": pgettext_lazy("why", "几笔之和等于流水金额"),

@@ -165,10 +165,10 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
         ),
         "party": _states(Recovery.Party),
         "settlement": _states(
-            SettlementBatch.State, ok="paid reconciled", go="approved exported", wait="draft checked"
+            SettlementBatch.State, ok="paid reconciled", go="approved exported", wait="draft checked", bad="returned"
         ),
         "payment_order": _states(PaymentOrder.State, ok="answered", go="exported"),
-        "order_line": _states(PaymentOrderLine.State, ok="paid paid_late", wait="open", bad="failed"),
+        "order_line": _states(PaymentOrderLine.State, ok="paid paid_late", wait="open", bad="failed returned"),
         "discrepancy": _states(Discrepancy.State, ok="closed", go="explained corrected", wait="open"),
         "discrepancy_kind": _states(Discrepancy.Kind),
         "settlement_cadence": _states(SettlementTerms.Cadence),

@@ -31,7 +31,7 @@ from vouchers.claims import queries as queries_of_claims
 from vouchers.ledger import queries as ledger_queries
 from vouchers.programmes.models import ProgrammeVersion
 from vouchers.recoveries import queries as queries_of_recoveries
-from vouchers.settlements import access, files, offsetting, queries, services
+from vouchers.settlements import access, bouncing, files, offsetting, queries, services
 from vouchers.settlements.cadences import needs_check
 from vouchers.settlements.models import SettlementBatch, SettlementLine
 from vouchers.settlements.rules import OPEN, TRANSITIONS, BatchAction, BatchState, Leg
@@ -183,13 +183,17 @@ def settlement(request: HttpRequest, number: str) -> HttpResponse:
     form = PayForm()
     if request.method != "POST":
         return _shown(request, batch, form=form)
-    act = act_of(request, "check", "approve", "pay", "reconcile", "discard", "reject", "set_off")
+    act = act_of(request, "check", "approve", "pay", "reconcile", "discard", "reject", "set_off", "release")
     form = PayForm(request.POST) if act == "pay" else form
     if form.is_bound and not form.is_valid():
         return _shown(request, batch, form=form, status=422)
     reference = form.cleaned_data["bank_reference"] if form.is_bound else request.POST.get("bank_line", "")
     if act == "reject":
         done, error = _reject(request, batch)
+    elif act == "release":
+        text, now = request.POST.get("text", ""), timezone.now()
+        _done, error = attempt_on("settlement", lambda: bouncing.release(actor=actor, batch=batch, text=text, now=now))
+        done = gettext("已登记，批次可编入新的付款指令。")
     else:
         done, error = _do(actor, batch, act, reference)
     if error:
@@ -269,6 +273,7 @@ def _shown(
             "debts_fen": sum(debt.fen for debt in debts),
             "may_approve": may(BatchAction.APPROVE, Permission.SETTLEMENT_APPROVE),
             "may_reject": (state, BatchAction.DISCARD) in TRANSITIONS
+            and not batch.returns
             and (actor.may(Permission.SETTLEMENT_APPROVE) or actor.may(Permission.SETTLEMENT_PAY)),
             "is_author": actor.user_id in (batch.created_by_id, batch.checked_by_id),
             "may_check": may(BatchAction.CHECK, Permission.SETTLEMENT_DRAFT)
@@ -283,7 +288,9 @@ def _shown(
             "is_finance": any(actor.may(permission) for permission in access.FINANCE),
             "order_line": batch.order_lines.select_related("order").order_by("-pk").first(),
             "may_pay": may(BatchAction.PAY, Permission.SETTLEMENT_PAY),
-            "may_discard": may(BatchAction.DISCARD, Permission.SETTLEMENT_DRAFT),
+            "may_discard": may(BatchAction.DISCARD, Permission.SETTLEMENT_DRAFT) and not batch.returns,
+            "may_release": may(BatchAction.RELEASE, Permission.SETTLEMENT_PAY)
+            or may(BatchAction.RELEASE, Permission.SETTLEMENT_APPROVE),
         },
         status=status,
     )

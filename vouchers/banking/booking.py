@@ -22,7 +22,7 @@ from vouchers.ledger.models import Journal, Transfer
 from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Posting, TransferOp
 from vouchers.payments import arriving, refunding, unapplied
 from vouchers.payments import services as payments
-from vouchers.settlements import seeing
+from vouchers.settlements import bouncing, seeing
 
 __all__ = ["book", "check", "key_of", "park", "parked_account", "parked_key", "part_of"]
 
@@ -56,6 +56,9 @@ def part_of(row: MatchPart) -> Part:
     )
 
 
+FROM_PARKED = frozenset({PartKind.PAYMENT, PartKind.PAYOUT, PartKind.BOUNCE})
+
+
 def check(line: StatementLine, part: Part) -> None:
     """Refuse a part that is not what it says, as things are now. Raises TargetDiffers, WrongSide, what `seeing` does."""
     target: int | None = None
@@ -75,13 +78,15 @@ def check(line: StatementLine, part: Part) -> None:
         left = seeing.unseen_fen(part.batch, bank_line=line.reference) - _shown(line, part.batch.pk)
         if part.amount_fen > left:
             target = left
+    elif part.kind is PartKind.BOUNCE and part.batch is not None:
+        target = bouncing.returnable_fen(part.batch)
     elif part.kind is PartKind.RETURN and part.returned is not None:
         sender = StatementLine.objects.get(pk=part.returned.pk)
         is_parked = sender.state == LineState.PARKED.value and sender.account_id == line.account_id
         target = sender.amount_fen if is_parked else 0
     elif part.kind is PartKind.PAYOUT and not _payouts_left(line, part):
         raise rules.NoSuchPayout(field="parts", amount=Money(part.amount_fen))
-    if line.state == LineState.PARKED.value and part.kind not in {PartKind.PAYMENT, PartKind.PAYOUT}:
+    if line.state == LineState.PARKED.value and part.kind not in FROM_PARKED:
         raise rules.WrongSide(field="parts")
     if target is not None and target != part.amount_fen:
         raise rules.TargetDiffers(field="parts", target=Money(target), amount=Money(part.amount_fen))
@@ -186,8 +191,24 @@ def _excess(row: MatchPart, made: BankMatch, line: StatementLine, actor: Actor, 
 def _settlement(row: MatchPart, _made: BankMatch, line: StatementLine, actor: Actor, now: datetime) -> None:
     """Book nothing: the payment was. Once lines show all of a batch, it is reconciled."""
     assert row.batch is not None
-    if _shown(line, row.batch.pk) + row.amount_fen == row.batch.total_fen:
+    if _shown(line, row.batch.pk) + row.amount_fen == seeing.expected_fen(row.batch):
         seeing.seen(actor=actor, batch=row.batch, bank_line=line.reference, now=now)
+
+
+def _bounce(row: MatchPart, made: BankMatch, line: StatementLine, actor: Actor, now: datetime) -> None:
+    """Book the payment back; what was parked for want of it is taken off again."""
+    assert row.batch is not None
+    bouncing.bounce(
+        actor=actor,
+        batch=row.batch,
+        amount=Money(row.amount_fen),
+        asked_by=made.proposer,
+        person=made.proposed_by_id,
+        line=line.reference,
+        now=now,
+    )
+    if made.from_parked:
+        _post(JournalKind.CASH_OUT, (parked_account(line), _money(line)), row, made, actor)
 
 
 def _return(row: MatchPart, made: BankMatch, line: StatementLine, actor: Actor, _now: datetime) -> None:
@@ -207,6 +228,7 @@ BOOKERS: Mapping[PartKind, Booker] = {
     PartKind.RETURN: _return,
     PartKind.EXCESS: _excess,
     PartKind.SETTLEMENT: _settlement,
+    PartKind.BOUNCE: _bounce,
 }
 
 

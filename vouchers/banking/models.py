@@ -237,6 +237,7 @@ class MatchPart(models.Model):
         FEE = rules.PartKind.FEE.value, _("银行手续费")
         RETURN = rules.PartKind.RETURN.value, _("退回来款")
         EXCESS = rules.PartKind.EXCESS.value, _("退回挂账资金")
+        BOUNCE = rules.PartKind.BOUNCE.value, _("付款退票")
 
     match = models.ForeignKey(BankMatch, on_delete=models.PROTECT, related_name="parts")
     nth = models.PositiveSmallIntegerField()
@@ -273,7 +274,7 @@ class MatchPart(models.Model):
                 condition=Q(
                     kind__in=["payment", "manual", "refund", "paid_back"], payment__isnull=False, batch__isnull=True
                 )
-                | Q(kind="settlement", batch__isnull=False, payment__isnull=True)
+                | Q(kind__in=["settlement", "bounce"], batch__isnull=False, payment__isnull=True)
                 | Q(kind="return", returned__isnull=False, payment__isnull=True, batch__isnull=True)
                 | Q(kind="excess", payer__isnull=False, payment__isnull=True, batch__isnull=True)
                 | Q(kind="payout", payment__isnull=True, batch__isnull=True) & ~Q(rail="")

@@ -21,6 +21,7 @@ from vouchers.payments import unapplied
 from vouchers.payments.models import Payment
 from vouchers.payments.rail_models import RefundAttempt
 from vouchers.payments.rules import PaymentState
+from vouchers.settlements import seeing
 from vouchers.settlements.models import SettlementBatch
 from vouchers.settlements.order_models import PaymentOrder, PaymentOrderLine
 from vouchers.settlements.order_rules import OrderLineState
@@ -112,7 +113,7 @@ def _load_settlements(book: Book, lines: Sequence[StatementLine], references: se
     for row in paid.order_by("pk"):
         book.order_lines[row.batch_id].append(row)
         book.orders.setdefault(row.order_id, []).append(row)
-    book.batches = [batch for batch in book.batches if book.seen[batch.pk] < batch.total_fen]
+    book.batches = [batch for batch in book.batches if book.seen[batch.pk] < seeing.expected_fen(batch)]
 
 
 def _load_excess(book: Book, lines: Sequence[StatementLine]) -> None:
@@ -202,15 +203,16 @@ def _batches(line: StatementLine, book: Book) -> list[Suggestion]:
             reference.upper().replace(" ", "") for reference in references
         }
         named = bool(numbers & {batch.number, *(row.reference for row in paid)})
-        left = batch.total_fen - book.seen[batch.pk]
+        left = seeing.expected_fen(batch) - book.seen[batch.pk]
+        whole = fen in {left, batch.total_fen}
         reasons = [
             *(["batch_reference"] if known else []),
             *(["number"] if named else []),
-            *(["amount"] if left == fen else []),
+            *(["amount"] if whole else []),
         ]
         near = rules.is_near(line.booked_on, _day(batch.paid_at))
         if reasons and fen <= left:
-            certain = left == fen and (known or named) and near
+            certain = whole and (known or named) and near
             why = reasons if near else [*reasons, "day_differs"]
             part = Part(PartKind.SETTLEMENT, fen, batch=batch)
             found.append(Suggestion((part,), tuple(why), certain=certain))

@@ -126,8 +126,11 @@ class PartKind(StrEnum):
     EXCESS = "excess"
     """Unapplied money of a known payer, back to it: what it paid too much, twice or too late."""
 
+    BOUNCE = "bounce"
+    """A payment to a payee that its bank sent back after it was paid (退票)."""
 
-INCOMING: Final = frozenset({PartKind.PAYMENT, PartKind.MANUAL, PartKind.PAYOUT})
+
+INCOMING: Final = frozenset({PartKind.PAYMENT, PartKind.MANUAL, PartKind.PAYOUT, PartKind.BOUNCE})
 OUTGOING: Final = frozenset(set(PartKind) - INCOMING)
 
 
@@ -140,7 +143,7 @@ class SumDiffers(Invalid):
 
 class WrongSide(Invalid):
     code = "banking.wrong_side"
-    message = _("收入的流水只能核销付款或支付机构划款，支出的流水只能核销退款、结算、手续费或退回。")
+    message = _("收入的流水只能核销付款、支付机构划款或退票，支出的流水只能核销退款、结算、手续费或退回。")
 
 
 class NothingChosen(Invalid):

@@ -60,9 +60,11 @@ def record(line: StatementLine, *, action: str, actor: Actor, now: datetime, **d
 def needs_second(*, parts: Sequence[Part], actor: Actor | None = None) -> bool:
     """Say whether a match takes a second person.
 
-    It books money, and its line reaches the limit of the settings; or it shows what the person recorded as paid.
+    It says that a payment to a payee came back; or it books money, and its line reaches the limit of the settings; or it shows what the person recorded as paid.
     """
     total = sum(part.amount_fen for part in parts)
+    if any(part.kind is PartKind.BOUNCE for part in parts):
+        return True
     batches = [part.batch.pk for part in parts if part.batch is not None]
     recorded = SettlementBatch.objects.filter(pk__in=batches, paid_by__isnull=False)
     if actor is not None and actor.user_id and recorded.filter(paid_by=actor.person).exists():

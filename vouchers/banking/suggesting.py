@@ -14,16 +14,19 @@ from django.conf import settings
 from django.db.models import F, Q
 
 from portal.numbers.services import PORTAL_ZONE
-from vouchers.banking import outgoing, rules, tracing
+from vouchers.banking import outgoing, rules, spelling, tracing
 from vouchers.banking.models import StatementLine
 from vouchers.banking.parts import Part, Suggestion
 from vouchers.banking.rules import PartKind
 from vouchers.payments.models import Arrival, Payment
 from vouchers.payments.rules import PaymentState
+from vouchers.settlements.models import SettlementBatch
+from vouchers.settlements.rules import PAID
 
 __all__ = ["Book", "load", "suggestions"]
 
 OPEN = (PaymentState.DUE.value, PaymentState.DECLARED.value)
+RETURNED = ("退票", "退汇", "退回", "账号不符", "户名不符")
 MOST = 8
 """Suggestions shown of one line."""
 
@@ -39,6 +42,8 @@ class Book:
     by_payer: dict[str, list[Payment]] = field(default_factory=lambda: defaultdict(list))
     by_left: dict[int, list[Payment]] = field(default_factory=lambda: defaultdict(list))
     out: outgoing.Book = field(default_factory=outgoing.Book)
+    bounced: dict[int, list[SettlementBatch]] = field(default_factory=lambda: defaultdict(list))
+    """By amount: batches that were paid, which may come back."""
     spent: set[int] = field(default_factory=set)
     """Payments matched since this was read: what they lack is not known any more."""
 
@@ -50,6 +55,7 @@ def load(lines: Sequence[StatementLine]) -> Book:
     went_out = [line for line in lines if line.amount_fen < 0]
     if incoming:
         _load_incoming(book, incoming)
+        _load_bounced(book, incoming)
     if went_out:
         book.out = outgoing.load(went_out)
     return book
@@ -78,6 +84,29 @@ def _load_incoming(book: Book, lines: Sequence[StatementLine]) -> None:
         if payment.state in OPEN:
             book.by_payer[rules.name_key(payment.payer.name)].append(payment)
             book.by_left[payment.left_fen].append(payment)
+
+
+def _load_bounced(book: Book, lines: Sequence[StatementLine]) -> None:
+    amounts = {line.amount_fen for line in lines}
+    batches = SettlementBatch.objects.filter(state__in=PAID, total_fen__in=amounts).select_related("payee", "account")
+    for batch in batches.order_by("-paid_at"):
+        book.bounced[batch.total_fen].append(batch)
+
+
+def _bounces(line: StatementLine, book: Book) -> list[Suggestion]:
+    """Suggest that a payment came back: the whole sum of a batch, from its payee's name or account, soon after it was paid."""
+    found, numbers = [], set(tracing.numbers(line.memo))
+    words = any(word in f"{line.name}{line.memo}" for word in RETURNED)
+    for batch in book.bounced.get(line.amount_fen, ()):
+        account = batch.account is not None and line.counter_account == spelling.digits(batch.account.number)
+        name = bool(line.name_key) and line.name_key == rules.name_key(batch.payee.name)
+        if batch.paid_at is None or not (account or name or words or batch.number in numbers):
+            continue
+        near = rules.is_near(line.booked_on, batch.paid_at.astimezone(PORTAL_ZONE).date())
+        why = ((words, "bounce_words"), (batch.number in numbers, "number"), (account, "account"), (name, "payer"))
+        reasons = (*(code for holds, code in why if holds), "amount", *(() if near else ("day_differs",)))
+        found.append(Suggestion((Part(PartKind.BOUNCE, line.amount_fen, batch=batch),), reasons))
+    return found
 
 
 def suggestions(line: StatementLine, book: Book) -> list[Suggestion]:
@@ -110,6 +139,7 @@ def _incoming(line: StatementLine, book: Book) -> list[Suggestion]:
     found = _traced(line, book)
     if found and found[0].certain:
         return found
+    found += _bounces(line, book)
     payer = line.name_key
     for payment in book.by_payer.get(payer, ()) if payer else ():
         if payment.left_fen == fen:

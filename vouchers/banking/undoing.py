@@ -109,6 +109,14 @@ def _refuse_used(match: BankMatch) -> None:
                     _("请在该笔付款的页面核对；确需更正的，由财务另行登记。"),
                 )
             )
+        elif part.kind == PartKind.BOUNCE.value:
+            reasons.append(
+                Reason(
+                    "banking.bounce_booked",
+                    _("退票已入账，批次待重新付款。"),
+                    _("如款项其实没有退回，请核实账户后在批次页面重新登记付款。"),
+                )
+            )
         elif part.kind == PartKind.PAYMENT.value and part.payment is not None:
             charge = part.payment.charge
             if SettlementLine.objects.filter(charge=charge, leg=Leg.OWN.value, active=True).exists():

@@ -59,7 +59,7 @@ def _part(line: StatementLine, one: Wanted) -> Part:
         if one.target.strip() not in settings.PAYMENT_RAILS:
             raise rules.NoSuchTarget(field="parts", value=one.target[:60])
         return Part(one.kind, fen, rail=one.target.strip())
-    if one.kind is PartKind.SETTLEMENT:
+    if one.kind in {PartKind.SETTLEMENT, PartKind.BOUNCE}:
         batch = SettlementBatch.objects.filter(Q(number=text) | Q(order_lines__reference=text)).first()
         if batch is None:
             raise rules.NoSuchTarget(field="parts", value=one.target[:60])

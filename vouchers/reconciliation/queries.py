@@ -298,6 +298,6 @@ def ties() -> list[Tie]:
     clearing = Balance.objects.filter(account__kind=AccountKind.SETTLEMENT_CLEARING.value).aggregate(
         fen=Sum(F("posted_cr") - F("posted_dr"))
     )
-    under_way = (BatchState.APPROVED.value, BatchState.EXPORTED.value)
+    under_way = (BatchState.APPROVED.value, BatchState.EXPORTED.value, BatchState.RETURNED.value)
     lines = SettlementLine.objects.filter(active=True, batch__state__in=under_way).aggregate(fen=Sum("amount_fen"))
     return [Tie("settlement_clearing", clearing["fen"] or 0, lines["fen"] or 0)]

@@ -215,7 +215,7 @@ def _line(line: SettlementLine) -> dict[str, Any]:
     }
 
 
-def _detail(request: ActorRequest, number: str) -> dict[str, Any]:
+def detail(request: ActorRequest, number: str) -> dict[str, Any]:
     batch = access.get_batch(request.actor, number)
     return {**_shown(batch), "lines": [_line(line) for line in queries.lines_of(batch.pk)]}
 
@@ -302,7 +302,7 @@ def _year(year: int) -> dict[str, Any]:
 @router.get("/{number}", response={200: BatchDetailOut, **problems(404)})
 def get_batch(request: ActorRequest, number: Number) -> dict[str, Any]:
     """Return a batch with its lines."""
-    return _detail(request, number)
+    return detail(request, number)
 
 
 @router.post("", response={201: BatchDetailOut, **problems(404, 409)})
@@ -313,14 +313,14 @@ def draft(request: ActorRequest, payload: BatchIn) -> Status[dict[str, Any]]:
     if payee is None:
         raise NotFound(field="payee")
     batch = services.draft(actor=request.actor, payee=payee, now=timezone.now())
-    return Status(201, _detail(request, batch.number))
+    return Status(201, detail(request, batch.number))
 
 
 @router.post("/{number}/check", response={200: BatchDetailOut, **problems(404, 409)})
 def check(request: ActorRequest, number: Number) -> dict[str, Any]:
     """Check a draft line by line as another person than drafted it; a third approves."""
     services.check(actor=request.actor, batch=access.get_batch(request.actor, number), now=timezone.now())
-    return _detail(request, number)
+    return detail(request, number)
 
 
 @router.post("/{number}/reconcile", response={200: BatchDetailOut, **problems(404, 409)})
@@ -332,14 +332,14 @@ def reconcile(request: ActorRequest, number: Number, payload: ReconcileIn) -> di
         bank_line=payload.bank_line,
         now=timezone.now(),
     )
-    return _detail(request, number)
+    return detail(request, number)
 
 
 @router.post("/{number}/approve", response={200: BatchDetailOut, **problems(404, 409)})
 def approve(request: ActorRequest, number: Number) -> dict[str, Any]:
     """Approve as another person than the one who drafted it."""
     services.approve(actor=request.actor, batch=access.get_batch(request.actor, number), now=timezone.now())
-    return _detail(request, number)
+    return detail(request, number)
 
 
 @router.post("/{number}/pay", response={200: BatchDetailOut, **problems(404, 409)})
@@ -351,21 +351,21 @@ def pay(request: ActorRequest, number: Number, payload: PaidIn) -> dict[str, Any
         bank_reference=payload.bank_reference,
         now=timezone.now(),
     )
-    return _detail(request, number)
+    return detail(request, number)
 
 
 @router.post("/{number}/set-off", response={200: BatchDetailOut, **problems(404, 409)})
 def set_off(request: ActorRequest, number: Number) -> dict[str, Any]:
     """Take what the payee owes in open recoveries off a draft, within one programme and year, never below zero."""
     offsetting.set_off(actor=request.actor, batch=access.get_batch(request.actor, number), now=timezone.now())
-    return _detail(request, number)
+    return detail(request, number)
 
 
 @router.post("/{number}/discard", response={200: BatchDetailOut, **problems(404, 409)})
 def discard(request: ActorRequest, number: Number) -> dict[str, Any]:
     """Give a batch up before it is paid; its lines can go into another one."""
     services.discard(actor=request.actor, batch=access.get_batch(request.actor, number), now=timezone.now())
-    return _detail(request, number)
+    return detail(request, number)
 
 
 @router.post("/{number}/lines/{line_id}/reject", response={200: BatchDetailOut, **problems(404, 409)})
@@ -378,7 +378,7 @@ def reject_line(request: ActorRequest, number: Number, line_id: int, payload: Re
         reason=payload.reason,
         now=timezone.now(),
     )
-    return _detail(request, number)
+    return detail(request, number)
 
 
 CSV = {"responses": {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}}

@@ -47,6 +47,11 @@ def first_signature(batch: SettlementBatch) -> str:
     return f"{person} #{person.pk}" if person else ""
 
 
+def paid_step(batch: SettlementBatch) -> str:
+    """Return the step of the journal by which a batch is paid now, or was last: anew each time after it bounced."""
+    return f"paid/{batch.returns}" if batch.returns else "paid"
+
+
 def end_line(
     batch: SettlementBatch, action: OrderLineAction, *, now: datetime, bank_reference: str = "", reason: str = ""
 ) -> None:

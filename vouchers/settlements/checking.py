@@ -20,7 +20,7 @@ CHECKS: Final[Mapping[str, str]] = {
             FROM ledger_account a JOIN ledger_balance l ON l.account_id = a.id
             WHERE a.kind = 'settlement_clearing' GROUP BY a.owner
         ) AS c ON c.owner = 'batch:' || b.number
-        WHERE coalesce(c.fen, 0) <> CASE WHEN b.state IN ('approved', 'exported') THEN b.total_fen ELSE 0 END
+        WHERE coalesce(c.fen, 0) <> CASE WHEN b.state IN ('approved', 'exported', 'returned') THEN b.total_fen ELSE 0 END
     """,
     "batch_is_sum_of_lines": """
         SELECT 'settlement:' || b.number, 'total ' || b.total_fen || ', lines ' || coalesce(sum(l.amount_fen), 0)

@@ -20,6 +20,7 @@ class SettlementBatch(models.Model):
         EXPORTED = rules.BatchState.EXPORTED.value, _("已导出、待回盘")
         PAID = rules.BatchState.PAID.value, _("已付款")
         RECONCILED = rules.BatchState.RECONCILED.value, _("已对账")
+        RETURNED = rules.BatchState.RETURNED.value, _("已退票、待核实账户")
         DISCARDED = rules.BatchState.DISCARDED.value, _("已作废")
 
     number = models.CharField(max_length=24, unique=True)
@@ -53,6 +54,11 @@ class SettlementBatch(models.Model):
     bank_reference = models.CharField(_("付款凭证号"), max_length=60, blank=True)
     bank_line = models.CharField(max_length=80, blank=True)
     """The line of the bank's statement that shows the payment."""
+    returns = models.PositiveSmallIntegerField(default=0)
+    """How often the payee's bank sent it back after it was paid: part of the journals' keys."""
+    returned_line = models.CharField(max_length=80, blank=True)
+    """The line of the bank's statement by which it came back last."""
+    returned_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField()
     checked_at = models.DateTimeField(null=True, blank=True)
     exported_at = models.DateTimeField(null=True, blank=True)

@@ -68,6 +68,7 @@ class PaymentOrderLine(models.Model):
         OPEN = rules.OrderLineState.OPEN.value, _("待回盘")
         PAID = rules.OrderLineState.PAID.value, _("已付款")
         FAILED = rules.OrderLineState.FAILED.value, _("未付成")
+        RETURNED = rules.OrderLineState.RETURNED.value, _("已退票")
         CANCELLED = rules.OrderLineState.CANCELLED.value, _("已撤销")
         PAID_LATE = rules.OrderLineState.PAID_LATE.value, _("后来查明已付款")
 
@@ -146,6 +147,7 @@ class Discrepancy(models.Model):
         WRONG_AMOUNT = rules.DiscrepancyKind.WRONG_AMOUNT.value, _("金额不符")
         UNKNOWN_LINE = rules.DiscrepancyKind.UNKNOWN_LINE.value, _("指令中没有的明细")
         CONTRADICTS = rules.DiscrepancyKind.CONTRADICTS.value, _("与先前结果相反")
+        BOUNCED = rules.DiscrepancyKind.BOUNCED.value, _("付款后退票")
 
     number = models.CharField(max_length=24, unique=True)
     kind = models.CharField(max_length=16, choices=Kind)

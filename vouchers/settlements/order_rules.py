@@ -61,6 +61,8 @@ class OrderLineState(StrEnum):
     OPEN = "open"
     PAID = "paid"
     FAILED = "failed"
+    RETURNED = "returned"
+    """It was paid, and came back."""
     CANCELLED = "cancelled"
     PAID_LATE = "paid_late"
     """Failed or taken back by what was known first; the bank had paid it all the same."""
@@ -68,6 +70,7 @@ class OrderLineState(StrEnum):
 
 class OrderLineAction(StrEnum):
     PAY = "pay"
+    BOUNCE = "bounce"
     FAIL = "fail"
     CANCEL = "cancel"
     PAY_LATE = "pay_late"
@@ -93,6 +96,8 @@ class DiscrepancyKind(StrEnum):
     UNKNOWN_LINE = "unknown_line"
     CONTRADICTS = "contradicts"
     """The bank says of a line that has ended the opposite of what it said before."""
+    BOUNCED = "bounced"
+    """The statement shows that a line that was paid came back."""
 
 
 class AnswerOutcome(StrEnum):
@@ -124,6 +129,7 @@ LINE_TRANSITIONS: Final[Mapping[tuple[OrderLineState, OrderLineAction], OrderLin
         (L.OPEN, M.CANCEL): L.CANCELLED,
         (L.FAILED, M.PAY_LATE): L.PAID_LATE,
         (L.CANCELLED, M.PAY_LATE): L.PAID_LATE,
+        (L.PAID, M.BOUNCE): L.RETURNED,
     }
 )
 NOT_PAID: Final = (L.FAILED.value, L.CANCELLED.value)

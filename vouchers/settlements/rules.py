@@ -27,6 +27,7 @@ __all__ = [
     "NothingToSettle",
     "OffsetInBatch",
     "OwnPayee",
+    "PaidBefore",
     "Purse",
     "ReasonMissing",
     "ReconciledBySame",
@@ -48,6 +49,8 @@ class BatchState(StrEnum):
     """In a payment order that is with the treasury or bank: frozen until it has answered."""
     PAID = "paid"
     RECONCILED = "reconciled"
+    RETURNED = "returned"
+    """The payee's bank sent the money back after it was paid (退票): it waits until its account was looked at."""
     DISCARDED = "discarded"
 
 
@@ -62,6 +65,10 @@ class BatchAction(StrEnum):
     RECONCILE = "reconcile"
     UNRECONCILE = "unreconcile"
     """The line of the statement was another's."""
+    BOUNCE = "bounce"
+    RELEASE = "release"
+    """The payee's account was looked at: it is paid anew, by a new payment order."""
+    FAIL_AGAIN = "fail_again"
     DISCARD = "discard"
 
 
@@ -130,12 +137,16 @@ TRANSITIONS: Final[Mapping[tuple[BatchState, BatchAction], BatchState]] = Mappin
         (S.EXPORTED, A.FAIL): S.DISCARDED,
         (S.PAID, A.RECONCILE): S.RECONCILED,
         (S.RECONCILED, A.UNRECONCILE): S.PAID,
+        (S.PAID, A.BOUNCE): S.RETURNED,
+        (S.RECONCILED, A.BOUNCE): S.RETURNED,
+        (S.RETURNED, A.RELEASE): S.APPROVED,
+        (S.EXPORTED, A.FAIL_AGAIN): S.RETURNED,
     }
 )
-OPEN: Final = (S.DRAFT.value, S.CHECKED.value, S.APPROVED.value, S.EXPORTED.value)
-"""Not paid yet."""
+OPEN: Final = (S.DRAFT.value, S.CHECKED.value, S.APPROVED.value, S.EXPORTED.value, S.RETURNED.value)
+"""Not paid yet, or not any more."""
 PAID: Final = (S.PAID.value, S.RECONCILED.value)
-SHOWN_TO_PAYEE: Final = (S.APPROVED.value, S.EXPORTED.value, *PAID)
+SHOWN_TO_PAYEE: Final = (S.APPROVED.value, S.EXPORTED.value, S.RETURNED.value, *PAID)
 
 
 class NothingToSettle(Conflict):
@@ -181,6 +192,11 @@ class ShareNotPaid(Conflict):
 class OwnPayee(Forbidden):
     code = "settlement.own_payee"
     message = _("您是收款单位的成员，不能审批或支付给本单位的结算。请由其他同事办理。")
+
+
+class PaidBefore(Conflict):
+    code = "settlement.paid_before"
+    message = _("该批次付款后被银行退票，只能重新付款，不能作废或退回明细：抵扣和申领已随首次付款办结。")
 
 
 class SamePerson(Forbidden):

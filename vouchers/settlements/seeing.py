@@ -14,7 +14,7 @@ from vouchers.settlements import rules, services
 from vouchers.settlements.cases import lock, record
 from vouchers.settlements.models import SettlementBatch
 
-__all__ = ["SeenElsewhere", "not_seen", "seen", "unseen_fen"]
+__all__ = ["SeenElsewhere", "expected_fen", "not_seen", "seen", "unseen_fen"]
 
 _ = noop
 
@@ -25,14 +25,19 @@ class SeenElsewhere(Conflict):
 
 
 def unseen_fen(batch: SettlementBatch, *, bank_line: str) -> int:
-    """Lock a batch and return what a line of the statement may show of it, in fen: 0 where it is not paid.
+    """Lock a batch and return what lines of the statement may show of it, in fen: 0 where it was not paid.
 
     Raises SeenElsewhere where a person has reconciled it by another line.
     """
     locked = lock(batch)
     if locked.state == rules.BatchState.RECONCILED.value and not _is_line(locked, bank_line):
         raise SeenElsewhere(field="parts", number=locked.number, line=locked.bank_line)
-    return locked.total_fen if locked.state in rules.PAID else 0
+    return expected_fen(locked)
+
+
+def expected_fen(batch: SettlementBatch) -> int:
+    """Return what lines of the statement show of a batch once they show all of it, in fen: each time it was paid."""
+    return batch.total_fen * (batch.returns + (batch.state in rules.PAID))
 
 
 def _is_line(batch: SettlementBatch, bank_line: str) -> bool:
@@ -41,12 +46,12 @@ def _is_line(batch: SettlementBatch, bank_line: str) -> bool:
 
 @transaction.atomic
 def seen(*, actor: Actor, batch: SettlementBatch, bank_line: str, now: datetime) -> SettlementBatch:
-    """Reconcile a batch all of whose money lines of the statement show; one that a person has reconciled stays as it is.
+    """Reconcile a paid batch all of whose money lines of the statement show; any other stays as it is.
 
     Raises ReconciledBySame for the person who recorded the payment, OwnPayee, InvalidTransition, Forbidden.
     """
     locked = lock(batch)
-    if locked.state == rules.BatchState.RECONCILED.value:
+    if locked.state != rules.BatchState.PAID.value:
         return locked
     return services.book_reconciled(actor=actor, batch=locked, bank_line=bank_line, now=now)
 

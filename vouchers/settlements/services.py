@@ -23,7 +23,7 @@ from vouchers.payees import queries as accounts
 from vouchers.payments.rules import bank_reference as normal
 from vouchers.settlements import files, offsetting, queries, rules
 from vouchers.settlements.cadences import needs_check
-from vouchers.settlements.cases import end_line, first_signature, lock, record
+from vouchers.settlements.cases import end_line, first_signature, lock, paid_step, record
 from vouchers.settlements.legs import leg_of, offset_line, sums
 from vouchers.settlements.models import SettlementBatch, SettlementLine
 from vouchers.settlements.order_models import PaymentOrderLine
@@ -31,7 +31,7 @@ from vouchers.settlements.order_rules import OrderLineAction, OrderLineState
 
 _ = noop
 
-ENDED = (OrderLineState.FAILED.value, OrderLineState.CANCELLED.value)
+ENDED = (OrderLineState.FAILED.value, OrderLineState.CANCELLED.value, OrderLineState.RETURNED.value)
 """A line of a payment order by which nothing is paid any more."""
 
 
@@ -207,10 +207,11 @@ def book_paid(*, actor: Actor, batch: SettlementBatch, bank_reference: str, now:
     locked.bank_reference = bank_reference.strip()[:60]
     locked.save()
     operations = [TransferOp(clearing, end, fen) for (_payable, clearing, end), fen in sums(locked).items()]
-    _post(locked, JournalKind.BATCH_PAID, "paid", operations, actor=actor.signature)
-    offsetting.book(locked, actor=actor, now=now)
-    for line in _claim_lines(locked):
-        paying.settle(line.claim, actor=actor, now=now)
+    _post(locked, JournalKind.BATCH_PAID, paid_step(locked), operations, actor=actor.signature)
+    if not locked.returns:  # paid anew after it had bounced: what was set off and claimed ended the first time
+        offsetting.book(locked, actor=actor, now=now)
+        for line in _claim_lines(locked):
+            paying.settle(line.claim, actor=actor, now=now)
     end_line(locked, OrderLineAction.PAY, now=now, bank_reference=locked.bank_reference)
     record(locked, action="settlement.paid", actor=actor, now=now)
     return locked
@@ -220,11 +221,18 @@ def book_paid(*, actor: Actor, batch: SettlementBatch, bank_reference: str, now:
 def book_failed(*, actor: Actor, batch: SettlementBatch, reason: str, now: datetime) -> SettlementBatch:
     """Record that the bank did not pay an exported batch: everything in it is owed again and goes into a later one.
 
-    For a bank's answer and a closed case only. Raises InvalidTransition, OwnPayee.
+    One that had bounced before waits again until its payee's account was looked at. For a bank's answer and a closed case
+    only. Raises InvalidTransition, OwnPayee.
     """
     locked = lock(batch)
     _refuse_payee(actor, locked)
-    _give_back(locked, rules.BatchAction.FAIL, "failed", actor=actor, reason=reason.strip()[:200], now=now)
+    if locked.returns:
+        action = rules.BatchAction.FAIL_AGAIN
+        locked.state = next_state(rules.TRANSITIONS, rules.BatchState(locked.state), action).value
+        locked.account = None
+        locked.save(update_fields=["state", "account"])
+    else:
+        _give_back(locked, rules.BatchAction.FAIL, "failed", actor=actor, reason=reason.strip()[:200], now=now)
     end_line(locked, OrderLineAction.FAIL, now=now, reason=reason.strip()[:200])
     record(locked, action="settlement.failed", actor=actor, now=now, reason=reason.strip()[:200])
     return locked
@@ -277,6 +285,8 @@ def _give_back(
     locked: SettlementBatch, action: rules.BatchAction, step: str, *, actor: Actor, reason: str, now: datetime
 ) -> None:
     """End a batch unpaid: what it holds is owed again, in the ledger where it was in clearing, and free for a later batch."""
+    if locked.returns:
+        raise rules.PaidBefore
     was_cleared = locked.state in (rules.BatchState.APPROVED.value, rules.BatchState.EXPORTED.value)
     locked.state = next_state(rules.TRANSITIONS, rules.BatchState(locked.state), action).value
     locked.save(update_fields=["state"])
@@ -309,6 +319,8 @@ def reject_line(*, actor: Actor, batch: SettlementBatch, line_id: int, reason: s
     _refuse_payee(actor, locked)
     state = rules.BatchState(locked.state)
     next_state(rules.TRANSITIONS, state, rules.BatchAction.DISCARD)
+    if locked.returns:
+        raise rules.PaidBefore
     if locked.order_lines.exists():
         raise rules.WasSent
     lines = queries.lines_of(locked.pk).filter(active=True)

@@ -75,9 +75,11 @@ OWN: Final = """
         WHERE t.debit_account_id IN (SELECT id FROM own) AND t.credit_account_id NOT IN (SELECT id FROM own)
     )
 """
+KIND: Final = "CASE WHEN j.kind = 'reverse' AND j.source_type = 'settlement' THEN 'batch_paid' ELSE j.kind END"
+"""What was paid and came back counts as less paid."""
 LINES: Final = f"""
     WITH {OWN}
-    SELECT j.effective_at, j.kind, j.source_type, j.source_id, sum(moved.amount)::bigint
+    SELECT j.effective_at, {KIND}, j.source_type, j.source_id, sum(moved.amount)::bigint
     FROM moved JOIN ledger_journal j ON j.id = moved.journal_id
     WHERE j.effective_at >= %(start)s AND j.effective_at < %(end)s
     GROUP BY j.id ORDER BY j.effective_at, j.id
@@ -89,7 +91,7 @@ OPENING: Final = f"""
 """  # noqa: S608 - no value is written into it
 MONTHLY: Final = f"""
     WITH {OWN}
-    SELECT to_char(j.effective_at AT TIME ZONE 'Asia/Shanghai', 'YYYY-MM'), j.kind, sum(moved.amount)::bigint
+    SELECT to_char(j.effective_at AT TIME ZONE 'Asia/Shanghai', 'YYYY-MM'), {KIND}, sum(moved.amount)::bigint
     FROM moved JOIN ledger_journal j ON j.id = moved.journal_id
     WHERE j.effective_at >= %(start)s AND j.effective_at < %(end)s
     GROUP BY 1, 2 ORDER BY 1
