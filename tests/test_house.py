@@ -16,6 +16,7 @@ from ninja import Schema
 
 from portal.kernel.actors import Permission
 from portal.organisations.rules import PERMISSIONS
+from scheduler.beamtime import rules as beamtime
 from scheduler.bookings import rules as bookings
 from scheduler.bookings import swap_rules as swaps
 from scheduler.displacements import rules as displacements
@@ -23,6 +24,7 @@ from scheduler.engagements import rules as engagements
 from scheduler.invitations import rules as invitations
 from scheduler.jobs import rules as jobs
 from scheduler.metering import rules as metering
+from scheduler.proposals import rules as beam_proposals
 from scheduler.resources import rules as resources
 from scheduler.samples import rules as samples
 from scheduler.waitlist import rules as waitlist
@@ -239,6 +241,9 @@ def test_every_permission_is_held_by_some_role():
 
 
 MACHINES = [
+    (beamtime.VisitState, beamtime.VisitAction, beamtime.TRANSITIONS, {"offered"}),
+    (beam_proposals.BeamProposalState, beam_proposals.BeamProposalAction, beam_proposals.TRANSITIONS, {"draft"}),
+    (beam_proposals.RequestState, beam_proposals.RequestAction, beam_proposals.REQUEST_TRANSITIONS, {"open"}),
     (bookings.BookingState, bookings.BookingAction, bookings.TRANSITIONS, {"held", "requested", "confirmed"}),
     (waitlist.EntryState, waitlist.EntryAction, waitlist.TRANSITIONS, {"waiting"}),
     (waitlist.TimeOfferState, waitlist.TimeOfferAction, waitlist.OFFER_TRANSITIONS, {"open"}),
@@ -297,6 +302,9 @@ MACHINES = [
 ]
 ENDS = {
     "ExplanationState": {"returned", "undone"},
+    "VisitState": {"closed", "declined", "cancelled", "missed"},
+    "BeamProposalState": {"withdrawn", "closed"},
+    "RequestState": {"refused", "lapsed", "served", "withdrawn"},
     "LineState": set(),
     "MatchState": {"refused", "reversed"},
     "TimeOfferState": {"accepted", "refused", "lapsed", "taken_back"},
