@@ -18,6 +18,7 @@ from portal.demo import (
     casework,
     claiming,
     computing,
+    invoicing,
     kinds,
     lots,
     notices,
@@ -81,6 +82,7 @@ class Command(BaseCommand):
             arranging.arrange(story)
             prepaying.ask_in_advance(story)
             banking.import_statement(story)
+            invoicing.keep_books(story)
             kinds.publish_kinds(registered, now=now - timedelta(days=50))
             projects.run_projects(story)
             kinds.propose_one(registered, now=now - timedelta(days=1))
