@@ -73,10 +73,13 @@ from vouchers.invoices import rules as invoice_rules
 from vouchers.invoices import services as invoices
 from vouchers.issuance import assigning
 from vouchers.issuance.models import Recusal
+from vouchers.ledger import services as ledger
+from vouchers.ledger.rules import JournalKind, Posting, TransferOp
 from vouchers.notices import objecting
 from vouchers.notices import services as notices
 from vouchers.notices.models import Objection
-from vouchers.payments.models import Payment
+from vouchers.payments import arriving
+from vouchers.payments.models import Arrival, Payment
 from vouchers.payments.ports import BalanceKind
 from vouchers.payments.rail_models import PaymentAttempt, PaymentEvent, RefundAttempt
 from vouchers.programmes import drafts
@@ -303,6 +306,9 @@ WRITES = (
     ),
     Write("POST /banking/lines/1/match", "finance", {"parts": [{"kind": "payment", "target": "{payment}"}]}),
     Write("POST /banking/lines/1/park", "finance"),
+    Write("POST /banking/unapplied/{excess}/apply", "finance", {"payment": "{payment}"}),
+    Write("POST /banking/unapplied/{excess}/send-back", "finance"),
+    Write("POST /banking/unapplied/{excess}/keep", "finance"),
     Write("POST /banking/matches/1/confirm", "finance finance_approver"),
     Write("POST /banking/matches/1/refuse", "finance finance_approver", {"note": "不是这笔"}),
     Write("POST /banking/matches/1/doubt", "finance", {"note": "附言填错"}),
@@ -716,6 +722,23 @@ def _railed(payment: Payment) -> dict[str, str]:
     return {"attempt": attempt.number, "refund": refund.number}
 
 
+def _excess(payment: Payment) -> int:
+    """Return the arrival of one fen too much that came by bank for a payment."""
+    row = {"rail": "bank", "account": "bank:main", "arrived_at": make.NOW, "recorded_by": "x", "source": "line:1"}
+    made = Arrival.objects.create(payment=payment, amount_fen=1, applied_fen=0, **row)
+    ledger.post(
+        posting=Posting(
+            kind=JournalKind.CASH_IN,
+            key="arrival:line:1",
+            operations=[TransferOp(arriving.in_account("bank:main"), arriving.unapplied_account(payment), 1)],
+            actor="x",
+            source_type="payment",
+            source_id=payment.number,
+        )
+    )
+    return made.pk
+
+
 def _dispute(w: make.World, resource: Resource) -> Dispute:
     """Return an open dispute over the time of a use."""
     used = make.measured(w, make.booking(w, resource, period=make.slot(days=3)))
@@ -838,6 +861,7 @@ def everything(w: make.World) -> Things:
         "recovery": _recovery(w, paid).number,
         "payment": Payment.objects.get().number,
         "account": accounts.proposed(w.lab).reference,
+        "excess": str(_excess(Payment.objects.get())),
         **_railed(Payment.objects.get()),
         "fapiao": _fapiao(w),
         "batch": settlements.draft(actor=w.finance, payee=w.lab, now=make.NOW).number,

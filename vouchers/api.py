@@ -3,6 +3,7 @@
 from ninja import Router
 
 from vouchers.banking.api import router as banking
+from vouchers.banking.unapplied_api import router as unapplied
 from vouchers.charges.api import router as charges
 from vouchers.charges.proposal_api import router as charge_proposals
 from vouchers.claims.api import router as claims
@@ -69,6 +70,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/settlements", releases),
     ("/reconciliation", reconciliation),
     ("/banking", banking),
+    ("/banking/unapplied", unapplied),
     ("/payment-orders", payment_orders),
     ("/discrepancies", discrepancies),
     ("/flags", flags),

@@ -14,7 +14,7 @@ from vouchers.banking.rules import ACTIVE, LineState
 from vouchers.payments.models import Arrival
 from vouchers.payments.rules import bank_reference
 
-__all__ = ["Narrowing", "Sums", "arrivals_of", "matches_of", "narrowed", "sums", "with_matches"]
+__all__ = ["Narrowing", "Sums", "arrivals_of", "came_by", "matches_of", "narrowed", "sums", "with_matches"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,3 +129,9 @@ def arrivals_of(payment_ids: Iterable[int]) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+
+
+def came_by(arrivals: Iterable[int]) -> dict[int, StatementLine]:
+    """Return the statement line each arrival came by, where one shows it. One query."""
+    parts = MatchPart.objects.filter(arrival__in=list(arrivals), match__state__in=[state.value for state in ACTIVE])
+    return {part.arrival_id: part.match.line for part in parts.select_related("match__line") if part.arrival_id}
