@@ -328,7 +328,7 @@ ENDS = {
     "OrderState": {"completed", "cancelled", "declined", "lapsed"},
     "ProposalState": {"approved", "returned"},
     "PaymentState": {"cancelled", "written_off"},
-    "FapiaoState": {"issued", "declined", "withdrawn"},
+    "FapiaoState": {"issued", "declined"},
     "AttemptState": {"succeeded"},
     "RefundState": {"failed"},
     "EventState": {"done", "ignored"},

@@ -113,7 +113,7 @@ def may_ask(actor: Actor, charge: Charge) -> bool:
         is_free
         and actor.may(Permission.INVOICE_REQUEST)
         and actor.organisation_id == charge.payer_id
-        and services.covered_fen(charge=charge, covers=services.covers_of(charge)) > 0
+        and services.covered_fen(charge=charge, covers=services.covers_of(charge=charge)) > 0
     )
 
 

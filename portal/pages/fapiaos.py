@@ -181,7 +181,7 @@ def new(request: HttpRequest, number: str) -> HttpResponse:
             return redirect("fapiao", number=made.number)
         error = slots.put_back(form, error)
     about, _url = subject_link(charge.subject)
-    covers = services.covers_of(charge)
+    covers = services.covers_of(charge=charge)
     context = {
         "charge": charge,
         "about": about,
@@ -264,6 +264,7 @@ def _shown(
     actor = shell.actor_of(request)
     serves = actor.may(Permission.INVOICE_ISSUE) and found.charge.provider_id == actor.organisation_id
     is_open = found.state in {S.REQUESTED.value, S.ACCEPTED.value}
+    is_late = found.state == S.WITHDRAWN.value
     is_blue = found.colour == rules.Colour.BLUE.value
     expected = Money(found.amount_fen or found.asked_fen)
     about, url = subject_link(found.charge.subject)
@@ -283,7 +284,8 @@ def _shown(
             "reds": list(found.reds.order_by("pk")),
             "may_reissue": serves and replacing.may_reissue(found),
             "may_accept": serves and found.state == S.REQUESTED.value,
-            "may_issue": serves and is_open,
+            "may_issue": serves and (is_open or is_late),
+            "is_late": is_late,
             "may_decline": serves and is_open and is_blue,
             "may_attach": serves and found.state == S.ISSUED.value and found.file_id is None,
             "may_withdraw": is_blue

@@ -75,7 +75,7 @@ def _row(entry: rules.Entry, said: EntryExplanation | None, request: HttpRequest
         "age": entry.age_days(timezone.now()),
         "said": said,
         "waits": waits,
-        "needs_second": explaining.needs_second(entry.difference_fen),
+        "needs_second": explaining.needs_second(entry),
         "may_accept": said is not None and explaining.may_accept(actor, said),
         "may_return": waits and (is_own or actor.may(Permission.SETTLEMENT_APPROVE)),
         "may_undo": said is not None

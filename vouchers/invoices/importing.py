@@ -88,7 +88,7 @@ def _judge(
         return Found(row.number, request, fapiao, None, tuple(reasons))
     if fapiao.printed_key and fapiao.printed_key == rules.number_key(printed):
         return Found(row.number, request, fapiao, printed, (), is_same=fapiao.amount_fen == printed.amount)
-    if rules.FapiaoState(fapiao.state) not in {rules.FapiaoState.REQUESTED, rules.FapiaoState.ACCEPTED}:
+    if rules.FapiaoState(fapiao.state) not in rules.ISSUABLE:
         text = _("申请单 %(number)s 已办结，不能再登记另一个号码。")
         reasons.append(Reason("fapiao.ended", text, _("请核对申请单号。"), "request", {"number": request}))
     reasons += issuing.faults_of(fapiao, printed, now=now, coming=coming)

@@ -94,7 +94,7 @@ def faults_of(fapiao: Fapiao, printed: rules.Printed, *, now: datetime, coming: 
     if key and Fapiao.objects.filter(printed_key=key).exclude(pk=fapiao.pk).exists():
         said = {"value": printed.number}
         faults.append(Reason(rules.FapiaoNumberTaken.code, rules.FapiaoNumberTaken.message, "", "number", said))
-    return faults + _reds_first(fapiao, coming)
+    return faults + _reds_first(fapiao, coming) + _another(fapiao)
 
 
 def _reds_first(fapiao: Fapiao, coming: Collection[int]) -> list[Reason]:
@@ -110,6 +110,20 @@ def _reds_first(fapiao: Fapiao, coming: Collection[int]) -> list[Reason]:
     return [
         Reason("fapiao.red_first", text, remedy, "number", {"number": red.number})
         for red in waiting.exclude(pk__in=coming).order_by("pk")
+    ]
+
+
+def _another(fapiao: Fapiao) -> list[Reason]:
+    """Return a ground where a withdrawn one would be registered beside another that stands for the same charge."""
+    if fapiao.colour == rules.Colour.RED.value:
+        return []
+    live = Fapiao.objects.filter(
+        charge_id=fapiao.charge_id, colour=rules.Colour.BLUE.value, red_fen__lt=F("amount_fen")
+    )
+    text, remedy = _("这份申请已撤回，这笔费用另有 %(number)s。"), _("请登记在那一份上；开错的，登记后红冲重开。")
+    return [
+        Reason("fapiao.another", text, remedy, "number", {"number": other.number})
+        for other in live.filter(state__in=[state.value for state in rules.LIVE]).exclude(pk=fapiao.pk).order_by("pk")
     ]
 
 
@@ -132,7 +146,7 @@ def issue(
     """Register that the provider has issued a tax invoice in its tax system; `upload` is its PDF, OFD or XML.
 
     Registering the same again changes nothing. One issued over a sum it stood at before a refund lowered it is registered
-    so, and what was refunded since is asked back in red at once. Raises BadFapiao with every ground, FapiaoNumberTaken also
+    so, and what was refunded since is asked back in red at once; so is one withdrawn after it was printed. Raises BadFapiao with every ground, FapiaoNumberTaken also
     when two register one number at once, BadFile, InvalidTransition, Forbidden.
     """
     locked = served(actor, fapiao)

@@ -77,7 +77,7 @@ def reissue(*, actor: Actor, fapiao: Fapiao, buyer: rules.Buyer, reason: str, no
         raise NothingToReplace
     left = original.amount_fen - original.red_fen
     red = following.ask_back(charge, original, left, actor=actor, now=now, reason=said)
-    anew = services.blue(charge, clean, covers=covers, actor=actor, now=now)
+    anew = services.blue(charge=charge, buyer=clean, covers=covers, actor=actor, now=now)
     anew.replaces = original
     anew.state, anew.accepted_at = rules.FapiaoState.ACCEPTED.value, now
     anew.save(force_insert=True)

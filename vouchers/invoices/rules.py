@@ -15,6 +15,7 @@ from portal.kernel.errors import Conflict, Invalid, Reason, Refused, noop
 from portal.organisations.rules import BadCreditCode, check_credit_code
 
 __all__ = [
+    "ISSUABLE",
     "LIVE",
     "TRANSITIONS",
     "BadBuyer",
@@ -93,6 +94,7 @@ class FapiaoState(StrEnum):
     ISSUED = "issued"
     DECLINED = "declined"
     WITHDRAWN = "withdrawn"
+    """Not to be issued any more; one that was printed by then is registered all the same."""
 
 
 class FapiaoAction(StrEnum):
@@ -112,10 +114,13 @@ TRANSITIONS: Final[Mapping[tuple[FapiaoState, FapiaoAction], FapiaoState]] = Map
         (S.REQUESTED, A.WITHDRAW): S.WITHDRAWN,
         (S.ACCEPTED, A.ISSUE): S.ISSUED,
         (S.ACCEPTED, A.DECLINE): S.DECLINED,
+        (S.WITHDRAWN, A.ISSUE): S.ISSUED,
     }
 )
 LIVE: Final = frozenset({S.REQUESTED, S.ACCEPTED, S.ISSUED})
 """A blue one in one of these stands for its part of the charge: no second is asked for."""
+ISSUABLE: Final = frozenset(state for state, action in TRANSITIONS if action is A.ISSUE)
+"""One in one of these can be registered as issued."""
 
 
 class BadBuyer(Refused):

@@ -174,7 +174,7 @@ def _billed(charge: Charge) -> list[ChargePart]:
     ]
 
 
-def covers_of(charge: Charge) -> rules.Covers:
+def covers_of(*, charge: Charge) -> rules.Covers:
     """Return what a tax invoice of a charge covers, by the rules of the programmes whose vouchers pay of it."""
     return rules.Covers.WHOLE if _billed(charge) else rules.Covers.OWN
 
@@ -191,7 +191,7 @@ def covered_fen(*, charge: Charge, covers: rules.Covers) -> int:
     return own + sum(part.captured_fen - part.refunded_fen for part in _billed(charge))
 
 
-def blue(charge: Charge, buyer: rules.Buyer, *, covers: rules.Covers, actor: Actor, now: datetime) -> Fapiao:
+def blue(*, charge: Charge, buyer: rules.Buyer, covers: rules.Covers, actor: Actor, now: datetime) -> Fapiao:
     """Return a request, not saved, for a blue one over what of a locked charge stays paid, taxed as stated now."""
     stated = contents.rate_of(charge)
     amount = covered_fen(charge=charge, covers=covers)
@@ -233,10 +233,10 @@ def request(*, actor: Actor, charge: Charge, buyer: rules.Buyer, now: datetime) 
     waiting = live.filter(state=rules.FapiaoState.REQUESTED.value).first()
     if waiting is not None and waiting.buyer == said:
         return waiting
-    covers = covers_of(locked)
+    covers = covers_of(charge=locked)
     if locked.state != ChargeState.CAPTURED.value or covered_fen(charge=locked, covers=covers) <= 0:
         raise rules.NothingToInvoice
-    made = blue(locked, clean, covers=covers, actor=actor, now=now)
+    made = blue(charge=locked, buyer=clean, covers=covers, actor=actor, now=now)
     try:
         with transaction.atomic():
             made.save(force_insert=True)

@@ -18,16 +18,20 @@ from vouchers.reconciliation.rules import ExplanationAction, ExplanationKind, Ex
 __all__ = ["accept", "explain", "may_accept", "needs_second", "send_back", "undo"]
 
 
-def needs_second(difference_fen: int) -> bool:
-    """Say whether a difference is explained by two persons."""
-    return abs(difference_fen) >= settings.EXPLAIN_APPROVAL_FEN
+def needs_second(entry: rules.Entry) -> bool:
+    """Say whether an entry is explained by two persons: above the threshold, and where its sum in yuan is not known.
+
+    Another currency counts as 0 fen, which says nothing of how much it is.
+    """
+    is_unknown = entry.cause is rules.Cause.CURRENCY or not entry.difference_fen
+    return is_unknown or abs(entry.difference_fen) >= settings.EXPLAIN_APPROVAL_FEN
 
 
 @transaction.atomic
 def explain(
     *, actor: Actor, rail: str, day: date, entry: str, kind: ExplanationKind, reason: str, now: datetime
 ) -> EntryExplanation:
-    """Say what an entry of a day is, by its key; it counts at once below the threshold, else once another accepts it.
+    """Say what an entry of a day is, by its key; it counts at once unless `needs_second`, else once another accepts it.
 
     It stays a difference. Raises NotOpen where it matches or is of another day, ExplanationOpen, ReasonMissing, Forbidden.
     """
@@ -57,7 +61,7 @@ def explain(
         signature=actor.signature[:160],
         proposed_at=now,
     )
-    if not needs_second(meant.difference_fen):
+    if not needs_second(meant):
         made.state = _next(made, ExplanationAction.ACCEPT)
     try:
         with transaction.atomic():

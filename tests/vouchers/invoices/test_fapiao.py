@@ -165,6 +165,38 @@ def test_one_issued_between_two_refunds_is_kept_and_the_later_refund_asked_back(
     assert (done.amount_fen, red.amount_fen) == (700, 200)
 
 
+def test_one_printed_before_everything_was_refunded_is_registered_and_taken_back(w):
+    charge = making.taken(w, 1000)
+    found = making.asked(w, charge)
+    making.refunded(w, charge, 300)
+    making.refunded(w, charge, 700)
+    found.refresh_from_db()
+    assert found.state == "withdrawn"
+    with pytest.raises(rules.BadFapiao):
+        making.issued(w, found, 1, amount=800)
+    done = making.issued(w, found, 1, amount=700)
+    [red] = reds(done)
+    assert (done.state, done.amount_fen, red.amount_fen) == ("issued", 700, 700)
+    assert making.issued(w, found, 1, amount=700).pk == done.pk
+    making.issued(w, red, 2)
+    done.refresh_from_db()
+    assert done.is_taken_back
+
+
+def test_one_printed_before_its_payer_withdrew_is_registered_unless_another_stands(w):
+    charge = making.taken(w, 1000)
+    first = making.asked(w, charge)
+    services.withdraw(actor=w.owner, fapiao=first, now=making.LATER)
+    second = making.asked(w, charge, title="另一个抬头")
+    with pytest.raises(rules.BadFapiao) as caught:
+        making.issued(w, first, 1)
+    assert [reason.code for reason in caught.value.reasons] == ["fapiao.another"]
+    services.withdraw(actor=w.owner, fapiao=second, now=making.LATER)
+    assert making.issued(w, first, 1).state == "issued"
+    with pytest.raises(rules.NothingToInvoice):
+        making.asked(w, charge)
+
+
 def test_an_accepted_one_refunded_whole_can_be_declined(w):
     charge = making.taken(w, 1000)
     found = making.asked(w, charge)

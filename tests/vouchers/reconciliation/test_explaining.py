@@ -83,6 +83,15 @@ def test_above_the_threshold_another_person_has_to_accept(w, rail, settings):
     assert the_day(rail).accounted_fen == 4_200
 
 
+def test_what_has_no_sum_in_yuan_needs_a_second_person_too(w, rail):
+    foreign = rail.line(BalanceKind.PAYMENT, 9_900_000, "pi_usd", currency="USD")
+    pull(w, rail)
+    made = explain(w.finance, rail, f"line:{foreign.provider_id}")
+    assert (made.difference_fen, made.state, the_day(rail).accounted) == (0, "proposed", 0)
+    explaining.accept(actor=w.finance_approver, explanation=made, now=make.NOW)
+    assert the_day(rail).accounted == 1
+
+
 def test_is_undone_with_a_reason_and_may_be_said_anew(w, rail):
     made = explain(w.finance, rail)
     with pytest.raises(rules.ExplanationOpen):
