@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
+import structlog
 from django.db import transaction
 from django.db.models import Q
 
 from portal.kernel.actors import Actor
+from portal.kernel.errors import PortalError
 from vouchers.offers import orders, prepaying, rules
 from vouchers.offers.models import Order
 from vouchers.payments.rules import PaymentState
@@ -15,32 +18,45 @@ from vouchers.payments.rules import PaymentState
 __all__ = ["run_deadlines"]
 
 LIMIT = 200
+logger = structlog.get_logger("offers")
 S = rules.OrderState
 
 
-@transaction.atomic
 def run_deadlines(*, now: datetime) -> int:
     """Lapse what was not paid in time or answered by no provider, tell buyers of coming deadlines, accept by silence.
 
-    Returns how many orders moved. Run by the clock, safe at any time. A provider's days to answer begin once an advance
+    Returns how many orders moved. Run by the clock, safe at any time; each order in a transaction of its own, so that what
+    goes wrong with one keeps no other waiting. A provider's days to answer begin once an advance
     has arrived. Silence counts only after notice (`rules.NOTICE`); a dispute stops the clock.
     """
     actor = Actor.system("自动处理")
-    moved = 0
-    for row in Order.objects.filter(_unpaid(now) | _unanswered(now)).order_by("pk")[:LIMIT]:
-        locked = orders.lock(row)
-        if prepaying.is_overdue(locked, now=now) or Order.objects.filter(_unanswered(now), pk=locked.pk).exists():
-            orders.end(locked, rules.OrderAction.LAPSE, actor=actor, now=now)
-            moved += 1
+    late = Order.objects.filter(_unpaid(now) | _unanswered(now)).order_by("pk")[:LIMIT]
+    moved = sum(_safely(_lapse, row, actor=actor, now=now) for row in late)
     waiting = Order.objects.filter(state=S.DELIVERED.value, accept_by__lte=now + rules.NOTICE).order_by("pk")[:LIMIT]
-    for row in waiting:
-        moved += _by_silence(orders.lock(row), actor=actor, now=now)
-    return moved
+    return moved + sum(_safely(_by_silence, row, actor=actor, now=now) for row in waiting)
+
+
+def _safely(act: Callable[..., int], row: Order, *, actor: Actor, now: datetime) -> int:
+    try:
+        with transaction.atomic():
+            return act(orders.lock(row), actor=actor, now=now)
+    except PortalError as error:
+        logger.warning("offers.deadline_failed", order=row.number, error=str(error))
+    except Exception:
+        logger.exception("offers.deadline_broke", order=row.number)
+    return 0
+
+
+def _lapse(order: Order, *, actor: Actor, now: datetime) -> int:
+    if not prepaying.is_overdue(order, now=now) and not Order.objects.filter(_unanswered(now), pk=order.pk).exists():
+        return 0
+    orders.end(order, rules.OrderAction.LAPSE, actor=actor, now=now)
+    return 1
 
 
 def _unpaid(now: datetime) -> Q:
     waits = Q(charge__payment__state__in=[PaymentState.DUE.value, PaymentState.DECLARED.value])
-    return waits & Q(state__in=[S.PLACED.value, S.ACCEPTED.value], prepay_by__lte=now)
+    return waits & Q(state__in=[S.PLACED.value, S.ACCEPTED.value], charge__payment__due_until__lte=now)
 
 
 def _unanswered(now: datetime) -> Q:

@@ -38,6 +38,6 @@ def advance_out(order: Order) -> dict[str, Any] | None:
             "amount": money(found.amount_fen),
             "paid": money(found.paid_fen),
             "owed_back": money(found.owed_back_fen),
-            "due_until": order.prepay_by,
+            "due_until": found.due_until,
         }
     )

@@ -34,11 +34,16 @@ def advance_of(order: Order) -> Payment | None:
 
 
 def is_overdue(order: Order, *, now: datetime) -> bool:
-    """Say whether an order is to lapse because its advance has not arrived in time."""
-    if order.prepay_by is None or now < order.prepay_by or S(order.state) not in {S.PLACED, S.ACCEPTED}:
+    """Say whether an order is to lapse because its advance has not arrived in time.
+
+    Never where it had arrived and is due again, because a match was reversed or a gateway took it back.
+    """
+    if S(order.state) not in {S.PLACED, S.ACCEPTED}:
         return False
     asked = advance_of(order)
-    return asked is not None and asked.state in {PaymentState.DUE.value, PaymentState.DECLARED.value}
+    if asked is None or asked.due_until is None or now < asked.due_until:
+        return False
+    return asked.state in {PaymentState.DUE.value, PaymentState.DECLARED.value}
 
 
 def fulfil(subject: str, *, charge_id: int, now: datetime) -> int | None:

@@ -16,7 +16,7 @@ from portal.numbers.services import next_number
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import JournalKind, Posting, TransferOp
 from vouchers.payments import refunding, rules
-from vouchers.payments.arriving import advance_account, due_account, lock
+from vouchers.payments.arriving import advance_account, close, due_account, lock
 from vouchers.payments.models import Payment
 
 __all__ = ["ask", "carry", "drop", "is_paid", "of_charge", "use"]
@@ -152,8 +152,7 @@ def _cancel(payment: Payment) -> None:
 def _confirm(payment: Payment, *, now: datetime) -> None:
     """Take what has arrived of an advance for all that is asked for: the rest is not wanted any more."""
     payment.amount_fen = payment.paid_fen
-    payment.state = next_state(rules.TRANSITIONS, rules.PaymentState(payment.state), rules.PaymentAction.CONFIRM).value
-    payment.confirmed_at = now
+    close(payment, now=now)
 
 
 def _transfer(payment: Payment, operation: TransferOp, what: str, *, actor: Actor) -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "BANK",
     "MAIN_ACCOUNT",
     "advance_account",
+    "close",
     "due_account",
     "in_account",
     "lock",
@@ -152,20 +153,21 @@ def _apply(payment: Payment, fen: int, *, reference: str, actor: Actor, now: dat
     if reference:
         payment.bank_reference = reference
     if not payment.left_fen:
-        if not reference and _is_known(payment):
-            payment.bank_reference = ""  # declared for two payments: the bank's number shows where it was proved
-        payment.state = next_state(
-            rules.TRANSITIONS, rules.PaymentState(payment.state), rules.PaymentAction.CONFIRM
-        ).value
-        payment.confirmed_at = now
+        close(payment, proved_by=reference, now=now)
         payment.confirmed_by_id = actor.user_id
     payment.save(update_fields=["paid_fen", "bank_reference", "state", "confirmed_at", "confirmed_by"])
 
 
-def _is_known(payment: Payment) -> bool:
-    """Say whether another payment was confirmed by the bank reference that this one declared."""
-    others = Payment.objects.filter(bank_reference=payment.bank_reference, state=rules.PaymentState.CONFIRMED.value)
-    return bool(payment.bank_reference) and others.exclude(pk=payment.pk).exists()
+def close(payment: Payment, *, now: datetime, proved_by: str = "") -> None:
+    """Confirm a payment nothing lacks of, on the row; the caller saves it.
+
+    A bank reference its payer only declared goes: one may be declared for several payments, and confirms one at most.
+    """
+    if payment.declared_at is not None and not proved_by:
+        payment.bank_reference = ""
+    action = rules.PaymentAction.CONFIRM
+    payment.state = next_state(rules.TRANSITIONS, rules.PaymentState(payment.state), action).value
+    payment.confirmed_at = now
 
 
 def _post(payment: Payment, arrival: Arrival, *, actor: Actor) -> None:

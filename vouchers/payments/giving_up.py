@@ -12,7 +12,7 @@ from portal.kernel.errors import Conflict, noop
 from portal.kernel.money import Money
 from portal.kernel.states import next_state
 from vouchers.payments import rail_rules, rules
-from vouchers.payments.arriving import lock
+from vouchers.payments.arriving import close, lock
 from vouchers.payments.models import Payment
 
 __all__ = ["PaymentChanged", "PaymentUnderWay", "give_up"]
@@ -49,11 +49,11 @@ def give_up(*, charge_id: int, amount: Money, actor: Actor, now: datetime) -> Pa
         raise PaymentChanged(left=str(Money(locked.left_fen)))
     if locked.paid_fen:
         locked.amount_fen = locked.paid_fen
-        state = next_state(rules.TRANSITIONS, rules.PaymentState.DUE, rules.PaymentAction.CONFIRM)
-        locked.confirmed_at = now
-    locked.state = state.value
+        close(locked, now=now)
+    else:
+        locked.state = state.value
     locked.written_off_fen = amount.fen
-    locked.save(update_fields=["state", "amount_fen", "written_off_fen", "confirmed_at"])
+    locked.save(update_fields=["state", "amount_fen", "written_off_fen", "confirmed_at", "bank_reference"])
     audit.record(
         action="payment.written_off",
         subject=f"payment:{locked.number}",

@@ -37,6 +37,7 @@ __all__ = [
     "see",
     "send",
     "settle_failed",
+    "under_way",
     "wake",
 ]
 
@@ -75,7 +76,12 @@ def advance_left(payment: Payment) -> int:
 
 def owed_by_bank(payment: Payment) -> int:
     """Return what is owed back that no refund over a rail is under way for, in fen. Under the payment's lock."""
-    return payment.owed_back_fen - _sum(payment, state__in=OPEN, taken_from__in=OWED)
+    return payment.owed_back_fen - under_way(payment)
+
+
+def under_way(payment: Payment) -> int:
+    """Return what of money owed back is on its way over rails, in fen. Under the payment's lock."""
+    return _sum(payment, state__in=OPEN, taken_from__in=OWED)
 
 
 @transaction.atomic

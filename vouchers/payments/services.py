@@ -18,7 +18,7 @@ from portal.organisations import access as people
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import JournalKind, Posting, TransferOp
 from vouchers.payments import arriving, rail_rules, refunding, rules
-from vouchers.payments.arriving import lock
+from vouchers.payments.arriving import close, lock
 from vouchers.payments.models import Arrival, Payment
 
 _ = noop
@@ -52,19 +52,24 @@ def give_back(*, charge_id: int, amount: Money, actor: Actor, now: datetime) -> 
     locked = lock(found)
     if locked.state != rules.PaymentState.DUE.value:
         locked.refunded_fen += amount.fen
-    elif locked.paid_fen or amount.fen < locked.left_fen:
-        not_asked = min(amount.fen, locked.left_fen)
-        locked.amount_fen -= not_asked
-        locked.refunded_fen += amount.fen - not_asked
-        if not locked.left_fen:
-            locked.state = next_state(rules.TRANSITIONS, rules.PaymentState.DUE, rules.PaymentAction.CONFIRM).value
-            locked.confirmed_at = now
     else:
-        locked.state = next_state(rules.TRANSITIONS, rules.PaymentState.DUE, rules.PaymentAction.CANCEL).value
-    locked.save(update_fields=["state", "amount_fen", "refunded_fen", "confirmed_at"])
+        _lower(locked, amount.fen, now=now)
+    locked.save(update_fields=["state", "amount_fen", "refunded_fen", "confirmed_at", "bank_reference"])
     refunding.owe(payment=locked, now=now)
     _record(locked, action="payment.lowered", actor=actor, now=now)
     return locked
+
+
+def _lower(payment: Payment, fen: int, *, now: datetime) -> None:
+    """Ask for `fen` less of a due payment, on the row: not at all, or what was paid above it is owed back."""
+    if payment.paid_fen or fen < payment.left_fen:
+        not_asked = min(fen, payment.left_fen)
+        payment.amount_fen -= not_asked
+        payment.refunded_fen += fen - not_asked
+        if not payment.left_fen:
+            close(payment, now=now)
+    else:
+        payment.state = next_state(rules.TRANSITIONS, rules.PaymentState.DUE, rules.PaymentAction.CANCEL).value
 
 
 def _record(payment: Payment, *, action: str, actor: Actor, now: datetime) -> None:
@@ -195,11 +200,19 @@ def pay_back(*, actor: Actor, payment: Payment, bank_reference: str, now: dateti
 
 @transaction.atomic
 def return_declared(*, actor: Actor, payment: Payment, note: str, now: datetime) -> Payment:
-    """Send a declared payment back to the payer: no such money arrived. The note says why."""
+    """Send a declared payment back to the payer: no such money arrived. The note says why.
+
+    What was refunded while it was declared is not asked for any more; nothing left to ask for, it is cancelled.
+    """
     actor.require(Permission.PAYMENT_CONFIRM)
     locked = lock(payment)
     locked.state = next_state(rules.TRANSITIONS, rules.PaymentState(locked.state), rules.PaymentAction.RETURN).value
     locked.note = note.strip()[:200]
-    locked.save(update_fields=["state", "note"])
+    unpaid = min(locked.refunded_fen - locked.paid_back_fen - refunding.under_way(locked), locked.left_fen)
+    if unpaid > 0:
+        locked.refunded_fen -= unpaid
+        _lower(locked, unpaid, now=now)
+    locked.save(update_fields=["state", "note", "amount_fen", "refunded_fen", "confirmed_at", "bank_reference"])
+    refunding.owe(payment=locked, now=now)
     _record(locked, action="payment.returned", actor=actor, now=now)
     return locked

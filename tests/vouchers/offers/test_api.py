@@ -114,7 +114,7 @@ def test_an_order_paid_in_advance_says_what_is_awaited_and_delivery_waits_for_it
     asked = {"lines": [{"code": "record", "quantity": "1000"}], "offer": number, "purpose": "微调"}
     made = firm.post("/orders", asked, key=make.key()).body
     assert (made["advance"]["state"], made["advance"]["amount"]["yuan"], made["again_of"]) == ("due", "500.00", None)
-    assert made["advance"]["due_until"] == "2026-11-30T02:00:00Z"
+    assert made["advance"]["due_until"] == "2026-11-28T02:00:00Z"
     path = f"/orders/{made['number']}"
     shop.post(f"{path}/accept")
     assert shop.post(f"{path}/begin").reasons == ["order.not_paid"]

@@ -4,6 +4,7 @@ from datetime import timedelta
 from fractions import Fraction
 
 import pytest
+from django.db import IntegrityError
 
 from portal.audit.models import Record
 from portal.kernel.actors import Actor
@@ -17,7 +18,8 @@ from vouchers.ledger import queries as balances
 from vouchers.ledger import verification
 from vouchers.offers import deadlines, orders, prepaying, rules, services
 from vouchers.offers.models import Order
-from vouchers.payments import arriving
+from vouchers.payments import arriving, taking_back
+from vouchers.payments import services as payments
 from vouchers.payments.models import Payment
 
 pytestmark = pytest.mark.django_db
@@ -114,6 +116,47 @@ def test_an_order_not_paid_in_time_lapses_by_the_clock_and_everything_held_is_fr
     asked.refresh_from_db()
     assert (fresh(made).state, asked.owed_back_fen) == ("lapsed", 9_999)
     assert balances.balances(account_ids=[voucher.account_id])[voucher.account_id].held_fen == 0
+
+
+def test_a_bank_number_declared_for_two_orders_stops_no_deadline(w, corpus):
+    """The payer wrote one transfer's number for both: it confirmed one, a part of it was applied to the other."""
+    first, second, third = (goods.order(w, corpus) for _each in range(3))
+    for made in (first, second):
+        payments.declare(actor=w.owner, payment=payment_of(made), bank_reference="X-1", now=NOW)
+    payments.confirm(actor=w.finance, payment=payment_of(first), bank_reference="X-1", now=NOW)
+    arrives(payment_of(second), fen=20_000)
+    deadlines.run_deadlines(now=NOW + 20 * DAY)
+    assert (fresh(second).state, fresh(third).state) == ("lapsed", "lapsed")
+    owed = payment_of(second)
+    assert (owed.state, owed.owed_back_fen, owed.bank_reference) == ("confirmed", 20_000, "")
+    assert payment_of(first).bank_reference == "X-1"
+
+
+def test_what_goes_wrong_with_one_order_keeps_no_other_waiting(w, corpus, monkeypatch):
+    broken, other = goods.order(w, corpus), goods.order(w, corpus)
+    end = orders.end
+
+    def breaks(order, *args, **more):
+        if order.pk == broken.pk:
+            raise IntegrityError
+        return end(order, *args, **more)
+
+    monkeypatch.setattr(orders, "end", breaks)
+    assert deadlines.run_deadlines(now=NOW + 5 * DAY) == 1
+    assert (fresh(broken).state, fresh(other).state) == ("placed", "lapsed")
+
+
+def test_an_order_whose_money_was_matched_wrongly_waits_for_it_and_does_not_lapse(w, seller, corpus):
+    made = goods.order(w, corpus)
+    orders.accept(actor=seller, order=made, now=NOW)
+    arrival = arrives(payment_of(made))
+    taking_back.take_back(arrival=arrival, asked_by="甲", reason="附言填错", actor=w.finance_approver, now=NOW + DAY)
+    assert payment_of(made).state == "due"
+    assert deadlines.run_deadlines(now=NOW + 6 * DAY) == 0
+    with pytest.raises(Refused):
+        orders.begin(actor=seller, order=made, now=NOW + 6 * DAY)
+    arrives(payment_of(made), after=7 * DAY)
+    assert (fresh(made).state, payment_of(made).state, Order.objects.count()) == ("accepted", "confirmed", 1)
 
 
 def test_a_provider_has_its_days_to_answer_from_the_money_on(w, corpus):

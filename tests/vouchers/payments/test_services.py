@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 
 from portal.kernel.errors import Forbidden, InvalidTransition
+from portal.kernel.money import Money
 from portal.organisations.models import Member
 from tests import make
+from vouchers.charges import refunding
 from vouchers.ledger import queries as ledger
-from vouchers.payments import rules, services
+from vouchers.ledger import verification
+from vouchers.payments import arriving, rules, services
 from vouchers.payments.models import Payment
 
 
@@ -38,6 +41,37 @@ def test_goes_back_with_a_note_when_no_money_came(w, payment):
     services.declare(actor=w.owner, payment=payment, bank_reference="X-1", now=make.NOW)
     back = services.return_declared(actor=w.finance, payment=payment, note="未查到该笔流水", now=make.NOW)
     assert (back.state, back.note) == ("due", "未查到该笔流水")
+
+
+@pytest.mark.parametrize(("refunded", "left"), [(40_000, ("due", 56_000, 0)), (96_000, ("cancelled", 96_000, 0))])
+def test_what_was_refunded_while_it_was_declared_is_not_asked_for_again(w, payment, refunded, left):
+    services.declare(actor=w.owner, payment=payment, bank_reference="X-1", now=make.NOW)
+    refunding.refund(
+        actor=w.keeper, charge=payment.charge, amount=Money(refunded), reason="x", now=make.NOW, key="refund-1"
+    )
+    back = services.return_declared(actor=w.finance, payment=payment, note="未查到该笔流水", now=make.NOW)
+    assert (back.state, back.amount_fen, back.refunded_fen) == left
+    if back.state == "due":
+        services.confirm(actor=w.finance, payment=payment, bank_reference="X-2", now=make.NOW)
+    assert verification.verify() == []
+
+
+def test_a_payment_paid_in_part_and_returned_owes_back_what_was_refunded_above_the_rest(w, payment):
+    arriving.receive(
+        payment=payment,
+        amount=Money(50_000),
+        source="line:0",
+        account=arriving.MAIN_ACCOUNT,
+        actor=w.finance,
+        now=make.NOW,
+    )
+    services.declare(actor=w.owner, payment=payment, bank_reference="X-1", now=make.NOW)
+    refunding.refund(
+        actor=w.keeper, charge=payment.charge, amount=Money(60_000), reason="x", now=make.NOW, key="refund-1"
+    )
+    back = services.return_declared(actor=w.finance, payment=payment, note="未查到该笔流水", now=make.NOW)
+    assert (back.state, back.amount_fen, back.owed_back_fen, back.bank_reference) == ("confirmed", 50_000, 14_000, "")
+    assert verification.verify() == []
 
 
 def test_is_confirmed_once(w, payment):
