@@ -136,7 +136,7 @@ MONEY_ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "fapiao.accepted": pgettext_lazy("record", "受理开票申请"),
         "fapiao.declined": pgettext_lazy("record", "不予开票"),
         "fapiao.issued": pgettext_lazy("record", "登记已开发票"),
-        "fapiao.red_requested": pgettext_lazy("record", "退款后自动申请红字发票"),
+        "fapiao.red_requested": pgettext_lazy("record", "申请红字发票"),
         "fapiao.red_issued": pgettext_lazy("record", "登记已开红字发票"),
         "fapiao.reissue_asked": pgettext_lazy("record", "发票有误，红冲重开"),
         "fapiao.reissued": pgettext_lazy("record", "重开发票"),
