@@ -69,8 +69,11 @@ def one_engine(**_kwargs: Any) -> Sequence[CheckMessage]:
 
 @register()
 def stripe_account(**_kwargs: Any) -> Sequence[CheckMessage]:
-    """E020 … E028, W029 what forbids to take money over Stripe: `integrations.stripe.configuring.problems` says each."""
+    """E020 … E029, W029 what forbids to take or pass on money over Stripe: `integrations.stripe.configuring.problems`."""
     if "stripe" not in settings.PAYMENT_RAILS:
+        if settings.STRIPE["transfers"]:
+            hint = "Set GONGXIANG_STRIPE_KEY and its siblings, or GONGXIANG_STRIPE_TRANSFERS=0."
+            return [Error("GONGXIANG_STRIPE_TRANSFERS is on without a key.", hint=hint, id="portal.E029")]
         return []
     from integrations.stripe.configuring import config_from, problems
     from integrations.stripe.wire import API_VERSION, sdk_version

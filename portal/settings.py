@@ -327,6 +327,7 @@ CELERY_BEAT_SCHEDULE = {
     "audit": {"task": "ledger.audit", "schedule": crontab(hour=18, minute=30), "options": {"expires": 3600}},
     "vouchers": {"task": "vouchers.expire_overdue", "schedule": 300.0, "options": {"expires": 300}},
     "settlements": {"task": "vouchers.draft_settlements", "schedule": 3600.0, "options": {"expires": 3600}},
+    "rail payouts": {"task": "vouchers.look_at_rail_payouts", "schedule": 30.0, "options": {"expires": 30}},
     "payees": {"task": "vouchers.enforce_accounts", "schedule": 300.0, "options": {"expires": 300}},
     "payments": {"task": "payments.look", "schedule": 10.0, "options": {"expires": 10}},
     "payment notices": {"task": "payments.fetch_notices", "schedule": 300.0, "options": {"expires": 300}},
@@ -378,9 +379,8 @@ STRIPE: dict[str, Any] = {
 LEDGER_CHECKS = ("vouchers.settlements.checking.violations",)
 """Each returns ``vouchers.ledger.verification.Violation`` of books that rest on the ledger; the audit asks them all."""
 PAYEE_TELLER = "scheduler.messages.payees.told"
-"""Answers ``vouchers.payees.ports.Teller``: where a payee's owners read what happens to its bank account."""
 PAYEE_COOLING_DAYS = ENV.payee_cooling_days
-"""Days between a bank account's verification and its first use, in which the payee's owners can take it back."""
+"""Where a payee's owners read what happens to its account (``vouchers.payees.ports.Teller``); days from verified to used."""
 PAYMENT_FULFILMENTS = {"booking": "scheduler.bookings.prepaying.fulfil", "order": "vouchers.offers.prepaying.fulfil"}
 """Each answers ``vouchers.payments.ports.Fulfilment`` for what a subject's kind names: what is paid for in advance."""
 PAYMENT_ALARMS: tuple[str, ...] = ("scheduler.messages.alarms.tell_finance",)

@@ -345,6 +345,7 @@ WRITES = (
     Write("POST /recoveries/{recovery}/write-off", "finance_approver"),
     Write("POST /settlements/{batch}/approve", "finance_approver"),
     Write("POST /settlements/{batch}/check", "finance_approver"),
+    Write("POST /settlements/{batch}/payouts", "finance"),
     Write("POST /settlements/{batch}/reconcile", "finance finance_approver", {"bank_line": "B-1"}),
     Write("POST /payment-orders", "finance", {"batches": ["{batch}"], "format": "bank-csv"}),
     Write("POST /payment-orders/formats", "finance_approver", {"definition": {"code": "x"}}),

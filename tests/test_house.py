@@ -48,6 +48,7 @@ from vouchers.reconciliation import rules as reconciliation
 from vouchers.recoveries import rules as recoveries
 from vouchers.rounds import rules as rounds
 from vouchers.settlements import order_rules as payment_orders
+from vouchers.settlements import payout_rules as rail_payouts
 from vouchers.settlements import rules as settlements
 from vouchers.wallets import rules as wallets
 
@@ -298,6 +299,12 @@ MACHINES = [
         {"exported"},
     ),
     (payment_orders.OrderLineState, payment_orders.OrderLineAction, payment_orders.LINE_TRANSITIONS, {"open"}),
+    (
+        rail_payouts.RailPayoutState,
+        rail_payouts.RailPayoutAction,
+        rail_payouts.RAIL_PAYOUT_TRANSITIONS,
+        {"open"},
+    ),
     (payment_orders.DiscrepancyState, payment_orders.DiscrepancyAction, payment_orders.CASE_TRANSITIONS, {"open"}),
 ]
 ENDS = {
@@ -349,6 +356,7 @@ ENDS = {
     "PaymentOrderState": {"answered", "cancelled"},
     "OrderLineState": {"paid_late", "returned"},
     "DiscrepancyState": {"closed"},
+    "RailPayoutState": {"paid", "failed"},
 }
 
 

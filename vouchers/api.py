@@ -33,6 +33,7 @@ from vouchers.rounds.api import rounds
 from vouchers.settlements.api import router as settlements
 from vouchers.settlements.orders_api import cases as discrepancies
 from vouchers.settlements.orders_api import router as payment_orders
+from vouchers.settlements.payouts_api import router as rail_payouts
 from vouchers.settlements.release_api import router as releases
 from vouchers.settlements.statements_api import router as statements
 from vouchers.wallets.api import router as vouchers
@@ -65,6 +66,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/claims", claims),
     ("/recoveries", recoveries),
     ("/settlements", statements),
+    ("/settlements", rail_payouts),
     ("/settlements", settlements),
     ("/reconciliation/explanations", explanations),
     ("/settlements", releases),

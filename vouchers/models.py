@@ -30,6 +30,7 @@ from vouchers.settlements.order_models import (
     ReturnFile,
     SettlementTerms,
 )
+from vouchers.settlements.payout_models import RailPayout
 from vouchers.wallets.models import Certificate, RedemptionAttempt, Voucher, VoucherCode
 
 __all__ = [
@@ -86,6 +87,7 @@ __all__ = [
     "Programme",
     "ProgrammeDraft",
     "ProgrammeVersion",
+    "RailPayout",
     "Recovery",
     "RecoveryPayment",
     "Recusal",

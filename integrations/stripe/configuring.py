@@ -105,6 +105,12 @@ def problems(config: Config, *, rehearsing: bool, api_version: tuple[str, str]) 
             "acct_…, as `manage.py payment_rails` shows it.",
         ),
         (
+            config.transfers and not config.account,
+            "E029",
+            "GONGXIANG_STRIPE_TRANSFERS pays providers, but GONGXIANG_STRIPE_ACCOUNT does not say from whose account.",
+            "Set GONGXIANG_STRIPE_ACCOUNT to acct_…, as `manage.py payment_rails` shows it, or the transfers to 0.",
+        ),
+        (
             api_version[0] != api_version[1],
             "E028",
             f"stripe-python speaks API {api_version[1]}, this adapter {api_version[0]}.",

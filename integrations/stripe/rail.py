@@ -240,6 +240,15 @@ class StripeRail:
         )
         return reading.transfer_of(said)
 
+    def find_transfer(self, number: str, *, since: datetime) -> SeenTransfer | None:
+        """Return our transfer among those of its group, which is its number: a list that is never behind."""
+        created = {"gte": int((since - SLACK).timestamp())}
+        rows = self._wire.pages(self._v1.transfers.list, transfer_group=number, created=created)
+        for row in rows:
+            if reading.number_in(row, TRANSFER) == number:
+                return reading.transfer_of(row)
+        return None
+
     def read_event(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> Event:
         """Verify a notice: signature, age (300 s either way), our account, our world. Raises BadEvent."""
         said = notices.verified(body, headers, secrets=self.config.webhook_secrets, now=now)

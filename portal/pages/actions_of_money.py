@@ -207,6 +207,8 @@ MONEY_ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "recovery.dropped": pgettext_lazy("record", "不予追究"),
         "recovery.set_off": pgettext_lazy("record", "抵扣欠款"),
         "settlement.set_off": pgettext_lazy("record", "列入欠款抵扣"),
+        "settlement.payout_ordered": pgettext_lazy("record", "经支付机构付款，待结果"),
+        "settlement.payout_ended": pgettext_lazy("record", "支付机构付款有结果"),
         "settlement.paid_late": pgettext_lazy("record", "查明银行已付款，多付部分待抵扣"),
         "recovery.received": pgettext_lazy("record", "追缴来款"),
         "recovery.write_off_asked": pgettext_lazy("record", "申请核销"),

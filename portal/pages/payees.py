@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from portal.audit import queries as audit
 from portal.http import Explained
 from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import NotFound
 from portal.organisations import access as people
 from portal.pages.actions import events
 from portal.pages.acts import attempt_on
@@ -27,6 +28,7 @@ from vouchers.evidence import access as evidence
 from vouchers.payees import access, queries, services
 from vouchers.payees.models import PayeeAccount
 from vouchers.payees.rules import OPEN, TRANSITIONS, Details, PayeeAccountAction, PayeeAccountState
+from vouchers.settlements import routing
 
 __all__ = ["account", "accounts", "new", "proof"]
 
@@ -71,6 +73,24 @@ class AccountForm(forms.Form):
     )
 
 
+class RailAccountForm(AccountForm):
+    """An account with a payment gateway: its number there instead of a bank's."""
+
+    bank = None  # type: ignore[assignment]  # as Django takes a field away
+    cnaps = None  # type: ignore[assignment]
+    number = forms.CharField(
+        label=_("支付机构账户编号"),
+        max_length=60,
+        help_text=_("以 acct_ 开头，可在支付机构后台的账户设置中查到。"),
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    file = forms.FileField(
+        label=_("账户证明"),
+        required=False,
+        help_text=_("支付机构后台显示账户编号和单位名称的页面；PDF 或图片，不超过 20 MB。"),
+    )
+
+
 class ProofForm(forms.Form):
     """A further proof of an account on its way."""
 
@@ -112,8 +132,9 @@ def accounts(request: HttpRequest) -> HttpResponse:
             "is_payee": is_payee,
             "is_finance": actor.may(Permission.PAYEE_VERIFY),
             "own": own,
+            "passing": [(code, code.title()) for code in routing.passing_rails()] if is_payee else [],
             "on_the_way": is_payee
-            and PayeeAccount.objects.filter(organisation_id=actor.acting_for, state__in=OPEN).exists(),
+            and PayeeAccount.objects.filter(organisation_id=actor.acting_for, rail="", state__in=OPEN).exists(),
             "cooling_days": settings.PAYEE_COOLING_DAYS,
         },
     )
@@ -142,14 +163,19 @@ def _csv(rows: Any) -> HttpResponse:
 
 @needs(Permission.PAYEE_MANAGE)
 def new(request: HttpRequest) -> HttpResponse:
-    """Propose an account for the own organisation."""
+    """Propose an account for the own organisation: a bank account, or by ``?rail=`` one with a payment gateway."""
     actor = actor_of(request)
     initial = {"holder": people.get_own(actor).name}
-    form = AccountForm(request.POST, request.FILES) if request.method == "POST" else AccountForm(initial=initial)
+    rail = request.GET.get("rail", "")
+    if rail and rail not in routing.passing_rails():
+        raise NotFound
+    kind = RailAccountForm if rail else AccountForm
+    form = kind(request.POST, request.FILES) if request.method == "POST" else kind(initial=initial)
     error: Explained | None = None
     if form.is_bound and form.is_valid():
         values = form.cleaned_data
-        details = Details(*(values[name] for name in ("holder", "bank", "cnaps", "number", "note")))
+        bank = rail.title() if rail else values["bank"]
+        details = Details(values["holder"], bank, values.get("cnaps", ""), values["number"], values["note"], rail)
         made, error = attempt_on(
             "payee_account",
             lambda: services.propose(actor=actor, details=details, proof=upload_of(request), now=timezone.now()),
@@ -158,7 +184,7 @@ def new(request: HttpRequest) -> HttpResponse:
             messages.success(request, gettext("收款账户已登记，等待另一位同事或财务核对。"))
             return redirect("payee_account", number=made.reference)
     status = error.status if error else 422 if form.is_bound else 200
-    context = {"form": form, "error": error, "cooling_days": settings.PAYEE_COOLING_DAYS}
+    context = {"form": form, "error": error, "cooling_days": settings.PAYEE_COOLING_DAYS, "is_rail": bool(rail)}
     return page(request, "payees/new.html", context, status=status)
 
 

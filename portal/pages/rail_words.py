@@ -9,6 +9,7 @@ from typing import Any, Final
 from django.utils.translation import gettext, pgettext_lazy
 
 from portal.kernel.errors import noop
+from vouchers.settlements.payout_models import RailPayout
 
 __all__ = ["PLAIN", "dispute_words", "rail_name"]
 
@@ -29,7 +30,9 @@ DISPUTES: Final[Mapping[str, Any]] = MappingProxyType(
     }
 )
 """Stripe's states of a dispute (API reference, ``dispute.status``)."""
-PLAIN: Final[Mapping[str, Any]] = MappingProxyType({"rail": RAILS, "rail_dispute": DISPUTES})
+PLAIN: Final[Mapping[str, Any]] = MappingProxyType(
+    {"rail": RAILS, "rail_dispute": DISPUTES, "rail_payout": dict(RailPayout.State.choices)}
+)
 
 
 def rail_name(code: str) -> str:

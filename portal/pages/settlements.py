@@ -31,9 +31,11 @@ from vouchers.claims import queries as queries_of_claims
 from vouchers.ledger import queries as ledger_queries
 from vouchers.programmes.models import ProgrammeVersion
 from vouchers.recoveries import queries as queries_of_recoveries
-from vouchers.settlements import access, bouncing, files, offsetting, queries, services
+from vouchers.settlements import access, bouncing, files, offsetting, paying_out, queries, services
 from vouchers.settlements.cadences import needs_check
 from vouchers.settlements.models import SettlementBatch, SettlementLine
+from vouchers.settlements.payout_models import RailPayout
+from vouchers.settlements.payout_rules import RailPayoutState
 from vouchers.settlements.rules import OPEN, TRANSITIONS, BatchAction, BatchState, Leg
 
 SORTS = {"number": ["pk"], "total": ["total_fen"], "created": ["created_at"], "payee": ["payee__name"]}
@@ -183,7 +185,7 @@ def settlement(request: HttpRequest, number: str) -> HttpResponse:
     form = PayForm()
     if request.method != "POST":
         return _shown(request, batch, form=form)
-    act = act_of(request, "check", "approve", "pay", "reconcile", "discard", "reject", "set_off", "release")
+    act = act_of(request, "check", "approve", "pay", "reconcile", "discard", "reject", "set_off", "release", "payout")
     form = PayForm(request.POST) if act == "pay" else form
     if form.is_bound and not form.is_valid():
         return _shown(request, batch, form=form, status=422)
@@ -210,6 +212,9 @@ def _do(actor: Actor, batch: SettlementBatch, act: str, reference: str) -> tuple
             lambda: services.mark_paid(actor=actor, batch=batch, bank_reference=reference, now=now),
         )
         return gettext("已登记付款并记账。"), error
+    if act == "payout":
+        sent, error = attempt_on("settlement", lambda: paying_out.pay(actor=actor, batch=batch, now=now))
+        return _payout_said(sent), error
     if act == "check":
         _done, error = attempt_on("settlement", lambda: services.check(actor=actor, batch=batch, now=now))
         return gettext("批次已核对，等待另一位同事审批。"), error
@@ -226,6 +231,14 @@ def _do(actor: Actor, batch: SettlementBatch, act: str, reference: str) -> tuple
         return gettext("欠款已列入抵扣，等待审批。"), error
     _done, error = attempt_on("settlement", lambda: services.approve(actor=actor, batch=batch, now=now))
     return gettext("批次已审批，可以付款。"), error
+
+
+def _payout_said(sent: RailPayout | None) -> str:
+    if sent is not None and sent.state == RailPayoutState.PAID.value:
+        return gettext("已经支付机构付款并记账。")
+    if sent is not None and sent.state == RailPayoutState.FAILED.value:
+        return gettext("支付机构没有付款，款项仍应付，可重新编制批次。")
+    return gettext("已发给支付机构，结果还不知道，平台会自动查询，不会重复付款。")
 
 
 def _reject(request: HttpRequest, batch: SettlementBatch) -> tuple[str, Explained | None]:
@@ -254,6 +267,7 @@ def _shown(
     actor = actor_of(request)
     lines = list(queries.lines_of(batch.pk))
     state = BatchState(batch.state)
+    over_rail = batch.account is not None and bool(batch.account.rail)
     debts = list(offsetting.possible(batch)) if actor.may(Permission.SETTLEMENT_DRAFT) else []
 
     def may(action: BatchAction, permission: Permission) -> bool:
@@ -275,7 +289,7 @@ def _shown(
             "may_reject": (state, BatchAction.DISCARD) in TRANSITIONS
             and not batch.returns
             and (actor.may(Permission.SETTLEMENT_APPROVE) or actor.may(Permission.SETTLEMENT_PAY)),
-            "is_author": actor.user_id in (batch.created_by_id, batch.checked_by_id),
+            "is_author": actor.user_id in (batch.created_by_id, batch.checked_by_id, batch.set_off_by_id),
             "may_check": may(BatchAction.CHECK, Permission.SETTLEMENT_DRAFT)
             or may(BatchAction.CHECK, Permission.SETTLEMENT_APPROVE),
             "must_check": (state, BatchAction.CHECK) in TRANSITIONS and needs_check(batch),
@@ -287,7 +301,11 @@ def _shown(
             "reconcile_form": ReconcileForm(),
             "is_finance": any(actor.may(permission) for permission in access.FINANCE),
             "order_line": batch.order_lines.select_related("order").order_by("-pk").first(),
-            "may_pay": may(BatchAction.PAY, Permission.SETTLEMENT_PAY),
+            "may_pay": may(BatchAction.PAY, Permission.SETTLEMENT_PAY) and not over_rail,
+            "may_pay_out": may(BatchAction.EXPORT, Permission.SETTLEMENT_PAY)
+            and over_rail
+            and actor.user_id != batch.approved_by_id,
+            "payouts": list(RailPayout.objects.filter(batch=batch).select_related("created_by")),
             "may_discard": may(BatchAction.DISCARD, Permission.SETTLEMENT_DRAFT) and not batch.returns,
             "may_release": may(BatchAction.RELEASE, Permission.SETTLEMENT_PAY)
             or may(BatchAction.RELEASE, Permission.SETTLEMENT_APPROVE),

@@ -103,7 +103,7 @@ def _load_settlements(book: Book, lines: Sequence[StatementLine], references: se
         | Q(order_lines__order__in=orders.values("pk")),
         paid_at__isnull=False,
         total_fen__gt=0,
-    )
+    ).exclude(account__rail__gt="")  # a gateway pays those
     book.batches = list(found.select_related("payee").distinct().order_by("pk"))
     pks = [batch.pk for batch in book.batches]
     parts = MatchPart.objects.filter(batch__in=pks, kind=PartKind.SETTLEMENT.value)

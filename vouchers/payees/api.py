@@ -24,7 +24,10 @@ router = Router(tags=["payees"])
 
 
 class PayeeAccountOut(Schema):
-    """A bank account a payee is, was or wants to be paid to. `number` is masked for who need not know it."""
+    """A bank account, or with `rail` an account with a payment gateway, a payee is, was or wants to be paid to.
+
+    `number` is masked for who need not know it.
+    """
 
     reference: str
     payee: str
@@ -33,6 +36,7 @@ class PayeeAccountOut(Schema):
     bank: str
     cnaps: str
     number: str
+    rail: str
     note: str
     state: PayeeAccountState
     state_label: str
@@ -47,13 +51,17 @@ class PayeeAccountOut(Schema):
 
 
 class PayeeAccountIn(StrictIn):
-    """An account as the bank's certificate shows it; the proof comes beside it as a file."""
+    """An account as the bank's certificate shows it; the proof comes beside it as a file.
+
+    With `rail`, a payment gateway's code, `number` is the account's id there and `cnaps` stays empty.
+    """
 
     holder: Annotated[str, Field(max_length=200)]
     bank: Annotated[str, Field(max_length=200)]
-    cnaps: Annotated[str, Field(max_length=40)]
+    cnaps: Annotated[str, Field(max_length=40)] = ""
     number: Annotated[str, Field(max_length=60)]
     note: Annotated[str, Field(max_length=300)] = ""
+    rail: Annotated[str, Field(max_length=24)] = ""
 
 
 class AccountRejectIn(StrictIn):
@@ -78,6 +86,7 @@ def _account_shown(request: ActorRequest, account: PayeeAccount) -> dict[str, An
         "bank": account.bank,
         "cnaps": account.cnaps,
         "number": account.number if whole else account.masked,
+        "rail": account.rail,
         "note": account.note,
         "state": account.state,
         "state_label": account.get_state_display(),
@@ -116,7 +125,7 @@ def propose_account(
     """Propose an account for the own organisation with its proof (at most 20 MB); the same again changes nothing."""
     made = services.propose(
         actor=request.actor,
-        details=Details(payload.holder, payload.bank, payload.cnaps, payload.number, payload.note),
+        details=Details(payload.holder, payload.bank, payload.cnaps, payload.number, payload.note, payload.rail),
         proof=files.Upload(file.name or "file", file.read(MAX_BYTES + 1)),
         now=timezone.now(),
     )

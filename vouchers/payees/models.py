@@ -17,7 +17,9 @@ def _person() -> models.ForeignKey:  # type: ignore[type-arg]  # Django's class 
 
 
 class PayeeAccount(models.Model):
-    """One bank account a payee is or was paid to. What was verified is never changed: another account replaces it.
+    """One bank account, or account with a payment gateway, a payee is or was paid to.
+
+    What was verified is never changed: another account replaces it.
 
     `in_force_from` is when the cooling-off is over, set at verification; `ended_at` when it was replaced, rejected or
     withdrawn, with `reason` where somebody sent it back.
@@ -38,6 +40,8 @@ class PayeeAccount(models.Model):
     bank = models.CharField(_("开户行"), max_length=120)
     cnaps = models.CharField(_("联行号"), max_length=12)
     number = models.CharField(_("账号"), max_length=32)
+    rail = models.CharField(max_length=24, blank=True)
+    """The payment gateway whose account it is, `number` being its id there; empty for a bank account."""
     note = models.CharField(_("说明"), max_length=300, blank=True)
     state = models.CharField(max_length=12, choices=State, default=State.PROPOSED)
     proposed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
@@ -59,11 +63,11 @@ class PayeeAccount(models.Model):
             ),
             models.UniqueConstraint(
                 name="payee_one_in_force",
-                fields=["organisation"],
+                fields=["organisation", "rail"],
                 condition=Q(state=rules.PayeeAccountState.IN_FORCE.value),
             ),
             models.UniqueConstraint(
-                name="payee_one_on_the_way", fields=["organisation"], condition=Q(state__in=rules.OPEN)
+                name="payee_one_on_the_way", fields=["organisation", "rail"], condition=Q(state__in=rules.OPEN)
             ),
             models.CheckConstraint(
                 name="payee_three_persons",
@@ -76,7 +80,9 @@ class PayeeAccount(models.Model):
                 | Q(verified_by__isnull=False, in_force_from__isnull=False),
             ),
             models.CheckConstraint(
-                name="payee_number_of_digits", condition=Q(number__regex=r"^[0-9]{8,32}$", cnaps__regex=r"^[0-9]{12}$")
+                name="payee_number_of_digits",
+                condition=Q(rail="", number__regex=r"^[0-9]{8,32}$", cnaps__regex=r"^[0-9]{12}$")
+                | ~Q(rail="") & Q(number__regex=rf"^{rules.RAIL_NUMBER.pattern}$", cnaps=""),
             ),
         ]
         indexes = [models.Index(fields=["state", "in_force_from"], name="payee_to_enforce")]

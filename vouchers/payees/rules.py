@@ -24,9 +24,11 @@ from portal.kernel.errors import Conflict, Forbidden, Invalid, Reason, Refused, 
 __all__ = [
     "BANKS",
     "OPEN",
+    "RAIL_NUMBER",
     "TRANSITIONS",
     "BadAccount",
     "Details",
+    "NoSuchPayoutRail",
     "OwnAccount",
     "PayeeAccountAction",
     "PayeeAccountState",
@@ -108,6 +110,8 @@ OTHER_WORDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 )
 CNAPS: Final = re.compile(r"[0-9]{12}")
 NUMBER: Final = re.compile(r"[0-9]{8,32}")
+RAIL_NUMBER: Final = re.compile(r"acct_[A-Za-z0-9]{4,27}")
+"""An account with a payment gateway; those we speak to name accounts like this."""
 IBAN: Final = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{10,30}")
 CARD: Final = re.compile(r"62[0-9]{14,17}")
 """Cards, those of organisations (单位结算卡) among them, carry a check digit; account books of banks do not."""
@@ -152,13 +156,17 @@ class OwnAccount(Forbidden):
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """A bank account as it is entered: whose, where, which. `note` says why the holder is not the payee itself."""
+    """A bank account as it is entered: whose, where, which. `note` says why the holder is not the payee itself.
+
+    With `rail` it is an account with that payment gateway: `number` is its id there, and there is no clearing number.
+    """
 
     holder: str
     bank: str
     cnaps: str
     number: str
     note: str = ""
+    rail: str = ""
 
 
 def _folded(text: str) -> str:
@@ -176,11 +184,13 @@ def checked(details: Details, *, payee: str) -> Details:
     plain = Details(
         holder=" ".join(unicodedata.normalize("NFC", details.holder).split()),
         bank=" ".join(unicodedata.normalize("NFC", details.bank).split()),
-        cnaps=_digits(details.cnaps),
-        number=_digits(details.number),
+        cnaps="" if details.rail else _digits(details.cnaps),
+        number=details.number.strip() if details.rail else _digits(details.number),
         note=details.note.strip()[:300],
+        rail=details.rail,
     )
-    reasons = [*_names(plain, payee), *_clearing(plain), *_number(plain.number)]
+    numbers = _rail_number(plain.number) if details.rail else [*_clearing(plain), *_number(plain.number)]
+    reasons = [*_names(plain, payee), *numbers]
     if reasons:
         raise BadAccount(reasons)
     return plain
@@ -277,6 +287,24 @@ def _number(number: str) -> list[Reason]:
             )
         ]
     return []
+
+
+def _rail_number(number: str) -> list[Reason]:
+    if RAIL_NUMBER.fullmatch(number):
+        return []
+    return [
+        Reason(
+            "payee.rail_number",
+            _("支付机构的账户编号应以 acct_ 开头，后面是字母和数字。"),
+            _("请从支付机构的后台复制账户编号，不要填写邮箱或银行账号。"),
+            field="number",
+        )
+    ]
+
+
+class NoSuchPayoutRail(Invalid):
+    code = "payee.rail"
+    message = _("本平台没有开通向这家支付机构的账户付款。请登记银行账户。")
 
 
 def masked(number: str) -> str:

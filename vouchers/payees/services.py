@@ -72,19 +72,27 @@ def _tell(account: PayeeAccount, *, action: str, actor: Actor, now: datetime, **
 def propose(*, actor: Actor, details: rules.Details, proof: Upload | None, now: datetime) -> PayeeAccount:
     """Propose an account for the own organisation, with its proof. Nothing is paid to it yet.
 
+    A bank account, or one with a payment gateway that passes money on (`details.rail`): a payee may have one of each.
+
     The same details again while they are on the way return what is there: idempotent. Raises BadAccount with every
-    ground, ProofMissing, PendingAccount, SameAsNow, Forbidden; BadFile of the proof.
+    ground, NoSuchPayoutRail, ProofMissing, PendingAccount, SameAsNow, Forbidden; BadFile of the proof.
     """
     actor.require(Permission.PAYEE_MANAGE)
     payee = Organisation.objects.select_for_update(no_key=True).order_by("pk").get(pk=actor.acting_for)
+    if details.rail and details.rail not in settings.PAYMENT_RAILS:
+        raise rules.NoSuchPayoutRail(field="rail")
     plain = rules.checked(details, payee=payee.name)
     values = {"holder": plain.holder, "bank": plain.bank, "cnaps": plain.cnaps, "number": plain.number}
-    on_the_way = PayeeAccount.objects.filter(organisation=payee, state__in=rules.OPEN).first()
+    on_the_way = PayeeAccount.objects.filter(organisation=payee, rail=plain.rail, state__in=rules.OPEN).first()
     if on_the_way is not None:
         if all(getattr(on_the_way, name) == value for name, value in values.items()):
             return on_the_way
         raise rules.PendingAccount
-    now_used = queries.in_force_of(payee.pk, now=now)
+    now_used = (
+        queries.over_rails([payee.pk], rails=[plain.rail], now=now).get(payee.pk)
+        if plain.rail
+        else queries.in_force_of(payee.pk, now=now)
+    )
     if now_used and all(getattr(now_used, name) == value for name, value in values.items()):
         raise rules.SameAsNow
     if proof is None:
@@ -95,6 +103,7 @@ def propose(*, actor: Actor, details: rules.Details, proof: Upload | None, now: 
                 reference=next_number(prefix="BA", now=now),
                 organisation=payee,
                 note=plain.note,
+                rail=plain.rail,
                 proposed_by_id=actor.person,
                 proposed_at=now,
                 **values,
@@ -169,7 +178,9 @@ def verify(*, actor: Actor, account: PayeeAccount, now: datetime) -> PayeeAccoun
 
 
 def _enforce(locked: PayeeAccount, *, now: datetime) -> PayeeAccount:
-    before = PayeeAccount.objects.filter(organisation_id=locked.organisation_id, state=S.IN_FORCE.value)
+    before = PayeeAccount.objects.filter(
+        organisation_id=locked.organisation_id, rail=locked.rail, state=S.IN_FORCE.value
+    )
     for old in before.select_for_update(no_key=True).order_by("pk"):
         _move(old, A.REPLACE)
         old.ended_at = now

@@ -284,6 +284,9 @@ class Rail(Protocol):
     def transfer(self, *, number: str, destination: str, amount: Money, key: str) -> SeenTransfer:
         """Pass money on to a provider's own account with the gateway, where `capabilities.transfers`."""
 
+    def find_transfer(self, number: str, *, since: datetime) -> SeenTransfer | None:
+        """Return what was passed on under our `number` at or after `since`; None proves that nothing was."""
+
     def read_event(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> Event:
         """Verify and read a notice. Raises BadEvent."""
 

@@ -19,6 +19,8 @@ from vouchers.payments.rail_rules import AttemptState, RefundState
 from vouchers.reconciliation import rules
 from vouchers.reconciliation.models import EntryExplanation, GatewayCheck, GatewayLine
 from vouchers.settlements.models import SettlementLine
+from vouchers.settlements.payout_models import RailPayout
+from vouchers.settlements.payout_rules import RailPayoutState
 from vouchers.settlements.rules import BatchState
 
 __all__ = [
@@ -80,7 +82,7 @@ def booked(rail: str, lines: Iterable[rules.Theirs]) -> dict[str, int]:
 
 
 def entries(rail: str, *, during: Period | Sequence[Period] | None, now: datetime) -> list[rules.Entry]:
-    """Return what moved in a time, or in several, as the gateway and we say it, oldest first; None: ever. Six queries.
+    """Return what moved in a time, or in several, as the gateway and we say it, oldest first; None: ever. Seven queries.
 
     An entry belongs to the time of its first line, or of our row where the gateway says nothing.
     """
@@ -88,7 +90,10 @@ def entries(rail: str, *, during: Period | Sequence[Period] | None, now: datetim
     found = GatewayLine.objects.filter(rail=rail)
     lines = list(found.filter(_within("occurred_at", times)))
     sources = {line.source for line in lines if line.source}
-    ours = [*_attempts(rail, sources, times), *_refunds(rail, sources, times), *_disputes(rail, sources, times)]
+    ours = [
+        *(*_attempts(rail, sources, times), *_refunds(rail, sources, times)),
+        *(*_disputes(rail, sources, times), *_payouts(rail, sources, times)),
+    ]
     if times is not None:
         have = {line.pk for line in lines}
         named = sources | {row.provider_id for row in ours}
@@ -154,6 +159,23 @@ def _disputes(rail: str, sources: set[str], times: Sequence[Period] | None) -> l
             -row.taken_fen,
             row.opened_at,
             is_open=not row.is_over,
+        )
+        for row in rows
+    ]
+
+
+def _payouts(rail: str, sources: set[str], times: Sequence[Period] | None) -> list[rules.Ours]:
+    done = RailPayoutState.PAID.value
+    rows = RailPayout.objects.filter(rail=rail).exclude(provider_id="")
+    rows = rows.filter(Q(provider_id__in=sources) | (Q(state=done) & _within("ended_at", times)))
+    return [
+        rules.Ours(
+            BalanceKind.TRANSFER,
+            row.number,
+            row.provider_id,
+            -row.amount_fen if row.state == done else 0,
+            row.ended_at or row.created_at,
+            is_open=row.state == RailPayoutState.OPEN.value,
         )
         for row in rows
     ]
@@ -245,7 +267,7 @@ def days(rail: str, *, during: Period, now: datetime) -> list[DayOfRail]:
 
 
 def touched_days(rail: str, *, since: datetime) -> set[date]:
-    """Return the days in China whose entries may differ from what they were at `since`. Five queries.
+    """Return the days in China whose entries may differ from what they were at `since`. Six queries.
 
     Those on which a line seen since moved or its object first did, and those of our rows that changed since and of the
     lines that answer them.
@@ -255,7 +277,8 @@ def touched_days(rail: str, *, since: datetime) -> set[date]:
     attempts = PaymentAttempt.objects.filter(rail=rail, ended_at__gte=since).values_list("provider_id", "ended_at")
     refunds = RefundAttempt.objects.filter(attempt__rail=rail, ended_at__gte=since)
     disputes = PaymentDispute.objects.filter(rail=rail, updated_at__gte=since).values_list("provider_id", "opened_at")
-    moved = [*new, *attempts, *refunds.values_list("provider_id", "ended_at"), *disputes]
+    payouts = RailPayout.objects.filter(rail=rail, ended_at__gte=since).values_list("provider_id", "ended_at")
+    moved = [*new, *attempts, *refunds.values_list("provider_id", "ended_at"), *disputes, *payouts]
     named = {name for name, _at in moved if name}
     first = lines.filter(source__in=named).values_list("occurred_at", flat=True) if named else ()
     return {rules.day_of(at) for _name, at in moved if at is not None} | {rules.day_of(at) for at in first}

@@ -52,7 +52,7 @@ ZONE: Final = ZoneInfo("Asia/Shanghai")
 ONE_DAY: Final = timedelta(days=1)
 REPORTED_WITHIN: Final = timedelta(days=3)
 """How late a gateway may report what we know already."""
-MATCHED_KINDS: Final = (BalanceKind.PAYMENT, BalanceKind.REFUND, BalanceKind.DISPUTE)
+MATCHED_KINDS: Final = (BalanceKind.PAYMENT, BalanceKind.REFUND, BalanceKind.DISPUTE, BalanceKind.TRANSFER)
 """What is matched with rows of ours, by the gateway's id; fees and payouts are booked from the gateway's lines."""
 
 

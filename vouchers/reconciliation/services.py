@@ -19,6 +19,7 @@ from vouchers.payments.arriving import MAIN_ACCOUNT, in_account, rail_account
 from vouchers.payments.ports import BalanceKind, BalanceLine, Rail
 from vouchers.reconciliation import queries, rules
 from vouchers.reconciliation.models import GatewayCheck, GatewayLine
+from vouchers.settlements import paying_out
 
 __all__ = ["OVERLAP", "WindowTooLong", "pull"]
 
@@ -58,6 +59,7 @@ def pull(*, rail: Rail, during: Period, actor: Actor, now: datetime) -> GatewayC
         ).order_by("occurred_at", "pk")
     ]
     count = _book(rail.code, theirs, actor=actor)
+    paying_out.reconcile(rail=rail.code, lines={line.source: line.provider_id for line in theirs}, now=now)
     return _check(
         GatewayCheck(
             rail=rail.code,

@@ -9,7 +9,7 @@ from django.db import transaction
 from portal.kernel.actors import Actor
 from portal.kernel.errors import noop
 from portal.organisations import access as people
-from vouchers.settlements import queries, rules, services
+from vouchers.settlements import queries, routing, rules, services
 from vouchers.settlements.cadences import cadences
 from vouchers.settlements.models import SettlementBatch
 from vouchers.settlements.order_models import DraftRun
@@ -47,10 +47,11 @@ def draft_due(*, now: datetime) -> list[SettlementBatch]:
     made = []
     for payee in payees:
         if any(is_due(row) for row in due.get(payee.pk, [])):
-            try:
-                made.append(services.draft(actor=ACTOR, payee=payee, now=now, only=is_due))
-            except rules.NothingToSettle:
-                continue
+            for _way in range(2 if routing.over_rail(payee.pk, now=now) else 1):
+                try:
+                    made.append(services.draft(actor=ACTOR, payee=payee, now=now, only=is_due))
+                except rules.NothingToSettle:
+                    break
     with transaction.atomic():
         DraftRun.objects.bulk_create(
             [

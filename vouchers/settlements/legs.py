@@ -6,6 +6,7 @@ from collections import defaultdict
 
 from vouchers.claims.cases import payable_of
 from vouchers.ledger.rules import AccountKey, AccountKind
+from vouchers.payments.arriving import in_account, rail_account
 from vouchers.recoveries.cases import receivable_key
 from vouchers.recoveries.models import Recovery
 from vouchers.settlements import queries, rules
@@ -38,7 +39,9 @@ def leg_of(line: SettlementLine, batch: SettlementBatch) -> Leg:
     purse = purse_of(line)
     money = (purse.programme, purse.fiscal_year)
     clearing = AccountKey(AccountKind.SETTLEMENT_CLEARING, f"batch:{batch.number}", *money)
-    if purse == rules.OWN_SHARES:
+    if purse == rules.OWN_SHARES and batch.account is not None and batch.account.rail:
+        end = in_account(rail_account(batch.account.rail))
+    elif purse == rules.OWN_SHARES:
         end = AccountKey(AccountKind.BANK_CLEARING, "bank:main")
     else:
         end = AccountKey(AccountKind.SETTLED, f"programme:{money[0]}/{money[1]}", *money)

@@ -164,6 +164,9 @@ def _against(actor: Actor, batch: SettlementBatch, account: PayeeAccount | None)
     if batch.total_fen == 0:
         message = _("批次 %(number)s 的金额为零，不需要付款。")
         found.append(Reason("payment_order.zero", message, _("请在批次页面直接登记。"), "batches", params))
+    if account is not None and account.rail:
+        message = _("批次 %(number)s 付到支付机构的账户，不进付款文件。")
+        found.append(Reason("payment_order.over_rail", message, _("请在批次页面经支付机构付款。"), "batches", params))
     if numbers := queries.open_cases_about(batch.pk):
         message = _("银行另有答复说批次 %(number)s 的明细已经付过款（差异 %(cases)s）。")
         remedy = _("请先查明并结案，以免重复付款。")

@@ -95,7 +95,7 @@ def due_to(payee_id: int, *, now: datetime) -> Sequence[Due]:
 
 
 def due_of(payee_ids: Iterable[int], *, now: datetime) -> dict[int, list[Due]]:
-    """Return everything each of these payees can be paid now, in four queries whatever their number.
+    """Return everything each of these payees can be paid now, in at most four queries whatever their number.
 
     What vouchers paid without need of a claim, own shares that have arrived, and approved claims whose run is open. Left
     out is what a bank says it has paid after all: it waits until two persons have closed that case.
@@ -107,8 +107,10 @@ def due_of(payee_ids: Iterable[int], *, now: datetime) -> dict[int, list[Due]]:
         found.setdefault(part.charge.provider_id, []).append(row)
     for charge in _own_due(wanted).select_related("payer").order_by("pk"):
         found.setdefault(charge.provider_id, []).append(Due(rules.Leg.OWN, charge.own_payable_fen, charge=charge))
-    held = set(_questioned().filter(claim__isnull=False).values_list("claim_id", flat=True))
-    for claim in paying.eligible(wanted, now=now):
+    claims = paying.eligible(wanted, now=now)
+    questioned = _questioned().filter(claim__in=claims) if claims else _questioned().none()
+    held = set(questioned.values_list("claim_id", flat=True))
+    for claim in claims:
         if claim.pk not in held:
             found.setdefault(claim.payee_id, []).append(Due(rules.Leg.CLAIM, claim.approved_fen or 0, claim=claim))
     return found

@@ -19,15 +19,15 @@ from portal.organisations.models import Organisation
 from vouchers.claims import paying
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import JournalKind, Posting, TransferOp
-from vouchers.payees import queries as accounts
 from vouchers.payments.rules import bank_reference as normal
-from vouchers.settlements import files, offsetting, queries, rules
+from vouchers.settlements import files, offsetting, queries, routing, rules
 from vouchers.settlements.cadences import needs_check
 from vouchers.settlements.cases import end_line, first_signature, lock, paid_step, record
 from vouchers.settlements.legs import leg_of, offset_line, sums
 from vouchers.settlements.models import SettlementBatch, SettlementLine
 from vouchers.settlements.order_models import PaymentOrderLine
 from vouchers.settlements.order_rules import OrderLineAction, OrderLineState
+from vouchers.settlements.payout_rules import PaidOverRail
 
 _ = noop
 
@@ -46,6 +46,8 @@ def draft(
 ) -> SettlementBatch:
     """Put everything a payee is owed, or what `only` says of it, into a new batch. Raises NothingToSettle, Forbidden.
 
+    Of a payee that is paid own shares over a gateway they come into a batch of their own, what the bank pays into the next.
+
     The clock drafts as well; a person then checks what it drafted before another approves.
 
     What the payee refunded after an earlier batch held it comes as negative lines; a batch never falls below zero, and
@@ -53,7 +55,8 @@ def draft(
     """
     actor.require(Permission.SETTLEMENT_DRAFT)
     Organisation.objects.select_for_update(no_key=True).order_by("pk").get(pk=payee.pk)
-    due = [row for row in queries.due_to(payee.pk, now=now) if only is None or only(row)]
+    found = [row for row in queries.due_to(payee.pk, now=now) if only is None or only(row)]
+    due = routing.one_way(payee.pk, found, now=now)
     owed = queries.refunds_owed(payee.pk, due)
     if not due:
         raise rules.NothingToSettle(field="payee")
@@ -85,7 +88,7 @@ def draft(
 
 def _refuse_payee(actor: Actor, batch: SettlementBatch) -> None:
     """Raises OwnPayee for a member of the organisation that is paid, in whichever organisation the person acts."""
-    if people.belongs(user_id=actor.person, organisation_id=batch.payee_id):
+    if not actor.is_system and people.belongs(user_id=actor.person, organisation_id=batch.payee_id):
         raise rules.OwnPayee
 
 
@@ -158,7 +161,7 @@ def approve(*, actor: Actor, batch: SettlementBatch, now: datetime) -> Settlemen
     queries.refuse_questioned(locked.pk)
     locked.approved_by_id = actor.user_id
     locked.approved_at = now
-    locked.account = accounts.in_force_of(locked.payee_id, now=now)
+    locked.account = routing.account_for(locked, now=now)
     locked.save()
     operations = [TransferOp(payable, clearing, fen) for (payable, clearing, _end), fen in sums(locked).items()]
     _post(
@@ -175,10 +178,12 @@ def mark_paid(*, actor: Actor, batch: SettlementBatch, bank_reference: str, now:
 
     Its line in a payment order ends with it. The bank reference is used for it, or for its payment order, alone. Raises
     InvalidTransition, BankReferenceMissing, OwnPayee, Forbidden, PaidPerhaps where a bank says that it has been paid
-    before, and what `settings.BANK_REFERENCES` does.
+    before, PaidOverRail where a gateway pays it, and what `settings.BANK_REFERENCES` does.
     """
     actor.require(Permission.SETTLEMENT_PAY)
-    lock(batch)
+    locked = lock(batch)
+    if locked.account is not None and locked.account.rail and locked.total_fen:
+        raise PaidOverRail
     queries.refuse_questioned(batch.pk)
     _claim(batch, bank_reference, now=now)
     return book_paid(actor=actor, batch=batch, bank_reference=bank_reference, now=now)

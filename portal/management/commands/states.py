@@ -69,9 +69,11 @@ from vouchers.recoveries.models import Recovery
 from vouchers.rounds import rules as rounds
 from vouchers.rounds.models import Round
 from vouchers.settlements import order_rules as orders_of_payment
+from vouchers.settlements import payout_rules as payouts
 from vouchers.settlements import rules as settlements
 from vouchers.settlements.models import SettlementBatch
 from vouchers.settlements.order_models import Discrepancy, PaymentOrder, PaymentOrderLine
+from vouchers.settlements.payout_models import RailPayout
 from vouchers.wallets import rules as wallets
 from vouchers.wallets.models import Voucher
 
@@ -121,6 +123,7 @@ MACHINES: tuple[tuple[str, Mapping[tuple[Any, Any], Any], Any], ...] = (
     ("Settlement batch 结算批次", settlements.TRANSITIONS, SettlementBatch.State),
     ("Payment order 付款指令", orders_of_payment.ORDER_TRANSITIONS, PaymentOrder.State),
     ("Line of a payment order 付款指令明细", orders_of_payment.LINE_TRANSITIONS, PaymentOrderLine.State),
+    ("Payout over a gateway 支付机构付款", payouts.RAIL_PAYOUT_TRANSITIONS, RailPayout.State),
     ("Discrepancy 付款差异", orders_of_payment.CASE_TRANSITIONS, Discrepancy.State),
 )
 

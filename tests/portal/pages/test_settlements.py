@@ -5,18 +5,26 @@ from datetime import timedelta
 
 import openpyxl
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
+from django.utils import timezone
 
 from portal.pages import exports
 from tests import make, standing
+from tests.money.scenarios import rails as walks
 from tests.portal.pages.reading import LONG, enter, raw_codes, text_of
 from tests.vouchers.claims import making
+from tests.vouchers.payees import making as accounts
 from tests.vouchers.recoveries.test_services import confirmed
+from vouchers.payees import services as payees
+from vouchers.payees.models import PayeeAccount
 from vouchers.payments import services as payments
 from vouchers.payments.models import Payment
+from vouchers.payments.ports import Method
 from vouchers.recoveries import services as recoveries
 from vouchers.recoveries.services import Breach
 from vouchers.settlements import queries
+from vouchers.settlements import services as settle
 from vouchers.settlements.models import SettlementBatch
 
 
@@ -80,7 +88,7 @@ def test_the_author_does_not_approve(w, client, earned):
     assert "您是编制人。请由另一位同事审批。" in text_of(client.get(reverse("settlement", args=[batch.number])))
     refused = act(client, batch, "approve")
     assert refused.status_code == 403
-    assert "编制人不能审批自己编制的结算批次。" in text_of(refused)
+    assert "编制或抵扣过的人不能审批这个结算批次。" in text_of(refused)
     batch.refresh_from_db()
     assert batch.state == "draft"
 
@@ -166,7 +174,7 @@ def test_the_number_of_queries_does_not_grow(w, client, earned, django_assert_nu
     with django_assert_num_queries(9):
         client.get(reverse("settlements"))
     address = reverse("settlement", args=[SettlementBatch.objects.get().number])
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(10):
         client.get(address)
     voucher = make.voucher(w, make.programme(w, in_force=LONG, code="more"))
     resource = make.instrument(w)
@@ -176,7 +184,7 @@ def test_the_number_of_queries_does_not_grow(w, client, earned, django_assert_nu
     with django_assert_num_queries(9):
         assert client.get(reverse("settlements")).context["listing"].total == 2
     newest = SettlementBatch.objects.order_by("-pk").first()
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(10):
         assert len(client.get(reverse("settlement", args=[newest.number])).context["lines"]) == 3
 
 
@@ -200,3 +208,43 @@ def test_finance_sets_a_debt_off_in_the_batch_and_the_statement_says_what_remain
     assert (case.state, case.received_fen) == ("recovered", 100_000)
     page = text_of(enter(client, w.owner).get(reverse("recovery", args=[case.number])))
     assert f"结算批次 {batch.number} 抵扣" in page
+
+
+@pytest.mark.django_db
+def test_a_batch_of_an_account_with_a_gateway_is_paid_by_one_press_and_not_by_the_approver(client, payserver):
+    w = make.world()
+    with walks.stripe_at(payserver):
+        payserver.order("terms", {"wallet_rate": 0})
+        now = timezone.now()
+        payment = walks.owed(w, 96_000)
+        attempt = walks.begin(w, payment, Method.WECHAT_PAY, now=now)
+        payserver.pay(attempt.provider_id)
+        walks.deliver(walks.sandbox(), payserver.letters(), now=now)
+        number = payserver.client.accounts.create({"type": "express", "country": "HK"}).id
+        enter(client, w.lab_owner)
+        assert "登记 Stripe 账户" in text_of(client.get(reverse("payee_accounts")))
+        new = f"{reverse('payee_account_new')}?rail=stripe"
+        assert "支付机构账户编号" in text_of(client.get(new))
+        values = {"holder": w.lab.name, "note": ""}
+        proof = SimpleUploadedFile("x.pdf", accounts.PDF, content_type="application/pdf")
+        assert client.post(new, {**values, "number": "6222", "file": proof}).status_code == 409
+        proof = SimpleUploadedFile("x.pdf", accounts.PDF, content_type="application/pdf")
+        assert client.post(new, {**values, "number": number, "file": proof}).status_code == 302
+        account = PayeeAccount.objects.get()
+        past = now - timedelta(days=5)
+        payees.check(actor=w.finance, account=account, now=past)
+        payees.verify(actor=w.finance_approver, account=account, now=past)
+        batch = settle.draft(actor=w.finance, payee=w.lab, now=now)
+        settle.approve(actor=w.finance_approver, batch=batch, now=now)
+        enter(client, w.finance_approver)
+        assert 'value="payout"' not in client.get(reverse("settlement", args=[batch.number])).content.decode()
+        enter(client, w.finance)
+        shown = client.get(reverse("settlement", args=[batch.number])).content.decode()
+        assert 'value="payout"' in shown
+        assert 'value="pay"' not in shown
+        assert act(client, batch, "payout").status_code == 302
+    page = text_of(client.get(reverse("settlement", args=[batch.number])))
+    assert "支付机构付款" in page
+    assert raw_codes(page) == []
+    batch.refresh_from_db()
+    assert batch.state == "paid"

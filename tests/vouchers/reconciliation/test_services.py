@@ -157,7 +157,7 @@ class TestDifferences:
             attempt = scripted.paid(w, rail, at, 1_000, fee=6)
             scripted.refunded(rail, attempt, 100)
         pull(w, rail)
-        with django_assert_num_queries(6):
+        with django_assert_num_queries(7):
             queries.days(rail.code, during=scripted.window(), now=make.NOW)
 
 
