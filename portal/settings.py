@@ -385,8 +385,8 @@ PAYMENT_FULFILMENTS = {"booking": "scheduler.bookings.prepaying.fulfil", "order"
 """Each answers ``vouchers.payments.ports.Fulfilment`` for what a subject's kind names: what is paid for in advance."""
 PAYMENT_ALARMS: tuple[str, ...] = ("scheduler.messages.alarms.tell_finance",)
 """Each is told by ``vouchers.payments.alarms`` what needs finance: called with `what`, `about` and `now`."""
-REFUND_FOLLOWERS, WRITE_OFF_FOLLOWERS = ("vouchers.invoices.following.refunded",), ("vouchers.invoices.following.lost",)
-INVOICE_DELIVERIES = "portal.reports.deliveries.describe"
+REFUND_FOLLOWERS, INVOICE_DELIVERIES = ("vouchers.invoices.following.refunded",), "portal.reports.deliveries.describe"
+WRITE_OFF_FOLLOWERS = ("vouchers.invoices.following.lost", "scheduler.messages.write_offs.told")
 """Answer ``vouchers.charges.ports``: `RefundFollower`, `WriteOffFollower`, each; and ``vouchers.invoices.ports.Describe``."""
 LOCAL_RUNNER_DIR, SLURM_TOKEN_COMMAND = ENV.local_runner_dir or STATE_DIR / "runner", ENV.slurm_token_command
 WORKDAYS_FOLLOWERS = ("scheduler.availability.holidays.follow",)

@@ -47,6 +47,7 @@ class MessageKind(StrEnum):
     ACCOUNT_REPLACED = "account_replaced"
     ACCOUNT_REJECTED = "account_rejected"
     ACCOUNT_WITHDRAWN = "account_withdrawn"
+    SHARE_GIVEN_UP = "share_given_up"
     PREPAID_PLACED = "prepaid_placed"
     PREPAID_AGAIN = "prepaid_again"
     PREPAID_GONE = "prepaid_gone"
@@ -229,6 +230,14 @@ WORDINGS: Final[Mapping[MessageKind, Wording]] = MappingProxyType(
             _("收款账户已撤回：%(instrument)s"),
             _("该账户没有启用，现用账户不变。"),
             "payee_account",
+            by_number=True,
+        ),
+        K.SHARE_GIVEN_UP: Wording(
+            _("自付款已核销：%(instrument)s"),
+            _(
+                "%(subject)s 的自付部分 %(amount)s 收不到，经两人审批核销。原因：%(reason)s。没有结算的部分不再付给贵单位。"
+            ),
+            "charge_proposal",
             by_number=True,
         ),
         K.PREPAID_PLACED: Wording(

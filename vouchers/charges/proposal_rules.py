@@ -102,7 +102,9 @@ class NotLongDue(Conflict):
     """`days` is how long a share must be due, `from_` the day from which it may be given up."""
 
     code = "charge.not_long_due"
-    message = _("自付款产生满 %(days)s 天仍未支付才能申请核销，这一笔最早在 %(from_)s。请先催收。")
+    message = _(
+        "自付款到期（或款项被收回后重新到期）满 %(days)s 天仍未支付才能申请核销，这一笔最早在 %(from_)s。请先催收。"
+    )
 
 
 def needs_second_person(amount_fen: int, *, refunded_fen: int, limit_fen: int) -> bool:
@@ -110,6 +112,6 @@ def needs_second_person(amount_fen: int, *, refunded_fen: int, limit_fen: int) -
     return refunded_fen + amount_fen > limit_fen
 
 
-def may_be_given_up_at(created_at: datetime, *, days: int) -> datetime:
+def may_be_given_up_at(due_since: datetime, *, days: int) -> datetime:
     """Return from when an own share may be given up."""
-    return created_at + timedelta(days=days)
+    return due_since + timedelta(days=days)

@@ -80,7 +80,7 @@ def propose_write_off(
     """
     _finance(actor, charge, Permission.PAYMENT_CONFIRM)
     locked = services.lock(charge.pk)
-    payment = Payment.objects.filter(charge=locked).first()
+    payment = Payment.objects.select_related("charge").filter(charge=locked).first()
     left = payment.left_fen if payment is not None and payment.state == PaymentState.DUE.value else 0
     earlier = ChargeProposal.objects.filter(charge=locked, kind=KIND.WRITE_OFF.value, key=key).first()
     amount = Money(earlier.amount_fen if earlier else left)
@@ -93,7 +93,7 @@ def propose_write_off(
     if locked.state != rules.ChargeState.CAPTURED.value or payment is None or not left:
         raise proposal_rules.NothingDue
     days = settings.WRITE_OFF_AFTER_DAYS
-    since = proposal_rules.may_be_given_up_at(payment.created_at, days=days)
+    since = proposal_rules.may_be_given_up_at(giving_up.due_since(payment), days=days)
     if now < since:
         raise proposal_rules.NotLongDue(days=days, from_=f"{timezone.localtime(since):%Y-%m-%d}")
     return _propose(made, actor=actor, now=now)

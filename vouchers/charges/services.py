@@ -266,6 +266,7 @@ def capture(*, charge_id: int, actual: Money, measured: Mapping[str, Any], actor
     charge = lock(charge_id)
     charge.state = next_state(rules.TRANSITIONS, rules.ChargeState(charge.state), rules.ChargeAction.CAPTURE).value
     parts = parts_of(charge)
+    advances.lock_of(charge.pk)  # before the ledger, as money that arrives does
     taken, own = _taken(min(actual, Money(charge.price_fen)), charge, parts)
     due = sum(taken.values()) + own
     for part in parts:
@@ -317,10 +318,14 @@ def release(*, charge_id: int, reason: str, actor: Actor, now: datetime, keeps_a
     """Give everything held back. Raises InvalidTransition for a charge already resolved.
 
     What was paid in advance is owed back, but where the caller goes on to `hold_again` (`keeps_advance`): there it goes over.
+    Locks the charge, its vouchers, as a `hold` in the same transaction does before their accounts, the payment, the ledger.
     """
     charge = lock(charge_id)
     charge.state = next_state(rules.TRANSITIONS, rules.ChargeState(charge.state), rules.ChargeAction.RELEASE).value
-    held = [part.hold_id for part in parts_of(charge)] + [charge.own_hold_id]
+    parts = parts_of(charge)
+    wallets.lock(voucher_ids=[part.voucher_id for part in parts])
+    advances.lock_of(charge.pk)
+    held = [part.hold_id for part in parts] + [charge.own_hold_id]
     operations = [ResolveOp(hold_id, Outcome.RELEASED) for hold_id in held if hold_id is not None]
     if operations:
         ledger.post(

@@ -19,7 +19,7 @@ from vouchers.payments import refunding, rules
 from vouchers.payments.arriving import advance_account, close, due_account, lock
 from vouchers.payments.models import Payment
 
-__all__ = ["ask", "carry", "drop", "is_paid", "of_charge", "use"]
+__all__ = ["ask", "carry", "drop", "is_paid", "lock_of", "of_charge", "use"]
 
 
 def ask(*, charge_id: int, payer_id: int, amount: Money, until: datetime, now: datetime) -> Payment:
@@ -46,6 +46,12 @@ def is_paid(*, charge_id: int) -> bool:
 def of_charge(charge_id: int) -> Payment | None:
     """Return what was asked for in advance of a charge, or None. One query."""
     return Payment.objects.filter(charge_id=charge_id, collect=rules.Collect.BEFORE.value).first()
+
+
+def lock_of(charge_id: int) -> None:
+    """Lock what was asked for in advance of a charge, for who posts before it is used or dropped."""
+    found = Payment.objects.filter(charge_id=charge_id, collect=rules.Collect.BEFORE.value)
+    list(found.select_for_update(no_key=True).order_by("pk").values_list("pk", flat=True))
 
 
 @transaction.atomic

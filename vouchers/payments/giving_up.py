@@ -13,9 +13,10 @@ from portal.kernel.money import Money
 from portal.kernel.states import next_state
 from vouchers.payments import rail_rules, rules
 from vouchers.payments.arriving import close, lock
-from vouchers.payments.models import Payment
+from vouchers.payments.models import ArrivalReversal, Payment
+from vouchers.payments.rail_models import PaymentDispute
 
-__all__ = ["PaymentChanged", "PaymentUnderWay", "give_up"]
+__all__ = ["PaymentChanged", "PaymentUnderWay", "due_since", "give_up"]
 
 _ = noop
 
@@ -30,6 +31,21 @@ class PaymentChanged(Conflict):
 class PaymentUnderWay(Conflict):
     code = "payment.under_way"
     message = _("这笔款项正在网上支付或已登记转账，不能核销。请等支付有结果，或先退回付款登记。")
+
+
+def due_since(payment: Payment) -> datetime:
+    """Return since when what lacks of a payment is due: asked for, measured, or due again since money was taken back.
+
+    An advance is due as an own share once its service was measured; money that the bank or a gateway took back is due anew
+    from then. Three queries at most.
+    """
+    resolved = payment.charge.resolved_at
+    moments = [payment.created_at, *([resolved] if resolved else [])]
+    reversals = ArrivalReversal.objects.filter(arrival__payment=payment)
+    taken = PaymentDispute.objects.filter(attempt__payment=payment, taken_fen__gt=0)
+    moments += reversals.values_list("reversed_at", flat=True)
+    moments += taken.values_list("updated_at", flat=True)
+    return max(moments)
 
 
 @transaction.atomic

@@ -267,7 +267,10 @@ class Rail(Protocol):
         """Return the payment opened for our attempt `number` at or after `since`; None proves that there is none."""
 
     def capture(self, provider_id: str, *, amount: Money | None = None, key: str) -> Seen:
-        """Take what was authorised, in whole or the part `amount`; the rest is let go."""
+        """Take what was authorised, in whole or the part `amount`; the rest is let go.
+
+        No flow of the portal authorises first: the contract suite proves it of every adapter, for operators who will.
+        """
 
     def cancel(self, provider_id: str, *, key: str) -> Seen:
         """Give a payment up that has not succeeded; one that has is returned as it is."""

@@ -10,6 +10,8 @@ from portal.kernel.errors import Forbidden, InvalidTransition
 from portal.kernel.idempotency import KeyReused
 from portal.kernel.money import Money
 from portal.organisations.models import Member
+from scheduler.messages.models import Message
+from scheduler.messages.wording import worded
 from tests import make
 from vouchers.charges import proposal_rules, proposing, reasons, refunding
 from vouchers.charges import services as charges
@@ -18,9 +20,9 @@ from vouchers.ledger import verification
 from vouchers.ledger.chart import AccountKind
 from vouchers.ledger.models import Account, Journal
 from vouchers.ledger.queries import balances
-from vouchers.payments import arriving, giving_up
+from vouchers.payments import arriving, giving_up, taking_back
 from vouchers.payments import services as payments
-from vouchers.payments.models import Payment
+from vouchers.payments.models import Arrival, Payment
 from vouchers.settlements import queries as due
 
 pytestmark = pytest.mark.django_db
@@ -191,6 +193,28 @@ class TestWriteOffs:
         receive(charge, 9_000)
         with pytest.raises(proposal_rules.NothingDue):
             give_up(w, charge)
+
+    def test_the_waiting_begins_anew_when_money_that_had_come_is_taken_back(self, w):
+        charge = charged(w, 9_000)
+        receive(charge, 9_000)
+        again = LONG_AFTER + timedelta(days=10)
+        arrival = Arrival.objects.get()
+        taking_back.take_back(arrival=arrival, asked_by="甲", reason="记错", actor=w.finance_approver, now=again)
+        with pytest.raises(proposal_rules.NotLongDue):
+            give_up(w, charge, now=again + timedelta(days=89))
+        assert give_up(w, charge, now=again + timedelta(days=90)).amount_fen == 9_000
+
+    def test_the_provider_is_told_how_much_was_given_up_and_why(self, w):
+        charge = charged(w, 9_000)
+        waiting = give_up(w, charge)
+        assert not Message.objects.filter(kind="share_given_up").exists()
+        approve(w, waiting)
+        told = Message.objects.filter(kind="share_given_up")
+        assert {one.organisation_id for one in told} == {w.lab.pk}
+        words = worded(told[0])
+        assert "¥90.00" in words.text
+        assert "已宣告破产" in words.text
+        assert words.path == f"/charge-proposals/{waiting.number}/"
 
     def test_evidence_is_needed(self, w):
         with pytest.raises(proposal_rules.EvidenceMissing):
