@@ -27,6 +27,7 @@ from vouchers.programmes.api import router as programmes
 from vouchers.programmes.draft_api import router as drafts
 from vouchers.purchases.api import router as purchases
 from vouchers.reconciliation.api import router as reconciliation
+from vouchers.reconciliation.bank_api import router as bank_days
 from vouchers.reconciliation.explaining_api import router as explanations
 from vouchers.recoveries.api import router as recoveries
 from vouchers.rounds.api import rounds
@@ -68,6 +69,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/settlements", statements),
     ("/settlements", rail_payouts),
     ("/settlements", settlements),
+    ("/reconciliation/bank", bank_days),
     ("/reconciliation/explanations", explanations),
     ("/settlements", releases),
     ("/reconciliation", reconciliation),

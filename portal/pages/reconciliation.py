@@ -34,7 +34,7 @@ from vouchers.payments.rails import rails
 from vouchers.reconciliation import access, closing, queries, rules, services
 from vouchers.reconciliation.models import MonthClose, MonthProposal
 
-__all__ = ["month", "months", "overview", "pull"]
+__all__ = ["SHOWN_DAYS", "Window", "month", "months", "overview", "pull", "span"]
 
 SHOWN_DAYS = 31
 SHOWN_MONTHS = 12
@@ -47,7 +47,8 @@ class Window(forms.Form):
     until = forms.DateField(label=_("到"), required=False, widget=DayInput())
 
 
-def _span(form: Window, *, days: int) -> Period:
+def span(form: Window, *, days: int) -> Period:
+    """Return the days a form asks for, both included; what it does not say ends today."""
     values = form.cleaned_data if form.is_valid() else {}
     last: date = values.get("until") or rules.day_of(timezone.now())
     first: date = values.get("since") or last - timedelta(days=days - 1)
@@ -69,7 +70,7 @@ def _overview(request: HttpRequest, *, error: Explained | None = None) -> HttpRe
     asked = request.GET.get("rail", "")
     code = asked if asked in known else next(iter(known), "")
     form = Window(request.GET if request.method == "GET" else None)
-    during = _span(form, days=SHOWN_DAYS)
+    during = span(form, days=SHOWN_DAYS)
     days = queries.days(code, during=during, now=now) if code else []
     if (wanted := request.GET.get("format")) in exports.FORMATS and code:
         return _days_exported(code, days, wanted)
@@ -121,7 +122,7 @@ def _days_exported(code: str, days: Sequence[queries.DayOfRail], wanted: str) ->
 def pull(request: HttpRequest) -> HttpResponse:
     """Pull what gateways report for some days, now."""
     actor, now = actor_of(request), timezone.now()
-    during = _span(Window(request.POST), days=services.OVERLAP.days)
+    during = span(Window(request.POST), days=services.OVERLAP.days)
     for each in rails():
         check, error = attempt_on(
             "proposal",

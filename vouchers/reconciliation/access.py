@@ -8,9 +8,10 @@ from django.db.models import QuerySet
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import NotFound
+from vouchers.banking.models import BankAccount
 from vouchers.reconciliation.models import EntryExplanation, GatewayCheck
 
-__all__ = ["explanations", "get_explanation", "get_rail", "rails_visible_to"]
+__all__ = ["bank_accounts", "explanations", "get_bank_account", "get_explanation", "get_rail", "rails_visible_to"]
 
 
 def rails_visible_to(actor: Actor, *, configured: Iterable[str]) -> list[str]:
@@ -36,6 +37,20 @@ def explanations(actor: Actor) -> QuerySet[EntryExplanation]:
 def get_explanation(actor: Actor, pk: int) -> EntryExplanation:
     """Return what a person said of an entry. Raises NotFound, Forbidden."""
     found = explanations(actor).filter(pk=pk).first()
+    if found is None:
+        raise NotFound
+    return found
+
+
+def bank_accounts(actor: Actor) -> QuerySet[BankAccount]:
+    """Return the operator's bank accounts, for who reads the ledger. Raises Forbidden."""
+    actor.require(Permission.LEDGER_READ)
+    return BankAccount.objects.order_by("pk")
+
+
+def get_bank_account(actor: Actor, code: str) -> BankAccount:
+    """Return a bank account by code. Raises NotFound, Forbidden."""
+    found = bank_accounts(actor).filter(code=code).first()
     if found is None:
         raise NotFound
     return found

@@ -21,7 +21,7 @@ from vouchers.reconciliation.explaining_api import ExplanationOut, explanation
 from vouchers.reconciliation.models import EntryExplanation, GatewayCheck, MonthClose
 from vouchers.reconciliation.rules import Bucket, Cause
 
-__all__ = ["router"]
+__all__ = ["DaysFilter", "router", "span"]
 
 router = Router(tags=["reconciliation"])
 _ = noop
@@ -237,7 +237,7 @@ def _entry(entry: rules.Entry, said: EntryExplanation | None, now: datetime) -> 
     }
 
 
-def _span(since: date | None, until: date | None, *, days: int, now: datetime) -> Period:
+def span(since: date | None, until: date | None, *, days: int, now: datetime) -> Period:
     """Return the days from `since` to `until`, both included; what is not said ends today. Raises DaysReversed."""
     last = until or rules.day_of(now)
     first = since or last - timedelta(days=days - 1)
@@ -259,7 +259,7 @@ def pull(request: ActorRequest, payload: PullIn) -> list[dict[str, Any]]:
     """Pull what gateways report now, book fees and payouts, and compare; doing it again changes nothing."""
     request.actor.require(Permission.PAYMENT_CONFIRM)
     now = timezone.now()
-    during = _span(payload.since, payload.until, days=services.OVERLAP.days, now=now)
+    during = span(payload.since, payload.until, days=services.OVERLAP.days, now=now)
     wanted = [rail(payload.rail)] if payload.rail else rails()
     checks = [services.pull(rail=each, during=during, actor=request.actor, now=now) for each in wanted]
     return [{"rail": check.rail, "check": _check(check)} for check in checks]
@@ -269,7 +269,7 @@ def pull(request: ActorRequest, payload: PullIn) -> list[dict[str, Any]]:
 def list_days(request: ActorRequest, number: Number, wanted: Query[DaysFilter]) -> list[dict[str, Any]]:
     """List a gateway's days on which anything moved, newest first."""
     code, now = access.get_rail(request.actor, number, configured=settings.PAYMENT_RAILS), timezone.now()
-    during = _span(wanted.since, wanted.until, days=31, now=now)
+    during = span(wanted.since, wanted.until, days=31, now=now)
     return [_day(found) for found in queries.days(code, during=during, now=now)]
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, timedelta
 from typing import Any, Final
 
-from django.db.models import Case, Count, F, IntegerField, Q, Sum, When
+from django.db.models import Case, Count, F, IntegerField, Q, QuerySet, Sum, When
 
 from portal.kernel.period import Period
 from vouchers.banking.models import BankAccount, MatchPart, StatementLine
@@ -22,7 +22,7 @@ from vouchers.ledger.chart import AccountKind
 from vouchers.ledger.models import Account, Balance, Transfer
 from vouchers.reconciliation import rules
 
-__all__ = ["BankBooks", "BankDay", "Unproved", "books"]
+__all__ = ["BankBooks", "BankDay", "Unproved", "books", "unbooked"]
 
 NOT_BOOKED: Final = Q(state__in=[LineState.OPEN.value, LineState.PROPOSED.value], parked_at__isnull=True)
 """Lines whose money the ledger does not have."""
@@ -76,14 +76,14 @@ class BankBooks:
     unexplained_fen: int
 
 
-def unbooked(account: BankAccount, *, until: date) -> Any:
+def unbooked(account: BankAccount, *, until: date) -> QuerySet[StatementLine]:
     """Return the lines up to a day, included, whose money the ledger does not have, oldest first."""
     return StatementLine.objects.filter(NOT_BOOKED, account=account, booked_on__lte=until).order_by("booked_on", "pk")
 
 
 def books(account: BankAccount, *, during: Period) -> BankBooks:
     """Return an account's days in China of a time. Seven queries, whatever has moved."""
-    first, last = rules.day_of(during.start), rules.day_of(during.end - (during.end - during.start) / 10**9)
+    first, last = rules.day_of(during.start), rules.day_of(during.end - timedelta(microseconds=1))
     moved = list(
         StatementLine.objects.filter(account=account)
         .order_by("booked_on")
@@ -96,10 +96,8 @@ def books(account: BankAccount, *, during: Period) -> BankBooks:
     )
     unproved = _unproved(account)
     closings = _Closings(account, moved)
-    found = []
-    for day in sorted({row["booked_on"] for row in moved} | {one.day for one in unproved}):
-        if first <= day <= last:
-            found.append(_day(day, moved, unproved, closings))
+    known = {row["booked_on"] for row in moved} | {one.day for one in unproved}
+    found = [_day(day, moved, unproved, closings) for day in sorted(known) if first <= day <= last]
     booked = sum(row["fen"] - (row["open_fen"] or 0) for row in moved)
     explained = booked + sum(one.fen for one in unproved)
     return BankBooks(found[::-1], unproved, _ledger_fen(account) - explained)
@@ -127,7 +125,9 @@ class _Closings:
     def __init__(self, account: BankAccount, moved: Sequence[dict[str, Any]]) -> None:
         self.moved = moved
         rows = account.imports.filter(closing_fen__isnull=False, ends_on__isnull=False).order_by("ends_on", "pk")
-        said = {ends_on: fen for ends_on, fen in rows.values_list("ends_on", "closing_fen")}
+        said: dict[date, int] = {
+            ends_on: fen for ends_on, fen in rows.values_list("ends_on", "closing_fen") if ends_on and fen is not None
+        }
         self.days, self.fen = list(said), list(said.values())
         self.opening_fen = self.fen[0] - self._until(self.days[0]) if said else 0
 
@@ -160,7 +160,7 @@ def _unproved(account: BankAccount) -> list[Unproved]:
         Transfer.objects.filter(Q(debit_account__in=mine) | Q(credit_account__in=mine))
         .exclude(journal__key__startswith="line:")
         .exclude(journal__key__startswith="arrival:line:")
-        .filter(journal__reverses__isnull=True, journal__reversal__isnull=True)
+        .filter(journal__reverses__isnull=True, journal__reversals__isnull=True)
         .order_by("journal__recorded_at", "journal")
         .values_list("journal__key", "journal__source_type", "journal__source_id", "journal__recorded_at")
         .annotate(fen=Sum(signed))

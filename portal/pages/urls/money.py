@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from portal.pages import (
+    bank_days,
     banking,
     claim_desk,
     claims,
@@ -100,6 +101,7 @@ urlpatterns = [
     path("settlements/<str:number>/", settlements.settlement, name="settlement"),
     path("settlements/<str:number>/xlsx/", settlements.download, name="settlement_xlsx"),
     path("reconciliation/", reconciliation.overview, name="reconciliation"),
+    path("reconciliation/bank/", bank_days.days, name="bank_days"),
     path("reconciliation/pull/", reconciliation.pull, name="reconciliation_pull"),
     path("reconciliation/months/", reconciliation.months, name="months"),
     path("reconciliation/months/<int:year>/<int:number>/", reconciliation.month, name="month"),

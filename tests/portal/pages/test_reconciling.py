@@ -7,6 +7,8 @@ from django.utils import timezone
 
 from portal.kernel.money import Money
 from tests import make
+from tests.vouchers.banking.sheets import row
+from tests.vouchers.banking.test_services import bring
 from tests.vouchers.reconciliation import scripted
 from vouchers.charges import proposing, refunding
 from vouchers.charges.models import ChargeProposal
@@ -130,3 +132,17 @@ def test_a_difference_is_explained_accepted_by_another_and_undone_on_its_day(cli
     assert gone.status_code == 302
     assert "均已说明" not in client.get(path).content.decode()
     assert client.post(path, {"act": "undo", "explanation": "999", "note": "x"}).status_code == 404
+
+
+def test_the_banks_balance_of_each_day_stands_against_the_ledgers(client, w):
+    bring(w, row("A", "300", day="2026-11-25", balance="300"), look=False)
+    signed_in(client, w.auditor)
+    path = "/reconciliation/bank/?since=2026-11-20&until=2026-11-30"
+    shown = client.get(path).content.decode()
+    assert "¥300.00" in shown
+    assert "未入账流水" in shown
+    for wanted in ("csv", "xlsx"):
+        assert client.get(f"{path}&format={wanted}").status_code == 200
+    assert client.get(f"{path}&day=2026-11-25&account=none").status_code == 200
+    assert client.get("/reconciliation/bank/?day=x").status_code == 200
+    assert signed_in(client, w.owner).get(path).status_code == 403
