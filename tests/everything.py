@@ -282,6 +282,7 @@ WRITES = (
     Write("POST /payments/{payment}/attempts/1/cancel", "owner"),
     Write("POST /payment-rails/attempts/{attempt}/look", "finance"),
     Write("POST /payment-rails/refunds/{refund}/retry", "finance"),
+    Write("POST /payment-rails/refunds/{refund}/look", "finance"),
     Write("POST /payment-rails/refunds/{refund}/pay-by-bank", "finance", {"bank_reference": "ICBC-9"}),
     Write("POST /payment-rails/notices/1/release", "finance"),
     Write("POST /payment-rails/notices/1/ignore", "finance", {"reason": "测试数据"}),

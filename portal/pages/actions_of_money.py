@@ -120,6 +120,7 @@ MONEY_ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "payment.attempt_changed": pgettext_lazy("record", "在线支付状态更新"),
         "payment.attempt_given_up": pgettext_lazy("record", "放弃在线支付"),
         "payment.attempt_looked": pgettext_lazy("record", "重新核实在线支付"),
+        "payment.refund_looked": pgettext_lazy("record", "重新核实原路退款"),
         "payment.refund_asked": pgettext_lazy("record", "申请原路退款"),
         "payment.refund_changed": pgettext_lazy("record", "原路退款状态更新"),
         "payment.refund_retried": pgettext_lazy("record", "重试原路退款"),

@@ -26,7 +26,7 @@ from portal.pages.templatetags.show import bilingual, label
 from portal.wire import language
 from vouchers.charges import prices
 from vouchers.evidence import access as evidence
-from vouchers.offers import access, orders, queries, rules
+from vouchers.offers import access, orders, prepaying, queries, rules
 from vouchers.offers.models import Order
 
 __all__ = ["OrderFilter", "order", "order_file", "order_page", "orders_csv", "orders_list", "overseen"]
@@ -130,7 +130,7 @@ class Step:
 def _steps(made: Order) -> list[Step]:
     state = S(made.state)
     ended = {S.DECLINED: gettext("未接单"), S.CANCELLED: gettext("已取消"), S.LAPSED: gettext("逾期未接单")}
-    if made.prepay_by is not None and made.resolved_at is not None and made.resolved_at >= made.prepay_by:
+    if queries.is_unpaid(made):
         ended[S.LAPSED] = gettext("逾期未预付")
     if state in ended:
         return [Step("done", gettext("提交")), Step("bad", ended[state], gettext("冻结的费用已全部退回"))]
@@ -212,6 +212,7 @@ def _advance(actor: Actor, made: Order, *, part: bool) -> dict[str, Any]:
     return {
         "advance": asked,
         "waits_for_money": waits,
+        "lapses_at": prepaying.ends_at(asked) if asked else None,
         "may_pay": waits and access.is_buyer(actor, made) and actor.may(Permission.PAYMENT_DECLARE),
         "again": Order.objects.filter(again_of=made).first() if asked else None,
     }

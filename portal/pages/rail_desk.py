@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from django import forms
@@ -19,7 +20,7 @@ from portal.kernel.money import Money
 from portal.pages.acts import attempt_on
 from portal.pages.labels import label_of
 from portal.pages.shell import EXPORT_LIMIT, act_of, actor_of, csv_response, listing, needs, page, wants_csv
-from vouchers.payments import attempting, failures, inbox, looking, rail_access, rails, settling
+from vouchers.payments import attempting, failures, inbox, looking, rail_access, rails, refunding, settling
 from vouchers.payments.rail_models import RefundAttempt
 from vouchers.payments.rail_rules import AttemptState, EventState, RefundState
 
@@ -50,7 +51,10 @@ def desk(request: HttpRequest) -> HttpResponse:
 
 
 def _do(request: HttpRequest, actor: Actor, *, now: datetime) -> tuple[str, Explained | None]:
-    act, number = act_of(request, "release", "ignore", "look", "retry", "bank"), request.POST.get("number", "")
+    act, number = (
+        act_of(request, "release", "ignore", "look", "look_back", "retry", "bank"),
+        request.POST.get("number", ""),
+    )
     if act in {"release", "ignore"}:
         found = rail_access.get_notice(actor, int(number) if number.isdecimal() and len(number) < 19 else 0)
         if act == "release":
@@ -67,6 +71,10 @@ def _do(request: HttpRequest, actor: Actor, *, now: datetime) -> tuple[str, Expl
             "attempt", lambda: looking.look_again(actor=actor, attempt=attempt, now=now)
         )[1]
     refund = rail_access.get_refund(actor, number)
+    if act == "look_back":
+        return gettext("正在向支付机构核实，结果几秒后出现。"), attempt_on(
+            "rail_refund", lambda: looking.look_again_for_refund(actor=actor, refund=refund, now=now)
+        )[1]
     if act == "retry":
         return gettext("已重新申请原路退款。"), attempt_on(
             "rail_refund", lambda: settling.retry(actor=actor, refund=refund, now=now)
@@ -87,7 +95,8 @@ def _shown(
     if wants_csv(request):
         return _csv(list(narrowed.order_by("-pk")[:EXPORT_LIMIT]))
     notices = rail_access.notices_visible_to(actor).filter(state=EventState.QUARANTINED.value)
-    unsolved = rail_access.attempts_visible_to(actor).filter(_unsolved())
+    unsolved = rail_access.attempts_visible_to(actor).filter(_unsolved(AttemptState.UNKNOWN, attempting.OPEN))
+    unknown = refunds.filter(_unsolved(RefundState.UNKNOWN, refunding.OPEN))
     failed = refunds.filter(state=RefundState.FAILED.value, settled_as="")
     disputes = rail_access.disputes_visible_to(actor)
     return page(
@@ -96,11 +105,13 @@ def _shown(
         {
             "notices": list(notices.order_by("pk")[:SHOWN]),
             "unsolved": list(unsolved.order_by("pk")[:SHOWN]),
+            "unknown": list(unknown.order_by("pk")[:SHOWN]),
             "failed": [(row, failures.explained(row.failure_code)) for row in failed.order_by("pk")[:SHOWN]],
             "disputes": list(disputes.order_by("is_over", "-pk")[:SHOWN]),
             "counts": {
                 "notices": notices.count(),
                 "unsolved": unsolved.count(),
+                "unknown": unknown.count(),
                 "failed": failed.count(),
                 "disputes": disputes.filter(is_over=False).count(),
             },
@@ -118,10 +129,10 @@ def _codes() -> list[str]:
     return [rail.code for rail in rails.rails()]
 
 
-def _unsolved() -> Q:
-    """Attempts whose answer is lost, or that nobody looks for any more although they are open."""
-    given_up = Q(state__in=sorted(attempting.OPEN), next_look_at__isnull=True)
-    return Q(state=AttemptState.UNKNOWN.value) | given_up
+def _unsolved(unknown: str, still_open: Iterable[str]) -> Q:
+    """What the answer about is lost, or nobody looks for any more although it is open."""
+    given_up = Q(state__in=sorted(still_open), next_look_at__isnull=True)
+    return Q(state=str(unknown)) | given_up
 
 
 def _csv(rows: list[RefundAttempt]) -> HttpResponse:

@@ -28,12 +28,12 @@ PAID = "支付到账"
 S = rules.BookingState
 
 
-def fulfil(subject: str, *, charge_id: int, now: datetime) -> int | None:
+def fulfil(subject: str, *, charge_id: int, paid_at: datetime, now: datetime) -> int | None:  # noqa: ARG001 - see below
     """Let a booking go on whose advance has arrived; return the charge the money pays, or None where it goes back.
 
     In time the hold becomes a booking. Late, it is booked again where its time is still free at no higher price, under
-    another number, with a charge and an advance of its own: those the money pays. Idempotent; raises nothing for what is
-    gone, and Unavailable where it cannot be told now. Locks the resources, then the booking.
+    another number, with a charge and an advance of its own: those the money pays. In time is what is known in time: after a
+    hold's end its time may be another's, whatever day the money came. Idempotent; raises nothing for what is gone, and Unavailable where it cannot be told now. Locks the resources, then the booking.
     """
     found = Booking.objects.select_related("resource", "operator").filter(number=subject.partition(":")[2]).first()
     asked = advances.of_charge(charge_id)

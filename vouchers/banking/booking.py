@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime, time
 from typing import Any
 
 from django.db import connection
@@ -12,6 +12,7 @@ from django.db.models import Sum
 from portal.kernel.actors import Actor
 from portal.kernel.money import Money
 from portal.kernel.states import next_state
+from portal.numbers.services import PORTAL_ZONE
 from vouchers.banking import rules
 from vouchers.banking.models import BankMatch, MatchPart, StatementLine
 from vouchers.banking.outgoing import paid_back
@@ -142,9 +143,14 @@ def _payment(row: MatchPart, made: BankMatch, line: StatementLine, actor: Actor,
         account=line.owner if made.from_parked else line.account.owner,
         actor=actor,
         now=now,
-        reference=_reference(line, row, made),
+        proof=arriving.Proof(_reference(line, row, made), _end_of(line.booked_on)),
     )
     row.save(update_fields=["arrival"])
+
+
+def _end_of(day: date) -> datetime:
+    """Return the last second of a bank's day: a statement names the day alone, and by its end the money was there."""
+    return datetime.combine(day, time(23, 59, 59), tzinfo=PORTAL_ZONE)
 
 
 def _reference(line: StatementLine, row: MatchPart, made: BankMatch) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import structlog
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 
 from portal.kernel.actors import Actor
 from portal.kernel.errors import PortalError
@@ -55,8 +55,11 @@ def _lapse(order: Order, *, actor: Actor, now: datetime) -> int:
 
 
 def _unpaid(now: datetime) -> Q:
-    waits = Q(charge__payment__state__in=[PaymentState.DUE.value, PaymentState.DECLARED.value])
-    return waits & Q(state__in=[S.PLACED.value, S.ACCEPTED.value], charge__payment__due_until__lte=now)
+    until = F("charge__payment__due_until")
+    waits = Q(charge__payment__state=PaymentState.DUE.value) | Q(charge__payment__declared_at__gte=until)
+    waits |= Q(charge__payment__due_until__lte=now - rules.STATEMENT_GRACE)
+    is_open = Q(charge__payment__state__in=[PaymentState.DUE.value, PaymentState.DECLARED.value])
+    return waits & is_open & Q(state__in=[S.PLACED.value, S.ACCEPTED.value], charge__payment__due_until__lte=now)
 
 
 def _unanswered(now: datetime) -> Q:

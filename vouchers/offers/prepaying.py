@@ -20,7 +20,7 @@ from vouchers.payments import advances
 from vouchers.payments.models import Payment
 from vouchers.payments.rules import PaymentState
 
-__all__ = ["advance_of", "fulfil", "is_overdue"]
+__all__ = ["advance_of", "ends_at", "fulfil", "is_overdue"]
 
 PAID = "支付到账"
 S = rules.OrderState
@@ -36,20 +36,29 @@ def advance_of(order: Order) -> Payment | None:
 def is_overdue(order: Order, *, now: datetime) -> bool:
     """Say whether an order is to lapse because its advance has not arrived in time.
 
-    Never where it had arrived and is due again, because a match was reversed or a gateway took it back.
+    A transfer declared in time has `rules.STATEMENT_GRACE` more, for the bank's statement to show it. Never where it had
+    arrived and is due again, because a match was reversed or a gateway took it back.
     """
     if S(order.state) not in {S.PLACED, S.ACCEPTED}:
         return False
     asked = advance_of(order)
-    if asked is None or asked.due_until is None or now < asked.due_until:
-        return False
-    return asked.state in {PaymentState.DUE.value, PaymentState.DECLARED.value}
+    until = ends_at(asked) if asked else None
+    return until is not None and now >= until
 
 
-def fulfil(subject: str, *, charge_id: int, now: datetime) -> int | None:
+def ends_at(asked: Payment) -> datetime | None:
+    """Return when an order lapses unless its advance has arrived, exclusive; None: it does not."""
+    if asked.due_until is None or asked.state not in {PaymentState.DUE.value, PaymentState.DECLARED.value}:
+        return None
+    declared_at = asked.declared_at if asked.state == PaymentState.DECLARED.value else None
+    in_time = declared_at is not None and declared_at < asked.due_until
+    return asked.due_until + rules.STATEMENT_GRACE if in_time else asked.due_until
+
+
+def fulfil(subject: str, *, charge_id: int, paid_at: datetime, now: datetime) -> int | None:
     """Let an order go on whose advance has arrived; return the charge the money pays, or None where it goes back.
 
-    Late, the same is ordered again where it is still on sale under the terms agreed to and at no higher price, under
+    Late by at most `rules.LATEST`, the same is ordered again where it is still on sale under the terms agreed to and at no higher price, under
     another number, with a charge and an advance of its own: those the money pays. Idempotent; raises nothing for what is
     gone, and Unavailable where it cannot be told now. Locks the order.
     """
@@ -58,13 +67,14 @@ def fulfil(subject: str, *, charge_id: int, now: datetime) -> int | None:
     if found is None or asked is None:
         return None
     last = _last(found)
-    if is_overdue(last, now=now):
+    if is_overdue(last, now=paid_at):
         orders.end(last, rules.OrderAction.LAPSE, actor=Actor.system(PAID), now=now)
     advance = advance_of(last)
     if advance is None:
         return None
     if last.state == S.LAPSED.value and advance.state == PaymentState.CANCELLED.value:
-        made = _again(last, most_fen=asked.amount_fen, now=now)
+        too_late = last.prepay_by is None or paid_at >= last.prepay_by + rules.LATEST
+        made = None if too_late else _again(last, most_fen=asked.amount_fen, now=now)
         return made.charge_id if made else None
     if advance.amount_fen > asked.amount_fen or last.resolved_at is not None:
         return None

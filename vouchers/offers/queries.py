@@ -196,6 +196,14 @@ def waits_for_money(order: Order) -> bool:
     return is_open and asked is not None and asked.state != PaymentState.CONFIRMED.value
 
 
+def is_unpaid(order: Order) -> bool:
+    """Say whether the advance of an order that ended had not arrived in full then. No query where `access` reached it."""
+    asked = advance(order)
+    if asked is None or order.charge is None:
+        return False
+    return asked.state != PaymentState.CONFIRMED.value or asked.amount_fen < order.charge.own_held_fen
+
+
 def used(order: Order) -> list[prices.Line]:
     """Return the usage of an order by item, added up in the database. One query."""
     found = (

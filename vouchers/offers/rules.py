@@ -13,12 +13,14 @@ from portal.kernel.errors import Conflict, Forbidden, Invalid, Reason, Refused, 
 
 __all__ = [
     "DEARER",
+    "LATEST",
     "METERED",
     "MORE_THAN_DELIVERED",
     "NOTICE",
     "NOT_PAID",
     "OFFER_TRANSITIONS",
     "PREPAY_DAYS",
+    "STATEMENT_GRACE",
     "TRANSITIONS",
     "UNANSWERED",
     "DeliveryForm",
@@ -172,6 +174,10 @@ class FilePurpose(StrEnum):
 
 UNANSWERED: Final = timedelta(days=7)
 """How long an order waits for the provider's answer before it lapses and the money is free again."""
+STATEMENT_GRACE: Final = timedelta(days=3)
+"""How much longer an order waits for a transfer its buyer declared in time: the bank's statement comes after it."""
+LATEST: Final = timedelta(days=30)
+"""How late an advance may come for the same to be ordered again; after that it goes back."""
 NOTICE: Final = timedelta(days=2)
 """How long before acceptance by silence the buyer has been told that it is coming, at least."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
@@ -21,6 +22,7 @@ from vouchers.payments.models import Arrival, Payment
 __all__ = [
     "BANK",
     "MAIN_ACCOUNT",
+    "Proof",
     "advance_account",
     "close",
     "due_account",
@@ -37,6 +39,20 @@ BANK = "bank"
 MAIN_ACCOUNT = "bank:main"
 ARRIVING = 0x70617965
 """First key of the advisory lock under which money of one payment is booked, one arrival after the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What shows that money came: the bank's number of it, and `at`, when it reached us; None: when it was booked.
+
+    A statement comes days after the money. Whether a payer was in time is judged by `at`, which is never after now.
+    """
+
+    reference: str = ""
+    at: datetime | None = None
+
+
+NOTHING_MORE = Proof()
 
 
 def rail_account(rail: str) -> str:
@@ -87,22 +103,31 @@ def lock(payment: Payment) -> Payment:
 
 @transaction.atomic
 def receive(
-    *, payment: Payment, amount: Money, source: str, account: str, actor: Actor, now: datetime, reference: str = ""
+    *,
+    payment: Payment,
+    amount: Money,
+    source: str,
+    account: str,
+    actor: Actor,
+    now: datetime,
+    proof: Proof = NOTHING_MORE,
 ) -> Arrival:
     """Book money that has reached `account` (``bank:main``, ``rail:stripe``) for a payment; idempotent on `source`.
 
     What the payment lacks is applied, it is confirmed once nothing lacks; what comes above, twice, or for a payment that
     was cancelled becomes unapplied cash of the payer. An advance lets its service go on, or have it again where its hold
-    had ended (`ports.Fulfilment`); where it is gone for good, all of it is unapplied. Giving unapplied money back is the
-    caller's: it knows the way it came. Locks what is paid for, then the payment.
+    had ended (`ports.Fulfilment`); where it is gone for good, all of it is unapplied. What a gateway gives back after a
+    dispute (``dispute:…``) pays what it paid before, and has nothing again. Giving unapplied money back is the caller's: it
+    knows the way it came. Locks what is paid for, then the payment.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [ARRIVING, payment.pk % 2**31])
     if known := Arrival.objects.select_related("payment").filter(source=source).first():
         return known
     meant = Payment.objects.select_related("charge").get(pk=payment.pk)
-    if meant.collect == rules.Collect.BEFORE.value:
-        meant = _fulfilled(meant, amount, now=now)
+    paid_at = min(proof.at or now, now)
+    if meant.collect == rules.Collect.BEFORE.value and not source.startswith("dispute:"):
+        meant = _fulfilled(meant, amount, paid_at=paid_at, now=now)
     locked = lock(meant)
     is_open = locked.state in {rules.PaymentState.DUE.value, rules.PaymentState.DECLARED.value}
     applied = min(amount.fen, locked.left_fen) if is_open else 0
@@ -113,10 +138,10 @@ def receive(
         account=account,
         amount_fen=amount.fen,
         applied_fen=applied,
-        arrived_at=now,
+        arrived_at=paid_at,
         recorded_by=actor.signature[:160],
     )
-    _apply(locked, applied, reference=reference, actor=actor, now=now)
+    _apply(locked, applied, reference=proof.reference, actor=actor, now=now)
     _post(locked, made, actor=actor)
     audit.record(
         action="payment.arrived",
@@ -129,7 +154,7 @@ def receive(
     return made
 
 
-def _fulfilled(payment: Payment, amount: Money, *, now: datetime) -> Payment:
+def _fulfilled(payment: Payment, amount: Money, *, paid_at: datetime, now: datetime) -> Payment:
     """Return the advance the money pays: this one, or the one of the service that was had again."""
     is_open = payment.state in {rules.PaymentState.DUE.value, rules.PaymentState.DECLARED.value}
     missing = payment.left_fen if is_open else payment.amount_fen
@@ -140,7 +165,7 @@ def _fulfilled(payment: Payment, amount: Money, *, now: datetime) -> Payment:
     if path is None:
         return payment
     fulfil = cast("ports.Fulfilment", import_string(path))
-    charge_id = fulfil(subject, charge_id=payment.charge_id, now=now)
+    charge_id = fulfil(subject, charge_id=payment.charge_id, paid_at=paid_at, now=now)
     if charge_id is None or charge_id == payment.charge_id:
         return Payment.objects.select_related("charge").get(pk=payment.pk)
     return Payment.objects.select_related("charge").get(charge_id=charge_id)

@@ -206,3 +206,22 @@ def look_again(*, actor: Actor, attempt: PaymentAttempt, now: datetime) -> Payme
         data={"attempt": locked.number},
     )
     return locked
+
+
+@transaction.atomic
+def look_again_for_refund(*, actor: Actor, refund: RefundAttempt, now: datetime) -> RefundAttempt:
+    """Have an open refund looked for at once, as finance, as if it were new. Raises InvalidTransition, Forbidden."""
+    actor.require(Permission.PAYMENT_CONFIRM)
+    locked = RefundAttempt.objects.select_for_update(no_key=True).order_by("pk").get(pk=refund.pk)
+    if locked.state not in refunding.OPEN:
+        raise InvalidTransition(state=locked.state, action="look")
+    locked.looks, locked.next_look_at = 0, now
+    locked.save(update_fields=["looks", "next_look_at"])
+    audit.record(
+        action="payment.refund_looked",
+        subject=f"payment:{locked.payment.number}",
+        actor=actor,
+        now=now,
+        data={"refund": locked.number},
+    )
+    return locked

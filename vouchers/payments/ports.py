@@ -309,8 +309,8 @@ class Rail(Protocol):
 class Fulfilment(Protocol):
     """What is paid for in advance. `subject` is a charge's, such as ``booking:B2026-000123``."""
 
-    def __call__(self, subject: str, *, charge_id: int, now: datetime) -> int | None:
-        """The money of an advance has arrived, in time or late: let the service go on, or have it again.
+    def __call__(self, subject: str, *, charge_id: int, paid_at: datetime, now: datetime) -> int | None:
+        """The money of an advance came at `paid_at`, in time or late: let the service go on, or have it again.
 
         Return the charge the money pays: the same, another one where the service was had again after its hold had ended,
         or None: it is gone, and the money goes back. Idempotent; called in the transaction that books the money, before

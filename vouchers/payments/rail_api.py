@@ -277,6 +277,13 @@ def retry_refund(request: ActorRequest, number: Number) -> dict[str, Any]:
     return _refund(settling.retry(actor=request.actor, refund=found, now=timezone.now()))
 
 
+@finance.post("/refunds/{number}/look", response={200: RailRefundOut, **problems(404, 409)})
+def look_for_refund(request: ActorRequest, number: Number) -> dict[str, Any]:
+    """Have an open refund looked for at the gateway at once."""
+    found = rail_access.get_refund(request.actor, number)
+    return _refund(looking.look_again_for_refund(actor=request.actor, refund=found, now=timezone.now()))
+
+
 @finance.post("/refunds/{number}/pay-by-bank", response={200: RailRefundOut, **problems(404, 409)})
 def pay_refund_by_bank(request: ActorRequest, number: Number, payload: RefundByBankIn) -> dict[str, Any]:
     """Record that a refund that failed was transferred to its payer; the ledger records it."""

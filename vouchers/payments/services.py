@@ -143,7 +143,7 @@ def confirm(*, actor: Actor, payment: Payment, bank_reference: str, now: datetim
                 account=arriving.MAIN_ACCOUNT,
                 actor=actor,
                 now=now,
-                reference=value,
+                proof=arriving.Proof(value),
             )
     except IntegrityError as error:
         raise BankReferenceTaken(field="bank_reference", value=value) from error

@@ -197,13 +197,23 @@ def go_back(*, payer_id: int, amount: Money, source: str, account: str, actor: A
 
 
 def _gone(left: Left, fen: int, *, source: str, actor: Actor, now: datetime) -> None:
-    """Note that so much of an arrival went back: what was asked of it ends with it, what it lacks stays asked."""
+    """Note that so much of an arrival went back: what was asked of it is done, or split into what is done and what is not."""
     asked = UnappliedUse.objects.filter(arrival=left.arrival, state=UseState.ASKED.value).first()
-    if asked is not None and asked.amount_fen > fen:
-        UnappliedUse.objects.filter(pk=asked.pk).update(amount_fen=F("amount_fen") - fen)
-    elif asked is not None:
+    if asked is not None and asked.amount_fen == fen:
+        asked.state = next_state(unapplied_rules.TRANSITIONS, UseState.ASKED, UseAction.DO).value
+        asked.source = source
+        asked.save(update_fields=["state", "source"])
+        _record(asked, actor=actor, now=now)
+        return
+    if asked is not None:
         _end(asked, UseAction.DROP, now=now)
+        _record(asked, actor=actor, now=now)
     _use(left.arrival, UseKind.RETURNED, UseState.DONE, fen, source=source, actor=actor, now=now)
+    if asked is not None and asked.amount_fen > fen:
+        rest = asked.amount_fen - fen
+        kept = _use(left.arrival, UseKind.RETURNED, UseState.ASKED, rest, actor=actor, now=now)
+        kept.recorded_by, kept.recorded_at = asked.recorded_by, asked.recorded_at
+        kept.save(update_fields=["recorded_by", "recorded_at"])
 
 
 def take_back(*, source: str, actor: Actor, now: datetime) -> None:

@@ -241,7 +241,7 @@ class TestLateMoney:
 
     @pytest.mark.django_db
     def test_of_something_unknown_goes_back(self):
-        assert prepaying.fulfil("booking:B0", charge_id=0, now=make.NOW) is None
+        assert prepaying.fulfil("booking:B0", charge_id=0, paid_at=make.NOW, now=make.NOW) is None
 
 
 class TestGivingUp:

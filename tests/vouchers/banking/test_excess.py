@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from portal.audit.models import Record
 from portal.kernel.errors import Forbidden, InvalidTransition
 from tests import make
 from tests.vouchers.banking.sheets import row
@@ -73,6 +74,26 @@ def test_what_finance_said_goes_back_is_matched_by_itself(w, arrival):
     assert state(arrival.pk) == (0, 1_000, 0, 0)
     bring(w, row("X1", "-10.00"))
     assert (line("X1").state, held(w), state(arrival.pk)) == ("matched", 0, (0, 0, 1_000, 0))
+
+
+def test_a_part_of_what_goes_back_leaves_what_was_asked_and_on_the_record(w, arrival):
+    unapplied.ask_back(actor=w.finance, arrival=arrival, now=make.NOW)
+    bring(w, row("X1", "-4.00"), row("X2", "-6.00"), look=False)
+    services.match(actor=w.finance, line=line("X1"), parts=back(w, 400), now=make.NOW + timedelta(days=1))
+    assert state(arrival.pk) == (0, 600, 400, 0)
+    rest = UnappliedUse.objects.get(state="asked")
+    assert (rest.amount_fen, rest.recorded_at) == (600, make.NOW)
+    services.match(actor=w.finance, line=line("X2"), parts=back(w, 600), now=make.NOW + timedelta(days=1))
+    rest.refresh_from_db()
+    assert (rest.state, state(arrival.pk)) == ("done", (0, 0, 1_000, 0))
+    said = Record.objects.filter(action="payment.unapplied_used").order_by("pk").values_list("data", flat=True)
+    assert [(each["amount_fen"], each["state"]) for each in said] == [
+        (1_000, "asked"),
+        (1_000, "undone"),
+        (400, "done"),
+        (600, "asked"),
+        (600, "done"),
+    ]
 
 
 def test_what_goes_back_is_not_applied_and_may_be_kept_after_all(w, arrival):

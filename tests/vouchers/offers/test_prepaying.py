@@ -12,11 +12,14 @@ from portal.kernel.errors import Refused
 from portal.kernel.money import Money
 from tests import make
 from tests.scheduler.bookings.paying import arrives, unapplied
+from tests.vouchers.banking.sheets import row
+from tests.vouchers.banking.test_services import bring, line, pay
 from tests.vouchers.offers import goods
+from vouchers.banking import services as banking
 from vouchers.charges.prices import Line
 from vouchers.ledger import queries as balances
 from vouchers.ledger import verification
-from vouchers.offers import deadlines, orders, prepaying, rules, services
+from vouchers.offers import access, deadlines, orders, prepaying, queries, rules, services
 from vouchers.offers.models import Order
 from vouchers.payments import arriving, taking_back
 from vouchers.payments import services as payments
@@ -159,6 +162,48 @@ def test_an_order_whose_money_was_matched_wrongly_waits_for_it_and_does_not_laps
     assert (fresh(made).state, payment_of(made).state, Order.objects.count()) == ("accepted", "confirmed", 1)
 
 
+def test_a_transfer_made_in_time_counts_though_its_line_is_matched_later(w, corpus):
+    made = goods.order(w, corpus)
+    bring(w, row("A1", "500.00", day="2026-11-26", name="某公司"))
+    part = pay(payment_of(made), 50_000)
+    banking.match(actor=w.finance, line=line("A1"), parts=part, now=NOW + 5 * DAY + timedelta(hours=1))
+    arrival = payment_of(made).arrivals.get()
+    assert (fresh(made).state, Order.objects.count()) == ("placed", 1)
+    assert arrival.arrived_at.isoformat() == "2026-11-26T15:59:59+00:00"
+    assert payment_of(made).state == "confirmed"
+
+
+def test_a_transfer_declared_in_time_is_waited_for_until_the_statement_shows_it(w, corpus):
+    seen, missed, wrong, late = (goods.order(w, corpus) for _each in range(4))
+    for made in (seen, missed, wrong):
+        payments.declare(actor=w.owner, payment=payment_of(made), bank_reference="X-1", now=NOW)
+    payments.declare(actor=w.owner, payment=payment_of(late), bank_reference="X-1", now=NOW + 5 * DAY)
+    payments.return_declared(actor=w.finance, payment=payment_of(wrong), note="没有到账", now=NOW + 4 * DAY)
+    assert deadlines.run_deadlines(now=NOW + 5 * DAY) == 2
+    assert [fresh(made).state for made in (wrong, late)] == ["lapsed", "lapsed"]
+    payments.confirm(actor=w.finance, payment=payment_of(seen), bank_reference="X-1", now=NOW + 7 * DAY)
+    assert deadlines.run_deadlines(now=NOW + 8 * DAY - timedelta(seconds=1)) == 0
+    assert deadlines.run_deadlines(now=NOW + 8 * DAY) == 1
+    assert (fresh(seen).state, fresh(missed).state, Order.objects.count()) == ("placed", "lapsed", 4)
+
+
+@pytest.mark.parametrize(("source", "after"), [("dispute:dp_1/2", 6 * DAY), ("attempt:old", 35 * DAY)])
+def test_money_of_a_dispute_or_far_too_late_orders_nothing_again(w, corpus, source, after):
+    made = goods.order(w, corpus)
+    deadlines.run_deadlines(now=NOW + 5 * DAY)
+    arrives(payment_of(made), after=after, source=source)
+    assert (Order.objects.count(), unapplied(w.enterprise.pk)) == (1, 50_000)
+
+
+def test_what_lapsed_unpaid_is_told_from_what_no_provider_answered(w, corpus):
+    paid, partly, unpaid = (goods.order(w, corpus) for _each in range(3))
+    arrives(payment_of(paid), after=DAY)
+    arrives(payment_of(partly), fen=10_000, after=DAY)
+    assert deadlines.run_deadlines(now=NOW + 20 * DAY) == 3
+    shown = access.own_orders(w.researcher)
+    assert [queries.is_unpaid(shown.get(pk=made.pk)) for made in (paid, partly, unpaid)] == [False, True, True]
+
+
 def test_a_provider_has_its_days_to_answer_from_the_money_on(w, corpus):
     made = goods.order(w, corpus)
     arrives(payment_of(made), after=4 * DAY)
@@ -248,8 +293,8 @@ def test_money_above_the_advance_is_the_payers(w, corpus):
 
 def test_nothing_of_another_kind_or_number_is_fulfilled(w, corpus):
     made = goods.order(w, corpus)
-    assert prepaying.fulfil("order:D-none", charge_id=made.charge_id, now=NOW) is None
-    assert prepaying.fulfil(made.subject, charge_id=0, now=NOW) is None
+    assert prepaying.fulfil("order:D-none", charge_id=made.charge_id, paid_at=NOW, now=NOW) is None
+    assert prepaying.fulfil(made.subject, charge_id=0, paid_at=NOW, now=NOW) is None
 
 
 def test_an_offer_says_its_days_within_bounds(w, seller, corpus):

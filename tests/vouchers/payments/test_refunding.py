@@ -217,3 +217,18 @@ def test_a_refund_nobody_answers_for_is_looked_for_by_the_schedule_and_then_told
     assert looked == [15, 75, 375, 3_975, 90_375]
     assert refund.state == "unknown"
     assert Record.objects.filter(action="payment.rail_alarm").count() == 1
+
+
+def test_a_refund_nobody_looks_for_any_more_is_looked_for_again_by_finance(w, owed, rail):
+    paid(w, owed, rail)
+    give_back(w, owed, 36_000)
+    refund = RefundAttempt.objects.get()
+    RefundAttempt.objects.update(state="unknown", looks=9, next_look_at=None)
+    with pytest.raises(Forbidden):
+        looking.look_again_for_refund(actor=w.owner, refund=refund, now=later(days=1, hours=1))
+    looking.look_again_for_refund(actor=w.finance, refund=refund, now=later(days=1, hours=1))
+    looking.look_at_due(now=later(days=1, hours=1))
+    refund.refresh_from_db()
+    assert (refund.state, Record.objects.filter(action="payment.refund_looked").count()) == ("succeeded", 1)
+    with pytest.raises(InvalidTransition):
+        looking.look_again_for_refund(actor=w.finance, refund=refund, now=later(days=1, hours=1))
