@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from django.db.models.functions import Abs
 from portal.kernel.errors import Reason, noop
 from portal.kernel.money import Money
 from portal.kernel.period import Period
-from vouchers.banking.models import BankAccount, BankMatch, StatementImport, StatementLine
+from vouchers.banking.models import BankMatch, StatementImport, StatementLine
 from vouchers.banking.rules import LineState, MatchState
 from vouchers.charges.models import ChargeProposal
 from vouchers.charges.proposal_rules import ProposalState
@@ -21,7 +21,7 @@ from vouchers.ledger.chart import AccountKind
 from vouchers.ledger.models import Balance, Transfer
 from vouchers.payments.rail_models import PaymentAttempt, PaymentDispute, PaymentEvent, RefundAttempt
 from vouchers.payments.rail_rules import OPEN, OPEN_REFUNDS, EventState, RefundState
-from vouchers.reconciliation import queries, rules
+from vouchers.reconciliation import queries, rules, services
 from vouchers.reconciliation.models import GatewayCheck
 from vouchers.settlements.order_models import Discrepancy
 from vouchers.settlements.order_rules import DiscrepancyState
@@ -29,6 +29,7 @@ from vouchers.settlements.order_rules import DiscrepancyState
 __all__ = ["Items", "grounds", "open_items"]
 
 _ = noop
+BEGINNING: Final = datetime(2000, 1, 1, tzinfo=UTC)
 Items = Mapping[str, tuple[int, int]]
 """What stands open, by name: how many, and how many fen."""
 
@@ -38,7 +39,7 @@ SAID: Final[Mapping[str, str]] = MappingProxyType(
         "bank_proposed": _("银行流水有 %(count)s 条的匹配待复核，共 %(amount)s。"),
         "bank_parked": _("银行流水有 %(count)s 条暂挂，还不知道是谁的钱，共 %(amount)s。"),
         "bank_doubted": _("银行流水有 %(count)s 条的核销待冲正，共 %(amount)s。"),
-        "statements": _("有 %(count)s 个银行账户的对账单没有导入到月底。"),
+        "statements": _("有 %(count)s 个银行账户的对账单没有导入到月底，或中间缺了几天。"),
         "gateway": _("支付机构账单有 %(count)s 笔未核对、未说明，差额合计 %(amount)s。"),
         "pulls": _("有 %(count)s 个支付机构的账单没有取到月底。"),
         "attempts": _("有 %(count)s 笔网上支付结果待定，共 %(amount)s。"),
@@ -68,7 +69,7 @@ def open_items(month: date, *, rails: Sequence[str], now: datetime) -> dict[str,
     pulled = GatewayCheck.objects.filter(rail__in=rails, until__gte=during.end).values_list("rail", flat=True)
     return {
         **_bank_lines(after),
-        "statements": (_short_statements(after, ended_at=during.end), 0),
+        "statements": (_short_statements(during), 0),
         "gateway": (len(unmatched), sum(abs(entry.difference_fen) for entry in unmatched)),
         "pulls": (len(set(rails) - set(pulled.distinct())), 0),
         "attempts": _sums(attempts),
@@ -82,10 +83,23 @@ def open_items(month: date, *, rails: Sequence[str], now: datetime) -> dict[str,
 
 
 def _unexplained(rail: str, *, during: Period, now: datetime) -> list[rules.Entry]:
-    """Return the entries of a gateway that do not match and nobody has explained. Seven queries."""
-    found = [entry for entry in queries.entries(rail, during=during, now=now) if entry.is_open]
+    """Return the entries of a gateway until a month's end that do not match and nobody has explained. 14 queries."""
+    found = [entry for entry in queries.entries(rail, during=_in_question(rail, during), now=now) if entry.is_open]
     counted = queries.accounted(queries.explanations(rail, found))
     return [entry for entry in found if entry.key not in counted]
+
+
+def _in_question(rail: str, during: Period) -> list[Period]:
+    """Return the times that may hold entries left open until a month's end: the month, and earlier days.
+
+    Those that had one at the latest check and those touched since; everything before where no check says which had.
+    """
+    check = GatewayCheck.objects.filter(rail=rail).order_by("-pk").first()
+    if check is None or check.open_days is None:
+        return [Period(BEGINNING, during.end)]
+    days = {date.fromisoformat(day) for day in check.open_days}
+    days |= queries.touched_days(rail, since=check.checked_at - services.MARGIN)
+    return [*rules.spans(day for day in days if rules.day_period(day).end <= during.start), during]
 
 
 def _sums(rows: QuerySet[Any], column: str = "amount_fen") -> tuple[int, int]:
@@ -115,12 +129,33 @@ def _bank_lines(after: date) -> dict[str, tuple[int, int]]:
     }
 
 
-def _short_statements(after: date, *, ended_at: datetime) -> int:
-    """Return how many accounts that have statements have none up to a day, nor any taken since. One query."""
-    reaching = StatementImport.objects.filter(Q(ends_on__gte=after - rules.ONE_DAY) | Q(imported_at__gte=ended_at))
-    return (
-        BankAccount.objects.filter(imports__isnull=False).exclude(pk__in=reaching.values("account")).distinct().count()
-    )
+def _short_statements(during: Period) -> int:
+    """Return how many accounts that have statements lack some of a month's days. One query.
+
+    A statement covers its first to its last day, and with the next one what lies between where the balance goes on from
+    it. Nothing is asked of the days before the first there is.
+    """
+    first, last = rules.day_of(during.start), rules.day_of(during.end) - rules.ONE_DAY
+    rows = StatementImport.objects.exclude(starts_on=None).order_by("account", "starts_on", "ends_on", "pk")
+    by_account: dict[int, list[StatementImport]] = {}
+    for row in rows.only("account_id", "starts_on", "ends_on", "opening_fen", "closing_fen"):
+        by_account.setdefault(row.account_id, []).append(row)
+    return sum(_lacks(found, first, last) for found in by_account.values())
+
+
+def _lacks(found: Sequence[StatementImport], first: date, last: date) -> bool:
+    """Say whether statements of one account, by their first day, leave a day from `first` to `last` out."""
+    until, closing = None, None
+    for row in found:
+        if row.starts_on is None or row.ends_on is None:
+            continue
+        if until is not None and until + rules.ONE_DAY < row.starts_on:
+            goes_on = closing is not None and row.opening_fen == closing
+            if not goes_on and until < last and row.starts_on > first:
+                return True
+        if until is None or row.ends_on >= until:
+            until, closing = row.ends_on, row.closing_fen
+    return until is not None and until < last
 
 
 def _unapplied(ended_at: datetime) -> tuple[int, int]:

@@ -8,17 +8,20 @@ import pytest
 from django.db import connection
 
 from portal.kernel.errors import Forbidden, Refused
+from portal.kernel.period import Period
 from tests import make
 from tests.vouchers.banking.sheets import row
 from tests.vouchers.banking.test_services import bring, due, pay
 from tests.vouchers.reconciliation import scripted
 from vouchers.banking import services as banking
-from vouchers.banking.models import StatementLine
+from vouchers.banking.models import StatementImport, StatementLine
 from vouchers.ledger import figures as ledger_figures
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Posting, TransferOp
+from vouchers.payments.ports import BalanceKind
 from vouchers.reconciliation import closing, rules, standing
-from vouchers.reconciliation.models import MonthFigure
+from vouchers.reconciliation import services as reconciliation
+from vouchers.reconciliation.models import GatewayCheck, MonthFigure
 
 pytestmark = pytest.mark.django_db
 THEN = date(2026, 11, 1)
@@ -150,6 +153,36 @@ class TestClosing:
     def test_a_statement_that_does_not_reach_the_months_end_stands_in_the_way(self, w):
         bring(w, row("A", "10", day="2026-11-20"), look=False)
         assert standing.open_items(THEN, rails=[], now=LATER)["statements"] == (1, 0)
+
+    @pytest.mark.parametrize(
+        ("days", "balances", "short"),
+        [
+            (["2026-11-02", "2026-11-10", "2026-11-25", "2026-12-01"], ["100", "200", "300", "400"], 1),
+            (["2026-11-02", "2026-11-10", "2026-11-11", "2026-12-01"], ["", "", "", ""], 0),
+            (["2026-11-02", "2026-11-10", "2026-11-25", "2026-12-01"], ["10", "20", "30", "40"], 0),
+            (["2026-10-02", "2026-10-10", "2026-12-01", "2026-12-02"], ["", "", "", ""], 1),
+            (["2026-09-02", "2026-09-10", "2026-10-20", "2026-11-30"], ["", "", "", ""], 0),
+        ],
+        ids=["a gap", "next day", "the balance goes on", "the month between", "an earlier gap"],
+    )
+    def test_days_missing_between_statements_stand_in_the_way_whenever_they_were_taken(self, w, days, balances, short):
+        for at in (0, 2):
+            rows = [row(f"L{at + n}", "10", day=days[at + n], balance=balances[at + n]) for n in range(2)]
+            bring(w, *rows, accept=True, look=False)
+        StatementImport.objects.update(imported_at=LATER)
+        assert standing.open_items(THEN, rails=[], now=LATER)["statements"] == (short, 0)
+
+    def test_a_gateways_entry_left_open_in_an_earlier_month_stays_in_the_way(self, w):
+        rail = scripted.ScriptedRail()
+        rail.line(BalanceKind.PAYMENT, 700, "pi_old", at=make.NOW)
+        then = make.NOW + timedelta(days=70)
+        window = Period(make.NOW - timedelta(days=1), then)
+        assert standing.open_items(date(2027, 1, 1), rails=[rail.code], now=then)["gateway"] == (0, 0)
+        reconciliation.pull(rail=rail, during=window, actor=w.finance, now=then)
+        assert standing.open_items(date(2027, 1, 1), rails=[rail.code], now=then)["gateway"] == (1, 700)
+        GatewayCheck.objects.update(open_days=None)
+        assert standing.open_items(date(2027, 1, 1), rails=[rail.code], now=then)["gateway"] == (1, 700)
+        assert standing.open_items(date(2026, 10, 1), rails=[rail.code], now=then)["gateway"] == (0, 0)
 
     def test_money_that_came_after_the_months_end_is_not_in_its_way(self, w):
         waiting = AccountKey(AccountKind.UNAPPLIED_CASH, f"organisation:{w.enterprise.pk}")
