@@ -107,7 +107,7 @@ def invoice_of(charge: Charge, *, now: datetime) -> dict[str, Any]:
         "totals": _totals(
             actual, sum(one.net for one in taxed) if rate else None, sum(one.tax for one in taxed) if rate else None
         ),
-        "payers": _payers(charge),
+        "payers": _payers(charge, own_fen=charge.own_captured_fen),
     }
 
 
@@ -128,21 +128,22 @@ def parts_of(charge: Charge) -> list[ChargePart]:
     return list(charge.parts.select_related("voucher__application__version").order_by("pk"))
 
 
-def _payers(charge: Charge) -> list[dict[str, Any]]:
+def _payers(charge: Charge, *, own_fen: int) -> list[dict[str, Any]]:
     paid = [
         {"by": "voucher", **_voucher(part), "amount_fen": part.captured_fen}
         for part in parts_of(charge)
         if part.captured_fen
     ]
-    if charge.own_captured_fen:
-        paid.append({"by": "own", "amount_fen": charge.own_captured_fen})
+    if own_fen:
+        paid.append({"by": "own", "amount_fen": own_fen})
     return paid
 
 
 def receipt_of(charge: Charge, payment: Payment, *, invoice: str, now: datetime) -> dict[str, Any]:
     """Return the receipt of an own share that has arrived: how it came, arrival by arrival, and what it pays.
 
-    What a gateway took back of earlier arrivals is told as `taken_fen`, below zero; the total is what has stayed.
+    What a gateway took back of earlier arrivals is told as `taken_fen`, below zero; the total is what has stayed. That
+    is what the own payer has paid, also where the rest was given up.
     """
     arrivals: list[dict[str, Any]] = [
         {
@@ -159,7 +160,7 @@ def receipt_of(charge: Charge, payment: Payment, *, invoice: str, now: datetime)
         "payment": payment.number,
         "collect": payment.collect,
         "price_fen": charge.actual_fen,
-        "payers": _payers(charge),
+        "payers": _payers(charge, own_fen=payment.paid_fen),
         "arrivals": arrivals,
         "taken_fen": payment.paid_fen - sum(int(row["amount_fen"]) for row in arrivals),
         "totals": _totals(payment.paid_fen, None, None),

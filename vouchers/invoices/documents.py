@@ -117,8 +117,8 @@ def genuine(*, token: str) -> Genuine:
     found = ChargeDocument.objects.filter(token=plain).select_related("charge").first()
     if found is None:
         raise NotFound
-    corrects = {K.INVOICE.value: [K.CREDIT_NOTE.value, K.WRITE_OFF.value], K.RECEIPT.value: [K.CREDIT_NOTE.value]}
-    notes = found.charge.documents.filter(kind__in=corrects.get(found.kind, [])).order_by("pk")
+    corrects = [K.CREDIT_NOTE.value, K.WRITE_OFF.value] if found.kind in {K.INVOICE.value, K.RECEIPT.value} else []
+    notes = found.charge.documents.filter(kind__in=corrects).order_by("pk")
     return Genuine(
         document=found,
         corrected_by=tuple(notes.values_list("number", flat=True)),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -57,7 +57,7 @@ class Registered:
 def check(*, actor: Actor, content: bytes, name: str, now: datetime) -> list[Found]:
     """Return row by row what a table would register; nothing is written. Raises BadTable, Forbidden.
 
-    Faulty rows do not keep the others from being registered. Four queries and one a row with a number.
+    Faulty rows do not keep the others from being registered. As many queries however many rows.
     """
     actor.require(Permission.INVOICE_ISSUE)
     table = read_table(content, name, COLUMNS)
@@ -67,39 +67,50 @@ def check(*, actor: Actor, content: bytes, name: str, now: datetime) -> list[Fou
     for problem in table.problems:
         by_row.setdefault(problem.row, []).append(problem.reason)
     coming = {one.pk for one in known.values() if one.colour == rules.Colour.RED.value}
-    found = [
-        _judge(row, known, by_row.get(row.number, []), coming=coming, now=now)
-        for row in sorted((*table.rows, *table.faulty), key=lambda row: row.number)
-    ]
-    return _without_twins(found)
+    rows = sorted((*table.rows, *table.faulty), key=lambda row: row.number)
+    read = [_read(row, known, by_row.get(row.number, [])) for row in rows]
+    beside = issuing.around([(one.fapiao, one.printed) for one in read if one.fapiao and one.printed])
+    return _without_twins([_judge(one, beside, coming=coming, now=now) for one in read])
 
 
-def _judge(
-    row: Row, known: dict[str, Fapiao], faults: Sequence[Reason], *, coming: Collection[int], now: datetime
-) -> Found:
+def _read(row: Row, known: Mapping[str, Fapiao], faults: Sequence[Reason]) -> Found:
     request = str(row.values["request"] or "").strip().upper()
     fapiao = known.get(request)
     reasons = list(faults)
     if fapiao is None:
         text, remedy = _("没有申请单 %(number)s，或不是本单位的。"), _("请用导出的清单填写，不要改动申请单号。")
         reasons.append(Reason("fapiao.unknown", text, remedy, "request", {"number": request or "—"}))
-    printed = None if reasons else _printed(row, reasons)
-    if fapiao is None or printed is None:
-        return Found(row.number, request, fapiao, None, tuple(reasons))
-    if fapiao.printed_key and fapiao.printed_key == rules.number_key(printed):
-        return Found(row.number, request, fapiao, printed, (), is_same=fapiao.amount_fen == printed.amount)
-    if rules.FapiaoState(fapiao.state) not in rules.ISSUABLE:
-        text = _("申请单 %(number)s 已办结，不能再登记另一个号码。")
-        reasons.append(Reason("fapiao.ended", text, _("请核对申请单号。"), "request", {"number": request}))
-    reasons += issuing.faults_of(fapiao, printed, now=now, coming=coming)
+    printed = None if fapiao is None or reasons else _printed(row, fapiao, reasons)
     return Found(row.number, request, fapiao, printed, tuple(reasons))
 
 
-def _printed(row: Row, reasons: list[Reason]) -> rules.Printed | None:
+def _judge(found: Found, beside: issuing.Around, *, coming: Collection[int], now: datetime) -> Found:
+    fapiao, printed = found.fapiao, found.printed
+    if fapiao is None or printed is None or found.reasons:
+        return found
+    if fapiao.printed_key and fapiao.printed_key == rules.number_key(printed):
+        if fapiao.amount_fen == printed.amount:
+            return replace(found, is_same=True)
+        text, remedy = _("这个号码已登记为 %(known)s，表中是 %(given)s。"), _("请核对票面金额；登记错的，请红冲重开。")
+        params = {"known": str(Money(fapiao.amount_fen)), "given": str(Money(printed.amount))}
+        return replace(found, reasons=(Reason("fapiao.other_sum", text, remedy, "amount", params),))
+    reasons = []
+    if rules.FapiaoState(fapiao.state) not in rules.ISSUABLE:
+        text = _("申请单 %(number)s 已办结，不能再登记另一个号码。")
+        reasons.append(Reason("fapiao.ended", text, _("请核对申请单号。"), "request", {"number": found.request}))
+    reasons += issuing.faults_of(fapiao, printed, now=now, known=beside, coming=coming)
+    return replace(found, reasons=tuple(reasons))
+
+
+def _printed(row: Row, fapiao: Fapiao, reasons: list[Reason]) -> rules.Printed | None:
     try:
         amount = Money.from_yuan(str(row.values["amount"]).strip().lstrip("'¥￥"))
     except BadAmount as error:
         reasons.append(Reason(error.code, error.message, "", "amount", dict(error.params)))
+        return None
+    if amount.fen < 0 and fapiao.colour == rules.Colour.BLUE.value:
+        text, remedy = _("申请单 %(number)s 是蓝字发票，价税合计不能是负数。"), _("红字发票请写红字的申请单号。")
+        reasons.append(Reason("fapiao.blue_below_zero", text, remedy, "amount", {"number": fapiao.number}))
         return None
     return rules.Printed(
         number=str(row.values["number"]),

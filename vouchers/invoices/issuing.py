@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
@@ -17,7 +18,19 @@ from vouchers.evidence import services as evidence
 from vouchers.invoices import following, rules, services, taxes
 from vouchers.invoices.models import Fapiao
 
-__all__ = ["FILES", "FileTwice", "ReasonMissing", "accept", "attach", "decline", "faults_of", "issue", "served"]
+__all__ = [
+    "FILES",
+    "Around",
+    "FileTwice",
+    "ReasonMissing",
+    "accept",
+    "around",
+    "attach",
+    "decline",
+    "faults_of",
+    "issue",
+    "served",
+]
 
 _ = noop
 S, A = rules.FapiaoState, rules.FapiaoAction
@@ -81,49 +94,85 @@ def decline(*, actor: Actor, fapiao: Fapiao, reason: str, now: datetime) -> Fapi
     return locked
 
 
-def faults_of(fapiao: Fapiao, printed: rules.Printed, *, now: datetime, coming: Collection[int] = ()) -> list[Reason]:
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What is registered or asked for beside requests that are to be registered.
+
+    `taken` has the pk by the number it stands under, `waiting` the reds by charge that take an earlier one back whole and
+    are not registered yet, `standing` the blue ones by charge of which something is left.
+    """
+
+    taken: Mapping[str, int]
+    waiting: Mapping[int, Sequence[Fapiao]]
+    standing: Mapping[int, Sequence[Fapiao]]
+
+
+def around(rows: Collection[tuple[Fapiao, rules.Printed]]) -> Around:
+    """Return what is there beside requests and what was printed for them. Three queries, however many."""
+    keys = {rules.number_key(printed) for _fapiao, printed in rows} - {""}
+    charges = {fapiao.charge_id for fapiao, _printed in rows}
+    near = Fapiao.objects.filter(charge__in=charges).order_by("pk")
+    waiting = near.filter(original__red_fen=F("original__amount_fen"), state__in=[S.REQUESTED.value, S.ACCEPTED.value])
+    live = near.filter(colour=rules.Colour.BLUE.value, state__in=[state.value for state in rules.LIVE])
+    return Around(
+        taken=dict(Fapiao.objects.filter(printed_key__in=keys).values_list("printed_key", "pk")),
+        waiting=_by_charge(waiting),
+        standing=_by_charge(live.filter(red_fen__lt=F("amount_fen"))),
+    )
+
+
+def _by_charge(rows: Iterable[Fapiao]) -> dict[int, list[Fapiao]]:
+    found: dict[int, list[Fapiao]] = {}
+    for row in rows:
+        found.setdefault(row.charge_id, []).append(row)
+    return found
+
+
+def faults_of(
+    fapiao: Fapiao,
+    printed: rules.Printed,
+    *,
+    now: datetime,
+    known: Around | None = None,
+    coming: Collection[int] = (),
+) -> list[Reason]:
     """Return everything that speaks against registering what was printed for a request; a look, without locks.
 
-    `coming` are the pks of red ones that are registered first.
+    `known` is what `around` says of many, `coming` are the pks of red ones that are registered first.
     """
+    beside = known or around([(fapiao, printed)])
     faults = rules.number_faults(printed, today=now.astimezone(PORTAL_ZONE).date())
     if not _fits(fapiao, printed.amount):
         params = {"expected": str(Money(fapiao.amount_fen)), "given": str(Money(printed.amount))}
         faults.append(Reason(rules.FapiaoAmount.code, rules.FapiaoAmount.message, "", "amount", params))
     key = rules.number_key(printed)
-    if key and Fapiao.objects.filter(printed_key=key).exclude(pk=fapiao.pk).exists():
+    if beside.taken.get(key, fapiao.pk) != fapiao.pk:
         said = {"value": printed.number}
         faults.append(Reason(rules.FapiaoNumberTaken.code, rules.FapiaoNumberTaken.message, "", "number", said))
-    return faults + _reds_first(fapiao, coming) + _another(fapiao)
+    return faults + _reds_first(fapiao, beside, coming) + _another(fapiao, beside)
 
 
-def _reds_first(fapiao: Fapiao, coming: Collection[int]) -> list[Reason]:
+def _reds_first(fapiao: Fapiao, known: Around, coming: Collection[int]) -> list[Reason]:
     """Return a ground while an earlier one of the charge is to be taken back and is not yet: it would be billed twice."""
     if fapiao.colour == rules.Colour.RED.value:
         return []
-    waiting = Fapiao.objects.filter(
-        charge_id=fapiao.charge_id,
-        original__red_fen=F("original__amount_fen"),
-        state__in=[S.REQUESTED.value, S.ACCEPTED.value],
-    ).exclude(original=fapiao.pk)
     text, remedy = _("红字发票 %(number)s 还没有登记。"), _("请先开具并登记红字发票，再登记重开的发票。")
     return [
         Reason("fapiao.red_first", text, remedy, "number", {"number": red.number})
-        for red in waiting.exclude(pk__in=coming).order_by("pk")
+        for red in known.waiting.get(fapiao.charge_id, ())
+        if red.original_id != fapiao.pk and red.pk not in coming
     ]
 
 
-def _another(fapiao: Fapiao) -> list[Reason]:
+def _another(fapiao: Fapiao, known: Around) -> list[Reason]:
     """Return a ground where a withdrawn one would be registered beside another that stands for the same charge."""
     if fapiao.colour == rules.Colour.RED.value:
         return []
-    live = Fapiao.objects.filter(
-        charge_id=fapiao.charge_id, colour=rules.Colour.BLUE.value, red_fen__lt=F("amount_fen")
-    )
     text, remedy = _("这份申请已撤回，这笔费用另有 %(number)s。"), _("请登记在那一份上；开错的，登记后红冲重开。")
     return [
         Reason("fapiao.another", text, remedy, "number", {"number": other.number})
-        for other in live.filter(state__in=[state.value for state in rules.LIVE]).exclude(pk=fapiao.pk).order_by("pk")
+        for other in known.standing.get(fapiao.charge_id, ())
+        if other.pk != fapiao.pk
     ]
 
 

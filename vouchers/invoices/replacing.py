@@ -69,7 +69,9 @@ def reissue(*, actor: Actor, fapiao: Fapiao, buyer: rules.Buyer, reason: str, no
     if known := Fapiao.objects.filter(replaces=original).first():
         if known.buyer != {**asdict(clean), "kind": clean.kind.value}:
             raise AlreadyReplaced(number=known.number)
-        return Reissued(original, original.reds.filter(reason=said).latest("pk"), known)
+        if (whole := original.reds.filter(reason=said).order_by("pk").last()) is None:
+            raise AlreadyReplaced(number=known.number)
+        return Reissued(original, whole, known)
     charge = charges.lock(original.charge_id)
     covers = rules.Covers(original.covers)
     amount = services.covered_fen(charge=charge, covers=covers)

@@ -92,6 +92,23 @@ def test_a_chargeback_cancels_the_receipt_which_stays_readable_and_a_new_payment
         assert papers.pdf(document=one, url="https://example.com/x", lang="zh").startswith(b"%PDF")
 
 
+def had_again(subject, *, charge_id, now):
+    """Let the money of a charge pay the latest one, as where a lapsed service is had again."""
+    return Payment.objects.latest("pk").charge_id
+
+
+def test_a_chargeback_of_late_money_is_told_where_it_pays_by_now(w, rail, settings):
+    settings.PAYMENT_FULFILMENTS = {"order": f"{__name__}.had_again"}
+    lapsed, again = making.taken(w, 1000), making.taken(w, 1000)
+    Payment.objects.filter(charge=lapsed).update(collect="before")
+    attempt = paid_by_card(w, lapsed, rail)
+    following.make_due(now=making.LATER)
+    disputing.see(attempt=attempt, seen=objected(attempt), now=making.LATER)
+    following.make_due(now=making.LATER)
+    assert kinds(again) == ["invoice", "receipt", "cancellation"]
+    assert again.documents.get(kind="cancellation").content["why"] == "chargeback"
+
+
 def test_an_arrival_booked_wrong_cancels_the_receipt_though_the_same_sum_came_again(w):
     charge = making.taken(w, 1000)
     payment = making.paid(charge)
@@ -141,6 +158,10 @@ def test_a_write_off_asks_an_issued_tax_invoice_back_in_red(w):
     following.make_due(now=LONG_AFTER)
     receipt = documents.standing_receipt(charge)
     assert receipt.content["totals"]["amount_fen"] == 400
+    assert (receipt.content["payers"], receipt.content["price_fen"]) == ([{"by": "own", "amount_fen": 400}], 1000)
+    [note] = charge.documents.filter(kind="write_off")
+    for one in (receipt, charge.documents.get(kind="invoice")):
+        assert documents.genuine(token=documents.token_of(one)).corrected_by == (note.number,)
 
 
 def test_a_receipt_made_before_a_chargeback_and_a_write_off_is_cancelled(w, rail):

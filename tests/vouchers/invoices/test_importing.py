@@ -4,6 +4,8 @@ import io
 
 import openpyxl
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from portal.kernel.errors import Forbidden
 from portal.tables.values import BadTable
@@ -73,6 +75,27 @@ def test_an_ended_request_keeps_its_number(w, three):
     making.issued(w, three[0], 9)
     [found] = look(w, table(row(three[0], 1, "5")))
     assert "fapiao.ended" in [reason.code for reason in found.reasons]
+
+
+def test_a_row_of_a_red_one_is_not_taken_for_a_blue_one(w, three):
+    [found] = look(w, table(row(three[0], 1, "-5.00")))
+    assert ([reason.code for reason in found.reasons], found.is_ready) == (["fapiao.blue_below_zero"], False)
+
+
+def test_a_number_registered_over_another_sum_is_not_ready(w, three):
+    making.issued(w, three[0], 1)
+    [found] = look(w, table(row(three[0], 1, "4.00")))
+    assert ([reason.code for reason in found.reasons], found.is_same) == (["fapiao.other_sum"], False)
+
+
+def test_as_many_queries_for_three_rows_as_for_one(w, three):
+    asked = []
+    for some in (three[:1], three):
+        content = table(*(row(one, one.pk, f"{one.amount_fen // 100}") for one in some))
+        with CaptureQueriesContext(connection) as queries:
+            assert all(found.is_ready for found in look(w, content))
+        asked.append(len(queries))
+    assert asked[0] == asked[1] <= 7
 
 
 def test_csv_of_tax_software_in_gb18030_and_a_signed_red(w, three):

@@ -48,6 +48,8 @@ def test_again_returns_the_same_and_other_facts_are_refused(w):
     assert (first.red, first.anew) == (again.red, again.anew)
     with pytest.raises(replacing.AlreadyReplaced):
         reissued(w, blue, title="又一个抬头")
+    with pytest.raises(replacing.AlreadyReplaced):
+        reissued(w, blue, reason="税率有误")
     assert Fapiao.objects.count() == 3
 
 
