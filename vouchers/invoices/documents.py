@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from django.core.signing import BadSignature, Signer
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor
@@ -235,6 +235,11 @@ def _reversed(receipt: ChargeDocument, sources: Collection[str]) -> bool:
     ).exists()
 
 
+def _named(sources: Collection[str], kind: str) -> list[str]:
+    """Return what arrivals came by: attempts by their number, what disputes gave back by the dispute's id."""
+    return [source.removeprefix(kind).partition("/")[0] for source in sources if source.startswith(kind)]
+
+
 def _why(receipt: ChargeDocument) -> rules.WhyCancelled | None:
     """Return why a receipt no longer says what has arrived, or None while it does."""
     listed = {row["source"] for row in receipt.content["arrivals"]}
@@ -243,7 +248,9 @@ def _why(receipt: ChargeDocument) -> rules.WhyCancelled | None:
     payment = _settled(receipt.charge)
     if payment is not None and payment.paid_fen == receipt.content["totals"]["amount_fen"]:
         return None
-    disputes = PaymentDispute.objects.filter(attempt__payment__charge=receipt.charge_id, moves__gt=0)
+    disputes = PaymentDispute.objects.filter(moves__gt=0).filter(
+        Q(attempt__number__in=_named(listed, "attempt:")) | Q(provider_id__in=_named(listed, "dispute:"))
+    )
     return rules.WhyCancelled.CHARGEBACK if disputes.exists() else rules.WhyCancelled.CHANGED
 
 
