@@ -49,7 +49,7 @@ class Book:
 
 
 def load(lines: Sequence[StatementLine]) -> Book:
-    """Read what lines may be about. A dozen queries at most."""
+    """Read what lines may be about. Three queries for what came in, a dozen for what went out, at most."""
     book = Book()
     incoming = [line for line in lines if line.amount_fen > 0]
     went_out = [line for line in lines if line.amount_fen < 0]
