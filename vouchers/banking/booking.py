@@ -17,7 +17,7 @@ from vouchers.banking import rules
 from vouchers.banking.models import BankMatch, MatchPart, StatementLine
 from vouchers.banking.outgoing import paid_back
 from vouchers.banking.parts import Part
-from vouchers.banking.rules import LineAction, LineState, PartKind
+from vouchers.banking.rules import LineAction, LineState, MatchState, PartKind
 from vouchers.ledger import services as ledger
 from vouchers.ledger.models import Journal, Transfer
 from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Posting, TransferOp
@@ -76,7 +76,7 @@ def check(line: StatementLine, part: Part) -> None:
         if _is_used(line, kind=part.kind.value, payment=part.payment, match__line__reference=line.reference):
             target = 0
     elif part.kind is PartKind.SETTLEMENT and part.batch is not None:
-        left = seeing.unseen_fen(part.batch, bank_line=line.reference) - _shown(line, part.batch.pk)
+        left = seeing.unseen_fen(part.batch, bank_line=line.reference) - _shown(line, part.batch.pk, ACTIVE)
         if part.amount_fen > left:
             target = left
     elif part.kind is PartKind.BOUNCE and part.batch is not None:
@@ -93,9 +93,9 @@ def check(line: StatementLine, part: Part) -> None:
         raise rules.TargetDiffers(field="parts", target=Money(target), amount=Money(part.amount_fen))
 
 
-def _shown(line: StatementLine, batch_id: int) -> int:
-    """Return what of a batch other lines show, in fen."""
-    rows = MatchPart.objects.filter(kind=PartKind.SETTLEMENT.value, batch=batch_id, match__state__in=ACTIVE)
+def _shown(line: StatementLine, batch_id: int, states: Sequence[str]) -> int:
+    """Return what of a batch other lines show by matches in some states, in fen: BOOKED does, a proposal only reserves."""
+    rows = MatchPart.objects.filter(kind=PartKind.SETTLEMENT.value, batch=batch_id, match__state__in=states)
     return rows.exclude(match__line=line).aggregate(fen=Sum("amount_fen"))["fen"] or 0
 
 
@@ -117,6 +117,7 @@ def _payouts_left(line: StatementLine, part: Part) -> int:
 
 
 ACTIVE = [state.value for state in rules.ACTIVE]
+BOOKED = [MatchState.BOOKED.value, MatchState.REVERSING.value]
 
 
 def book(made: BankMatch, line: StatementLine, parts: Sequence[MatchPart], *, actor: Actor, now: datetime) -> None:
@@ -197,7 +198,7 @@ def _excess(row: MatchPart, made: BankMatch, line: StatementLine, actor: Actor, 
 def _settlement(row: MatchPart, _made: BankMatch, line: StatementLine, actor: Actor, now: datetime) -> None:
     """Book nothing: the payment was. Once lines show all of a batch, it is reconciled."""
     assert row.batch is not None
-    if _shown(line, row.batch.pk) + row.amount_fen == seeing.expected_fen(row.batch):
+    if _shown(line, row.batch.pk, BOOKED) + row.amount_fen == seeing.expected_fen(row.batch):
         seeing.seen(actor=actor, batch=row.batch, bank_line=line.reference, now=now)
 
 

@@ -131,7 +131,10 @@ def _open_case(
     actor: Actor,
     now: datetime,
 ) -> int:
-    """Open a case, once for the same words of the bank; return how many were opened."""
+    """Open a case, once for the same words of the bank while it is not closed; return how many were opened.
+
+    A closed one silences nothing: what was explained away may be paid again by now, and the bank then says it anew.
+    """
     same = {
         "order": order,
         "kind": kind.value,
@@ -139,7 +142,7 @@ def _open_case(
         "found_fen": answer.amount_fen,
         "said": answer.outcome.value,
     }
-    if Discrepancy.objects.filter(**same).exists():
+    if Discrepancy.objects.filter(**same).exclude(state=rules.DiscrepancyState.CLOSED.value).exists():
         return 0
     case = Discrepancy.objects.create(
         **same,

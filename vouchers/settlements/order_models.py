@@ -175,7 +175,9 @@ class Discrepancy(models.Model):
         ordering = ["-pk"]
         constraints = [
             models.UniqueConstraint(
-                name="discrepancy_once", fields=["order", "kind", "reference", "found_fen", "said"]
+                name="discrepancy_open_once",
+                fields=["order", "kind", "reference", "found_fen", "said"],
+                condition=~Q(state=rules.DiscrepancyState.CLOSED.value),
             ),
             models.CheckConstraint(
                 name="discrepancy_state_known",

@@ -103,6 +103,22 @@ def test_a_batch_is_reconciled_when_all_of_its_money_is_seen(w):
     assert (batch.state, batch.reconciled_by_id) == ("reconciled", rival.user_id)
 
 
+def test_a_proposal_reserves_and_shows_nothing(w):
+    rival = make.actor(w.department, make.roles.Role.FINANCE_OFFICER)
+    batch = settlements.mark_paid(actor=w.finance, batch=approved(w), bank_reference="TR-1", now=make.NOW)
+    bring(w, row("Z1", "-40.00", name="甲"), row("Z2", "-60.00", name="甲"), row("Z3", "-40.00", name="甲"))
+    made = services.match(actor=w.finance, line=line("Z1"), parts=settled(batch, 4_000), now=make.NOW)
+    services.match(actor=rival, line=line("Z2"), parts=settled(batch, 6_000), now=make.NOW)
+    batch.refresh_from_db()
+    assert (made.state, batch.state) == ("proposed", "paid"), "nobody has confirmed that ¥40.00 of it went out"
+    with pytest.raises(rules.TargetDiffers):
+        services.match(actor=rival, line=line("Z3"), parts=settled(batch, 4_000), now=make.NOW)
+    services.refuse(actor=w.finance, match=made, note="看错了", now=make.NOW)
+    services.match(actor=rival, line=line("Z3"), parts=settled(batch, 4_000), now=make.NOW)
+    batch.refresh_from_db()
+    assert (batch.state, batch.bank_line) == ("reconciled", "Z3")
+
+
 def test_one_line_pays_every_batch_of_a_payment_order(w):
     order, batches = paid(w, number=3)
     bring(w, row("Z1", "-300.00", name="代发", memo=order.number))

@@ -49,6 +49,19 @@ def test_nothing_of_it_is_drafted_while_nobody_knows_whether_it_is_paid(w):
     assert services.draft(actor=w.finance, payee=batch.payee, now=make.NOW).total_fen == 10_000
 
 
+def test_a_closed_case_does_not_silence_the_bank_when_it_says_paid_again(w):
+    batch, case = failed_then_paid(w)
+    discrepancies.explain(actor=w.finance, case=case, text="银行更正：未付", now=make.NOW)
+    discrepancies.close(actor=w.finance_approver, case=case, now=make.NOW)
+    second = services.draft(actor=w.finance, payee=batch.payee, now=make.NOW)
+    said = ordered.imported(w, case.order, ordered.answer(case.order, PAID) + b"\r\n", name="again.csv")
+    assert (said.paid, said.discrepancies) == (0, 1)
+    with pytest.raises(order_rules.PaidPerhaps):
+        services.approve(actor=w.finance_approver, batch=second, now=make.NOW)
+    third = ordered.imported(w, case.order, ordered.answer(case.order, PAID) + b"\r\n\r\n", name="again.csv")
+    assert third.discrepancies == 0, "one case for the same words while nobody has closed it"
+
+
 def test_a_later_batch_with_the_same_money_goes_no_step_further(w):
     batch = ordered.approved(w)
     order = ordered.exported(w, batch)
