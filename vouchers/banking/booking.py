@@ -23,6 +23,7 @@ from vouchers.ledger.models import Journal, Transfer
 from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Posting, TransferOp
 from vouchers.payments import arriving, refunding, unapplied
 from vouchers.payments import services as payments
+from vouchers.payments.models import Payment
 from vouchers.settlements import bouncing, seeing
 
 __all__ = ["book", "check", "key_of", "park", "parked_account", "parked_key", "part_of"]
@@ -121,8 +122,14 @@ BOOKED = [MatchState.BOOKED.value, MatchState.REVERSING.value]
 
 
 def book(made: BankMatch, line: StatementLine, parts: Sequence[MatchPart], *, actor: Actor, now: datetime) -> None:
-    """Book every part of a match; those booked before only point at what they were booked as."""
+    """Book every part of a match; those booked before only point at what they were booked as.
+
+    Every lock that a part takes before it posts is taken before the first one posts: the ledger's come last.
+    """
     _serialise([row.payment_id for row in parts if row.payment_id and row.kind == PartKind.PAYMENT.value])
+    unapplied.serialise(row.payer_id for row in parts if row.payer_id and row.kind == PartKind.EXCESS.value)
+    refunds = [row.payment_id for row in parts if row.payment_id and row.kind == PartKind.REFUND.value]
+    list(Payment.objects.select_for_update(no_key=True).filter(pk__in=refunds).order_by("pk"))
     for row in sorted(parts, key=lambda part: (part.payment_id or 0, part.nth)):
         if booker := BOOKERS.get(PartKind(row.kind)):
             booker(row, made, line, actor, now)

@@ -6,12 +6,18 @@ import zlib
 from datetime import datetime
 
 from django.db import connection
+from django.db.models import Q, Sum
 
+from portal.kernel.money import Money
 from vouchers.banking import rules
 from vouchers.banking.models import BankClaim, MatchPart, StatementLine
 from vouchers.banking.parts import Part
+from vouchers.payments.rules import bank_reference
+from vouchers.settlements.models import SettlementBatch
+from vouchers.settlements.order_models import PaymentOrderLine
+from vouchers.settlements.order_rules import NOT_PAID
 
-__all__ = ["claim", "claimed", "serialise", "subjects_of"]
+__all__ = ["by_hand", "claim", "claimed", "serialise", "subjects_of"]
 
 REFERENCES = 0x62616E6B
 """First key of the advisory lock under which one bank reference is decided about."""
@@ -26,11 +32,13 @@ def serialise(reference: str) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [REFERENCES, zlib.crc32(reference.encode()) % 2**31])
 
 
-def claim(reference: str, *, subject: str, now: datetime) -> None:
+def claim(reference: str, *, subject: str, now: datetime, keep: bool = True, batch: str = "") -> None:
     """Claim a bank reference for what a person says by hand it is for; the same again changes nothing.
 
+    `keep` False only looks, for what a bank's file says itself. `batch` is the number of a batch that the line is to show.
     Raises Booked where its line is booked as something else or waits to be, Claimed where it was claimed for something
-    else. A line that is open is no obstacle: it is recognised later as what was said here. Called before any other lock.
+    else or a bank's file gave it to something else, LineTooSmall where what its line has left does not show `batch`. A line
+    that is open is no obstacle: it is recognised later as what was said here. Called before any other lock.
     """
     serialise(reference)
     active = [state.value for state in rules.ACTIVE]
@@ -41,11 +49,58 @@ def claim(reference: str, *, subject: str, now: datetime) -> None:
         is_same = any(subject in subjects_of(part) for part in parts if part.kind in BY_HAND)
         if line.state != rules.LineState.MATCHED.value or not is_same:
             raise rules.Booked(field="bank_reference", value=reference)
+    if batch:
+        _refuse_too_small(reference, batch)
+    if not keep:
+        known = BankClaim.objects.filter(reference=reference).exclude(subject=subject).first()
+        if known is not None:
+            raise rules.Claimed(field="bank_reference", value=reference, target=known.subject.partition(":")[2])
+        return
+    if not BankClaim.objects.filter(reference=reference).exists():
+        _refuse_standing(reference, subject)
     made, is_new = BankClaim.objects.get_or_create(
         reference=reference, defaults={"subject": subject, "claimed_at": now}
     )
     if not is_new and made.subject != subject:
         raise rules.Claimed(field="bank_reference", value=reference, target=made.subject.partition(":")[2])
+
+
+def _refuse_standing(reference: str, subject: str) -> None:
+    """Raises Claimed where a bank's file, or a person before claims were kept, gave a reference to another payout."""
+    rows = PaymentOrderLine.objects.filter(bank_reference__iexact=reference).exclude(bank_reference="")
+    subjects = {f"order:{number}" for number in rows.values_list("order__number", flat=True)}
+    subjects |= {f"batch:{number}" for number in rows.values_list("batch__number", flat=True)}
+    paid = SettlementBatch.objects.filter(bank_reference__iexact=reference).values_list("number", flat=True)
+    subjects |= {f"batch:{number}" for number in paid}
+    if subjects and subject not in subjects:
+        raise rules.Claimed(field="bank_reference", value=reference, target=min(subjects).partition(":")[2])
+
+
+def _refuse_too_small(reference: str, number: str) -> None:
+    """Refuse a line for a batch that a bank's file gave to others, or that is known and has less left than the batch.
+
+    Raises Claimed, LineTooSmall.
+    """
+    batch = SettlementBatch.objects.get(number=number)
+    rows = PaymentOrderLine.objects.filter(bank_reference__iexact=reference).select_related("batch").order_by("pk")
+    other = None if rows.filter(batch=batch).exists() else rows.first()
+    if other is not None:
+        raise rules.Claimed(field="bank_line", value=reference, target=other.batch.number)
+    active = [state.value for state in rules.ACTIVE]
+    for line in StatementLine.objects.filter(reference=reference):
+        parts = MatchPart.objects.filter(match__line=line, match__state__in=active)
+        mine = Q(kind=rules.PartKind.SETTLEMENT.value, batch=batch)
+        if parts.filter(mine).exists():
+            continue
+        taken = parts.aggregate(fen=Sum("amount_fen"))["fen"] or 0
+        by_lines = parts.exclude(batch=None).values("batch")
+        others = SettlementBatch.objects.filter(bank_line__iexact=reference).exclude(pk=batch.pk)
+        taken += others.exclude(pk__in=by_lines).aggregate(fen=Sum("total_fen"))["fen"] or 0
+        left = max(-line.amount_fen - taken, 0)
+        if left < batch.total_fen:
+            raise rules.LineTooSmall(
+                field="bank_line", value=reference, left=Money(left), number=number, amount=Money(batch.total_fen)
+            )
 
 
 def subjects_of(part: MatchPart | Part) -> list[str]:
@@ -55,9 +110,14 @@ def subjects_of(part: MatchPart | Part) -> list[str]:
     if part.kind == rules.PartKind.PAID_BACK.value and part.payment is not None:
         return [f"back:{part.payment.number}"]
     if part.batch is not None:
-        orders = part.batch.order_lines.values_list("order__number", flat=True)
+        orders = part.batch.order_lines.exclude(state__in=NOT_PAID).values_list("order__number", flat=True)
         return [f"batch:{part.batch.number}", *(f"order:{number}" for number in orders)]
     return []
+
+
+def by_hand(batch: SettlementBatch) -> bool:
+    """Say whether a person marked a batch as paid, not a bank's file: its reference was claimed then."""
+    return BankClaim.objects.filter(reference=bank_reference(batch.bank_reference)).exists()
 
 
 def claimed(line: StatementLine) -> str:

@@ -26,7 +26,7 @@ from vouchers.settlements.models import SettlementBatch
 from vouchers.settlements.order_models import PaymentOrder, PaymentOrderLine
 from vouchers.settlements.order_rules import OrderLineState
 
-__all__ = ["Book", "load", "paid_back", "suggestions"]
+__all__ = ["Book", "came_from", "load", "paid_back", "suggestions"]
 
 FEES = ("手续费", "工本费", "回单费", "账户管理费", "网银服务费", "汇款费")
 
@@ -130,6 +130,13 @@ def _load_excess(book: Book, lines: Sequence[StatementLine]) -> None:
     for payer_id, account in senders.values_list("arrival__payment__payer", "match__line__counter_account"):
         by_payer[payer_id].accounts.add(account)
     book.excess = list(by_payer.values())
+
+
+def came_from(line: StatementLine, payer: Organisation | None) -> bool:
+    """Say whether a line goes to an account that money of the payer is known to have come from. One query."""
+    booked = (rules.MatchState.BOOKED, rules.MatchState.REVERSING)
+    rows = MatchPart.objects.filter(arrival__payment__payer=payer, match__state__in=booked)
+    return bool(line.counter_account) and rows.filter(match__line__counter_account=line.counter_account).exists()
 
 
 def paid_back(references: Iterable[str]) -> dict[str, tuple[Payment, int]]:

@@ -175,6 +175,13 @@ class Claimed(Conflict):
     message = _("银行流水号 %(value)s 已人工登记为 %(target)s，一条流水不能再说明另一笔款项。请核对银行回单。")
 
 
+class LineTooSmall(Conflict):
+    """A person says that a line shows a batch, and the line is known to show less."""
+
+    code = "banking.line_too_small"
+    message = _("银行流水 %(value)s 尚未说明的金额是 %(left)s，不够批次 %(number)s 的 %(amount)s。请核对流水号。")
+
+
 class Twice(Invalid):
     code = "banking.part_twice"
     message = _("同一款项列了两次。请合并或删去一条。")

@@ -19,7 +19,7 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.money import Money
 from portal.kernel.states import next_state
 from portal.organisations import access as people
-from vouchers.banking import access, booking, claiming, rules
+from vouchers.banking import access, booking, claiming, outgoing, rules
 from vouchers.banking.models import BankMatch, MatchPart, StatementLine
 from vouchers.banking.parts import Part
 from vouchers.banking.rules import LineAction, LineState, MatchAction, MatchState, PartKind
@@ -57,17 +57,25 @@ def record(line: StatementLine, *, action: str, actor: Actor, now: datetime, **d
     )
 
 
-def needs_second(*, parts: Sequence[Part], actor: Actor | None = None) -> bool:
+def needs_second(*, line: StatementLine, parts: Sequence[Part], actor: Actor) -> bool:
     """Say whether a match takes a second person.
 
-    It says that a payment to a payee came back; or it books money, and its line reaches the limit of the settings; or it shows what the person recorded as paid.
+    It says that a payment to a payee came back; or it books money, and its line reaches the limit of the settings; or it
+    shows what the person recorded as paid, or, without a person, what who brought the statement marked as paid by hand; or
+    a payer's money went back to an account that it is not known to have come from.
     """
     total = sum(part.amount_fen for part in parts)
     if any(part.kind is PartKind.BOUNCE for part in parts):
         return True
     batches = [part.batch.pk for part in parts if part.batch is not None]
     recorded = SettlementBatch.objects.filter(pk__in=batches, paid_by__isnull=False)
-    if actor is not None and actor.user_id and recorded.filter(paid_by=actor.person).exists():
+    if actor.user_id and recorded.filter(paid_by=actor.person).exists():
+        return True
+    if actor.is_system and any(
+        claiming.by_hand(batch) for batch in recorded.filter(paid_by=line.upload.imported_by_id)
+    ):
+        return True
+    if any(part.kind is PartKind.EXCESS and not outgoing.came_from(line, part.payer) for part in parts):
         return True
     return total >= settings.BANK_TWO_PERSON_FEN and any(part.kind not in BOOKS_NOTHING for part in parts)
 
@@ -119,7 +127,7 @@ def match(
         )
         for nth, part in enumerate(parts, 1)
     )
-    if needs_second(parts=parts, actor=actor):
+    if needs_second(line=locked, parts=parts, actor=actor):
         move(locked, LineAction.PROPOSE)
         record(locked, action="bank.proposed", actor=actor, now=now)
         return made
@@ -155,14 +163,18 @@ def _check(actor: Actor, line: StatementLine, parts: Sequence[Part]) -> None:
             field="parts", target=f"{by_hand.payment.number} {Money(by_hand.amount_fen)}", amount=Money(whole)
         )
     _refuse_claimed(line, parts)
-    for part in parts:
+    for part in sorted(parts, key=lambda each: each.batch.pk if each.batch is not None else 0):
         booking.check(line, part)
 
 
 def _refuse_claimed(line: StatementLine, parts: Sequence[Part]) -> None:
-    """Raises Claimed where a person has said by hand what the line's reference is for, and no part is that."""
+    """Raises Claimed where a person has said by hand what the line's reference is for, and a part is not that.
+
+    Fees go with it; of money that came in, what is more than was confirmed by hand may be something else.
+    """
     subject = claiming.claimed(line)
-    if subject and not any(subject in claiming.subjects_of(part) for part in parts):
+    said = [subject in claiming.subjects_of(part) for part in parts if part.kind is not PartKind.FEE]
+    if subject and not (all(said) if line.amount_fen < 0 and said else any(said)):
         raise rules.Claimed(field="parts", value=line.reference, target=subject.partition(":")[2])
 
 
@@ -204,6 +216,9 @@ def confirm(*, actor: Actor, match: BankMatch, now: datetime) -> BankMatch:
         locked.parts.select_related("payment__charge", "payment__payer", "batch", "returned", "payer", "arrival")
     )
     parts = [booking.part_of(row) for row in rows]
+    recorded = {part.batch.paid_by_id for part in parts if part.batch is not None}
+    if locked.proposed_by_id is None and actor.person in recorded:
+        raise rules.SamePerson
     line.state = LineState.PARKED.value if locked.from_parked else LineState.OPEN.value
     _check(actor, line, parts)
     line.state = LineState.PROPOSED.value

@@ -7,10 +7,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
+from django.conf import settings
 from django.db import transaction
+from django.utils.module_loading import import_string
 
 from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import Conflict
 from portal.numbers.services import next_number
+from vouchers.payments.rules import bank_reference
 from vouchers.settlements import answers, files, services
 from vouchers.settlements import order_rules as rules
 from vouchers.settlements.models import SettlementBatch
@@ -31,7 +35,7 @@ def import_answer(
 ) -> ReturnFile:
     """Take in a bank's answer: all of the file or, where it cannot be read, nothing.
 
-    Paid lines settle their batch; what failed is owed again with the bank's reason and goes into a later batch. A wrong
+    Paid lines settle their batch, unless their reference at the bank is used for something else; what failed is owed again with the bank's reason and goes into a later batch. A wrong
     amount, a line the order does not have, or the opposite of what was said before opens a case and moves no money.
     An order that was taken back is answered too: what the bank has paid of it is a case. The same file again changes
     nothing. Raises BadAnswer with every fault, UnknownFormat, OwnPayee, Forbidden.
@@ -40,6 +44,8 @@ def import_answer(
     wanted = answers.ANSWER_FORMATS.get(format_code)
     if wanted is None:
         raise rules.UnknownFormat(field="format")
+    said = answers.read_answer(content, name, wanted)
+    used = _used_otherwise(order, said, now=now)
     batches = {
         batch.pk: batch
         for batch in SettlementBatch.objects.select_for_update(no_key=True, of=("self",))
@@ -51,9 +57,8 @@ def import_answer(
     before = ReturnFile.objects.filter(order=locked, sha256=sha256).first()
     if before is not None:
         return before
-    said = answers.read_answer(content, name, wanted)
     lines = {line.reference: line for line in locked.lines.order_by("pk")}
-    counts = _apply(locked, said, lines, batches, actor=actor, now=now)
+    counts = _apply(locked, said, lines, batches, used=used, actor=actor, now=now)
     made = ReturnFile.objects.create(
         order=locked,
         name=name[:120],
@@ -73,36 +78,61 @@ def import_answer(
     return made
 
 
+def _used_otherwise(order: PaymentOrder, said: Sequence[answers.Answer], *, now: datetime) -> frozenset[str]:
+    """Return the bank's references of payments that a person said, or a line shows, to be for something else.
+
+    Each is decided about under its lock, in one order and before any row's.
+    """
+    used = set()
+    for value in sorted({bank_reference(each.bank_reference) for each in said if each.outcome is PAID} - {""}):
+        try:
+            import_string(settings.BANK_REFERENCES)(value, subject=f"order:{order.number}", now=now, keep=False)
+        except Conflict:
+            used.add(value)
+    return frozenset(used)
+
+
 def _apply(
     order: PaymentOrder,
     said: Sequence[answers.Answer],
     lines: Mapping[str, PaymentOrderLine],
     batches: Mapping[int, SettlementBatch],
     *,
+    used: frozenset[str],
     actor: Actor,
     now: datetime,
 ) -> dict[str, int]:
     counts: Counter[str] = Counter(paid=0, failed=0, unchanged=0, discrepancies=0)
     for answer in sorted(said, key=lambda each: (each.reference not in lines, each.reference)):
         line = lines.get(answer.reference)
-        kind = _disagrees(answer, line)
+        kind = _disagrees(answer, line, used)
         if kind is not None:
             counts["discrepancies"] += _open_case(order, answer, line, kind, actor=actor, now=now)
         elif line is None or line.state != rules.OrderLineState.OPEN.value:
             counts["unchanged"] += 1
         else:
             batch = batches[line.batch_id]
-            reference = answer.bank_reference or line.reference
-            settle_line(actor, batch, answer.outcome, bank_reference=reference, reason=answer.reason, now=now)
+            settle_line(
+                actor,
+                batch,
+                answer.outcome,
+                bank_reference=answer.bank_reference or line.reference,
+                reason=answer.reason,
+                now=now,
+            )
             counts[answer.outcome.value] += 1
     return dict(counts)
 
 
-def _disagrees(answer: answers.Answer, line: PaymentOrderLine | None) -> rules.DiscrepancyKind | None:
+def _disagrees(
+    answer: answers.Answer, line: PaymentOrderLine | None, used: frozenset[str]
+) -> rules.DiscrepancyKind | None:
     if line is None:
         return rules.DiscrepancyKind.UNKNOWN_LINE
     if answer.amount_fen != line.amount_fen:
         return rules.DiscrepancyKind.WRONG_AMOUNT
+    if line.state == L.OPEN.value and answer.outcome is PAID and bank_reference(answer.bank_reference) in used:
+        return rules.DiscrepancyKind.CONTRADICTS
     return None if line.state in AGREES[answer.outcome] else rules.DiscrepancyKind.CONTRADICTS
 
 

@@ -130,11 +130,13 @@ def _carry_out(case: Discrepancy, *, actor: Actor, now: datetime) -> None:
     if case.line.state != rules.OrderLineState.OPEN.value:
         lateness.book(case, actor=actor, now=now)
         return
+    # A line nobody has answered contradicts only what the bank's reference is used for: it is known by its own then.
+    is_used = case.kind == rules.DiscrepancyKind.CONTRADICTS.value
     settle_line(
         actor,
         case.line.batch,
         outcome,
-        bank_reference=case.bank_reference or case.reference,
+        bank_reference=case.reference if is_used else case.bank_reference or case.reference,
         reason=case.bank_reason or case.text[:200],
         now=now,
     )

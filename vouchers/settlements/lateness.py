@@ -8,6 +8,7 @@ owes it back, and the next batch takes it off by itself.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from datetime import datetime
 
 from portal.kernel.actors import Actor
@@ -22,6 +23,8 @@ from vouchers.settlements.models import SettlementBatch, SettlementLine
 from vouchers.settlements.order_models import Discrepancy, PaymentOrderLine
 
 __all__ = ["book", "elsewhere"]
+
+Flow = tuple[AccountKey, AccountKey]
 
 
 def _sent(batch: SettlementBatch) -> list[SettlementLine]:
@@ -49,10 +52,22 @@ def elsewhere(line: PaymentOrderLine) -> list[str]:
     return sorted(numbers)
 
 
+def _as_found(owed: Mapping[Flow, int], found_fen: int) -> list[tuple[Flow, int]]:
+    """Return what of each purse a sum paid: one after the other as far as it goes, what is more with the first."""
+    left, shares = found_fen, dict[Flow, int]()
+    for flow, fen in owed.items():
+        shares[flow] = min(fen, left)
+        left -= shares[flow]
+    first = next(iter(shares))
+    shares[first] += left
+    return list(shares.items())
+
+
 def book(case: Discrepancy, *, actor: Actor, now: datetime) -> None:
     """Book the payment of a line that was thought unpaid. For `discrepancies.close`, which holds the batch's lock.
 
-    Raises HeldElsewhere naming the batches that would pay it again, OwnPayee.
+    What the bank says it has paid is booked, not what the line asked for: with another sum a batch that waits still waits,
+    and the payee owes back what it has. Raises HeldElsewhere naming the batches that would pay it again, OwnPayee.
     """
     assert case.line is not None
     assert case.answered_by is not None
@@ -68,10 +83,10 @@ def book(case: Discrepancy, *, actor: Actor, now: datetime) -> None:
     ).value
     line.bank_reference, line.ended_at = reference, now
     line.save(update_fields=["state", "bank_reference", "ended_at"])
-    if batch.state == rules.BatchState.APPROVED.value:
+    if batch.state == rules.BatchState.APPROVED.value and case.found_fen == line.amount_fen:
         services.book_paid(actor=actor, batch=batch, bank_reference=reference, now=now)
         return
-    owed: dict[tuple[AccountKey, AccountKey], int] = defaultdict(int)
+    owed: dict[Flow, int] = defaultdict(int)
     for each in _sent(batch):
         payable, _clearing, end = leg_of(each, batch)
         debt = AccountKey(AccountKind.RECEIVABLE_PROVIDER, payable.owner, payable.programme, payable.fiscal_year)
@@ -82,7 +97,7 @@ def book(case: Discrepancy, *, actor: Actor, now: datetime) -> None:
         posting=Posting(
             kind=JournalKind.BATCH_PAID,
             key=f"settlement:{batch.number}/late/{line.reference}",
-            operations=[TransferOp(debt, end, fen) for (debt, end), fen in owed.items() if fen],
+            operations=[TransferOp(debt, end, fen) for (debt, end), fen in _as_found(owed, case.found_fen) if fen],
             actor=f"{case.answered_by} #{case.answered_by.pk}",
             approved_by=actor.signature,
             reason=case.number,
@@ -97,5 +112,5 @@ def book(case: Discrepancy, *, actor: Actor, now: datetime) -> None:
         now=now,
         line=line.reference,
         case=case.number,
-        amount_fen=line.amount_fen,
+        amount_fen=case.found_fen,
     )

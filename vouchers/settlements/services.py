@@ -181,22 +181,26 @@ def mark_paid(*, actor: Actor, batch: SettlementBatch, bank_reference: str, now:
     before, PaidOverRail where a gateway pays it, and what `settings.BANK_REFERENCES` does.
     """
     actor.require(Permission.SETTLEMENT_PAY)
+    _claim(batch, bank_reference, now=now)
     locked = lock(batch)
     if locked.account is not None and locked.account.rail and locked.total_fen:
         raise PaidOverRail
     queries.refuse_questioned(batch.pk)
-    _claim(batch, bank_reference, now=now)
     return book_paid(actor=actor, batch=batch, bank_reference=bank_reference, now=now)
 
 
-def _claim(batch: SettlementBatch, bank_reference: str, *, now: datetime) -> None:
-    """Use a bank reference for a batch by hand: for all batches of the payment order that the bank has it in, if any."""
+def _claim(batch: SettlementBatch, bank_reference: str, *, now: datetime, shows: bool = False) -> None:
+    """Use a bank reference for a batch by hand: for all batches of the payment order that the bank has it in, if any.
+
+    Before any lock, as who matches the reference's line does it. `shows`: the line shows the whole batch.
+    """
     value = normal(bank_reference)
     if value:
         order = PaymentOrderLine.objects.filter(batch=batch).exclude(state__in=ENDED).values_list("order__number")
         number = order.order_by("-pk").first()
         subject = f"order:{number[0]}" if number else f"batch:{batch.number}"
-        import_string(settings.BANK_REFERENCES)(value, subject=subject, now=now)
+        shown = batch.number if shows else ""
+        import_string(settings.BANK_REFERENCES)(value, subject=subject, now=now, batch=shown)
 
 
 @transaction.atomic
@@ -250,7 +254,7 @@ def reconcile(*, actor: Actor, batch: SettlementBatch, bank_line: str, now: date
     `bank_line` names the line of the statement, which is used for it alone; the same again changes nothing. Raises
     ReconciledBySame, BankLineMissing, InvalidTransition, OwnPayee, Forbidden, and what `settings.BANK_REFERENCES` does.
     """
-    _claim(batch, bank_line, now=now)
+    _claim(batch, bank_line, now=now, shows=True)
     return book_reconciled(actor=actor, batch=batch, bank_line=bank_line, now=now)
 
 

@@ -5,20 +5,24 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from portal.kernel.money import Money
 from tests import make
 from tests.vouchers.banking.sheets import row
 from tests.vouchers.banking.test_services import bring, due, line, refund
 from tests.vouchers.settlements.ordered import answer, approved, exported, imported
-from vouchers.banking import automatic, rules, services, undoing
+from vouchers.banking import automatic, claiming, rules, services, undoing
 from vouchers.banking.parts import Part
 from vouchers.banking.rules import PartKind
 from vouchers.banking.suggesting import load, suggestions
 from vouchers.charges import refunding
 from vouchers.payments import services as payments
+from vouchers.settlements import discrepancies
 from vouchers.settlements import services as settlements
 from vouchers.settlements.order_models import PaymentOrder
+from vouchers.settlements.order_rules import AnswerOutcome
 from vouchers.settlements.seeing import SeenElsewhere
 
 
@@ -158,9 +162,76 @@ def test_a_reference_typed_for_a_batch_explains_nothing_else(w):
     bring(w, row("TR-1", "-100.00", name="x"), look=False)
     with pytest.raises(rules.Claimed):
         services.match(actor=w.finance, line=line("TR-1"), parts=settled(second, 10_000), now=make.NOW)
-    automatic.look_again(line=line("TR-1"), now=make.NOW)
-    first.refresh_from_db()
-    assert (first.state, first.bank_line) == ("reconciled", "TR-1")
+    both = [*settled(first, 5_000), *settled(second, 5_000)]
+    with pytest.raises(rules.Claimed):
+        services.match(actor=w.finance, line=line("TR-1"), parts=both, now=make.NOW)
+
+
+def test_who_marked_a_payment_by_hand_and_brings_the_statement_is_one_person(w):
+    batch = settlements.mark_paid(actor=w.finance, batch=approved(w), bank_reference="TR-1", now=make.NOW)
+    bring(w, row("TR-1", "-100.00", name="x"))
+    made = line("TR-1").matches.get()
+    batch.refresh_from_db()
+    assert (made.state, batch.state) == ("proposed", "paid")
+    with pytest.raises(rules.SamePerson):
+        services.confirm(actor=w.finance, match=made, now=make.NOW)
+    services.confirm(actor=w.finance_approver, match=made, now=make.NOW)
+    batch.refresh_from_db()
+    assert (batch.state, batch.bank_line) == ("reconciled", "TR-1")
+
+
+def test_a_line_of_one_payment_of_an_order_reconciles_no_other_by_hand(w):
+    _order, [first, second] = paid(w, number=2)
+    with pytest.raises(rules.Claimed) as told:
+        settlements.reconcile(actor=w.finance_approver, batch=second, bank_line="BK-0", now=make.NOW)
+    assert told.value.params["target"] == first.number
+    settlements.reconcile(actor=w.finance_approver, batch=second, bank_line="BK-1", now=make.NOW)
+
+
+def test_a_known_line_reconciles_by_hand_no_more_than_it_shows(w):
+    _order, [first, second] = paid(w, number=2)
+    bring(w, row("Z1", "-150.00", name="x"), look=False)
+    settlements.reconcile(actor=w.finance_approver, batch=first, bank_line="Z1", now=make.NOW)
+    with pytest.raises(rules.LineTooSmall):
+        settlements.reconcile(actor=w.finance_approver, batch=second, bank_line="z1", now=make.NOW)
+    second.refresh_from_db()
+    assert second.state == "paid"
+
+
+def test_a_reference_of_a_return_file_pays_nothing_back_by_hand(w):
+    payment = due(w, 96_000)
+    bring(w, row("A1", "960.00", memo=payment.reference))
+    refund(w, payment, 6_000)
+    paid(w)
+    with pytest.raises(rules.Claimed):
+        payments.pay_back(actor=w.finance, payment=payment, bank_reference="bk-0", now=make.NOW)
+
+
+def test_a_return_file_with_a_reference_used_by_hand_is_a_case(w):
+    payment = due(w, 96_000)
+    bring(w, row("A1", "960.00", memo=payment.reference))
+    refund(w, payment, 6_000)
+    payments.pay_back(actor=w.finance, payment=payment, bank_reference="BK-0", now=make.NOW)
+    batch = approved(w)
+    order = exported(w, batch)
+    said = imported(w, order, answer(order, ("1", "100.00", "成功", "")))
+    batch.refresh_from_db()
+    assert (said.paid, said.discrepancies, batch.state) == (0, 1, "exported")
+    case = order.discrepancies.get()
+    discrepancies.correct(actor=w.finance, case=case, outcome=AnswerOutcome.PAID, text="银行流水号有误", now=make.NOW)
+    discrepancies.close(actor=w.finance_approver, case=case, now=make.NOW)
+    batch.refresh_from_db()
+    assert (batch.state, batch.bank_reference) == ("paid", order.lines.get().reference)
+
+
+def test_a_reference_is_decided_about_before_any_row_is_locked(w):
+    batch = approved(w)
+    with CaptureQueriesContext(connection) as ran:
+        settlements.mark_paid(actor=w.finance, batch=batch, bank_reference="TR-1", now=make.NOW)
+    locks = [
+        each["sql"] for each in ran if "FOR NO KEY UPDATE" in each["sql"] or "pg_advisory_xact_lock" in each["sql"]
+    ]
+    assert str(claiming.REFERENCES) in locks[0]
 
 
 def test_a_batch_reconciled_by_another_line_is_explained_once(w):

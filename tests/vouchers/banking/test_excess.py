@@ -5,19 +5,21 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from portal.audit.models import Record
 from portal.kernel.errors import Forbidden, InvalidTransition
 from tests import make
 from tests.vouchers.banking.sheets import row
-from tests.vouchers.banking.test_services import bank, bring, due, fen, line, pay
+from tests.vouchers.banking.test_services import bank, bring, due, fen, line, pay, refund
 from vouchers.banking import services, undoing
 from vouchers.banking.parts import Part
 from vouchers.banking.rules import PartKind
 from vouchers.banking.suggesting import load, suggestions
 from vouchers.ledger import verification
 from vouchers.payments import taking_back, unapplied
-from vouchers.payments.models import Arrival
+from vouchers.payments.models import Arrival, Payment
 from vouchers.payments.rules import CannotTakeBack, OwnPayment
 from vouchers.payments.unapplied_models import UnappliedUse
 from vouchers.payments.unapplied_rules import MoreThanUnapplied, NotFree, OtherPayer
@@ -57,6 +59,29 @@ def test_an_overpayment_goes_back_by_the_line_of_its_transfer(w, arrival):
     services.match(actor=w.finance, line=found, parts=best.parts, now=make.NOW)
     assert (held(w), bank(), state(arrival.pk)) == (0, 96_000, (0, 0, 1_000, 0))
     assert verification.verify() == []
+
+
+def test_to_an_account_it_did_not_come_from_it_goes_with_a_second_person(w, arrival):
+    bring(w, row("X1", "-10.00", name="杭州星河智能科技有限公司", account="6222 9999"))
+    made = services.match(actor=w.finance, line=line("X1"), parts=back(w, 1_000), now=make.NOW)
+    assert (made.state, held(w)) == ("proposed", 1_000)
+    services.confirm(actor=w.finance_approver, match=made, now=make.NOW)
+    assert (held(w), verification.verify()) == (0, [])
+
+
+def test_with_a_refund_in_one_line_every_lock_is_taken_before_the_first_posting(w, arrival):
+    refund(w, arrival.payment, 6_000)
+    bring(w, row("X1", "-70.00"), look=False)
+    parts = [*back(w, 1_000), Part(PartKind.REFUND, 6_000, payment=arrival.payment)]
+    with CaptureQueriesContext(connection) as ran:
+        services.match(actor=w.finance, line=line("X1"), parts=parts, now=make.NOW)
+    sqls = [each["sql"] for each in ran]
+    locked = [
+        at for at, sql in enumerate(sqls) if f'FROM "{Payment._meta.db_table}"' in sql and "FOR NO KEY UPDATE" in sql
+    ]
+    posted = [at for at, sql in enumerate(sqls) if "ledger_post(" in sql]
+    assert locked[0] < posted[0]
+    assert (held(w), verification.verify()) == (0, [])
 
 
 def test_a_part_of_it_may_go_back_and_never_more_than_is_unapplied(w, arrival):

@@ -172,6 +172,15 @@ def test_a_cancelled_order_paid_after_its_batch_was_sent_again_is_known_as_paid_
     assert auditing.audit(now=make.NOW).clean
 
 
+@pytest.mark.parametrize(("yuan", "fen"), [("60.00", 6_000), ("100.01", 10_001)])
+def test_what_the_bank_paid_late_is_booked_and_not_what_was_asked_for(w, yuan, fen):
+    batch, order = cancelled(w)
+    ordered.imported(w, order, ordered.answer(order, ("1", yuan, "成功", "")))
+    settled(w, Discrepancy.objects.get())
+    assert (state(batch), of_kind("receivable_provider")) == ("approved", fen)
+    assert auditing.audit(now=make.NOW).clean
+
+
 def test_no_line_alone_is_sent_back_once_the_whole_has_been_with_the_bank(w):
     batch, _order = cancelled(w)
     line = batch.lines.get()

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('vouchers', '0044_settlements_returned'),
+        ('vouchers', '0045_rail_payouts'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
