@@ -111,13 +111,13 @@ class OrderReasonIn(StrictIn):
     reason: Annotated[Line, Field(max_length=200)]
 
 
-class ExplanationIn(StrictIn):
+class CaseTextIn(StrictIn):
     """What became clear."""
 
     text: Annotated[Block, Field(max_length=600)]
 
 
-class CorrectionIn(ExplanationIn):
+class CorrectionIn(CaseTextIn):
     """What really became of the payment."""
 
     outcome: AnswerOutcome
@@ -318,7 +318,7 @@ def get_discrepancy(request: ActorRequest, number: Number) -> dict[str, Any]:
 
 
 @cases.post("/{number}/explain", response={200: DiscrepancyOut, **problems(404, 409)})
-def explain_discrepancy(request: ActorRequest, number: Number, payload: ExplanationIn) -> dict[str, Any]:
+def explain_discrepancy(request: ActorRequest, number: Number, payload: CaseTextIn) -> dict[str, Any]:
     """Explain a case that needs no correction; another person closes it."""
     case = access.get_case(request.actor, number)
     discrepancies.explain(actor=request.actor, case=case, text=payload.text, now=timezone.now())
