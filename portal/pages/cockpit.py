@@ -178,7 +178,7 @@ def _csv(rows: Iterable[Row]) -> HttpResponse:
                 row.name,
                 row.standing.fiscal_year,
                 *(
-                    Money(fen).yuan()
+                    Money(fen)
                     for fen in (
                         row.standing.budget,
                         row.standing.reserved,

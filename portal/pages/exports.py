@@ -207,8 +207,7 @@ def exported(name: str, wanted: str, head: Sequence[Any], rows: Iterable[Sequenc
     """Return a table as one of `FORMATS`; `Money` is a decimal number of yuan in either."""
     titles = [str(title) for title in head]
     if wanted == "csv":
-        plain = ([cell.yuan() if isinstance(cell, Money) else cell for cell in row] for row in rows)
-        return shell.csv_response(name, titles, plain)
+        return shell.csv_response(name, titles, rows)
     response = HttpResponse(xlsx_table(name, titles, rows), content_type=XLSX)
     response["Content-Disposition"] = f'attachment; filename="{name}.xlsx"'
     return response

@@ -213,7 +213,7 @@ def wants_csv(request: HttpRequest) -> bool:
 
 
 def csv_response(name: str, header: Sequence[object], rows: Iterable[Sequence[Any]]) -> HttpResponse:
-    """Return a CSV file that a spreadsheet opens as text: UTF-8 with BOM, and no cell that starts a formula."""
+    """Return a CSV file that a spreadsheet opens as text: UTF-8 with BOM, and no text that starts a formula."""
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(header)

@@ -114,5 +114,5 @@ def monthly(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _yuan(fen: int | None) -> str:
-    return "" if fen is None else str(Money(fen).yuan())
+def _yuan(fen: int | None) -> Money | str:
+    return "" if fen is None else Money(fen)

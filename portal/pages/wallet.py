@@ -170,7 +170,7 @@ def _csv(found: Iterable[Purse]) -> HttpResponse:
                 bilingual(purse.voucher.application.version),
                 label_of("voucher", purse.state)[1],
                 *(
-                    Money(fen).yuan()
+                    Money(fen)
                     for fen in (
                         purse.voucher.face_fen,
                         purse.used_fen,
@@ -309,10 +309,10 @@ def _statement_csv(owner: Voucher, movements: Iterable[Movement]) -> HttpRespons
                 timezone.localtime(line.at).isoformat(timespec="seconds"),
                 line.what,
                 line.about,
-                Money(line.amount_fen).yuan(),
-                Money(line.held_fen).yuan(),
-                Money(line.balance_fen).yuan(),
-                Money(line.available_fen).yuan(),
+                Money(line.amount_fen),
+                Money(line.held_fen),
+                Money(line.balance_fen),
+                Money(line.available_fen),
             ]
             for line in movements
         ),

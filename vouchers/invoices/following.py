@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
+import structlog
 from django.db import transaction
 from django.db.models import BigIntegerField, Exists, F, OuterRef, Q, QuerySet
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from django.db.models.functions import Cast
 
 from portal.kernel.actors import Actor
+from portal.kernel.errors import PortalError
 from portal.numbers.services import next_number
 from vouchers.charges import services as charges
 from vouchers.charges.models import Charge, Refund
@@ -21,6 +25,7 @@ from vouchers.payments.rules import PaymentState
 
 __all__ = ["ask_back", "follow", "lost", "make_due", "refunded"]
 
+logger = structlog.get_logger("invoices")
 S = rules.FapiaoState
 K = rules.DocumentKind
 MOST = 500
@@ -45,28 +50,35 @@ def make_due(*, now: datetime, most: int = MOST) -> int:
     """Make the documents that are missing: of captured charges, own shares that have arrived, refunds and write-offs.
 
     Receipts whose money did not stay are cancelled. At most `most` of each, the oldest first, each in a transaction of its
-    own; returns how many. Safe at any time.
+    own, so that what goes wrong with one keeps no other waiting; returns how many. Safe at any time.
     """
-    actor, made = Actor.system("自动处理"), 0
-    kinds = ChargeDocument.objects.filter(charge=OuterRef("pk"))
+    actor = Actor.system("自动处理")
+    made, kinds = 0, ChargeDocument.objects.filter(charge=OuterRef("pk"))
     taken = Charge.objects.filter(state=ChargeState.CAPTURED.value, actual_fen__gt=0).order_by("pk")
     for charge in taken.exclude(Exists(kinds.filter(kind=K.INVOICE.value)))[:most]:
-        documents.invoice_for(charge=charge, actor=actor, now=now)
-        made += 1
+        made += _safely(charge.number, partial(documents.invoice_for, charge=charge, actor=actor, now=now))
     for charge in Charge.objects.filter(pk__in=_wrong_receipts().values("charge")).order_by("pk")[:most]:
-        made += documents.cancel_wrong(charge=charge, actor=actor, now=now) is not None
+        made += _safely(charge.number, partial(documents.cancel_wrong, charge=charge, actor=actor, now=now))
     paid = taken.filter(own_captured_fen__gt=0, payment__state=PaymentState.CONFIRMED.value, payment__paid_fen__gt=0)
     standing = kinds.filter(kind=K.RECEIPT.value, cancelled_by=None)
     for charge in paid.exclude(Exists(standing))[:most]:
-        documents.receipt_for(charge=charge, actor=actor, now=now)
-        made += 1
+        made += _safely(charge.number, partial(documents.receipt_for, charge=charge, actor=actor, now=now))
     for refund in Refund.objects.filter(credit_note__isnull=True).order_by("pk")[:most]:
-        documents.credit_note_for(refund=refund, actor=actor, now=now)
-        made += 1
+        made += _safely(refund.number, partial(documents.credit_note_for, refund=refund, actor=actor, now=now))
     for proposal in documents.write_offs().filter(document__isnull=True)[:most]:
-        documents.write_off_for(proposal=proposal, actor=actor, now=now)
-        made += 1
+        made += _safely(proposal.number, partial(documents.write_off_for, proposal=proposal, actor=actor, now=now))
     return made
+
+
+def _safely(about: str, make: Callable[[], ChargeDocument | None]) -> int:
+    """Make one document; what goes wrong with it is told in the log. Returns how many were made."""
+    try:
+        return int(make() is not None)
+    except PortalError as error:
+        logger.warning("documents.failed", about=about, error=str(error))
+    except Exception:
+        logger.exception("documents.broke", about=about)
+    return 0
 
 
 def _wrong_receipts() -> QuerySet[ChargeDocument]:

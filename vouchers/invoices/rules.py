@@ -152,7 +152,7 @@ class FapiaoAmount(Invalid):
 
 class RedStays(Conflict):
     code = "fapiao.red_stays"
-    message = _("红字发票随退款产生，不能不予开具或撤回。请在开票系统开具后登记。")
+    message = _("红字发票随退款、核销或重开产生，不能不予开具或撤回。请在开票系统开具后登记。")
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ def test_a_chargeback_cancels_the_receipt_which_stays_readable_and_a_new_payment
         assert papers.pdf(document=one, url="https://example.com/x", lang="zh").startswith(b"%PDF")
 
 
-def had_again(subject, *, charge_id, now):
+def had_again(subject, *, charge_id, **_when):
     """Let the money of a charge pay the latest one, as where a lapsed service is had again."""
     return Payment.objects.latest("pk").charge_id
 
@@ -190,6 +190,15 @@ def _undone(w, charge):
     with transaction.atomic():
         documents.invoice_for(charge=charge, actor=w.owner, now=making.LATER)
         raise ZeroDivisionError
+
+
+def test_what_cannot_be_made_keeps_no_other_waiting(w):
+    broken = {"amount_fen": 700, "unit": "card_hour", "unit_price_fen": 700, "quantity": "1/0"}
+    first, second = making.taken(w, 700, measured=broken), making.taken(w, 500)
+    for charge in (first, second):
+        making.paid(charge)
+    assert following.make_due(now=making.LATER) == 2
+    assert (kinds(first), kinds(second)) == ([], ["invoice", "receipt"])
 
 
 def test_looking_makes_nothing_and_says_what_is_being_made(w):
