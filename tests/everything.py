@@ -310,6 +310,8 @@ WRITES = (
     Write("POST /banking/unapplied/1/apply", "finance", {"payment": "{payment}"}),
     Write("POST /banking/unapplied/1/send-back", "finance"),
     Write("POST /banking/unapplied/1/keep", "finance"),
+    Write("POST /banking/unapplied/1/doubt", "finance", {"payment": "{payment}", "note": "附言填错"}),
+    Write("POST /banking/unapplied/1/undo", "finance finance_approver", {"payment": "{payment}"}),
     Write("POST /banking/matches/1/confirm", "finance finance_approver"),
     Write("POST /banking/matches/1/refuse", "finance finance_approver", {"note": "不是这笔"}),
     Write("POST /banking/matches/1/doubt", "finance", {"note": "附言填错"}),

@@ -144,6 +144,7 @@ MONEY_ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "fapiao.buyer_kept": pgettext_lazy("record", "登记开票信息"),
         "fapiao.tax_stated": pgettext_lazy("record", "登记税率"),
         "payment.taken_back": pgettext_lazy("record", "冲正来款"),
+        "payment.use_doubted": pgettext_lazy("record", "提出撤销挂账资金的使用"),
         "payment.unapplied_used": pgettext_lazy("record", "处理挂账资金"),
         "bank.imported": pgettext_lazy("record", "导入对账单"),
         "bank.proposed": pgettext_lazy("record", "提出核销，待复核"),

@@ -22,7 +22,7 @@ from portal.pages.actions import events
 from portal.pages.acts import attempt_on
 from portal.pages.slots import DayField
 from vouchers.banking import access as bank
-from vouchers.banking import queries
+from vouchers.banking import misapplied, queries
 from vouchers.banking.models import StatementLine
 from vouchers.payments import access as payments
 from vouchers.payments import unapplied
@@ -165,7 +165,7 @@ def excess(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _do(request: HttpRequest, found: Any) -> tuple[str, Explained | None]:
     actor, now = shell.actor_of(request), timezone.now()
-    act = shell.act_of(request, "apply", "back", "keep")
+    act = shell.act_of(request, "apply", "back", "keep", "doubt", "undo")
     if act == "apply":
         payment = payments.get_payment(actor, request.POST.get("payment", "")[:24])
         made, error = attempt_on(
@@ -176,6 +176,23 @@ def _do(request: HttpRequest, found: Any) -> tuple[str, Explained | None]:
     if act == "back":
         _done, error = attempt_on("payment", lambda: unapplied.ask_back(actor=actor, arrival=found, now=now))
         return gettext("已登记由银行退回。转账后导入对账单，系统按支出流水核销。"), error
+    if act == "doubt":
+        return gettext("已提出，由另一位同事复核。"), attempt_on(
+            "payment",
+            lambda: misapplied.doubt(
+                actor=actor,
+                use=access.applied_to(actor, found.pk, request.POST.get("payment", "")[:24]),
+                reason=request.POST.get("reason", ""),
+                now=now,
+            ),
+        )[1]
+    if act == "undo":
+        return gettext("已撤销：付款恢复为待付，资金重新挂账。"), attempt_on(
+            "payment",
+            lambda: misapplied.undo(
+                actor=actor, use=access.applied_to(actor, found.pk, request.POST.get("payment", "")[:24]), now=now
+            ),
+        )[1]
     _done, error = attempt_on("payment", lambda: unapplied.keep(actor=actor, arrival=found, now=now))
     return gettext("已撤销退回登记。"), error
 
@@ -189,6 +206,9 @@ def _page(request: HttpRequest, found: Any, *, error: Explained | None = None) -
         "uses": found.uses.select_related("payment").order_by("pk"),
         "due": list(access.payable_by(actor, found.payment.payer_id)[:50]) if found.free_fen and may_act else [],
         "may_apply": may_act and found.free_fen > 0 and found.rail == "bank",
+        "may_doubt": actor.may(Permission.BANK_MATCH),
+        "may_undo": any(actor.may(each) for each in (Permission.BANK_MATCH, Permission.BANK_APPROVE)),
+        "person": actor.person,
         "may_keep": may_act and found.asked_fen > 0,
         "events": events(audit.trail(f"payment:{found.payment.number}", actor=actor)),
         "error": error,

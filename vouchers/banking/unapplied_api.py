@@ -10,8 +10,8 @@ from ninja import Query, Router, Schema
 from pydantic import Field
 
 from portal.kernel.errors import Forbidden
-from portal.wire import ActorRequest, Cursor, Line, MoneyOut, Number, PageOut, StrictIn, money, paged, problems
-from vouchers.banking import queries
+from portal.wire import ActorRequest, Block, Cursor, Line, MoneyOut, Number, PageOut, StrictIn, money, paged, problems
+from vouchers.banking import misapplied, queries
 from vouchers.banking.models import StatementLine
 from vouchers.banking.schemas import Id
 from vouchers.payments import access as payments
@@ -23,13 +23,15 @@ router = Router(tags=["unapplied money"])
 
 
 class UnappliedUseOut(Schema):
-    """What was done with a part of it: `payment` is what it pays."""
+    """What was done with a part of it: `payment` is what it pays; `doubt` why that is wrong, by the word of `doubter`."""
 
     kind: UseKind
     state: UseState
     amount: MoneyOut
     payment: str
     source: str
+    doubt: str
+    doubter: str
     recorded_by: str
     recorded_at: datetime
 
@@ -69,6 +71,13 @@ class UnappliedApplyIn(StrictIn):
     payment: Number
 
 
+class UnappliedDoubtIn(StrictIn):
+    """The number of the payment it should not have paid, and why not."""
+
+    payment: Number
+    note: Annotated[Block, Field(max_length=200)]
+
+
 def _shown(found: Any, line: StatementLine | None = None) -> dict[str, Any]:
     return {
         "id": found.pk,
@@ -95,6 +104,8 @@ def _use(found: UnappliedUse) -> dict[str, Any]:
         "amount": money(found.amount_fen),
         "payment": found.payment.number if found.payment else "",
         "source": found.source,
+        "doubt": found.doubt,
+        "doubter": found.doubter,
         "recorded_by": found.recorded_by,
         "recorded_at": found.recorded_at,
     }
@@ -150,4 +161,20 @@ def keep_unapplied(request: ActorRequest, excess_id: Id) -> dict[str, Any]:
     """Take back that it goes back: nothing was transferred."""
     found = unapplied_access.get_excess(request.actor, excess_id)
     unapplied.keep(actor=request.actor, arrival=found, now=timezone.now())
+    return _whole(request, excess_id)
+
+
+@router.post("/{excess_id}/doubt", response={200: UnappliedOut, **problems(404, 409)})
+def doubt_unapplied(request: ActorRequest, excess_id: Id, payload: UnappliedDoubtIn) -> dict[str, Any]:
+    """Say that it pays the wrong payment, and why; a second person undoes it."""
+    use = unapplied_access.applied_to(request.actor, excess_id, payload.payment)
+    misapplied.doubt(actor=request.actor, use=use, reason=payload.note, now=timezone.now())
+    return _whole(request, excess_id)
+
+
+@router.post("/{excess_id}/undo", response={200: UnappliedOut, **problems(404, 409)})
+def undo_unapplied(request: ActorRequest, excess_id: Id, payload: UnappliedApplyIn) -> dict[str, Any]:
+    """Undo, as a second person, that it pays a payment: that is due again, the money unapplied."""
+    use = unapplied_access.applied_to(request.actor, excess_id, payload.payment)
+    misapplied.undo(actor=request.actor, use=use, now=timezone.now())
     return _whole(request, excess_id)

@@ -10,8 +10,10 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import NotFound
 from vouchers.payments.models import Payment
 from vouchers.payments.unapplied import OPEN_PAYMENT, excess
+from vouchers.payments.unapplied_models import UnappliedUse
+from vouchers.payments.unapplied_rules import NotApplied, UseState
 
-__all__ = ["READERS", "get_excess", "payable_by", "visible_to", "waiting"]
+__all__ = ["READERS", "applied_to", "get_excess", "payable_by", "visible_to", "waiting"]
 
 READERS = (Permission.PAYMENT_CONFIRM, Permission.BANK_MATCH, Permission.BANK_APPROVE)
 
@@ -32,6 +34,16 @@ def get_excess(actor: Actor, pk: int) -> Any:
     found = visible_to(actor).filter(pk=pk).first()
     if found is None:
         raise NotFound
+    return found
+
+
+def applied_to(actor: Actor, pk: int, number: str) -> UnappliedUse:
+    """Return the use of such an arrival for a payment, the last one. Raises NotFound, NotApplied."""
+    rows = UnappliedUse.objects.select_related("arrival__payment", "payment__charge")
+    rows = rows.filter(arrival_id=get_excess(actor, pk).pk, payment__number=number, state=UseState.DONE.value)
+    found = rows.order_by("-pk").first()
+    if found is None:
+        raise NotApplied(field="payment")
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pgtrigger
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -38,6 +39,12 @@ class UnappliedUse(models.Model):
     recorded_by = models.CharField(max_length=160)
     recorded_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
+    doubt = models.CharField(max_length=200, blank=True)
+    """Why it was used for the wrong payment, by the word of `doubter`; a second person reverses it."""
+    doubter = models.CharField(max_length=160, blank=True)
+    doubted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
 
     class Meta:
         db_table = "payment_unapplied_use"

@@ -9,7 +9,18 @@ from typing import Final
 
 from portal.kernel.errors import Conflict, Invalid, noop
 
-__all__ = ["ACTIVE", "TRANSITIONS", "MoreThanUnapplied", "NotFree", "OtherPayer", "UseAction", "UseKind", "UseState"]
+__all__ = [
+    "ACTIVE",
+    "TRANSITIONS",
+    "MoreThanUnapplied",
+    "NotApplied",
+    "NotDoubted",
+    "NotFree",
+    "OtherPayer",
+    "UseAction",
+    "UseKind",
+    "UseState",
+]
 
 _ = noop
 
@@ -52,6 +63,16 @@ class NotFree(Conflict):
 
     code = "payment.not_free"
     message = _("这笔来款没有可用的挂账金额：已用于付款、已退回、正在退回，或由支付机构原路退回。")
+
+
+class NotApplied(Conflict):
+    code = "payment.not_applied"
+    message = _("这笔挂账资金没有用于这笔付款，或已经撤销。请刷新页面查看最新状态。")
+
+
+class NotDoubted(Conflict):
+    code = "payment.not_doubted"
+    message = _("还没有人提出撤销。请先由一位同事写明原因提出，再由另一位同事复核。")
 
 
 class OtherPayer(Invalid):

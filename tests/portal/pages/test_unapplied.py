@@ -70,6 +70,22 @@ def test_it_pays_what_the_same_payer_owes(client, w):
     assert fen("unapplied_cash", f"organisation:{w.enterprise.pk}") == 600
 
 
+def test_what_paid_the_wrong_payment_is_undone_by_two(client, w):
+    arrival, other = too_much(w), due(w, 400)
+    enter(client, w.finance)
+    address = reverse("unapplied_excess", args=[arrival.pk])
+    client.post(address, {"act": "apply", "payment": other.number})
+    assert client.post(address, {"act": "doubt", "payment": other.number, "reason": ""}).status_code == 422
+    done = client.post(address, {"act": "doubt", "payment": other.number, "reason": "选错付款"}, follow=True)
+    assert "选错付款" in text_of(done) and "复核并撤销" not in text_of(done)
+    assert client.post(address, {"act": "undo", "payment": other.number}).status_code == 403
+    enter(client, w.finance_approver)
+    assert "复核并撤销" in text_of(client.get(address))
+    client.post(address, {"act": "undo", "payment": other.number})
+    other.refresh_from_db()
+    assert (other.state, fen("unapplied_cash", f"organisation:{w.enterprise.pk}")) == ("due", 1_000)
+
+
 def test_a_suggested_return_is_matched_on_the_page_of_its_line(client, w):
     too_much(w)
     bring(w, row("X1", "-10.00"))

@@ -13,16 +13,16 @@ from portal.kernel.errors import Forbidden, InvalidTransition
 from tests import make
 from tests.vouchers.banking.sheets import row
 from tests.vouchers.banking.test_services import bank, bring, due, fen, line, pay, refund
-from vouchers.banking import services, undoing
+from vouchers.banking import misapplied, services, undoing
 from vouchers.banking.parts import Part
-from vouchers.banking.rules import PartKind
+from vouchers.banking.rules import PartKind, ReasonMissing, SamePerson
 from vouchers.banking.suggesting import load, suggestions
 from vouchers.ledger import verification
 from vouchers.payments import taking_back, unapplied
 from vouchers.payments.models import Arrival, Payment
 from vouchers.payments.rules import CannotTakeBack, OwnPayment
 from vouchers.payments.unapplied_models import UnappliedUse
-from vouchers.payments.unapplied_rules import MoreThanUnapplied, NotFree, OtherPayer
+from vouchers.payments.unapplied_rules import MoreThanUnapplied, NotApplied, NotDoubted, NotFree, OtherPayer
 
 
 @pytest.fixture
@@ -140,6 +140,29 @@ def test_it_pays_another_payment_of_the_same_payer_once(w, arrival):
     other.refresh_from_db()
     assert (other.state, held(w), bank(), state(arrival.pk)) == ("confirmed", 700, 97_000, (700, 0, 0, 300))
     assert verification.verify() == []
+
+
+def test_what_paid_the_wrong_payment_is_undone_by_a_second_person(w, arrival):
+    other = due(w, 600)
+    unapplied.apply(actor=w.finance, arrival=arrival, payment=other, now=make.NOW)
+    use = UnappliedUse.objects.get()
+    with pytest.raises(NotDoubted):
+        misapplied.undo(actor=w.finance_approver, use=use, now=make.NOW)
+    with pytest.raises(ReasonMissing):
+        misapplied.doubt(actor=w.finance, use=use, reason=" ", now=make.NOW)
+    for who in ("owner", "finance_approver"):
+        with pytest.raises(Forbidden):
+            misapplied.doubt(actor=getattr(w, who), use=use, reason="选错付款", now=make.NOW)
+    misapplied.doubt(actor=w.finance, use=use, reason="选错付款", now=make.NOW)
+    with pytest.raises(SamePerson):
+        misapplied.undo(actor=w.finance, use=use, now=make.NOW)
+    assert misapplied.undo(actor=w.finance_approver, use=use, now=make.NOW).state == "undone"
+    other.refresh_from_db()
+    assert (other.state, other.paid_fen, held(w), state(arrival.pk)) == ("due", 0, 1_000, (1_000, 0, 0, 0))
+    with pytest.raises(NotApplied):
+        misapplied.undo(actor=w.finance_approver, use=use, now=make.NOW)
+    unapplied.apply(actor=w.finance, arrival=arrival, payment=other, now=make.NOW)
+    assert (state(arrival.pk), verification.verify()) == ((400, 0, 0, 600), [])
 
 
 def test_it_pays_nothing_of_another_payer(w, arrival):
