@@ -51,6 +51,7 @@ def part_of(row: MatchPart) -> Part:
         amount_fen=row.amount_fen,
         payment=row.payment,
         batch=row.batch,
+        order_line=row.order_line,
         returned=row.returned,
         payer=row.payer,
         rail=row.rail,
@@ -76,6 +77,10 @@ def check(line: StatementLine, part: Part) -> None:
         target = found[1] if found is not None and found[0].pk == part.payment.pk else 0
         if _is_used(line, kind=part.kind.value, payment=part.payment, match__line__reference=line.reference):
             target = 0
+    elif part.kind is PartKind.SETTLEMENT and part.order_line is not None:
+        left = seeing.late_fen(part.order_line) - _late_shown(line, part.order_line.pk)
+        if part.amount_fen > left:
+            target = left
     elif part.kind is PartKind.SETTLEMENT and part.batch is not None:
         left = seeing.unseen_fen(part.batch, bank_line=line.reference) - _shown(line, part.batch.pk, ACTIVE)
         if part.amount_fen > left:
@@ -96,7 +101,15 @@ def check(line: StatementLine, part: Part) -> None:
 
 def _shown(line: StatementLine, batch_id: int, states: Sequence[str]) -> int:
     """Return what of a batch other lines show by matches in some states, in fen: BOOKED does, a proposal only reserves."""
-    rows = MatchPart.objects.filter(kind=PartKind.SETTLEMENT.value, batch=batch_id, match__state__in=states)
+    rows = MatchPart.objects.filter(
+        kind=PartKind.SETTLEMENT.value, batch=batch_id, order_line=None, match__state__in=states
+    )
+    return rows.exclude(match__line=line).aggregate(fen=Sum("amount_fen"))["fen"] or 0
+
+
+def _late_shown(line: StatementLine, order_line_id: int) -> int:
+    """Return what other lines show, or are proposed to show, of a payment that the bank made late, in fen."""
+    rows = MatchPart.objects.filter(order_line=order_line_id, match__state__in=ACTIVE)
     return rows.exclude(match__line=line).aggregate(fen=Sum("amount_fen"))["fen"] or 0
 
 
@@ -203,8 +216,10 @@ def _excess(row: MatchPart, made: BankMatch, line: StatementLine, actor: Actor, 
 
 
 def _settlement(row: MatchPart, _made: BankMatch, line: StatementLine, actor: Actor, now: datetime) -> None:
-    """Book nothing: the payment was. Once lines show all of a batch, it is reconciled."""
+    """Book nothing: the payment was. Once lines show all of a batch, it is reconciled; what was paid late is beside it."""
     assert row.batch is not None
+    if row.order_line_id is not None:
+        return
     if _shown(line, row.batch.pk, BOOKED) + row.amount_fen == seeing.expected_fen(row.batch):
         seeing.seen(actor=actor, batch=row.batch, bank_line=line.reference, now=now)
 

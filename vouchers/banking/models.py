@@ -249,6 +249,10 @@ class MatchPart(models.Model):
     batch = models.ForeignKey(
         "vouchers.SettlementBatch", null=True, blank=True, on_delete=models.PROTECT, related_name="bank_parts"
     )
+    order_line = models.ForeignKey(
+        "vouchers.PaymentOrderLine", null=True, blank=True, on_delete=models.PROTECT, related_name="bank_parts"
+    )
+    """Of a settlement: the line of a payment order that the bank paid late, beside what its batch was paid otherwise."""
     returned = models.ForeignKey(
         StatementLine, null=True, blank=True, on_delete=models.PROTECT, related_name="return_parts"
     )

@@ -60,6 +60,8 @@ class Book:
     """By batch: how it was paid."""
     orders: dict[int, list[PaymentOrderLine]] = field(default_factory=dict)
     """By payment order of which the bank has paid every line: those lines."""
+    late: list[tuple[PaymentOrderLine, int]] = field(default_factory=list)
+    """What the bank paid late, and how much of it was booked beside its batch."""
     parked: dict[int, list[StatementLine]] = field(default_factory=lambda: defaultdict(list))
     excess: list[Excess] = field(default_factory=list)
 
@@ -106,9 +108,12 @@ def _load_settlements(book: Book, lines: Sequence[StatementLine], references: se
     ).exclude(account__rail__gt="")  # a gateway pays those
     book.batches = list(found.select_related("payee").distinct().order_by("pk"))
     pks = [batch.pk for batch in book.batches]
-    parts = MatchPart.objects.filter(batch__in=pks, kind=PartKind.SETTLEMENT.value)
+    parts = MatchPart.objects.filter(batch__in=pks, kind=PartKind.SETTLEMENT.value, order_line=None)
     for pk, fen in parts.filter(match__state__in=rules.ACTIVE).values_list("batch", "amount_fen"):
         book.seen[pk] += fen
+    late = PaymentOrderLine.objects.filter(state=OrderLineState.PAID_LATE.value).select_related("batch__payee")
+    for row in late.filter(Q(bank_reference__in=references) | Q(reference__in=named)).order_by("pk"):
+        book.late.append((row, seeing.late_fen(row)))
     paid = PaymentOrderLine.objects.filter(batch__in=pks, state=OrderLineState.PAID.value).select_related("order")
     for row in paid.order_by("pk"):
         book.order_lines[row.batch_id].append(row)
@@ -172,7 +177,7 @@ def suggestions(line: StatementLine, book: Book) -> list[Suggestion]:
         paid, amount = book.paid_back[line.reference]
         part = Part(PartKind.PAID_BACK, amount, payment=paid)
         return [Suggestion((part,), ("by_hand",) if amount == fen else ("by_hand", "amount_differs"), amount == fen)]
-    found = [*_orders(line, book), *_batches(line, book)]
+    found = [*_late(line, book), *_orders(line, book), *_batches(line, book)]
     found.sort(key=lambda one: (not one.certain, -len(one.reasons)))
     if found and found[0].certain:
         return found
@@ -223,6 +228,17 @@ def _batches(line: StatementLine, book: Book) -> list[Suggestion]:
             why = reasons if near else [*reasons, "day_differs"]
             part = Part(PartKind.SETTLEMENT, fen, batch=batch)
             found.append(Suggestion((part,), tuple(why), certain=certain))
+    return found
+
+
+def _late(line: StatementLine, book: Book) -> list[Suggestion]:
+    """Suggest what the bank paid late, by its reference or what the memo names; a person decides."""
+    numbers, found = set(tracing.numbers(line.memo)), []
+    for row, fen in book.late:
+        known = line.reference == row.bank_reference.upper().replace(" ", "")
+        if fen == -line.amount_fen and (known or row.reference in numbers):
+            part = Part(PartKind.SETTLEMENT, fen, batch=row.batch, order_line=row)
+            found.append(Suggestion((part,), ("batch_reference" if known else "number", "amount")))
     return found
 
 

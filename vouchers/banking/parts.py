@@ -10,6 +10,7 @@ from vouchers.banking.models import StatementLine
 from vouchers.banking.rules import PartKind
 from vouchers.payments.models import Arrival, Payment
 from vouchers.settlements.models import SettlementBatch
+from vouchers.settlements.order_models import PaymentOrderLine
 
 __all__ = ["Part", "Suggestion"]
 
@@ -22,6 +23,7 @@ class Part:
     amount_fen: int
     payment: Payment | None = None
     batch: SettlementBatch | None = None
+    order_line: PaymentOrderLine | None = None
     returned: StatementLine | None = None
     payer: Organisation | None = None
     rail: str = ""

@@ -120,6 +120,7 @@ def match(
             amount_fen=part.amount_fen,
             payment=part.payment,
             batch=part.batch,
+            order_line=part.order_line,
             returned=part.returned,
             payer=part.payer,
             rail=part.rail,
@@ -213,7 +214,9 @@ def confirm(*, actor: Actor, match: BankMatch, now: datetime) -> BankMatch:
     locked, line = _decided(actor, match)
     next_state(rules.MATCH_TRANSITIONS, MatchState(locked.state), MatchAction.BOOK)
     rows = list(
-        locked.parts.select_related("payment__charge", "payment__payer", "batch", "returned", "payer", "arrival")
+        locked.parts.select_related(
+            "payment__charge", "payment__payer", "batch", "order_line", "returned", "payer", "arrival"
+        )
     )
     parts = [booking.part_of(row) for row in rows]
     recorded = {part.batch.paid_by_id for part in parts if part.batch is not None}

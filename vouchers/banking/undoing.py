@@ -150,7 +150,7 @@ def _undo(part: MatchPart, match: BankMatch, *, actor: Actor, now: datetime) -> 
 
 
 def _unseen(part: MatchPart, match: BankMatch, *, actor: Actor, now: datetime) -> None:
-    if part.batch is not None:
+    if part.batch is not None and part.order_line_id is None:
         seeing.not_seen(actor=actor, batch=part.batch, bank_line=match.line.reference, now=now)
 
 

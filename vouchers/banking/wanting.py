@@ -14,6 +14,7 @@ from vouchers.banking.models import StatementLine
 from vouchers.banking.parts import Part
 from vouchers.banking.rules import PartKind
 from vouchers.payments.models import Arrival, Payment
+from vouchers.settlements import seeing
 from vouchers.settlements.models import SettlementBatch
 from vouchers.settlements.order_models import PaymentOrderLine
 from vouchers.settlements.order_rules import OrderLineState
@@ -60,6 +61,10 @@ def _part(line: StatementLine, one: Wanted) -> Part:
             raise rules.NoSuchTarget(field="parts", value=one.target[:60])
         return Part(one.kind, fen, rail=one.target.strip())
     if one.kind in {PartKind.SETTLEMENT, PartKind.BOUNCE}:
+        late = PaymentOrderLine.objects.filter(reference=text, state=OrderLineState.PAID_LATE.value)
+        paid_late = late.select_related("batch").first() if one.kind is PartKind.SETTLEMENT else None
+        if paid_late is not None and seeing.late_fen(paid_late):
+            return Part(one.kind, fen, batch=paid_late.batch, order_line=paid_late)
         batch = SettlementBatch.objects.filter(Q(number=text) | Q(order_lines__reference=text)).first()
         if batch is None:
             raise rules.NoSuchTarget(field="parts", value=one.target[:60])

@@ -5,16 +5,19 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Sum
 
 from portal.kernel.actors import Actor
 from portal.kernel.errors import Conflict, noop
 from portal.kernel.states import next_state
+from vouchers.ledger.models import Transfer
 from vouchers.payments.rules import bank_reference
 from vouchers.settlements import rules, services
 from vouchers.settlements.cases import lock, record
 from vouchers.settlements.models import SettlementBatch
+from vouchers.settlements.order_models import PaymentOrderLine
 
-__all__ = ["SeenElsewhere", "expected_fen", "not_seen", "seen", "unseen_fen"]
+__all__ = ["SeenElsewhere", "expected_fen", "late_fen", "not_seen", "seen", "unseen_fen"]
 
 _ = noop
 
@@ -38,6 +41,12 @@ def unseen_fen(batch: SettlementBatch, *, bank_line: str) -> int:
 def expected_fen(batch: SettlementBatch) -> int:
     """Return what lines of the statement show of a batch once they show all of it, in fen: each time it was paid."""
     return batch.total_fen * (batch.returns + (batch.state in rules.PAID))
+
+
+def late_fen(line: PaymentOrderLine) -> int:
+    """Return what the bank paid late of a line beside its batch, in fen: 0 where the batch became paid by it."""
+    key = f"settlement:{line.batch.number}/late/{line.reference}"
+    return Transfer.objects.filter(journal__key=key).aggregate(fen=Sum("amount"))["fen"] or 0
 
 
 def _is_line(batch: SettlementBatch, bank_line: str) -> bool:

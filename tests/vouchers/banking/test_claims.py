@@ -13,7 +13,7 @@ from tests import make
 from tests.vouchers.banking.sheets import row
 from tests.vouchers.banking.test_services import bring, due, line, refund
 from tests.vouchers.settlements.ordered import answer, approved, exported, imported
-from vouchers.banking import automatic, claiming, rules, services, undoing
+from vouchers.banking import automatic, claiming, rules, services, undoing, wanting
 from vouchers.banking.parts import Part
 from vouchers.banking.rules import PartKind
 from vouchers.banking.suggesting import load, suggestions
@@ -240,6 +240,25 @@ def test_a_batch_reconciled_by_another_line_is_explained_once(w):
     bring(w, row("Z1", "-100.00", name="x"))
     with pytest.raises(SeenElsewhere):
         services.match(actor=w.finance, line=line("Z1"), parts=settled(batch, 10_000), now=make.NOW)
+
+
+def test_the_line_of_a_payment_made_late_is_matched_with_it_once(w):
+    batch = approved(w)
+    order = exported(w, batch)
+    imported(w, order, answer(order, ("1", "100.00", "失败", "账号已销户")))
+    imported(w, order, answer(order, ("1", "100.00", "成功", "")), "再.csv")
+    case = order.discrepancies.get()
+    discrepancies.correct(actor=w.finance, case=case, outcome=AnswerOutcome.PAID, text="已扣款", now=make.NOW)
+    discrepancies.close(actor=w.finance_approver, case=case, now=make.NOW)
+    bring(w, row("BK-0", "-100.00", name="x"), row("Z2", "-100.00", name="x"))
+    found = line("BK-0")
+    [best, *_rest] = suggestions(found, load([found]))
+    assert (best.parts[0].order_line, best.certain) == (order.lines.get(), False)
+    wanted = [wanting.Wanted(PartKind.SETTLEMENT, order.lines.get().reference)]
+    services.match(actor=w.finance, line=found, parts=wanting.parts_of(found, wanted), now=make.NOW)
+    assert line("BK-0").state == "matched"
+    with pytest.raises(rules.TargetDiffers):
+        services.match(actor=w.finance, line=line("Z2"), parts=wanting.parts_of(line("Z2"), wanted), now=make.NOW)
 
 
 def test_a_payout_of_long_ago_is_left_to_a_person(w):
