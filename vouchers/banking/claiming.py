@@ -32,15 +32,21 @@ def serialise(reference: str) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [REFERENCES, zlib.crc32(reference.encode()) % 2**31])
 
 
-def claim(reference: str, *, subject: str, now: datetime, keep: bool = True, batch: str = "") -> None:
+def claim(
+    reference: str, *, subject: str, now: datetime, keep: bool = True, batch: str = "", unseen: bool = False
+) -> None:
     """Claim a bank reference for what a person says by hand it is for; the same again changes nothing.
 
     `keep` False only looks, for what a bank's file says itself. `batch` is the number of a batch that the line is to show.
+    `unseen` only looks, too: Shown is raised where a line of it shows money going out that is not for something else.
     Raises Booked where its line is booked as something else or waits to be, Claimed where it was claimed for something
     else or a bank's file gave it to something else, LineTooSmall where what its line has left does not show `batch`. A line
     that is open is no obstacle: it is recognised later as what was said here. Called before any other lock.
     """
     serialise(reference)
+    if unseen:
+        _refuse_shown(reference, subject)
+        return
     active = [state.value for state in rules.ACTIVE]
     for line in StatementLine.objects.filter(reference=reference).exclude(state=rules.LineState.OPEN.value):
         parts = list(
@@ -63,6 +69,15 @@ def claim(reference: str, *, subject: str, now: datetime, keep: bool = True, bat
     )
     if not is_new and made.subject != subject:
         raise rules.Claimed(field="bank_reference", value=reference, target=made.subject.partition(":")[2])
+
+
+def _refuse_shown(reference: str, subject: str) -> None:
+    """Raises Shown where money went out by a line that nothing explains, or that is matched with the subject."""
+    active = [state.value for state in rules.ACTIVE]
+    for line in StatementLine.objects.filter(reference=reference, amount_fen__lt=0):
+        parts = list(MatchPart.objects.filter(match__line=line, match__state__in=active).select_related("batch"))
+        if not parts or any(subject in subjects_of(part) for part in parts):
+            raise rules.Shown(field="text", value=reference, amount=Money(-line.amount_fen))
 
 
 def _refuse_standing(reference: str, subject: str) -> None:

@@ -175,6 +175,13 @@ class Claimed(Conflict):
     message = _("银行流水号 %(value)s 已人工登记为 %(target)s，一条流水不能再说明另一笔款项。请核对银行回单。")
 
 
+class Shown(Conflict):
+    """A case is to be closed as not paid, and the statement shows the money going out."""
+
+    code = "banking.line_shown"
+    message = _("对账单上有流水 %(value)s（%(amount)s），钱已付出，不能按未付结案。请退回后改为更正。")
+
+
 class LineTooSmall(Conflict):
     """A person says that a line shows a batch, and the line is known to show less."""
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.conf import settings
 from django.db import transaction
+from django.utils.module_loading import import_string
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.states import next_state
+from vouchers.payments.rules import bank_reference
 from vouchers.settlements import lateness
 from vouchers.settlements import order_rules as rules
 from vouchers.settlements.answering import settle_line
@@ -107,9 +110,10 @@ def close(*, actor: Actor, case: Discrepancy, now: datetime) -> Discrepancy:
     """Close a case as another person than explained or corrected it; a correction is carried out now.
 
     Raises CaseOfAnother, NotToBePaid where the line has ended meanwhile, HeldElsewhere where what was paid late is in
-    another batch that is not paid, InvalidTransition, OwnPayee, Forbidden.
+    another batch that is not paid, what `settings.BANK_REFERENCES` does where the statement shows the money, InvalidTransition, OwnPayee, Forbidden.
     """
     _require(actor)
+    _refuse_shown(case, now=now)
     locked = _lock(case)
     corrected = locked.state == S.CORRECTED.value
     locked.state = next_state(rules.CASE_TRANSITIONS, S(locked.state), A.CLOSE).value
@@ -121,6 +125,16 @@ def close(*, actor: Actor, case: Discrepancy, now: datetime) -> Discrepancy:
         _carry_out(locked, actor=actor, now=now)
     record(locked.order, action="discrepancy.closed", actor=actor, now=now, case=locked.number)
     return locked
+
+
+def _refuse_shown(case: Discrepancy, *, now: datetime) -> None:
+    """Raises what `settings.BANK_REFERENCES` does where a payment is to be explained away that the statement shows."""
+    explained = Discrepancy.objects.filter(pk=case.pk, state=S.EXPLAINED.value, said=rules.AnswerOutcome.PAID.value)
+    found = explained.filter(line__state__in=rules.NOT_PAID).select_related("order").first()
+    value = bank_reference(found.bank_reference) if found is not None else ""
+    if found is not None and value:
+        subject = f"order:{found.order.number}"
+        import_string(settings.BANK_REFERENCES)(value, subject=subject, now=now, unseen=True)
 
 
 def _carry_out(case: Discrepancy, *, actor: Actor, now: datetime) -> None:

@@ -19,7 +19,7 @@ from vouchers.banking.rules import PartKind
 from vouchers.banking.suggesting import load, suggestions
 from vouchers.charges import refunding
 from vouchers.payments import services as payments
-from vouchers.settlements import discrepancies
+from vouchers.settlements import discrepancies, seeing
 from vouchers.settlements import services as settlements
 from vouchers.settlements.order_models import PaymentOrder
 from vouchers.settlements.order_rules import AnswerOutcome
@@ -240,6 +240,23 @@ def test_a_batch_reconciled_by_another_line_is_explained_once(w):
     bring(w, row("Z1", "-100.00", name="x"))
     with pytest.raises(SeenElsewhere):
         services.match(actor=w.finance, line=line("Z1"), parts=settled(batch, 10_000), now=make.NOW)
+
+
+def test_what_the_statement_shows_as_paid_is_not_explained_away(w):
+    batch = approved(w)
+    order = exported(w, batch)
+    imported(w, order, answer(order, ("1", "100.00", "失败", "账号已销户")))
+    imported(w, order, answer(order, ("1", "90.00", "成功", "")), "再.csv")
+    case = order.discrepancies.get()
+    discrepancies.explain(actor=w.finance, case=case, text="没有付", now=make.NOW)
+    bring(w, row("BK-0", "-90.00", name="x"))
+    with pytest.raises(rules.Shown):
+        discrepancies.close(actor=w.finance_approver, case=case, now=make.NOW)
+    discrepancies.send_back(actor=w.finance_approver, case=case, now=make.NOW)
+    discrepancies.correct(actor=w.finance, case=case, outcome=AnswerOutcome.PAID, text="已扣款", now=make.NOW)
+    discrepancies.close(actor=w.finance_approver, case=case, now=make.NOW)
+    assert case.line is not None
+    assert seeing.late_fen(case.line) == 9_000
 
 
 def test_the_line_of_a_payment_made_late_is_matched_with_it_once(w):
