@@ -9,6 +9,7 @@ from django.utils import timezone
 from ninja import Query, Router, Schema
 from pydantic import Field
 
+from portal.kernel.actors import Permission
 from portal.kernel.errors import Forbidden
 from portal.wire import ActorRequest, Block, Cursor, Line, MoneyOut, Number, PageOut, StrictIn, money, paged, problems
 from vouchers.banking import misapplied, queries
@@ -167,6 +168,7 @@ def keep_unapplied(request: ActorRequest, excess_id: Id) -> dict[str, Any]:
 @router.post("/{excess_id}/doubt", response={200: UnappliedOut, **problems(404, 409)})
 def doubt_unapplied(request: ActorRequest, excess_id: Id, payload: UnappliedDoubtIn) -> dict[str, Any]:
     """Say that it pays the wrong payment, and why; a second person undoes it."""
+    request.actor.require(Permission.BANK_MATCH)
     use = unapplied_access.applied_to(request.actor, excess_id, payload.payment)
     misapplied.doubt(actor=request.actor, use=use, reason=payload.note, now=timezone.now())
     return _whole(request, excess_id)
