@@ -5,13 +5,15 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from fractions import Fraction
 
 from portal.kernel.money import Money
+from portal.kernel.period import Period
 from tests import make
 from tests.money.scenarios import scenario
 from tests.scenarios import is_full
 from tests.vouchers.scenarios import vouchers as walks
-from vouchers.charges import refunding
+from vouchers.charges import refunding, rules
 from vouchers.charges import services as charges
 from vouchers.charges.models import Charge, Refund
 from vouchers.ledger.models import HoldResolution, Transfer
@@ -98,8 +100,11 @@ def _settled(w: make.World) -> int:
 
 @scenario("M60", commits=True)
 def random_splits_go_back_to_the_fen(w: make.World) -> str:
-    """Random bills on none to three vouchers, taken in part, given back in cuts: before and after settlement and expiry."""
-    number = 10_000 if is_full() else 60
+    """Random bills on none to three vouchers, taken in part, given back in cuts: before and after settlement and expiry.
+
+    A thousand at full size go the whole way through services, tables and ledger; ten thousand through the rules (M65).
+    """
+    number = 1_000 if is_full() else 60
     dice = random.Random(20261127)
     vouchers = [
         walks.granted(w, 90_000_000, number=f"HT-{at}", share=share, budget="100000000", **FREE)
@@ -130,3 +135,59 @@ def random_splits_go_back_to_the_fen(w: make.World) -> str:
         f" {Money(sum(one.voucher_fen for one in made))} ({Money(lapsed)} lapsed), own"
         f" {Money(sum(one.own_fen for one in made))}; {lines} lines settled, {Money(owed)} owed back"
     )
+
+
+def _terms(at: int, share: Fraction) -> rules.Terms:
+    return rules.Terms(
+        f"V{at}", f"programme-{at % 2}", share, Period(make.NOW, make.NOW + timedelta(days=90 + at)), frozenset()
+    )
+
+
+@scenario("M65")
+def ten_thousand_splits_by_the_rules() -> str:
+    """Any price, any shares, vouchers that run dry, use below the hold, any cuts: every part is whole, and all adds up."""
+    dice, number = random.Random(20261128), 10_000
+    waived = refunds = moved = 0
+    for _each in range(number):
+        price = dice.choice([dice.randint(1, 99), dice.randint(100, 99_999), dice.randint(100_000, 10**9)])
+        lots = [
+            rules.Lot(
+                _terms(at, Fraction(dice.randint(1, 100), 100)), Money(dice.choice([10**10, dice.randint(0, price)]))
+            )
+            for at in range(dice.randint(0, 3))
+        ]
+        held = rules.split(Money(price), lots=lots)
+        assert held.voucher.fen + held.own.fen == price
+        parts = [
+            rules.Lot(next(lot.terms for lot in lots if lot.terms.number == one.number), one.amount)
+            for one in held.parts
+        ]
+        actual = dice.choice([price, dice.randint(1, price)])
+        taken = rules.split(Money(actual), lots=parts)
+        own = min(taken.own.fen, held.own.fen)
+        most = {part.terms.number: part.available for part in parts}
+        assert all(one.amount <= most[one.number] for one in taken.parts)
+        assert 0 <= taken.own.fen - own <= len(parts)
+        waived += taken.own.fen - own
+        refunds += _cut_back(dice, [one.amount.fen for one in taken.parts], own)
+        moved += taken.voucher.fen + own
+    return f"{number} splits of {Money(moved)}, {refunds} refunds: 0 fen apart, {Money(waived)} of rounding waived, none charged"
+
+
+def _cut_back(dice: random.Random, vouchers: list[int], own: int) -> int:
+    """Give a bill back in random cuts until nothing is left; each party ends with exactly what it paid."""
+    actual, paid = sum(vouchers) + own, sum(vouchers)
+    back, back_own, refunded, times = [0] * len(vouchers), 0, 0, 0
+    while refunded < actual:
+        amount = dice.choice([actual - refunded, dice.randint(1, actual - refunded)])
+        to_vouchers, to_payer = rules.refund_split(
+            amount, actual=actual, voucher=paid, refunded=refunded, voucher_refunded=sum(back)
+        )
+        assert (to_vouchers + to_payer, to_vouchers >= 0, to_payer >= 0) == (amount, True, True)
+        shares = rules.apportion(to_vouchers, [fen - had for fen, had in zip(vouchers, back, strict=True)])
+        back = [had + share for had, share in zip(back, shares, strict=True)]
+        back_own, refunded, times = back_own + to_payer, refunded + amount, times + 1
+        assert sum(back) == refunded * paid // actual
+        assert all(had <= fen for had, fen in zip(back, vouchers, strict=True))
+    assert (back, back_own) == (vouchers, own)
+    return times
