@@ -8,7 +8,7 @@ by bookings no line proves; whatever else they differ by is a line that is missi
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final
@@ -103,7 +103,7 @@ def books(account: BankAccount, *, during: Period) -> BankBooks:
     return BankBooks(found[::-1], unproved, _ledger_fen(account) - explained)
 
 
-def _day(day: date, moved: Sequence[dict[str, Any]], unproved: Sequence[Unproved], closings: _Closings) -> BankDay:
+def _day(day: date, moved: Sequence[Mapping[str, Any]], unproved: Sequence[Unproved], closings: _Closings) -> BankDay:
     rows = [row for row in moved if row["booked_on"] <= day]
     ours = [one for one in unproved if one.day <= day]
     lines_fen, unproved_fen = sum(row["open_fen"] or 0 for row in rows), sum(one.fen for one in ours)
@@ -122,7 +122,7 @@ def _day(day: date, moved: Sequence[dict[str, Any]], unproved: Sequence[Unproved
 class _Closings:
     """What the statements say the balance was, by day: from the nearest one that ends then or later, else the last."""
 
-    def __init__(self, account: BankAccount, moved: Sequence[dict[str, Any]]) -> None:
+    def __init__(self, account: BankAccount, moved: Sequence[Mapping[str, Any]]) -> None:
         self.moved = moved
         rows = account.imports.filter(closing_fen__isnull=False, ends_on__isnull=False).order_by("ends_on", "pk")
         said: dict[date, int] = {
