@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).resolve().parents[2]
-START_S = 240
+START_S = 600
 STOP_S = 40
 
 
