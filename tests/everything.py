@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.test import override_settings
 
 from portal.kernel.actors import Actor
@@ -730,6 +730,8 @@ def _excess(payment: Payment) -> None:
     """Let one fen too much have come by bank for a payment, as arrival 1."""
     row = {"rail": "bank", "account": "bank:main", "arrived_at": make.NOW, "recorded_by": "x", "source": "line:1"}
     Arrival.objects.create(pk=1, payment=payment, amount_fen=1, applied_fen=0, **row)
+    with connection.cursor() as cursor:  # in a new database the next arrival would be 1 as well
+        cursor.execute("SELECT nextval(pg_get_serial_sequence('payment_arrival', 'id'))")
     ledger.post(
         posting=Posting(
             kind=JournalKind.CASH_IN,

@@ -13,6 +13,7 @@ from portal.kernel.money import Money
 from portal.pages import exports
 from portal.pages.reconciliation import SHOWN_DAYS, Window, span
 from portal.pages.shell import actor_of, needs, page
+from vouchers.banking import access as bank
 from vouchers.reconciliation import access, bank_days
 
 __all__ = ["days"]
@@ -40,6 +41,7 @@ def days(request: HttpRequest) -> HttpResponse:
         "form": form,
         "books": found,
         "shown": shown,
+        "is_finance": bank.is_finance(actor_of(request)),
         "lines": bank_days.unbooked(account, until=shown.day)[:SHOWN] if account and shown else [],
         "bookings": [one for one in found.unproved if one.day <= shown.day][:SHOWN] if found and shown else [],
     }

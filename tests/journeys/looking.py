@@ -29,6 +29,9 @@ RAW = re.compile(
     r"|\b[a-z]+(?:_[a-z]+)+\b|\b[a-z]{3,}\.[a-z]{3,}(?:_[a-z]+)*\b"
 )
 
+MAIL = re.compile(r"[\w.+-]+@[\w.-]+")
+"""An address of mail is data, whatever its domain reads like."""
+
 FACTS = """() => {
   const shown = node => {
     for (let at = node.parentElement; at; at = at.parentElement)
@@ -134,7 +137,7 @@ def words(texts: list[tuple[str, str]], address: str, *, english: bool) -> Itera
     """Say which texts are raw codes, and on English pages which are Chinese without being data or marked so."""
     known = data() + (organisations() if CONTRACTS.search(address) else [])
     for language, text in texts:
-        for code in RAW.findall(text):
+        for code in RAW.findall(MAIL.sub(" ", text)):
             yield f"raw {code!r} in {text[:80]!r}"
         foreign = english and not language.startswith("zh") and HAN.search(text)
         if foreign and HAN.search(left := without(known, text)):

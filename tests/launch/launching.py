@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-START_S = 90
+START_S = 300
 
 
 def environment(**changes: str) -> dict[str, str]:

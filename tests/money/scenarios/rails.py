@@ -21,10 +21,10 @@ import stripe
 from django.conf import settings
 from django.db import connection
 from django.test import override_settings
-from redis import Redis
 
 from integrations.stripe.rail import StripeRail
 from portal.audit.models import Record
+from portal.celery import app
 from portal.kernel.actors import Actor
 from portal.kernel.money import Money
 from portal.organisations.models import Member
@@ -208,7 +208,7 @@ def killed_between_the_answer_and_the_commit(payserver: PayServer) -> str:
         killed_at("start", payment, w.owner, payserver)
         attempt = PaymentAttempt.objects.get()
         assert (attempt.state, attempt.provider_id) == ("created", "")
-        Redis.from_url(settings.CELERY_BROKER_URL).delete("celery")
+        app.control.purge()
         payserver.fault("drop_after", method="POST", path="/v1/payment_intents$")
         asked = datetime.now(UTC)
         looking.look_at_due(now=asked + timedelta(seconds=15))
