@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final, Generic, TypeVar
 
 from django.db.models import QuerySet
@@ -182,7 +182,8 @@ LAST_YEAR: Final = 2099
 
 
 def _near(value: datetime) -> datetime:
-    return _in_reach(value, value.year)
+    # UTC from here on: the database refuses offsets of sixteen hours and more, which ISO 8601 allows.
+    return _in_reach(value, value.year).astimezone(UTC)
 
 
 def _near_day(value: date) -> date:

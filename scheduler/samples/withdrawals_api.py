@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from django.utils import timezone
 from ninja import Query, Router, Schema
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from portal.kernel.period import Period
-from portal.wire import ActorRequest, Block, Number, PeriodOut, StrictIn, problems, span
+from portal.wire import ActorRequest, Block, Moment, Number, PeriodOut, StrictIn, problems, span
 from scheduler.bookings.models import Booking
 from scheduler.bookings.rules import BookingState
 from scheduler.catalogue.withdrawing import Plan, Settled, booked
@@ -56,14 +56,14 @@ class WithdrawalIn(StrictIn):
     """Why, until when bookings are kept (none without), and the numbers of all bookings and orders shown before."""
 
     reason: Annotated[Block, Field(min_length=4, max_length=180)]
-    keep_until: AwareDatetime | None = None
+    keep_until: Moment | None = None
     seen: Annotated[list[Number], Field(max_length=1000)] = []
 
 
 class WithdrawalLook(Schema):
     """Until when bookings would be kept."""
 
-    keep_until: AwareDatetime | None = None
+    keep_until: Moment | None = None
 
 
 def _row(booking: Booking, *, stays: bool) -> dict[str, Any]:

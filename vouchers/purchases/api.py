@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from ninja import Query, Router, Schema
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
-from portal.wire import ActorRequest, Cursor, MoneyOut, PageOut, money, paged, problems
+from portal.wire import ActorRequest, Cursor, Line, Moment, MoneyOut, PageOut, money, paged, problems
 from vouchers.charges.models import Charge
 from vouchers.charges.rules import ChargeState
 from vouchers.invoices.rules import FapiaoState
@@ -58,9 +58,9 @@ class PurchaseFilter(Cursor):
     standing: Standing | None = None
     kind: Bought | None = None
     papers: Papers | None = None
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
-    q: Annotated[str, Field(max_length=80)] = ""
+    since: Moment | None = None
+    until: Moment | None = None
+    q: Annotated[Line, Field(max_length=80)] = ""
 
 
 def _shown(charge: Charge) -> dict[str, Any]:
