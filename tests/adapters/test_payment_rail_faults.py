@@ -129,6 +129,10 @@ def test_a_lost_answer_to_a_cancel_a_capture_or_a_transfer_is_done_once(bench, p
             act()
     assert [act() for _path, act in acts] == [S.CANCELLED, Money(100), Money(500)]
     assert len(payserver.objects("transfer")) == 1
+    found = bench.rail.find_transfer("T1", since=bench.begun)
+    assert found is not None
+    assert (found.number, found.destination, found.amount) == ("T1", account, Money(500))
+    assert bench.rail.find_transfer("T2", since=bench.begun) is None
 
 
 def test_reading_that_fails_proves_nothing(bench, payserver, lost):

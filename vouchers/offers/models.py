@@ -195,11 +195,6 @@ class Order(models.Model):
             models.Index(
                 fields=["state", "accept_by"], name="order_deadlines", condition=Q(state__in=["placed", "delivered"])
             ),
-            models.Index(
-                fields=["prepay_by"],
-                name="order_prepay",
-                condition=Q(prepay_by__isnull=False, state__in=["placed", "accepted"]),
-            ),
         ]
 
     def __str__(self) -> str:

@@ -5,7 +5,7 @@ It needs no broker and no notice: the rows say what is due. Safe to run in sever
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
@@ -189,15 +189,19 @@ def _tell_of_silence(rail: str, since: datetime, *, now: datetime) -> None:
         alarms.tell(what=_("支付机构的通知没有送达，请检查通知地址和密钥。"), about=about, now=now, rail=rail)
 
 
+def _as_new(row: PaymentAttempt | RefundAttempt, open_states: Collection[str], *, now: datetime) -> None:
+    if row.state not in open_states:
+        raise InvalidTransition(state=row.state, action="look")
+    row.looks, row.next_look_at = 0, now
+    row.save(update_fields=["looks", "next_look_at"])
+
+
 @transaction.atomic
 def look_again(*, actor: Actor, attempt: PaymentAttempt, now: datetime) -> PaymentAttempt:
     """Have an open attempt looked for at once, as finance, as if it were new. Raises InvalidTransition, Forbidden."""
     actor.require(Permission.PAYMENT_CONFIRM)
     locked = PaymentAttempt.objects.select_for_update(no_key=True).order_by("pk").get(pk=attempt.pk)
-    if locked.state not in attempting.OPEN:
-        raise InvalidTransition(state=locked.state, action="look")
-    locked.looks, locked.next_look_at = 0, now
-    locked.save(update_fields=["looks", "next_look_at"])
+    _as_new(locked, attempting.OPEN, now=now)
     audit.record(
         action="payment.attempt_looked",
         subject=f"payment:{locked.payment.number}",
@@ -213,10 +217,7 @@ def look_again_for_refund(*, actor: Actor, refund: RefundAttempt, now: datetime)
     """Have an open refund looked for at once, as finance, as if it were new. Raises InvalidTransition, Forbidden."""
     actor.require(Permission.PAYMENT_CONFIRM)
     locked = RefundAttempt.objects.select_for_update(no_key=True).order_by("pk").get(pk=refund.pk)
-    if locked.state not in refunding.OPEN:
-        raise InvalidTransition(state=locked.state, action="look")
-    locked.looks, locked.next_look_at = 0, now
-    locked.save(update_fields=["looks", "next_look_at"])
+    _as_new(locked, refunding.OPEN, now=now)
     audit.record(
         action="payment.refund_looked",
         subject=f"payment:{locked.payment.number}",

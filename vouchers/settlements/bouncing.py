@@ -28,6 +28,7 @@ from vouchers.settlements.order_models import Discrepancy, PaymentOrderLine
 __all__ = ["NoAccount", "NotReturnable", "bounce", "release", "returnable_fen"]
 
 _ = noop
+CLOSE = order_rules.DiscrepancyAction.CLOSE
 
 
 class NotReturnable(Conflict):
@@ -91,8 +92,8 @@ def _end_line(batch: SettlementBatch, *, line: str, person: int | None, actor: A
     paid = rows.filter(batch=batch, state=order_rules.OrderLineState.PAID.value).order_by("pk").first()
     if paid is None:
         return
-    state = order_rules.OrderLineState(paid.state)
-    paid.state = next_state(order_rules.LINE_TRANSITIONS, state, order_rules.OrderLineAction.BOUNCE).value
+    was = order_rules.OrderLineState(paid.state)
+    paid.state = next_state(order_rules.LINE_TRANSITIONS, was, order_rules.OrderLineAction.BOUNCE).value
     paid.reason = f"退票 {line}"[:200]
     paid.save(update_fields=["state", "reason"])
     said = Discrepancy.objects.select_for_update(no_key=True, of=("self",)).filter(
@@ -100,7 +101,12 @@ def _end_line(batch: SettlementBatch, *, line: str, person: int | None, actor: A
     )
     open_cases = list(said.exclude(state=order_rules.DiscrepancyState.CLOSED.value).order_by("pk"))
     for case in open_cases:
-        case.state = order_rules.DiscrepancyState.CLOSED.value
+        state, actions = order_rules.DiscrepancyState(case.state), [order_rules.DiscrepancyAction.EXPLAIN, CLOSE]
+        if state is not order_rules.DiscrepancyState.OPEN:  # the statement answers anew what a person had answered
+            actions.insert(0, order_rules.DiscrepancyAction.RETURN)
+        for action in actions:
+            state = next_state(order_rules.CASE_TRANSITIONS, state, action)
+        case.state = state.value
         case.text, case.answered_by_id, case.answered_at = f"退票 {line}", person, now
         case.closed_by_id, case.closed_at = actor.user_id, now
         case.save()
