@@ -9,6 +9,17 @@ from scheduler.availability.models import (
     OpenPeriod,
     SpecialOpening,
 )
+from scheduler.beamtime.models import (
+    BeamAllocation,
+    BeamLoss,
+    BeamQuote,
+    BeamVisit,
+    Compensation,
+    DraftPlace,
+    ScheduleDraft,
+    VisitParticipant,
+    VisitReport,
+)
 from scheduler.benches.models import BenchSign
 from scheduler.bookings.fee_models import LateFee
 from scheduler.bookings.models import (
@@ -37,6 +48,19 @@ from scheduler.conduct.models import ConductRule, Violation
 from scheduler.displacements.models import Displacement, DisplacementOption, Outage, OutageNotice
 from scheduler.disputes.models import Dispute
 from scheduler.engagements.models import Engagement, EngagementQuote, EngagementQuoteLine, Milestone
+from scheduler.facilities.models import (
+    Beamline,
+    Device,
+    DeviceClash,
+    DeviceFit,
+    Facility,
+    FacilityCourse,
+    MachinePeriod,
+    Partner,
+    PartnerPart,
+    PoolShare,
+    RunCycle,
+)
 from scheduler.feeds.models import FeedReader, FeedToken
 from scheduler.invitations.models import CalendarMail, CalendarMailChoice
 from scheduler.jobfiles.models import JobFile, JobSecret, JobUpload
@@ -46,6 +70,16 @@ from scheduler.limits.models import ClusterAccount, LimitDrift, LimitPolicy
 from scheduler.maintenance.models import MaintenanceWindow
 from scheduler.messages.models import Message
 from scheduler.metering.models import JobAudit, QuarantinedRun, Sweep, UnmanagedRun
+from scheduler.panels.models import Appeal, Assessment, Grading, Panel, Panelist, RankedRequest, Ranking
+from scheduler.proposals.models import (
+    BeamProposal,
+    BeamRequest,
+    BeamSample,
+    CallForm,
+    ProposalAnswer,
+    ProposalCall,
+    TeamMember,
+)
 from scheduler.qualifications.models import Calibration, Qualification
 from scheduler.quotas.models import QuotaRule
 from scheduler.ratings.models import Rating
@@ -58,6 +92,16 @@ from scheduler.waitlist.models import WaitlistEntry, WaitlistLook, WaitlistOffer
 __all__ = [
     "Admission",
     "Allocation",
+    "Appeal",
+    "Assessment",
+    "BeamAllocation",
+    "BeamLoss",
+    "BeamProposal",
+    "BeamQuote",
+    "BeamRequest",
+    "BeamSample",
+    "BeamVisit",
+    "Beamline",
     "BenchSign",
     "Booking",
     "BookingMove",
@@ -67,6 +111,7 @@ __all__ = [
     "CalendarMail",
     "CalendarMailChoice",
     "Calibration",
+    "CallForm",
     "ChargeTerms",
     "Claim",
     "Closure",
@@ -75,20 +120,28 @@ __all__ = [
     "ClusterBreaker",
     "ClusterPool",
     "ClusterStatus",
+    "Compensation",
     "ConductRule",
     "CounterOffer",
     "Custody",
+    "Device",
+    "DeviceClash",
+    "DeviceFit",
     "Displacement",
     "DisplacementOption",
     "Dispute",
+    "DraftPlace",
     "Engagement",
     "EngagementQuote",
     "EngagementQuoteLine",
     "ExternalBusy",
     "ExternalCalendar",
+    "Facility",
+    "FacilityCourse",
     "FeedReader",
     "FeedToken",
     "FreeGap",
+    "Grading",
     "HealthReading",
     "Incident",
     "Instrument",
@@ -111,6 +164,7 @@ __all__ = [
     "LateFee",
     "LimitDrift",
     "LimitPolicy",
+    "MachinePeriod",
     "MaintenanceWindow",
     "Message",
     "Milestone",
@@ -119,25 +173,39 @@ __all__ = [
     "OrphanJob",
     "Outage",
     "OutageNotice",
+    "Panel",
+    "Panelist",
     "Partition",
+    "Partner",
+    "PartnerPart",
+    "PoolShare",
     "PoolUse",
+    "ProposalAnswer",
+    "ProposalCall",
     "Qualification",
     "QuarantinedRun",
     "QuotaRule",
+    "RankedRequest",
+    "Ranking",
     "Rate",
     "Rating",
     "Resource",
+    "RunCycle",
     "Sample",
     "SampleOrder",
+    "ScheduleDraft",
     "Session",
     "SessionReading",
     "Skill",
     "SpecialOpening",
     "Swap",
     "Sweep",
+    "TeamMember",
     "UnmanagedRun",
     "UsageRecord",
     "Violation",
+    "VisitParticipant",
+    "VisitReport",
     "WaitlistEntry",
     "WaitlistLook",
     "WaitlistOffer",

@@ -105,3 +105,16 @@ def queries_of(act: Callable[[], Answer]) -> int:
 def zoned(moment: datetime) -> str:
     """Return a moment as people in Beijing write it."""
     return moment.astimezone(make.BEIJING).isoformat()
+
+
+@dataclass(frozen=True)
+class Write:
+    """One operation with a body that is well-formed, and the roles of `make.World` that may do it."""
+
+    operation: str
+    allowed: str
+    body: Any = None
+
+    @property
+    def roles(self) -> set[str]:
+        return set(self.allowed.split())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
 
 from django.db import connection, transaction
 from django.test import override_settings
@@ -46,8 +45,9 @@ from scheduler.ratings.models import Rating
 from scheduler.resources.models import Cluster, Partition, Resource
 from scheduler.waitlist import services as waitlist
 from scheduler.waitlist.models import WaitlistEntry
-from tests import make
-from tests.calling import CONTRACT, Answer, Caller, zoned
+from tests import beam, make
+from tests.beam_writes import BEAM_ROLES, BEAM_WRITES, beam_things
+from tests.calling import CONTRACT, Answer, Caller, Write, zoned
 from tests.scheduler.calendars.writing import calendar
 from tests.scheduler.templates import catalogue
 from tests.vouchers.banking.sheets import csv_file, row
@@ -96,19 +96,6 @@ from vouchers.settlements import services as settlements
 
 PERIOD = {"starts_at": zoned(make.slot(days=5).start), "ends_at": zoned(make.slot(days=5).end)}
 INSTRUMENT = {"name": "透射电镜", "category": "analytical", "city": "杭州"}
-
-
-@dataclass(frozen=True)
-class Write:
-    """One operation with a body that is well-formed, and the roles of `make.World` that may do it."""
-
-    operation: str
-    allowed: str
-    body: Any = None
-
-    @property
-    def roles(self) -> set[str]:
-        return set(self.allowed.split())
 
 
 FIRM = "owner researcher"
@@ -584,6 +571,7 @@ WRITES = (
         {"max_cards": 1, "max_cpus": 8, "max_memory_mb": 16000, "max_time_s": 3600, "is_open": False},
     ),
     Write("POST /clusters/{cluster}/partitions/1/prices", "operator", {"amount": {"yuan": "8.00"}}),
+    *BEAM_WRITES,
 )
 
 
@@ -613,6 +601,7 @@ class Things:
 ROLES = (
     *("officer", "publisher", "reviewer", "approver", "finance", "finance_approver", "auditor", "third"),
     *("keeper", "lab_owner", "operator", "owner", "researcher", "seller"),
+    *BEAM_ROLES,
 )
 
 
@@ -899,4 +888,7 @@ def everything(w: make.World) -> Things:
     }
     case = ordered.case(w)
     numbers |= {"payment-order": case.order.number, "discrepancie": case.number}
-    return Things(numbers, {role: Caller(getattr(w, role)) for role in ROLES})
+    site = beam.site()
+    numbers |= beam_things(site)
+    staff = {role: Caller(site.graders[1] if role == "grader" else getattr(site, role)) for role in BEAM_ROLES}
+    return Things(numbers, {role: Caller(getattr(w, role)) for role in ROLES if role not in staff} | staff)

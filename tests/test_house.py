@@ -24,6 +24,7 @@ from scheduler.engagements import rules as engagements
 from scheduler.invitations import rules as invitations
 from scheduler.jobs import rules as jobs
 from scheduler.metering import rules as metering
+from scheduler.panels import rules as panels
 from scheduler.proposals import rules as beam_proposals
 from scheduler.resources import rules as resources
 from scheduler.samples import rules as samples
@@ -242,6 +243,18 @@ def test_every_permission_is_held_by_some_role():
 
 
 MACHINES = [
+    (
+        beam_proposals.InvitationState,
+        beam_proposals.InvitationAction,
+        beam_proposals.INVITATION_TRANSITIONS,
+        {"invited"},
+    ),
+    (panels.GradingState, panels.GradingAction, panels.GRADING_TRANSITIONS, {"asked"}),
+    (panels.RankingState, panels.RankingAction, panels.RANKING_TRANSITIONS, {"draft"}),
+    (panels.AppealState, panels.AppealAction, panels.APPEAL_TRANSITIONS, {"open"}),
+    (beamtime.DraftState, beamtime.DraftAction, beamtime.DRAFT_TRANSITIONS, {"queued"}),
+    (beamtime.CompensationState, beamtime.CompensationAction, beamtime.COMPENSATION_TRANSITIONS, {"listed"}),
+    (beamtime.BeamQuoteState, beamtime.BeamQuoteAction, beamtime.BEAM_QUOTE_TRANSITIONS, {"offered"}),
     (beamtime.VisitState, beamtime.VisitAction, beamtime.TRANSITIONS, {"offered"}),
     (beam_proposals.BeamProposalState, beam_proposals.BeamProposalAction, beam_proposals.TRANSITIONS, {"draft"}),
     (beam_proposals.RequestState, beam_proposals.RequestAction, beam_proposals.REQUEST_TRANSITIONS, {"open"}),
@@ -308,6 +321,13 @@ MACHINES = [
     (payment_orders.DiscrepancyState, payment_orders.DiscrepancyAction, payment_orders.CASE_TRANSITIONS, {"open"}),
 ]
 ENDS = {
+    "InvitationState": {"removed"},
+    "GradingState": {"recused"},
+    "RankingState": {"decided"},
+    "AppealState": {"upheld", "dismissed"},
+    "DraftState": {"failed", "adopted", "discarded"},
+    "CompensationState": {"granted", "declined"},
+    "BeamQuoteState": {"accepted", "declined", "withdrawn", "expired"},
     "ExplanationState": {"returned", "undone"},
     "VisitState": {"closed", "declined", "cancelled", "missed"},
     "BeamProposalState": {"withdrawn", "closed"},

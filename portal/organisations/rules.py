@@ -43,6 +43,13 @@ class Role(StrEnum):
     LAB_MANAGER = "lab_manager"
     CLUSTER_OPERATOR = "cluster_operator"
     SERVICE_MANAGER = "service_manager"
+    USER_OFFICER = "user_officer"
+    """Runs the user office of a large facility: calls, checks, panels, visits' papers."""
+    BEAM_PLANNER = "beam_planner"
+    BEAMLINE_SCIENTIST = "beamline_scientist"
+    SAFETY_OFFICER = "safety_officer"
+    FACILITY_DIRECTOR = "facility_director"
+    """Decides what panels propose; never the one who proposed it."""
     PROGRAMME_OFFICER = "programme_officer"
     PROGRAMME_PUBLISHER = "programme_publisher"
     REVIEWER = "reviewer"
@@ -58,7 +65,18 @@ class Role(StrEnum):
 ROLES_OF_KIND: Final[Mapping[Kind, tuple[Role, ...]]] = MappingProxyType(
     {
         Kind.ENTERPRISE: (Role.OWNER, Role.RESEARCHER),
-        Kind.PROVIDER: (Role.OWNER, Role.LAB_MANAGER, Role.CLUSTER_OPERATOR, Role.SERVICE_MANAGER),
+        Kind.PROVIDER: (
+            Role.OWNER,
+            Role.RESEARCHER,
+            Role.LAB_MANAGER,
+            Role.CLUSTER_OPERATOR,
+            Role.SERVICE_MANAGER,
+            Role.USER_OFFICER,
+            Role.BEAM_PLANNER,
+            Role.BEAMLINE_SCIENTIST,
+            Role.SAFETY_OFFICER,
+            Role.FACILITY_DIRECTOR,
+        ),
         Kind.DEPARTMENT: (
             Role.OWNER,
             Role.PROGRAMME_OFFICER,
@@ -89,10 +107,11 @@ PERMISSIONS: Final[Mapping[tuple[Kind, Role], frozenset[P]]] = MappingProxyType(
                 P.INVOICE_REQUEST,
                 P.CLAIM_FILE,
                 P.PAYEE_MANAGE,
+                P.PROPOSAL_SUBMIT,
             }
         ),
         (Kind.ENTERPRISE, Role.RESEARCHER): frozenset(
-            {P.VOUCHER_READ_OWN, P.BOOKING_REQUEST, P.JOB_SUBMIT, P.ORDER_PLACE}
+            {P.VOUCHER_READ_OWN, P.BOOKING_REQUEST, P.JOB_SUBMIT, P.ORDER_PLACE, P.PROPOSAL_SUBMIT}
         ),
         (Kind.PROVIDER, Role.OWNER): frozenset(
             {
@@ -128,6 +147,13 @@ PERMISSIONS: Final[Mapping[tuple[Kind, Role], frozenset[P]]] = MappingProxyType(
         (Kind.PROVIDER, Role.SERVICE_MANAGER): frozenset(
             {P.OFFER_MANAGE, P.ORDER_SERVE, P.VOUCHER_CHECK, P.CHARGE_REFUND, P.INVOICE_ISSUE}
         ),
+        # Universities and institutes propose experiments at other people's facilities.
+        (Kind.PROVIDER, Role.RESEARCHER): frozenset({P.PROPOSAL_SUBMIT}),
+        (Kind.PROVIDER, Role.USER_OFFICER): frozenset({P.FACILITY_MANAGE}),
+        (Kind.PROVIDER, Role.BEAM_PLANNER): frozenset({P.BEAMTIME_PLAN}),
+        (Kind.PROVIDER, Role.BEAMLINE_SCIENTIST): frozenset({P.PROPOSAL_ASSESS, P.BEAMTIME_RUN}),
+        (Kind.PROVIDER, Role.SAFETY_OFFICER): frozenset({P.PROPOSAL_CLEAR}),
+        (Kind.PROVIDER, Role.FACILITY_DIRECTOR): frozenset({P.FACILITY_DECIDE}),
         (Kind.DEPARTMENT, Role.OWNER): frozenset({P.MEMBERS_MANAGE}),
         (Kind.DEPARTMENT, Role.PROGRAMME_OFFICER): frozenset({P.PROGRAMME_DRAFT, P.ALLOCATION_MANAGE}),
         (Kind.DEPARTMENT, Role.PROGRAMME_PUBLISHER): frozenset({P.PROGRAMME_PUBLISH}),

@@ -17,7 +17,7 @@ from django.utils.translation import gettext, pgettext_lazy
 
 from portal.kernel.errors import noop
 from portal.organisations.models import Organisation
-from portal.pages import bank_words, document_words, purchase_words, rail_words, reconciling_words
+from portal.pages import bank_words, beam_words, document_words, purchase_words, rail_words, reconciling_words
 from scheduler.availability.models import Claim
 from scheduler.bookings.models import CLOCKS, Booking
 from scheduler.bookings.series_preview import UseVerdict
@@ -97,7 +97,7 @@ def _plain(words: Mapping[str, object]) -> Words:
     return {str(code): (Tone.REST, text) for code, text in words.items()}
 
 
-WORD_LISTS: Final = (bank_words, document_words, purchase_words, rail_words, reconciling_words)
+WORD_LISTS: Final = (bank_words, beam_words, document_words, purchase_words, rail_words, reconciling_words)
 LABELS: Final[Mapping[str, Words]] = MappingProxyType(
     {
         "application": _states(
@@ -128,6 +128,7 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
         "bank_line": _states(StatementLine.State, ok="matched", go="parked", wait="open proposed"),
         "bank_match": _states(BankMatch.State, ok="booked", wait="proposed reversing", bad="refused reversed"),
         **{kind: _plain(words) for one in WORD_LISTS for kind, words in one.PLAIN.items()},
+        **{kind: _states(choices, **tones) for kind, (choices, tones) in beam_words.STATES.items()},
         "proposal": _states(ChargeProposal.State, ok="approved", wait="proposed", bad="returned"),
         "proposal_kind": _states(ChargeProposal.Kind),
         "gateway_line": _states(GatewayLine.Kind),
@@ -369,24 +370,6 @@ LABELS: Final[Mapping[str, Words]] = MappingProxyType(
                 "model_private": _("模型私有化部署"),
                 "agent_service": _("智能体开发"),
                 "rd_service": _("研发服务"),
-            }
-        ),
-        "role": _plain(
-            {
-                "owner": _("单位管理员"),
-                "researcher": _("研究人员"),
-                "lab_manager": _("仪器管理员"),
-                "cluster_operator": _("集群管理员"),
-                "service_manager": _("服务管理员"),
-                "programme_officer": _("项目经办"),
-                "programme_publisher": _("项目发布"),
-                "reviewer": _("初审员"),
-                "expert": _("评审专家"),
-                "approver": _("审批员"),
-                "finance_officer": _("财务经办"),
-                "finance_approver": _("财务复核"),
-                "auditor": _("审计员"),
-                "claim_auditor": _("第三方审计员"),
             }
         ),
     }

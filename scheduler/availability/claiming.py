@@ -67,14 +67,19 @@ class Ask:
 
 
 def occupy(
-    asks: Sequence[Ask], *, state: Claim.State, booking_id: int | None, hold_until: datetime | None = None
+    asks: Sequence[Ask],
+    *,
+    state: Claim.State,
+    booking_id: int | None = None,
+    visit_id: int | None = None,
+    hold_until: datetime | None = None,
 ) -> list[Claim]:
-    """Claim all that is asked for, or nothing. Raises Taken, naming what is not free.
+    """Claim all that is asked for, for a booking or a visit, or nothing. Raises Taken, naming what is not free.
 
     Locks the resources; a claim held until `hold_until` (aware, exclusive) ends then by itself.
     """
     resources.lock(resource_ids=[ask.resource.pk for ask in asks])
-    claims = [_claim(ask, state=state, booking_id=booking_id, hold_until=hold_until) for ask in asks]
+    claims = [_claim(ask, state=state, booking_id=booking_id, visit_id=visit_id, hold_until=hold_until) for ask in asks]
     if missing := [ask.resource.pk for ask, claim in zip(asks, claims, strict=True) if claim is None]:
         raise Taken(resource_ids=missing)
     try:
@@ -86,7 +91,9 @@ def occupy(
         raise Taken(resource_ids=[ask.resource.pk for ask in asks]) from None
 
 
-def _claim(ask: Ask, *, state: Claim.State, booking_id: int | None, hold_until: datetime | None) -> Claim | None:
+def _claim(
+    ask: Ask, *, state: Claim.State, booking_id: int | None, visit_id: int | None, hold_until: datetime | None
+) -> Claim | None:
     counted = ask.resource.counting == resource_rules.Counting.FUNGIBLE.value
     unit = None if counted else ask.unit_no or _unit(ask)
     if not counted and unit is None:
@@ -101,6 +108,7 @@ def _claim(ask: Ask, *, state: Claim.State, booking_id: int | None, hold_until: 
         state=state,
         hold_until=hold_until,
         booking_id=booking_id,
+        visit_id=visit_id,
     )
 
 

@@ -188,6 +188,9 @@ class Claim(models.Model):
     calendar = models.ForeignKey(
         "scheduler.ExternalCalendar", null=True, blank=True, on_delete=models.CASCADE, related_name="claims"
     )
+    visit = models.ForeignKey(
+        "scheduler.BeamVisit", null=True, blank=True, on_delete=models.PROTECT, related_name="claims"
+    )
     note = models.CharField(max_length=120, blank=True)
     """For the lab only: the source event of external time, the reason of an outage."""
 
@@ -217,7 +220,10 @@ class Claim(models.Model):
                 condition=Q(state__in=["held", "confirmed", "in_use", "outage", "external", "done", "released"]),
             ),
             models.CheckConstraint(
-                name="claim_of_one_thing", condition=Q(booking__isnull=True) | Q(calendar__isnull=True)
+                name="claim_of_one_thing",
+                condition=(Q(booking__isnull=True) & Q(calendar__isnull=True))
+                | (Q(booking__isnull=True) & Q(visit__isnull=True))
+                | (Q(calendar__isnull=True) & Q(visit__isnull=True)),
             ),
             models.CheckConstraint(name="claim_units_positive", condition=Q(units__gt=0)),
             models.CheckConstraint(name="claim_role_known", condition=Q(role__in=[r.value for r in rules.ClaimRole])),

@@ -18,13 +18,22 @@ from typing import Final
 
 from portal.kernel.errors import Reason, noop
 from portal.kernel.period import Period, merge, subtract
+from scheduler.facilities.grades import Direction
 from scheduler.facilities.grid import Shift
-from scheduler.panels.rules import Direction
 
 __all__ = [
+    "BEAM_QUOTE_TRANSITIONS",
+    "COMPENSATION_TRANSITIONS",
+    "DRAFT_TRANSITIONS",
     "MARKET_DAYS",
     "TRANSITIONS",
+    "BeamQuoteAction",
+    "BeamQuoteState",
+    "CompensationAction",
+    "CompensationState",
     "Delivered",
+    "DraftAction",
+    "DraftState",
     "Figures",
     "Hit",
     "Loss",
@@ -88,6 +97,89 @@ TRANSITIONS: Final[Mapping[tuple[VisitState, VisitAction], VisitState]] = Mappin
         (S.READY, A.MISS): S.MISSED,
         (S.RUNNING, A.FINISH): S.DONE,
         (S.DONE, A.REPORT): S.CLOSED,
+    }
+)
+
+
+class DraftState(StrEnum):
+    """Where a draft of a cycle's schedule stands."""
+
+    QUEUED = "queued"
+    SOLVING = "solving"
+    DRAFTED = "drafted"
+    FAILED = "failed"
+    ADOPTED = "adopted"
+    DISCARDED = "discarded"
+
+
+class DraftAction(StrEnum):
+    SOLVE = "solve"
+    FINISH = "finish"
+    FAIL = "fail"
+    ADOPT = "adopt"
+    DISCARD = "discard"
+    RESOLVE = "resolve"
+
+
+DRAFT_TRANSITIONS: Final[Mapping[tuple[DraftState, DraftAction], DraftState]] = MappingProxyType(
+    {
+        (DraftState.QUEUED, DraftAction.SOLVE): DraftState.SOLVING,
+        # Taken up again after a worker died.
+        (DraftState.SOLVING, DraftAction.SOLVE): DraftState.SOLVING,
+        (DraftState.SOLVING, DraftAction.FINISH): DraftState.DRAFTED,
+        (DraftState.SOLVING, DraftAction.FAIL): DraftState.FAILED,
+        (DraftState.DRAFTED, DraftAction.RESOLVE): DraftState.QUEUED,
+        (DraftState.DRAFTED, DraftAction.ADOPT): DraftState.ADOPTED,
+        **{
+            (state, DraftAction.DISCARD): DraftState.DISCARDED
+            for state in (DraftState.QUEUED, DraftState.SOLVING, DraftState.DRAFTED)
+        },
+    }
+)
+
+
+class CompensationState(StrEnum):
+    LISTED = "listed"
+    GRANTED = "granted"
+    DECLINED = "declined"
+
+
+class CompensationAction(StrEnum):
+    GRANT = "grant"
+    DECLINE = "decline"
+
+
+COMPENSATION_TRANSITIONS: Final[Mapping[tuple[CompensationState, CompensationAction], CompensationState]] = (
+    MappingProxyType(
+        {
+            (CompensationState.LISTED, CompensationAction.GRANT): CompensationState.GRANTED,
+            (CompensationState.LISTED, CompensationAction.DECLINE): CompensationState.DECLINED,
+        }
+    )
+)
+
+
+class BeamQuoteState(StrEnum):
+    OFFERED = "offered"
+    ACCEPTED = "accepted"
+    DECLINED = "declined"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+
+
+class BeamQuoteAction(StrEnum):
+    ACCEPT = "accept"
+    DECLINE = "decline"
+    WITHDRAW = "withdraw"
+    EXPIRE = "expire"
+
+
+BEAM_QUOTE_TRANSITIONS: Final[Mapping[tuple[BeamQuoteState, BeamQuoteAction], BeamQuoteState]] = MappingProxyType(
+    {
+        (BeamQuoteState.OFFERED, BeamQuoteAction.ACCEPT): BeamQuoteState.ACCEPTED,
+        (BeamQuoteState.OFFERED, BeamQuoteAction.DECLINE): BeamQuoteState.DECLINED,
+        (BeamQuoteState.OFFERED, BeamQuoteAction.WITHDRAW): BeamQuoteState.WITHDRAWN,
+        (BeamQuoteState.OFFERED, BeamQuoteAction.EXPIRE): BeamQuoteState.EXPIRED,
     }
 )
 

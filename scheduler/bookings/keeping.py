@@ -19,7 +19,7 @@ from scheduler.resources import services as resources
 
 __all__ = ["adopt", "give_up", "is_kept", "keep", "reach", "release_lapsed"]
 
-KEPT = {"state": Claim.State.HELD, "booking__isnull": True, "calendar__isnull": True}
+KEPT = {"state": Claim.State.HELD, "booking__isnull": True, "calendar__isnull": True, "visit__isnull": True}
 
 
 def reach(wanteds: Iterable[Wanted]) -> set[int]:

@@ -12,20 +12,30 @@ from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
 from fractions import Fraction
+from types import MappingProxyType
+from typing import Final
 
-from portal.kernel.errors import Invalid, Reason, Refused, noop
+from portal.kernel.errors import Invalid, noop
+from scheduler.facilities.grades import Ageing, Direction, Scale
 
 __all__ = [
-    "Ageing",
+    "APPEAL_TRANSITIONS",
+    "GRADING_TRANSITIONS",
+    "RANKING_TRANSITIONS",
+    "AppealAction",
+    "AppealState",
+    "AssessmentKind",
     "Award",
     "BadGrade",
-    "BadScale",
     "Candidate",
     "Conflict",
-    "Direction",
+    "GradingAction",
+    "GradingState",
     "Party",
     "Ranked",
-    "Scale",
+    "RankingAction",
+    "RankingState",
+    "SafetyClass",
     "TieBreak",
     "aged",
     "awards",
@@ -38,40 +48,88 @@ __all__ = [
 _ = noop
 
 
-class Direction(StrEnum):
-    """Which end of the scale is best."""
+class AssessmentKind(StrEnum):
+    """What the staff look at; URGENCY and AFTERWARDS are of urgent proposals alone."""
 
-    HIGH = "high"
-    LOW = "low"
+    TECHNICAL = "technical"
+    SAFETY = "safety"
+    URGENCY = "urgency"
+    AFTERWARDS = "afterwards"
 
 
-class BadScale(Refused):
-    code = "panel.scale"
-    message = _("评分标准有误。")
+class SafetyClass(StrEnum):
+    """How dangerous an experiment is: green needs nothing more, amber conditions, red a risk assessment before the beam."""
+
+    GREEN = "green"
+    AMBER = "amber"
+    RED = "red"
+
+
+class GradingState(StrEnum):
+    ASKED = "asked"
+    GRADED = "graded"
+    RECUSED = "recused"
+
+
+class GradingAction(StrEnum):
+    GRADE = "grade"
+    RECUSE = "recuse"
+
+
+GRADING_TRANSITIONS: Final[Mapping[tuple[GradingState, GradingAction], GradingState]] = MappingProxyType(
+    {
+        (GradingState.ASKED, GradingAction.GRADE): GradingState.GRADED,
+        # A reviewer may change her mind until the panel has ranked.
+        (GradingState.GRADED, GradingAction.GRADE): GradingState.GRADED,
+        (GradingState.ASKED, GradingAction.RECUSE): GradingState.RECUSED,
+        (GradingState.GRADED, GradingAction.RECUSE): GradingState.RECUSED,
+    }
+)
+
+
+class RankingState(StrEnum):
+    DRAFT = "draft"
+    PROPOSED = "proposed"
+    DECIDED = "decided"
+
+
+class RankingAction(StrEnum):
+    PROPOSE = "propose"
+    SEND_BACK = "send_back"
+    DECIDE = "decide"
+
+
+RANKING_TRANSITIONS: Final[Mapping[tuple[RankingState, RankingAction], RankingState]] = MappingProxyType(
+    {
+        (RankingState.DRAFT, RankingAction.PROPOSE): RankingState.PROPOSED,
+        (RankingState.PROPOSED, RankingAction.SEND_BACK): RankingState.DRAFT,
+        (RankingState.PROPOSED, RankingAction.DECIDE): RankingState.DECIDED,
+    }
+)
+
+
+class AppealState(StrEnum):
+    OPEN = "open"
+    UPHELD = "upheld"
+    DISMISSED = "dismissed"
+
+
+class AppealAction(StrEnum):
+    UPHOLD = "uphold"
+    DISMISS = "dismiss"
+
+
+APPEAL_TRANSITIONS: Final[Mapping[tuple[AppealState, AppealAction], AppealState]] = MappingProxyType(
+    {
+        (AppealState.OPEN, AppealAction.UPHOLD): AppealState.UPHELD,
+        (AppealState.OPEN, AppealAction.DISMISS): AppealState.DISMISSED,
+    }
+)
 
 
 class BadGrade(Invalid):
     code = "panel.grade"
     message = _("评分须在 %(lowest)s 到 %(highest)s 之间，且为 %(step)s 的倍数。")
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """What grades there are: from `lowest` to `highest` in steps of `step` from `lowest`. Raises BadScale."""
-
-    lowest: Decimal
-    highest: Decimal
-    step: Decimal
-    best: Direction
-
-    def __post_init__(self) -> None:
-        found = []
-        if self.lowest >= self.highest:
-            found.append(Reason("panel.scale_ends", _("最低分须小于最高分。"), "", "lowest"))
-        if self.step <= 0 or (self.lowest < self.highest and (self.highest - self.lowest) % self.step):
-            found.append(Reason("panel.scale_step", _("最高分与最低分之差须为步长的整数倍。"), "", "step"))
-        if found:
-            raise BadScale(found)
 
 
 def check_grade(value: Decimal, scale: Scale) -> Decimal:
@@ -90,14 +148,6 @@ def mean(grades: Sequence[Decimal]) -> Decimal:
     return (Decimal(hundredths.numerator) / Decimal(hundredths.denominator)).quantize(
         Decimal(1), rounding=ROUND_HALF_EVEN
     ) / 100
-
-
-@dataclass(frozen=True, slots=True)
-class Ageing:
-    """How much better a request gets for each cycle it waited, and for how many cycles at most."""
-
-    step: Decimal
-    cycles: int
 
 
 def aged(grade: Decimal, *, waited: int, ageing: Ageing, scale: Scale) -> Decimal:

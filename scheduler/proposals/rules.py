@@ -16,23 +16,24 @@ from typing import Final
 
 from portal.kernel.errors import Conflict, Reason, Refused, noop
 from portal.kernel.period import Period
-from scheduler.facilities.shares import Pool
+from scheduler.facilities.courses import COURSES, Course, ProposalKind, ReportRule
 
 __all__ = [
-    "COURSES",
+    "INVITATION_TRANSITIONS",
     "REQUEST_TRANSITIONS",
     "TRANSITIONS",
     "BadFile",
     "BeamProposalAction",
     "BeamProposalState",
-    "Course",
+    "FormKind",
     "FormLimit",
+    "Hazard",
+    "InvitationAction",
+    "InvitationState",
     "Late",
     "NotOpen",
     "NotReady",
     "PastVisit",
-    "ProposalKind",
-    "ReportRule",
     "RequestAction",
     "RequestState",
     "Submission",
@@ -44,52 +45,6 @@ __all__ = [
 ]
 
 _ = noop
-
-
-class ProposalKind(StrEnum):
-    STANDARD = "standard"
-    LONG_TERM = "long_term"
-    BLOCK = "block"
-    URGENT = "urgent"
-    RAPID = "rapid"
-    PARTNER = "partner"
-    PROPRIETARY = "proprietary"
-
-
-@dataclass(frozen=True, slots=True)
-class Course:
-    """How a kind of proposal goes.
-
-    `peer_review`: a panel grades it before it gets time. `reviewed_after`: its results are judged afterwards and filed.
-    `cycles`: for how many run cycles it stands. `lapses`: what got no time in its cycle is over and does not roll over.
-    `own_schedule`: the group gets shifts and says itself which samples use them. `paid`: by price list and contract.
-    `confidential`: title and results are told to nobody outside the team and the staff who serve it.
-    """
-
-    pool: Pool
-    peer_review: bool = True
-    reviewed_after: bool = False
-    cycles: int = 1
-    lapses: bool = False
-    own_schedule: bool = False
-    report_months: int = 0
-    """How often a report is due while it stands; 0: once after each visit."""
-    paid: bool = False
-    confidential: bool = False
-
-
-COURSES: Final[Mapping[ProposalKind, Course]] = MappingProxyType(
-    {
-        ProposalKind.STANDARD: Course(Pool.OPEN),
-        ProposalKind.LONG_TERM: Course(Pool.OPEN, cycles=6),
-        ProposalKind.BLOCK: Course(Pool.OPEN, cycles=4, own_schedule=True, report_months=6),
-        ProposalKind.URGENT: Course(Pool.URGENT, peer_review=False, reviewed_after=True),
-        ProposalKind.RAPID: Course(Pool.OPEN, peer_review=False, lapses=True),
-        ProposalKind.PARTNER: Course(Pool.PARTNER, peer_review=False),
-        ProposalKind.PROPRIETARY: Course(Pool.INDUSTRY, peer_review=False, paid=True, confidential=True),
-    }
-)
-"""What a facility starts from; it may say otherwise in its own data."""
 
 
 class BeamProposalState(StrEnum):
@@ -151,6 +106,55 @@ TRANSITIONS: Final[Mapping[tuple[BeamProposalState, BeamProposalAction], BeamPro
         },
     }
 )
+
+
+class FormKind(StrEnum):
+    PDF = "pdf"
+    TEXT = "text"
+
+
+class InvitationState(StrEnum):
+    """Where somebody stands who was asked into a team."""
+
+    INVITED = "invited"
+    JOINED = "joined"
+    DECLINED = "declined"
+    REMOVED = "removed"
+
+
+class InvitationAction(StrEnum):
+    JOIN = "join"
+    DECLINE = "decline"
+    INVITE = "invite"
+    REMOVE = "remove"
+
+
+V, J = InvitationState, InvitationAction
+
+INVITATION_TRANSITIONS: Final[Mapping[tuple[InvitationState, InvitationAction], InvitationState]] = MappingProxyType(
+    {
+        (V.INVITED, J.JOIN): V.JOINED,
+        (V.INVITED, J.DECLINE): V.DECLINED,
+        (V.DECLINED, J.INVITE): V.INVITED,
+        (V.INVITED, J.INVITE): V.INVITED,
+        **{(state, J.REMOVE): V.REMOVED for state in (V.INVITED, V.JOINED, V.DECLINED)},
+    }
+)
+
+
+class Hazard(StrEnum):
+    """What can be dangerous about a sample (safety declarations of user facilities)."""
+
+    TOXIC = "toxic"
+    FLAMMABLE = "flammable"
+    EXPLOSIVE = "explosive"
+    CORROSIVE = "corrosive"
+    RADIOACTIVE = "radioactive"
+    BIOLOGICAL = "biological"
+    NANO = "nano"
+    PRESSURE = "pressure"
+    CRYOGENIC = "cryogenic"
+    MAGNETIC = "magnetic"
 
 
 class RequestState(StrEnum):
@@ -254,13 +258,6 @@ def check_file(*, pages: int | None, size: int, limit: FormLimit, field: str) ->
         found.append(Reason("proposal.file_empty", _("文件没有内容。"), "", field))
     if found:
         raise BadFile(found)
-
-
-class ReportRule(StrEnum):
-    """What a missing report of an earlier visit does: the panel is told, or nothing can be sent (E9)."""
-
-    TELL = "tell"
-    BLOCK = "block"
 
 
 @dataclass(frozen=True, slots=True)

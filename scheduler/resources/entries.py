@@ -14,8 +14,12 @@ __all__ = ["CATALOGUED", "InstrumentValues", "refusals"]
 
 _ = noop
 
-CATALOGUED: Final = tuple(kind for kind in rules.ResourceKind if kind is not rules.ResourceKind.OPERATOR)
-"""Kinds that stand in the catalogue by themselves; an operator is booked with an instrument only."""
+CATALOGUED: Final = tuple(
+    kind
+    for kind in rules.ResourceKind
+    if kind not in {rules.ResourceKind.OPERATOR, rules.ResourceKind.BEAMLINE, rules.ResourceKind.DEVICE}
+)
+"""Kinds a lab enters by itself: an operator comes with an instrument, beamlines and devices with their facility."""
 MAX_CAPACITY: Final = 200
 FIRST_YEAR: Final = 1950
 

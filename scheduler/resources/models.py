@@ -39,6 +39,8 @@ class Resource(models.Model):
         ROOM = rules.ResourceKind.ROOM.value, _("实验室房间")
         PILOT_LINE = rules.ResourceKind.PILOT_LINE.value, _("中试线")
         CONCEPT_SERVICE = rules.ResourceKind.CONCEPT_SERVICE.value, _("概念验证服务")
+        BEAMLINE = rules.ResourceKind.BEAMLINE.value, _("光束线站")
+        DEVICE = rules.ResourceKind.DEVICE.value, _("装置部件或样品环境")
 
     class Counting(models.TextChoices):
         UNITS = rules.Counting.UNITS.value, _("逐个编号，一次预约占用其中一个")

@@ -34,6 +34,7 @@ class ResourceKind(StrEnum):
 
     Source: service units and instruments of 国发〔2014〕70号; pilot-scale lines and concept verification of the
     Zhejiang policy of 2025, items 10 and 11. An operator is a person whose hours are booked with an instrument.
+    A beamline is a station of a large facility, a device what can be mounted there; both are set up with their facility.
     """
 
     INSTRUMENT = "instrument"
@@ -43,6 +44,8 @@ class ResourceKind(StrEnum):
     ROOM = "room"
     PILOT_LINE = "pilot_line"
     CONCEPT_SERVICE = "concept_service"
+    BEAMLINE = "beamline"
+    DEVICE = "device"
 
 
 class Counting(StrEnum):

@@ -9,6 +9,8 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import translation
 
+from scheduler.beamtime import rules as beamtime
+from scheduler.beamtime.models import BeamQuote, BeamVisit, Compensation, ScheduleDraft
 from scheduler.bookings import rules as bookings
 from scheduler.bookings import swap_rules as swaps
 from scheduler.bookings.models import Booking, CounterOffer
@@ -25,6 +27,10 @@ from scheduler.jobs import rules as jobs
 from scheduler.jobs.models import Job
 from scheduler.metering import rules as metering
 from scheduler.metering.models import QuarantinedRun
+from scheduler.panels import rules as panels
+from scheduler.panels.models import Appeal, Grading, Ranking
+from scheduler.proposals import rules as beam_proposals
+from scheduler.proposals.models import BeamProposal, BeamRequest, TeamMember
 from scheduler.resources import rules as resources
 from scheduler.resources.models import Resource
 from scheduler.samples import rules as samples
@@ -103,6 +109,16 @@ MACHINES: tuple[tuple[str, Mapping[tuple[Any, Any], Any], Any], ...] = (
     ("Job 作业", jobs.TRANSITIONS, Job.State),
     ("Job file 作业文件", jobfiles.TRANSITIONS, JobUpload.State),
     ("Run without a price 待定价运行", metering.TRANSITIONS, QuarantinedRun.State),
+    ("Proposal for beam time 机时申请", beam_proposals.TRANSITIONS, BeamProposal.State),
+    ("Member of a team 课题组成员", beam_proposals.INVITATION_TRANSITIONS, TeamMember.State),
+    ("Request of a cycle 周期机时", beam_proposals.REQUEST_TRANSITIONS, BeamRequest.State),
+    ("Grading 评分", panels.GRADING_TRANSITIONS, Grading.State),
+    ("Ranking 排序", panels.RANKING_TRANSITIONS, Ranking.State),
+    ("Appeal 机时申诉", panels.APPEAL_TRANSITIONS, Appeal.State),
+    ("Draft of a schedule 排班草案", beamtime.DRAFT_TRANSITIONS, ScheduleDraft.State),
+    ("Visit 到访", beamtime.TRANSITIONS, BeamVisit.State),
+    ("Compensation 机时补偿", beamtime.COMPENSATION_TRANSITIONS, Compensation.State),
+    ("Quote of beam time 机时报价", beamtime.BEAM_QUOTE_TRANSITIONS, BeamQuote.State),
     ("Offer 服务", offers.OFFER_TRANSITIONS, Offer.State),
     ("Order 订单", offers.TRANSITIONS, Order.State),
     ("Charge 费用", charges.TRANSITIONS, Charge.State),

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from portal.kernel.period import Period
 from scheduler.beamtime import rules
 from scheduler.beamtime.rules import Hit, Loss, LossCause, Preparation
+from scheduler.facilities.grades import Direction
 from scheduler.facilities.grid import ShiftGrid, shifts_in
-from scheduler.panels.rules import Direction
 
 START = datetime(2027, 3, 1, tzinfo=UTC)
 VISIT = Period(START, START + timedelta(hours=24))

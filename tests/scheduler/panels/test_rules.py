@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scheduler.facilities import grades
+from scheduler.facilities.grades import Ageing, Direction, Scale
 from scheduler.panels import rules
-from scheduler.panels.rules import Ageing, Bonds, Candidate, Direction, Party, Scale, TieBreak
+from scheduler.panels.rules import Bonds, Candidate, Party, TieBreak
 
 ESRF = Scale(D(0), D("5.5"), D("0.1"), Direction.HIGH)
 APS = Scale(D(1), D(5), D("0.1"), Direction.LOW)
@@ -28,7 +30,7 @@ class TestGrades:
         assert refused.value.params == {"lowest": "0", "highest": "5.5", "step": "0.1"}
 
     def test_a_scale_that_cannot_be_is_refused_whole(self):
-        with pytest.raises(rules.BadScale) as refused:
+        with pytest.raises(grades.BadScale) as refused:
             Scale(D(5), D(1), D(0), Direction.HIGH)
         assert [reason.field for reason in refused.value.reasons] == ["lowest", "step"]
 

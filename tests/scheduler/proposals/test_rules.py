@@ -6,15 +6,13 @@ import pytest
 
 from portal.kernel.period import Period
 from portal.kernel.states import next_state
+from scheduler.facilities.courses import COURSES, ProposalKind, ReportRule
 from scheduler.proposals import rules
 from scheduler.proposals.rules import (
-    COURSES,
     BeamProposalAction,
     BeamProposalState,
     FormLimit,
     PastVisit,
-    ProposalKind,
-    ReportRule,
     Submission,
 )
 

@@ -1,0 +1,1 @@
+"""Pages of large science facilities, by subject."""

@@ -1,0 +1,70 @@
+"""Kinds of proposals and how each goes at a facility, and what a missing report does. Pure.
+
+Sources: user guides of ESRF (standard, long-term, block allocation), Diamond (rapid access, partner), APS (rapid requests
+do not roll over), SSRF (urgent proposals are evaluated afterwards and filed). All numbers are the facility's data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from scheduler.facilities.shares import Pool
+
+__all__ = ["COURSES", "Course", "ProposalKind", "ReportRule"]
+
+
+class ProposalKind(StrEnum):
+    STANDARD = "standard"
+    LONG_TERM = "long_term"
+    BLOCK = "block"
+    URGENT = "urgent"
+    RAPID = "rapid"
+    PARTNER = "partner"
+    PROPRIETARY = "proprietary"
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How a kind of proposal goes.
+
+    `peer_review`: a panel grades it before it gets time. `reviewed_after`: its results are judged afterwards and filed.
+    `cycles`: for how many run cycles it stands. `lapses`: what got no time in its cycle is over and does not roll over.
+    `own_schedule`: the group gets shifts and says itself which samples use them. `paid`: by price list and contract.
+    `confidential`: title and results are told to nobody outside the team and the staff who serve it.
+    """
+
+    pool: Pool
+    peer_review: bool = True
+    reviewed_after: bool = False
+    cycles: int = 1
+    lapses: bool = False
+    own_schedule: bool = False
+    report_months: int = 0
+    """How often a report is due while it stands; 0: once after each visit."""
+    paid: bool = False
+    confidential: bool = False
+
+
+COURSES: Final[Mapping[ProposalKind, Course]] = MappingProxyType(
+    {
+        ProposalKind.STANDARD: Course(Pool.OPEN),
+        ProposalKind.LONG_TERM: Course(Pool.OPEN, cycles=6),
+        ProposalKind.BLOCK: Course(Pool.OPEN, cycles=4, own_schedule=True, report_months=6),
+        ProposalKind.URGENT: Course(Pool.URGENT, peer_review=False, reviewed_after=True),
+        ProposalKind.RAPID: Course(Pool.OPEN, peer_review=False, lapses=True),
+        ProposalKind.PARTNER: Course(Pool.PARTNER, peer_review=False),
+        ProposalKind.PROPRIETARY: Course(Pool.INDUSTRY, peer_review=False, paid=True, confidential=True),
+    }
+)
+"""What a facility starts from; it may say otherwise in its own data."""
+
+
+class ReportRule(StrEnum):
+    """What a missing report of an earlier visit does: the panel is told, or nothing can be sent (E9)."""
+
+    TELL = "tell"
+    BLOCK = "block"

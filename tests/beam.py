@@ -1,0 +1,196 @@
+"""A large facility and what happens there, for tests: its people, two beamlines, a run cycle of sixty days, a call."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from portal.kernel.actors import Actor
+from portal.kernel.period import Period
+from portal.organisations import rules as roles
+from portal.organisations.models import Organisation
+from scheduler.facilities.courses import COURSES
+from scheduler.facilities.grid import ShiftGrid
+from scheduler.facilities.models import (
+    Beamline,
+    Facility,
+    FacilityCourse,
+    MachinePeriod,
+    PoolShare,
+    RunCycle,
+)
+from scheduler.panels.models import Panel, Panelist
+from scheduler.proposals.models import BeamProposal, BeamRequest, BeamSample, ProposalCall, TeamMember
+from scheduler.resources.models import Instrument, Resource
+from tests import make
+
+_serial = itertools.count(1)
+CYCLE = Period(datetime(2027, 1, 3, 16, tzinfo=UTC), datetime(2027, 3, 4, 16, tzinfo=UTC))
+"""Sixty days from 4 January 2027, midnight in Beijing: 180 shifts of eight hours."""
+REPAIRS = Period(datetime(2027, 2, 1, 16, tzinfo=UTC), datetime(2027, 2, 3, 16, tzinfo=UTC))
+"""Two days of maintenance in the middle of it: 174 shifts are left."""
+
+
+@dataclass
+class Site:
+    """A facility with everybody who works there, an enterprise's leader of a team, and three reviewers from elsewhere."""
+
+    owner: Organisation
+    facility: Facility
+    lines: list[Beamline]
+    cycle: RunCycle
+    call: ProposalCall
+    office: Actor
+    planner: Actor
+    scientist: Actor
+    safety: Actor
+    director: Actor
+    leader: Actor
+    graders: list[Actor]
+    panel: Panel
+
+
+def line(owner: Organisation, facility: Facility, code: str, **more: Any) -> Beamline:
+    """Return a published beamline whose time can be claimed."""
+    resource = Resource.objects.create(
+        kind=Resource.Kind.BEAMLINE.value,
+        number=f"BL-{next(_serial):05d}",
+        owner=owner,
+        name=f"{code} 线站",
+        name_en=f"Beamline {code}",
+        city="杭州",
+        state=Resource.State.PUBLISHED.value,
+        granularity_s=facility.length_min * 60,
+        min_duration_s=facility.length_min * 60,
+        max_duration_s=30 * 86400,
+        horizon_s=400 * 86400,
+    )
+    Instrument.objects.create(resource=resource, category=Instrument.Category.PHYSICAL.value)
+    return Beamline.objects.create(resource=resource, facility=facility, code=code, **more)
+
+
+def facility(owner: Organisation, **changes: Any) -> Facility:
+    """Return a published facility with shifts of eight hours given in threes, grades 0 to 5.5 and every kind of proposal."""
+    values: dict[str, Any] = {
+        "code": f"zj{next(_serial)}",
+        "name": "之江光源",
+        "name_en": "Zhijiang Light Source",
+        "city": "杭州",
+        "is_published": True,
+        "shift_names": ["夜班", "早班", "中班"],
+        "multiple": 3,
+        "ageing_c": 20,
+        "ageing_cycles": 2,
+    }
+    made = Facility.objects.create(owner=owner, **{**values, **changes})
+    for kind, course in COURSES.items():
+        said = {name: getattr(course, name) for name in course.__slots__ if name != "pool"}
+        FacilityCourse.objects.create(facility=made, kind=kind.value, pool=course.pool.value, **said)
+    for pool, num in (("open", 70), ("industry", 20), ("urgent", 5), ("director", 5)):
+        PoolShare.objects.create(facility=made, pool=pool, num=num, den=100)
+    return made
+
+
+def cycle(of: Facility, code: str = "2027-I", during: Period = CYCLE, repairs: Period | None = REPAIRS) -> RunCycle:
+    made = RunCycle.objects.create(facility=of, code=code, during=(during.start, during.end))
+    spans = [(during.start, repairs.start), (repairs.end, during.end)] if repairs else [(during.start, during.end)]
+    for span in spans:
+        MachinePeriod.objects.create(cycle=made, mode="user", during=span)
+    if repairs:
+        MachinePeriod.objects.create(cycle=made, mode="maintenance", during=(repairs.start, repairs.end))
+    return made
+
+
+def grid(of: Facility) -> ShiftGrid:
+    return ShiftGrid(of.zone, of.first_min, of.length_min, tuple(of.shift_names), of.multiple)
+
+
+def site(**changes: Any) -> Site:
+    """Build the facility and its people; nothing is proposed yet."""
+    k, r = roles.Kind, roles.Role
+    owner = make.organisation(k.PROVIDER, name=f"之江光源研究院{next(_serial)}")
+    built = facility(owner, **changes)
+    run = cycle(built)
+    call = ProposalCall.objects.create(
+        facility=built,
+        cycle=run,
+        number=f"CALL-{next(_serial):04d}",
+        name="2027 年第一轮征集",
+        name_en="Call 2027-I",
+        during=(make.NOW - timedelta(days=10), make.NOW + timedelta(days=10)),
+        kinds=["standard", "long_term", "block"],
+        most_shifts=30,
+        is_published=True,
+        created_at=make.NOW,
+    )
+    panel = Panel.objects.create(facility=built, call=call, name="材料评审组", created_at=make.NOW)
+    graders = [make.actor(make.organisation(k.PROVIDER), r.RESEARCHER, name=f"评审{n}") for n in range(3)]
+    for at, one in enumerate(graders):
+        Panelist.objects.create(panel=panel, user=make.user_of(one), is_chair=at == 0)
+    return Site(
+        owner=owner,
+        facility=built,
+        lines=[line(owner, built, "BL01"), line(owner, built, "BL02")],
+        cycle=run,
+        call=call,
+        office=make.actor(owner, r.USER_OFFICER, name="办公室"),
+        planner=make.actor(owner, r.BEAM_PLANNER, name="排班员"),
+        scientist=make.actor(owner, r.BEAMLINE_SCIENTIST, name="线站科学家"),
+        safety=make.actor(owner, r.SAFETY_OFFICER, name="安全员"),
+        director=make.actor(owner, r.FACILITY_DIRECTOR, name="主任"),
+        leader=make.actor(make.organisation(k.ENTERPRISE), r.RESEARCHER, name="课题负责人"),
+        graders=graders,
+        panel=panel,
+    )
+
+
+def proposal(s: Site, *, state: str = "feasible", shifts: int = 6, at: int = 0, **changes: Any) -> BeamProposal:
+    """Return a proposal that has come as far as `state`, with one request for the beamline number `at`."""
+    number = next(_serial)
+    leader: Actor = changes.pop("leader", s.leader)
+    asked = {name: changes.pop(name) for name in ("good", "bad", "setup", "waited", "grade_c") if name in changes}
+    is_sent = state not in {"draft", "withdrawn"}
+    values: dict[str, Any] = {
+        "number": f"P-{number:05d}",
+        "key": f"key-{number}",
+        "facility": s.facility,
+        "call": s.call,
+        "kind": "standard",
+        "state": state,
+        "organisation_id": leader.organisation_id,
+        "title": f"课题 {number}",
+        "summary": "正极材料在充放电中的结构变化。",
+        "sent_at": make.NOW if is_sent else None,
+        "sent_order": number if is_sent else None,
+        "created_by_id": leader.user_id,
+        "created_at": make.NOW,
+    }
+    made = BeamProposal.objects.create(**{**values, **changes})
+    TeamMember.objects.create(
+        proposal=made,
+        name="课题负责人",
+        email=f"leader{number}@example.invalid",
+        user_id=leader.user_id,
+        organisation_id=leader.organisation_id,
+        is_leader=True,
+        state="joined",
+        invited_at=make.NOW,
+        answered_at=make.NOW,
+    )
+    BeamSample.objects.create(proposal=made, name="电池", amount="3 片", afterwards="带回")
+    BeamRequest.objects.create(
+        proposal=made,
+        cycle=s.cycle,
+        beamline=s.lines[at],
+        shifts=shifts,
+        state="allocated" if state == "accepted" else "open",
+        created_at=make.NOW,
+        **asked,
+    )
+    return made
+
+
+def request(of: BeamProposal) -> BeamRequest:
+    return of.requests.get()
