@@ -116,3 +116,14 @@ def test_tampering_is_found(programme: Programme, check: str) -> None:
         cursor.execute(TAMPERING[check].format(voucher=programme.vouchers[0]))
         cursor.execute("SET session_replication_role = origin")
     assert check in {violation.check for violation in queries.verify()}
+
+
+def test_an_audit_reads_each_table_once_whatever_the_statistics_say(programme: Programme) -> None:
+    with connection.cursor() as cursor:
+        with verification.whole_passes(cursor):
+            cursor.execute("EXPLAIN " + verification.CHECKS["units_and_flows_allowed"])
+            plan = "\n".join(line for (line,) in cursor.fetchall())
+        cursor.execute("SHOW enable_nestloop")
+        assert cursor.fetchone() == ("on",)
+    assert "Join" in plan
+    assert "Nested Loop" not in plan
