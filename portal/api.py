@@ -13,6 +13,7 @@ from ninja.errors import AuthenticationError, HttpError, Throttled
 from ninja.errors import ValidationError as PayloadError
 from ninja.openapi.schema import OpenAPISchema
 from ninja.renderers import JSONRenderer
+from pydantic.json_schema import JsonSchemaMode
 
 from portal.http import Busy, explain, is_lock_timeout
 from portal.kernel.errors import NotFound, PortalError
@@ -34,6 +35,31 @@ class ReadableJSON(JSONRenderer):
         return json.dumps(data, cls=self.encoder_class, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
+class Description(OpenAPISchema):
+    """The OpenAPI description, each answer's shape worked out once: every operation can answer with the same problems."""
+
+    def __init__(self, api: NinjaAPI, path_prefix: str) -> None:
+        self._known: dict[tuple[str, bool], tuple[dict[str, Any], bool]] = {}
+        super().__init__(api, path_prefix)
+
+    def _create_schema_from_model(
+        self,
+        model: Any,
+        by_alias: bool = True,  # noqa: FBT001, FBT002  ninja's own signature
+        remove_level: bool = True,  # noqa: FBT001, FBT002
+        mode: JsonSchemaMode = "validation",
+    ) -> tuple[dict[str, Any], bool]:
+        fields = model.model_fields
+        if mode != "serialization" or not remove_level or list(fields) != ["response"]:
+            return super()._create_schema_from_model(model, by_alias, remove_level, mode)
+        # ninja wraps each answer in a model of its own; what is in it is one of few types, told apart by its text.
+        key = (repr(fields["response"]), by_alias)
+        if key not in self._known:
+            self._known[key] = super()._create_schema_from_model(model, by_alias, remove_level, mode)
+        schema, required = self._known[key]
+        return dict(schema), required
+
+
 class Api(NinjaAPI):
     """An API whose description is made once: it takes a second or two, and nothing in it changes while we run."""
 
@@ -46,7 +72,7 @@ class Api(NinjaAPI):
         if path_prefix is not None or path_params:
             return super().get_openapi_schema(path_prefix=path_prefix, path_params=path_params)
         if self._schema is None:
-            self._schema = super().get_openapi_schema()
+            self._schema = Description(self, self.get_root_path({}))
         return self._schema
 
 

@@ -10,6 +10,7 @@ import pytest
 from django.conf import settings
 from django.core.cache.backends.redis import RedisCache
 from django.test import Client
+from ninja.openapi.schema import OpenAPISchema
 
 from portal import throttling
 from portal.api import api
@@ -318,6 +319,10 @@ class TestDocumentation:
         first = client.get("/api/v1/openapi.json").content
         monkeypatch.delattr("ninja.main.get_schema")
         assert client.get("/api/v1/openapi.json").content == first
+
+    def test_each_answer_is_described_as_the_framework_itself_would(self):
+        ours, theirs = api.get_openapi_schema(), OpenAPISchema(api, api.get_root_path({}))
+        assert json.dumps(ours, sort_keys=True, default=str) == json.dumps(theirs, sort_keys=True, default=str)
 
 
 def test_guide_names_only_addresses_that_exist():
