@@ -58,7 +58,7 @@ from tests.vouchers.reconciliation import scripted
 from tests.vouchers.settlements import ordered
 from vouchers.banking import importing
 from vouchers.banking import services as banking
-from vouchers.banking.models import BankMatch, MatchPart, StatementLine
+from vouchers.banking.models import BankClaim, BankMatch, MatchPart, StatementLine
 from vouchers.banking.parts import Part
 from vouchers.banking.rules import PartKind
 from vouchers.charges import proposing, refunding
@@ -299,6 +299,9 @@ WRITES = (
     Write("POST /banking/unapplied/1/keep", "finance"),
     Write("POST /banking/unapplied/1/doubt", "finance", {"payment": "{payment}", "note": "附言填错"}),
     Write("POST /banking/unapplied/1/undo", "finance finance_approver", {"payment": "{payment}"}),
+    Write("POST /banking/claims/1/doubt", "finance", {"note": "抄错一位", "right": "ICBC-9"}),
+    Write("POST /banking/claims/1/stand", "finance finance_approver"),
+    Write("POST /banking/claims/1/release", "finance finance_approver"),
     Write("POST /banking/matches/1/confirm", "finance finance_approver"),
     Write("POST /banking/matches/1/refuse", "finance finance_approver", {"note": "不是这笔"}),
     Write("POST /banking/matches/1/doubt", "finance", {"note": "附言填错"}),
@@ -763,6 +766,10 @@ def _statement(w: make.World) -> None:
     account = importing.main_account(now=make.NOW)
     importing.import_file(actor=w.finance, account=account, upload=upload, now=make.NOW)
     StatementLine.objects.filter(reference="A1").update(id=1)
+    known = BankClaim.objects.order_by("pk").first()
+    if known is None:
+        BankClaim.objects.create(pk=1, reference="M1", subject="in:P2611-000001", claimed_at=make.NOW)
+    BankClaim.objects.filter(pk=known.pk if known else 1).update(id=1)
     fee = StatementLine.objects.select_related("account").get(reference="A2")
     with override_settings(BANK_TWO_PERSON_FEN=1):
         parts = [Part(PartKind.FEE, 500)]

@@ -3,6 +3,7 @@
 from ninja import Router
 
 from vouchers.banking.api import router as banking
+from vouchers.banking.claims_api import router as bank_claims
 from vouchers.banking.unapplied_api import router as unapplied
 from vouchers.charges.api import router as charges
 from vouchers.charges.proposal_api import router as charge_proposals
@@ -74,6 +75,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/settlements", releases),
     ("/reconciliation", reconciliation),
     ("/banking", banking),
+    ("/banking/claims", bank_claims),
     ("/banking/unapplied", unapplied),
     ("/payment-orders", payment_orders),
     ("/discrepancies", discrepancies),

@@ -39,4 +39,14 @@ VERDICTS: Any = {
     "faulty": pgettext_lazy("row", "有问题"),
     "conflict": pgettext_lazy("row", "与已有记录不同"),
 }
-PLAIN: Any = {"part_kind": dict(MatchPart.Kind.choices), "match_reason": REASONS, "statement_row": VERDICTS}
+CLAIMS: Any = {
+    "claimed": pgettext_lazy("reference", "已登记"),
+    "doubted": pgettext_lazy("reference", "待复核撤销"),
+    "released": pgettext_lazy("reference", "已撤销"),
+}
+PLAIN: Any = {
+    "part_kind": dict(MatchPart.Kind.choices),
+    "match_reason": REASONS,
+    "statement_row": VERDICTS,
+    "bank_claim": CLAIMS,
+}

@@ -258,11 +258,14 @@ def _line_page(
     is_open = line.state in {LineState.OPEN.value, LineState.PARKED.value}
     found = suggesting.suggestions(line, suggesting.load([line])) if is_open else []
     side = [kind for kind in PartKind if (kind in INCOMING) == (line.amount_fen > 0)]
+    claim = access.claims(actor).filter(reference=line.reference, released_at=None).first()
     labels = dict(MatchPart.Kind.choices)
     typed = list(zip(*(request.POST.getlist(name) for name in ("kind", "target", "amount")), strict=False))
     context = {
         "line": line,
         "is_open": is_open,
+        "claim": claim,
+        "claim_number": claim.subject.partition(":")[2] if claim else "",
         "suggestions": found,
         "matches": queries.matches_of(line),
         "kinds": [(kind.value, labels[kind.value]) for kind in side],

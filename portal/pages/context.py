@@ -95,6 +95,7 @@ NAVIGATION: tuple[Entry, ...] = (
     ),
     Entry(pgettext_lazy("list", "开票申请"), "fapiaos", "work", frozenset({P.INVOICE_ISSUE})),
     Entry(pgettext_lazy("list", "银行流水"), "bank_lines", "work", frozenset({P.BANK_MATCH, P.BANK_APPROVE})),
+    Entry(pgettext_lazy("list", "登记的流水号"), "bank_claims", "work", frozenset({P.BANK_MATCH, P.BANK_APPROVE})),
     Entry(pgettext_lazy("list", "挂账资金"), "unapplied_money", "work", frozenset({P.BANK_MATCH, P.BANK_APPROVE})),
     Entry(pgettext_lazy("list", "申领"), "claims", "work", frozenset({P.CLAIM_FILE})),
     Entry(

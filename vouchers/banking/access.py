@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden, NotFound
-from vouchers.banking.models import BankAccount, BankMatch, StatementImport, StatementLine
+from vouchers.banking.models import BankAccount, BankClaim, BankMatch, StatementImport, StatementLine
+from vouchers.payments.rules import bank_reference
 
 __all__ = [
     "FINANCE",
     "accounts",
+    "claims_like",
     "get_account",
+    "get_claim",
     "get_import",
     "get_line",
     "get_match",
@@ -78,6 +81,28 @@ def get_match(actor: Actor, pk: int) -> BankMatch:
     """Return one match with its line. Raises NotFound."""
     rows = BankMatch.objects.select_related("line__account")
     found = rows.filter(pk=pk).first() if is_finance(actor) else None
+    if found is None:
+        raise NotFound
+    return found
+
+
+def claims(actor: Actor) -> QuerySet[BankClaim]:
+    """Return the bank references of which a person said what they are for, for finance."""
+    rows = BankClaim.objects.select_related("doubted_by", "released_by")
+    return rows if is_finance(actor) else rows.none()
+
+
+def claims_like(actor: Actor, text: str, *, doubted: bool = False) -> QuerySet[BankClaim]:
+    """Return those whose reference or subject holds a text; `doubted` those only that wait for a second person."""
+    rows = claims(actor)
+    if value := bank_reference(text):
+        rows = rows.filter(Q(reference__startswith=value) | Q(right=value) | Q(subject__endswith=f":{value}"))
+    return rows.filter(released_at=None).exclude(doubter="") if doubted else rows
+
+
+def get_claim(actor: Actor, pk: int) -> BankClaim:
+    """Return one of them. Raises NotFound."""
+    found = claims(actor).filter(pk=pk).first()
     if found is None:
         raise NotFound
     return found

@@ -13,9 +13,9 @@ from portal.kernel.actors import Actor
 from portal.kernel.money import Money
 from portal.kernel.states import next_state
 from portal.numbers.services import PORTAL_ZONE
-from vouchers.banking import rules
+from vouchers.banking import claiming, rules
 from vouchers.banking.models import BankMatch, MatchPart, StatementLine
-from vouchers.banking.outgoing import paid_back
+from vouchers.banking.outgoing import paid_back, paid_back_as
 from vouchers.banking.parts import Part
 from vouchers.banking.rules import LineAction, LineState, MatchState, PartKind
 from vouchers.ledger import services as ledger
@@ -66,7 +66,7 @@ def check(line: StatementLine, part: Part) -> None:
     """Refuse a part that is not what it says, as things are now. Raises TargetDiffers, WrongSide, what `seeing` does."""
     target: int | None = None
     if part.kind is PartKind.MANUAL:
-        fits = part.arrival is not None and part.arrival.source == f"manual:{line.reference}"
+        fits = part.arrival is not None and part.arrival.source.removeprefix("manual:") in _names(line, part)
         target = part.arrival.amount_fen if part.arrival is not None and fits else 0
         if line.state == LineState.PARKED.value or _is_used(line, kind=part.kind.value, arrival=part.arrival):
             target = 0
@@ -75,6 +75,8 @@ def check(line: StatementLine, part: Part) -> None:
     elif part.kind is PartKind.PAID_BACK and part.payment is not None:
         found = paid_back([line.reference]).get(line.reference)
         target = found[1] if found is not None and found[0].pk == part.payment.pk else 0
+        if not target and _released(part) is not None:
+            target = part.amount_fen
         if _is_used(line, kind=part.kind.value, payment=part.payment, match__line__reference=line.reference):
             target = 0
     elif part.kind is PartKind.SETTLEMENT and part.order_line is not None:
@@ -97,6 +99,23 @@ def check(line: StatementLine, part: Part) -> None:
         raise rules.WrongSide(field="parts")
     if target is not None and target != part.amount_fen:
         raise rules.TargetDiffers(field="parts", target=Money(target), amount=Money(part.amount_fen))
+
+
+def _names(line: StatementLine, part: Part) -> set[str]:
+    """Return as what money confirmed by hand may be booked that a line shows: its reference, or one that was released."""
+    mine = claiming.loose(f"in:{part.payment.number}") if part.payment is not None else set()
+    return {*claiming.booked_as([line.reference]), *mine}
+
+
+def _released(part: Part | MatchPart) -> str | None:
+    """Return the name of a refund recorded by hand of a part's amount whose reference was released and is not known."""
+    if part.payment is None:
+        return None
+    for name in sorted(claiming.loose(f"back:{part.payment.number}")):
+        found = paid_back_as({name: name}).get(name)
+        if found is not None and found[1] == part.amount_fen:
+            return name
+    return None
 
 
 def _shown(line: StatementLine, batch_id: int, states: Sequence[str]) -> int:
@@ -193,6 +212,16 @@ def _refund(row: MatchPart, _made: BankMatch, line: StatementLine, actor: Actor,
         )
 
 
+def _by_hand(row: MatchPart, _made: BankMatch, line: StatementLine, _actor: Actor, now: datetime) -> None:
+    """Book nothing: a person did. Where its reference had been released, the line's is the right one from now on."""
+    assert row.payment is not None
+    if row.kind == PartKind.MANUAL.value and row.arrival is not None:
+        subject, name = f"in:{row.payment.number}", row.arrival.source.removeprefix("manual:")
+    else:
+        subject, name = f"back:{row.payment.number}", _released(row) or ""
+    claiming.found_again(line, subject=subject, name=name, now=now)
+
+
 def _payout(row: MatchPart, made: BankMatch, line: StatementLine, actor: Actor, _now: datetime) -> None:
     """Book nothing: the gateway's report did (`payout:…`). What was parked for want of it is taken off again."""
     if made.from_parked:
@@ -251,6 +280,8 @@ def _return(row: MatchPart, made: BankMatch, line: StatementLine, actor: Actor, 
 Booker = Callable[[MatchPart, BankMatch, StatementLine, Actor, datetime], Any]
 BOOKERS: Mapping[PartKind, Booker] = {
     PartKind.PAYMENT: _payment,
+    PartKind.MANUAL: _by_hand,
+    PartKind.PAID_BACK: _by_hand,
     PartKind.REFUND: _refund,
     PartKind.PAYOUT: _payout,
     PartKind.FEE: _fee,

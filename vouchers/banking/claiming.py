@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 from datetime import datetime
 
 from django.db import connection
@@ -12,12 +13,23 @@ from portal.kernel.money import Money
 from vouchers.banking import rules
 from vouchers.banking.models import BankClaim, MatchPart, StatementLine
 from vouchers.banking.parts import Part
+from vouchers.payments.models import Arrival
 from vouchers.payments.rules import bank_reference
 from vouchers.settlements.models import SettlementBatch
 from vouchers.settlements.order_models import PaymentOrderLine
 from vouchers.settlements.order_rules import NOT_PAID
 
-__all__ = ["by_hand", "claim", "claimed", "serialise", "subjects_of"]
+__all__ = [
+    "arrival_of",
+    "booked_as",
+    "by_hand",
+    "claim",
+    "claimed",
+    "found_again",
+    "loose",
+    "serialise",
+    "subjects_of",
+]
 
 REFERENCES = 0x62616E6B
 """First key of the advisory lock under which one bank reference is decided about."""
@@ -33,9 +45,19 @@ def serialise(reference: str) -> None:
 
 
 def claim(
-    reference: str, *, subject: str, now: datetime, keep: bool = True, batch: str = "", unseen: bool = False
-) -> None:
+    reference: str,
+    *,
+    subject: str,
+    now: datetime,
+    keep: bool = True,
+    batch: str = "",
+    unseen: bool = False,
+    key: str = "",
+) -> str:
     """Claim a bank reference for what a person says by hand it is for; the same again changes nothing.
+
+    Returns the name under which its bookings are to know it, empty where nothing is kept: the reference, or another where
+    it was released from something else before. `key` is that name where they are booked already.
 
     `keep` False only looks, for what a bank's file says itself. `batch` is the number of a batch that the line is to show.
     `unseen` only looks, too: Shown is raised where a line of it shows money going out that is not for something else.
@@ -46,7 +68,7 @@ def claim(
     serialise(reference)
     if unseen:
         _refuse_shown(reference, subject)
-        return
+        return ""
     active = [state.value for state in rules.ACTIVE]
     for line in StatementLine.objects.filter(reference=reference).exclude(state=rules.LineState.OPEN.value):
         parts = list(
@@ -57,18 +79,46 @@ def claim(
             raise rules.Booked(field="bank_reference", value=reference)
     if batch:
         _refuse_too_small(reference, batch)
+    known = BankClaim.objects.filter(reference=reference, released_at=None).first()
+    if known is not None and known.subject != subject:
+        raise rules.Claimed(field="bank_reference", value=reference, target=known.subject.partition(":")[2])
     if not keep:
-        known = BankClaim.objects.filter(reference=reference).exclude(subject=subject).first()
-        if known is not None:
-            raise rules.Claimed(field="bank_reference", value=reference, target=known.subject.partition(":")[2])
-        return
-    if not BankClaim.objects.filter(reference=reference).exists():
+        return ""
+    if known is None:
         _refuse_standing(reference, subject)
-    made, is_new = BankClaim.objects.get_or_create(
-        reference=reference, defaults={"subject": subject, "claimed_at": now}
-    )
-    if not is_new and made.subject != subject:
-        raise rules.Claimed(field="bank_reference", value=reference, target=made.subject.partition(":")[2])
+        before = BankClaim.objects.filter(reference=reference).count()
+        name = key or (f"{reference} {before + 1}" if before else "")
+        known = BankClaim.objects.create(reference=reference, subject=subject, key=name, claimed_at=now)
+    return known.booked_as
+
+
+def booked_as(references: Iterable[str]) -> dict[str, str]:
+    """Return by the name under which bookings know it the reference it has now, of those given. One query.
+
+    What was released has none; what nobody claimed may have been booked under its own before claims were kept.
+    """
+    wanted = set(references)
+    claims = list(BankClaim.objects.filter(reference__in=wanted))
+    found = {each.booked_as: each.reference for each in claims if each.released_at is None}
+    return found | {each: each for each in wanted - {each.reference for each in claims}}
+
+
+def loose(subject: str) -> set[str]:
+    """Return the names of bookings by hand for `subject` whose reference was released, and the right one is not known."""
+    claims = list(BankClaim.objects.filter(subject=subject))
+    return {each.booked_as for each in claims} - {each.booked_as for each in claims if each.released_at is None}
+
+
+def found_again(line: StatementLine, *, subject: str, name: str, now: datetime) -> None:
+    """Keep that a line turns out to be what was booked by hand as `name`, whose reference had been released."""
+    if name in loose(subject) and not BankClaim.objects.filter(reference=line.reference, released_at=None).exists():
+        BankClaim.objects.create(reference=line.reference, subject=subject, key=name, claimed_at=now)
+
+
+def arrival_of(line: StatementLine) -> Arrival | None:
+    """Return the money that finance confirmed by hand under the reference of a line. Two queries."""
+    sources = [f"manual:{name}" for name in booked_as([line.reference])]
+    return Arrival.objects.filter(source__in=sources, account=line.account.owner).select_related("payment").first()
 
 
 def _refuse_shown(reference: str, subject: str) -> None:
@@ -132,10 +182,14 @@ def subjects_of(part: MatchPart | Part) -> list[str]:
 
 def by_hand(batch: SettlementBatch) -> bool:
     """Say whether a person marked a batch as paid, not a bank's file: its reference was claimed then."""
-    return BankClaim.objects.filter(reference=bank_reference(batch.bank_reference)).exists()
+    orders = batch.order_lines.values_list("order__number", flat=True)
+    subjects = [f"batch:{batch.number}", *(f"order:{number}" for number in orders)]
+    said = Q(reference=bank_reference(batch.bank_reference), released_at=None)
+    return BankClaim.objects.filter(said | Q(subject__in=subjects, released_at__isnull=False)).exists()
 
 
 def claimed(line: StatementLine) -> str:
     """Return what the reference of a line was claimed for by hand, or an empty text. One query."""
-    found = BankClaim.objects.filter(reference=line.reference).values_list("subject", flat=True).first() or ""
+    claims = BankClaim.objects.filter(reference=line.reference, released_at=None)
+    found = claims.values_list("subject", flat=True).first() or ""
     return found if found.startswith(SIDES[line.amount_fen > 0]) else ""

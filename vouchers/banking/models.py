@@ -293,16 +293,55 @@ class BankClaim(models.Model):
 
     `subject`: ``in:P2611-000001`` money for a payment, ``back:P2611-000001`` a refund of it, ``batch:S2611-000001`` or
     ``order:PO2611-000001`` what was paid out. A line of that reference is matched with that and nothing else.
+
+    A mistyped one is released by two persons (`doubted_by`, `released_by`) and stays on record; `right` is what it should
+    have been, where that is known. `key` is the reference under which the bookings know it, empty for its own.
     """
 
-    reference = models.CharField(max_length=80, unique=True)
+    reference = models.CharField(max_length=80)
     subject = models.CharField(max_length=60)
+    key = models.CharField(max_length=80, blank=True)
     claimed_at = models.DateTimeField()
+    doubt = models.CharField(max_length=200, blank=True)
+    right = models.CharField(max_length=80, blank=True)
+    doubter = models.CharField(max_length=160, blank=True)
+    doubted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    doubted_at = models.DateTimeField(null=True, blank=True)
+    released_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    released_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         db_table = "bank_claim"
         ordering = ["pk"]
-        triggers = [pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete)]
+        constraints = [
+            models.UniqueConstraint(
+                name="bank_claim_once", fields=["reference"], condition=Q(released_at__isnull=True)
+            ),
+            models.CheckConstraint(
+                name="bank_claim_released_by_two",
+                condition=Q(released_at__isnull=True, released_by__isnull=True)
+                | Q(released_at__isnull=False, released_by__isnull=False, doubted_by__isnull=False)
+                & ~Q(doubt="")
+                & ~Q(released_by=F("doubted_by")),
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["reference"], name="bank_claim_reference"),
+            models.Index(fields=["subject"], name="bank_claim_subject"),
+        ]
+        triggers = [
+            pgtrigger.Protect(name="kept", operation=pgtrigger.Delete),
+            pgtrigger.ReadOnly(name="as_it_was_said", fields=["reference", "subject", "key", "claimed_at"]),
+        ]
 
     def __str__(self) -> str:
         return f"{self.reference} {self.subject}"
+
+    @property
+    def booked_as(self) -> str:
+        """The reference under which the bookings know what it is for."""
+        return self.key or self.reference

@@ -11,7 +11,7 @@ from django.db.models import F, Q
 
 from portal.numbers.services import PORTAL_ZONE
 from portal.organisations.models import Organisation
-from vouchers.banking import rules, tracing
+from vouchers.banking import claiming, rules, tracing
 from vouchers.banking.models import BankClaim, MatchPart, StatementLine
 from vouchers.banking.parts import Part, Suggestion
 from vouchers.banking.rules import PartKind
@@ -26,7 +26,7 @@ from vouchers.settlements.models import SettlementBatch
 from vouchers.settlements.order_models import PaymentOrder, PaymentOrderLine
 from vouchers.settlements.order_rules import OrderLineState
 
-__all__ = ["Book", "came_from", "load", "paid_back", "suggestions"]
+__all__ = ["Book", "came_from", "load", "paid_back", "paid_back_as", "suggestions"]
 
 FEES = ("手续费", "工本费", "回单费", "账户管理费", "网银服务费", "汇款费")
 
@@ -67,7 +67,7 @@ class Book:
 
 
 def load(lines: Sequence[StatementLine]) -> Book:
-    """Read what lines that went out may be about. Ten queries at most."""
+    """Read what lines that went out may be about. Eleven queries at most."""
     book = Book()
     references = {line.reference for line in lines}
     amounts = {-line.amount_fen for line in lines}
@@ -80,7 +80,8 @@ def load(lines: Sequence[StatementLine]) -> Book:
     for payment in owed:
         if payment.owed_back_fen:
             book.by_owed[payment.owed_back_fen].append(payment)
-    book.claims = dict(BankClaim.objects.filter(reference__in=references).values_list("reference", "subject"))
+    claims = BankClaim.objects.filter(reference__in=references, released_at=None)
+    book.claims = dict(claims.values_list("reference", "subject"))
     book.paid_back = paid_back(references)
     _load_settlements(book, lines, references, amounts)
     parked = StatementLine.objects.filter(state=rules.LineState.PARKED.value, amount_fen__in=amounts)
@@ -145,13 +146,19 @@ def came_from(line: StatementLine, payer: Organisation | None) -> bool:
 
 
 def paid_back(references: Iterable[str]) -> dict[str, tuple[Payment, int]]:
-    """Return by bank reference what finance recorded by hand as paid back, and how much. Four queries.
+    """Return by bank reference what finance recorded by hand as paid back, and how much. Five queries."""
+    return paid_back_as(claiming.booked_as(references))
+
+
+def paid_back_as(names: Mapping[str, str]) -> dict[str, tuple[Payment, int]]:
+    """Return by the values of `names` what finance recorded by hand as paid back under its keys, and how much. Four queries.
 
     A payment shows its last reference only; those before are known by what was claimed (`claiming`).
     """
-    wanted = set(references)
+    wanted = set(names)
     found: dict[str, tuple[Payment, int]] = {}
-    claims = BankClaim.objects.filter(reference__in=wanted, subject__startswith="back:")
+    claims = BankClaim.objects.filter(subject__startswith="back:")
+    claims = claims.filter(Q(reference__in={*wanted, *names.values()}) | Q(key__in=wanted))
     numbers = {subject.partition(":")[2] for subject in claims.values_list("subject", flat=True)}
     refunds = list(RefundAttempt.objects.filter(settled_as__in=[f"bank:{reference}" for reference in wanted]))
     settled = {f"refund-attempt:{row.number}/bank": row.settled_as.removeprefix("bank:") for row in refunds}
@@ -166,7 +173,8 @@ def paid_back(references: Iterable[str]) -> dict[str, tuple[Payment, int]]:
         mine = key.removeprefix(f"payment:{number}/back/").rpartition("/")[0]
         reference = mine if key.startswith(f"payment:{number}/back/") else settled.get(key, "")
         if reference in wanted:
-            found[reference] = (payments[number], found.get(reference, (None, 0))[1] + fen)
+            now = names[reference]
+            found[now] = (payments[number], found.get(now, (None, 0))[1] + fen)
     return found
 
 

@@ -175,6 +175,28 @@ class Claimed(Conflict):
     message = _("银行流水号 %(value)s 已人工登记为 %(target)s，一条流水不能再说明另一笔款项。请核对银行回单。")
 
 
+class NotClaimed(Conflict):
+    code = "banking.not_claimed"
+    message = _("这条登记已经撤销。请刷新页面查看最新状态。")
+
+
+class ClaimNotDoubted(Conflict):
+    code = "banking.claim_not_doubted"
+    message = _("还没有人提出撤销这条登记。请先由一位同事写明原因提出，再由另一位同事复核。")
+
+
+class SameReference(Invalid):
+    code = "banking.same_reference"
+    message = _("正确的流水号与登记的相同。不知道正确的流水号时请留空。")
+
+
+class ClaimShown(Conflict):
+    """The line of the reference is matched with what was claimed: that match is undone first."""
+
+    code = "banking.claim_shown"
+    message = _("银行流水 %(value)s 已按这条登记核销。请先在流水页面提出冲正，再撤销登记。")
+
+
 class Shown(Conflict):
     """A case is to be closed as not paid, and the statement shows the money going out."""
 

@@ -23,7 +23,6 @@ from vouchers.banking import access, booking, claiming, outgoing, rules
 from vouchers.banking.models import BankMatch, MatchPart, StatementLine
 from vouchers.banking.parts import Part
 from vouchers.banking.rules import LineAction, LineState, MatchAction, MatchState, PartKind
-from vouchers.payments.models import Arrival
 from vouchers.payments.rules import OwnPayment
 from vouchers.settlements.models import SettlementBatch
 
@@ -158,7 +157,7 @@ def _check(actor: Actor, line: StatementLine, parts: Sequence[Part]) -> None:
         raise rules.Twice(field="parts")
     payers = [part.payment.payer_id for part in parts if part.payment is not None]
     _own(actor, payers + [part.payer.pk for part in parts if part.payer is not None])
-    by_hand = Arrival.objects.filter(source=f"manual:{line.reference}", account=line.account.owner).first()
+    by_hand = claiming.arrival_of(line)
     if by_hand is not None and all(part.arrival is None or part.arrival.pk != by_hand.pk for part in parts):
         raise rules.TargetDiffers(
             field="parts", target=f"{by_hand.payment.number} {Money(by_hand.amount_fen)}", amount=Money(whole)
@@ -261,7 +260,7 @@ def park(*, actor: Actor, line: StatementLine, now: datetime) -> StatementLine:
         return locked
     if locked.amount_fen < 0:
         raise rules.WrongSide
-    by_hand = Arrival.objects.filter(source=f"manual:{locked.reference}", account=locked.account.owner).first()
+    by_hand = claiming.arrival_of(locked)
     if by_hand is not None:
         raise rules.TargetDiffers(
             target=f"{by_hand.payment.number} {Money(by_hand.amount_fen)}", amount=Money(locked.amount_fen)

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.conf import settings
 from django.db.models import F, Q
 
 from portal.numbers.services import PORTAL_ZONE
-from vouchers.banking import outgoing, rules, spelling, tracing
-from vouchers.banking.models import StatementLine
+from vouchers.banking import claiming, outgoing, rules, spelling, tracing
+from vouchers.banking.models import BankClaim, StatementLine
 from vouchers.banking.parts import Part, Suggestion
 from vouchers.banking.rules import PartKind
 from vouchers.payments.models import Arrival, Payment
@@ -46,11 +46,15 @@ class Book:
     """By amount: batches that were paid, which may come back."""
     spent: set[int] = field(default_factory=set)
     """Payments matched since this was read: what they lack is not known any more."""
+    doubted: set[str] = field(default_factory=set)
+    """Bank references of which somebody says that they were mistyped: a person decides."""
 
 
 def load(lines: Sequence[StatementLine]) -> Book:
-    """Read what lines may be about. Three queries for what came in, a dozen for what went out, at most."""
+    """Read what lines may be about. Five queries for what came in, a dozen and two for what went out, at most."""
     book = Book()
+    doubted = BankClaim.objects.filter(reference__in={line.reference for line in lines}, released_at=None)
+    book.doubted = set(doubted.exclude(doubter="").values_list("reference", flat=True))
     incoming = [line for line in lines if line.amount_fen > 0]
     went_out = [line for line in lines if line.amount_fen < 0]
     if incoming:
@@ -62,9 +66,9 @@ def load(lines: Sequence[StatementLine]) -> Book:
 
 
 def _load_incoming(book: Book, lines: Sequence[StatementLine]) -> None:
-    sources = [f"manual:{line.reference}" for line in lines]
+    sources = {f"manual:{name}": now for name, now in claiming.booked_as(line.reference for line in lines).items()}
     for arrival in Arrival.objects.filter(source__in=sources).select_related("payment__charge", "payment__payer"):
-        book.manual[arrival.account, arrival.source.removeprefix("manual:")] = arrival
+        book.manual[arrival.account, sources[arrival.source]] = arrival
     traced = {trace.reference for line in lines for trace in tracing.references(line.memo)}
     named = {number for line in lines for number in tracing.numbers(line.memo)}
     names = {spelling for line in lines for spelling in rules.spellings(line.name)}
@@ -112,6 +116,8 @@ def _bounces(line: StatementLine, book: Book) -> list[Suggestion]:
 def suggestions(line: StatementLine, book: Book) -> list[Suggestion]:
     """Return what a line may be, the likeliest first. A certain one comes alone."""
     found = _incoming(line, book) if line.amount_fen > 0 else outgoing.suggestions(line, book.out)
+    if line.reference in book.doubted:
+        found = [replace(one, certain=False) for one in found]
     if found and found[0].certain:
         return found[:1]
     seen: set[tuple[Any, ...]] = set()

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db.models import Q
 
 from portal.organisations.models import Organisation
-from vouchers.banking import rules
+from vouchers.banking import claiming, rules
 from vouchers.banking.models import StatementLine
 from vouchers.banking.parts import Part
 from vouchers.banking.rules import PartKind
@@ -83,7 +83,11 @@ def _part(line: StatementLine, one: Wanted) -> Part:
         raise rules.NoSuchTarget(field="parts", value=one.target[:60])
     arrival = None
     if one.kind is PartKind.MANUAL:
-        arrival = Arrival.objects.filter(payment=payment, source=f"manual:{line.reference}").first()
+        sources = [f"manual:{name}" for name in claiming.booked_as([line.reference])]
+        released = [f"manual:{name}" for name in claiming.loose(f"in:{payment.number}")]
+        arrivals = Arrival.objects.filter(payment=payment, source__in=[*sources, *released]).order_by("pk")
+        found_by_hand = {each.source: each for each in arrivals}
+        arrival = next((found_by_hand[each] for each in (*sources, *released) if each in found_by_hand), None)
         if arrival is None:
             raise rules.NoSuchTarget(field="parts", value=one.target[:60])
     return Part(one.kind, fen, payment=payment, arrival=arrival)

@@ -108,12 +108,13 @@ def refuse_own(*, actor: Actor, payment: Payment) -> None:
         raise rules.OwnPayment
 
 
-def unclaimed(*, bank_reference: str, subject: str, now: datetime) -> None:
-    """Use a bank reference by hand, for `subject` alone from now on.
+def unclaimed(*, bank_reference: str, subject: str, now: datetime) -> str:
+    """Use a bank reference by hand, for `subject` alone from now on; return the name under which it is booked.
 
     Raises what `settings.BANK_REFERENCES` does where its statement line is booked, or it was used for something else.
     """
-    import_string(settings.BANK_REFERENCES)(bank_reference, subject=subject, now=now)
+    name: str = import_string(settings.BANK_REFERENCES)(bank_reference, subject=subject, now=now)
+    return name
 
 
 @transaction.atomic
@@ -130,10 +131,9 @@ def confirm(*, actor: Actor, payment: Payment, bank_reference: str, now: datetim
     if not value:
         raise rules.BankReferenceMissing(field="bank_reference")
     next_state(rules.TRANSITIONS, rules.PaymentState(payment.state), rules.PaymentAction.CONFIRM)
-    source = f"manual:{value}"
+    source = f"manual:{unclaimed(bank_reference=value, subject=f'in:{payment.number}', now=now)}"
     if Arrival.objects.filter(source=source).exclude(payment=payment).exists():
         raise BankReferenceTaken(field="bank_reference", value=value)
-    unclaimed(bank_reference=value, subject=f"in:{payment.number}", now=now)
     try:
         with transaction.atomic():
             arrived = arriving.receive(
@@ -168,8 +168,8 @@ def pay_back(*, actor: Actor, payment: Payment, bank_reference: str, now: dateti
     value = rules.bank_reference(bank_reference)
     if not value:
         raise rules.BankReferenceMissing(field="bank_reference")
-    if not by_line:
-        unclaimed(bank_reference=value, subject=f"back:{payment.number}", now=now)
+    subject = f"back:{payment.number}"
+    name = value if by_line else unclaimed(bank_reference=value, subject=subject, now=now)
     refunding.owe(payment=payment, now=now)
     locked = lock(payment)
     refuse_own(actor=actor, payment=locked)
@@ -181,11 +181,11 @@ def pay_back(*, actor: Actor, payment: Payment, bank_reference: str, now: dateti
     locked.paid_back_fen += owed
     locked.paid_back_reference = value
     locked.save(update_fields=["paid_back_fen", "paid_back_reference"])
-    refunding.settle_failed(locked, settled_as=f"bank:{value}")
+    refunding.settle_failed(locked, settled_as=f"bank:{name}")
     ledger.post(
         posting=Posting(
             kind=JournalKind.CASH_OUT,
-            key=f"payment:{locked.number}/back/{value}/{locked.paid_back_fen}",
+            key=f"payment:{locked.number}/back/{name}/{locked.paid_back_fen}",
             operations=[
                 TransferOp(purse, arriving.in_account(arriving.MAIN_ACCOUNT), fen) for purse, fen in parts if fen
             ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from portal.pages import (
+    bank_claims,
     bank_days,
     banking,
     claim_desk,
@@ -86,6 +87,8 @@ urlpatterns = [
     path("bank/", banking.bank_lines, name="bank_lines"),
     path("bank/import/", banking.bank_import, name="bank_import"),
     path("bank/lines/<int:pk>/", banking.bank_line, name="bank_line"),
+    path("bank/claims/", bank_claims.bank_claims, name="bank_claims"),
+    path("bank/claims/<int:pk>/", bank_claims.bank_claim, name="bank_claim"),
     path("bank/unapplied/", unapplied.unapplied_money, name="unapplied_money"),
     path("bank/unapplied/<int:pk>/", unapplied.excess, name="unapplied_excess"),
     path("income/", income.income, name="income"),
