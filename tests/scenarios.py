@@ -51,7 +51,11 @@ class Scenarios:
         self.found: dict[str, Scenario] = {}
 
     def scenario(self, id_: str, *, commits: bool = False) -> Callable[[Run], Run]:
-        """Register a function as scenario `id_`; its docstring's first line is the title."""
+        """Register a function as scenario `id_`; its docstring's first line is the title.
+
+        `commits`: it needs rows that others see; thousands of postings belong there, too (``commits=is_full()``): within one
+        transaction each meets every earlier version of the balances and the work grows with the square.
+        """
 
         def register(function: Run) -> Run:
             title = (function.__doc__ or "").strip().splitlines()

@@ -22,7 +22,7 @@ def _left(payment: Payment) -> int:
     return sum(row.posted_fen for row in balances.balances(account_ids=list(rows)).values())
 
 
-@scenario("M1")
+@scenario("M1", commits=is_full())
 def advances_are_used_to_the_fen(w: make.World) -> str:
     """Advances paid in parts, in full and above: what was measured is taken, every other fen is owed back."""
     number = 500 if is_full() else 40

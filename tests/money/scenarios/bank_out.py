@@ -28,7 +28,7 @@ def _line(reference: str) -> StatementLine:
     return StatementLine.objects.select_related("account").get(reference=reference)
 
 
-@scenario("B5")
+@scenario("B5", commits=is_full())
 def what_was_paid_too_much_goes_back_once(w: make.World) -> str:
     """Random overpayments by bank, sent back whole, in parts or applied to another payment; each statement comes twice."""
     number, dice = (100 if is_full() else 12), random.Random(5)

@@ -225,7 +225,7 @@ def by_hand_and_by_line_at_once(w: make.World) -> str:
     return f"{rounds} races, {by_hand} won by hand, {Money(total)} booked"
 
 
-@scenario("B4")
+@scenario("B4", commits=is_full())
 def wrong_matches_are_reversed(w: make.World) -> str:
     """Random lines matched, reversed by two persons and matched anew: the bank account holds what the lines say."""
     number, dice = (200 if is_full() else 25), random.Random(4)

@@ -208,7 +208,7 @@ def _raced(w: make.World, first: Booking, *, period: Period, second: Actor, lead
     return rival
 
 
-@scenario("H4")
+@scenario("H4", commits=is_full())
 def advances_of_bookings_to_the_fen(w: make.World) -> str:
     """Paid bookings are used in part, cancelled in time and late, declined, missed: taken and owed back add up to what came."""
     number = 200 if is_full() else 12

@@ -61,7 +61,7 @@ def _given(refund: Refund) -> dict[int, int]:
     return booked
 
 
-@scenario("M10")
+@scenario("M10", commits=is_full())
 def who_pays_what_is_the_ledger_to_the_fen(w: make.World) -> str:
     """Random charges by none, one or two vouchers, refunded in parts: every document says what the ledger booked."""
     number = 400 if is_full() else 25

@@ -90,7 +90,7 @@ def _imported(w: make.World, order: PaymentOrder, content: bytes) -> Any:
     )
 
 
-@scenario("S9")
+@scenario("S9", commits=is_full())
 def settled_to_the_bank_and_back(w: make.World) -> str:
     """Three providers, 12 refunds of which 4 after the cut-off, one line rejected, one payment failed: each fen once."""
     captures = 1_000 if is_full() else 60
