@@ -105,7 +105,6 @@ SITE_NAME = {"zh-hans": ENV.site_name_zh, "en": ENV.site_name_en}
 DEPARTMENT = {"zh-hans": ENV.department_zh, "en": ENV.department_en}
 CONTACT_PHONE = ENV.contact_phone
 BANK_ACCOUNT = {"payee": ENV.bank_payee, "bank": ENV.bank_name, "number": ENV.bank_account}
-
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -311,6 +310,8 @@ CELERY_BEAT_SCHEDULE = {
     "engagements": {"task": "engagements.accept_due", "schedule": 600.0, "options": {"expires": 600}},
     "waitlist": {"task": "waitlist.look", "schedule": 20.0, "options": {"expires": 20}},
     "messages": {"task": "messages.send_due", "schedule": 20.0, "options": {"expires": 20}},
+    "teams": {"task": "proposals.send_invitations", "schedule": 20.0, "options": {"expires": 20}},
+    "rapid": {"task": "proposals.lapse_due", "schedule": 3600.0, "options": {"expires": 3600}},
     "calendars": {"task": "calendars.poll_due", "schedule": 60.0, "options": {"expires": 60}},
     "calendar mails": {"task": "invitations.send_due", "schedule": 60.0, "options": {"expires": 60}},
     "controls": {"task": "portal.controls.sweep", "schedule": 3600.0, "options": {"expires": 3600}},
@@ -347,8 +348,8 @@ JOB_ACCOUNTS = "scheduler.limits.queries.accounts"
 """Answers ``scheduler.jobs.guards.Accounts``: the accounts of many enterprises on a cluster."""
 JOB_OUTAGES = "scheduler.clusters.incidents.outages"
 """Answers ``scheduler.jobs.guards.Outages``: when a cluster's controller was away."""
-JOB_ROOM = "scheduler.clusters.queries.rooms"
-"""Answers ``scheduler.jobs.guards.Rooms``: what is free in partitions by the last readings."""
+JOB_ROOM, PAST_VISITS = "scheduler.clusters.queries.rooms", "scheduler.beamtime.past.past_visits"
+"""Answer ``scheduler.jobs.guards.Rooms``, what is free by the last readings, and ``scheduler.proposals.ports.PastVisits``."""
 CALENDAR_READER = "integrations.ics.reader.read"
 """Answers ``scheduler.calendars.ports.CalendarReader`` for a file somebody brings."""
 CALENDAR_CAPPED_READER = "integrations.ics.capped.read"
@@ -359,8 +360,8 @@ CALENDAR_FETCH_LOOPBACK = False
 """Whether calendars may lie on this machine: for tests with a server of their own, never in use."""
 CALENDAR_MAILS = bool(ENV.email_host)
 """Whether bookings are told to calendars by mail: not where mail would go to the log."""
-CALENDAR_POST = "integrations.mail.post.send"
-"""Answers ``scheduler.invitations.ports.Post``."""
+CALENDAR_POST, PDF_PAGES = "integrations.mail.post.send", "integrations.pdf.pages.count"
+"""Answer ``scheduler.invitations.ports.Post`` and ``scheduler.proposals.ports.PagesOf``."""
 REFUND_APPROVAL_FEN, WRITE_OFF_AFTER_DAYS = ENV.refund_approval_fen, ENV.write_off_after_days
 """What one person of a provider may give back of one charge; how long an own share is due before it may be given up."""
 BANK_TWO_PERSON_FEN, EXPLAIN_APPROVAL_FEN, BANK_REFERENCES = 10_000_000, 100_000, "vouchers.banking.claiming.claim"
@@ -389,8 +390,7 @@ REFUND_FOLLOWERS, INVOICE_DELIVERIES = ("vouchers.invoices.following.refunded",)
 WRITE_OFF_FOLLOWERS = ("vouchers.invoices.following.lost", "scheduler.messages.write_offs.told")
 """Answer ``vouchers.charges.ports``: `RefundFollower`, `WriteOffFollower`, each; and ``vouchers.invoices.ports.Describe``."""
 LOCAL_RUNNER_DIR, SLURM_TOKEN_COMMAND = ENV.local_runner_dir or STATE_DIR / "runner", ENV.slurm_token_command
-WORKDAYS_FOLLOWERS = ("scheduler.availability.holidays.follow",)
-"""Each answers ``portal.workdays.ports.Follower``."""
+WORKDAYS_FOLLOWERS = ("scheduler.availability.holidays.follow",)  # each answers ``portal.workdays.ports.Follower``
 
 LOGGING = logging_of(as_json=ENV.log_json, level=ENV.log_level)
 structlog.configure(

@@ -35,6 +35,9 @@ from scheduler.limits.api import router as limits
 from scheduler.maintenance.api import router as maintenance
 from scheduler.messages.api import router as messages
 from scheduler.metering.api import router as compute
+from scheduler.proposals.api import router as beam_proposals
+from scheduler.proposals.calls_api import router as calls
+from scheduler.proposals.desk_api import router as proposal_desk
 from scheduler.qualifications.api import instruments as standing
 from scheduler.qualifications.api import router as operators
 from scheduler.quotas.api import router as quotas
@@ -99,4 +102,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/ratings", ratings),
     ("/disputes", disputes),
     ("/conduct", conduct),
+    ("/calls", calls),
+    ("/beam-proposals", beam_proposals),
+    ("/proposal-desk", proposal_desk),
 )

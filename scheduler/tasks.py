@@ -16,6 +16,8 @@ from scheduler.limits.tasks import sync as sync_limits
 from scheduler.limits.tasks import sync_all as sync_all_limits
 from scheduler.messages.tasks import send_due as send_messages
 from scheduler.metering.tasks import audit, sweep, sweep_all
+from scheduler.proposals.tasks import lapse_due as lapse_rapid_proposals
+from scheduler.proposals.tasks import send_invitations
 from scheduler.waitlist.tasks import look  # noqa: F401  named waitlist.look
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "audit",
     "dispatch",
     "lapse_overdue",
+    "lapse_rapid_proposals",
     "poll",
     "poll_cluster",
     "poll_clusters",
@@ -32,6 +35,7 @@ __all__ = [
     "reconcile_all",
     "send_calendar_mail",
     "send_calendar_mails",
+    "send_invitations",
     "send_messages",
     "settle_due",
     "settle_waiting",

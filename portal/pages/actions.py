@@ -21,6 +21,7 @@ from portal.pages.actions_of_money import MONEY_ACTIONS
 from portal.pages.displacing_actions import DISPLACING
 from portal.pages.job_actions import JOB_ACTIONS
 from portal.pages.labels import LABELS, label_of
+from portal.pages.proposal_actions import BEAM_SUBJECTS, PROPOSAL_ACTIONS
 from portal.pages.templatetags.show import duration, is_english, period_text, zone_of
 from portal.pages.trail_states import state_words
 from portal.pages.use_words import USE
@@ -32,6 +33,7 @@ _ = noop
 ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
     {
         **MONEY_ACTIONS,
+        **PROPOSAL_ACTIONS,
         "workdays.set": pgettext_lazy("record", "设定工作日历"),
         "workdays.removed": pgettext_lazy("record", "恢复法定工作日历"),
         "organisation.registered": pgettext_lazy("record", "登记单位"),
@@ -226,6 +228,7 @@ SUBJECTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "template": (_("应用模板"), ""),
         "partition": (_("算力分区"), ""),
         "cluster": (_("集群"), "cluster"),
+        **BEAM_SUBJECTS,
     }
 )
 """What records are about: the word, and the page that shows it."""
@@ -263,10 +266,8 @@ def subject_link(subject: str) -> tuple[str, str]:
     kind, _colon, number = subject.partition(":")
     word, url_name = SUBJECTS.get(kind, ("", ""))
     label = f"{gettext(word)} {number}".strip() if word else number
-    if not url_name:
-        return label, ""
     try:
-        return label, reverse(url_name, args=[number.partition("/")[0]])
+        return label, reverse(url_name, args=[number.partition("/")[0]]) if url_name else ""
     except NoReverseMatch:
         return label, ""
 

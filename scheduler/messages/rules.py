@@ -51,6 +51,7 @@ class MessageKind(StrEnum):
     PREPAID_PLACED = "prepaid_placed"
     PREPAID_AGAIN = "prepaid_again"
     PREPAID_GONE = "prepaid_gone"
+    PROPOSAL_NEWS = "proposal_news"
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +264,7 @@ WORDINGS: Final[Mapping[MessageKind, Wording]] = MappingProxyType(
             "booking",
             by_number=True,
         ),
+        K.PROPOSAL_NEWS: Wording(_("机时申请有进展：%(instrument)s"), _("机时申请 %(number)s："), "messages"),
         K.PAYMENT_ALARM: Wording(_("线上支付需要财务处理：%(about)s"), "%(what)s", "rail_desk"),
     }
 )

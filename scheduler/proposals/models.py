@@ -162,6 +162,11 @@ class BeamProposal(models.Model):
     def __str__(self) -> str:
         return self.number
 
+    @property
+    def subject(self) -> str:
+        """What audit records and files call this proposal."""
+        return f"beam_proposal:{self.number}"
+
 
 class TeamMember(models.Model):
     """Somebody of a team: invited by mail, in it once a signed-in user has accepted. Only the link's hash is kept."""
@@ -187,6 +192,8 @@ class TeamMember(models.Model):
     digest = models.CharField(max_length=64, blank=True)
     invited_at = models.DateTimeField()
     answered_at = models.DateTimeField(null=True, blank=True)
+    mail_at = models.DateTimeField(null=True, blank=True)
+    """When its mail is due, or given up for lost by the worker that has it; NULL: none is to be sent any more."""
 
     class Meta:
         db_table = "team_member"
@@ -208,6 +215,7 @@ class TeamMember(models.Model):
                 & (~Q(state="joined") | Q(user__isnull=False)),
             ),
         ]
+        indexes = [models.Index(fields=["mail_at"], condition=Q(mail_at__isnull=False), name="team_member_to_mail")]
 
 
 class BeamSample(models.Model):

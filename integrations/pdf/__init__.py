@@ -1,0 +1,1 @@
+"""Pages of PDF files, counted by pypdf (BSD-3-Clause)."""

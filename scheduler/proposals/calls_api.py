@@ -1,0 +1,82 @@
+"""Endpoints of calls: everybody reads those that are published, a user office writes its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils import timezone
+from ninja import Query, Router, Status
+
+from portal.kernel.period import Period
+from portal.wire import ActorRequest, Cursor, Number, PageOut, paged, problems
+from scheduler.facilities.courses import ProposalKind
+from scheduler.proposals import access, calls, queries
+from scheduler.proposals.models import ProposalCall
+from scheduler.proposals.schemas import CallIn, CallOut, NewCallIn
+
+router = Router(tags=["beam proposals"])
+
+
+def call_of(call: ProposalCall) -> dict[str, Any]:
+    """Return a call as `CallOut`."""
+    names = ("number", "name", "name_en", "notice", "kinds", "least_shifts", "most_shifts")
+    parts = ("code", "name", "name_en", "kind", "required", "pages", "size", "letters")
+    return {
+        **{name: getattr(call, name) for name in names},
+        "facility": call.facility.code,
+        "cycle": call.cycle.code,
+        "opens_at": call.during.lower,
+        "closes_at": call.during.upper,
+        "state": access.state_of(call, now=timezone.now()),
+        "forms": [{name: getattr(form, name) for name in parts} for form in call.forms.all()],
+    }
+
+
+def _wanted(payload: CallIn) -> calls.CallWanted:
+    return calls.CallWanted(
+        name=payload.name,
+        name_en=payload.name_en,
+        notice=payload.notice,
+        during=Period(payload.opens_at, payload.closes_at),
+        kinds=[ProposalKind(kind) for kind in payload.kinds],
+        least_shifts=payload.least_shifts,
+        most_shifts=payload.most_shifts,
+        forms=[form.value() for form in payload.forms],
+    )
+
+
+@router.get("", response={200: PageOut[CallOut], **problems()})
+def list_calls(request: ActorRequest, wanted: Query[Cursor]) -> dict[str, Any]:  # noqa: ARG001  everybody sees the same
+    """List the published calls."""
+    return paged(access.published_calls().prefetch_related("forms"), wanted, call_of)
+
+
+@router.get("/{number}", response={200: CallOut, **problems(404)})
+def get_call(request: ActorRequest, number: Number) -> dict[str, Any]:
+    """Return one call: a published one, or a draft of the caller's own user office."""
+    return call_of(access.readable_call(request.actor, number))
+
+
+@router.post("", response={201: CallOut, **problems(404, 409)})
+def write_call(request: ActorRequest, payload: NewCallIn) -> Status[dict[str, Any]]:
+    """Write a call with its forms, as the user office; nobody sees it before it is published."""
+    facility = access.get_managed(request.actor, payload.facility)
+    cycle = queries.get_cycle(facility, payload.cycle)
+    made = calls.announce(
+        actor=request.actor, facility=facility, cycle=cycle, wanted=_wanted(payload), now=timezone.now()
+    )
+    return Status(201, call_of(made))
+
+
+@router.put("/{number}", response={200: CallOut, **problems(404, 409)})
+def change_call(request: ActorRequest, number: Number, payload: CallIn) -> dict[str, Any]:
+    """Change a call; once proposals use it, the deadline is only put off, kinds and forms only added to."""
+    call = access.get_call_to_manage(request.actor, number)
+    return call_of(calls.change(actor=request.actor, call=call, wanted=_wanted(payload), now=timezone.now()))
+
+
+@router.post("/{number}/publish", response={200: CallOut, **problems(404, 409)})
+def publish_call(request: ActorRequest, number: Number) -> dict[str, Any]:
+    """Show a call to everybody."""
+    call = access.get_call_to_manage(request.actor, number)
+    return call_of(calls.publish(actor=request.actor, call=call, now=timezone.now()))
