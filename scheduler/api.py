@@ -4,6 +4,7 @@ from ninja import Router
 
 from scheduler.allocations.api import router as allocations
 from scheduler.availability.api import router as availability
+from scheduler.beamtime.plan_api import router as machine_plans
 from scheduler.benches.api import router as benches
 from scheduler.bookings.api import router as bookings
 from scheduler.bookings.counteroffer_api import router as counter_offers
@@ -23,6 +24,7 @@ from scheduler.conduct.api import router as conduct
 from scheduler.displacements.api import choosing, declaring, outages
 from scheduler.disputes.api import router as disputes
 from scheduler.engagements.api import router as engagements
+from scheduler.facilities.api import router as facilities
 from scheduler.feeds.api import router as feeds
 from scheduler.invitations.api import router as calendar_mails
 from scheduler.jobfiles.api import router as job_files
@@ -105,4 +107,6 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/calls", calls),
     ("/beam-proposals", beam_proposals),
     ("/proposal-desk", proposal_desk),
+    ("/facilities", facilities),
+    ("/facilities", machine_plans),
 )

@@ -100,7 +100,7 @@ def cycle(of: Facility, code: str = "2027-I", during: Period = CYCLE, repairs: P
         MachinePeriod.objects.create(cycle=made, mode="user", during=span)
     if repairs:
         MachinePeriod.objects.create(cycle=made, mode="maintenance", during=(repairs.start, repairs.end))
-    return made
+    return RunCycle.objects.select_related("facility").get(pk=made.pk)
 
 
 def grid(of: Facility) -> ShiftGrid:

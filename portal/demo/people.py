@@ -21,6 +21,10 @@ DEPARTMENT = OrganisationEntry(
     "kejiting", "省科技主管部门（演示）", "Provincial science and technology department (demo)", "杭州", {}
 )
 CITY = OrganisationEntry("shikeji", "设区市科技局（演示）", "City science and technology bureau (demo)", "宁波", {})
+FACILITY = OrganisationEntry("zhijiang", "之江光源研究院（演示）", "Zhijiang Light Source Institute (demo)", "杭州", {})
+UNIVERSITY = OrganisationEntry(
+    "donghai", "东海大学材料学院（演示）", "Donghai University, materials (demo)", "宁波", {}
+)
 ACCOUNTS: tuple[tuple[str, str, str, str, tuple[Role, ...], str], ...] = (
     (
         "qiye",
@@ -58,6 +62,26 @@ ACCOUNTS: tuple[tuple[str, str, str, str, tuple[Role, ...], str], ...] = (
     ("sanfang", "郑衡", "kejiting", "department", (Role.CLAIM_AUDITOR,), "第三方审计：核查抽中的申领"),
     ("caiwu", "钱学章", "kejiting", "department", (Role.FINANCE_OFFICER,), "财务：确认到账、编制结算"),
     ("fuhe", "孙怀谨", "kejiting", "department", (Role.FINANCE_APPROVER,), "财务复核：审批结算"),
+    (
+        "bangong",
+        "许知微",
+        "zhijiang",
+        "provider",
+        (Role.USER_OFFICER, Role.OWNER),
+        "大装置用户办公室：征集、线站、份额",
+    ),
+    ("paiban", "顾长庚", "zhijiang", "provider", (Role.BEAM_PLANNER,), "大装置排班：运行计划与机时表"),
+    (
+        "xianzhan",
+        "温景行",
+        "zhijiang",
+        "provider",
+        (Role.BEAMLINE_SCIENTIST, Role.LAB_MANAGER),
+        "线站科学家：技术审查、到访、企业付费机时",
+    ),
+    ("anquan", "严守正", "zhijiang", "provider", (Role.SAFETY_OFFICER,), "大装置安全审查"),
+    ("zhuren", "陶望舒", "zhijiang", "provider", (Role.FACILITY_DIRECTOR,), "大装置主任：批准机时"),
+    ("pingshen", "卫东篱", "donghai", "provider", (Role.RESEARCHER,), "课题评审人（高校），也可提交课题"),
     ("shenji", "周鉴", "kejiting", "department", (Role.AUDITOR, Role.OWNER), "审计：查看审计记录与总账"),
 )
 """User name, name, organisation, kind, roles, what the account is for."""
@@ -92,6 +116,8 @@ def register(*, now: datetime) -> People:
         *((entry, Kind.PROVIDER) for entry in LABS),
         *((entry, Kind.ENTERPRISE) for entry in ENTERPRISES),
         (CITY, Kind.DEPARTMENT),
+        (FACILITY, Kind.PROVIDER),
+        (UNIVERSITY, Kind.PROVIDER),
     ]
     for serial, (entry, kind) in enumerate(entries, start=260001):
         clerk = _user(f"clerk-{entry.key}", "登记员", hashed)

@@ -18,10 +18,10 @@ from portal.kernel.money import Money
 from portal.kernel.period import Period
 from portal.organisations.models import Organisation
 from portal.pages.actions_of_money import MONEY_ACTIONS
+from portal.pages.beam_actions import BEAM_ACTIONS, BEAM_SUBJECTS
 from portal.pages.displacing_actions import DISPLACING
 from portal.pages.job_actions import JOB_ACTIONS
 from portal.pages.labels import LABELS, label_of
-from portal.pages.proposal_actions import BEAM_SUBJECTS, PROPOSAL_ACTIONS
 from portal.pages.templatetags.show import duration, is_english, period_text, zone_of
 from portal.pages.trail_states import state_words
 from portal.pages.use_words import USE
@@ -33,7 +33,7 @@ _ = noop
 ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
     {
         **MONEY_ACTIONS,
-        **PROPOSAL_ACTIONS,
+        **BEAM_ACTIONS,
         "workdays.set": pgettext_lazy("record", "设定工作日历"),
         "workdays.removed": pgettext_lazy("record", "恢复法定工作日历"),
         "organisation.registered": pgettext_lazy("record", "登记单位"),
@@ -44,11 +44,6 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "token.revoked": pgettext_lazy("record", "停用接口令牌"),
         "booking.held": pgettext_lazy("record", "保留时段"),
         "booking.placed": pgettext_lazy("record", "提交保留的预约"),
-        "swap.proposed": pgettext_lazy("record", "提议交换时段"),
-        "swap.declined": pgettext_lazy("record", "未接受交换时段"),
-        "swap.withdrawn": pgettext_lazy("record", "撤回交换时段的提议"),
-        "swap.lapsed": pgettext_lazy("record", "交换时段的提议过期"),
-        "booking.swapped": pgettext_lazy("record", "交换时段"),
         "series.booked": pgettext_lazy("record", "提交预约系列"),
         "booking.requested": pgettext_lazy("record", "提交预约"),
         "booking.confirmed": pgettext_lazy("record", "确认预约"),

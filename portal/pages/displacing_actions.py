@@ -1,4 +1,4 @@
-"""Words for outages and waiting lists, as the audit trail shows it."""
+"""Words for outages, waiting lists and swaps, as the audit trail shows it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from django.utils.translation import pgettext_lazy
 __all__ = ["DISPLACING"]
 
 DISPLACING: Final[Mapping[str, Promise]] = {
+    "swap.proposed": pgettext_lazy("record", "提议交换时段"),
+    "swap.declined": pgettext_lazy("record", "未接受交换时段"),
+    "swap.withdrawn": pgettext_lazy("record", "撤回交换时段的提议"),
+    "swap.lapsed": pgettext_lazy("record", "交换时段的提议过期"),
+    "booking.swapped": pgettext_lazy("record", "交换时段"),
     "outage.declared": pgettext_lazy("record", "申报停机"),
     "booking.displaced": pgettext_lazy("record", "因停机失去时段"),
     "booking.resettled": pgettext_lazy("record", "停机后改到新时段"),

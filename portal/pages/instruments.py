@@ -119,7 +119,10 @@ def _served(actor: Actor, resource: Resource, week: Period) -> list[dict[str, An
 def _on_grid(free: Sequence[Period], resource: Resource) -> list[Period]:
     """Return free spans from the first moment a booking may begin at, those too short for one left out."""
     grid, shortest = timedelta(seconds=resource.granularity_s), timedelta(seconds=resource.min_duration_s)
-    starts = [availability.next_on_grid(span.start, granularity=grid, zone=resource.zone) for span in free]
+    offset = timedelta(seconds=resource.grid_from_s)
+    starts = [
+        availability.next_on_grid(span.start, granularity=grid, zone=resource.zone, offset=offset) for span in free
+    ]
     return [Period(start, span.end) for start, span in zip(starts, free, strict=True) if span.end - start >= shortest]
 
 

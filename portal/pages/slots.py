@@ -336,15 +336,15 @@ def _asked(query: Mapping[str, str], day: date | None, resource: Resource) -> Pe
         return None
     end = CLOCK.fullmatch(query.get("end", ""))
     nights = int(query["ends_on"]) if query.get("ends_on", "").isascii() and query.get("ends_on", "").isdigit() else 0
-    grid = timedelta(seconds=resource.granularity_s)
+    grid, offset = timedelta(seconds=resource.granularity_s), timedelta(seconds=resource.grid_from_s)
     shortest = timedelta(seconds=resource.min_duration_s)
     try:
         begin = instant(day, int(start[1]) * 60 + int(start[2]), resource.zone, field="start")
-        begin = availability.next_on_grid(begin, granularity=grid, zone=resource.zone)
+        begin = availability.next_on_grid(begin, granularity=grid, zone=resource.zone, offset=offset)
         finish = begin + shortest
         if end is not None and nights <= MAX_NIGHTS:
             last = instant(day + timedelta(days=nights), int(end[1]) * 60 + int(end[2]), resource.zone, field="end")
-            finish = max(finish, availability.next_on_grid(last, granularity=grid, zone=resource.zone))
+            finish = max(finish, availability.next_on_grid(last, granularity=grid, zone=resource.zone, offset=offset))
     except availability.LocalTimeMissing:
         return None
     return Period(begin, finish)
@@ -358,7 +358,10 @@ def _first(free: Sequence[Period], day: date | None, wanted: timedelta, resource
         spans = [replace(span, start=max(span.start, midnight)) for span in spans if span.end > midnight]
     for span in spans:
         start = availability.next_on_grid(
-            span.start, granularity=timedelta(seconds=resource.granularity_s), zone=resource.zone
+            span.start,
+            granularity=timedelta(seconds=resource.granularity_s),
+            zone=resource.zone,
+            offset=timedelta(seconds=resource.grid_from_s),
         )
         if start + wanted <= span.end:
             return Period(start, start + wanted)

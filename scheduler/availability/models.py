@@ -68,6 +68,8 @@ class SpecialOpening(models.Model):
     audience = models.CharField(max_length=12, default=rules.Audience.EVERYBODY.value)
     is_automatic = models.BooleanField(default=False)
     reason = models.CharField(_("原因"), max_length=120, blank=True)
+    is_released = models.BooleanField(default=False, db_default=False)
+    """Whether the portal opened it, because nobody was given the time; it closes by itself when somebody is."""
 
     class Meta:
         db_table = "special_opening"

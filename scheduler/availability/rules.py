@@ -44,6 +44,7 @@ _ = noop
 
 DAY_MIN = 24 * 60
 INSTANT = timedelta(microseconds=1)
+NONE: Final = timedelta(0)
 LENGTH_CLASSES: Final = (4 * 3600, 8 * 3600, 24 * 3600)
 """Lengths in seconds for which long gaps have an index of their own: a rare length must not read every short gap."""
 
@@ -256,28 +257,35 @@ def opening_refusals(blocked: Period, opened: Sequence[Period], *, zone: str) ->
     ]
 
 
-def on_grid(moment: datetime, *, granularity: timedelta, zone: str) -> bool:
-    """Tell whether the local wall clock shows a whole multiple of `granularity` after midnight."""
+def on_grid(moment: datetime, *, granularity: timedelta, zone: str, offset: timedelta = NONE) -> bool:
+    """Tell whether the local wall clock shows a whole multiple of `granularity` after midnight and `offset`."""
     wall = _wall(moment, zone_named(zone))
-    return (wall - _midnight(wall.date())) % granularity == timedelta(0)
+    return (wall - _midnight(wall.date()) - offset) % granularity == NONE
 
 
-def next_on_grid(moment: datetime, *, granularity: timedelta, zone: str) -> datetime:
+def next_on_grid(moment: datetime, *, granularity: timedelta, zone: str, offset: timedelta = NONE) -> datetime:
     """Return the first instant at or after `moment` that lies on the local grid (see on_grid), in UTC."""
     tz = zone_named(zone)
     moment = moment.astimezone(UTC)
     while True:
         wall = _wall(moment, tz)
         midnight = _midnight(wall.date())
-        step = (midnight - wall) % granularity
+        step = (midnight + offset - wall) % granularity
         if not step:
             return moment
         # A grid that does not divide the day starts anew at midnight; a clock change in between is met by looping.
-        moment += min(step, midnight + timedelta(days=1) - wall)
+        moment += step if offset else min(step, midnight + timedelta(days=1) - wall)
 
 
 def alternatives(
-    free: Iterable[Period], *, duration: timedelta, granularity: timedelta, zone: str, near: datetime, count: int = 3
+    free: Iterable[Period],
+    *,
+    duration: timedelta,
+    granularity: timedelta,
+    zone: str,
+    near: datetime,
+    count: int = 3,
+    offset: timedelta = NONE,
 ) -> list[Period]:
     """Return the `count` possible uses of `duration` whose start is nearest to `near`, soonest first.
 
@@ -288,36 +296,40 @@ def alternatives(
         latest = span.end - duration
         if latest >= span.start:
             starts.update(
-                _starts_around(span.start, latest, near=near, granularity=granularity, zone=zone, count=count)
+                _starts_around(span.start, latest, near=near, grid=(granularity, offset), zone=zone, count=count)
             )
     nearest = sorted(starts, key=lambda start: (abs(start - near), start))[:count]
     return [Period(start, start + duration) for start in sorted(nearest)]
 
 
 def _starts_around(
-    earliest: datetime, latest: datetime, *, near: datetime, granularity: timedelta, zone: str, count: int
+    earliest: datetime, latest: datetime, *, near: datetime, grid: tuple[timedelta, timedelta], zone: str, count: int
 ) -> Iterator[datetime]:
     """Yield up to `count` grid points on each side of `near` within [earliest, latest]."""
-    later = next_on_grid(max(earliest, near), granularity=granularity, zone=zone)
+    granularity, offset = grid
+    later = next_on_grid(max(earliest, near), granularity=granularity, zone=zone, offset=offset)
     for _turn in range(count):
         if later > latest:
             break
         yield later
-        later = next_on_grid(later + INSTANT, granularity=granularity, zone=zone)
+        later = next_on_grid(later + INSTANT, granularity=granularity, zone=zone, offset=offset)
     tz = zone_named(zone)
     earlier = min(latest, near - INSTANT)
     for _turn in range(count):
-        found = _previous_on_grid(earlier, earliest, granularity=granularity, tz=tz)
+        found = _previous_on_grid(earlier, earliest, grid=grid, tz=tz)
         if found is None:
             break
         yield found
         earlier = found - INSTANT
 
 
-def _previous_on_grid(moment: datetime, earliest: datetime, *, granularity: timedelta, tz: ZoneInfo) -> datetime | None:
+def _previous_on_grid(
+    moment: datetime, earliest: datetime, *, grid: tuple[timedelta, timedelta], tz: ZoneInfo
+) -> datetime | None:
+    granularity, offset = grid
     while moment >= earliest:
         wall = _wall(moment, tz)
-        back = (wall - _midnight(wall.date())) % granularity
+        back = (wall - _midnight(wall.date()) - offset) % granularity
         if not back:
             return moment
         moment -= back

@@ -113,6 +113,8 @@ def limits_of(resource: Resource) -> rules.Limits:
         lead_s=resource.lead_s,
         horizon_s=resource.horizon_s,
         zone=resource.zone,
+        grid_from_s=resource.grid_from_s,
+        step_s=resource.step_s,
     )
 
 
@@ -278,6 +280,8 @@ def alternatives(wanted: Wanted, *, now: datetime, since: datetime | None = None
     """
     resource = wanted.resource
     seconds = int(wanted.period.duration.total_seconds())
+    if resource.step_s:
+        seconds = -(-seconds // resource.step_s) * resource.step_s
     length = timedelta(seconds=min(max(seconds, resource.min_duration_s), resource.max_duration_s))
     reachable = Period(now + timedelta(seconds=resource.lead_s), now + timedelta(seconds=resource.horizon_s))
     first = max(reachable.start, since) if since else reachable.start
@@ -290,6 +294,7 @@ def alternatives(wanted: Wanted, *, now: datetime, since: datetime | None = None
         bundles.free_spans(like, window=Period(earliest, latest), now=now),
         duration=length,
         granularity=timedelta(seconds=resource.granularity_s),
+        offset=timedelta(seconds=resource.grid_from_s),
         zone=resource.zone,
         near=near,
     )

@@ -271,6 +271,8 @@ class Limits:
     lead_s: int
     horizon_s: int
     zone: str
+    grid_from_s: int = 0
+    step_s: int = 0
 
 
 def _clock(moment: datetime, zone: str) -> str:
@@ -318,7 +320,10 @@ def limit_refusals(wanted: Period, *, limits: Limits, now: datetime) -> Sequence
         )
     reasons += _duration_refusals(seconds, limits)
     grid = timedelta(seconds=limits.granularity_s)
-    if not all(on_grid(moment, granularity=grid, zone=limits.zone) for moment in (wanted.start, wanted.end)):
+    offset = timedelta(seconds=limits.grid_from_s)
+    if not all(
+        on_grid(moment, granularity=grid, zone=limits.zone, offset=offset) for moment in (wanted.start, wanted.end)
+    ):
         reasons.append(
             Reason(
                 "booking.grid",
@@ -353,7 +358,30 @@ def _duration_refusals(seconds: int, limits: Limits) -> list[Reason]:
                 params={"hours": _number(limits.max_duration_s / 3600), "asked": _number(seconds / 3600)},
             )
         )
-    return reasons
+    return reasons + _step_refusals(seconds, limits)
+
+
+def _step_refusals(seconds: int, limits: Limits) -> list[Reason]:
+    """Say which lengths next to the wanted one are whole multiples of what time is given in: seven shifts are six or nine."""
+    step = limits.step_s
+    if not step or seconds % step == 0:
+        return []
+    near = [
+        number for number in (seconds // step * step, -(-seconds // step) * step) if limits.min_duration_s <= number
+    ]
+    return [
+        Reason(
+            "booking.step",
+            _("时长须为 %(step)s 小时的整数倍，您选择了 %(asked)s 小时。"),
+            _("请改为 %(near)s 小时。"),
+            field="ends_at",
+            params={
+                "step": _number(step / 3600),
+                "asked": _number(seconds / 3600),
+                "near": [_number(number / 3600) for number in near if number <= limits.max_duration_s],
+            },
+        )
+    ]
 
 
 def state_at(state: BookingState, hold_until: datetime | None, *, now: datetime) -> BookingState:

@@ -246,6 +246,7 @@ def _with_alternatives(
             [span for part in free for span in subtract([part], used)],
             duration=row.period.duration,
             granularity=timedelta(seconds=resource.granularity_s),
+            offset=timedelta(seconds=resource.grid_from_s),
             zone=resource.zone,
             near=row.period.start,
             count=1,

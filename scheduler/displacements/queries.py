@@ -49,6 +49,7 @@ def first_fit(wanted: Wanted, *, window: Period, now: datetime) -> Period | None
         bundles.free_spans(replace(wanted, configuration=""), window=window, now=now),
         duration=wanted.period.duration,
         granularity=timedelta(seconds=wanted.resource.granularity_s),
+        offset=timedelta(seconds=wanted.resource.grid_from_s),
         zone=wanted.resource.zone,
         near=wanted.period.start,
         count=1,

@@ -11,7 +11,9 @@ from scheduler.resources.models import Cluster, Partition, Resource
 
 PUBLISHED = rules.PublishState.PUBLISHED.value
 PROPOSED = rules.PublishState.PROPOSED.value
-CATALOGUED = [kind.value for kind in entries.CATALOGUED]
+CATALOGUED = [*(kind.value for kind in entries.CATALOGUED), rules.ResourceKind.BEAMLINE.value]
+"""What is found and booked: all a lab enters, and the beamlines a facility sets up."""
+OF_FACILITIES = frozenset({rules.ResourceKind.BEAMLINE.value, rules.ResourceKind.DEVICE.value})
 
 
 def _owned(actor: Actor | None, permission: Permission) -> Q:
@@ -76,8 +78,9 @@ def get_bare(actor: Actor | None, number: str) -> Resource:
 
 
 def require_own(actor: Actor, resource: Resource) -> None:
-    """Raises Forbidden unless the actor manages the resource."""
-    actor.require(Permission.INSTRUMENT_MANAGE)
+    """Raises Forbidden unless the actor manages the resource: who runs a facility manages its beamlines and devices."""
+    if not (resource.kind in OF_FACILITIES and actor.may(Permission.FACILITY_MANAGE)):
+        actor.require(Permission.INSTRUMENT_MANAGE)
     if resource.owner_id != actor.organisation_id:
         raise Forbidden
 

@@ -67,6 +67,10 @@ class Resource(models.Model):
     zone = models.CharField(_("时区"), max_length=40, default="Asia/Shanghai")
     state = models.CharField(max_length=12, choices=State, default=State.DRAFT)
     granularity_s = models.PositiveIntegerField(default=1800)
+    grid_from_s = models.PositiveIntegerField(default=0, db_default=0)
+    """Where the grid of `granularity_s` begins each day, seconds after local midnight: a beamline's first shift."""
+    step_s = models.PositiveIntegerField(default=0, db_default=0)
+    """Durations are whole multiples of it, as beam time is given in threes; 0: of the grid only."""
     min_duration_s = models.PositiveIntegerField(default=3600)
     max_duration_s = models.PositiveIntegerField(default=8 * 3600)
     lead_s = models.PositiveIntegerField(default=0)

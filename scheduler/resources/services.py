@@ -232,7 +232,8 @@ def take(*, locked: Resource, action: rules.PublishAction, actor: Actor, now: da
 def lacks(*, resource: Resource, now: datetime) -> list[Reason]:
     """Say all that keeps a thing from being published: hours, prices, whom it is shared with, its running state."""
     reasons: list[Reason] = []
-    if not resource.opening_hours.exists():
+    # A beamline has no weekly hours: what a machine plan leaves over is opened shift by shift.
+    if resource.kind != rules.ResourceKind.BEAMLINE.value and not resource.opening_hours.exists():
         reasons.append(
             Reason("instrument.no_hours", _("还没有设置开放时间。"), _("请先设置每周开放时间。"), field="hours")
         )

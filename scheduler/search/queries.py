@@ -55,7 +55,7 @@ START: Final = """
     date_bin(make_interval(secs => r.granularity_s),
         greatest({gap}, %(since)s, %(now)s + make_interval(secs => r.lead_s) - make_interval(secs => r.setup_s))
             + make_interval(secs => r.setup_s + r.granularity_s) - interval '1 microsecond',
-        timestamp '2000-01-01' AT TIME ZONE r.zone)
+        timestamp '2000-01-01' AT TIME ZONE r.zone + make_interval(secs => r.grid_from_s))
 """
 FITS: Final = """
     starts + make_interval(secs => {length}) <= least(%(until)s, %(now)s + make_interval(secs => r.horizon_s))

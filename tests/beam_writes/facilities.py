@@ -2,12 +2,55 @@
 
 from __future__ import annotations
 
-from tests.beam import Site
-from tests.calling import Write
+from datetime import timedelta
 
-WRITES: tuple[Write, ...] = ()
+from portal.kernel.money import Money
+from portal.kernel.period import Period
+from scheduler.facilities import beamlines, cycles
+from scheduler.resources.facility_things import ThingValues
+from tests.beam import CYCLE, Site
+from tests.calling import Write
+from tests.make import NOW
+
+YEARS = Period(CYCLE.end + timedelta(days=700), CYCLE.end + timedelta(days=760))
+SAID = {"name": "之江光源", "city": "杭州", "shift_names": ["夜班", "早班", "中班"], "multiple": 3}
+LATER = {"starts_at": "2028-01-01T00:00:00+08:00", "ends_at": "2028-02-01T00:00:00+08:00"}
+PLAN = {
+    "version": 1,
+    "plan": [
+        {"mode": "user", "during": {"starts_at": YEARS.start.isoformat(), "ends_at": YEARS.end.isoformat()}},
+    ],
+}
+F = "/facilities/{facilitie}"
+WRITES: tuple[Write, ...] = (
+    Write("POST /facilities", "office", {**SAID, "code": "zj-new"}),
+    Write(f"PUT {F}", "office", SAID),
+    Write(f"POST {F}/show", "office", {"shown": True}),
+    Write(f"PUT {F}/courses", "office", {"courses": [{"kind": "standard", "pool": "open"}]}),
+    Write(f"PUT {F}/shares", "office director", {"shares": {"open": 7000, "industry": 3000}}),
+    Write(f"POST {F}/beamlines", "office", {"code": "BL09", "name": "衍射线站"}),
+    Write(f"PUT {F}/beamlines/1", "office", {"name": "衍射线站", "changeover_shifts": 1}),
+    Write(f"PUT {F}/beamlines/1/price", "office", {"hourly": {"yuan": "1250"}}),
+    Write(f"POST {F}/beamlines/1/show", "office", {"shown": True}),
+    Write(
+        f"POST {F}/beamlines/1/partners",
+        "office director",
+        {"organisation": "{firm_code}", "share": 3500, "since": "2027-01-01", "until": "2031-12-31"},
+    ),
+    Write(f"POST {F}/devices", "office", {"code": "CRYO", "name": "低温恒温器"}),
+    Write(f"PUT {F}/devices/1/fits", "office", {"beamlines": ["BL01"]}),
+    Write(f"POST {F}/cycles", "office planner", {"code": "2028-I", "during": LATER}),
+    Write(f"PUT {F}/cycles/1/plan", "planner", PLAN),
+    Write(f"POST {F}/cycles/1/plan/foresee", "planner", PLAN),
+)
 
 
 def things(site: Site) -> dict[str, str]:
     """Return one of everything these writes name, by placeholder."""
+    who, at = site.office, site.facility
+    said = ThingValues("磁场", "Magnet", "杭州")
+    beamlines.enter_device(actor=who, facility=at, code="1", said=said, now=NOW)
+    made = beamlines.enter_beamline(actor=who, facility=at, code="1", said=said, terms=beamlines.LineTerms(), now=NOW)
+    beamlines.price_beamline(actor=who, beamline=made, hourly=Money.from_yuan("1000"), now=NOW)
+    cycles.create_cycle(actor=who, facility=at, code="1", during=YEARS, now=NOW)
     return {}

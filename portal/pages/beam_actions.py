@@ -1,0 +1,27 @@
+"""Words for all that is done around large facilities, as the audit trail shows it. Each capability adds its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from django.utils.functional import Promise
+
+from portal.kernel.errors import noop
+from portal.pages.facility_actions import FACILITY_ACTIONS
+from portal.pages.proposal_actions import BEAM_SUBJECTS as PROPOSAL_SUBJECTS
+from portal.pages.proposal_actions import PROPOSAL_ACTIONS
+
+__all__ = ["BEAM_ACTIONS", "BEAM_SUBJECTS"]
+
+_ = noop
+
+BEAM_ACTIONS: Final[Mapping[str, Promise]] = {
+    **FACILITY_ACTIONS,
+    **PROPOSAL_ACTIONS,
+}
+BEAM_SUBJECTS: Final[Mapping[str, tuple[str, str]]] = {
+    **PROPOSAL_SUBJECTS,
+    "facility": (_("大科学装置"), ""),
+}
+"""What records are about: the word, and the page that shows it."""
