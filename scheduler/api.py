@@ -4,7 +4,10 @@ from ninja import Router
 
 from scheduler.allocations.api import router as allocations
 from scheduler.availability.api import router as availability
+from scheduler.beamtime.losses_api import by_visit as compensations
+from scheduler.beamtime.losses_api import router as losses
 from scheduler.beamtime.plan_api import router as machine_plans
+from scheduler.beamtime.visit_api import router as visits
 from scheduler.benches.api import router as benches
 from scheduler.bookings.api import router as bookings
 from scheduler.bookings.counteroffer_api import router as counter_offers
@@ -109,4 +112,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/proposal-desk", proposal_desk),
     ("/facilities", facilities),
     ("/facilities", machine_plans),
+    ("/visits", visits),
+    ("/visits", compensations),
+    ("/facilities", losses),
 )

@@ -11,6 +11,9 @@ from portal.kernel.actors import Actor
 from portal.kernel.period import Period
 from portal.organisations import rules as roles
 from portal.organisations.models import Organisation
+from scheduler.availability import claiming
+from scheduler.availability.models import Claim
+from scheduler.beamtime.models import BeamAllocation, BeamTraining, BeamVisit, VisitParticipant
 from scheduler.facilities.courses import COURSES
 from scheduler.facilities.grid import ShiftGrid
 from scheduler.facilities.models import (
@@ -194,3 +197,68 @@ def proposal(s: Site, *, state: str = "feasible", shifts: int = 6, at: int = 0, 
 
 def request(of: BeamProposal) -> BeamRequest:
     return of.requests.get()
+
+
+FIRST = datetime(2027, 1, 11, 16, tzinfo=UTC)
+"""Midnight in Beijing, a week into the cycle."""
+
+
+def during(day: int = 0, shifts: int = 3) -> Period:
+    """Return shifts of eight hours from midnight in Beijing, `day` days after 12 January 2027."""
+    begins = FIRST + timedelta(days=day)
+    return Period(begins, begins + timedelta(hours=8 * shifts))
+
+
+def visit(
+    s: Site, *, state: str = "scheduled", shifts: int = 3, at: int = 0, day: int = 0, pool: str = "open", **more: Any
+) -> BeamVisit:
+    """Return a visit of an accepted proposal with its claim; from ``ready`` on forms, training and the leader are there.
+
+    Ended ones had all their beam. `of` is the proposal, `period` when it is, everything else fields of the proposal.
+    """
+    period: Period = more.pop("period", None) or during(day, shifts)
+    of: BeamProposal = more.pop("of", None) or proposal(s, state="accepted", shifts=shifts, at=at, **more)
+    asked = of.requests.first()
+    assert asked is not None
+    given, _made = BeamAllocation.objects.get_or_create(
+        request=asked, made_up_for=None, ended_at=None, defaults={"pool": pool, "shifts": shifts, "given_at": make.NOW}
+    )
+    minutes = int(period.duration.total_seconds() // 60)
+    over = state in {"done", "closed"}
+    made = BeamVisit.objects.create(
+        number=f"V-{next(_serial):05d}",
+        allocation=given,
+        beamline=s.lines[at],
+        during=(period.start, period.end),
+        shifts=shifts,
+        state=state,
+        offered_at=make.NOW,
+        answer_by=make.NOW + timedelta(days=10),
+        ended_at=period.end if over else None,
+        had_min=minutes if over else None,
+        lost_min=0 if over else None,
+        own_lost_min=0 if over else None,
+        report_due=period.end + timedelta(weeks=12) if over else None,
+    )
+    if state in {"offered", "scheduled", "ready", "running"}:
+        ask = claiming.Ask(s.lines[at].resource, period, period)
+        held = Claim.State.IN_USE if state == "running" else Claim.State.CONFIRMED
+        claiming.occupy([ask], state=held, visit_id=made.pk)
+    if state in {"ready", "running", "done", "closed"}:
+        prepare(s, made)
+    made.refresh_from_db()
+    return made
+
+
+def prepare(s: Site, of: BeamVisit) -> None:
+    """Have everything there for a visit: both forms in good time, its leader confirmed and trained."""
+    user_id = of.allocation.request.proposal.team.get(is_leader=True).user_id
+    BeamVisit.objects.filter(pk=of.pk).update(
+        sample_approved_at=make.NOW,
+        sample_approved_by=s.scientist.user_id,
+        safety_approved_at=make.NOW,
+        safety_approved_by=s.safety.user_id,
+    )
+    VisitParticipant.objects.get_or_create(visit=of, user_id=user_id, defaults={"confirmed_at": make.NOW})
+    trained = {"until": CYCLE.end.date() + timedelta(days=60), "at": make.NOW}
+    BeamTraining.objects.get_or_create(facility=s.facility, user_id=user_id, defaults=trained)

@@ -20,11 +20,13 @@ from portal.organisations.models import Organisation
 from portal.pages.actions_of_money import MONEY_ACTIONS
 from portal.pages.beam_actions import BEAM_ACTIONS, BEAM_SUBJECTS
 from portal.pages.displacing_actions import DISPLACING
+from portal.pages.engagement_words import ENGAGEMENTS
 from portal.pages.job_actions import JOB_ACTIONS
 from portal.pages.labels import LABELS, label_of
 from portal.pages.templatetags.show import duration, is_english, period_text, zone_of
 from portal.pages.trail_states import state_words
 from portal.pages.use_words import USE
+from portal.pages.visit_actions import VISITS
 
 __all__ = ["ACTIONS", "SUBJECTS", "Event", "action_words", "event", "events", "subject_link"]
 
@@ -56,6 +58,8 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "booking.moved": pgettext_lazy("record", "改期"),
         "booking.move_undone": pgettext_lazy("record", "撤销改期"),
         **DISPLACING,
+        **ENGAGEMENTS,
+        **VISITS,
         "booking.reworded": pgettext_lazy("record", "修改用途"),
         "calendar_mail.sent": pgettext_lazy("record", "日历邮件已发出"),
         "calendar_mail.failed": pgettext_lazy("record", "日历邮件未能送达"),
@@ -64,23 +68,6 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "booking.fee_settled": pgettext_lazy("record", "结算取消费"),
         "booking.lapsed": pgettext_lazy("record", "预约逾期失效"),
         "booking.no_show": pgettext_lazy("record", "登记未到场"),
-        "engagement.requested": pgettext_lazy("record", "提出技术服务需求"),
-        "engagement.quoted": pgettext_lazy("record", "报价"),
-        "engagement.changed": pgettext_lazy("record", "提出变更方案"),
-        "engagement.refused": pgettext_lazy("record", "不接受报价"),
-        "engagement.accepted": pgettext_lazy("record", "接受报价，费用冻结"),
-        "engagement.declined": pgettext_lazy("record", "答复：不能承接"),
-        "engagement.cancelled": pgettext_lazy("record", "撤回需求"),
-        "engagement.delivered": pgettext_lazy("record", "交付里程碑"),
-        "engagement.returned": pgettext_lazy("record", "退回交付"),
-        "engagement.milestone_accepted": pgettext_lazy("record", "里程碑验收并结算"),
-        "engagement.deemed": pgettext_lazy("record", "验收期满未答复，视为验收并结算"),
-        "engagement.disputed": pgettext_lazy("record", "申请裁定里程碑"),
-        "engagement.ruled": pgettext_lazy("record", "裁定认可里程碑，按裁定结算"),
-        "engagement.quashed": pgettext_lazy("record", "裁定不认可里程碑，冻结退回"),
-        "engagement.completed": pgettext_lazy("record", "全部里程碑已验收"),
-        "engagement.stopped": pgettext_lazy("record", "提前终止，未交付部分的冻结退回"),
-        "engagement.closed": pgettext_lazy("record", "评价后完结"),
         "sample.requested": pgettext_lazy("record", "提出送样检测"),
         "sample.needs_method": pgettext_lazy("record", "答复：需要开发方法"),
         "sample.feasible": pgettext_lazy("record", "答复：可以检测"),
@@ -224,6 +211,7 @@ SUBJECTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "partition": (_("算力分区"), ""),
         "cluster": (_("集群"), "cluster"),
         **BEAM_SUBJECTS,
+        "visit": (_("到访"), "visit"),
     }
 )
 """What records are about: the word, and the page that shows it."""

@@ -211,6 +211,20 @@ class VisitParticipant(models.Model):
         constraints = [models.UniqueConstraint(name="visit_participant_once", fields=["visit", "user"])]
 
 
+class BeamTraining(models.Model):
+    """A person's safety training at a facility. It counts before `until`, a local day of the facility (exclusive)."""
+
+    facility = models.ForeignKey("scheduler.Facility", on_delete=models.PROTECT, related_name="+")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    until = models.DateField()
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField()
+
+    class Meta:
+        db_table = "beam_training"
+        constraints = [models.UniqueConstraint(name="beam_training_once", fields=["facility", "user"])]
+
+
 class BeamLoss(models.Model):
     """A span in which a beamline had no beam, and why. Kept when it was logged in error: `void_at` takes it out."""
 

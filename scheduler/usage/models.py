@@ -8,7 +8,7 @@ from django.db.models import Q
 
 
 class UsageRecord(models.Model):
-    """One measured use: a session on an instrument or one run of a job. Never changed: corrections are new rows.
+    """One measured use: a session on an instrument, one run of a job, or a paid visit to a beamline. Never changed: corrections are new rows.
 
     `duration_s` is elapsed use in seconds without suspension; `count` is cards or cores (1 on instruments).
     """
@@ -17,6 +17,9 @@ class UsageRecord(models.Model):
         "scheduler.Booking", null=True, blank=True, on_delete=models.PROTECT, related_name="usage"
     )
     job = models.ForeignKey("scheduler.Job", null=True, blank=True, on_delete=models.PROTECT, related_name="usage")
+    visit = models.OneToOneField(
+        "scheduler.BeamVisit", null=True, blank=True, on_delete=models.PROTECT, related_name="usage"
+    )
     run_no = models.PositiveSmallIntegerField(default=1)
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField()
@@ -34,7 +37,9 @@ class UsageRecord(models.Model):
             models.UniqueConstraint(name="usage_job_run_once", fields=["job", "run_no"]),
             models.CheckConstraint(
                 name="usage_of_one_thing",
-                condition=Q(booking__isnull=False, job__isnull=True) | Q(booking__isnull=True, job__isnull=False),
+                condition=Q(booking__isnull=False, job__isnull=True, visit__isnull=True)
+                | Q(booking__isnull=True, job__isnull=False, visit__isnull=True)
+                | Q(booking__isnull=True, job__isnull=True, visit__isnull=False),
             ),
             models.CheckConstraint(name="usage_ends_after_start", condition=Q(ended_at__gte=models.F("started_at"))),
         ]

@@ -36,6 +36,21 @@ def record_session(
     )
 
 
+def record_visit(
+    *, visit_id: int, span: tuple[datetime, datetime], duration_s: int, actor: Actor, now: datetime
+) -> UsageRecord:
+    """Record the beam a paid visit had, once: the database refuses a second. `duration_s` is what was delivered."""
+    return UsageRecord.objects.create(
+        visit_id=visit_id,
+        started_at=span[0],
+        ended_at=span[1],
+        duration_s=duration_s,
+        source="manual",
+        recorded_at=now,
+        recorded_by=actor.label,
+    )
+
+
 def record_run(
     *,
     job_id: int,

@@ -1,0 +1,154 @@
+"""Reach visits: a team's members see theirs, the staff of a facility all of it. Nobody else sees any."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.db.models import Q, QuerySet
+
+from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import NotFound
+from scheduler.beamtime.models import BeamLoss, BeamTraining, BeamVisit, Compensation
+from scheduler.facilities.models import Beamline, Facility, RunCycle
+from scheduler.proposals.models import TeamMember
+from scheduler.proposals.rules import InvitationState
+
+__all__ = [
+    "STAFF",
+    "get_compensation",
+    "get_cycle",
+    "get_facility",
+    "get_line",
+    "get_loss",
+    "get_member",
+    "get_visit",
+    "is_team",
+    "of_staff",
+    "of_team",
+    "serves",
+    "team_of",
+    "trainings_of",
+    "visible_to",
+]
+
+STAFF: Final = (
+    Permission.BEAMTIME_RUN,
+    Permission.BEAMTIME_PLAN,
+    Permission.FACILITY_MANAGE,
+    Permission.FACILITY_DECIDE,
+    Permission.PROPOSAL_CLEAR,
+)
+RELATED: Final = (
+    "beamline__facility",
+    "beamline__resource",
+    "allocation__request__cycle",
+    "allocation__request__proposal__organisation",
+    "compensation",
+    "report",
+)
+
+
+def serves(actor: Actor) -> bool:
+    """Say whether the actor works for a facility's visits, whichever of its tasks she has."""
+    return any(actor.may(one) for one in STAFF)
+
+
+def _mine(actor: Actor) -> QuerySet[TeamMember]:
+    return TeamMember.objects.filter(user_id=actor.user_id or 0, state=InvitationState.JOINED.value)
+
+
+def of_team(actor: Actor) -> QuerySet[BeamVisit]:
+    """Return the visits of teams the actor has joined."""
+    found = BeamVisit.objects.select_related(*RELATED)
+    return found.filter(allocation__request__proposal__in=_mine(actor).values("proposal"))
+
+
+def of_staff(actor: Actor) -> QuerySet[BeamVisit]:
+    """Return the visits at the facilities of the actor's organisation."""
+    found = BeamVisit.objects.select_related(*RELATED)
+    return found.filter(beamline__facility__owner_id=actor.organisation_id) if serves(actor) else found.none()
+
+
+def visible_to(actor: Actor) -> QuerySet[BeamVisit]:
+    """Return every visit the actor may see."""
+    seen = Q(allocation__request__proposal__in=_mine(actor).values("proposal"))
+    if serves(actor):
+        seen |= Q(beamline__facility__owner_id=actor.organisation_id)
+    return BeamVisit.objects.select_related(*RELATED).filter(seen)
+
+
+def get_visit(actor: Actor, number: str) -> BeamVisit:
+    """Return a visit the actor may see. Raises NotFound."""
+    found = visible_to(actor).filter(number=number).first()
+    if found is None:
+        raise NotFound
+    return found
+
+
+def is_team(actor: Actor, visit: BeamVisit) -> bool:
+    """Say whether the actor is in the visit's team."""
+    return _mine(actor).filter(proposal_id=visit.allocation.request.proposal_id).exists()
+
+
+def team_of(visit: BeamVisit) -> QuerySet[TeamMember]:
+    """Return who is in the visit's team, the leader first."""
+    joined = TeamMember.objects.filter(
+        proposal_id=visit.allocation.request.proposal_id, state=InvitationState.JOINED.value
+    )
+    return joined.select_related("user", "organisation").order_by("-is_leader", "pk")
+
+
+def get_member(visit: BeamVisit, email: str) -> TeamMember:
+    """Return who is in a visit's team under an address. Raises NotFound."""
+    found = team_of(visit).filter(email__iexact=email).first()
+    if found is None:
+        raise NotFound(field="email")
+    return found
+
+
+def get_facility(actor: Actor, code: str) -> Facility:
+    """Return a facility the actor works for. Raises NotFound."""
+    found = Facility.objects.filter(code=code, owner_id=actor.organisation_id).first() if serves(actor) else None
+    if found is None:
+        raise NotFound(field="facility")
+    return found
+
+
+def get_line(facility: Facility, code: str) -> Beamline:
+    """Return one of a facility's beamlines. Raises NotFound."""
+    found = Beamline.objects.select_related("facility", "resource").filter(facility=facility, code=code).first()
+    if found is None:
+        raise NotFound(field="beamline")
+    return found
+
+
+def get_cycle(facility: Facility, code: str) -> RunCycle:
+    """Return one of a facility's run cycles. Raises NotFound."""
+    found = RunCycle.objects.filter(facility=facility, code=code).first()
+    if found is None:
+        raise NotFound(field="cycle")
+    return found
+
+
+def get_loss(actor: Actor, loss_id: int) -> BeamLoss:
+    """Return a logged loss at a facility the actor works for. Raises NotFound."""
+    rows = BeamLoss.objects.select_related("beamline__facility")
+    rows = rows.filter(beamline__facility__owner_id=actor.organisation_id) if serves(actor) else rows.none()
+    found = rows.filter(pk=loss_id).first()
+    if found is None:
+        raise NotFound
+    return found
+
+
+def get_compensation(actor: Actor, number: str) -> Compensation:
+    """Return what is listed for a visit the actor may see, by the visit's number. Raises NotFound."""
+    rows = Compensation.objects.select_related("visit__beamline")
+    found = rows.filter(visit__in=visible_to(actor).filter(number=number)).first()
+    if found is None:
+        raise NotFound
+    return found
+
+
+def trainings_of(facility: Facility, user_ids: list[int]) -> dict[int, BeamTraining]:
+    """Return the safety training people have at a facility, by user. One query."""
+    return {one.user_id: one for one in BeamTraining.objects.filter(facility=facility, user_id__in=user_ids)}

@@ -1,0 +1,314 @@
+"""Prepare, start, end, cancel and miss visits. Whose forms, training and people are there is judged all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import date, datetime, time, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from django.db import transaction
+
+from portal.audit import services as audit
+from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import Forbidden
+from portal.kernel.period import Period
+from portal.kernel.states import next_state
+from scheduler.availability.models import Claim
+from scheduler.beamtime import rules, visit_rules
+from scheduler.beamtime import visit_access as access
+from scheduler.beamtime.models import BeamTraining, BeamVisit, VisitParticipant
+from scheduler.proposals.models import TeamMember
+
+__all__ = [
+    "accept_late",
+    "approve",
+    "check_in",
+    "clock",
+    "confirm",
+    "end_allocation",
+    "lock",
+    "make_ready",
+    "miss",
+    "move",
+    "not_ready",
+    "period_of",
+    "preparation",
+    "record",
+    "served",
+    "set_claims",
+    "start",
+    "train",
+    "undo_ready",
+]
+
+A, S, P = rules.VisitAction, rules.VisitState, Permission
+FORMS: Final = {"sample": P.BEAMTIME_RUN, "safety": P.PROPOSAL_CLEAR}
+"""Who approves which form."""
+TRAINED: Final = timedelta(days=3 * 366)
+
+
+def period_of(visit: BeamVisit) -> Period:
+    return Period(visit.during.lower, visit.during.upper)
+
+
+def clock(visit: BeamVisit, moment: datetime) -> str:
+    """Return a moment in the facility's wall time, with its zone."""
+    zone = visit.beamline.facility.zone
+    return f"{moment.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M} ({zone})"
+
+
+def lock(visit: BeamVisit) -> BeamVisit:
+    return (
+        BeamVisit.objects.select_for_update(no_key=True, of=("self",))
+        .select_related("beamline__facility", "beamline__resource", "allocation__request__proposal")
+        .order_by("pk")
+        .get(pk=visit.pk)
+    )
+
+
+def move(visit: BeamVisit, action: rules.VisitAction) -> None:
+    """Take a locked visit on in its table of states. Raises InvalidTransition."""
+    visit.state = next_state(rules.TRANSITIONS, S(visit.state), action).value
+    visit.version += 1
+
+
+def record(visit: BeamVisit, *, action: str, actor: Actor, now: datetime, **data: Any) -> None:
+    """Keep on record what was done to a visit, for the team's organisation and the facility's. No titles, no samples."""
+    audit.record(
+        action=action,
+        subject=f"visit:{visit.number}",
+        actor=actor,
+        now=now,
+        organisations=[visit.allocation.request.proposal.organisation_id, visit.beamline.facility.owner_id],
+        data=data,
+    )
+
+
+def served(*, actor: Actor, visit: BeamVisit, permission: Permission) -> BeamVisit:
+    """Lock a visit at the actor's own facility. Raises Forbidden without the permission there."""
+    actor.require(permission)
+    locked = lock(visit)
+    if not actor.is_system and locked.beamline.facility.owner_id != actor.organisation_id:
+        raise Forbidden
+    return locked
+
+
+def set_claims(visit: BeamVisit, state: Claim.State) -> None:
+    """Take the claims of a locked visit on: used, done with, or given back."""
+    Claim.objects.filter(visit=visit).exclude(state__in=[Claim.State.DONE, Claim.State.RELEASED]).update(
+        state=state, hold_until=None
+    )
+
+
+def _midnight(visit: BeamVisit, training: BeamTraining | None) -> datetime | None:
+    if training is None:
+        return None
+    return datetime.combine(training.until, time(), ZoneInfo(visit.beamline.facility.zone))
+
+
+def preparation(*, visit: BeamVisit) -> rules.Preparation:
+    """Return what is there before a visit. Forms taken late with a reason count as in time. Two queries."""
+    proposal = visit.allocation.request.proposal
+    by = visit.during.lower - timedelta(days=visit.beamline.facility.forms_days)
+    approved = [visit.sample_approved_at, visit.safety_approved_at]
+    if proposal.no_samples:
+        approved[0] = approved[0] or min(visit.offered_at, by)
+    if visit.late_reason:
+        approved = [None if at is None else min(at, by) for at in approved]
+    people = list(visit.participants.select_related("user").order_by("pk"))
+    known = access.trainings_of(visit.beamline.facility, [one.user_id for one in people])
+    named: dict[str, datetime | None] = {}
+    for one in people:
+        name = str(one.user) if str(one.user) not in named else f"{one.user} ({one.user_id})"
+        named[name] = _midnight(visit, known.get(one.user_id))
+    return rules.Preparation(approved[0], approved[1], tuple(named), named)
+
+
+def not_ready(*, visit: BeamVisit) -> list[Any]:
+    """Return every reason that keeps a visit from being ready, none where it is. Two queries."""
+    days = visit.beamline.facility.forms_days
+    return rules.not_ready(preparation(visit=visit), visit=period_of(visit), days=days)
+
+
+@transaction.atomic
+def confirm(*, actor: Actor, visit: BeamVisit, user_ids: Collection[int], now: datetime) -> BeamVisit:
+    """Say who comes, as the team: its leader for everybody, others for themselves. A visit no longer ready is not.
+
+    The list replaces the one before. Raises NotInTeam, InvalidTransition once the beam has begun, Forbidden.
+    """
+    actor.require(P.PROPOSAL_SUBMIT)
+    locked = lock(visit)
+    team = {one.user_id: one for one in access.team_of(locked)}
+    me = team.get(actor.person)
+    if me is None:
+        raise Forbidden
+    if S(locked.state) not in visit_rules.PENDING:
+        next_state(rules.TRANSITIONS, S(locked.state), A.MAKE_READY)
+    wanted = set(user_ids)
+    present = set(locked.participants.values_list("user_id", flat=True))
+    if not wanted <= set(team) or (not me.is_leader and (wanted ^ present) - {actor.person}):
+        raise visit_rules.NotInTeam(field="participants")
+    locked.participants.exclude(user_id__in=wanted).delete()
+    VisitParticipant.objects.bulk_create(
+        [VisitParticipant(visit=locked, user_id=pk, confirmed_at=now) for pk in sorted(wanted - present)]
+    )
+    _judge_again(locked)
+    locked.save()
+    record(locked, action="visit.confirmed", actor=actor, now=now, count=len(wanted))
+    return locked
+
+
+def _judge_again(visit: BeamVisit) -> None:
+    if visit.state == S.READY.value and not_ready(visit=visit):
+        move(visit, A.UNDO_READY)
+
+
+@transaction.atomic
+def approve(*, actor: Actor, visit: BeamVisit, form: str, now: datetime) -> BeamVisit:
+    """Approve a visit's samples (beamline staff) or its safety form (safety staff), once: the first time counts.
+
+    Raises InvalidTransition unless the visit is still to come, Forbidden.
+    """
+    locked = served(actor=actor, visit=visit, permission=FORMS[form])
+    if S(locked.state) not in visit_rules.PENDING:
+        next_state(rules.TRANSITIONS, S(locked.state), A.MAKE_READY)
+    if getattr(locked, f"{form}_approved_at") is not None:
+        return locked
+    setattr(locked, f"{form}_approved_at", now)
+    setattr(locked, f"{form}_approved_by_id", actor.person)
+    locked.save()
+    record(locked, action="visit.form_approved", actor=actor, now=now, form=form)
+    return locked
+
+
+@transaction.atomic
+def accept_late(*, actor: Actor, visit: BeamVisit, reason: str, now: datetime) -> BeamVisit:
+    """Take forms that were approved too late, as the beamline's head, with a reason the team reads.
+
+    Raises NotLate, ReasonMissing, InvalidTransition, Forbidden.
+    """
+    locked = served(actor=actor, visit=visit, permission=P.BEAMTIME_RUN)
+    reason = visit_rules.noted(reason)[:300]
+    if S(locked.state) not in visit_rules.PENDING:
+        next_state(rules.TRANSITIONS, S(locked.state), A.MAKE_READY)
+    by = locked.during.lower - timedelta(days=locked.beamline.facility.forms_days)
+    if not any(at is not None and at > by for at in (locked.sample_approved_at, locked.safety_approved_at)):
+        raise visit_rules.NotLate
+    locked.late_reason = reason
+    locked.save()
+    record(locked, action="visit.late_accepted", actor=actor, now=now)
+    return locked
+
+
+@transaction.atomic
+def train(*, actor: Actor, visit: BeamVisit, member: TeamMember, until: date, now: datetime) -> BeamTraining:
+    """Enter that a member of a visit's team is trained at the facility before `until` (local day, exclusive).
+
+    By beamline or safety staff; a later entry replaces the one before. Raises NotInTeam, BadTraining, Forbidden.
+    """
+    if not actor.may(P.PROPOSAL_CLEAR):
+        actor.require(P.BEAMTIME_RUN)
+    facility = visit.beamline.facility
+    if facility.owner_id != actor.organisation_id:
+        raise Forbidden
+    if not access.team_of(visit).filter(pk=member.pk).exists():
+        raise visit_rules.NotInTeam(field="email")
+    today = now.astimezone(ZoneInfo(facility.zone)).date()
+    if not today < until <= today + TRAINED:
+        raise visit_rules.BadTraining(field="until")
+    assert member.user_id is not None, "who has joined a team is a user"
+    entered, _made = BeamTraining.objects.update_or_create(
+        facility=facility, user_id=member.user_id, defaults={"until": until, "by_id": actor.person, "at": now}
+    )
+    locked = lock(visit)
+    _judge_again(locked)
+    locked.save()
+    record(locked, action="visit.trained", actor=actor, now=now, user=member.user_id, until=until.isoformat())
+    return entered
+
+
+@transaction.atomic
+def make_ready(*, actor: Actor, visit: BeamVisit, now: datetime) -> BeamVisit:
+    """Say that everything is there for a visit. Raises NotPrepared with every reason, InvalidTransition, Forbidden."""
+    locked = served(actor=actor, visit=visit, permission=P.BEAMTIME_RUN)
+    move(locked, A.MAKE_READY)
+    if reasons := not_ready(visit=locked):
+        raise visit_rules.NotPrepared(reasons)
+    locked.save()
+    record(locked, action="visit.ready", actor=actor, now=now)
+    return locked
+
+
+@transaction.atomic
+def undo_ready(*, actor: Actor, visit: BeamVisit, reason: str, now: datetime) -> BeamVisit:
+    """Say that a visit is not ready after all. Raises ReasonMissing, InvalidTransition, Forbidden."""
+    locked = served(actor=actor, visit=visit, permission=P.BEAMTIME_RUN)
+    said = visit_rules.noted(reason)
+    move(locked, A.UNDO_READY)
+    locked.save()
+    record(locked, action="visit.not_ready", actor=actor, now=now, reason=said)
+    return locked
+
+
+def _in_time(visit: BeamVisit, *, now: datetime, since: datetime) -> None:
+    if now < since:
+        raise visit_rules.NotYetThere(at=clock(visit, since))
+    if now >= visit.during.upper:
+        raise visit_rules.VisitOver
+
+
+@transaction.atomic
+def check_in(*, actor: Actor, visit: BeamVisit, now: datetime) -> BeamVisit:
+    """Check the team in, from a day before its beam to the end; a second time changes nothing.
+
+    Raises NotYetThere, VisitOver, InvalidTransition unless ready, Forbidden.
+    """
+    locked = served(actor=actor, visit=visit, permission=P.BEAMTIME_RUN)
+    if locked.checked_in_at is not None:
+        return locked
+    next_state(rules.TRANSITIONS, S(locked.state), A.START)
+    _in_time(locked, now=now, since=locked.during.lower - visit_rules.BEFORE)
+    locked.checked_in_at = now
+    locked.save()
+    record(locked, action="visit.checked_in", actor=actor, now=now)
+    return locked
+
+
+@transaction.atomic
+def start(*, actor: Actor, visit: BeamVisit, now: datetime) -> BeamVisit:
+    """Give the beam to a team that is checked in. Raises TeamNotThere, NotYetThere, VisitOver, InvalidTransition, Forbidden."""
+    locked = served(actor=actor, visit=visit, permission=P.BEAMTIME_RUN)
+    move(locked, A.START)
+    if locked.checked_in_at is None:
+        raise visit_rules.TeamNotThere
+    _in_time(locked, now=now, since=locked.during.lower)
+    set_claims(locked, Claim.State.IN_USE)
+    locked.save()
+    record(locked, action="visit.started", actor=actor, now=now)
+    return locked
+
+
+@transaction.atomic
+def miss(*, actor: Actor, visit: BeamVisit, now: datetime) -> BeamVisit:
+    """Say that nobody came, once the time is over: the allocation ends and nothing is made up for.
+
+    Raises NotOver, InvalidTransition, Forbidden.
+    """
+    locked = served(actor=actor, visit=visit, permission=P.BEAMTIME_RUN)
+    move(locked, A.MISS)
+    if now < locked.during.upper:
+        raise visit_rules.NotOver
+    set_claims(locked, Claim.State.RELEASED)
+    locked.save()
+    end_allocation(locked, now=now)
+    record(locked, action="visit.missed", actor=actor, now=now)
+    return locked
+
+
+def end_allocation(visit: BeamVisit, *, now: datetime) -> None:
+    """End the allocation of a visit that will not be: it counts no more and is not scheduled again."""
+    allocation = visit.allocation
+    if allocation.ended_at is None:
+        allocation.ended_at = now
+        allocation.save(update_fields=["ended_at"])
