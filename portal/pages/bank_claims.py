@@ -30,8 +30,9 @@ KINDS = {
     "back": (_("退款付出"), "payment"),
     "batch": (_("兑付批次"), "settlement"),
     "order": (_("付款指令"), "payment_order"),
+    "recovery": (_("追缴来款"), "recovery"),
 }
-TRAILS = {"in": "payment", "back": "payment", "batch": "settlement", "order": "payment_order"}
+TRAILS = {"in": "payment", "back": "payment", "batch": "settlement", "order": "payment_order", "recovery": "recovery"}
 
 
 class ClaimFilters(forms.Form):

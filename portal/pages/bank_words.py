@@ -29,6 +29,7 @@ REASONS: Any = {
     "by_hand": pgettext_lazy("why", "同一银行流水号已人工登记"),
     "batch_reference": pgettext_lazy("why", "付款凭证号一致"),
     "owed_back": pgettext_lazy("why", "待退还的金额一致"),
+    "owes": pgettext_lazy("why", "该单位有应退款项"),
     "sender": pgettext_lazy("why", "退给原付款人"),
     "fee_words": pgettext_lazy("why", "摘要是手续费"),
     "person": pgettext_lazy("why", "人工指定"),

@@ -97,6 +97,7 @@ def _part(part: Any) -> dict[str, Any]:
         "rail": part.rail,
         "line": part.returned.pk if part.returned else None,
         "payer": part.payer.credit_code if part.payer else "",
+        "recovery": part.recovery.number if part.recovery else "",
     }
 
 

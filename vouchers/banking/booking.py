@@ -13,6 +13,7 @@ from portal.kernel.actors import Actor
 from portal.kernel.money import Money
 from portal.kernel.states import next_state
 from portal.numbers.services import PORTAL_ZONE
+from portal.organisations.models import Organisation
 from vouchers.banking import claiming, rules
 from vouchers.banking.models import BankMatch, MatchPart, StatementLine
 from vouchers.banking.outgoing import paid_back, paid_back_as
@@ -24,7 +25,8 @@ from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Posting,
 from vouchers.payments import arriving, refunding, unapplied
 from vouchers.payments import services as payments
 from vouchers.payments.models import Payment
-from vouchers.settlements import bouncing, seeing
+from vouchers.recoveries import collecting
+from vouchers.settlements import bouncing, repaying, seeing
 
 __all__ = ["book", "check", "key_of", "park", "parked_account", "parked_key", "part_of"]
 
@@ -56,10 +58,11 @@ def part_of(row: MatchPart) -> Part:
         payer=row.payer,
         rail=row.rail,
         arrival=row.arrival,
+        recovery=row.recovery,
     )
 
 
-FROM_PARKED = frozenset({PartKind.PAYMENT, PartKind.PAYOUT, PartKind.BOUNCE})
+FROM_PARKED = frozenset({PartKind.PAYMENT, PartKind.PAYOUT, PartKind.BOUNCE, PartKind.REPAYMENT})
 
 
 def check(line: StatementLine, part: Part) -> None:
@@ -89,6 +92,10 @@ def check(line: StatementLine, part: Part) -> None:
             target = left
     elif part.kind is PartKind.BOUNCE and part.batch is not None:
         target = bouncing.returnable_fen(part.batch)
+    elif part.kind is PartKind.REPAYMENT and part.payer is not None:
+        _refuse_more_than_owed(line, part, part.payer)
+    elif part.kind is PartKind.RECOVERED and part.recovery is not None:
+        target = _recovered_fen(line, part)
     elif part.kind is PartKind.RETURN and part.returned is not None:
         sender = StatementLine.objects.get(pk=part.returned.pk)
         is_parked = sender.state == LineState.PARKED.value and sender.account_id == line.account_id
@@ -116,6 +123,27 @@ def _released(part: Part | MatchPart) -> str | None:
         if found is not None and found[1] == part.amount_fen:
             return name
     return None
+
+
+def _refuse_more_than_owed(line: StatementLine, part: Part, payee: Organisation) -> None:
+    """Raises MoreThanOwed where a payee owes less than a part, what other lines are proposed to repay set aside."""
+    waiting = MatchPart.objects.filter(
+        kind=PartKind.REPAYMENT.value, payer=payee, match__state=MatchState.PROPOSED.value
+    ).exclude(match__line=line)
+    reserved = waiting.aggregate(fen=Sum("amount_fen"))["fen"] or 0
+    left = max(sum(repaying.owed_by([payee.pk]).get(payee.pk, {}).values()) - reserved, 0)
+    if part.amount_fen > left:
+        raise repaying.MoreThanOwed(field="parts", payee=payee.name, left=Money(left), amount=Money(part.amount_fen))
+
+
+def _recovered_fen(line: StatementLine, part: Part) -> int:
+    """Return what finance recorded by hand for a case that a line may show, in fen: under its reference, or a released one."""
+    if part.recovery is None or _is_used(line, recovery=part.recovery, match__line__reference=line.reference):
+        return 0
+    rows = part.recovery.payments.filter(batch="")
+    mine = rows.filter(bank_reference=line.reference).first()
+    mine = mine or rows.filter(bank_reference__startswith="~", amount_fen=part.amount_fen).first()
+    return mine.amount_fen if mine is not None else 0
 
 
 def _shown(line: StatementLine, batch_id: int, states: Sequence[str]) -> int:
@@ -160,6 +188,7 @@ def book(made: BankMatch, line: StatementLine, parts: Sequence[MatchPart], *, ac
     """
     _serialise([row.payment_id for row in parts if row.payment_id and row.kind == PartKind.PAYMENT.value])
     unapplied.serialise(row.payer_id for row in parts if row.payer_id and row.kind == PartKind.EXCESS.value)
+    repaying.serialise(row.payer_id for row in parts if row.payer_id and row.kind == PartKind.REPAYMENT.value)
     refunds = [row.payment_id for row in parts if row.payment_id and row.kind == PartKind.REFUND.value]
     list(Payment.objects.select_for_update(no_key=True).filter(pk__in=refunds).order_by("pk"))
     for row in sorted(parts, key=lambda part: (part.payment_id or 0, part.nth)):
@@ -269,6 +298,28 @@ def _bounce(row: MatchPart, made: BankMatch, line: StatementLine, actor: Actor, 
         _post(JournalKind.CASH_OUT, (parked_account(line), _money(line)), row, made, actor)
 
 
+def _repayment(row: MatchPart, made: BankMatch, line: StatementLine, actor: Actor, _now: datetime) -> None:
+    """Book that a payee pays back; what was parked for want of it is taken off again."""
+    assert row.payer is not None
+    repaying.repay(
+        payee=row.payer,
+        amount=Money(row.amount_fen),
+        source=key_of(row, made),
+        account=line.account.owner,
+        actor=actor,
+    )
+    if made.from_parked:
+        _post(JournalKind.CASH_OUT, (parked_account(line), _money(line)), row, made, actor, step="/unparked")
+
+
+def _recovered(row: MatchPart, _made: BankMatch, line: StatementLine, _actor: Actor, now: datetime) -> None:
+    """Book nothing: a person did. Where its reference had been released, the line's is the right one from now on."""
+    assert row.recovery is not None
+    subject = f"recovery:{row.recovery.number}"
+    name = collecting.shown_by(recovery=row.recovery, amount=Money(row.amount_fen), bank_reference=line.reference)
+    claiming.found_again(line, subject=subject, name=name, now=now)
+
+
 def _return(row: MatchPart, made: BankMatch, line: StatementLine, actor: Actor, _now: datetime) -> None:
     assert row.returned_id is not None
     sender = StatementLine.objects.select_for_update(no_key=True).order_by("pk").get(pk=row.returned_id)
@@ -289,6 +340,8 @@ BOOKERS: Mapping[PartKind, Booker] = {
     PartKind.EXCESS: _excess,
     PartKind.SETTLEMENT: _settlement,
     PartKind.BOUNCE: _bounce,
+    PartKind.REPAYMENT: _repayment,
+    PartKind.RECOVERED: _recovered,
 }
 
 
@@ -297,12 +350,18 @@ def _money(line: StatementLine) -> AccountKey:
 
 
 def _post(
-    kind: JournalKind, flow: tuple[AccountKey, AccountKey], row: MatchPart, made: BankMatch, actor: Actor
+    kind: JournalKind,
+    flow: tuple[AccountKey, AccountKey],
+    row: MatchPart,
+    made: BankMatch,
+    actor: Actor,
+    *,
+    step: str = "",
 ) -> None:
     ledger.post(
         posting=Posting(
             kind=kind,
-            key=key_of(row, made),
+            key=f"{key_of(row, made)}{step}",
             operations=[TransferOp(*flow, row.amount_fen)],
             actor=actor.signature,
             source_type="bank_line",

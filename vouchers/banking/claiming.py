@@ -33,8 +33,13 @@ __all__ = [
 
 REFERENCES = 0x62616E6B
 """First key of the advisory lock under which one bank reference is decided about."""
-BY_HAND = (rules.PartKind.MANUAL.value, rules.PartKind.PAID_BACK.value, rules.PartKind.SETTLEMENT.value)
-SIDES = {True: ("in:",), False: ("back:", "batch:", "order:")}
+BY_HAND = (
+    rules.PartKind.MANUAL.value,
+    rules.PartKind.PAID_BACK.value,
+    rules.PartKind.SETTLEMENT.value,
+    rules.PartKind.RECOVERED.value,
+)
+SIDES = {True: ("in:", "recovery:"), False: ("back:", "batch:", "order:")}
 """What lines that came in, and that went out, may have been claimed for."""
 
 
@@ -72,7 +77,9 @@ def claim(
     active = [state.value for state in rules.ACTIVE]
     for line in StatementLine.objects.filter(reference=reference).exclude(state=rules.LineState.OPEN.value):
         parts = list(
-            MatchPart.objects.filter(match__line=line, match__state__in=active).select_related("payment", "batch")
+            MatchPart.objects.filter(match__line=line, match__state__in=active).select_related(
+                "payment", "batch", "recovery"
+            )
         )
         is_same = any(subject in subjects_of(part) for part in parts if part.kind in BY_HAND)
         if line.state != rules.LineState.MATCHED.value or not is_same:
@@ -174,6 +181,8 @@ def subjects_of(part: MatchPart | Part) -> list[str]:
         return [f"in:{part.payment.number}"]
     if part.kind == rules.PartKind.PAID_BACK.value and part.payment is not None:
         return [f"back:{part.payment.number}"]
+    if part.recovery is not None:
+        return [f"recovery:{part.recovery.number}"]
     if part.batch is not None:
         orders = part.batch.order_lines.exclude(state__in=NOT_PAID).values_list("order__number", flat=True)
         return [f"batch:{part.batch.number}", *(f"order:{number}" for number in orders)]

@@ -238,6 +238,8 @@ class MatchPart(models.Model):
         RETURN = rules.PartKind.RETURN.value, _("退回来款")
         EXCESS = rules.PartKind.EXCESS.value, _("退回挂账资金")
         BOUNCE = rules.PartKind.BOUNCE.value, _("付款退票")
+        REPAYMENT = rules.PartKind.REPAYMENT.value, _("收款单位还款")
+        RECOVERED = rules.PartKind.RECOVERED.value, _("已登记的追缴款")
 
     match = models.ForeignKey(BankMatch, on_delete=models.PROTECT, related_name="parts")
     nth = models.PositiveSmallIntegerField()
@@ -257,7 +259,10 @@ class MatchPart(models.Model):
         StatementLine, null=True, blank=True, on_delete=models.PROTECT, related_name="return_parts"
     )
     payer = models.ForeignKey("portal.Organisation", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
-    """Whose unapplied money goes back."""
+    """Whose unapplied money goes back; of a repayment, which payee pays back."""
+    recovery = models.ForeignKey(
+        "vouchers.Recovery", null=True, blank=True, on_delete=models.PROTECT, related_name="bank_parts"
+    )
     rail = models.CharField(max_length=24, blank=True)
     arrival = models.ForeignKey(
         "vouchers.Arrival", null=True, blank=True, on_delete=models.PROTECT, related_name="bank_parts"
@@ -280,8 +285,9 @@ class MatchPart(models.Model):
                 )
                 | Q(kind__in=["settlement", "bounce"], batch__isnull=False, payment__isnull=True)
                 | Q(kind="return", returned__isnull=False, payment__isnull=True, batch__isnull=True)
-                | Q(kind="excess", payer__isnull=False, payment__isnull=True, batch__isnull=True)
+                | Q(kind__in=["excess", "repayment"], payer__isnull=False, payment__isnull=True, batch__isnull=True)
                 | Q(kind="payout", payment__isnull=True, batch__isnull=True) & ~Q(rail="")
+                | Q(kind="recovered", recovery__isnull=False, payment__isnull=True, batch__isnull=True)
                 | Q(kind="fee", payment__isnull=True, batch__isnull=True),
             ),
         ]
@@ -292,7 +298,7 @@ class BankClaim(models.Model):
     """That a person has said by hand what a bank reference is for, before or without its statement line. Once a reference.
 
     `subject`: ``in:P2611-000001`` money for a payment, ``back:P2611-000001`` a refund of it, ``batch:S2611-000001`` or
-    ``order:PO2611-000001`` what was paid out. A line of that reference is matched with that and nothing else.
+    ``order:PO2611-000001`` what was paid out, ``recovery:RC2611-000001`` money of a recovery. A line of that reference is matched with that and nothing else.
 
     A mistyped one is released by two persons (`doubted_by`, `released_by`) and stays on record; `right` is what it should
     have been, where that is known. `key` is the reference under which the bookings know it, empty for its own.

@@ -9,6 +9,7 @@ from portal.organisations.models import Organisation
 from vouchers.banking.models import StatementLine
 from vouchers.banking.rules import PartKind
 from vouchers.payments.models import Arrival, Payment
+from vouchers.recoveries.models import Recovery
 from vouchers.settlements.models import SettlementBatch
 from vouchers.settlements.order_models import PaymentOrderLine
 
@@ -17,7 +18,7 @@ __all__ = ["Part", "Suggestion"]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """So much of a line (fen, positive) is this. `payer` is whose unapplied money goes back."""
+    """So much of a line (fen, positive) is this. `payer` is whose unapplied money goes back, or who pays back."""
 
     kind: PartKind
     amount_fen: int
@@ -28,6 +29,7 @@ class Part:
     payer: Organisation | None = None
     rail: str = ""
     arrival: Arrival | None = None
+    recovery: Recovery | None = None
 
     @property
     def yuan(self) -> str:

@@ -96,9 +96,9 @@ def sums() -> Sums:
 
 
 def _parts() -> QuerySet[MatchPart]:
-    return MatchPart.objects.select_related("payment__payer", "batch__payee", "returned", "payer", "arrival").order_by(
-        "nth"
-    )
+    return MatchPart.objects.select_related(
+        "payment__payer", "batch__payee", "returned", "payer", "arrival", "recovery"
+    ).order_by("nth")
 
 
 def with_matches(rows: QuerySet[StatementLine]) -> QuerySet[StatementLine]:

@@ -12,12 +12,16 @@ from django.db import transaction
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import PortalError
 from portal.organisations import access as people
 from vouchers.banking import access, claiming, rules
 from vouchers.banking.models import BankClaim, MatchPart, StatementLine
 from vouchers.payments import renaming as payments
 from vouchers.payments.models import Payment
 from vouchers.payments.rules import OwnPayment, bank_reference
+from vouchers.recoveries import renaming as recoveries
+from vouchers.recoveries.models import Recovery
+from vouchers.recoveries.rules import Involved
 from vouchers.settlements import renaming as settlements
 from vouchers.settlements.rules import OwnPayee
 
@@ -29,7 +33,7 @@ def doubt(*, actor: Actor, claim: BankClaim, reason: str, now: datetime, right: 
     """Say that a bank reference was mistyped, and why; `right` is what it should be, where that is known.
 
     Raises ReasonMissing, SameReference, NotClaimed, ClaimShown, Claimed or Booked where the right one is something else's,
-    OwnPayment, OwnPayee, Forbidden.
+    OwnPayment, OwnPayee, Involved, Forbidden.
     """
     actor.require(Permission.BANK_MATCH)
     if not reason.strip():
@@ -49,7 +53,7 @@ def doubt(*, actor: Actor, claim: BankClaim, reason: str, now: datetime, right: 
 
 @transaction.atomic
 def stand(*, actor: Actor, claim: BankClaim, now: datetime) -> BankClaim:
-    """Let a doubted reference stand: it was right. Raises ClaimNotDoubted, NotClaimed, OwnPayment, OwnPayee, Forbidden."""
+    """Let a doubted reference stand: it was right. Raises ClaimNotDoubted, NotClaimed, OwnPayment, OwnPayee, Involved, Forbidden."""
     access.require_finance(actor)
     locked = _locked(actor, claim)
     if not locked.doubter:
@@ -66,7 +70,7 @@ def release(*, actor: Actor, claim: BankClaim, now: datetime) -> BankClaim:
     """Release a doubted reference as a second person. A batch that was reconciled by it alone is paid, to be reconciled anew.
 
     Raises ClaimNotDoubted, SamePerson, NotClaimed, ClaimShown, Claimed or Booked where the right one has become something
-    else's, OwnPayment, OwnPayee, Forbidden.
+    else's, OwnPayment, OwnPayee, Involved, Forbidden.
     """
     access.require_finance(actor)
     locked = _locked(actor, claim, right=claim.right)
@@ -79,7 +83,9 @@ def release(*, actor: Actor, claim: BankClaim, now: datetime) -> BankClaim:
     if locked.right:
         claiming.claim(locked.right, subject=locked.subject, now=now, key=locked.booked_as)
     kind, _colon, number = locked.subject.partition(":")
-    if kind in {"in", "back"}:
+    if kind == "recovery":
+        recoveries.rename(number=number, was=locked.reference, right=locked.right)
+    elif kind in {"in", "back"}:
         payments.rename(number=number, was=locked.reference, right=locked.right)
     else:
         settlements.rename(subject=locked.subject, was=locked.reference, right=locked.right, actor=actor, now=now)
@@ -102,14 +108,21 @@ def _locked(actor: Actor, claim: BankClaim, *, right: str = "") -> BankClaim:
     active = [state.value for state in rules.ACTIVE]
     for line in StatementLine.objects.filter(reference=locked.reference):
         parts = MatchPart.objects.filter(match__line=line, match__state__in=active)
-        if any(locked.subject in claiming.subjects_of(part) for part in parts.select_related("payment", "batch")):
+        if any(
+            locked.subject in claiming.subjects_of(part)
+            for part in parts.select_related("payment", "batch", "recovery")
+        ):
             raise rules.ClaimShown(value=locked.reference)
     return locked
 
 
-def _parties(claim: BankClaim) -> list[tuple[int, type[OwnPayment | OwnPayee]]]:
+def _parties(claim: BankClaim) -> list[tuple[int, type[PortalError]]]:
     """Return whom what was claimed pays, or who paid it, and what their own people are told."""
     kind, _colon, number = claim.subject.partition(":")
+    if kind == "recovery":
+        return [
+            (debtor, Involved) for debtor in Recovery.objects.filter(number=number).values_list("debtor", flat=True)
+        ]
     if kind in {"in", "back"}:
         return [(payer, OwnPayment) for payer in Payment.objects.filter(number=number).values_list("payer", flat=True)]
     return [(batch.payee_id, OwnPayee) for batch in settlements.batches_of(claim.subject)]
@@ -118,7 +131,9 @@ def _parties(claim: BankClaim) -> list[tuple[int, type[OwnPayment | OwnPayee]]]:
 def _record(claim: BankClaim, *, action: str, actor: Actor, now: datetime) -> None:
     """Write it into the trail of everything the reference was claimed for."""
     kind, _colon, number = claim.subject.partition(":")
-    if kind in {"in", "back"}:
+    if kind == "recovery":
+        subjects = [f"recovery:{number}"]
+    elif kind in {"in", "back"}:
         subjects = [f"payment:{number}"]
     else:
         subjects = [f"settlement:{batch.number}" for batch in settlements.batches_of(claim.subject)]

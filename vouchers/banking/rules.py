@@ -128,9 +128,22 @@ class PartKind(StrEnum):
 
     BOUNCE = "bounce"
     """A payment to a payee that its bank sent back after it was paid (退票)."""
+    REPAYMENT = "repayment"
+    """A payee pays back what it owes of settlements: paid late beside a batch, or refunded after it."""
+    RECOVERED = "recovered"
+    """Money of a recovery that finance had recorded by hand under the same bank reference: nothing is booked again."""
 
 
-INCOMING: Final = frozenset({PartKind.PAYMENT, PartKind.MANUAL, PartKind.PAYOUT, PartKind.BOUNCE})
+INCOMING: Final = frozenset(
+    {
+        PartKind.PAYMENT,
+        PartKind.MANUAL,
+        PartKind.PAYOUT,
+        PartKind.BOUNCE,
+        PartKind.REPAYMENT,
+        PartKind.RECOVERED,
+    }
+)
 OUTGOING: Final = frozenset(set(PartKind) - INCOMING)
 
 
@@ -143,7 +156,9 @@ class SumDiffers(Invalid):
 
 class WrongSide(Invalid):
     code = "banking.wrong_side"
-    message = _("收入的流水只能核销付款、支付机构划款或退票，支出的流水只能核销退款、结算、手续费或退回。")
+    message = _(
+        "收入的流水只能核销付款、支付机构划款、退票、还款或追缴款，支出的流水只能核销退款、结算、手续费或退回。"
+    )
 
 
 class NothingChosen(Invalid):
@@ -153,7 +168,7 @@ class NothingChosen(Invalid):
 
 class NoSuchTarget(Invalid):
     code = "banking.no_such_target"
-    message = _("没有找到“%(value)s”。请填写完整的付款号、附言码、批次号或流水编号。")
+    message = _("没有找到“%(value)s”。请填写完整的付款号、附言码、批次号、追缴号、流水编号或单位名称。")
 
 
 class TargetDiffers(Conflict):

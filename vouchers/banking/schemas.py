@@ -89,7 +89,8 @@ class MatchPartOut(Schema):
     rail: str
     line: int | None
     payer: str
-    """The payer's credit code, of unapplied money that goes back."""
+    """A credit code: whose unapplied money goes back, or which payee pays back."""
+    recovery: str = ""
 
 
 class BankMatchOut(Schema):
@@ -150,8 +151,8 @@ class StatementLineFilter(Cursor):
 
 
 class MatchPartIn(StrictIn):
-    """`target`: a payment's number or reference, a batch's or order line's number, a gateway's code, a line's id, a payer's credit code or
-    name. No amount: the whole.
+    """`target`: a payment's number or reference, a batch's or order line's number, a gateway's code, a line's id, a payer's or payee's
+    credit code or name, a recovery's number. No amount: the whole.
     """
 
     kind: PartKind

@@ -28,7 +28,9 @@ from vouchers.settlements.models import SettlementBatch
 
 __all__ = ["confirm", "lock", "match", "move", "needs_second", "park", "record", "refuse"]
 
-BOOKS_NOTHING = frozenset({PartKind.MANUAL, PartKind.PAID_BACK, PartKind.SETTLEMENT, PartKind.PAYOUT})
+BOOKS_NOTHING = frozenset(
+    {PartKind.MANUAL, PartKind.PAID_BACK, PartKind.SETTLEMENT, PartKind.PAYOUT, PartKind.RECOVERED}
+)
 """What has been booked before: a line only proves it."""
 
 
@@ -124,6 +126,7 @@ def match(
             payer=part.payer,
             rail=part.rail,
             arrival=part.arrival,
+            recovery=part.recovery,
         )
         for nth, part in enumerate(parts, 1)
     )
@@ -150,13 +153,14 @@ def _check(actor: Actor, line: StatementLine, parts: Sequence[Part]) -> None:
     things = [
         (part.kind, type(thing).__name__, thing.pk)
         for part in parts
-        for thing in (part.payment, part.batch, part.returned, part.payer)
+        for thing in (part.payment, part.batch, part.returned, part.payer, part.recovery)
         if thing is not None
     ]
     if len(things) != len(set(things)):
         raise rules.Twice(field="parts")
     payers = [part.payment.payer_id for part in parts if part.payment is not None]
-    _own(actor, payers + [part.payer.pk for part in parts if part.payer is not None])
+    payers += [part.payer.pk for part in parts if part.payer is not None]
+    _own(actor, payers + [part.recovery.debtor_id for part in parts if part.recovery is not None])
     by_hand = claiming.arrival_of(line)
     if by_hand is not None and all(part.arrival is None or part.arrival.pk != by_hand.pk for part in parts):
         raise rules.TargetDiffers(
@@ -214,7 +218,7 @@ def confirm(*, actor: Actor, match: BankMatch, now: datetime) -> BankMatch:
     next_state(rules.MATCH_TRANSITIONS, MatchState(locked.state), MatchAction.BOOK)
     rows = list(
         locked.parts.select_related(
-            "payment__charge", "payment__payer", "batch", "order_line", "returned", "payer", "arrival"
+            "payment__charge", "payment__payer", "batch", "order_line", "returned", "payer", "arrival", "recovery"
         )
     )
     parts = [booking.part_of(row) for row in rows]
@@ -265,6 +269,8 @@ def park(*, actor: Actor, line: StatementLine, now: datetime) -> StatementLine:
         raise rules.TargetDiffers(
             target=f"{by_hand.payment.number} {Money(by_hand.amount_fen)}", amount=Money(locked.amount_fen)
         )
+    if subject := claiming.claimed(locked):
+        raise rules.Claimed(value=locked.reference, target=subject.partition(":")[2])
     locked.parked_at = now
     move(locked, LineAction.PARK)
     record(locked, action="bank.parked", actor=actor, now=now)

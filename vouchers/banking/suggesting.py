@@ -14,12 +14,15 @@ from django.conf import settings
 from django.db.models import F, Q
 
 from portal.numbers.services import PORTAL_ZONE
+from portal.organisations.models import Organisation
 from vouchers.banking import claiming, outgoing, rules, spelling, tracing
 from vouchers.banking.models import BankClaim, StatementLine
 from vouchers.banking.parts import Part, Suggestion
 from vouchers.banking.rules import PartKind
 from vouchers.payments.models import Arrival, Payment
 from vouchers.payments.rules import PaymentState
+from vouchers.recoveries.models import RecoveryPayment
+from vouchers.settlements import repaying
 from vouchers.settlements.models import SettlementBatch
 from vouchers.settlements.rules import PAID
 
@@ -44,6 +47,10 @@ class Book:
     out: outgoing.Book = field(default_factory=outgoing.Book)
     bounced: dict[int, list[SettlementBatch]] = field(default_factory=lambda: defaultdict(list))
     """By amount: batches that were paid, which may come back."""
+    owing: dict[str, list[tuple[Organisation, int]]] = field(default_factory=lambda: defaultdict(list))
+    """By name: payees that owe something back, and how much, in fen."""
+    recovered: dict[str, RecoveryPayment] = field(default_factory=dict)
+    """By bank reference: money of recoveries that finance recorded by hand."""
     spent: set[int] = field(default_factory=set)
     """Payments matched since this was read: what they lack is not known any more."""
     doubted: set[str] = field(default_factory=set)
@@ -51,7 +58,7 @@ class Book:
 
 
 def load(lines: Sequence[StatementLine]) -> Book:
-    """Read what lines may be about. Five queries for what came in, a dozen and two for what went out, at most."""
+    """Read what lines may be about. Ten queries for what came in, a dozen and two for what went out, at most."""
     book = Book()
     doubted = BankClaim.objects.filter(reference__in={line.reference for line in lines}, released_at=None)
     book.doubted = set(doubted.exclude(doubter="").values_list("reference", flat=True))
@@ -60,6 +67,7 @@ def load(lines: Sequence[StatementLine]) -> Book:
     if incoming:
         _load_incoming(book, incoming)
         _load_bounced(book, incoming)
+        _load_repaid(book, incoming)
     if went_out:
         book.out = outgoing.load(went_out)
     return book
@@ -97,6 +105,26 @@ def _load_bounced(book: Book, lines: Sequence[StatementLine]) -> None:
         book.bounced[batch.total_fen].append(batch)
 
 
+def _load_repaid(book: Book, lines: Sequence[StatementLine]) -> None:
+    """Read which payees the lines name that owe something back, and what of recoveries was recorded by hand. Five queries."""
+    names = {spelling for line in lines for spelling in rules.spellings(line.name)}
+    payees = {payee.pk: payee for payee in Organisation.objects.filter(name__in=names)}
+    for pk, purses in (repaying.owed_by(payees) if payees else {}).items():
+        book.owing[rules.name_key(payees[pk].name)].append((payees[pk], sum(purses.values())))
+    rows = RecoveryPayment.objects.filter(bank_reference__in={line.reference for line in lines}, batch="")
+    book.recovered = {row.bank_reference: row for row in rows.select_related("recovery__debtor")}
+
+
+def _repaid(line: StatementLine, book: Book) -> list[Suggestion]:
+    """Suggest that a payee whose name the line shows pays back what it owes, as far as it owes so much; a person decides."""
+    found = []
+    for payee, owed in book.owing.get(line.name_key, ()) if line.name_key else ():
+        if line.amount_fen <= owed:
+            why = ("payer", "owes", *(("amount",) if line.amount_fen == owed else ()))
+            found.append(Suggestion((Part(PartKind.REPAYMENT, line.amount_fen, payer=payee),), why))
+    return found
+
+
 def _bounces(line: StatementLine, book: Book) -> list[Suggestion]:
     """Suggest that a payment came back: the whole sum of a batch, from its payee's name or account, soon after it was paid."""
     found, numbers = [], set(tracing.numbers(line.memo))
@@ -124,7 +152,11 @@ def suggestions(line: StatementLine, book: Book) -> list[Suggestion]:
     kept = []
     for one in found:
         key = tuple(
-            (part.kind, part.amount_fen, *(thing and thing.pk for thing in (part.payment, part.batch, part.payer)))
+            (
+                part.kind,
+                part.amount_fen,
+                *(thing and thing.pk for thing in (part.payment, part.batch, part.payer, part.recovery)),
+            )
             for part in one.parts
         )
         if key not in seen:
@@ -142,10 +174,16 @@ def _incoming(line: StatementLine, book: Book) -> list[Suggestion]:
             near = rules.is_near(line.booked_on, manual.arrived_at.astimezone(PORTAL_ZONE).date())
             return [Suggestion((part,), ("by_hand",) if near else ("by_hand", "day_differs"), certain=near)]
         return [Suggestion((part,), ("by_hand", "amount_differs"))]
+    done = book.recovered.get(line.reference)
+    if done is not None and line.state != rules.LineState.PARKED.value:
+        part = Part(PartKind.RECOVERED, done.amount_fen, recovery=done.recovery)
+        same = done.amount_fen == fen
+        return [Suggestion((part,), ("by_hand",) if same else ("by_hand", "amount_differs"), certain=same)]
     found = _traced(line, book)
     if found and found[0].certain:
         return found
     found += _bounces(line, book)
+    found += _repaid(line, book)
     payer = line.name_key
     for payment in book.by_payer.get(payer, ()) if payer else ():
         if payment.left_fen == fen:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Q
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Reason, noop
@@ -27,7 +28,7 @@ __all__ = ["doubt", "reverse", "stand"]
 
 _ = noop
 
-OWN_JOURNAL = frozenset({PartKind.PAYOUT, PartKind.FEE, PartKind.RETURN, PartKind.EXCESS})
+OWN_JOURNAL = frozenset({PartKind.PAYOUT, PartKind.FEE, PartKind.RETURN, PartKind.EXCESS, PartKind.REPAYMENT})
 
 
 @transaction.atomic
@@ -92,9 +93,11 @@ def _payers(match: BankMatch) -> set[int]:
 
 
 def _lock_providers(match: BankMatch) -> None:
-    """Lock whom the payments' shares are owed, as a settlement does: a batch being drafted has them or does not."""
+    """Lock whom the payments' shares are owed, or who pays back, as a settlement does: a batch being drafted has them or does not."""
     owed = match.parts.filter(kind=PartKind.PAYMENT.value).values("payment__charge__provider")
-    list(Organisation.objects.select_for_update(no_key=True).filter(pk__in=owed).order_by("pk"))
+    owes = match.parts.filter(kind=PartKind.REPAYMENT.value).values("payer")
+    mine = Q(pk__in=owed) | Q(pk__in=owes)
+    list(Organisation.objects.select_for_update(no_key=True).filter(mine).order_by("pk"))
 
 
 def _refuse_used(match: BankMatch) -> None:
@@ -147,6 +150,8 @@ def _undo(part: MatchPart, match: BankMatch, *, actor: Actor, now: datetime) -> 
         if kind is PartKind.EXCESS:
             unapplied.take_back(source=booking.key_of(part, match), actor=actor, now=now)
         _mirror(booking.key_of(part, match), match, actor=actor)
+        if kind is PartKind.REPAYMENT and match.from_parked:
+            _mirror(f"{booking.key_of(part, match)}/unparked", match, actor=actor)
 
 
 def _unseen(part: MatchPart, match: BankMatch, *, actor: Actor, now: datetime) -> None:

@@ -14,6 +14,7 @@ from vouchers.banking.models import StatementLine
 from vouchers.banking.parts import Part
 from vouchers.banking.rules import PartKind
 from vouchers.payments.models import Arrival, Payment
+from vouchers.recoveries.models import Recovery
 from vouchers.settlements import seeing
 from vouchers.settlements.models import SettlementBatch
 from vouchers.settlements.order_models import PaymentOrderLine
@@ -27,7 +28,7 @@ class Wanted:
     """One part: `target` is a payment's number or reference, a batch's number, a rail's code, a line's id; empty for fees.
 
     A batch is named by the reference of its line in a payment order, too; all batches of an order by the order's number. A
-    payer is named by credit code, name, or a payment of its own. `amount_fen` None is the whole line.
+    payer or payee is named by credit code, name, or a payment of its own, a case of recovery by its number. `amount_fen` None is the whole line.
     """
 
     kind: PartKind
@@ -76,7 +77,12 @@ def _part(line: StatementLine, one: Wanted) -> Part:
         if found is None:
             raise rules.NoSuchTarget(field="parts", value=one.target[:60])
         return Part(one.kind, fen, returned=found)
-    if one.kind is PartKind.EXCESS:
+    if one.kind is PartKind.RECOVERED:
+        case = Recovery.objects.select_related("debtor").filter(number=text).first()
+        if case is None:
+            raise rules.NoSuchTarget(field="parts", value=one.target[:60])
+        return Part(one.kind, fen, recovery=case)
+    if one.kind in {PartKind.EXCESS, PartKind.REPAYMENT}:
         return Part(one.kind, fen, payer=_payer(one.target))
     payment = Payment.objects.select_related("charge", "payer").filter(Q(number=text) | Q(reference=text)).first()
     if payment is None:

@@ -192,7 +192,7 @@ def _proofs(account: BankAccount) -> dict[tuple[str, str, int], int]:
         match__line__account=account,
         match__state__in=[state.value for state in ACTIVE if state.value != "proposed"],
         kind__in=[each.value for each in BOOKED_BEFORE],
-    ).select_related("payment", "batch", "arrival", "match__line")
+    ).select_related("payment", "batch", "arrival", "recovery", "match__line")
     found: dict[tuple[str, str, int], int] = {}
     for part in parts:
         fen = part.amount_fen if part.match.line.amount_fen > 0 else -part.amount_fen
@@ -202,6 +202,8 @@ def _proofs(account: BankAccount) -> dict[tuple[str, str, int], int]:
             thing = ("arrival", part.arrival.source if part.arrival else "")
         elif part.kind == PartKind.SETTLEMENT.value:
             thing = ("settlement", part.batch.number if part.batch else "")
+        elif part.kind == PartKind.RECOVERED.value:
+            thing = ("recovery", part.recovery.number if part.recovery else "")
         else:
             thing = ("payment", part.payment.number if part.payment else "")
         found[(*thing, fen)] = found.get((*thing, fen), 0) + 1
@@ -214,5 +216,6 @@ BOOKED_BEFORE: Final = (
     PartKind.SETTLEMENT,
     PartKind.PAID_BACK,
     PartKind.REFUND,
+    PartKind.RECOVERED,
 )
 """Parts of lines whose booking bears another name than the line's."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.utils.module_loading import import_string
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.money import Money
 from portal.organisations import access as people
 from vouchers.ledger import services as ledger
 from vouchers.ledger.rules import AccountKey, AccountKind, JournalKind, Posting, TransferOp
+from vouchers.payments.rules import bank_reference as bank_number
 from vouchers.recoveries import queries, rules
 from vouchers.recoveries.cases import lock, move, receivable_key, record, said
 from vouchers.recoveries.models import Recovery, RecoveryPayment
@@ -29,10 +32,16 @@ def _financial(actor: Actor, recovery: Recovery, permission: Permission) -> Reco
 def receive(*, actor: Actor, recovery: Recovery, amount: Money, bank_reference: str, now: datetime) -> Recovery:
     """Book money found on the bank statement; the case closes when nothing is owed any more.
 
-    Once a bank reference. Raises Involved, TooMuch, TextMissing, BankReferenceTaken, InvalidTransition.
+    Once a bank reference, which is used for it alone: its line on the statement shows it. Raises Involved, TooMuch,
+    TextMissing, BankReferenceTaken, InvalidTransition, and what `settings.BANK_REFERENCES` does.
     """
+    actor.require(Permission.PAYMENT_CONFIRM)
+    reference = bank_number(said(bank_reference, "bank_reference", 60))
+    if RecoveryPayment.objects.filter(bank_reference=reference).exists():
+        raise rules.BankReferenceTaken(field="bank_reference")
+    subject = f"recovery:{recovery.number}"
+    name: str = import_string(settings.BANK_REFERENCES)(reference, subject=subject, now=now)
     locked = _financial(actor, recovery, Permission.PAYMENT_CONFIRM)
-    reference = said(bank_reference, "bank_reference", 60)
     if locked.state != rules.RecoveryState.RECOVERING.value:
         move(locked, rules.RecoveryAction.COMPLETE)
     limit = locked.outstanding_fen - queries.promised_fen(locked)
@@ -54,7 +63,7 @@ def receive(*, actor: Actor, recovery: Recovery, amount: Money, bank_reference: 
     ledger.post(
         posting=Posting(
             kind=JournalKind.CASH_IN,
-            key=f"recovery:{locked.number}/in/{reference}",
+            key=f"recovery:{locked.number}/in/{name}",
             operations=[TransferOp(bank, receivable_key(locked), amount.fen)],
             actor=actor.signature,
             source_type="recovery",
@@ -64,6 +73,24 @@ def receive(*, actor: Actor, recovery: Recovery, amount: Money, bank_reference: 
     _came_in(locked, amount, now=now)
     record(locked, action="recovery.received", actor=actor, now=now, received_fen=amount.fen, bank_reference=reference)
     return locked
+
+
+@transaction.atomic
+def shown_by(*, recovery: Recovery, amount: Money, bank_reference: str) -> str:
+    """Note which line of the statement shows money that was recorded by hand; return the name its booking bears.
+
+    Recorded under a reference that was released, it takes the line's from now on. For matching lines only.
+    """
+    rows = RecoveryPayment.objects.select_for_update(no_key=True).filter(recovery=recovery, batch="")
+    if rows.filter(bank_reference=bank_reference).exists():
+        return bank_reference
+    found = rows.filter(bank_reference__startswith="~", amount_fen=amount.fen).order_by("pk").first()
+    if found is None:
+        return ""
+    name = found.bank_reference[1:]
+    found.bank_reference = bank_reference[:60]
+    found.save(update_fields=["bank_reference"])
+    return name
 
 
 def _came_in(recovery: Recovery, amount: Money, *, now: datetime) -> None:

@@ -15,11 +15,9 @@ from vouchers.claims.cases import payable_of
 from vouchers.claims.models import RedemptionClaim
 from vouchers.claims.queries import on_claim, unclaimed
 from vouchers.claims.rules import ClaimState
-from vouchers.ledger import queries as ledger
 from vouchers.ledger.chart import AccountKind
-from vouchers.ledger.models import Account
 from vouchers.payments.rules import PaymentState
-from vouchers.settlements import rules
+from vouchers.settlements import repaying, rules
 from vouchers.settlements.models import SettlementBatch, SettlementLine
 from vouchers.settlements.order_models import Discrepancy
 from vouchers.settlements.order_rules import NOT_PAID, AnswerOutcome, DiscrepancyState, PaidPerhaps
@@ -122,21 +120,7 @@ def refunds_owed(payee_id: int, due: Sequence[Due]) -> dict[rules.Purse, int]:
     A payee owes what it refunded after a batch held it, and what a bank paid it though it had said that it failed; offsets
     of batches not yet paid are spoken for. Cases of `recoveries` have accounts of their own: finance sets them off by `offsetting.set_off`.
     """
-    accounts = Account.objects.filter(
-        kind=AccountKind.RECEIVABLE_PROVIDER.value, owner=f"organisation:{payee_id}", closed_at__isnull=True
-    )
-    owed = {(row.programme, row.fiscal_year or 0): row.pk for row in accounts}
-    if not owed:
-        return {}
-    balances = ledger.balances(account_ids=owed.values())
-    spoken: dict[tuple[str, int], int] = {}
-    pending = SettlementLine.objects.filter(
-        batch__payee_id=payee_id, batch__paid_at__isnull=True, leg=rules.Leg.OFFSET.value, recovery=None, active=True
-    )
-    for line in pending:
-        money = (line.programme_code, line.fiscal_year or 0)
-        spoken[money] = spoken.get(money, 0) - line.amount_fen
-    left = {money: balances[pk].posted_fen - spoken.get(money, 0) for money, pk in owed.items()}
+    left = dict(repaying.owed_by([payee_id]).get(payee_id, {}))
     found: dict[rules.Purse, int] = {}
     for purse, fen in sorted(by_purse((row.purse, row.amount_fen) for row in due).items(), reverse=True):
         taken = min(left.get((purse.programme, purse.fiscal_year), 0), fen)

@@ -424,5 +424,5 @@ def test_looking_through_takes_as_many_queries_for_many_lines_as_for_few(w, djan
         rows = [row(f"Q{count}-{at}", "1.00", name="无名") for at in range(count)]
         bring(w, *rows, look=False)
         found = list(StatementLine.objects.filter(reference__startswith=f"Q{count}-").select_related("account"))
-        with django_assert_max_num_queries(5):
+        with django_assert_max_num_queries(7):
             load(found)
