@@ -308,6 +308,7 @@ CELERY_BEAT_SCHEDULE = {
     "outages": {"task": "displacements.keep", "schedule": 60.0, "options": {"expires": 60}},
     "disputes": {"task": "disputes.settle_due", "schedule": 600.0, "options": {"expires": 600}},
     "engagements": {"task": "engagements.accept_due", "schedule": 600.0, "options": {"expires": 600}},
+    "beam schedules": {"task": "beamtime.keep_schedules", "schedule": 60.0, "options": {"expires": 60}},
     "waitlist": {"task": "waitlist.look", "schedule": 20.0, "options": {"expires": 20}},
     "messages": {"task": "messages.send_due", "schedule": 20.0, "options": {"expires": 20}},
     "teams": {"task": "proposals.send_invitations", "schedule": 20.0, "options": {"expires": 20}},
@@ -350,8 +351,8 @@ JOB_OUTAGES = "scheduler.clusters.incidents.outages"
 """Answers ``scheduler.jobs.guards.Outages``: when a cluster's controller was away."""
 JOB_ROOM, PAST_VISITS = "scheduler.clusters.queries.rooms", "scheduler.beamtime.past.past_visits"
 """Answer ``scheduler.jobs.guards.Rooms``, what is free by the last readings, and ``scheduler.proposals.ports.PastVisits``."""
-CALENDAR_READER = "integrations.ics.reader.read"
-"""Answers ``scheduler.calendars.ports.CalendarReader`` for a file somebody brings."""
+BEAM_PLANNER, CALENDAR_READER = "integrations.cpsat.planner.CpSatPlanner", "integrations.ics.reader.read"
+"""Makes a ``scheduler.beamtime.ports.Planner``; is a ``scheduler.calendars.ports.CalendarReader`` for a file one brings."""
 CALENDAR_CAPPED_READER = "integrations.ics.capped.read"
 """The same for what an address answered: in a process of its own, with caps on time and memory."""
 CALENDAR_FETCHER = "integrations.ics.fetch.fetch"
@@ -379,8 +380,7 @@ STRIPE: dict[str, Any] = {
 """What ``integrations.stripe.configuring`` reads and checks."""
 LEDGER_CHECKS = ("vouchers.settlements.checking.violations",)
 """Each returns ``vouchers.ledger.verification.Violation`` of books that rest on the ledger; the audit asks them all."""
-PAYEE_TELLER = "scheduler.messages.payees.told"
-PAYEE_COOLING_DAYS = ENV.payee_cooling_days
+PAYEE_TELLER, PAYEE_COOLING_DAYS = "scheduler.messages.payees.told", ENV.payee_cooling_days
 """Where a payee's owners read what happens to its account (``vouchers.payees.ports.Teller``); days from verified to used."""
 PAYMENT_FULFILMENTS = {"booking": "scheduler.bookings.prepaying.fulfil", "order": "vouchers.offers.prepaying.fulfil"}
 """Each answers ``vouchers.payments.ports.Fulfilment`` for what a subject's kind names: what is paid for in advance."""

@@ -7,6 +7,9 @@ from scheduler.availability.api import router as availability
 from scheduler.beamtime.losses_api import by_visit as compensations
 from scheduler.beamtime.losses_api import router as losses
 from scheduler.beamtime.plan_api import router as machine_plans
+from scheduler.beamtime.planning_api import drafting as beam_drafts
+from scheduler.beamtime.planning_api import offers as beam_offers
+from scheduler.beamtime.planning_api import schedules as beam_schedules
 from scheduler.beamtime.visit_api import router as visits
 from scheduler.benches.api import router as benches
 from scheduler.bookings.api import router as bookings
@@ -115,4 +118,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/visits", visits),
     ("/visits", compensations),
     ("/facilities", losses),
+    ("/beam-schedules", beam_schedules),
+    ("/beam-drafts", beam_drafts),
+    ("/beam-offers", beam_offers),
 )

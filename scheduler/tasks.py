@@ -1,6 +1,8 @@
 """Index of the scheduler's Celery tasks, for Celery only."""
 
 from scheduler.availability.tasks import follow_holidays, keep  # noqa: F401  Celery finds them by their own names
+from scheduler.beamtime.tasks import keep_schedules
+from scheduler.beamtime.tasks import solve as solve_schedule
 from scheduler.bookings.tasks import lapse_overdue, settle_waiting
 from scheduler.calendars.tasks import poll, poll_due
 from scheduler.clusters.tasks import poll as poll_cluster
@@ -25,6 +27,7 @@ __all__ = [
     "ask_cancel",
     "audit",
     "dispatch",
+    "keep_schedules",
     "lapse_overdue",
     "lapse_rapid_proposals",
     "poll",
@@ -39,6 +42,7 @@ __all__ = [
     "send_messages",
     "settle_due",
     "settle_waiting",
+    "solve_schedule",
     "sweep",
     "sweep_all",
     "sweep_job_files",

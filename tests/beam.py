@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from portal.kernel.actors import Actor
 from portal.kernel.period import Period
 from portal.organisations import rules as roles
 from portal.organisations.models import Organisation
-from scheduler.availability import claiming
-from scheduler.availability.models import Claim
+from scheduler.availability import claiming, opening
+from scheduler.availability.models import Claim, OpeningHours
 from scheduler.beamtime.models import BeamAllocation, BeamTraining, BeamVisit, VisitParticipant
 from scheduler.facilities.courses import COURSES
 from scheduler.facilities.grid import ShiftGrid
 from scheduler.facilities.models import (
     Beamline,
+    Device,
+    DeviceFit,
     Facility,
     FacilityCourse,
     MachinePeriod,
@@ -26,7 +28,7 @@ from scheduler.facilities.models import (
 )
 from scheduler.panels.models import Panel, Panelist
 from scheduler.proposals.models import BeamProposal, BeamRequest, BeamSample, ProposalCall, TeamMember
-from scheduler.resources.models import Instrument, Resource
+from scheduler.resources.models import Instrument, Resource, Skill
 from tests import make
 
 _serial = itertools.count(1)
@@ -98,6 +100,7 @@ def facility(owner: Organisation, **changes: Any) -> Facility:
 
 def cycle(of: Facility, code: str = "2027-I", during: Period = CYCLE, repairs: Period | None = REPAIRS) -> RunCycle:
     made = RunCycle.objects.create(facility=of, code=code, during=(during.start, during.end))
+    made.refresh_from_db(fields=["during"])
     spans = [(during.start, repairs.start), (repairs.end, during.end)] if repairs else [(during.start, during.end)]
     for span in spans:
         MachinePeriod.objects.create(cycle=made, mode="user", during=span)
@@ -262,3 +265,54 @@ def prepare(s: Site, of: BeamVisit) -> None:
     VisitParticipant.objects.get_or_create(visit=of, user_id=user_id, defaults={"confirmed_at": make.NOW})
     trained = {"until": CYCLE.end.date() + timedelta(days=60), "at": make.NOW}
     BeamTraining.objects.get_or_create(facility=s.facility, user_id=user_id, defaults=trained)
+
+
+def granted(s: Site, *, shifts: int = 6, at: int = 0, pool: str = "open", **changes: Any) -> BeamAllocation:
+    """Return the shifts an accepted proposal was given on the beamline number `at`."""
+    accepted = proposal(s, state="accepted", shifts=shifts, at=at, **changes)
+    return BeamAllocation.objects.create(
+        request=request(accepted), pool=pool, shifts=shifts, given_by_id=s.director.user_id, given_at=make.NOW
+    )
+
+
+def on_reserve(s: Site, *, place: int, shifts: int = 6, at: int = 0, **changes: Any) -> BeamRequest:
+    """Return a request on the reserve list of a beamline."""
+    waiting = request(proposal(s, state="graded", shifts=shifts, at=at, **changes))
+    waiting.state, waiting.place = "reserve", place
+    waiting.save()
+    return waiting
+
+
+def device(s: Site, code: str, *lines: Beamline) -> Device:
+    """Return a device that fits these beamlines."""
+    resource = Resource.objects.create(
+        kind=Resource.Kind.DEVICE.value,
+        number=f"DV-{next(_serial):05d}",
+        owner=s.owner,
+        name=f"{code} 装置",
+        city="杭州",
+        state=Resource.State.PUBLISHED.value,
+    )
+    made = Device.objects.create(resource=resource, facility=s.facility, code=code)
+    for one in lines:
+        DeviceFit.objects.create(device=made, beamline=one)
+    return made
+
+
+def runner(s: Site, name: str, *lines: Beamline, opens: tuple[int, int] = (0, 1440)) -> Resource:
+    """Return somebody who can run these beamlines every day between minutes after midnight, from 2027 on."""
+    person = Resource.objects.create(
+        kind=Resource.Kind.OPERATOR.value,
+        number=f"OP-{next(_serial):05d}",
+        owner=s.owner,
+        name=name,
+        city="杭州",
+        state=Resource.State.PUBLISHED.value,
+    )
+    OpeningHours.objects.create(
+        resource=person, weekdays=list(range(1, 8)), opens_min=opens[0], closes_min=opens[1], audience="own"
+    )
+    opening.rebuild([person], now=make.NOW)
+    for one in lines:
+        Skill.objects.create(operator=person, instrument_id=one.pk, valid=(date(2026, 1, 1), None))
+    return person

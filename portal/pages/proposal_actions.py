@@ -8,6 +8,7 @@ from django.utils.functional import Promise
 from django.utils.translation import pgettext_lazy
 
 from portal.kernel.errors import noop
+from portal.pages.schedule_actions import SCHEDULING
 
 __all__ = ["BEAM_SUBJECTS", "PROPOSAL_ACTIONS"]
 
@@ -39,4 +40,5 @@ PROPOSAL_ACTIONS: Mapping[str, Promise] = {
     "beam_team.declined": pgettext_lazy("record", "谢绝加入课题组"),
     "beam_team.removed": pgettext_lazy("record", "移出课题组成员"),
     "beam_team.led": pgettext_lazy("record", "更换课题负责人"),
+    **SCHEDULING,
 }

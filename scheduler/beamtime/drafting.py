@@ -6,14 +6,14 @@ Source: market-like planning of beam time by optimisation instead of by hand; wh
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from portal.kernel.errors import Conflict, noop
 from scheduler.beamtime.ports import Fault, Line, Placed, Problem, Request
 
-__all__ = ["Infeasible", "bound", "faults", "greedy", "starts", "value", "worth"]
+__all__ = ["Infeasible", "bound", "faults", "greedy", "staff", "starts", "value", "worth"]
 
 _ = noop
 
@@ -40,11 +40,41 @@ def starts(problem: Problem, request: Request, line: Line) -> list[int]:
     found = [
         shift
         for shift in line.open
-        if lengths[shift] >= request.shifts and away.isdisjoint(range(shift, shift + request.shifts))
+        if lengths[shift] >= request.shifts
+        and away.isdisjoint(range(shift, shift + request.shifts))
+        and _is_run(line, shift, request.shifts)
     ]
     if request.fixed is not None:
         code, start = request.fixed
         return [start] if code == line.code and start in found else []
+    return found
+
+
+def _is_run(line: Line, start: int, shifts: int) -> bool:
+    """Say whether somebody can run the line all the time, or nobody has to."""
+    span = range(start, start + shifts)
+    return line.people is None or any(there.issuperset(span) for _who, there in line.people)
+
+
+def staff(problem: Problem, placed: Iterable[Placed], *, chosen: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return who runs each visit, by its number; those left out have nobody. Lines that need nobody are not in it.
+
+    Who was `chosen` before stays where that can be. Of several the one who can stand in on the fewest lines comes first.
+    """
+    lines = {line.code: line for line in problem.lines}
+    wanted = Counter(who for line in problem.lines for who, _there in line.people or ())
+    kept = chosen or {}
+    found: dict[str, str] = {}
+    away: dict[str, set[int]] = defaultdict(set)
+    ordered = sorted(placed, key=lambda one: (one.number not in kept, one.start, one.line))
+    for one in ordered:
+        span = set(range(one.start, one.end))
+        people = lines[one.line].people if one.line in lines else None
+        able = [who for who, there in people or () if span <= there and not span & away[who]]
+        if able:
+            who = min(able, key=lambda name: (name != kept.get(one.number), wanted[name], name))
+            found[one.number] = who
+            away[who] |= span
     return found
 
 
@@ -63,7 +93,8 @@ def faults(problem: Problem, placed: Sequence[Placed]) -> list[Fault]:
     """Return everything that is wrong with a schedule, by request: what a planner sees at once when she drags.
 
     closed: not all of it in user beam. bad_dates, busy (with the thing), overlap and changeover (with the other request),
-    shared (a thing two visits need at once, with the other request), length, line, moved (fixed elsewhere), twice.
+    shared (a thing two visits need at once, with the other request), length, line, moved (fixed elsewhere), twice, nobody
+    (no one can run the line all the time).
     """
     by_number = {one.number: one for one in problem.requests}
     lines = {line.code: line for line in problem.lines}
@@ -90,6 +121,9 @@ def faults(problem: Problem, placed: Sequence[Placed]) -> list[Fault]:
         )
     found |= _on_one_line(placed, by_number, lines)
     found |= _shared(placed, by_number)
+    run = staff(problem, placed)
+    attended = {code for code, line in lines.items() if line.people is not None}
+    found.update(Fault(one.number, "nobody") for one in placed if one.line in attended and one.number not in run)
     return sorted(found)
 
 
@@ -144,6 +178,7 @@ def greedy(problem: Problem) -> tuple[Placed, ...]:
     ]
     if faults(problem, placed):
         raise Infeasible
+    attended = {code for code, line in lines.items() if line.people is not None}
     free = [one for one in problem.requests if one.fixed is None]
     for request in sorted(free, key=lambda one: (-(one.value + one.bonus) / one.shifts, one.number)):
         options = [
@@ -153,10 +188,23 @@ def greedy(problem: Problem) -> tuple[Placed, ...]:
             for start in starts(problem, request, lines[code])
         ]
         options.sort(key=lambda one: (-worth(request, one.start), one.start, one.line))
-        chosen = next((one for one in options if _fits(one, placed, by_number, lines)), None)
+        chosen = next(
+            (
+                one
+                for one in options
+                if _fits(one, placed, by_number, lines)
+                and (not attended or _staffed(problem, [*placed, one], attended))
+            ),
+            None,
+        )
         if chosen is not None:
             placed.append(chosen)
     return tuple(sorted(placed))
+
+
+def _staffed(problem: Problem, placed: Sequence[Placed], attended: Container[str]) -> bool:
+    run = staff(problem, placed)
+    return all(one.number in run for one in placed if one.line in attended)
 
 
 def _fits(one: Placed, placed: Iterable[Placed], by_number: Mapping[str, Request], lines: Mapping[str, Line]) -> bool:

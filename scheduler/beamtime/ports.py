@@ -14,11 +14,16 @@ __all__ = ["Draft", "Fault", "Line", "Placed", "Planner", "Problem", "Request"]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A beamline: the shifts in which users can have it, ascending. `changeover`: shifts between two different set-ups."""
+    """A beamline: the shifts in which users can have it, ascending. `changeover`: shifts between two different set-ups.
+
+    `people` are those who can run it, each with the shifts in which they are there: one of them stays for the whole of a
+    visit and is on one line at a time. None: nobody has to be there.
+    """
 
     code: str
     open: tuple[int, ...]
     changeover: int = 0
+    people: tuple[tuple[str, frozenset[int]], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,10 @@ class VisitState(StrEnum):
 
 
 class VisitAction(StrEnum):
-    """ACCEPT and DECLINE are the team's; a visit is made ready and started by the staff; REPORT closes it."""
+    """ACCEPT and DECLINE are the team's; a visit is made ready and started by the staff; REPORT closes it.
+
+    MOVE is the planner's: the team is asked again.
+    """
 
     ACCEPT = "accept"
     DECLINE = "decline"
@@ -78,6 +81,7 @@ class VisitAction(StrEnum):
     REPORT = "report"
     CANCEL = "cancel"
     MISS = "miss"
+    MOVE = "move"
 
 
 S, A = VisitState, VisitAction
@@ -87,6 +91,7 @@ TRANSITIONS: Final[Mapping[tuple[VisitState, VisitAction], VisitState]] = Mappin
         (S.OFFERED, A.ACCEPT): S.SCHEDULED,
         (S.OFFERED, A.DECLINE): S.DECLINED,
         (S.OFFERED, A.CANCEL): S.CANCELLED,
+        **{(state, A.MOVE): S.OFFERED for state in (S.OFFERED, S.SCHEDULED, S.READY)},
         (S.SCHEDULED, A.MAKE_READY): S.READY,
         (S.SCHEDULED, A.DECLINE): S.DECLINED,
         (S.SCHEDULED, A.CANCEL): S.CANCELLED,

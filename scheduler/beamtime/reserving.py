@@ -1,0 +1,107 @@
+"""Give time that came free to the next on the reserve list of its beamline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+from django.db.models import F
+
+from portal.kernel.actors import Actor
+from portal.kernel.period import Period
+from portal.kernel.states import next_state
+from portal.numbers.services import next_number
+from scheduler.availability import claiming
+from scheduler.beamtime import adopting, drafting, gathering
+from scheduler.beamtime.models import BeamAllocation, BeamVisit
+from scheduler.beamtime.ports import Placed, Problem, Request
+from scheduler.facilities.models import Beamline, RunCycle
+from scheduler.proposals import rules as proposals
+from scheduler.proposals.models import BeamRequest
+from scheduler.resources import services as resources
+
+__all__ = ["move_up", "waiting"]
+
+MOVED_UP: Final = "reserve"
+"""Reason of an allocation that came from the reserve list."""
+
+
+def waiting(cycle: RunCycle, beamline: Beamline) -> Iterator[BeamRequest]:
+    """Yield the reserve list of a beamline, the best first; who gave time back in this cycle is not asked again."""
+    declined = BeamVisit.objects.filter(state="declined", allocation__request__cycle=cycle)
+    rows = (
+        BeamRequest.objects.filter(cycle=cycle, beamline=beamline, state="reserve")
+        .exclude(pk__in=declined.values("allocation__request_id"))
+        .select_related("proposal")
+        .prefetch_related("devices")
+        .order_by(F("place").asc(nulls_last=True), "pk")
+    )
+    yield from rows
+
+
+def move_up(*, cycle: RunCycle, beamline: Beamline, span: Period, pool: str, now: datetime) -> list[BeamVisit]:
+    """Offer free time to the reserve list in its order, each to the first it fits; return what was offered.
+
+    Everything a request needs has to be there: its devices, somebody who can run it, none of its bad dates. The caller is
+    in a transaction; nothing is offered where the time was taken meanwhile.
+    """
+    made: list[BeamVisit] = []
+    if cycle.closed_at is not None or span.end <= now:
+        return made
+    for request in waiting(cycle, beamline):
+        plan = _plan(request, beamline, span, pool=pool, now=now)
+        if plan is None:
+            continue
+        resources.lock(resource_ids=adopting.touched([plan]))
+        plan.allocation.save()
+        number = next_number(prefix=adopting.NUMBERS, now=now)
+        try:
+            made.append(adopting.offer(plan=plan, number=number, actor=Actor.system(), now=now))
+        except claiming.Taken:
+            plan.allocation.delete()
+            continue
+        request.state = next_state(
+            proposals.REQUEST_TRANSITIONS, proposals.RequestState(request.state), proposals.RequestAction.ALLOCATE
+        ).value
+        request.save(update_fields=["state"])
+        _accept(request, now=now)
+    return made
+
+
+def _accept(request: BeamRequest, *, now: datetime) -> None:
+    """The proposal of a request that moved up has beam time now."""
+    proposal = request.proposal
+    step = proposals.BeamProposalState(proposal.state), proposals.BeamProposalAction.ACCEPT
+    if step in proposals.TRANSITIONS:
+        proposal.state, proposal.decided_at = proposals.TRANSITIONS[step].value, now
+        proposal.save(update_fields=["state", "decided_at"])
+
+
+def _plan(request: BeamRequest, beamline: Beamline, span: Period, *, pool: str, now: datetime) -> adopting.Plan | None:
+    """Return where in the free time a request fits, the best place for it first; None: nowhere."""
+    gathered = gathering.gather(request.cycle, now=now)
+    cycle = gathered.cycle
+    inside = cycle.within([span])
+    if len(inside) < request.shifts:
+        return None
+    code = beamline.code
+    worth = gathering.points(pool, request, beamline.facility)
+    asked: Request = gathering.wish("new", request, cycle, shifts=request.shifts, worth=worth, code=code)
+    standing = [one for one in gathered.problem.requests if one.number in gathered.visits]
+    problem = Problem(gathered.problem.lines, (*standing, asked), gathered.problem.busy)
+    [line] = [one for one in problem.lines if one.code == code]
+    for start in sorted(drafting.starts(problem, asked, line), key=lambda at: (-drafting.worth(asked, at), at)):
+        one = Placed(code, start, "new", request.shifts)
+        placed = [one, *gathered.standing]
+        if inside.issuperset(range(one.start, one.end)) and not any(
+            fault.number == "new" for fault in drafting.faults(problem, placed)
+        ):
+            who = drafting.staff(problem, placed, chosen=gathered.chosen()).get("new", "")
+            allocation = BeamAllocation(
+                request=request, pool=pool, shifts=request.shifts, reason=MOVED_UP, given_at=now
+            )
+            return adopting.Plan(
+                allocation, beamline, cycle.period(start, request.shifts), request.shifts, gathered.people.get(who)
+            )
+    return None
