@@ -309,6 +309,7 @@ CELERY_BEAT_SCHEDULE = {
     "disputes": {"task": "disputes.settle_due", "schedule": 600.0, "options": {"expires": 600}},
     "engagements": {"task": "engagements.accept_due", "schedule": 600.0, "options": {"expires": 600}},
     "beam schedules": {"task": "beamtime.keep_schedules", "schedule": 60.0, "options": {"expires": 60}},
+    "beam market": {"task": "beamtime.release", "schedule": 300.0, "options": {"expires": 300}},
     "waitlist": {"task": "waitlist.look", "schedule": 20.0, "options": {"expires": 20}},
     "messages": {"task": "messages.send_due", "schedule": 20.0, "options": {"expires": 20}},
     "teams": {"task": "proposals.send_invitations", "schedule": 20.0, "options": {"expires": 20}},
@@ -353,10 +354,8 @@ JOB_ROOM, PAST_VISITS = "scheduler.clusters.queries.rooms", "scheduler.beamtime.
 """Answer ``scheduler.jobs.guards.Rooms``, what is free by the last readings, and ``scheduler.proposals.ports.PastVisits``."""
 BEAM_PLANNER, CALENDAR_READER = "integrations.cpsat.planner.CpSatPlanner", "integrations.ics.reader.read"
 """Makes a ``scheduler.beamtime.ports.Planner``; is a ``scheduler.calendars.ports.CalendarReader`` for a file one brings."""
-CALENDAR_CAPPED_READER = "integrations.ics.capped.read"
-"""The same for what an address answered: in a process of its own, with caps on time and memory."""
-CALENDAR_FETCHER = "integrations.ics.fetch.fetch"
-"""Answers ``scheduler.calendars.ports.CalendarFetcher``."""
+CALENDAR_CAPPED_READER, CALENDAR_FETCHER = "integrations.ics.capped.read", "integrations.ics.fetch.fetch"
+"""The reader of what an address answered, in a process with caps on time and memory; ``calendars.ports.CalendarFetcher``."""
 CALENDAR_FETCH_LOOPBACK = False
 """Whether calendars may lie on this machine: for tests with a server of their own, never in use."""
 CALENDAR_MAILS = bool(ENV.email_host)

@@ -2,6 +2,7 @@
 
 from scheduler.availability.tasks import follow_holidays, keep  # noqa: F401  Celery finds them by their own names
 from scheduler.beamtime.tasks import keep_schedules
+from scheduler.beamtime.tasks import release as release_shifts
 from scheduler.beamtime.tasks import solve as solve_schedule
 from scheduler.bookings.tasks import lapse_overdue, settle_waiting
 from scheduler.calendars.tasks import poll, poll_due
@@ -36,6 +37,7 @@ __all__ = [
     "poll_due",
     "reconcile",
     "reconcile_all",
+    "release_shifts",
     "send_calendar_mail",
     "send_calendar_mails",
     "send_invitations",

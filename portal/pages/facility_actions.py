@@ -24,5 +24,6 @@ FACILITY_ACTIONS: Final[Mapping[str, Promise]] = {
     "facility.device_fitted": pgettext_lazy("record", "设定部件适用线站"),
     "facility.cycle_created": pgettext_lazy("record", "登记运行周期"),
     "facility.plan_set": pgettext_lazy("record", "修改运行计划"),
+    "facility.market_followed": pgettext_lazy("record", "按未分配班次开放或收回企业机时"),
     "facility.cycle_closed": pgettext_lazy("record", "周期结账"),
 }

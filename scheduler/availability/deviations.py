@@ -13,9 +13,10 @@ from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Conflict, Forbidden, Invalid, NotFound, noop
 from portal.kernel.period import Period
-from scheduler.availability import opening, patterns, queries
+from scheduler.availability import impacts, opening, patterns, queries
 from scheduler.availability.models import Closure, SpecialOpening
 from scheduler.resources.models import Resource
+from scheduler.resources.rules import ResourceKind
 
 __all__ = ["DeviationOver", "DeviationTaken", "close", "lift_closure", "open_specially", "withdraw_special"]
 
@@ -48,11 +49,14 @@ def close(
     """Close the resource during `period` whatever its weekly hours say.
 
     Raises DeviationOver, DeviationTooLong; DeviationTaken where it is specially open or closed already; BookingsAffected
-    unless the bookings in it are in `accepts` (they stay booked).
+    unless the bookings in it are in `accepts` (they stay booked); VisitsThere where teams have beam time in it.
     """
     _judge(actor, resource, period, now=now)
+    impacts.refuse_visits(resource, period)
     with opening.changing(resource, accepts=accepts, now=now):
-        _refuse_overlap(resource, period, SpecialOpening, Closure)
+        # What the portal itself opened, because nobody had it, closes with the rest.
+        _refuse_overlap(resource, period, SpecialOpening, is_released=False)
+        _refuse_overlap(resource, period, Closure)
         row = Closure.objects.create(resource=resource, during=(period.start, period.end), reason=reason.strip()[:120])
     _record(actor, resource, action="closure.set", period=period, now=now, reason=row.reason, accepts=sorted(accepts))
     return row
@@ -116,7 +120,9 @@ def withdraw_special(
 
 
 def _require_own(actor: Actor, resource: Resource) -> None:
-    actor.require(Permission.INSTRUMENT_MANAGE)
+    is_planned = resource.kind == ResourceKind.BEAMLINE.value and actor.may(Permission.BEAMTIME_PLAN)
+    if not is_planned:
+        actor.require(Permission.INSTRUMENT_MANAGE)
     if resource.owner_id != actor.organisation_id:
         raise Forbidden
 
@@ -130,7 +136,7 @@ def _judge(actor: Actor, resource: Resource, period: Period, *, now: datetime) -
 
 
 def _refuse_overlap(
-    resource: Resource, period: Period, *kinds: type[Closure | SpecialOpening], **narrowed: str
+    resource: Resource, period: Period, *kinds: type[Closure | SpecialOpening], **narrowed: str | bool
 ) -> None:
     for kind in kinds:
         met = kind.objects.filter(resource=resource, during__overlap=(period.start, period.end), **narrowed).first()

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from portal.kernel.errors import Reason, Refused, noop
+from portal.kernel.errors import Conflict, Reason, Refused, noop
 from portal.kernel.period import Period, merge
 from scheduler.availability import queries
 from scheduler.availability.models import BLOCKING, Claim
 from scheduler.resources.models import Resource
 
-__all__ = ["Affected", "BookingsAffected", "impact", "refuse_unseen"]
+__all__ = ["Affected", "BookingsAffected", "VisitsThere", "impact", "refuse_unseen", "refuse_visits"]
 
 _ = noop
 
@@ -67,6 +67,25 @@ def impact(resource: Resource, *, lost: Sequence[Period], now: datetime) -> list
             ),
         )
     return list(found.values())
+
+
+class VisitsThere(Conflict):
+    """Teams have beam time there: it is cancelled or moved where it was given, never by closing what it is on."""
+
+    code = "availability.visits"
+    message = _("该时段有课题组的机时：%(visits)s。请先由排班员在运行计划或机时表中取消或改期。")
+
+
+def refuse_visits(resource: Resource, period: Period) -> None:
+    """Raises VisitsThere naming every visit that holds any of `period`. One query."""
+    held = Claim.objects.filter(
+        resource=resource,
+        visit__isnull=False,
+        state__in=BLOCKING,
+        blocked__overlap=(period.start, period.end),
+    ).select_related("visit")
+    if numbers := sorted({claim.visit.number for claim in held if claim.visit is not None}):
+        raise VisitsThere(field="starts_at", visits=numbers[:20])
 
 
 def refuse_unseen(affected: Sequence[Affected], *, accepts: Collection[str]) -> None:

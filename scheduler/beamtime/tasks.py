@@ -7,7 +7,7 @@ from celery import shared_task
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerAway
 
-from scheduler.beamtime import answering, solving
+from scheduler.beamtime import answering, market, solving
 
 logger = structlog.get_logger("beamtime")
 
@@ -32,3 +32,9 @@ def keep_schedules(**_newer: object) -> None:
     for draft_id in solving.left(now=now):
         wake(draft_id)
     answering.lapse_due(now=now)
+
+
+@shared_task(name="beamtime.release")
+def release(**_newer: object) -> None:
+    """Open the shifts nobody has to enterprises, and close those somebody was given."""
+    market.release_due(now=timezone.now())

@@ -286,9 +286,12 @@ def cancel(*, actor: Actor, booking: Booking, now: datetime) -> Booking:
 def call_off(*, actor: Actor, booking: Booking, note: str, now: datetime) -> Booking:
     """Cancel a booking that has not begun, as its lab: free of charge, with a reason that the enterprise reads.
 
-    Raises NoteMissing, InvalidTransition, Forbidden.
+    On a beamline its planner may, too. Raises NoteMissing, InvalidTransition, Forbidden.
     """
-    locked = _serve(actor, booking, Permission.INSTRUMENT_MANAGE)
+    is_planned = booking.resource.kind == resource_rules.ResourceKind.BEAMLINE.value and actor.may(
+        Permission.BEAMTIME_PLAN
+    )
+    locked = _serve(actor, booking, Permission.BEAMTIME_PLAN if is_planned else Permission.INSTRUMENT_MANAGE)
     if not note.strip():
         raise NoteMissing(field="note")
     steps.take(locked, rules.BookingAction.CANCEL, now=now, note=note.strip()[:200])

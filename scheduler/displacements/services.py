@@ -16,6 +16,7 @@ from portal.kernel.errors import Forbidden
 from portal.kernel.period import Period
 from portal.kernel.states import next_state
 from portal.numbers.services import next_number
+from scheduler.availability import impacts
 from scheduler.availability.models import BLOCKING, Claim
 from scheduler.availability.queries import period_of
 from scheduler.bookings import displacing, keeping, occupying, steps, twins
@@ -57,7 +58,7 @@ def declare(*, actor: Actor, resource: Resource, declared: Declared, now: dateti
     like it near the same time at the same price, or everything given back, which is what happens if nobody chooses.
     Offered time is really held, so no two options overlap. Each person gets one message.
 
-    Idempotent on (resource, `key`). Raises ReasonMissing, OutageOver, OutageTooLong, BadAnswerTime, Forbidden, KeyReused.
+    Beam time of a team is never taken this way: VisitsThere names it. Idempotent on (resource, `key`). Raises ReasonMissing, OutageOver, OutageTooLong, BadAnswerTime, Forbidden, KeyReused.
     """
     reason = _checked(actor, resource, declared, now)
     print_ = idempotency.fingerprint(
@@ -69,6 +70,7 @@ def declare(*, actor: Actor, resource: Resource, declared: Declared, now: dateti
     )
     alike = twins.twins(resource)
     _lock(resource, alike, declared.period)
+    impacts.refuse_visits(resource, declared.period)
     if existing := Outage.objects.filter(resource=resource, key=key).first():
         idempotency.check_replay(stored=existing.fingerprint, asked=print_)
         return existing

@@ -1,0 +1,87 @@
+"""Market mode: shifts that nobody has are opened to enterprises by themselves, and closed when somebody is given them.
+
+An opened shift is special opening time of the beamline, so search, price, voucher share, hold and booking are those of any
+instrument. Source: market-like use of unallocated time (Zhejiang 2025, item 7).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from portal.audit import services as audit
+from portal.kernel.actors import Actor
+from portal.kernel.period import Period
+from scheduler.availability import releasing
+from scheduler.availability.models import BLOCKING, Claim
+from scheduler.availability.queries import not_ended, period_of
+from scheduler.beamtime import rules
+from scheduler.facilities import queries
+from scheduler.facilities.models import Beamline, Facility
+from scheduler.resources.rules import PublishState
+
+__all__ = ["follow", "release_due", "to_release"]
+
+
+def to_release(facility: Facility, lines: Sequence[Beamline], *, now: datetime) -> dict[int, list[Period]]:
+    """Return the shifts enterprises can have on each beamline now, by its id: in user beam, soon, given to no visit.
+
+    A shift an enterprise has booked stays open: given back, it is there for the next one. Five queries and two a cycle.
+    """
+    window = Period(now, now + timedelta(days=facility.market_days, minutes=facility.length_min + 1))
+    taken = _given(lines, window=window, now=now)
+    found: dict[int, list[Period]] = {line.pk: [] for line in lines}
+    running = facility.cycles.filter(during__overlap=(window.start, window.end), closed_at__isnull=True)
+    for cycle in running.select_related("facility"):
+        for pk, shifts in queries.user_shifts(cycle, lines).items():
+            free = rules.released(shifts, taken=taken.get(pk, ()), now=now, days=facility.market_days)
+            found[pk] += [shift.period for shift in free]
+    return found
+
+
+def _given(lines: Sequence[Beamline], *, window: Period, now: datetime) -> Mapping[int, list[Period]]:
+    """Return what visits, outages and the facility's own use have of each beamline. One query."""
+    found: dict[int, list[Period]] = defaultdict(list)
+    rows = Claim.objects.filter(
+        not_ended(now),
+        resource_id__in=[line.pk for line in lines],
+        booking__isnull=True,
+        state__in=BLOCKING,
+        blocked__overlap=(window.start, window.end),
+    )
+    for row in rows:
+        found[row.resource_id].append(period_of(row.blocked))
+    return found
+
+
+def follow(facility: Facility, lines: Iterable[Beamline], *, now: datetime) -> int:
+    """Open and close shifts of these beamlines as they now stand; returns how many changed. Idempotent.
+
+    A beamline that is not in the catalogue offers nothing.
+    """
+    shown = [line for line in lines if line.resource.state == PublishState.PUBLISHED.value]
+    changed = 0
+    actor = Actor.system("自动处理")
+    for pk, spans in sorted(to_release(facility, shown, now=now).items()):
+        line = next(one for one in shown if one.pk == pk)
+        opened, closed = releasing.release(line.resource, spans, now=now)
+        changed += len(opened) + len(closed)
+        if opened or closed:
+            audit.record(
+                action="facility.market_followed",
+                subject=f"facility:{facility.code}",
+                actor=actor,
+                now=now,
+                organisations=[facility.owner_id],
+                data={"beamline": line.code, "opened": len(opened), "closed": len(closed)},
+            )
+    return changed
+
+
+def release_due(*, now: datetime) -> int:
+    """Let the market of every published facility follow; returns how many shifts changed. By the clock, safe at any time."""
+    changed = 0
+    for facility in Facility.objects.filter(is_published=True).order_by("pk"):
+        changed += follow(facility, facility.beamlines.select_related("resource"), now=now)
+    return changed
