@@ -4,6 +4,8 @@ from ninja import Router
 
 from scheduler.allocations.api import router as allocations
 from scheduler.availability.api import router as availability
+from scheduler.beamtime.granting_api import rankings as list_decisions
+from scheduler.beamtime.granting_api import router as grants
 from scheduler.beamtime.losses_api import by_visit as compensations
 from scheduler.beamtime.losses_api import router as losses
 from scheduler.beamtime.plan_api import router as machine_plans
@@ -43,6 +45,11 @@ from scheduler.limits.api import router as limits
 from scheduler.maintenance.api import router as maintenance
 from scheduler.messages.api import router as messages
 from scheduler.metering.api import router as compute
+from scheduler.panels.api import rankings, reviews
+from scheduler.panels.api import router as panels
+from scheduler.panels.assessing_api import answers as beam_answers
+from scheduler.panels.assessing_api import appealing
+from scheduler.panels.assessing_api import router as assessments
 from scheduler.proposals.api import router as beam_proposals
 from scheduler.proposals.calls_api import router as calls
 from scheduler.proposals.desk_api import router as proposal_desk
@@ -121,4 +128,12 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/beam-schedules", beam_schedules),
     ("/beam-drafts", beam_drafts),
     ("/beam-offers", beam_offers),
+    ("/assessments", assessments),
+    ("/panels", panels),
+    ("/reviews", reviews),
+    ("/rankings", rankings),
+    ("/rankings", list_decisions),
+    ("/grants", grants),
+    ("/appeals", appealing),
+    ("/beam-answers", beam_answers),
 )

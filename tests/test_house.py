@@ -331,7 +331,7 @@ ENDS = {
     "ExplanationState": {"returned", "undone"},
     "VisitState": {"closed", "declined", "cancelled", "missed"},
     "BeamProposalState": {"withdrawn", "closed"},
-    "RequestState": {"refused", "lapsed", "served", "withdrawn"},
+    "RequestState": {"lapsed", "served", "withdrawn"},
     "LineState": set(),
     "MatchState": {"refused", "reversed"},
     "TimeOfferState": {"accepted", "refused", "lapsed", "taken_back"},

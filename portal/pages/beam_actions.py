@@ -9,6 +9,7 @@ from django.utils.functional import Promise
 
 from portal.kernel.errors import noop
 from portal.pages.facility_actions import FACILITY_ACTIONS
+from portal.pages.panel_actions import JUDGING
 from portal.pages.proposal_actions import BEAM_SUBJECTS as PROPOSAL_SUBJECTS
 from portal.pages.proposal_actions import PROPOSAL_ACTIONS
 
@@ -18,10 +19,12 @@ _ = noop
 
 BEAM_ACTIONS: Final[Mapping[str, Promise]] = {
     **FACILITY_ACTIONS,
+    **JUDGING,
     **PROPOSAL_ACTIONS,
 }
 BEAM_SUBJECTS: Final[Mapping[str, tuple[str, str]]] = {
     **PROPOSAL_SUBJECTS,
+    "panel": (_("机时评审组"), "panel"),
     "facility": (_("大科学装置"), ""),
 }
 """What records are about: the word, and the page that shows it."""

@@ -124,7 +124,10 @@ class Grading(models.Model):
 
 
 class Ranking(models.Model):
-    """The panel's collective list for one beamline and cycle: drafted by its chair or the office, decided by another."""
+    """The panel's collective list for one beamline and cycle: drafted by its chair or the office, decided by another.
+
+    What an appeal brings back is ranked on a list of its own: one that is decided stays as it was.
+    """
 
     class State(models.TextChoices):
         DRAFT = rules.RankingState.DRAFT.value, _("草拟中")
@@ -147,7 +150,9 @@ class Ranking(models.Model):
         db_table = "ranking"
         ordering = ["panel", "beamline", "-pk"]
         constraints = [
-            models.UniqueConstraint(name="ranking_once", fields=["panel", "beamline"]),
+            models.UniqueConstraint(
+                name="ranking_one_open", fields=["panel", "beamline"], condition=Q(state__in=["draft", "proposed"])
+            ),
             models.CheckConstraint(
                 name="ranking_four_eyes",
                 condition=Q(decided_by__isnull=True) | ~Q(decided_by=models.F("proposed_by")),

@@ -15,7 +15,7 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Final
 
-from portal.kernel.errors import Invalid, noop
+from portal.kernel.errors import Invalid, Refused, noop
 from scheduler.facilities.grades import Ageing, Direction, Scale
 
 __all__ = [
@@ -27,8 +27,10 @@ __all__ = [
     "AssessmentKind",
     "Award",
     "BadGrade",
+    "Bonds",
     "Candidate",
     "Conflict",
+    "Conflicted",
     "GradingAction",
     "GradingState",
     "Party",
@@ -42,6 +44,7 @@ __all__ = [
     "check_grade",
     "conflicts",
     "mean",
+    "moved",
     "rank",
 ]
 
@@ -180,6 +183,23 @@ CONFLICTS: Mapping[Party, str] = {
 }
 
 
+NAMED: Mapping[Party, str] = {
+    Party.DECLARED: _("评审人自己声明了利益关系：%(who)s"),
+    Party.TEAM: _("评审人是课题组成员：%(who)s"),
+    Party.INSTITUTE: _("评审人与课题组成员属于同一单位：%(who)s"),
+    Party.STAFF: _("评审人负责该线站的可行性或安全审查：%(who)s"),
+    Party.TOGETHER: _("评审人与课题组成员近期共同申请过机时：%(who)s"),
+}
+"""The same with the persons, for the user office."""
+CHOOSE_ANOTHER: Final = _("请另选评审人。")
+STEP_BACK: Final = _("请选择回避；用户办公室会另请他人评审。")
+
+
+class Conflicted(Refused):
+    code = "panel.conflict"
+    message = _("评审人须回避，原因如下。")
+
+
 @dataclass(frozen=True, slots=True)
 class Conflict:
     """Why a reviewer may not judge a proposal; `with_whom` names persons by their number, for the office only."""
@@ -311,3 +331,19 @@ def awards(ranked: Sequence[Ranked], *, shifts: int, multiple: int = 1) -> list[
         left -= given
         found.append(Award(one, given, cut=0 < given < wanted))
     return found
+
+
+def moved(order: Sequence[str], by_rule: Sequence[str]) -> set[str]:
+    """Return who was moved from the order that the rule gives: the fewest whose moves explain `order`. Same members.
+
+    Of two that changed places it is the one that came before the other.
+    """
+    at = {one: place for place, one in enumerate(by_rule)}
+    best: list[list[str]] = []
+    for one in order:
+        before = max((run for run in best if at[run[-1]] < at[one]), key=len, default=[])
+        best.append([*before, one])
+    stayed: set[str] = set()
+    for run in best:
+        stayed = set(run) if len(run) >= len(stayed) else stayed
+    return {one for one in order if one not in stayed}

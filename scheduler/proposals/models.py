@@ -129,6 +129,8 @@ class BeamProposal(models.Model):
     decision_note = models.CharField(max_length=1000, blank=True)
     """What the team is told of the decision."""
     decided_at = models.DateTimeField(null=True, blank=True)
+    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    """Who decided last; an appeal is answered by somebody else."""
     safety_class = models.CharField(max_length=8, blank=True)
     version = models.PositiveIntegerField(default=1)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")

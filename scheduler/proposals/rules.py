@@ -176,6 +176,7 @@ class RequestAction(StrEnum):
     LAPSE = "lapse"
     SERVE = "serve"
     GIVE_UP = "give_up"
+    REOPEN = "reopen"
     WITHDRAW = "withdraw"
 
 
@@ -193,6 +194,8 @@ REQUEST_TRANSITIONS: Final[Mapping[tuple[RequestState, RequestAction], RequestSt
         (R.RESERVE, D.WITHDRAW): R.WITHDRAWN,
         # Who declines what was offered goes back to the reserve list; the shifts are free for the next on it.
         (R.ALLOCATED, D.GIVE_UP): R.RESERVE,
+        # An appeal was upheld: the panel looks at it anew.
+        (R.REFUSED, D.REOPEN): R.OPEN,
         (R.ALLOCATED, D.SERVE): R.SERVED,
         (R.ALLOCATED, D.WITHDRAW): R.WITHDRAWN,
     }

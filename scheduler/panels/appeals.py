@@ -1,0 +1,86 @@
+"""Take a team's appeal and answer it: by somebody who decided nothing of it before; upheld, it is judged anew."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import IntegrityError, transaction
+
+from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import Conflict, Forbidden, noop
+from portal.kernel.states import next_state
+from scheduler.panels import access, deciding, rounds, rules
+from scheduler.panels.models import Appeal
+from scheduler.proposals import outcomes
+from scheduler.proposals.models import BeamProposal, TeamMember
+from scheduler.proposals.rules import BeamProposalAction, RequestAction
+
+__all__ = ["AlreadyAppealed", "DecidedBefore", "NothingToAppeal", "answer", "appeal"]
+
+_ = noop
+A, S = rules.AppealAction, rules.AppealState
+
+
+class NothingToAppeal(Conflict):
+    code = "appeal.nothing"
+    message = _("只有未获机时或不可行的申请可以申诉。")
+
+
+class AlreadyAppealed(Conflict):
+    code = "appeal.open"
+    message = _("已有一份申诉在等待答复。")
+
+
+class DecidedBefore(Forbidden):
+    code = "appeal.decided_before"
+    message = _("您参与过这项申请此前的审查或决定，申诉须由另一人答复。")
+
+
+@transaction.atomic
+def appeal(*, actor: Actor, proposal: BeamProposal, text: str, now: datetime) -> Appeal:
+    """Appeal against a refusal, as somebody of the team. Raises NothingToAppeal, AlreadyAppealed, NoteMissing, Forbidden."""
+    (locked,) = outcomes.lock([proposal.pk])
+    if not TeamMember.objects.filter(proposal=locked, user_id=actor.person, state="joined").exists():
+        raise Forbidden
+    if locked.state not in {"refused", "not_feasible"}:
+        raise NothingToAppeal
+    said = rounds.note(text, field="text", most=rounds.TEXT)
+    try:
+        with transaction.atomic():
+            made = Appeal.objects.create(proposal=locked, text=said, by_id=actor.person, at=now)
+    except IntegrityError as error:
+        raise AlreadyAppealed from error
+    rounds.record(locked, action="appeal.made", actor=actor, now=now)
+    return made
+
+
+@transaction.atomic
+def answer(*, actor: Actor, appeal: Appeal, uphold: bool, text: str, now: datetime) -> Appeal:
+    """Answer an appeal with reasons, as director or user office; upheld, the proposal goes back to be judged anew.
+
+    A refusal goes back to the panel, what was found not feasible to the staff. Raises DecidedBefore, OwnProposal,
+    NoteMissing, InvalidTransition, Forbidden.
+    """
+    (locked,) = outcomes.lock([appeal.proposal_id])
+    access.require(actor, locked.facility, Permission.FACILITY_DECIDE, Permission.FACILITY_MANAGE)
+    rounds.not_in_team(actor, [locked])
+    if actor.person in deciding.deciders([locked]):
+        raise DecidedBefore
+    row = Appeal.objects.select_for_update(no_key=True).order_by("pk").get(pk=appeal.pk)
+    row.state = next_state(rules.APPEAL_TRANSITIONS, S(row.state), A.UPHOLD if uphold else A.DISMISS).value
+    row.answer = rounds.note(text, field="text", most=rounds.TEXT)
+    row.answered_by_id, row.answered_at = actor.person, now
+    row.save()
+    if uphold:
+        _reopen(locked)
+    rounds.record(locked, action="appeal.answered", actor=actor, now=now, upheld=uphold)
+    return row
+
+
+def _reopen(proposal: BeamProposal) -> None:
+    outcomes.move(proposal, BeamProposalAction.APPEAL)
+    proposal.save(update_fields=["state", "version"])
+    refused = proposal.requests.filter(state="refused").values_list("pk", flat=True)
+    for request in outcomes.lock_requests(refused):
+        outcomes.move_request(request, RequestAction.REOPEN)
+        request.save(update_fields=["state"])

@@ -1,0 +1,208 @@
+"""Decide a panel's list, and requests that no panel grades; say what was given, so that it can be allocated with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import transaction
+
+from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import Conflict, Forbidden, Reason, Refused, noop
+from scheduler.facilities.models import Beamline, FacilityCourse
+from scheduler.facilities.shares import Pool
+from scheduler.panels import access, pools, ranking, rounds, rules
+from scheduler.panels.models import Assessment, RankedRequest, Ranking
+from scheduler.proposals import outcomes
+from scheduler.proposals.models import BeamProposal, BeamRequest
+from scheduler.proposals.rules import BeamProposalAction, RequestAction
+
+__all__ = ["BadDecision", "Direct", "Given", "NotDirect", "SameDecider", "decide", "decide_direct"]
+
+_ = noop
+
+
+class SameDecider(Forbidden):
+    code = "panel.same_person"
+    message = _("这份排序由您提出，须由另一人决定。")
+
+
+class Assessed(Forbidden):
+    code = "panel.decider_assessed"
+    message = _("您已对这项申请作过可行性或安全审查，须由另一人决定。")
+
+
+class BadDecision(Refused):
+    code = "panel.decision"
+    message = _("还不能决定，原因如下。")
+
+
+class NotDirect(Conflict):
+    code = "panel.not_direct"
+    message = _("这项申请须经评审组排序或以合同约定，不能直接决定，或目前不在待决定阶段。")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Shifts that were given to a request from a pool, and why: what becomes an allocation."""
+
+    request_id: int
+    pool: Pool
+    shifts: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """What the director decides of a request without a panel; 0 shifts: refused. `pool` None: the pool of its kind."""
+
+    beamline: str
+    shifts: int
+    to_team: str
+    pool: Pool | None = None
+
+
+@transaction.atomic
+def decide(*, actor: Actor, ranking_: Ranking, version: int, now: datetime) -> list[Given]:
+    """Decide a proposed list as it is, as the director; return what it gives. The caller allocates in this transaction.
+
+    By nobody who proposed it or is in a team on it. Refused where one on it is no longer there, or where together more
+    than the open pool has would be given. Raises SameDecider, OwnProposal, BadDecision with every reason, Changed,
+    InvalidTransition, Forbidden.
+    """
+    locked = ranking.lock(ranking_, version=version)
+    panel = locked.panel
+    access.require(actor, panel.facility, Permission.FACILITY_DECIDE)
+    if locked.proposed_by_id == actor.person:
+        raise SameDecider
+    rows = list(locked.rows.select_related("request").order_by("place"))
+    proposals = {one.pk: one for one in outcomes.lock(row.request.proposal_id for row in rows)}
+    rounds.not_in_team(actor, proposals.values())
+    ranking.step(locked, rules.RankingAction.DECIDE)
+    _lock_line(locked.beamline)
+    requests = {one.pk: one for one in outcomes.lock_requests(row.request_id for row in rows)}
+    _check(locked, rows, requests, proposals)
+    locked.decided_by_id, locked.decided_at = actor.person, now
+    locked.save()
+    given = [one for row in rows if (one := _apply(row, requests[row.request_id], locked))]
+    for row in rows:
+        _close(proposals[row.request.proposal_id], row.to_team, actor=actor, now=now)
+    ranking.record(locked, action="ranking.decided", actor=actor, now=now, shifts=sum(one.shifts for one in given))
+    return given
+
+
+def _lock_line(beamline: Beamline) -> None:
+    """Lock a beamline: decisions about its pools come one after the other."""
+    list(Beamline.objects.select_for_update(no_key=True).filter(pk=beamline.pk).order_by("pk"))
+
+
+def _check(
+    locked: Ranking,
+    rows: Sequence[RankedRequest],
+    requests: dict[int, BeamRequest],
+    proposals: dict[int, BeamProposal],
+) -> None:
+    found: list[Reason] = []
+    for row in rows:
+        proposal = proposals[row.request.proposal_id]
+        if requests[row.request_id].state != "open" or proposal.state not in {"graded", "accepted"}:
+            text = _("%(number)s 已撤回或不再待定。")
+            remedy = _("请退回评审组重新排序。")
+            found.append(Reason("panel.gone", text, remedy, "rows", {"number": proposal.number}))
+    left = pools.left(locked.panel.facility, locked.beamline, locked.panel.call.cycle, Pool.OPEN)
+    if (total := sum(row.shifts for row in rows)) > left:
+        text = _("共分配 %(total)s 个班次，开放机时只剩 %(most)s 个。")
+        params = {"total": total, "most": left}
+        found.append(Reason("panel.pool_short", text, _("请退回评审组减少。"), "rows", params))
+    if found:
+        raise BadDecision(found)
+
+
+def _apply(row: RankedRequest, request: BeamRequest, locked: Ranking) -> Given | None:
+    """Move a locked request as its row says; return what it was given."""
+    action = RequestAction.REFUSE
+    if row.shifts:
+        action = RequestAction.ALLOCATE
+    elif row.on_reserve:
+        action = RequestAction.RESERVE
+    outcomes.move_request(request, action)
+    request.save(update_fields=["state"])
+    if not row.shifts:
+        return None
+    return Given(request.pk, Pool.OPEN, row.shifts, row.moved_note or f"{locked.panel.name} · {row.place}")
+
+
+def _close(proposal: BeamProposal, to_team: str, *, actor: Actor, now: datetime) -> None:
+    """Say what became of a locked proposal: accepted with any time at all, refused once nothing is left to wait for."""
+    states = set(proposal.requests.values_list("state", flat=True))
+    if "allocated" in states:
+        action: BeamProposalAction | None = BeamProposalAction.ACCEPT
+    else:
+        action = None if states & {"open", "reserve", "served"} else BeamProposalAction.REFUSE
+    if action is not None and proposal.state in {"feasible", "graded"}:
+        outcomes.move(proposal, action)
+    said = to_team.strip()
+    proposal.decision_note = said or proposal.decision_note
+    proposal.decided_at, proposal.decided_by_id = now, actor.person
+    proposal.save()
+    rounds.record(proposal, action="beam_proposal.decided", actor=actor, now=now, note=said)
+
+
+@transaction.atomic
+def decide_direct(*, actor: Actor, proposal: BeamProposal, choice: Direct, now: datetime) -> list[Given]:
+    """Decide a request of a kind that no panel grades (urgent, rapid, partner) as the director; return what it gives.
+
+    From the kind's own pool, or the director's. By nobody in the team or who found it feasible or safe. Paid kinds
+    come by contract. Raises NotDirect, Assessed, OwnProposal, BadDecision, NoteMissing, InvalidTransition, Forbidden.
+    """
+    (locked,) = outcomes.lock([proposal.pk])
+    access.require(actor, locked.facility, Permission.FACILITY_DECIDE)
+    rounds.not_in_team(actor, [locked])
+    course = FacilityCourse.objects.filter(facility=locked.facility, kind=locked.kind).first()
+    if course is None or course.peer_review or course.paid or locked.state not in {"feasible", "accepted"}:
+        raise NotDirect
+    judged = Assessment.objects.filter(proposal=locked, kind__in=["technical", "safety"], by_id=actor.person)
+    if judged.exists():
+        raise Assessed
+    line = Beamline.objects.filter(facility=locked.facility, code=choice.beamline).first()
+    request = locked.requests.filter(beamline=line, state="open").first() if line else None
+    if request is None or line is None:
+        raise NotDirect(field="beamline")
+    said = rounds.note(choice.to_team, field="to_team")
+    _lock_line(line)
+    (held,) = outcomes.lock_requests([request.pk])
+    pool = choice.pool or Pool(course.pool)
+    if faults := _direct_faults(locked, held, choice, pool, own=Pool(course.pool)):
+        raise BadDecision(faults)
+    outcomes.move_request(held, RequestAction.ALLOCATE if choice.shifts else RequestAction.REFUSE)
+    held.save(update_fields=["state"])
+    _close(locked, said, actor=actor, now=now)
+    return [Given(held.pk, pool, choice.shifts, said[:500])] if choice.shifts else []
+
+
+def _direct_faults(proposal: BeamProposal, held: BeamRequest, choice: Direct, pool: Pool, *, own: Pool) -> list[Reason]:
+    found: list[Reason] = []
+    if not 0 <= choice.shifts <= held.shifts:
+        text = _("申请 %(wanted)s 个班次，不能分配 %(shifts)s 个。")
+        params = {"wanted": held.shifts, "shifts": choice.shifts}
+        found.append(Reason("panel.award", text, _("请填写 0 到申请数之间的班次。"), "shifts", params))
+    if pool not in {own, Pool.DIRECTOR}:
+        found.append(Reason("panel.pool", _("只能从该类课题的机时或主任基金机时中分配。"), "", "pool"))
+    left = pools.left(proposal.facility, held.beamline, held.cycle, pool)
+    if choice.shifts > left:
+        text = _("这部分机时只剩 %(most)s 个班次。")
+        remedy = _("请减少班次，或从主任基金机时中分配。")
+        found.append(Reason("panel.pool_short", text, remedy, "shifts", {"most": left}))
+    return found
+
+
+def deciders(proposals: Iterable[BeamProposal]) -> set[int]:
+    """Return who decided anything about the proposals so far: findings, lists, decisions, answers to appeals."""
+    pks = [one.pk for one in proposals]
+    lists = Ranking.objects.filter(rows__request__proposal__in=pks, decided_by__isnull=False)
+    found = set(lists.values_list("decided_by_id", flat=True)) | set(lists.values_list("proposed_by_id", flat=True))
+    found |= set(Assessment.objects.filter(proposal__in=pks, passed=False).values_list("by_id", flat=True))
+    found |= set(BeamProposal.objects.filter(pk__in=pks).values_list("decided_by_id", flat=True))
+    answers = BeamProposal.objects.filter(pk__in=pks, appeals__answered_by__isnull=False)
+    return (found | set(answers.values_list("appeals__answered_by_id", flat=True))) - {None}

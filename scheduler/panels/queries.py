@@ -1,0 +1,129 @@
+"""What staff, reviewers, office and teams read of judging: constant numbers of queries."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import QuerySet
+
+from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import Reason
+from scheduler.panels import access, assessing, bonds, rounds, rules
+from scheduler.panels.models import Assessment, Grading, Panel, Panelist, RankedRequest
+from scheduler.proposals.models import BeamProposal
+
+__all__ = ["Answer", "Judged", "answer_of", "judged", "team_conflicts", "waiting_for"]
+
+K = rules.AssessmentKind
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A proposal before a panel: who was asked and answered what, and whom its conflicts keep from it, with names."""
+
+    proposal: BeamProposal
+    round_no: int
+    gradings: Sequence[Grading]
+    conflicts: Mapping[int, list[Reason]]
+    """By panelist: why she may not grade it."""
+
+
+def judged(panel: Panel, *, now: datetime) -> tuple[list[Panelist], list[Judged]]:
+    """Return a panel's reviewers and the proposals of its call that panels grade. Twelve queries, however many."""
+    seats = list(panel.panelists.select_related("user").filter(left_at__isnull=True))
+    proposals = list(
+        BeamProposal.objects.filter(call_id=panel.call_id, kind__in=rounds.reviewed_kinds(panel.facility))
+        .filter(is_confidential=False)
+        .exclude(state__in=["draft", "submitted", "returned", "withdrawn"])
+        .select_related("facility", "organisation")
+        .prefetch_related("requests__beamline__resource", "team")
+        .order_by("sent_order", "pk")
+    )
+    now_in = rounds.rounds(proposals)
+    found = bonds.found(seats, proposals, now=now)
+    asked: dict[int, list[Grading]] = defaultdict(list)
+    rows = Grading.objects.filter(panelist__panel=panel, proposal__in=proposals).select_related("panelist__user")
+    for row in rows:
+        if row.round_no == now_in[row.proposal_id]:
+            asked[row.proposal_id].append(row)
+    return seats, [Judged(one, now_in[one.pk], asked[one.pk], _conflicts(one, seats, found)) for one in proposals]
+
+
+def _conflicts(proposal: BeamProposal, seats: Sequence[Panelist], found: bonds.Found) -> dict[int, list[Reason]]:
+    named = {member.user_id or -member.pk: member.name for member in proposal.team.all()}
+    return {
+        seat.pk: bonds.reasons(conflicts, named=named)
+        for seat in seats
+        if (conflicts := found.get((seat.pk, proposal.pk)))
+    }
+
+
+def team_conflicts(grading: Grading, *, now: datetime) -> list[Reason]:
+    """Return why a reviewer has to step back, as she is told it: without persons."""
+    found = bonds.found([grading.panelist], [grading.proposal], now=now)
+    return bonds.reasons(found.get((grading.panelist_id, grading.proposal_id), []))
+
+
+def waiting_for(actor: Actor, kind: rules.AssessmentKind) -> QuerySet[BeamProposal]:
+    """Return what waits for this finding by the actor's own part of the staff, the longest waiting first."""
+    if not any(actor.may(one) for one in assessing.PERMISSIONS[kind]):
+        return BeamProposal.objects.none()
+    found = access.proposals_of(actor)
+    if kind is K.AFTERWARDS:
+        found = found.filter(kind="urgent", state__in=["accepted", "closed"])
+    else:
+        found = found.filter(state="admitted")
+        if kind is K.URGENCY:
+            found = found.filter(kind="urgent")
+    # In a later round (after an appeal) everything is found anew; that is rare, so the few are looked at one by one.
+    done = Assessment.objects.filter(kind=kind.value, proposal__in=found.values("pk")).values_list(
+        "proposal_id", "round_no"
+    )
+    latest: dict[int, int] = {}
+    for proposal, round_no in done:
+        latest[proposal] = max(latest.get(proposal, 0), round_no)
+    now_in = rounds.rounds(BeamProposal.objects.filter(pk__in=latest)) if latest else {}
+    over = [pk for pk, round_no in latest.items() if round_no >= now_in[pk]]
+    return found.exclude(pk__in=over).order_by("sent_order", "pk")
+
+
+def kinds_of(actor: Actor) -> list[rules.AssessmentKind]:
+    """Return which findings are the actor's to make."""
+    return [kind for kind, permissions in assessing.PERMISSIONS.items() if any(actor.may(one) for one in permissions)]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a team is told: findings, what the reviewers want it to know (nobody is named), its place, the decision."""
+
+    proposal: BeamProposal
+    findings: Sequence[Assessment]
+    comments: Sequence[str]
+    places: Sequence[RankedRequest]
+    may_appeal: bool
+
+
+def answer_of(proposal: BeamProposal) -> Answer:
+    """Return what the team of a proposal is told; comments and places once it was decided. Five queries."""
+    told = proposal.state in {"accepted", "refused", "closed"} or proposal.decided_at is not None
+    findings = [one for one in proposal.assessments.select_related("by") if one.to_team]
+    comments = proposal.gradings.filter(state="graded").exclude(to_team="").order_by("round_no", "pk")
+    places = RankedRequest.objects.filter(request__proposal=proposal, ranking__state="decided").select_related(
+        "request__beamline__resource", "request__cycle", "ranking__panel__facility"
+    )
+    is_open = proposal.appeals.filter(state="open").exists()
+    return Answer(
+        proposal=proposal,
+        findings=findings,
+        comments=list(comments.values_list("to_team", flat=True)) if told else [],
+        places=list(places) if told else [],
+        may_appeal=proposal.state in {"refused", "not_feasible"} and not is_open,
+    )
+
+
+def decides(actor: Actor) -> bool:
+    """Say whether the actor decides at a facility."""
+    return actor.may(Permission.FACILITY_DECIDE)

@@ -1,0 +1,112 @@
+"""What every step of judging needs: which round a proposal is in, its record in the trail, texts that must be there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final
+
+from django.db.models import Count, Q
+
+from portal.audit import services as audit
+from portal.kernel.actors import Actor
+from portal.kernel.errors import Conflict, Forbidden, Invalid, noop
+from scheduler.facilities.models import Facility, FacilityCourse
+from scheduler.panels.models import Appeal, Panel
+from scheduler.proposals.models import BeamProposal, TeamMember
+
+__all__ = [
+    "NOTE",
+    "TEXT",
+    "Changed",
+    "NoteMissing",
+    "OwnProposal",
+    "lock_panel",
+    "not_in_team",
+    "note",
+    "record",
+    "reviewed_kinds",
+    "round_of",
+    "rounds",
+]
+
+_ = noop
+
+NOTE: Final = 1000
+TEXT: Final = 2000
+
+
+class NoteMissing(Invalid):
+    code = "panel.note"
+    message = _("请说明理由，至多 %(most)s 字。")
+
+
+class OwnProposal(Forbidden):
+    code = "panel.own_proposal"
+    message = _("您是课题组成员，不能参与对这项申请的审查、评审或决定。")
+
+
+class Changed(Conflict):
+    """Somebody changed it since it was read; nothing was overwritten."""
+
+    code = "panel.changed"
+    message = _("此期间已有他人修改，请刷新后再试；您的修改没有覆盖对方的。")
+
+
+def note(text: str, *, field: str, most: int = NOTE, required: bool = True) -> str:
+    """Return the text without the space around it. Raises NoteMissing."""
+    text = text.strip()
+    if (required and not text) or len(text) > most:
+        raise NoteMissing(field=field, most=most)
+    return text
+
+
+def rounds(proposals: Iterable[BeamProposal]) -> dict[int, int]:
+    """Return in which round of judging proposals are: one more than appeals upheld. One query."""
+    pks = [one.pk for one in proposals]
+    upheld = Count("appeals", filter=Q(appeals__state=Appeal.State.UPHELD.value))
+    rows = BeamProposal.objects.filter(pk__in=pks).order_by().annotate(upheld=upheld).values_list("pk", "upheld")
+    return {pk: count + 1 for pk, count in rows}
+
+
+def round_of(proposal: BeamProposal) -> int:
+    """Return in which round of judging a proposal is. One query."""
+    return rounds([proposal])[proposal.pk]
+
+
+def reviewed_kinds(facility: Facility) -> set[str]:
+    """Return the kinds that a panel grades before they get time; confidential ones never are."""
+    found = FacilityCourse.objects.filter(facility=facility, peer_review=True, confidential=False)
+    return set(found.values_list("kind", flat=True))
+
+
+def not_in_team(actor: Actor, proposals: Iterable[BeamProposal]) -> None:
+    """Raise OwnProposal where the person is in a team, invited or joined."""
+    mine = TeamMember.objects.filter(proposal__in=list(proposals), user_id=actor.person)
+    if mine.filter(state__in=["joined", "invited"]).exists():
+        raise OwnProposal
+
+
+def lock_panel(pk: int) -> Panel:
+    """Lock a panel: grades, seats and lists of one panel change one after the other. Before proposals."""
+    return (
+        Panel.objects.select_for_update(no_key=True, of=("self",))
+        .select_related("facility", "call__cycle")
+        .order_by("pk")
+        .get(pk=pk)
+    )
+
+
+def record(
+    proposal: BeamProposal, *, action: str, actor: Actor, now: datetime, hidden: bool = False, **data: Any
+) -> None:
+    """Record an act on a proposal, for the facility and (unless `hidden`) the team's organisation. Never its title."""
+    readers = [proposal.facility.owner_id] if hidden else [proposal.facility.owner_id, proposal.organisation_id]
+    audit.record(
+        action=action,
+        subject=f"beam_proposal:{proposal.number}",
+        actor=actor,
+        now=now,
+        organisations=readers,
+        data=data,
+    )
