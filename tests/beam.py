@@ -113,14 +113,9 @@ def grid(of: Facility) -> ShiftGrid:
     return ShiftGrid(of.zone, of.first_min, of.length_min, tuple(of.shift_names), of.multiple)
 
 
-def site(**changes: Any) -> Site:
-    """Build the facility and its people; nothing is proposed yet."""
-    k, r = roles.Kind, roles.Role
-    owner = make.organisation(k.PROVIDER, name=f"之江光源研究院{next(_serial)}")
-    built = facility(owner, **changes)
-    run = cycle(built)
-    call = ProposalCall.objects.create(
-        facility=built,
+def _call(of: Facility, run: RunCycle) -> ProposalCall:
+    made = ProposalCall.objects.create(
+        facility=of,
         cycle=run,
         number=f"CALL-{next(_serial):04d}",
         name="2027 年第一轮征集",
@@ -131,6 +126,22 @@ def site(**changes: Any) -> Site:
         is_published=True,
         created_at=make.NOW,
     )
+    made.refresh_from_db()
+    return made
+
+
+def call(s: Site, *, cycle: RunCycle) -> ProposalCall:
+    """Return a further call, for a later cycle."""
+    return _call(s.facility, cycle)
+
+
+def site(**changes: Any) -> Site:
+    """Build the facility and its people; nothing is proposed yet."""
+    k, r = roles.Kind, roles.Role
+    owner = make.organisation(k.PROVIDER, name=f"之江光源研究院{next(_serial)}")
+    built = facility(owner, **changes)
+    run = cycle(built)
+    call = _call(built, run)
     panel = Panel.objects.create(facility=built, call=call, name="材料评审组", created_at=make.NOW)
     graders = [make.actor(make.organisation(k.PROVIDER), r.RESEARCHER, name=f"评审{n}") for n in range(3)]
     for at, one in enumerate(graders):

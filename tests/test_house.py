@@ -376,7 +376,7 @@ ENDS = {
     "PaymentOrderState": {"answered", "cancelled"},
     "OrderLineState": {"paid_late", "returned"},
     "DiscrepancyState": {"closed"},
-    "RailPayoutState": {"failed", "reversed"},
+    "RailPayoutState": {"paid", "failed"},
 }
 
 

@@ -10,11 +10,11 @@ from django.db import transaction
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Conflict, Forbidden, Reason, Refused, noop
-from scheduler.facilities.models import Beamline, FacilityCourse
+from scheduler.facilities.models import Beamline, FacilityCourse, Partner
 from scheduler.facilities.shares import Pool
 from scheduler.panels import access, pools, ranking, rounds, rules
 from scheduler.panels.models import Assessment, RankedRequest, Ranking
-from scheduler.proposals import outcomes
+from scheduler.proposals import outcomes, partners
 from scheduler.proposals.models import BeamProposal, BeamRequest
 from scheduler.proposals.rules import BeamProposalAction, RequestAction
 
@@ -194,7 +194,24 @@ def _direct_faults(proposal: BeamProposal, held: BeamRequest, choice: Direct, po
         text = _("这部分机时只剩 %(most)s 个班次。")
         remedy = _("请减少班次，或从主任基金机时中分配。")
         found.append(Reason("panel.pool_short", text, remedy, "shifts", {"most": left}))
+    if choice.shifts and pool is Pool.PARTNER and proposal.partner is not None:
+        found += _queues(proposal.partner, held, choice.shifts)
     return found
+
+
+def _queues(partner: Partner, held: BeamRequest, shifts: int) -> list[Reason]:
+    """Return why a partner's request waits: above its share it comes behind every open one of its beamline (E6)."""
+    if partners.is_first(partner, held.cycle, further=shifts):
+        return []
+    waiting = BeamRequest.objects.filter(
+        beamline=held.beamline, cycle=held.cycle, state__in=["open", "reserve"], proposal__partner__isnull=True
+    ).filter(proposal__state__in=["admitted", "feasible", "graded"])
+    if not waiting.exists():
+        return []
+    text = _("合作方本周期保有 %(kept)s 个班次，已有 %(had)s 个；超出部分排在开放课题之后。")
+    params = {"kept": partners.kept(partner, held.cycle), "had": partners.allocated(partner, held.cycle)}
+    remedy = _("请先决定该线站的开放课题，或减少班次。")
+    return [Reason("panel.partner_share", text, remedy, "shifts", params)]
 
 
 def deciders(proposals: Iterable[BeamProposal]) -> set[int]:

@@ -15,7 +15,7 @@ from portal.kernel.idempotency import check_key
 from portal.kernel.period import Period
 from scheduler.facilities.courses import ReportRule
 from scheduler.facilities.models import DeviceClash, Facility
-from scheduler.proposals import rules, steps, wishes
+from scheduler.proposals import partners, rules, steps, wishes
 from scheduler.proposals.models import BeamProposal, BeamRequest
 from scheduler.proposals.words import closing
 
@@ -158,6 +158,9 @@ def wanting(
     rule = ReportRule(proposal.facility.report_rule)
     found, told = rules.missing(_submission(proposal, asked, now=now), owed=owed, rule=rule)
     found += wishes.wrong(asked, multiple=proposal.facility.multiple)
+    if proposal.partner_id is not None:
+        open_ = proposal.requests.filter(state=rules.RequestState.OPEN.value)
+        found += partners.wrong(proposal, list(open_.select_related("cycle__facility")))
     return [*found, *_long(proposal)], told
 
 
