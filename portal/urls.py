@@ -26,6 +26,7 @@ urlpatterns = [
         path("", include("portal.pages.urls.money")),
         path("", include("portal.pages.urls.samples")),
         path("", include("portal.pages.urls.engagements")),
+        path("", include("portal.pages.urls.beam_schedules")),
         path("", include("portal.pages.urls.instruments")),
         path("", include("portal.pages.urls.jobs")),
         path("", include("portal.pages.urls.offers")),

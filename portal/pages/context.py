@@ -143,6 +143,13 @@ NAVIGATION: tuple[Entry, ...] = (
         "work",
         frozenset({P.APPLICATION_REVIEW, P.APPLICATION_APPROVE, P.AUDIT_READ}),
     ),
+    Entry(pgettext_lazy("list", "我的机时"), "beam_offers", "work", frozenset({P.PROPOSAL_SUBMIT})),
+    Entry(
+        pgettext_lazy("list", "机时排班"),
+        "schedules",
+        "work",
+        frozenset({P.BEAMTIME_PLAN, P.BEAMTIME_RUN, P.FACILITY_MANAGE, P.FACILITY_DECIDE}),
+    ),
     Entry(pgettext_lazy("list", "收入"), "income", "work", frozenset({P.SETTLEMENT_READ_OWN})),
     Entry(
         pgettext_lazy("list", "结算"),

@@ -11,6 +11,7 @@ from portal.kernel.period import Period
 from scheduler.availability.queries import period_of
 from scheduler.beamtime import faulting, gathering
 from scheduler.beamtime.models import BeamAllocation, BeamVisit, DraftPlace, ScheduleDraft
+from scheduler.beamtime.ports import Request
 from scheduler.facilities.models import RunCycle
 
 __all__ = ["Block", "Board", "Row", "board", "gap", "latest_draft"]
@@ -39,6 +40,7 @@ class Row:
     name_en: str
     blocks: Sequence[Block]
     open: frozenset[int]
+    changeover: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class Board:
     why: Mapping[int, str]
     """By id of a waiting allocation why the planner left it out: `nowhere` or `crowded`; absent where it was taken out."""
     reasons: Sequence[Reason]
+    requests: Mapping[str, Request]
+    """By number what each request and visit needs, with its good and bad shifts."""
 
 
 def latest_draft(cycle: RunCycle) -> ScheduleDraft | None:
@@ -101,13 +105,15 @@ def board(cycle: RunCycle, *, now: datetime) -> Board:
             gathered.lines[code].resource.name_en,
             sorted(blocks[code], key=lambda one: one.start),
             frozenset(lines[code].open),
+            lines[code].changeover,
         )
         for code in sorted(gathered.lines)
     ]
     placed = {row.allocation_id for row in places}
     waiting = [row for row in gathered.allocations.values() if row.pk not in placed]
     why = {int(number[1:]): code for one in _lines(draft) for number, code in one.get("unplaced", [])}
-    return Board(gathered.cycle, draft, rows, waiting, why, reasons)
+    requests = {one.number: one for one in gathered.problem.requests}
+    return Board(gathered.cycle, draft, rows, waiting, why, reasons, requests)
 
 
 def _lines(draft: ScheduleDraft | None) -> list[dict[str, list[list[str]]]]:
