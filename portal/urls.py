@@ -30,6 +30,7 @@ urlpatterns = [
         path("", include("portal.pages.urls.instruments")),
         path("", include("portal.pages.urls.jobs")),
         path("", include("portal.pages.urls.offers")),
+        path("", include("portal.pages.urls.facilities")),
         prefix_default_language=False,
     ),
 ]

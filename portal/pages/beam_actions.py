@@ -25,6 +25,6 @@ BEAM_ACTIONS: Final[Mapping[str, Promise]] = {
 BEAM_SUBJECTS: Final[Mapping[str, tuple[str, str]]] = {
     **PROPOSAL_SUBJECTS,
     "panel": (_("机时评审组"), "panel"),
-    "facility": (_("大科学装置"), ""),
+    "facility": (_("大科学装置"), "facility"),
 }
 """What records are about: the word, and the page that shows it."""

@@ -46,6 +46,7 @@ NAVIGATION: tuple[Entry, ...] = (
     Entry(pgettext_lazy("list", "政策项目"), "programmes", "open"),
     Entry(pgettext_lazy("list", "资格自测"), "eligibility", "open"),
     Entry(pgettext_lazy("list", "仪器预约"), "instruments", "open"),
+    Entry(pgettext_lazy("list", "大科学装置"), "facilities", "open"),
     Entry(pgettext_lazy("list", "算力集群"), "clusters", "open"),
     Entry(pgettext_lazy("list", "服务目录"), "offers", "open"),
     Entry(pgettext_lazy("list", "公示"), "notices", "open"),
@@ -149,6 +150,21 @@ NAVIGATION: tuple[Entry, ...] = (
         "schedules",
         "work",
         frozenset({P.BEAMTIME_PLAN, P.BEAMTIME_RUN, P.FACILITY_MANAGE, P.FACILITY_DECIDE}),
+    ),
+    Entry(
+        pgettext_lazy("list", "装置管理"),
+        "facility_desk",
+        "work",
+        frozenset(
+            {
+                P.FACILITY_MANAGE,
+                P.BEAMTIME_PLAN,
+                P.BEAMTIME_RUN,
+                P.PROPOSAL_ASSESS,
+                P.PROPOSAL_CLEAR,
+                P.FACILITY_DECIDE,
+            }
+        ),
     ),
     Entry(pgettext_lazy("list", "收入"), "income", "work", frozenset({P.SETTLEMENT_READ_OWN})),
     Entry(

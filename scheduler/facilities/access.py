@@ -16,6 +16,7 @@ __all__ = [
     "get_device",
     "get_facility",
     "get_own",
+    "is_staff",
     "require_own",
     "visible_to",
 ]

@@ -55,7 +55,7 @@ def check_shares(shares: Mapping[Pool, Fraction]) -> None:
         if not 0 <= share <= 1
     ]
     if not found and (total := sum(shares.values(), Fraction(0))) != 1:
-        text = _("各类份额合计为 %(total)s，须等于 100%。")
+        text = _("各类份额合计为 %(total)s，须等于 100%%。")
         found = [
             Reason("facility.share_sum", text, _("请调整各类份额。"), "shares", {"total": f"{float(total) * 100:g}%"})
         ]

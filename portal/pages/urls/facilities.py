@@ -1,0 +1,17 @@
+"""Addresses of large facilities: what they offer, and the desk of those who run them."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from portal.pages.beam import facilities, facility_desk, machine_plans
+
+urlpatterns = [
+    path("facilities/", facilities.facilities, name="facilities"),
+    path("facilities/<str:code>/", facilities.facility, name="facility"),
+    path("facility-desk/", facility_desk.facility_desk, name="facility_desk"),
+    path("facility-desk/<str:code>/", facility_desk.facility_board, name="facility_board"),
+    path("facility-desk/<str:code>/shares/", facility_desk.facility_shares, name="facility_shares"),
+    path("facility-desk/<str:code>/lines/<str:line>/", facility_desk.facility_line, name="facility_line"),
+    path("facility-desk/<str:code>/plans/<str:cycle>/", machine_plans.machine_plan, name="machine_plan"),
+]

@@ -1,0 +1,149 @@
+"""Facilities as everybody sees them, and the desk of those who run them."""
+
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from portal.kernel.money import Money
+from portal.kernel.period import Period
+from scheduler.beamtime import market
+from scheduler.facilities import beamlines, queries
+from scheduler.facilities.models import Facility, RunCycle
+from scheduler.facilities.shares import Pool
+from scheduler.resources.facility_things import ThingValues
+from tests import beam
+from tests.portal.pages.reading import enter, text_of
+
+pytestmark = pytest.mark.django_db
+NOW = beam.CYCLE.start + timedelta(days=2, hours=1)
+ZONE = ZoneInfo("Asia/Shanghai")
+
+
+@pytest.fixture
+def site(monkeypatch):
+    """A facility whose beamline BL11 is open to enterprises; it is two days into the cycle."""
+    monkeypatch.setattr("django.utils.timezone.now", lambda: NOW)
+    built = beam.site()
+    said = ThingValues("硬X射线吸收谱线站", "XAFS beamline", "杭州")
+    line = beamlines.enter_beamline(
+        actor=built.office, facility=built.facility, code="BL11", said=said, terms=beamlines.LineTerms(), now=NOW
+    )
+    beamlines.price_beamline(actor=built.office, beamline=line, hourly=Money.from_yuan("1250"), now=NOW)
+    beamlines.publish(actor=built.office, beamline=line, shown=True, now=NOW)
+    line.resource.refresh_from_db()
+    built.lines = [line]
+    market.follow(built.facility, [line], now=NOW)
+    return built
+
+
+def url(site: beam.Site, name: str, *more: str) -> str:
+    return reverse(name, args=[site.facility.code, *more])
+
+
+def test_everybody_sees_what_a_shift_costs_and_which_can_be_booked(site):
+    stranger = Client()
+    assert site.facility.name in text_of(stranger.get(reverse("facilities")))
+    text = text_of(stranger.get(url(site, "facility")))
+    assert "10,000.00" in text
+    assert "一次预订须为 3 班的整数倍" in text
+    assert "2027 年第一轮征集" not in text
+    instrument = reverse("instrument", args=[site.lines[0].resource.number])
+    assert stranger.get(instrument).status_code == 200
+    Facility.objects.filter(pk=site.facility.pk).update(is_published=False)
+    assert stranger.get(url(site, "facility")).status_code == 404
+
+
+def test_an_enterprise_comes_from_the_beamline_to_the_booking_form(site):
+    firm = enter(Client(), site.leader)
+    page = firm.get(reverse("instrument_book", args=[site.lines[0].resource.number]))
+    assert page.status_code == 200
+
+
+def test_a_page_of_a_facility_takes_as_many_queries_with_five_beamlines_as_with_three(site):
+    stranger = Client()
+
+    def queries_of() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            assert stranger.get(url(site, "facility")).status_code == 200
+        return len(captured)
+
+    few = queries_of()
+    beam.line(site.owner, site.facility, "BL21")
+    beam.line(site.owner, site.facility, "BL22")
+    assert queries_of() == few
+
+
+def test_the_desk_is_the_staffs_alone_and_shows_the_shares_to_the_shift(site):
+    assert enter(Client(), site.leader).get(url(site, "facility_board")).status_code == 403
+    text = text_of(enter(Client(), site.planner).get(url(site, "facility_board"), {"cycle": "2027-I"}))
+    assert "份额执行" in text
+    assert "122" in text
+
+
+def test_shares_that_are_not_a_hundred_are_refused_and_what_was_typed_stays(site):
+    office = enter(Client(), site.office)
+    answer = office.post(url(site, "facility_shares"), {"open": "70", "industry": "25"})
+    assert answer.status_code == 409
+    assert "95%" in text_of(answer)
+    assert b'value="25"' in answer.content
+    assert office.post(url(site, "facility_shares"), {"open": "70", "industry": "30"}).status_code == 302
+    assert set(queries.shares_of(site.facility)[None]) == {Pool.OPEN, Pool.INDUSTRY}
+
+
+def test_the_office_prices_a_beamline_and_takes_it_out_of_the_catalogue(site):
+    office = enter(Client(), site.office)
+    page = url(site, "facility_line", "BL11")
+    assert office.post(page, {"hourly": "-1", "shown": "on"}).status_code == 422
+    assert office.post(page, {"hourly": "900", "shown": ""}).status_code == 302
+    site.lines[0].resource.refresh_from_db()
+    assert site.lines[0].resource.state == "suspended"
+
+
+def rows(*spans: tuple[str, Period]) -> dict[str, str]:
+    found = {}
+    for at, (mode, period) in enumerate(spans):
+        found[f"mode-{at}"] = mode
+        for name, moment in (("start", period.start), ("end", period.end)):
+            found[f"{name}-{at}"] = f"{moment.astimezone(ZONE):%Y-%m-%dT%H:%M}"
+    return found
+
+
+def test_a_planner_sees_what_a_shutdown_breaks_before_anything_is_saved(site):
+    planner = enter(Client(), site.planner)
+    begins = beam.CYCLE.start + timedelta(days=9)
+    visit = beam.visit(site, period=Period(begins, begins + timedelta(days=1)))
+    gone = Period(begins, begins + timedelta(days=2))
+    said = rows(
+        ("user", Period(beam.CYCLE.start, gone.start)),
+        ("shutdown", gone),
+        ("user", Period(gone.end, beam.CYCLE.end)),
+    )
+    page = url(site, "machine_plan", "2027-I")
+    assert planner.get(page).status_code == 200
+    answer = planner.post(page, {**said, "version": "1"})
+    assert answer.status_code == 409
+    assert visit.number in text_of(answer)
+    assert b'value="shutdown" selected' in answer.content
+    assert RunCycle.objects.get(pk=site.cycle.pk).version == 1
+    agreed = {**said, "version": "1", "accepts": [visit.number], "reason": "真空事故"}
+    assert planner.post(page, agreed).status_code == 302
+    visit.refresh_from_db()
+    assert (visit.state, visit.cancel_reason) == ("cancelled", "真空事故")
+    late = planner.post(page, agreed)
+    assert late.status_code == 409
+    assert "已被他人修改" in text_of(late)
+
+
+def test_a_row_without_a_time_is_named(site):
+    planner = enter(Client(), site.planner)
+    answer = planner.post(
+        url(site, "machine_plan", "2027-I"),
+        {"mode-0": "user", "start-0": "2027-01-05T00:00", "end-0": "", "version": "1"},
+    )
+    assert answer.status_code == 409
+    assert "第 1 段" in text_of(answer)
