@@ -62,6 +62,13 @@ NAVIGATION: tuple[Entry, ...] = (
     Entry(pgettext_lazy("list", "预约"), "bookings", "work", frozenset({P.BOOKING_REQUEST})),
     Entry(pgettext_lazy("list", "送样"), "samples", "work", frozenset({P.BOOKING_REQUEST})),
     Entry(pgettext_lazy("list", "技术服务"), "engagements", "work", frozenset({P.BOOKING_REQUEST})),
+    Entry(pgettext_lazy("list", "机时"), "visits", "work", frozenset({P.PROPOSAL_SUBMIT})),
+    Entry(
+        pgettext_lazy("list", "线站值班"),
+        "beam_desk",
+        "work",
+        frozenset({P.BEAMTIME_RUN, P.BEAMTIME_PLAN, P.FACILITY_MANAGE, P.FACILITY_DECIDE, P.PROPOSAL_CLEAR}),
+    ),
     Entry(pgettext_lazy("list", "作业"), "jobs", "work", frozenset({P.JOB_SUBMIT})),
     Entry(
         pgettext_lazy("list", "算力用量"),
