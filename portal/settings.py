@@ -380,6 +380,7 @@ STRIPE: dict[str, Any] = {
 LEDGER_CHECKS = ("vouchers.settlements.checking.violations",)
 """Each returns ``vouchers.ledger.verification.Violation`` of books that rest on the ledger; the audit asks them all."""
 PAYEE_TELLER, PAYEE_COOLING_DAYS = "scheduler.messages.payees.told", ENV.payee_cooling_days
+PAYOUT_NOTICES, ORDER_TELLER = "vouchers.settlements.taken_back.notice", "scheduler.messages.orders.told"
 """Where a payee's owners read what happens to its account (``vouchers.payees.ports.Teller``); days from verified to used."""
 PAYMENT_FULFILMENTS = {"booking": "scheduler.bookings.prepaying.fulfil", "order": "vouchers.offers.prepaying.fulfil"}
 """Each answers ``vouchers.payments.ports.Fulfilment`` for what a subject's kind names: what is paid for in advance."""

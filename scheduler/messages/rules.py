@@ -51,6 +51,11 @@ class MessageKind(StrEnum):
     PREPAID_PLACED = "prepaid_placed"
     PREPAID_AGAIN = "prepaid_again"
     PREPAID_GONE = "prepaid_gone"
+    ORDER_ASKED = "order_asked"
+    ORDER_PAID = "order_paid"
+    ORDER_LAPSED = "order_lapsed"
+    ORDER_AGAIN = "order_again"
+    ORDER_GONE = "order_gone"
     PROPOSAL_NEWS = "proposal_news"
 
 
@@ -262,6 +267,43 @@ WORDINGS: Final[Mapping[MessageKind, Wording]] = MappingProxyType(
                 "预约 %(booking)s（%(mine)s，%(zone)s）的款项到账时，预约已到期或取消，不能恢复。款项将全额退回，无须申请。"
             ),
             "booking",
+            by_number=True,
+        ),
+        K.ORDER_ASKED: Wording(
+            _("请预付订单的自付部分：%(instrument)s"),
+            _(
+                "订单 %(number)s 的自付部分 %(amount)s 须在 %(until)s（北京时间）前付到，到账后提供单位开始交付。逾期未付的，订单失效，冻结的券额释放。"
+            ),
+            "order",
+            by_number=True,
+        ),
+        K.ORDER_PAID: Wording(
+            _("订单的预付款已到账：%(instrument)s"),
+            _("订单 %(number)s 的自付部分 %(amount)s 已到账，提供单位可以开始交付。用不完的部分在验收后退还。"),
+            "order",
+            by_number=True,
+        ),
+        K.ORDER_LAPSED: Wording(
+            _("订单因未预付而失效：%(instrument)s"),
+            _(
+                "订单 %(number)s 的自付部分 %(amount)s 没有在 %(until)s（北京时间）前付到，订单已失效，冻结的券额已释放。"
+                "迟到的款项会按原价重新下单，不能重新下单的全额退回。"
+            ),
+            "order",
+            by_number=True,
+        ),
+        K.ORDER_AGAIN: Wording(
+            _("预付款迟到，已重新下单：%(instrument)s"),
+            _(
+                "订单 %(number)s 的款项到账时订单已失效；该服务仍在售，已按不高于原价重新下单为 %(again)s，款项已用于新订单。"
+            ),
+            "order",
+            by_number=True,
+        ),
+        K.ORDER_GONE: Wording(
+            _("预付款到账时订单已失效：%(instrument)s"),
+            _("订单 %(number)s 的款项到账时订单已失效或结束，不能恢复。款项将退回，无须申请。"),
+            "order",
             by_number=True,
         ),
         K.PROPOSAL_NEWS: Wording(_("机时申请有进展：%(instrument)s"), _("机时申请 %(number)s："), "messages"),

@@ -13,6 +13,7 @@ from portal.kernel.actors import Actor
 from portal.kernel.errors import PortalError
 from vouchers.offers import orders, prepaying, rules
 from vouchers.offers.models import Order
+from vouchers.offers.ports import News
 from vouchers.payments.rules import PaymentState
 
 __all__ = ["run_deadlines"]
@@ -48,9 +49,12 @@ def _safely(act: Callable[..., int], row: Order, *, actor: Actor, now: datetime)
 
 
 def _lapse(order: Order, *, actor: Actor, now: datetime) -> int:
-    if not prepaying.is_overdue(order, now=now) and not Order.objects.filter(_unanswered(now), pk=order.pk).exists():
+    unpaid = prepaying.is_overdue(order, now=now)
+    if not unpaid and not Order.objects.filter(_unanswered(now), pk=order.pk).exists():
         return 0
     orders.end(order, rules.OrderAction.LAPSE, actor=actor, now=now)
+    if unpaid:
+        orders.tell(order, News.LAPSED, now=now)
     return 1
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
+from django.utils.module_loading import import_string
 
 from portal.audit import services as audit
 from portal.kernel import idempotency
@@ -24,6 +26,7 @@ from vouchers.evidence import services as files
 from vouchers.evidence.models import EvidenceFile
 from vouchers.offers import queries, rules
 from vouchers.offers.models import Offer, Order
+from vouchers.offers.ports import News, Teller
 from vouchers.payments import advances
 from vouchers.wallets.models import Voucher
 
@@ -119,6 +122,8 @@ def place(*, actor: Actor, wanted: Wanted, now: datetime, key: str) -> Order:
         order.prepay_by = None
     order.save(update_fields=["charge", "prepay_by"])
     record(order, action="order.placed", actor=actor, now=now)
+    if order.prepay_by is not None and not actor.is_system:
+        tell(order, News.ASKED, now=now)
     return order
 
 
@@ -156,6 +161,15 @@ def record(order: Order, *, action: str, actor: Actor, now: datetime, **data: An
         organisations=[order.organisation_id, order.offer.provider_id],
         data={"state": order.state, **data},
     )
+
+
+def tell(order: Order, news: News, *, now: datetime, again: Order | None = None) -> None:
+    """Tell the buyer what happens to an order that is paid in advance; once an order and kind of news."""
+    if settings.ORDER_TELLER and order.charge is not None:
+        teller: Teller = import_string(settings.ORDER_TELLER)
+        asked = advances.of_charge(order.charge.pk)
+        amount = Money(asked.amount_fen if asked is not None else order.charge.own_held_fen)
+        teller(order=order, news=news, amount=amount, again=again, now=now)
 
 
 def lock(order: Order) -> Order:

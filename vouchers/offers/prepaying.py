@@ -16,6 +16,7 @@ from portal.kernel.errors import PortalError, Refused, Unavailable
 from vouchers.charges import services as charges
 from vouchers.offers import orders, queries, rules
 from vouchers.offers.models import Order
+from vouchers.offers.ports import News
 from vouchers.payments import advances
 from vouchers.payments.models import Payment
 from vouchers.payments.rules import PaymentState
@@ -75,11 +76,15 @@ def fulfil(subject: str, *, charge_id: int, paid_at: datetime, now: datetime) ->
     if last.state == S.LAPSED.value and advance.state == PaymentState.CANCELLED.value:
         too_late = last.prepay_by is None or paid_at >= last.prepay_by + rules.LATEST
         made = None if too_late else _again(last, most_fen=asked.amount_fen, now=now)
+        orders.tell(last, News.AGAIN if made else News.GONE, now=now, again=made)
         return made.charge_id if made else None
     if advance.amount_fen > asked.amount_fen or last.resolved_at is not None:
+        if last.state == S.CANCELLED.value:
+            orders.tell(last, News.GONE, now=now)
         return None
     if advance.state != PaymentState.CONFIRMED.value:
         orders.record(last, action="order.prepaid", actor=Actor.system(PAID), now=now)
+        orders.tell(last, News.PAID, now=now)
     return advance.charge_id
 
 
