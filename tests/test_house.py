@@ -376,7 +376,7 @@ ENDS = {
     "PaymentOrderState": {"answered", "cancelled"},
     "OrderLineState": {"paid_late", "returned"},
     "DiscrepancyState": {"closed"},
-    "RailPayoutState": {"paid", "failed"},
+    "RailPayoutState": {"failed", "reversed"},
 }
 
 

@@ -114,6 +114,7 @@ def _kind(word: str) -> EventKind:
         ("charge.", EventKind.PAYMENT),
         ("refund.", EventKind.REFUND),
         ("payout.", EventKind.PAYOUT),
+        ("transfer.", EventKind.TRANSFER),
     ):
         if word.startswith(beginning):
             return kind

@@ -282,18 +282,22 @@ def transfer_of(transfer: Json) -> SeenTransfer:
     )
 
 
+KNOWN_BY = {"charge": "payment_intent", "transfer_reversal": "transfer"}
+"""Under which of its fields we know what moved."""
+
+
 def balance_line(line: Json) -> BalanceLine:
     """Return one movement of our balance. Raises Malformed.
 
-    `source` of a payment is the payment intent where the charge was expanded: what attempts are known by.
+    `source` of a payment is the payment intent where the charge was expanded: what attempts are known by; of a transfer's
+    reversal the transfer where the reversal was expanded.
     """
     kind = BALANCE.get(text_of(line, "type"))
     if kind is None:
         kind = BALANCE.get(str(line.get("reporting_category") or ""), BalanceKind.OTHER)
     source = line.get("source")
-    named = (
-        held(source.get("payment_intent")) if isinstance(source, Mapping) and source.get("object") == "charge" else ""
-    )
+    known_by = KNOWN_BY.get(str(source.get("object"))) if isinstance(source, Mapping) else None
+    named = held(source.get(known_by)) if isinstance(source, Mapping) and known_by else ""
     return BalanceLine(
         provider_id=text_of(line, "id"),
         kind=kind,

@@ -153,6 +153,7 @@ MONEY_ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
         "bank.refused": pgettext_lazy("record", "退回核销方案"),
         "bank.parked": pgettext_lazy("record", "暂挂来款"),
         "bank.doubted": pgettext_lazy("record", "提出冲正"),
+        "settlement.payout_reversed": pgettext_lazy("record", "支付机构撤回付款"),
         "bank.claim_doubted": pgettext_lazy("record", "提出撤销登记的流水号"),
         "bank.claim_stands": pgettext_lazy("record", "维持登记的流水号"),
         "bank.claim_released": pgettext_lazy("record", "撤销登记的流水号"),

@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F
+from django.utils.module_loading import import_string
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
@@ -113,10 +115,17 @@ def _dispute(rail: ports.Rail, event: PaymentEvent, now: datetime) -> str:
     return ""
 
 
+def _transfer(rail: ports.Rail, event: PaymentEvent, now: datetime) -> str:
+    notice: Callable[..., bool] = import_string(settings.PAYOUT_NOTICES)
+    is_ours = notice(rail=rail.code, provider_id=event.object_id, now=now)
+    return "" if is_ours else _("不是本平台发起的付款。")
+
+
 HANDLERS: Final[Mapping[ports.EventKind, Callable[[ports.Rail, PaymentEvent, datetime], str]]] = {
     ports.EventKind.PAYMENT: _payment,
     ports.EventKind.REFUND: _refund,
     ports.EventKind.DISPUTE: _dispute,
+    ports.EventKind.TRANSFER: _transfer,
 }
 """Each returns why the notice is none of ours, or "". Payouts are seen by the reconciliation of the gateway's balance."""
 

@@ -79,6 +79,8 @@ class EventKind(StrEnum):
     REFUND = "refund"
     DISPUTE = "dispute"
     PAYOUT = "payout"
+    TRANSFER = "transfer"
+    """Money passed on to a provider's own account with the gateway."""
     OTHER = "other"
 
 

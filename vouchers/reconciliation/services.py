@@ -19,7 +19,7 @@ from vouchers.payments.arriving import MAIN_ACCOUNT, in_account, rail_account
 from vouchers.payments.ports import BalanceKind, BalanceLine, Rail
 from vouchers.reconciliation import queries, rules
 from vouchers.reconciliation.models import GatewayCheck, GatewayLine
-from vouchers.settlements import paying_out
+from vouchers.settlements import paying_out, taken_back
 
 __all__ = ["OVERLAP", "WindowTooLong", "pull"]
 
@@ -59,7 +59,10 @@ def pull(*, rail: Rail, during: Period, actor: Actor, now: datetime) -> GatewayC
         ).order_by("occurred_at", "pk")
     ]
     count = _book(rail.code, theirs, actor=actor)
-    paying_out.reconcile(rail=rail.code, lines={line.source: line.provider_id for line in theirs}, now=now)
+    went = {line.source: line.provider_id for line in theirs if line.amount_fen < 0}
+    paying_out.reconcile(rail=rail.code, lines=went, now=now)
+    came = [line.source for line in theirs if line.kind is BalanceKind.TRANSFER and line.amount_fen > 0]
+    taken_back.reported(rail=rail.code, sources=came, now=now)
     return _check(
         GatewayCheck(
             rail=rail.code,

@@ -20,12 +20,13 @@ from vouchers.ledger import services as ledger
 from vouchers.ledger.models import Journal
 from vouchers.ledger.rules import JournalKind, Posting
 from vouchers.payees import queries as accounts
-from vouchers.settlements import order_rules, rules
+from vouchers.settlements import order_rules, routing, rules
 from vouchers.settlements.cases import lock, paid_step, record
 from vouchers.settlements.models import SettlementBatch
 from vouchers.settlements.order_models import Discrepancy, PaymentOrderLine
+from vouchers.settlements.payout_models import RailPayout
 
-__all__ = ["NoAccount", "NotReturnable", "bounce", "release", "returnable_fen"]
+__all__ = ["NoAccount", "NotReturnable", "bounce", "release", "returnable_fen", "take_back"]
 
 _ = noop
 CLOSE = order_rules.DiscrepancyAction.CLOSE
@@ -62,6 +63,33 @@ def bounce(
         raise NotReturnable(field="parts", number=locked.number, target=target, amount=amount)
     if people.belongs(user_id=actor.person, organisation_id=locked.payee_id):
         raise rules.OwnPayee
+    _book_back(
+        locked, line=line, by=(asked_by, actor.signature), reason=f"退票 {line}", person=person, actor=actor, now=now
+    )
+    return locked
+
+
+def take_back(
+    batch: SettlementBatch, *, line: str, by: tuple[str, str], actor: Actor, now: datetime
+) -> SettlementBatch:
+    """Book back a paid batch, under lock, that a gateway has taken back whole. `line` names its transfer. For `taken_back` only.
+
+    Signed by who looked and by the gateway's own record of it (`by`). Raises InvalidTransition.
+    """
+    _book_back(batch, line=line, by=by, reason=f"支付机构撤回 {line}", person=None, actor=actor, now=now)
+    return batch
+
+
+def _book_back(
+    locked: SettlementBatch,
+    *,
+    line: str,
+    by: tuple[str, str],
+    reason: str,
+    person: int | None,
+    actor: Actor,
+    now: datetime,
+) -> None:
     paid = paid_step(locked)
     locked.state = next_state(rules.TRANSITIONS, rules.BatchState(locked.state), rules.BatchAction.BOUNCE).value
     locked.returns += 1
@@ -76,14 +104,13 @@ def bounce(
             key=f"settlement:{locked.number}/returned/{locked.returns}",
             reverses=Journal.objects.get(key=f"settlement:{locked.number}/{paid}").pk,
             operations=(),
-            actor=asked_by,
-            approved_by=actor.signature,
-            reason=f"退票 {line}"[:200],
+            actor=by[0],
+            approved_by=by[1],
+            reason=reason[:200],
             source_type="settlement",
             source_id=locked.number,
         )
     )
-    return locked
 
 
 def _end_line(batch: SettlementBatch, *, line: str, person: int | None, actor: Actor, now: datetime) -> None:
@@ -140,7 +167,8 @@ def release(*, actor: Actor, batch: SettlementBatch, text: str, now: datetime) -
     if people.belongs(user_id=actor.person, organisation_id=locked.payee_id):
         raise rules.OwnPayee
     locked.state = next_state(rules.TRANSITIONS, rules.BatchState(locked.state), rules.BatchAction.RELEASE).value
-    account = accounts.in_force_of(locked.payee_id, now=now)
+    over_rail = RailPayout.objects.filter(batch=locked).exists()  # only own shares, which may go the same way again
+    account = routing.account_for(locked, now=now) if over_rail else accounts.in_force_of(locked.payee_id, now=now)
     if account is None:
         raise NoAccount
     locked.account = account

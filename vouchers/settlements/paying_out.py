@@ -30,7 +30,20 @@ from vouchers.settlements.models import SettlementBatch
 from vouchers.settlements.payout_models import RailPayout
 from vouchers.settlements.rules import TRANSITIONS, BatchAction, BatchState
 
-__all__ = ["look", "look_at_due", "order", "pay", "reconcile", "see", "send"]
+__all__ = [
+    "SYSTEM",
+    "as_ordered",
+    "keep",
+    "lock_payout",
+    "look",
+    "look_at_due",
+    "order",
+    "pay",
+    "reconcile",
+    "see",
+    "send",
+    "tell",
+]
 
 _ = noop
 logger = structlog.get_logger("settlements")
@@ -58,7 +71,7 @@ def order(*, actor: Actor, batch: SettlementBatch, now: datetime) -> RailPayout:
     """
     actor.require(Permission.SETTLEMENT_PAY)
     locked = lock(batch)
-    known = RailPayout.objects.filter(batch=locked).exclude(state=S.FAILED.value).first()
+    known = RailPayout.objects.filter(batch=locked).exclude(state__in=rules.ENDED).first()
     if known is not None:
         return known
     if reasons := _against(actor, locked):
@@ -82,11 +95,11 @@ def order(*, actor: Actor, batch: SettlementBatch, now: datetime) -> RailPayout:
                 created_at=now,
             )
     except IntegrityError:
-        return RailPayout.objects.exclude(state=S.FAILED.value).get(batch=locked)
+        return RailPayout.objects.exclude(state__in=rules.ENDED).get(batch=locked)
     locked.state = next_state(TRANSITIONS, BatchState(locked.state), BatchAction.EXPORT).value
     locked.exported_at = now
     locked.save(update_fields=["state", "exported_at"])
-    _record(made, action="settlement.payout_ordered", actor=actor, now=now)
+    keep(made, action="settlement.payout_ordered", actor=actor, now=now)
     return made
 
 
@@ -141,15 +154,20 @@ def look(*, payout: RailPayout, now: datetime) -> RailPayout:
 
 def see(*, payout: RailPayout, seen: SeenTransfer, now: datetime) -> RailPayout:
     """Book what the gateway says it has passed on. What is not as we ordered it is booked by nobody and told to finance."""
-    said = (seen.number, seen.destination, seen.amount.fen, seen.currency)
-    if said != (payout.number, payout.destination, payout.amount_fen, "CNY") or seen.reversed.fen:
+    if not as_ordered(payout, seen) or seen.reversed.fen:
         return _suspect(payout, seen, now=now)
     return _paid(payout, seen.provider_id, now=now)
 
 
+def as_ordered(payout: RailPayout, seen: SeenTransfer) -> bool:
+    """Say whether a transfer is the one we ordered, whether or not it was taken back since."""
+    said = (seen.number, seen.destination, seen.amount.fen, seen.currency)
+    return said == (payout.number, payout.destination, payout.amount_fen, "CNY")
+
+
 @transaction.atomic
 def _paid(payout: RailPayout, provider_id: str, *, now: datetime) -> RailPayout:
-    batch, row = lock(payout.batch), _lock(payout)
+    batch, row = lock(payout.batch), lock_payout(payout)
     if row.state != S.OPEN.value:
         return row
     row.state = next_state(rules.RAIL_PAYOUT_TRANSITIONS, S(row.state), A.PAY).value
@@ -158,14 +176,14 @@ def _paid(payout: RailPayout, provider_id: str, *, now: datetime) -> RailPayout:
     paid = services.book_paid(actor=SYSTEM, batch=batch, bank_reference=provider_id, now=now)
     paid.paid_by_id = row.created_by_id
     paid.save(update_fields=["paid_by"])
-    _record(row, action="settlement.payout_ended", actor=SYSTEM, now=now)
+    keep(row, action="settlement.payout_ended", actor=SYSTEM, now=now)
     return row
 
 
 @transaction.atomic
 def _failed(payout: RailPayout, error: RailRefused, *, now: datetime) -> RailPayout:
     """End it as the bank's failed payment ends: everything in the batch is owed again, with the gateway's reason."""
-    batch, row = lock(payout.batch), _lock(payout)
+    batch, row = lock(payout.batch), lock_payout(payout)
     if row.state != S.OPEN.value:
         return row
     row.state = next_state(rules.RAIL_PAYOUT_TRANSITIONS, S(row.state), A.FAIL).value
@@ -174,34 +192,34 @@ def _failed(payout: RailPayout, error: RailRefused, *, now: datetime) -> RailPay
     row.ended_at, row.next_look_at = now, None
     row.save()
     services.book_failed(actor=SYSTEM, batch=batch, reason=f"{row.failure_code} {row.failure_text}".strip(), now=now)
-    _record(row, action="settlement.payout_ended", actor=SYSTEM, now=now)
-    _tell(_("经支付机构的付款没有成功，款项仍应付，请查明原因后重新编制。"), row, now=now)
+    keep(row, action="settlement.payout_ended", actor=SYSTEM, now=now)
+    tell(_("经支付机构的付款没有成功，款项仍应付，请查明原因后重新编制。"), row, now=now)
     return row
 
 
 @transaction.atomic
 def _suspect(payout: RailPayout, seen: SeenTransfer, *, now: datetime) -> RailPayout:
-    row = _lock(payout)
+    row = lock_payout(payout)
     if row.state != S.OPEN.value:
         return row
     note = f"{seen.provider_id}: {seen.number} {seen.destination} {seen.amount.fen} {seen.currency}"
     row.failure_code, row.failure_text = "differs", f"{note} reversed {seen.reversed.fen}"[:300]
     row.next_look_at = None
     row.save()
-    _tell(_("支付机构的付款记录与本平台不一致，没有入账，请人工核对。"), row, now=now)
+    tell(_("支付机构的付款记录与本平台不一致，没有入账，请人工核对。"), row, now=now)
     return row
 
 
 @transaction.atomic
 def _later(payout: RailPayout, *, now: datetime) -> RailPayout:
     """Look again by the schedule; after its last look once a day, for money that may be out is never given up."""
-    row = _lock(payout)
+    row = lock_payout(payout)
     if row.state == S.OPEN.value:
         row.next_look_at = rail_rules.next_look(row.looks, now=now) or now + timedelta(days=1)
         row.looks += 1
         row.save(update_fields=["next_look_at", "looks"])
         if row.looks == len(rail_rules.LOOKS):
-            _tell(_("经支付机构的付款多次核实未果，请到支付机构后台核对；本平台会继续查询。"), row, now=now)
+            tell(_("经支付机构的付款多次核实未果，请到支付机构后台核对；本平台会继续查询。"), row, now=now)
     return row
 
 
@@ -234,8 +252,9 @@ def _taken(pk: int, *, now: datetime) -> RailPayout | None:
 
 def reconcile(*, rail: str, lines: Mapping[str, str], now: datetime) -> int:
     """Mark the batches whose transfer the gateway's own report shows; `lines` are its lines by what moved. Return how many."""
-    shown = RailPayout.objects.filter(rail=rail, provider_id__in=list(lines), batch__state=BatchState.PAID.value)
-    done = 0
+    shown = RailPayout.objects.filter(rail=rail, provider_id__in=list(lines), state=S.PAID.value)
+    shown = shown.filter(batch__state=BatchState.PAID.value)
+    done = 0  # `lines` are those by which money went out: a line that brought it back shows no payment
     for row in shown.select_related("batch").order_by("pk"):
         line = f"{rail}:{lines[row.provider_id]}"
         services.book_reconciled(actor=SYSTEM, batch=row.batch, bank_line=line, now=now)
@@ -243,17 +262,17 @@ def reconcile(*, rail: str, lines: Mapping[str, str], now: datetime) -> int:
     return done
 
 
-def _lock(payout: RailPayout) -> RailPayout:
+def lock_payout(payout: RailPayout) -> RailPayout:
     rows = RailPayout.objects.select_for_update(no_key=True, of=("self",)).select_related("batch")
     return rows.order_by("pk").get(pk=payout.pk)
 
 
-def _tell(what: str, payout: RailPayout, *, now: datetime) -> None:
+def tell(what: str, payout: RailPayout, *, now: datetime) -> None:
     about = f"settlement:{payout.batch.number}"
     alarms.tell(what=what, about=about, now=now, payout=payout.number, code=payout.failure_code)
 
 
-def _record(payout: RailPayout, *, action: str, actor: Actor, now: datetime) -> None:
+def keep(payout: RailPayout, *, action: str, actor: Actor, now: datetime) -> None:
     audit.record(
         action=action,
         subject=f"settlement:{payout.batch.number}",

@@ -20,6 +20,7 @@ class RailPayout(models.Model):
         OPEN = rules.RailPayoutState.OPEN.value, _("已发出、待结果")
         PAID = rules.RailPayoutState.PAID.value, _("已付款")
         FAILED = rules.RailPayoutState.FAILED.value, _("未付成")
+        REVERSED = rules.RailPayoutState.REVERSED.value, _("已被支付机构撤回")
 
     number = models.CharField(max_length=24, unique=True)
     batch = models.ForeignKey("vouchers.SettlementBatch", on_delete=models.PROTECT, related_name="rail_payouts")
@@ -37,6 +38,8 @@ class RailPayout(models.Model):
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
+    reversed_at = models.DateTimeField(null=True, blank=True)
+    """When the gateway took it back, as we learnt it."""
 
     class Meta:
         db_table = "rail_payout"
@@ -48,12 +51,12 @@ class RailPayout(models.Model):
             models.CheckConstraint(name="rail_payout_amount", condition=Q(amount_fen__gt=0)),
             models.CheckConstraint(
                 name="rail_payout_paid_by_something",
-                condition=~Q(state=rules.RailPayoutState.PAID.value) | ~Q(provider_id=""),
+                condition=~Q(state__in=["paid", "reversed"]) | ~Q(provider_id=""),
             ),
             models.UniqueConstraint(
                 name="rail_payout_batch_once",
                 fields=["batch"],
-                condition=~Q(state=rules.RailPayoutState.FAILED.value),
+                condition=~Q(state__in=rules.ENDED),
             ),
             models.UniqueConstraint(
                 name="rail_payout_transfer_once", fields=["rail", "provider_id"], condition=~Q(provider_id="")

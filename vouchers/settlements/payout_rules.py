@@ -10,6 +10,7 @@ from typing import Final
 from portal.kernel.errors import Conflict, Forbidden, Refused, noop
 
 __all__ = [
+    "ENDED",
     "RAIL_PAYOUT_TRANSITIONS",
     "PaidOverRail",
     "RailPayoutAction",
@@ -26,18 +27,25 @@ class RailPayoutState(StrEnum):
     """Ordered; whether the gateway has done it is asked until it is known."""
     PAID = "paid"
     FAILED = "failed"
+    REVERSED = "reversed"
+    """The gateway took all of it back after it was paid."""
 
 
 class RailPayoutAction(StrEnum):
     PAY = "pay"
     FAIL = "fail"
+    REVERSE = "reverse"
 
 
 S, A = RailPayoutState, RailPayoutAction
 
 RAIL_PAYOUT_TRANSITIONS: Final[Mapping[tuple[RailPayoutState, RailPayoutAction], RailPayoutState]] = MappingProxyType(
-    {(S.OPEN, A.PAY): S.PAID, (S.OPEN, A.FAIL): S.FAILED}
+    {(S.OPEN, A.PAY): S.PAID, (S.OPEN, A.FAIL): S.FAILED, (S.PAID, A.REVERSE): S.REVERSED}
 )
+
+
+ENDED: Final = (S.FAILED.value, S.REVERSED.value)
+"""Of such a one no money is out."""
 
 
 class RailPayoutRefused(Refused):

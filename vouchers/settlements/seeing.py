@@ -16,6 +16,8 @@ from vouchers.settlements import rules, services
 from vouchers.settlements.cases import lock, record
 from vouchers.settlements.models import SettlementBatch
 from vouchers.settlements.order_models import PaymentOrderLine
+from vouchers.settlements.payout_models import RailPayout
+from vouchers.settlements.payout_rules import RailPayoutState
 
 __all__ = ["SeenElsewhere", "expected_fen", "late_fen", "not_seen", "seen", "unseen_fen"]
 
@@ -39,8 +41,10 @@ def unseen_fen(batch: SettlementBatch, *, bank_line: str) -> int:
 
 
 def expected_fen(batch: SettlementBatch) -> int:
-    """Return what lines of the statement show of a batch once they show all of it, in fen: each time it was paid."""
-    return batch.total_fen * (batch.returns + (batch.state in rules.PAID))
+    """Return what lines of the statement show of a batch once they show all of it, in fen: each time the bank paid it."""
+    taken_back = RailPayout.objects.filter(batch=batch, state=RailPayoutState.REVERSED.value)
+    over_rail = taken_back.count() if batch.returns else 0
+    return batch.total_fen * (batch.returns - over_rail + (batch.state in rules.PAID))
 
 
 def late_fen(line: PaymentOrderLine) -> int:
