@@ -55,18 +55,20 @@ class Told:
     reasons: Sequence[Mapping[str, Any]] = ()
     permission: Permission = Permission.BOOKING_REQUEST
     """Who is told where no one person is: the members who hold it."""
+    only_person: bool = False
+    """Nobody else is told, whoever has left: a team's business is not its colleagues'."""
 
 
 def tell(*, told: Told, now: datetime) -> int:
     """Write what a person is to be told; return how many people are. Call in the transaction in which it happens.
 
     Who made the booking is told while still a member; otherwise, and where a system of the organisation's made it, all
-    its members who hold the permission, by default to book. Idempotent per person and `key`.
+    its members who hold the permission, by default to book; `only_person`: nobody else. Idempotent per person and `key`.
     """
     members = Member.objects.filter(organisation_id=told.organisation_id, left_at__isnull=True, user__is_active=True)
-    people = set(members.filter(user_id=told.user_id or 0).values_list("user_id", flat=True)) or set(
-        members.filter(roles__overlap=_roles_with(told.permission)).values_list("user_id", flat=True)
-    )
+    people = set(members.filter(user_id=told.user_id or 0).values_list("user_id", flat=True))
+    if not people and not told.only_person:
+        people = set(members.filter(roles__overlap=_roles_with(told.permission)).values_list("user_id", flat=True))
     known = set(Message.objects.filter(user_id__in=people, key=told.key).values_list("user_id", flat=True))
     made = [
         Message(

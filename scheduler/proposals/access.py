@@ -27,6 +27,7 @@ __all__ = [
     "is_office",
     "is_team",
     "managed_facilities",
+    "membership",
     "own_proposals",
     "published_calls",
     "readable_call",
@@ -49,8 +50,12 @@ RELATED = ("facility", "facility__owner", "call__cycle", "organisation", "partne
 
 
 def _in_team(actor: Actor) -> Q:
+    """Match the teams a person has joined for the organisation she acts for: who acts for another is not of the team."""
     joined = TeamMember.objects.filter(
-        proposal=OuterRef("pk"), user_id=actor.user_id or 0, state=rules.InvitationState.JOINED.value
+        proposal=OuterRef("pk"),
+        user_id=actor.user_id or 0,
+        organisation_id=actor.organisation_id or 0,
+        state=rules.InvitationState.JOINED.value,
     )
     return Q(Exists(joined))
 
@@ -89,9 +94,14 @@ def get_proposal(actor: Actor, number: str) -> BeamProposal:
 
 
 def is_team(actor: Actor, proposal: BeamProposal) -> bool:
-    """Say whether the person has joined the team."""
-    joined = rules.InvitationState.JOINED.value
-    return proposal.team.filter(user_id=actor.user_id, state=joined).exists() if actor.user_id else False
+    """Say whether the person has joined the team, for the organisation she acts for."""
+    return membership(actor, proposal) is not None
+
+
+def membership(actor: Actor, proposal: BeamProposal) -> TeamMember | None:
+    """Return the person's place in the team, joined for the organisation she acts for."""
+    joined = proposal.team.filter(state=rules.InvitationState.JOINED.value)
+    return joined.filter(user_id=actor.user_id or 0, organisation_id=actor.organisation_id or 0).first()
 
 
 def is_office(actor: Actor, proposal: BeamProposal) -> bool:

@@ -39,12 +39,19 @@ class NotLater(Conflict):
     message = _("运行周期 %(cycle)s 不在上一次申请之后。请选择尚未开始的周期。")
 
 
+class NotDecided(Conflict):
+    """Waiting counts for what was decided: nobody ages by asking for many cycles at once (E3)."""
+
+    code = "proposal.not_decided"
+    message = _("运行周期 %(cycle)s 的申请还没有决定。请在决定之后再延续到以后的周期。")
+
+
 @transaction.atomic
 def carry_over(*, actor: Actor, proposal: BeamProposal, cycle: RunCycle, now: datetime) -> list[BeamRequest]:
     """Ask for the same time in a later cycle, as the leader or the user office; idempotent per beamline.
 
     What got no time has waited one cycle more: that is what ageing counts (E3); after an allocation it starts anew.
-    Dates are not carried over. Raises NotContinued, AllCycles, NotLater, NotLeader, Forbidden.
+    Dates are not carried over. Raises NotContinued, AllCycles, NotLater, NotDecided, NotLeader, Forbidden.
     """
     locked = steps.lock(proposal)
     if not access.is_office(actor, locked):
@@ -68,6 +75,8 @@ def carry_over(*, actor: Actor, proposal: BeamProposal, cycle: RunCycle, now: da
     last = max(rows, key=lambda row: row.cycle.during.lower).cycle
     if cycle.during.lower <= max(last.during.lower, now):
         raise NotLater(cycle=cycle.code)
+    if last.during.upper > now and any(row.cycle_id == last.pk and row.state == R.OPEN.value for row in rows):
+        raise NotDecided(cycle=last.code)
     made = [_next(row, cycle, now=now) for row in rows if row.cycle_id == last.pk and row.state != R.WITHDRAWN.value]
     steps.record(locked, action="beam_proposal.continued", actor=actor, now=now, cycle=cycle.code, requests=len(made))
     return made

@@ -40,3 +40,6 @@ def move(proposal: BeamProposal, action: rules.BeamProposalAction) -> None:
 def move_request(request: BeamRequest, action: rules.RequestAction) -> None:
     """Move a locked request; the caller saves. Raises InvalidTransition."""
     request.state = next_state(rules.REQUEST_TRANSITIONS, rules.RequestState(request.state), action).value
+    if action is rules.RequestAction.ALLOCATE:
+        # Given time after all, from the reserve list: what went on into the next cycle has waited for nothing (E3).
+        BeamRequest.objects.filter(carried_from_id=request.pk).update(waited=0)

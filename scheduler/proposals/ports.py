@@ -21,6 +21,6 @@ class PagesOf(Protocol):
 class PastVisits(Protocol):
     """Knows what people did with their beam time."""
 
-    def __call__(self, user_ids: Collection[int]) -> Sequence[PastVisit]:
-        """Return the ended visits of proposals these people lead."""
+    def __call__(self, user_ids: Collection[int], *, facility_id: int) -> Sequence[PastVisit]:
+        """Return the ended visits at a facility of proposals these people lead, confidential ones left out."""
         ...

@@ -22,7 +22,7 @@ def past_of(proposal: BeamProposal) -> list[rules.PastVisit]:
     """Return the ended visits of the people of a team, for reports owed (E9)."""
     joined = proposal.team.filter(state=rules.InvitationState.JOINED.value, user__isnull=False)
     past_visits = cast(PastVisits, import_string(settings.PAST_VISITS))
-    return list(past_visits(list(joined.values_list("user_id", flat=True))))
+    return list(past_visits(list(joined.values_list("user_id", flat=True)), facility_id=proposal.facility_id))
 
 
 def get_cycle(facility: Facility, code: str) -> RunCycle:

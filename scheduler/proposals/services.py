@@ -15,7 +15,7 @@ from portal.kernel.idempotency import check_key
 from portal.kernel.period import Period
 from scheduler.facilities.courses import ReportRule
 from scheduler.facilities.models import DeviceClash, Facility
-from scheduler.proposals import partners, rules, steps, wishes
+from scheduler.proposals import access, partners, rules, steps, wishes
 from scheduler.proposals.models import BeamProposal, BeamRequest
 from scheduler.proposals.words import closing
 
@@ -146,6 +146,21 @@ def _long(proposal: BeamProposal) -> list[Reason]:
     return found
 
 
+def _cycles(proposal: BeamProposal, asked: Sequence[BeamRequest], *, now: datetime) -> list[Reason]:
+    """Under a call time is asked of the call's cycle only, else of a cycle that is neither over nor closed."""
+    found = []
+    for at, one in enumerate(asked):
+        code = {"cycle": one.cycle.code}
+        if proposal.call is not None and one.cycle_id != proposal.call.cycle_id:
+            text, remedy = _("这次征集不分配运行周期 %(cycle)s 的机时。"), _("请改为 %(wanted)s。")
+            wanted = {**code, "wanted": proposal.call.cycle.code}
+            found.append(Reason("proposal.cycle", text, remedy, f"requests.{at}.cycle", wanted))
+        elif one.cycle.during.upper <= now or one.cycle.closed_at is not None:
+            text = _("运行周期 %(cycle)s 已经结束。")
+            found.append(Reason("proposal.cycle", text, _("请选择以后的周期。"), f"requests.{at}.cycle", code))
+    return found
+
+
 def wanting(
     *, proposal: BeamProposal, past: Sequence[rules.PastVisit], now: datetime
 ) -> tuple[list[Reason], list[str]]:
@@ -158,9 +173,8 @@ def wanting(
     rule = ReportRule(proposal.facility.report_rule)
     found, told = rules.missing(_submission(proposal, asked, now=now), owed=owed, rule=rule)
     found += wishes.wrong(asked, multiple=proposal.facility.multiple)
-    if proposal.partner_id is not None:
-        open_ = proposal.requests.filter(state=rules.RequestState.OPEN.value)
-        found += partners.wrong(proposal, list(open_.select_related("cycle__facility")))
+    open_ = list(proposal.requests.filter(state=rules.RequestState.OPEN.value).select_related("cycle__facility"))
+    found += [*_cycles(proposal, open_, now=now), *partners.wrong(proposal, open_)]
     return [*found, *_long(proposal)], told
 
 
@@ -211,7 +225,7 @@ def arrival(*, facility: Facility) -> int:
 
 def leads(*, actor: Actor, locked: BeamProposal) -> None:
     """Let a team's leader on. Raises Forbidden for who is not of the team, NotLeader for who does not lead it."""
-    member = locked.team.filter(user_id=actor.person, state=rules.InvitationState.JOINED.value).first()
+    member = access.membership(actor, locked)
     if member is None:
         raise Forbidden
     if not member.is_leader:

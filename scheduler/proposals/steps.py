@@ -136,6 +136,7 @@ def tell(proposal: BeamProposal, reasons: list[Reason], *, key: str, now: dateti
                 params={"number": proposal.number},
                 reasons=said,
                 permission=Permission.PROPOSAL_SUBMIT,
+                only_person=True,
             ),
             now=now,
         )

@@ -94,7 +94,7 @@ def test_a_second_late_is_late_and_the_draft_stays(site):
     number = begun(site, Caller(site.leader)).body["number"]
     complete(site, Caller(site.leader), number)
     found = BeamProposal.objects.get(number=number)
-    closes = site.call.during[1]
+    closes = site.call.during.upper
     said = {"actor": site.leader, "proposal": found, "past": [], "key": "late-key-1"}
     with pytest.raises(PortalError) as late:
         services.submit(now=closes, **said)
@@ -112,7 +112,7 @@ def test_what_was_returned_may_be_sent_after_the_call_has_closed(site):
     found = beam.proposal(site, state="submitted")
     site.call.forms.all().delete()
     services.send_back(actor=site.office, proposal=found, note="请改", now=make.NOW)
-    later = site.call.during[1] + timedelta(days=3)
+    later = site.call.during.upper + timedelta(days=3)
     again = services.submit(actor=site.leader, proposal=found, past=[], now=later, key="again-key-1")
     assert (again.state, again.sent_at) == ("submitted", make.NOW)
 
@@ -363,8 +363,10 @@ def test_a_long_term_proposal_goes_on_in_the_next_cycle_and_waiting_is_counted(s
     assert sorted((row["cycle"], row["waited"]) for row in body["requests"]) == [("2027-0", 1), ("2027-I", 0)]
     assert len(firm.post(path, {"cycle": "2027-0"}).body["requests"]) == 2
     assert firm.post(path, {"cycle": "2029"}).status == 404
+    assert firm.post(path, {"cycle": "2027-1"}).code == "proposal.not_decided"
     for cycle in later[1:5]:
         cycle.refresh_from_db()
+        found.requests.filter(state="open").update(state="refused")
         continuing.carry_over(actor=site.office, proposal=found, cycle=cycle, now=make.NOW)
     assert firm.post(path, {"cycle": "2027-5"}).code == "proposal.all_cycles"
     standard = beam.proposal(site, state="accepted")
