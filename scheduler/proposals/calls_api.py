@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from django.utils import timezone
-from ninja import Query, Router, Status
+from ninja import File, Query, Router, Status, UploadedFile
 
+from portal.http import explain_reason
 from portal.kernel.period import Period
 from portal.wire import ActorRequest, Cursor, Number, PageOut, paged, problems
 from scheduler.facilities.courses import ProposalKind
-from scheduler.proposals import access, calls, queries
+from scheduler.proposals import access, calls, importing, queries
 from scheduler.proposals.models import ProposalCall
-from scheduler.proposals.schemas import CallIn, CallOut, NewCallIn
+from scheduler.proposals.schemas import CallIn, CallOut, NewCallIn, ProposalImportOut
 
 router = Router(tags=["beam proposals"])
 
@@ -80,3 +81,41 @@ def publish_call(request: ActorRequest, number: Number) -> dict[str, Any]:
     """Show a call to everybody."""
     call = access.get_call_to_manage(request.actor, number)
     return call_of(calls.publish(actor=request.actor, call=call, now=timezone.now()))
+
+
+def _imported(lines: list[importing.Line]) -> dict[str, Any]:
+    return {
+        "rows": [
+            {
+                "row": one.row,
+                "title": one.title,
+                "number": one.number,
+                "reasons": [explain_reason(reason) for reason in one.reasons],
+            }
+            for one in lines
+        ],
+        "good": sum(not one.reasons for one in lines),
+        "bad": sum(bool(one.reasons) for one in lines),
+    }
+
+
+def _sent(request: ActorRequest, number: str, file: UploadedFile) -> dict[str, Any]:
+    return {
+        "actor": request.actor,
+        "call": access.get_call_to_manage(request.actor, number),
+        "content": file.read(importing.LIMITS.size + 1),
+        "name": file.name or "file",
+        "now": timezone.now(),
+    }
+
+
+@router.post("/{number}/import/preview", response={200: ProposalImportOut, **problems(404, 409)})
+def preview_proposals(request: ActorRequest, number: Number, file: File[UploadedFile]) -> dict[str, Any]:
+    """Say line by line what a table of proposals (xlsx or CSV) would do, as the user office; nothing is kept."""
+    return _imported(importing.look(**_sent(request, number, file)))
+
+
+@router.post("/{number}/import", response={200: ProposalImportOut, **problems(404, 409)})
+def import_proposals(request: ActorRequest, number: Number, file: File[UploadedFile]) -> dict[str, Any]:
+    """Take in every line that has no fault, as the user office; the same line twice is one proposal."""
+    return _imported(importing.take(**_sent(request, number, file)))

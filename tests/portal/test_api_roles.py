@@ -64,6 +64,8 @@ ELSEWHERE = {
     "POST /fapiao/{fapiao}/file",
     "POST /beam-proposals/{beam-proposal}/files/1",
     "POST /visits/{visit}/report",
+    "POST /calls/{call}/import",
+    "POST /calls/{call}/import/preview",
 }
 """A person without organisation does the first (``test_api.py``); calendars and orders' files are forms or
 lie elsewhere, tried below; pieces of files
@@ -76,7 +78,8 @@ return files in ``settlements/test_orders.py``, results of samples in ``samples/
 ``clusters/test_operating.py``, leave
 taken back in ``portal/pages/test_lab_operators.py``, logs of
 instruments in ``bookings/test_clocks.py``, files of tax invoices in ``invoices/test_desk_api.py``, attempts to pay in ``payments/test_rail_api.py``, where there is a rail,
-files of proposals in ``proposals/test_api.py``, reports of visits in ``beamtime/test_visit_api.py``."""
+files of proposals in ``proposals/test_api.py``, reports of visits in ``beamtime/test_visit_api.py``,
+tables of proposals in ``proposals/test_importing.py``."""
 
 
 @pytest.fixture
