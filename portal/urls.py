@@ -28,6 +28,7 @@ urlpatterns = [
         path("", include("portal.pages.urls.engagements")),
         path("", include("portal.pages.urls.beam_schedules")),
         path("", include("portal.pages.urls.visits")),
+        path("", include("portal.pages.urls.proposals")),
         path("", include("portal.pages.urls.instruments")),
         path("", include("portal.pages.urls.jobs")),
         path("", include("portal.pages.urls.offers")),

@@ -49,6 +49,7 @@ NAVIGATION: tuple[Entry, ...] = (
     Entry(pgettext_lazy("list", "大科学装置"), "facilities", "open"),
     Entry(pgettext_lazy("list", "算力集群"), "clusters", "open"),
     Entry(pgettext_lazy("list", "服务目录"), "offers", "open"),
+    Entry(pgettext_lazy("list", "机时征集"), "calls", "open"),
     Entry(pgettext_lazy("list", "公示"), "notices", "open"),
     Entry(pgettext_lazy("list", "工作台"), "dashboard", "work"),
     Entry(
@@ -69,6 +70,14 @@ NAVIGATION: tuple[Entry, ...] = (
         "work",
         frozenset({P.BEAMTIME_RUN, P.BEAMTIME_PLAN, P.FACILITY_MANAGE, P.FACILITY_DECIDE, P.PROPOSAL_CLEAR}),
     ),
+    Entry(pgettext_lazy("list", "机时申请"), "proposals", "work", frozenset({P.PROPOSAL_SUBMIT})),
+    Entry(
+        pgettext_lazy("list", "申请受理"),
+        "proposal_desk",
+        "work",
+        frozenset({P.FACILITY_MANAGE, P.BEAMTIME_PLAN, P.BEAMTIME_RUN, P.FACILITY_DECIDE}),
+    ),
+    Entry(pgettext_lazy("list", "征集管理"), "call_desk", "work", frozenset({P.FACILITY_MANAGE})),
     Entry(pgettext_lazy("list", "作业"), "jobs", "work", frozenset({P.JOB_SUBMIT})),
     Entry(
         pgettext_lazy("list", "算力用量"),

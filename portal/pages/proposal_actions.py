@@ -15,8 +15,8 @@ __all__ = ["BEAM_SUBJECTS", "PROPOSAL_ACTIONS"]
 _ = noop
 
 BEAM_SUBJECTS: Mapping[str, tuple[str, str]] = {
-    "beam_proposal": (_("机时申请"), ""),
-    "call": (_("机时征集"), ""),
+    "beam_proposal": (_("机时申请"), "proposal"),
+    "call": (_("机时征集"), "call"),
 }
 """What records are about, and the page that shows it."""
 
