@@ -135,7 +135,7 @@ def _lapse(proposal_id: int, *, now: datetime) -> int:
         steps.move(locked, step)
         locked.decided_at = now
         locked.save(update_fields=["state", "decided_at"])
-    system = Actor.system("快速课题失效")
+    system = Actor.system(_("快速课题失效"))
     steps.record(locked, action="beam_proposal.lapsed", actor=system, now=now, requests=len(over))
     text, remedy = _("运行周期 %(cycle)s 已结束，没有分到机时，申请失效。"), _("仍需要机时的，请在下一次征集期内申请。")
     reason = Reason("proposal.lapsed", text, remedy, params={"cycle": over[-1].cycle.code})
