@@ -306,7 +306,9 @@ WORDINGS: Final[Mapping[MessageKind, Wording]] = MappingProxyType(
             "order",
             by_number=True,
         ),
-        K.PROPOSAL_NEWS: Wording(_("机时申请有进展：%(instrument)s"), _("机时申请 %(number)s："), "proposal", by_number=True),
+        K.PROPOSAL_NEWS: Wording(
+            _("机时申请有进展：%(instrument)s"), _("机时申请 %(number)s："), "proposal", by_number=True
+        ),
         K.PAYMENT_ALARM: Wording(_("线上支付需要财务处理：%(about)s"), "%(what)s", "rail_desk"),
     }
 )

@@ -225,10 +225,10 @@ def test_the_lists_take_the_same_queries_however_long(site, office, firm, django
 def test_the_closing_second_is_late_on_the_page_too(site, firm, monkeypatch):
     found = begun(site, firm)
     site.call.forms.all().delete()
-    monkeypatch.setattr("django.utils.timezone.now", lambda: site.call.during[1])
+    monkeypatch.setattr("django.utils.timezone.now", lambda: make.NOW + timedelta(days=10))
     late = edit(firm, found, act="send")
     assert (late.status_code, "已于 2026-12-05 10:00:00" in text_of(late)) == (409, True)
     found.refresh_from_db()
     assert (found.state, found.summary) == ("draft", "结构演化")
-    monkeypatch.setattr("django.utils.timezone.now", lambda: site.call.during[1] - timedelta(seconds=1))
+    monkeypatch.setattr("django.utils.timezone.now", lambda: make.NOW + timedelta(days=10) - timedelta(seconds=1))
     assert edit(firm, found, act="send", version="2").status_code == 302
