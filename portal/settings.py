@@ -309,6 +309,7 @@ CELERY_BEAT_SCHEDULE = {
     "disputes": {"task": "disputes.settle_due", "schedule": 600.0, "options": {"expires": 600}},
     "engagements": {"task": "engagements.accept_due", "schedule": 600.0, "options": {"expires": 600}},
     "beam schedules": {"task": "beamtime.keep_schedules", "schedule": 60.0, "options": {"expires": 60}},
+    "beam visits": {"task": "beamtime.keep_visits", "schedule": 600.0, "options": {"expires": 600}},
     "beam market": {"task": "beamtime.release", "schedule": 300.0, "options": {"expires": 300}},
     "waitlist": {"task": "waitlist.look", "schedule": 20.0, "options": {"expires": 20}},
     "messages": {"task": "messages.send_due", "schedule": 20.0, "options": {"expires": 20}},
@@ -348,10 +349,9 @@ JOB_IDENTITY = "scheduler.limits.services.identity"
 """Answers ``scheduler.jobs.guards.Identity``: whom an enterprise's jobs run as on a cluster."""
 JOB_ACCOUNTS = "scheduler.limits.queries.accounts"
 """Answers ``scheduler.jobs.guards.Accounts``: the accounts of many enterprises on a cluster."""
-JOB_OUTAGES = "scheduler.clusters.incidents.outages"
-"""Answers ``scheduler.jobs.guards.Outages``: when a cluster's controller was away."""
-JOB_ROOM, PAST_VISITS = "scheduler.clusters.queries.rooms", "scheduler.beamtime.past.past_visits"
-"""Answer ``scheduler.jobs.guards.Rooms``, what is free by the last readings, and ``scheduler.proposals.ports.PastVisits``."""
+JOB_OUTAGES, JOB_ROOM = "scheduler.clusters.incidents.outages", "scheduler.clusters.queries.rooms"
+"""Answer ``scheduler.jobs.guards``: when a cluster's controller was away, what is free by the last readings."""
+PAST_VISITS = "scheduler.beamtime.past.past_visits"  # answers ``scheduler.proposals.ports.PastVisits``
 BEAM_PLANNER, CALENDAR_READER = "integrations.cpsat.planner.CpSatPlanner", "integrations.ics.reader.read"
 """Makes a ``scheduler.beamtime.ports.Planner``; is a ``scheduler.calendars.ports.CalendarReader`` for a file one brings."""
 CALENDAR_CAPPED_READER, CALENDAR_FETCHER = "integrations.ics.capped.read", "integrations.ics.fetch.fetch"

@@ -1,7 +1,7 @@
 """Index of the scheduler's Celery tasks, for Celery only."""
 
 from scheduler.availability.tasks import follow_holidays, keep  # noqa: F401  Celery finds them by their own names
-from scheduler.beamtime.tasks import keep_schedules
+from scheduler.beamtime.tasks import keep_schedules, keep_visits
 from scheduler.beamtime.tasks import release as release_shifts
 from scheduler.beamtime.tasks import solve as solve_schedule
 from scheduler.bookings.tasks import lapse_overdue, settle_waiting
@@ -29,6 +29,7 @@ __all__ = [
     "audit",
     "dispatch",
     "keep_schedules",
+    "keep_visits",
     "lapse_overdue",
     "lapse_rapid_proposals",
     "poll",

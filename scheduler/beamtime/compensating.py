@@ -13,7 +13,7 @@ from django.db import transaction
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden, NotFound
 from portal.kernel.states import next_state
-from scheduler.beamtime import rules, visit_rules, visits
+from scheduler.beamtime import rules, telling, visit_rules, visits
 from scheduler.beamtime import visit_access as access
 from scheduler.beamtime.models import BeamAllocation, BeamVisit, Compensation
 from scheduler.facilities.grades import Direction
@@ -116,6 +116,7 @@ def grant(*, actor: Actor, visit: BeamVisit, shifts: int, note: str, now: dateti
         given_by_id=actor.person,
         given_at=now,
     )
+    telling.decided(lost, shifts=shifts, why=decided.decision_note, now=now)
     visits.record(lost, action="compensation.granted", actor=actor, now=now, shifts=shifts)
     return made
 
@@ -127,5 +128,6 @@ def decline(*, actor: Actor, visit: BeamVisit, note: str, now: datetime) -> Comp
     Raises NotFound, InvalidTransition, ReasonMissing, Forbidden.
     """
     decided = _decide(actor=actor, visit=visit, action=rules.CompensationAction.DECLINE, note=note, now=now)
+    telling.decided(decided.visit, shifts=0, why=decided.decision_note, now=now)
     visits.record(decided.visit, action="compensation.declined", actor=actor, now=now)
     return decided

@@ -9,7 +9,7 @@ from django.db import transaction
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.period import Period
 from scheduler.availability.models import Claim
-from scheduler.beamtime import rules, visit_rules, visits
+from scheduler.beamtime import rules, telling, visit_rules, visits
 from scheduler.beamtime.models import BeamLoss, BeamVisit, Compensation
 from scheduler.facilities.models import FacilityCourse
 from scheduler.proposals import finishing
@@ -75,6 +75,7 @@ def finish(*, actor: Actor, visit: BeamVisit, ended_at: datetime | None = None, 
     assert locked.lost_min is not None
     _list(locked, lost_min=locked.lost_min, cancelled=False, now=now)
     _serve(locked, actor=actor, now=now)
+    telling.counted(locked, now=now)
     visits.record(
         locked,
         action="visit.finished",
@@ -132,6 +133,7 @@ def cancel(*, actor: Actor, visit: BeamVisit, reason: str, now: datetime) -> Bea
         whole = visits.period_of(locked).duration
         _list(locked, lost_min=int(whole.total_seconds() // 60), cancelled=True, now=now)
         visits.end_allocation(locked, now=now)
+    telling.cancelled(locked, listed=promised, now=now)
     visits.record(locked, action="visit.cancelled", actor=actor, now=now)
     return locked
 

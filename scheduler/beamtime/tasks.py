@@ -7,7 +7,7 @@ from celery import shared_task
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerAway
 
-from scheduler.beamtime import answering, market, solving
+from scheduler.beamtime import answering, ending, market, solving, telling
 
 logger = structlog.get_logger("beamtime")
 
@@ -38,3 +38,11 @@ def keep_schedules(**_newer: object) -> None:
 def release(**_newer: object) -> None:
     """Open the shifts nobody has to enterprises, and close those somebody was given."""
     market.release_due(now=timezone.now())
+
+
+@shared_task(name="beamtime.keep_visits")
+def keep_visits(**_newer: object) -> None:
+    """End visits nobody ended a day after their time, and remind teams of what is due."""
+    now = timezone.now()
+    ending.end_due(now=now)
+    telling.remind_due(now=now)

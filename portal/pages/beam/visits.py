@@ -150,6 +150,7 @@ def can(actor: Actor, found: BeamVisit, *, now: datetime) -> set[str]:
     open_list = listed is not None and listed.state == rules.CompensationState.LISTED.value and listed.lost_min
     if actor.may(P.PROPOSAL_SUBMIT) and access.is_team(actor, found):
         allowed |= {"confirm"} if pending else set()
+        allowed |= {"answer"} if state is S.OFFERED else set()
         allowed |= {"report"} if state is S.DONE else set()
         allowed |= {"ask"} if open_list else set()
     if found.beamline.facility.owner_id != actor.organisation_id:
