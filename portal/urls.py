@@ -23,6 +23,7 @@ urlpatterns = [
         path("", include("portal.pages.urls.people")),
         path("", include("portal.pages.urls.programmes")),
         path("", include("portal.pages.urls.notices")),
+        path("", include("portal.pages.urls.panels")),
         path("", include("portal.pages.urls.money")),
         path("", include("portal.pages.urls.samples")),
         path("", include("portal.pages.urls.engagements")),

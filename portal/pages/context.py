@@ -25,13 +25,15 @@ class Entry:
     """One place of the navigation.
 
     `group` is where it stands: ``open`` (main row, everybody), ``work`` (second row, signed in) or ``self`` (account
-    menu). `needs` holds the permissions of which one suffices; empty asks only for what the group asks for.
+    menu). `needs` holds the permissions of which one suffices; empty asks only for what the group asks for. `flag` is what
+    the session has to say besides: the dashboard looks it up, so that no page asks for it again.
     """
 
     label: Promise
     url_name: str
     group: str
     needs: frozenset[Permission] = frozenset()
+    flag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +195,14 @@ NAVIGATION: tuple[Entry, ...] = (
     Entry(pgettext_lazy("list", "对账"), "reconciliation", "work", frozenset({P.LEDGER_READ})),
     Entry(pgettext_lazy("list", "退款与核销"), "charge_proposals", "work", frozenset({P.LEDGER_READ, P.CHARGE_REFUND})),
     Entry(pgettext_lazy("list", "审计记录"), "audit", "work", frozenset({P.AUDIT_READ})),
+    Entry(pgettext_lazy("list", "机时评审"), "beam_reviews", "work", flag="is_panelist"),
+    Entry(
+        pgettext_lazy("list", "可行性与安全审查"),
+        "assessments",
+        "work",
+        frozenset({P.PROPOSAL_ASSESS, P.PROPOSAL_CLEAR}),
+    ),
+    Entry(pgettext_lazy("list", "机时评审组"), "panels", "work", frozenset({P.FACILITY_MANAGE, P.FACILITY_DECIDE})),
     Entry(pgettext_lazy("list", "单位与成员"), "organisation", "self"),
     Entry(pgettext_lazy("list", "修改密码"), "account_change_password", "self"),
     Entry(pgettext_lazy("list", "双因素认证"), "mfa_index", "self"),
@@ -200,8 +210,11 @@ NAVIGATION: tuple[Entry, ...] = (
 """The whole navigation, in the order shown. Add a line to add a place."""
 
 
-def _links(group: str, actor: Actor | None, path: str) -> Iterator[Link]:
+def _links(group: str, actor: Actor | None, request: HttpRequest) -> Iterator[Link]:
+    path = request.path
     for entry in NAVIGATION:
+        if entry.flag and not (actor and request.session.get(entry.flag)):
+            continue
         if entry.group != group or (group != "open" and actor is None):
             continue
         if entry.needs and (actor is None or not entry.needs & actor.permissions):
@@ -246,8 +259,8 @@ def shell(request: HttpRequest) -> dict[str, Any]:
             "base": "parts/dialog.html" if in_dialog else "base.html",
             "actor": actor,
             "acting": _acting(request, actor),
-            "open": list(_links("open", actor, request.path)),
-            "work": list(_links("work", actor, request.path)),
-            "self": list(_links("self", actor, request.path)),
+            "open": list(_links("open", actor, request)),
+            "work": list(_links("work", actor, request)),
+            "self": list(_links("self", actor, request)),
         }
     }

@@ -15,6 +15,7 @@ from portal.organisations.models import Organisation
 from portal.pages import desk_time as answering
 from portal.pages import desk_use as use
 from portal.pages import desk_vouchers as life
+from portal.pages.beam.judging_tasks import SOURCES as JUDGING
 from portal.pages.desk_task import SHOWN, Source, Task
 from portal.pages.templatetags.show import bilingual
 from portal.pages.wallet import SOON, purses_of
@@ -233,6 +234,7 @@ def _instruments_returned(actor: Actor, _now: datetime) -> Iterator[Task]:
 
 
 SOURCES: tuple[tuple[Permission, Source], ...] = (
+    *JUDGING,
     (Permission.APPLICATION_SUBMIT, _supplements),
     (Permission.APPLICATION_SUBMIT, life.drafts),
     (Permission.PAYMENT_DECLARE, _payments_due),

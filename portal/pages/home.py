@@ -10,10 +10,12 @@ from portal.audit import queries as audit
 from portal.kernel.actors import Permission
 from portal.pages import desk
 from portal.pages.actions import events
+from portal.pages.beam.judging_tasks import grades_asked
 from portal.pages.programmes import entries
 from portal.pages.shell import actor_of, guarded, needs, page, stranger_or_actor
 from scheduler.bookings.models import Booking
 from scheduler.bookings.rules import BookingState
+from scheduler.panels import access as panels
 from scheduler.resources import access as resources
 from vouchers.programmes import access as programmes
 from vouchers.wallets.models import Voucher
@@ -46,12 +48,17 @@ def home(request: HttpRequest) -> HttpResponse:
 def dashboard(request: HttpRequest) -> HttpResponse:
     """Show what waits for this person, the nearest deadline first, and what happened lately."""
     actor = actor_of(request)
+    seated = panels.is_panelist(actor.user_id)
+    if seated != bool(request.session.get("is_panelist")):
+        request.session["is_panelist"] = seated
+    now = timezone.now()
+    asked = list(grades_asked(actor, now)) if seated else []
     recent = audit.lately(actor)[:RECENT_SHOWN] if actor.organisation_id else []
     return page(
         request,
         "home/dashboard.html",
         {
-            "tasks": desk.tasks_of(actor, now=timezone.now()) if actor.organisation_id else [],
+            "tasks": [*asked, *(desk.tasks_of(actor, now=now) if actor.organisation_id else [])],
             "events": events(recent),
             "is_member": actor.organisation_id is not None,
         },

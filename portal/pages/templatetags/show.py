@@ -89,6 +89,12 @@ def percent(value: Fraction | float | str | None) -> str:
     return f"{whole}.{rest}%" if rest else f"{whole}%"
 
 
+@register.filter
+def hundredths(value: int | None) -> str:
+    """Show a grade kept in hundredths: ``435`` → ``4.35``."""
+    return "—" if value is None else f"{value / 100:.2f}"
+
+
 def _seconds(value: timedelta | float | Fraction) -> float:
     return value.total_seconds() if isinstance(value, timedelta) else float(value)
 
