@@ -295,6 +295,8 @@ WRITES = (
     Write("POST /banking/lines/1/match", "finance", {"parts": [{"kind": "payment", "target": "{payment}"}]}),
     Write("POST /banking/lines/1/park", "finance"),
     Write("POST /banking/unapplied/1/apply", "finance", {"payment": "{payment}"}),
+    Write("POST /banking/unapplied/1/confirm", "finance finance_approver", {"payment": "{payment}"}),
+    Write("POST /banking/unapplied/1/refuse", "finance finance_approver", {"payment": "{payment}"}),
     Write("POST /banking/unapplied/1/send-back", "finance"),
     Write("POST /banking/unapplied/1/keep", "finance"),
     Write("POST /banking/unapplied/1/doubt", "finance", {"payment": "{payment}", "note": "附言填错"}),

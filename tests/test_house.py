@@ -283,7 +283,7 @@ MACHINES = [
     (rails.AttemptState, rails.AttemptAction, rails.ATTEMPT_TRANSITIONS, {"created"}),
     (rails.RefundState, rails.RefundAction, rails.REFUND_TRANSITIONS, {"created"}),
     (rails.EventState, rails.EventAction, rails.EVENT_TRANSITIONS, {"stored"}),
-    (unapplied.UseState, unapplied.UseAction, unapplied.TRANSITIONS, {"asked", "done"}),
+    (unapplied.UseState, unapplied.UseAction, unapplied.TRANSITIONS, {"proposed", "asked", "done"}),
     (programmes.VersionState, programmes.VersionAction, programmes.TRANSITIONS, {"draft"}),
     (dryruns.DryRunState, dryruns.DryRunAction, dryruns.TRANSITIONS, {"queued"}),
     (flags.FlagState, flags.FlagAction, flags.TRANSITIONS, {"open"}),

@@ -165,14 +165,22 @@ def excess(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _do(request: HttpRequest, found: Any) -> tuple[str, Explained | None]:
     actor, now = shell.actor_of(request), timezone.now()
-    act = shell.act_of(request, "apply", "back", "keep", "doubt", "undo")
+    act = shell.act_of(request, "apply", "confirm", "refuse", "back", "keep", "doubt", "undo")
     if act == "apply":
         payment = payments.get_payment(actor, request.POST.get("payment", "")[:24])
         made, error = attempt_on(
             "payment", lambda: unapplied.apply(actor=actor, arrival=found, payment=payment, now=now)
         )
         said = {"amount": Money(made.amount_fen), "number": payment.number} if made is not None else {}
+        if made is not None and made.state == "proposed":
+            return gettext("达到限额，已提出，由另一位同事复核。"), error
         return (gettext("已将 %(amount)s 用于付款 %(number)s。") % said if said else ""), error
+    if act in {"confirm", "refuse"}:
+        number, does = request.POST.get("payment", "")[:24], {"confirm": unapplied.confirm, "refuse": unapplied.refuse}
+        _done, error = attempt_on(
+            "payment", lambda: does[act](actor=actor, use=access.proposed_for(actor, found.pk, number), now=now)
+        )
+        return gettext("已复核，款项已用于付款。") if act == "confirm" else gettext("已退回，资金仍可使用。"), error
     if act == "back":
         _done, error = attempt_on("payment", lambda: unapplied.ask_back(actor=actor, arrival=found, now=now))
         return gettext("已登记由银行退回。转账后导入对账单，系统按支出流水核销。"), error

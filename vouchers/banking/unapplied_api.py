@@ -38,7 +38,7 @@ class UnappliedUseOut(Schema):
 
 
 class UnappliedOut(Schema):
-    """So much of an arrival pays nothing: `free` may be applied or go back, `asked` goes back by bank, `on_rail` over a
+    """So much of an arrival pays nothing: `free` may be applied or go back, `asked` goes back by bank, `proposed` waits for a second person, `on_rail` over a
     gateway by itself. `name` and `account` are whom it came from, as the bank's statement says.
     """
 
@@ -50,6 +50,7 @@ class UnappliedOut(Schema):
     excess: MoneyOut
     free: MoneyOut
     asked: MoneyOut
+    proposed: MoneyOut
     on_rail: MoneyOut
     applied: MoneyOut
     returned: MoneyOut
@@ -89,6 +90,7 @@ def _shown(found: Any, line: StatementLine | None = None) -> dict[str, Any]:
         "excess": money(found.excess_fen),
         "free": money(found.free_fen),
         "asked": money(found.asked_fen),
+        "proposed": money(found.proposed_fen),
         "on_rail": money(found.on_rail_fen),
         "applied": money(found.applied_later_fen),
         "returned": money(found.returned_fen),
@@ -139,13 +141,29 @@ def get_unapplied(request: ActorRequest, excess_id: Id) -> dict[str, Any]:
 
 @router.post("/{excess_id}/apply", response={200: UnappliedOut, **problems(404, 409)})
 def apply_unapplied(request: ActorRequest, excess_id: Id, payload: UnappliedApplyIn) -> dict[str, Any]:
-    """Let it pay a due payment of the same payer, as far as both reach."""
+    """Let it pay a due payment of the same payer, as far as both reach; from the limit on a second person confirms."""
     unapplied.apply(
         actor=request.actor,
         arrival=unapplied_access.get_excess(request.actor, excess_id),
         payment=payments.get_payment(request.actor, payload.payment),
         now=timezone.now(),
     )
+    return _whole(request, excess_id)
+
+
+@router.post("/{excess_id}/confirm", response={200: UnappliedOut, **problems(404, 409)})
+def confirm_unapplied(request: ActorRequest, excess_id: Id, payload: UnappliedApplyIn) -> dict[str, Any]:
+    """Let it pay, as a second person, what was proposed."""
+    use = unapplied_access.proposed_for(request.actor, excess_id, payload.payment)
+    unapplied.confirm(actor=request.actor, use=use, now=timezone.now())
+    return _whole(request, excess_id)
+
+
+@router.post("/{excess_id}/refuse", response={200: UnappliedOut, **problems(404, 409)})
+def refuse_unapplied(request: ActorRequest, excess_id: Id, payload: UnappliedApplyIn) -> dict[str, Any]:
+    """Refuse what was proposed: the money is free again."""
+    use = unapplied_access.proposed_for(request.actor, excess_id, payload.payment)
+    unapplied.refuse(actor=request.actor, use=use, now=timezone.now())
     return _whole(request, excess_id)
 
 

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import BigIntegerField, CharField, F, OuterRef, Q, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Cast, Coalesce, Concat
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
-from portal.kernel.errors import InvalidTransition
+from portal.kernel.errors import Forbidden, InvalidTransition
 from portal.kernel.money import Money
 from portal.kernel.states import next_state
 from vouchers.ledger import services as ledger
@@ -29,7 +30,19 @@ from vouchers.payments.rail_rules import RefundState
 from vouchers.payments.unapplied_models import UnappliedUse
 from vouchers.payments.unapplied_rules import UseAction, UseKind, UseState
 
-__all__ = ["Left", "apply", "ask_back", "excess", "go_back", "keep", "lefts", "serialise", "take_back"]
+__all__ = [
+    "Left",
+    "apply",
+    "ask_back",
+    "confirm",
+    "excess",
+    "go_back",
+    "keep",
+    "lefts",
+    "refuse",
+    "serialise",
+    "take_back",
+]
 
 UNAPPLIED = 0x756E6170
 """First key of the advisory lock under which a payer's unapplied money is decided about."""
@@ -62,7 +75,7 @@ def _summed(rows: QuerySet[Any], by: str) -> Coalesce:
 def excess() -> QuerySet[Any]:
     """Return the arrivals of which a part pays nothing, with what became of that part, in fen.
 
-    ``excess_fen`` = ``applied_later_fen`` + ``returned_fen`` + ``asked_fen`` (to go back by bank) + ``on_rail_fen`` (the
+    ``excess_fen`` = ``applied_later_fen`` + ``proposed_fen`` (a second person decides) + ``returned_fen`` + ``asked_fen`` (to go back by bank) + ``on_rail_fen`` (the
     gateway gives it back, or finance settles that it could not) + ``free_fen``. One query.
     """
     uses = UnappliedUse.objects.filter(arrival=OuterRef("pk"))
@@ -76,6 +89,7 @@ def excess() -> QuerySet[Any]:
     rows = rows.annotate(
         excess_fen=F("amount_fen") - F("applied_fen"),
         applied_later_fen=_summed(uses.filter(state=UseState.DONE.value, kind=UseKind.APPLIED.value), "arrival"),
+        proposed_fen=_summed(uses.filter(state=UseState.PROPOSED.value), "arrival"),
         asked_fen=_summed(uses.filter(state=UseState.ASKED.value), "arrival"),
         asked_at=Subquery(uses.filter(state=UseState.ASKED.value).values("recorded_at")[:1]),
         by_bank_fen=_summed(uses.filter(state=UseState.DONE.value, kind=UseKind.RETURNED.value), "arrival"),
@@ -86,6 +100,7 @@ def excess() -> QuerySet[Any]:
         returned_fen=F("by_bank_fen") + F("by_rail_fen"),
         free_fen=F("excess_fen")
         - F("applied_later_fen")
+        - F("proposed_fen")
         - F("asked_fen")
         - F("by_bank_fen")
         - F("by_rail_fen")
@@ -110,21 +125,37 @@ def _left(arrival: Arrival) -> Left:
 
 
 @transaction.atomic
-def apply(*, actor: Actor, arrival: Arrival, payment: Payment, now: datetime) -> Arrival:
+def apply(*, actor: Actor, arrival: Arrival, payment: Payment, now: datetime) -> UnappliedUse:
     """Let what of an arrival pays nothing pay another payment of the same payer, as far as both reach.
 
-    Raises OtherPayer, NotFree, OwnPayment, InvalidTransition for a payment nothing lacks of, Forbidden.
+    From the limit of the settings on it is left for a second person (`confirm`); asked again, it changes nothing. Raises OtherPayer, NotFree, OwnPayment, InvalidTransition for a payment nothing lacks of, Forbidden.
     """
     actor.require(Permission.PAYMENT_CONFIRM)
     services.refuse_own(actor=actor, payment=payment)
     if payment.payer_id != arrival.payment.payer_id:
         raise unapplied_rules.OtherPayer(field="payment")
+    serialise([arrival.payment.payer_id])
+    known = UnappliedUse.objects.filter(arrival=arrival, payment=payment, state=UseState.PROPOSED.value).first()
+    if known is not None:
+        return known
     left = _left(arrival)
     meant = Payment.objects.get(pk=payment.pk)
     if meant.state not in OPEN_PAYMENT or not meant.left_fen:
         raise InvalidTransition(state=meant.state, action="apply")
     amount = min(left.free, meant.left_fen)
+    if amount >= settings.BANK_TWO_PERSON_FEN:
+        use = _use(arrival, UseKind.APPLIED, UseState.PROPOSED, amount, payment=meant, actor=actor, now=now)
+        use.proposed_by_id = actor.person
+        use.save(update_fields=["proposed_by"])
+        return use
     source = f"unapplied:{arrival.pk}/{UnappliedUse.objects.filter(arrival=arrival).count() + 1}"
+    made = _pay(meant, amount, source=source, actor=actor, now=now)
+    return _use(
+        arrival, UseKind.APPLIED, UseState.DONE, amount, payment=made.payment, source=source, actor=actor, now=now
+    )
+
+
+def _pay(meant: Payment, amount: int, *, source: str, actor: Actor, now: datetime) -> Arrival:
     made = arriving.receive(
         payment=meant,
         amount=Money(amount),
@@ -135,8 +166,49 @@ def apply(*, actor: Actor, arrival: Arrival, payment: Payment, now: datetime) ->
     )
     if made.applied_fen != amount:
         raise InvalidTransition(state=made.payment.state, action="apply")
-    _use(arrival, UseKind.APPLIED, UseState.DONE, amount, payment=made.payment, source=source, actor=actor, now=now)
     return made
+
+
+@transaction.atomic
+def confirm(*, actor: Actor, use: UnappliedUse, now: datetime) -> UnappliedUse:
+    """Let it pay as proposed, as a second person, as far as the payment still lacks so much.
+
+    Raises NotProposed, SecondPerson, OwnPayment, InvalidTransition for a payment nothing lacks of any more, Forbidden.
+    """
+    locked, payment = _proposed(actor, use)
+    if actor.person == locked.proposed_by_id:
+        raise unapplied_rules.SecondPerson
+    if payment.state not in OPEN_PAYMENT or not payment.left_fen:
+        raise InvalidTransition(state=payment.state, action="apply")
+    amount, source = min(locked.amount_fen, payment.left_fen), f"unapplied:{locked.arrival.pk}/p{locked.pk}"
+    locked.state = next_state(unapplied_rules.TRANSITIONS, UseState.PROPOSED, UseAction.CONFIRM).value
+    locked.amount_fen, locked.source, locked.confirmed_by_id = amount, source, actor.person
+    locked.save(update_fields=["state", "amount_fen", "source", "confirmed_by"])
+    _record(locked, actor=actor, now=now)
+    _pay(payment, amount, source=source, actor=actor, now=now)
+    return locked
+
+
+@transaction.atomic
+def refuse(*, actor: Actor, use: UnappliedUse, now: datetime) -> UnappliedUse:
+    """Refuse what was proposed, or take one's own back: the money is free again. Raises NotProposed, OwnPayment, Forbidden."""
+    locked, _payment = _proposed(actor, use)
+    _end(locked, UseAction.REFUSE, now=now)
+    _record(locked, actor=actor, now=now)
+    return locked
+
+
+def _proposed(actor: Actor, use: UnappliedUse) -> tuple[UnappliedUse, Payment]:
+    """Return a proposed use and what it is to pay, under its payer's lock, for finance. Raises NotProposed, OwnPayment."""
+    if not any(actor.may(each) for each in (Permission.BANK_MATCH, Permission.BANK_APPROVE)):
+        raise Forbidden
+    serialise([use.arrival.payment.payer_id])
+    rows = UnappliedUse.objects.select_related("arrival__payment", "payment__charge")
+    found = rows.filter(pk=use.pk, state=UseState.PROPOSED.value).first()
+    if found is None or found.payment is None:
+        raise unapplied_rules.NotProposed
+    services.refuse_own(actor=actor, payment=found.payment)
+    return found, found.payment
 
 
 @transaction.atomic

@@ -11,9 +11,9 @@ from portal.kernel.errors import NotFound
 from vouchers.payments.models import Payment
 from vouchers.payments.unapplied import OPEN_PAYMENT, excess
 from vouchers.payments.unapplied_models import UnappliedUse
-from vouchers.payments.unapplied_rules import NotApplied, UseState
+from vouchers.payments.unapplied_rules import NotApplied, NotProposed, UseState
 
-__all__ = ["READERS", "applied_to", "get_excess", "payable_by", "visible_to", "waiting"]
+__all__ = ["READERS", "applied_to", "get_excess", "payable_by", "proposed_for", "visible_to", "waiting"]
 
 READERS = (Permission.PAYMENT_CONFIRM, Permission.BANK_MATCH, Permission.BANK_APPROVE)
 
@@ -26,7 +26,7 @@ def visible_to(actor: Actor) -> QuerySet[Any]:
 
 def waiting(rows: QuerySet[Any]) -> QuerySet[Any]:
     """Return those of which something is still with us: free, to go back by bank, or on its way back over a gateway."""
-    return rows.filter(Q(free_fen__gt=0) | Q(asked_fen__gt=0) | Q(on_rail_fen__gt=0))
+    return rows.filter(Q(free_fen__gt=0) | Q(proposed_fen__gt=0) | Q(asked_fen__gt=0) | Q(on_rail_fen__gt=0))
 
 
 def get_excess(actor: Actor, pk: int) -> Any:
@@ -44,6 +44,16 @@ def applied_to(actor: Actor, pk: int, number: str) -> UnappliedUse:
     found = rows.order_by("-pk").first()
     if found is None:
         raise NotApplied(field="payment")
+    return found
+
+
+def proposed_for(actor: Actor, pk: int, number: str) -> UnappliedUse:
+    """Return the use of such an arrival for a payment that waits for a second person. Raises NotFound, NotProposed."""
+    rows = UnappliedUse.objects.select_related("arrival__payment", "payment__charge")
+    rows = rows.filter(arrival_id=get_excess(actor, pk).pk, payment__number=number, state=UseState.PROPOSED.value)
+    found = rows.first()
+    if found is None:
+        raise NotProposed(field="payment")
     return found
 
 

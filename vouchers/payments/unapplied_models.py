@@ -5,7 +5,7 @@ from __future__ import annotations
 import pgtrigger
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from vouchers.payments import unapplied_rules as rules
@@ -23,6 +23,7 @@ class UnappliedUse(models.Model):
         RETURNED = rules.UseKind.RETURNED.value, _("银行退回")
 
     class State(models.TextChoices):
+        PROPOSED = rules.UseState.PROPOSED.value, _("待复核")
         ASKED = rules.UseState.ASKED.value, _("待转账退回")
         DONE = rules.UseState.DONE.value, _("已办理")
         UNDONE = rules.UseState.UNDONE.value, _("已撤销")
@@ -38,6 +39,13 @@ class UnappliedUse(models.Model):
     source = models.CharField(max_length=80, blank=True)
     recorded_by = models.CharField(max_length=160)
     recorded_at = models.DateTimeField()
+    proposed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    confirmed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    """The second person, of what took two."""
     ended_at = models.DateTimeField(null=True, blank=True)
     doubt = models.CharField(max_length=200, blank=True)
     """Why it was used for the wrong payment, by the word of `doubter`; a second person reverses it."""
@@ -61,6 +69,14 @@ class UnappliedUse(models.Model):
             models.CheckConstraint(name="payment_unapplied_proved", condition=~Q(state="done") | ~Q(source="")),
             models.UniqueConstraint(
                 name="payment_unapplied_once", fields=["arrival", "source"], condition=~Q(source="")
+            ),
+            models.CheckConstraint(
+                name="payment_unapplied_two_persons",
+                condition=Q(confirmed_by__isnull=True)
+                | Q(proposed_by__isnull=False) & ~Q(confirmed_by=F("proposed_by")),
+            ),
+            models.UniqueConstraint(
+                name="payment_unapplied_proposed_once", fields=["arrival", "payment"], condition=Q(state="proposed")
             ),
             models.UniqueConstraint(
                 name="payment_unapplied_asked_once", fields=["arrival"], condition=Q(state="asked")

@@ -7,7 +7,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from portal.kernel.errors import Conflict, Invalid, noop
+from portal.kernel.errors import Conflict, Forbidden, Invalid, noop
 
 __all__ = [
     "ACTIVE",
@@ -16,7 +16,9 @@ __all__ = [
     "NotApplied",
     "NotDoubted",
     "NotFree",
+    "NotProposed",
     "OtherPayer",
+    "SecondPerson",
     "UseAction",
     "UseKind",
     "UseState",
@@ -35,6 +37,8 @@ class UseKind(StrEnum):
 
 
 class UseState(StrEnum):
+    PROPOSED = "proposed"
+    """It is to pay a payment, from the limit on: a second person decides. Nothing else uses it meanwhile."""
     ASKED = "asked"
     """Finance has said that it goes back; the line of the bank's statement is awaited."""
     DONE = "done"
@@ -42,6 +46,8 @@ class UseState(StrEnum):
 
 
 class UseAction(StrEnum):
+    CONFIRM = "confirm"
+    REFUSE = "refuse"
     DO = "do"
     DROP = "drop"
     UNDO = "undo"
@@ -50,12 +56,14 @@ class UseAction(StrEnum):
 _S, _A = UseState, UseAction
 TRANSITIONS: Final[Mapping[tuple[UseState, UseAction], UseState]] = MappingProxyType(
     {
+        (_S.PROPOSED, _A.CONFIRM): _S.DONE,
+        (_S.PROPOSED, _A.REFUSE): _S.UNDONE,
         (_S.ASKED, _A.DO): _S.DONE,
         (_S.ASKED, _A.DROP): _S.UNDONE,
         (_S.DONE, _A.UNDO): _S.UNDONE,
     }
 )
-ACTIVE: Final = (UseState.ASKED.value, UseState.DONE.value)
+ACTIVE: Final = (UseState.PROPOSED.value, UseState.ASKED.value, UseState.DONE.value)
 
 
 class NotFree(Conflict):
@@ -73,6 +81,16 @@ class NotApplied(Conflict):
 class NotDoubted(Conflict):
     code = "payment.not_doubted"
     message = _("还没有人提出撤销。请先由一位同事写明原因提出，再由另一位同事复核。")
+
+
+class NotProposed(Conflict):
+    code = "payment.use_not_proposed"
+    message = _("没有待复核的用款方案，或已经办理。请刷新页面查看最新状态。")
+
+
+class SecondPerson(Forbidden):
+    code = "payment.use_same_person"
+    message = _("达到限额的用款须由另一位同事复核，不能与提出的人相同。")
 
 
 class OtherPayer(Invalid):

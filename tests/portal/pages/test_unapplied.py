@@ -70,6 +70,21 @@ def test_it_pays_what_the_same_payer_owes(client, w):
     assert fen("unapplied_cash", f"organisation:{w.enterprise.pk}") == 600
 
 
+def test_from_the_limit_on_another_confirms_on_the_page(client, w, settings):
+    arrival, other = too_much(w), due(w, 5_000)
+    settings.BANK_TWO_PERSON_FEN = 1_000
+    enter(client, w.finance)
+    address = reverse("unapplied_excess", args=[arrival.pk])
+    asked = text_of(client.post(address, {"act": "apply", "payment": other.number}, follow=True))
+    assert "由另一位同事复核" in asked
+    assert client.post(address, {"act": "confirm", "payment": other.number}).status_code == 403
+    assert "某公司" in text_of(client.get(reverse("unapplied_money"))), "it is still on the list"
+    enter(client, w.finance_approver)
+    assert "款项已用于付款" in text_of(client.post(address, {"act": "confirm", "payment": other.number}, follow=True))
+    other.refresh_from_db()
+    assert other.paid_fen == 1_000
+
+
 def test_what_paid_the_wrong_payment_is_undone_by_two(client, w):
     arrival, other = too_much(w), due(w, 400)
     enter(client, w.finance)

@@ -18,7 +18,7 @@ from vouchers.banking.parts import Part
 from vouchers.banking.rules import PartKind, ReasonMissing, SamePerson
 from vouchers.banking.suggesting import load, suggestions
 from vouchers.ledger import verification
-from vouchers.payments import taking_back, unapplied
+from vouchers.payments import taking_back, unapplied, unapplied_rules
 from vouchers.payments.models import Arrival, Payment
 from vouchers.payments.rules import CannotTakeBack, OwnPayment
 from vouchers.payments.unapplied_models import UnappliedUse
@@ -205,3 +205,44 @@ def test_a_second_line_of_the_same_sum_returns_nothing(w, arrival):
     assert [line(each).state for each in ("X1", "X2")] == ["matched", "open"]
     with pytest.raises(MoreThanUnapplied):
         services.match(actor=w.finance, line=line("X2"), parts=back(w, 1_000), now=make.NOW)
+
+
+def test_from_the_limit_on_two_persons_apply_it_and_nothing_else_uses_it_meanwhile(w, arrival, settings):
+    settings.BANK_TWO_PERSON_FEN = 1_000
+    other, small = due(w, 3_000), due(w, 300)
+    made = unapplied.apply(actor=w.finance, arrival=arrival, payment=other, now=make.NOW)
+    assert unapplied.apply(actor=w.finance, arrival=arrival, payment=other, now=make.NOW) == made
+    other.refresh_from_db()
+    assert (made.state, made.amount_fen, other.paid_fen, state(arrival.pk)) == ("proposed", 1_000, 0, (0, 0, 0, 0))
+    for act in (
+        lambda: unapplied.apply(actor=w.finance, arrival=arrival, payment=small, now=make.NOW),
+        lambda: unapplied.ask_back(actor=w.finance, arrival=arrival, now=make.NOW),
+    ):
+        with pytest.raises(unapplied_rules.NotFree):
+            act()
+    with pytest.raises(unapplied_rules.SecondPerson):
+        unapplied.confirm(actor=w.finance, use=made, now=make.NOW)
+    with pytest.raises(Forbidden):
+        unapplied.confirm(actor=w.owner, use=made, now=make.NOW)
+    unapplied.refuse(actor=w.finance_approver, use=made, now=make.NOW)
+    assert state(arrival.pk) == (1_000, 0, 0, 0)
+    with pytest.raises(unapplied_rules.NotProposed):
+        unapplied.confirm(actor=w.finance_approver, use=made, now=make.NOW)
+    again = unapplied.apply(actor=w.finance, arrival=arrival, payment=other, now=make.NOW)
+    done = unapplied.confirm(actor=w.finance_approver, use=again, now=make.NOW)
+    other.refresh_from_db()
+    assert (done.state, other.paid_fen, state(arrival.pk), held(w)) == ("done", 1_000, (0, 0, 0, 1_000), 0)
+    assert verification.verify() == []
+
+
+def test_what_was_paid_meanwhile_takes_no_more_than_it_lacks(w, arrival, settings):
+    settings.BANK_TWO_PERSON_FEN = 700
+    other = due(w, 1_000)
+    made = unapplied.apply(actor=w.finance, arrival=arrival, payment=other, now=make.NOW)
+    bring(w, row("P1", "6.00", memo=other.reference))
+    done = unapplied.confirm(actor=w.finance_approver, use=made, now=make.NOW)
+    other.refresh_from_db()
+    assert (done.amount_fen, other.state, state(arrival.pk)) == (400, "confirmed", (600, 0, 0, 400))
+    small = due(w, 300)
+    assert unapplied.apply(actor=w.finance, arrival=arrival, payment=small, now=make.NOW).state == "done"
+    assert (state(arrival.pk), held(w), verification.verify()) == ((300, 0, 0, 700), 300, [])
