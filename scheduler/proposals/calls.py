@@ -162,9 +162,22 @@ def _lock(call: ProposalCall) -> ProposalCall:
     return rows.order_by("pk").get(pk=call.pk)
 
 
+def _narrower(form: CallForm, wanted: FormWanted | None) -> bool:
+    """Say whether what was complete under the form might not be under the new one."""
+    return (
+        wanted is None
+        or wanted.kind.value != form.kind
+        or wanted.pages < form.pages
+        or wanted.size < form.size
+        or wanted.letters < form.letters
+        or (wanted.required and not form.required)
+    )
+
+
 @transaction.atomic
 def change(*, actor: Actor, call: ProposalCall, wanted: CallWanted, now: datetime) -> ProposalCall:
-    """Change a call. Once proposals use it, the deadline may only be put off, kinds and forms only added to.
+    """Change a call. Once proposals use it, the deadline may only be put off, kinds and
+    forms only added to, limits only widened: what was complete stays so.
 
     Raises BadCall with everything that is wrong, InUse, Forbidden.
     """
@@ -175,11 +188,13 @@ def change(*, actor: Actor, call: ProposalCall, wanted: CallWanted, now: datetim
     if locked.proposals.exists():
         kept = set(locked.kinds) <= {kind.value for kind in wanted.kinds}
         forms = {form.code: form for form in wanted.forms}
-        fewer = any(
-            form.code not in forms or forms[form.code].kind.value != form.kind or forms[form.code].pages < form.pages
-            for form in locked.forms.all()
+        known = {form.code for form in locked.forms.all()}
+        fewer = any(_narrower(form, forms.get(form.code)) for form in locked.forms.all())
+        more = any(form.required for code, form in forms.items() if code not in known)
+        tighter = wanted.least_shifts > locked.least_shifts or (
+            wanted.most_shifts > 0 and not 0 < locked.most_shifts <= wanted.most_shifts
         )
-        if not kept or fewer or wanted.during.end < locked.during.upper:
+        if not kept or fewer or more or tighter or wanted.during.end < locked.during.upper:
             raise InUse
     for name, value in _values(wanted).items():
         setattr(locked, name, value)

@@ -71,10 +71,11 @@ class Begun:
     call: ProposalCall | None = None
     partner_part: str = ""
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, person: int) -> str:
+        """Return what tells this wish of a person from another under the same key."""
         call = self.call.number if self.call else ""
         said = {"kind": self.kind.value, "call": call, "part": self.partner_part, "title": self.title}
-        return idempotency.fingerprint({"facility": self.facility.code, **said})
+        return idempotency.fingerprint({"facility": self.facility.code, "by": person, **said})
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +128,7 @@ def begin(*, actor: Actor, wanted: Begun, now: datetime, key: str) -> BeamPropos
     actor.require(Permission.PROPOSAL_SUBMIT)
     organisation = Organisation.objects.select_for_update(no_key=True).order_by("pk").get(pk=actor.acting_for)
     if existing := BeamProposal.objects.filter(organisation=organisation, key=key).first():
-        said = Begun(existing.facility, ProposalKind(existing.kind), wanted.title, existing.call, wanted.partner_part)
-        idempotency.check_replay(stored=said.fingerprint(), asked=wanted.fingerprint())
+        idempotency.check_replay(stored=existing.fingerprint, asked=wanted.fingerprint(actor.person))
         return existing
     course = steps.course_of(wanted.facility, wanted.kind.value)
     partner, part, found = _partner(wanted, organisation, now=now)
@@ -141,6 +141,7 @@ def begin(*, actor: Actor, wanted: Begun, now: datetime, key: str) -> BeamPropos
     made = BeamProposal.objects.create(
         number=next_number(prefix="KT", now=now),
         key=key,
+        fingerprint=wanted.fingerprint(actor.person),
         facility=wanted.facility,
         call=wanted.call,
         kind=wanted.kind.value,
@@ -195,9 +196,11 @@ def _partner(
     if wanted.kind is not ProposalKind.PARTNER:
         return None, None, []
     today = steps.local_day(wanted.facility, now)
-    held = Partner.objects.filter(
+    every = Partner.objects.filter(
         beamline__facility=wanted.facility, organisation=organisation, valid__contains=today
-    ).first()
+    ).order_by("pk")
+    # Of several agreements the one that knows the use that is named.
+    held = every.filter(parts__code=wanted.partner_part).first() or every.first()
     if held is None:
         text = _("贵单位目前不是该装置的合作方。")
         return None, None, [Reason("proposal.no_partner", text, _("请选择其他课题类别。"), "kind")]

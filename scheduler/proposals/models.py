@@ -104,6 +104,8 @@ class BeamProposal(models.Model):
 
     number = models.CharField(max_length=24, unique=True)
     key = models.CharField(max_length=120)
+    fingerprint = models.CharField(max_length=64, blank=True)
+    """Of what was asked when it was begun, and by whom: the same key with another wish is not the same."""
     facility = models.ForeignKey("scheduler.Facility", on_delete=models.PROTECT, related_name="proposals")
     call = models.ForeignKey(ProposalCall, null=True, blank=True, on_delete=models.PROTECT, related_name="proposals")
     kind = models.CharField(max_length=12, choices=Kind)
@@ -181,7 +183,7 @@ class TeamMember(models.Model):
 
     proposal = models.ForeignKey(BeamProposal, on_delete=models.CASCADE, related_name="team")
     name = models.CharField(_("姓名"), max_length=60)
-    email = models.EmailField(_("电子邮箱"), max_length=160)
+    email = models.EmailField(_("电子邮箱"), max_length=254)
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )

@@ -6,6 +6,7 @@ Sources: partner time at Diamond (each use has its limit, E5) and HLS (the partn
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from fractions import Fraction
 
 from django.db.models import Sum
@@ -42,8 +43,9 @@ def is_first(partner: Partner, cycle: RunCycle, *, further: int) -> bool:
     return allocated(partner, cycle) + further <= kept(partner, cycle)
 
 
-def wrong(proposal: BeamProposal, asked: Sequence[BeamRequest]) -> list[Reason]:
-    """Return what keeps a partner's proposal from being sent: another beamline, more for a use than its limit (E5).
+def wrong(proposal: BeamProposal, asked: Sequence[BeamRequest], *, today: date) -> list[Reason]:
+    """Return what keeps a partner's proposal from being sent: its agreement is over on `today` (the facility's local day),
+    another beamline, more for a use than its limit (E5).
 
     What was sent, allocated or had for the same use in the same cycle counts. Other kinds have nothing wrong here.
     """
@@ -51,6 +53,10 @@ def wrong(proposal: BeamProposal, asked: Sequence[BeamRequest]) -> list[Reason]:
     if partner is None:
         return []
     found = []
+    first, end = partner.valid.lower, partner.valid.upper
+    if (first is not None and today < first) or (end is not None and today >= end):
+        text = _("合作协议现在无效。")
+        found.append(Reason("proposal.no_partner", text, _("请联系用户办公室，或选择其他课题类别。"), "kind"))
     for at, one in enumerate(asked):
         if one.beamline_id != partner.beamline_id:
             text = _("合作方机时只在线站 %(line)s。")

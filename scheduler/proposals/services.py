@@ -36,6 +36,8 @@ __all__ = [
 _ = noop
 
 A, S = rules.BeamProposalAction, rules.BeamProposalState
+HOLDING = ["offered", "scheduled", "ready", "running"]
+"""States of a visit that holds its beamline, of time given in the first place or given back."""
 
 
 class NotLeader(Conflict):
@@ -174,7 +176,10 @@ def wanting(
     found, told = rules.missing(_submission(proposal, asked, now=now), owed=owed, rule=rule)
     found += wishes.wrong(asked, multiple=proposal.facility.multiple)
     open_ = list(proposal.requests.filter(state=rules.RequestState.OPEN.value).select_related("cycle__facility"))
-    found += [*_cycles(proposal, open_, now=now), *partners.wrong(proposal, open_)]
+    found += [
+        *_cycles(proposal, open_, now=now),
+        *partners.wrong(proposal, open_, today=steps.local_day(proposal.facility, now)),
+    ]
     return [*found, *_long(proposal)], told
 
 
@@ -204,6 +209,9 @@ def submit(
     if first and locked.call is not None:
         during = Period(locked.call.during.lower, locked.call.during.upper)
         rules.check_open(during, now=now, closed_at=closing(locked.call))
+    if locked.partner_id is not None:
+        # Two for the same use sent at once: the second sees what the first asks for.
+        Facility.objects.select_for_update(no_key=True).order_by("pk").get(pk=locked.facility_id)
     reasons, told = wanting(proposal=locked, past=past, now=now)
     if reasons:
         raise rules.NotReady(reasons)
@@ -245,7 +253,8 @@ def withdraw(*, actor: Actor, proposal: BeamProposal, now: datetime, note: str =
         return locked
     steps.move(locked, A.WITHDRAW)
     rows = list(locked.requests.select_for_update(no_key=True, of=("self",)).order_by("pk"))
-    if any(row.state == rules.RequestState.ALLOCATED.value for row in rows):
+    standing = locked.requests.filter(allocations__visits__state__in=HOLDING)
+    if standing.exists() or any(row.state == rules.RequestState.ALLOCATED.value for row in rows):
         raise HasTime
     for row in rows:
         if (rules.RequestState(row.state), rules.RequestAction.WITHDRAW) in rules.REQUEST_TRANSITIONS:

@@ -30,6 +30,7 @@ __all__ = [
     "BadPerson",
     "IsLeader",
     "TooMany",
+    "TooSoon",
     "decline",
     "invite",
     "invite_again",
@@ -44,6 +45,10 @@ _ = noop
 
 J, V = rules.InvitationAction, rules.InvitationState
 MOST: Final = 30
+MOST_EVER: Final = 60
+"""Most people ever asked into one team, those who are out included."""
+BETWEEN: Final = timedelta(hours=1)
+"""How long an address is left alone between two mails of one team."""
 STALE: Final = timedelta(minutes=5)
 BATCH: Final = 50
 ENDED = ("withdrawn", "closed", "refused", "not_feasible")
@@ -58,7 +63,12 @@ class BadPerson(Invalid):
 
 class TooMany(Conflict):
     code = "team.too_many"
-    message = _("课题组至多 30 人。请先移出不再参加的成员。")
+    message = _("课题组至多 30 人，先后邀请至多 60 人。请先移出不再参加的成员。")
+
+
+class TooSoon(Conflict):
+    code = "team.too_soon"
+    message = _("一小时内已向该地址发过邀请。请稍后再试，或请对方查看邮箱。")
 
 
 class IsLeader(Conflict):
@@ -111,6 +121,12 @@ def _address(member: TeamMember, *, now: datetime) -> None:
     member.save(update_fields=["state", "invited_at", "answered_at", "digest", "mail_at"])
 
 
+def _brake(proposal: BeamProposal, email: str, *, now: datetime) -> None:
+    """Let nobody use the portal to write to an address again and again. Raises TooSoon."""
+    if proposal.team.filter(email__iexact=email, invited_at__gt=now - BETWEEN).exists():
+        raise TooSoon
+
+
 @transaction.atomic
 def invite(*, actor: Actor, proposal: BeamProposal, name: str, email: str, now: datetime) -> TeamMember:
     """Ask somebody into the team by mail, as its leader. Who is invited or in it already is not asked twice: idempotent.
@@ -123,7 +139,7 @@ def invite(*, actor: Actor, proposal: BeamProposal, name: str, email: str, now: 
         validate_email(email)
     except ValidationError as error:
         raise BadPerson(field="email") from error
-    if not 1 <= len(name) <= 60 or len(email) > 160:
+    if not 1 <= len(name) <= 60 or len(email) > 254:
         raise BadPerson(field="name")
     present = locked.team.exclude(state=V.REMOVED.value)
     known = present.filter(email__iexact=email).first()
@@ -131,8 +147,9 @@ def invite(*, actor: Actor, proposal: BeamProposal, name: str, email: str, now: 
         if known.state == V.DECLINED.value:
             return invite_again(actor=actor, proposal=locked, member_id=known.pk, now=now)
         return known
-    if present.count() >= MOST:
+    if present.count() >= MOST or locked.team.count() >= MOST_EVER:
         raise TooMany
+    _brake(locked, email, now=now)
     made = TeamMember.objects.create(proposal=locked, name=name, email=email, invited_at=now)
     _address(made, now=now)
     steps.record(locked, action="beam_team.invited", actor=actor, now=now, member=made.pk)
@@ -145,6 +162,7 @@ def invite_again(*, actor: Actor, proposal: BeamProposal, member_id: int, now: d
     locked = _locked(actor, proposal)
     member = _member(locked, member_id)
     _step(member, J.INVITE)
+    _brake(locked, member.email, now=now)
     _address(member, now=now)
     steps.record(locked, action="beam_team.invited", actor=actor, now=now, member=member.pk)
     return member

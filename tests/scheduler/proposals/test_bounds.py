@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 
 from portal.kernel.errors import Forbidden, NotFound
+from portal.kernel.idempotency import KeyReused
 from portal.organisations import access as people
 from portal.organisations import rules as roles
-from portal.organisations.models import Member, Organisation
+from portal.organisations.models import Member, User
 from scheduler.beamtime.past import past_visits
-from scheduler.facilities.models import RunCycle
+from scheduler.facilities.courses import ProposalKind
+from scheduler.facilities.models import Partner, RunCycle
 from scheduler.messages.models import Message
-from scheduler.proposals import access, continuing, outcomes, services, steps
+from scheduler.proposals import access, calls, continuing, drafting, outcomes, services, steps, team
 from scheduler.proposals.models import BeamRequest
-from scheduler.proposals.rules import RequestAction
+from scheduler.proposals.rules import FormKind, RequestAction
 from tests import beam, make
 
 pytestmark = pytest.mark.django_db
@@ -52,7 +54,6 @@ class TestOrganisation:
 
     def test_news_of_a_team_goes_to_nobody_else_when_somebody_has_left(self, s):
         ours = beam.proposal(s, state="submitted")
-        Organisation.objects.get(pk=s.leader.organisation_id)
         elsewhere(s.leader)
         Message.objects.all().delete()
         steps.tell(ours, [], key="returned", now=make.NOW)
@@ -100,3 +101,87 @@ def test_reports_owed_are_of_this_facility_and_never_of_confidential_visits(s):
     beam.visit(s, state="done", leader=s.leader, day=5, kind="proprietary", call=None, is_confidential=True)
     beam.visit(theirs, state="done", leader=s.leader)
     assert len(past_visits([s.leader.user_id], facility_id=s.facility.pk)) == 1
+
+
+def began(s, who=None, *, title="正极材料", key="begin-key-1"):
+    wanted = drafting.Begun(s.facility, ProposalKind.STANDARD, title, s.call)
+    return drafting.begin(actor=who or s.leader, wanted=wanted, now=make.NOW, key=key)
+
+
+class TestKey:
+    def test_the_same_key_with_another_wish_or_person_is_told_so(self, s):
+        first = began(s)
+        assert began(s) == first
+        with pytest.raises(KeyReused):
+            began(s, title="另一题目")
+        with pytest.raises(KeyReused):
+            began(s, make.actor(first.organisation, roles.Role.RESEARCHER))
+
+    def test_a_person_with_a_very_long_address_can_begin(self, s):
+        User.objects.filter(pk=s.leader.user_id).update(email=f"{'a' * 60}@{'b' * 60}.{'c' * 60}.{'d' * 50}.cn")
+        assert began(s).team.get().email.startswith("aaa")
+
+
+class TestMail:
+    def test_an_address_gets_one_mail_an_hour_however_it_is_asked(self, s):
+        draft = began(s)
+        member = team.invite(actor=s.leader, proposal=draft, name="李", email="li@example.invalid", now=make.NOW)
+        soon, later_ = make.NOW + timedelta(minutes=59), make.NOW + timedelta(minutes=60)
+        with pytest.raises(team.TooSoon):
+            team.invite_again(actor=s.leader, proposal=draft, member_id=member.pk, now=soon)
+        team.remove(actor=s.leader, proposal=draft, member_id=member.pk, now=soon)
+        with pytest.raises(team.TooSoon):
+            team.invite(actor=s.leader, proposal=draft, name="李", email="LI@example.invalid", now=soon)
+        assert team.invite(actor=s.leader, proposal=draft, name="李", email="li@example.invalid", now=later_)
+
+
+class TestCallInUse:
+    def wanted(self, s, **changes):
+        values = {
+            "name": s.call.name,
+            "during": type(beam.CYCLE)(s.call.during.lower, s.call.during.upper),
+            "kinds": [ProposalKind(kind) for kind in s.call.kinds],
+            "most_shifts": 30,
+            "forms": (calls.FormWanted("method", "方法", FormKind.PDF),),
+        }
+        return calls.CallWanted(**{**values, **changes})
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"most_shifts": 20},
+            {"least_shifts": 2},
+            {"forms": (calls.FormWanted("method", "方法", FormKind.PDF, size=1_000_000),)},
+            {"forms": ()},
+            {
+                "forms": (
+                    calls.FormWanted("method", "方法", FormKind.PDF),
+                    calls.FormWanted("new", "新表", FormKind.PDF),
+                )
+            },
+        ],
+    )
+    def test_what_was_complete_stays_so(self, s, changes):
+        s.call.forms.create(code="method", name="方法", kind="pdf")
+        began(s)
+        with pytest.raises(calls.InUse):
+            calls.change(actor=s.office, call=s.call, wanted=self.wanted(s, **changes), now=make.NOW)
+        assert calls.change(actor=s.office, call=s.call, wanted=self.wanted(s, most_shifts=0), now=make.NOW)
+
+
+def test_a_visit_for_lost_beam_stands_until_it_is_cancelled(s):
+    visit = beam.visit(s, state="scheduled")
+    ours = visit.allocation.request.proposal
+    BeamRequest.objects.filter(proposal=ours).update(state="served")
+    with pytest.raises(services.HasTime):
+        services.withdraw(actor=s.leader, proposal=ours, now=make.NOW)
+
+
+def test_a_partner_whose_agreement_is_over_sends_nothing(s):
+    firm = s.leader.organisation_id
+    valid = (date(2026, 1, 1), date(2026, 11, 25))
+    partner = Partner.objects.create(beamline=s.lines[0], organisation_id=firm, num=1, den=3, valid=valid)
+    partner.refresh_from_db()
+    draft = beam.proposal(s, state="draft", kind="partner", call=None, partner=partner)
+    codes = [one.code for one in services.wanting(proposal=draft, past=[], now=make.NOW)[0]]
+    assert codes == ["proposal.no_partner"]
