@@ -12,6 +12,7 @@ from scheduler.beamtime.plan_api import router as machine_plans
 from scheduler.beamtime.planning_api import drafting as beam_drafts
 from scheduler.beamtime.planning_api import offers as beam_offers
 from scheduler.beamtime.planning_api import schedules as beam_schedules
+from scheduler.beamtime.quotes_api import router as beam_quotes
 from scheduler.beamtime.visit_api import router as visits
 from scheduler.benches.api import router as benches
 from scheduler.bookings.api import router as bookings
@@ -122,6 +123,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/proposal-desk", proposal_desk),
     ("/facilities", facilities),
     ("/facilities", machine_plans),
+    ("/beam-quotes", beam_quotes),
     ("/visits", visits),
     ("/visits", compensations),
     ("/facilities", losses),

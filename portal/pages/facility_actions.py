@@ -25,5 +25,10 @@ FACILITY_ACTIONS: Final[Mapping[str, Promise]] = {
     "facility.cycle_created": pgettext_lazy("record", "登记运行周期"),
     "facility.plan_set": pgettext_lazy("record", "修改运行计划"),
     "facility.market_followed": pgettext_lazy("record", "按未分配班次开放或收回企业机时"),
+    "beam_quote.offered": pgettext_lazy("record", "报机时价格"),
+    "beam_quote.accepted": pgettext_lazy("record", "接受机时报价，合同成立"),
+    "beam_quote.declined": pgettext_lazy("record", "谢绝机时报价"),
+    "beam_quote.withdrawn": pgettext_lazy("record", "撤回机时报价"),
+    "beam_quote.expired": pgettext_lazy("record", "机时报价过期"),
     "facility.cycle_closed": pgettext_lazy("record", "周期结账"),
 }

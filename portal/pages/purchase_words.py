@@ -31,6 +31,7 @@ BOUGHT: Final[Mapping[str, Any]] = MappingProxyType(
         Bought.ORDER.value: _("订单"),
         Bought.SAMPLE.value: _("送样检测"),
         Bought.MILESTONE.value: _("技术服务"),
+        Bought.BEAM.value: _("装置机时"),
     }
 )
 PAPERS: Final[Mapping[str, Any]] = MappingProxyType(

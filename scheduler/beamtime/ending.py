@@ -9,7 +9,7 @@ from django.db import transaction
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.period import Period
 from scheduler.availability.models import Claim
-from scheduler.beamtime import rules, telling, visit_rules, visits
+from scheduler.beamtime import quoting, rules, telling, visit_rules, visits
 from scheduler.beamtime.models import BeamLoss, BeamVisit, Compensation
 from scheduler.facilities.models import FacilityCourse
 from scheduler.proposals import finishing
@@ -100,6 +100,7 @@ def _serve(visit: BeamVisit, *, actor: Actor, now: datetime) -> None:
     had = BeamVisit.objects.filter(allocation__in=given, state__in=OVER).values_list("shifts", flat=True)
     if sum(had) >= wanted:
         finishing.serve(request=request)
+        quoting.settle(request=request, actor=actor, now=now)
 
 
 @transaction.atomic
@@ -133,6 +134,7 @@ def cancel(*, actor: Actor, visit: BeamVisit, reason: str, now: datetime) -> Bea
         whole = visits.period_of(locked).duration
         _list(locked, lost_min=int(whole.total_seconds() // 60), cancelled=True, now=now)
         visits.end_allocation(locked, now=now)
+        quoting.release(request=locked.allocation.request, actor=actor, now=now)
     telling.cancelled(locked, listed=promised, now=now)
     visits.record(locked, action="visit.cancelled", actor=actor, now=now)
     return locked

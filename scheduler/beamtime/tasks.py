@@ -7,7 +7,7 @@ from celery import shared_task
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerAway
 
-from scheduler.beamtime import answering, ending, market, solving, telling
+from scheduler.beamtime import answering, ending, market, quoting, solving, telling
 
 logger = structlog.get_logger("beamtime")
 
@@ -36,8 +36,9 @@ def keep_schedules(**_newer: object) -> None:
 
 @shared_task(name="beamtime.release")
 def release(**_newer: object) -> None:
-    """Open the shifts nobody has to enterprises, and close those somebody was given."""
+    """Open the shifts nobody has to enterprises, close those somebody was given, and end quotes nobody accepted."""
     market.release_due(now=timezone.now())
+    quoting.expire_due(now=timezone.now())
 
 
 @shared_task(name="beamtime.keep_visits")

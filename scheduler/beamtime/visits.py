@@ -16,7 +16,7 @@ from portal.kernel.errors import Forbidden, Reason
 from portal.kernel.period import Period
 from portal.kernel.states import next_state
 from scheduler.availability.models import Claim
-from scheduler.beamtime import rules, visit_rules
+from scheduler.beamtime import quoting, rules, visit_rules
 from scheduler.beamtime import visit_access as access
 from scheduler.beamtime.models import BeamTraining, BeamVisit, VisitParticipant
 from scheduler.proposals.models import TeamMember
@@ -323,6 +323,7 @@ def miss(*, actor: Actor, visit: BeamVisit, now: datetime) -> BeamVisit:
     set_claims(locked, Claim.State.RELEASED)
     locked.save()
     end_allocation(locked, now=now)
+    quoting.release(request=locked.allocation.request, actor=actor, now=now)
     record(locked, action="visit.missed", actor=actor, now=now)
     return locked
 

@@ -24,6 +24,7 @@ UNITS: Final[Mapping[str, str]] = MappingProxyType(
         "day": _("天"),
         "value_day": _("天（按原值）"),
         "milestone": _("个里程碑"),
+        "shift": _("班次"),
         "order": _("单"),
         "node_day": _("节点·天"),
         "tb_day": _("TB·天"),

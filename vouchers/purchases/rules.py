@@ -16,6 +16,7 @@ class Bought(StrEnum):
     ORDER = "order"
     SAMPLE = "sample"
     MILESTONE = "milestone"
+    BEAM = "beam_quote"
 
 
 class Standing(StrEnum):

@@ -6,7 +6,7 @@ import pytest
 from django.db import transaction
 
 from tests import beam, make
-from tests.beam_writes import BEAM_ROLES, facilities
+from tests.beam_writes import BEAM_ROLES, facilities, market
 from tests.calling import Caller, Write
 
 pytestmark = pytest.mark.django_db
@@ -16,6 +16,7 @@ def test_each_write_is_its_roles_alone():
     site = beam.site()
     firm = make.organisation(make.roles.Kind.ENTERPRISE)
     names = {"facilitie": site.facility.code, "firm_code": firm.credit_code, **facilities.things(site)}
+    names |= market.things(site)
     callers = {role: Caller(site.graders[1] if role == "grader" else getattr(site, role)) for role in BEAM_ROLES}
 
     def attempt(role: str, write: Write) -> int:
@@ -32,7 +33,7 @@ def test_each_write_is_its_roles_alone():
 
     wrong = [
         (write.operation, role, status)
-        for write in facilities.WRITES
+        for write in (*facilities.WRITES, *market.WRITES)
         for role in BEAM_ROLES
         if ((status := attempt(role, write)) in {200, 201}) != (role in write.roles)
     ]

@@ -1,0 +1,183 @@
+"""Endpoints of quotes for paid beam time: the user office offers, the enterprise accepts by click."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+from ninja import Query, Router, Schema, Status
+from pydantic import Field
+
+from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import NotFound
+from portal.wire import (
+    ActorRequest,
+    Block,
+    Cursor,
+    Line,
+    Moment,
+    MoneyIn,
+    MoneyOut,
+    Number,
+    PageOut,
+    StrictIn,
+    Whole,
+    money,
+    paged,
+    problems,
+)
+from scheduler.beamtime import quoting
+from scheduler.beamtime.models import BeamQuote
+from scheduler.beamtime.rules import BeamQuoteState
+from scheduler.facilities import access as facilities
+from scheduler.proposals.models import BeamRequest
+from vouchers.wallets import access as wallet
+
+router = Router(tags=["facilities"])
+
+Shifts = Annotated[Whole, Field(ge=1, le=1000)]
+
+
+class BeamQuoteIn(StrictIn):
+    """A price for the paid request of a proposal (by its number) on a beamline in a cycle."""
+
+    proposal: Number
+    cycle: Annotated[Line, Field(max_length=16)]
+    beamline: Annotated[Line, Field(max_length=16)]
+    shifts: Shifts
+    shift: MoneyIn
+    tax_bp: Annotated[Whole, Field(ge=0, le=10_000)] = 600
+    terms: Annotated[Block, Field(max_length=5000)] = ""
+    valid_until: Moment
+
+
+class BeamQuoteAcceptIn(StrictIn):
+    """What was seen, and the vouchers that pay their share; the rest is the enterprise's own."""
+
+    shifts: Shifts
+    shift: MoneyIn
+    vouchers: Annotated[list[Number], Field(max_length=20)] = []
+
+
+class BeamQuoteOut(Schema):
+    """A quote. Neither title nor work of the proposal is in it."""
+
+    id: int
+    proposal: str
+    organisation: str
+    facility: str
+    cycle: str
+    beamline: str
+    state: BeamQuoteState
+    state_label: str
+    shifts: int
+    shift: MoneyOut
+    price: MoneyOut
+    tax_bp: int
+    terms: str
+    terms_sha256: str
+    valid_until: datetime
+    charge: str | None
+
+
+def _visible(actor: Actor) -> QuerySet[BeamQuote]:
+    seen = Q(pk__in=[])
+    if actor.may(Permission.BOOKING_REQUEST):
+        seen |= Q(request__proposal__organisation_id=actor.organisation_id)
+    if facilities.is_staff(actor, Permission.FACILITY_MANAGE, Permission.FACILITY_DECIDE):
+        seen |= Q(request__proposal__facility__owner_id=actor.organisation_id)
+    related = ("request__proposal__organisation", "request__proposal__facility", "request__cycle", "request__beamline")
+    return BeamQuote.objects.filter(seen).select_related(*related, "charge")
+
+
+def _get(request: ActorRequest, pk: int) -> BeamQuote:
+    found = _visible(request.actor).filter(pk=pk).first()
+    if found is None:
+        raise NotFound
+    return found
+
+
+def _shown(row: BeamQuote) -> dict[str, Any]:
+    proposal = row.request.proposal
+    return {
+        "id": row.pk,
+        "proposal": proposal.number,
+        "organisation": proposal.organisation.name,
+        "facility": proposal.facility.code,
+        "cycle": row.request.cycle.code,
+        "beamline": row.request.beamline.code,
+        "state": row.state,
+        "state_label": row.get_state_display(),
+        "shifts": row.shifts,
+        "shift": money(row.shift_fen),
+        "price": money(quoting.price_of(row)),
+        "tax_bp": row.tax_bp,
+        "terms": row.terms,
+        "terms_sha256": row.terms_sha256,
+        "valid_until": row.valid_until,
+        "charge": row.charge.number if row.charge else None,
+    }
+
+
+@router.post("", response={201: BeamQuoteOut, **problems(404, 409)})
+def offer(request: ActorRequest, payload: BeamQuoteIn) -> Status[dict[str, Any]]:
+    """Quote a price for a paid request, as the user office; one quote stands at a time."""
+    own = facilities.facilities_of(request.actor, Permission.FACILITY_MANAGE)
+    asked = BeamRequest.objects.filter(
+        proposal__number=payload.proposal,
+        proposal__facility__in=own,
+        cycle__code=payload.cycle,
+        beamline__code=payload.beamline,
+    ).first()
+    if asked is None:
+        raise NotFound(field="proposal")
+    made = quoting.offer(
+        actor=request.actor,
+        request=asked,
+        said=quoting.QuoteTerms(
+            payload.shifts, payload.shift.value(), payload.valid_until, payload.tax_bp, payload.terms
+        ),
+        now=timezone.now(),
+    )
+    return Status(201, _shown(_get(request, made.pk)))
+
+
+@router.get("", response={200: PageOut[BeamQuoteOut], **problems()})
+def list_beam_quotes(request: ActorRequest, wanted: Query[Cursor]) -> dict[str, Any]:
+    """List the quotes made to the caller's enterprise, or by its facilities."""
+    return paged(_visible(request.actor), wanted, _shown)
+
+
+@router.get("/{number}", response={200: BeamQuoteOut, **problems(404)})
+def get_beam_quote(request: ActorRequest, number: int) -> dict[str, Any]:
+    """Return one quote."""
+    return _shown(_get(request, number))
+
+
+@router.post("/{number}/accept", response={200: BeamQuoteOut, **problems(404, 409)})
+def accept(request: ActorRequest, number: int, payload: BeamQuoteAcceptIn) -> dict[str, Any]:
+    """Accept a quote, as the enterprise: the contract. Its price is held, the shifts are allocated; again changes nothing."""
+    quoting.accept(
+        actor=request.actor,
+        quote=_get(request, number),
+        seen=(payload.shifts, payload.shift.value().fen),
+        vouchers=wallet.get_vouchers(request.actor, payload.vouchers),
+        now=timezone.now(),
+    )
+    return _shown(_get(request, number))
+
+
+@router.post("/{number}/decline", response={200: BeamQuoteOut, **problems(404, 409)})
+def decline(request: ActorRequest, number: int) -> dict[str, Any]:
+    """Decline a quote, as the enterprise."""
+    quoting.decline(actor=request.actor, quote=_get(request, number), now=timezone.now())
+    return _shown(_get(request, number))
+
+
+@router.post("/{number}/withdraw", response={200: BeamQuoteOut, **problems(404, 409)})
+def withdraw(request: ActorRequest, number: int) -> dict[str, Any]:
+    """Withdraw a quote nobody has accepted, as the user office."""
+    quoting.withdraw(actor=request.actor, quote=_get(request, number), now=timezone.now())
+    return _shown(_get(request, number))
