@@ -19,7 +19,7 @@ from scheduler.proposals import rules as proposals
 from scheduler.resources import services as resources
 from scheduler.resources.models import Skill
 
-__all__ = ["NoteTooLong", "OfferLapsed", "accept", "decline", "lapse_due", "lock", "step"]
+__all__ = ["BeamBegun", "NoteTooLong", "OfferLapsed", "accept", "decline", "lapse_due", "lock", "step"]
 
 _ = noop
 A = rules.VisitAction
@@ -30,6 +30,11 @@ BATCH: Final = 100
 class OfferLapsed(Conflict):
     code = "beamtime.offer_lapsed"
     message = _("答复期限已过，机时已转给候补课题。如仍需要，请联系用户办公室。")
+
+
+class BeamBegun(Conflict):
+    code = "beamtime.begun"
+    message = _("机时已经开始，不能再谢绝。如不能到场，请立即联系线站工作人员。")
 
 
 class NoteTooLong(Invalid):
@@ -65,7 +70,9 @@ def step(visit: BeamVisit, action: rules.VisitAction) -> None:
 
 def _of_team(actor: Actor, visit: BeamVisit) -> None:
     actor.require(Permission.PROPOSAL_SUBMIT)
-    if not visit.allocation.request.proposal.team.filter(user_id=actor.person, state="joined").exists():
+    if not visit.allocation.request.proposal.team.filter(
+        user_id=actor.person, organisation_id=actor.acting_for, state="joined"
+    ).exists():
         raise Forbidden
 
 
@@ -101,10 +108,13 @@ def accept(*, actor: Actor, visit: BeamVisit, note: str = "", now: datetime) -> 
 def decline(*, actor: Actor, visit: BeamVisit, note: str = "", now: datetime) -> BeamVisit:
     """Decline an offer, as the team, or give back what was accepted; the next on the reserve list is offered the time.
 
-    Raises NoteTooLong, InvalidTransition, Forbidden.
+    Raises BeamBegun from its start on, NoteTooLong, InvalidTransition, Forbidden.
     """
     _of_team(actor, visit)
     locked = lock(visit)
+    next_state(rules.TRANSITIONS, rules.VisitState(locked.state), A.DECLINE)
+    if now >= locked.during.lower:
+        raise BeamBegun
     locked.answered_by_id, locked.answered_at, locked.answer_note = actor.user_id, now, _noted(note)
     _give_back(locked, action="visit.declined", actor=actor, now=now)
     return locked

@@ -82,6 +82,18 @@ def _placed(gathered: gathering.Gathered, number: str, spot: Spot) -> Placed:
     return Placed(spot.line, start, number, shifts)
 
 
+def _others(draft: ScheduleDraft, allocation_id: int, gathered: gathering.Gathered) -> list[DraftPlace]:
+    """Return the other places of a draft; what is not to be placed any more is in nobody's way (`faults_of` names it)."""
+    rows = draft.places.select_related("beamline").exclude(allocation_id=allocation_id)
+    return [row for row in rows if f"A{row.allocation_id}" in gathered.allocations]
+
+
+def _clear(locked: ScheduleDraft, *, but: Sequence[int], actor: Actor, now: datetime) -> None:
+    """Take out of a draft what is not to be placed any more."""
+    for row in locked.places.exclude(allocation_id__in=but):
+        _remove(locked, row, actor=actor, now=now)
+
+
 def _met(gathered: gathering.Gathered, one: Placed, rest: Sequence[Placed]) -> list[Fault]:
     """Return what is wrong with the request there beside the rest, and nothing else."""
     return [fault for fault in faulting.faults_beside(gathered, [one, *rest]) if fault.number == one.number]
@@ -90,7 +102,7 @@ def _met(gathered: gathering.Gathered, one: Placed, rest: Sequence[Placed]) -> l
 def look(*, draft: ScheduleDraft, allocation_id: int, spot: Spot, now: datetime) -> list[Reason]:
     """Return everything a request would break in a spot of the draft. A look: nothing is written. Raises NoShiftThere."""
     gathered = gathering.gather(draft.cycle, now=now)
-    places = draft.places.select_related("beamline").exclude(allocation_id=allocation_id)
+    places = _others(draft, allocation_id, gathered)
     one = _placed(gathered, f"A{allocation_id}", spot)
     rest = gathering.placed_of(places, gathered.cycle)
     return [faulting.explain(fault, gathered) for fault in _met(gathered, one, rest)]
@@ -117,13 +129,14 @@ def put(
     gathered = gathering.gather(locked.cycle, now=now)
     number = f"A{allocation_id}"
     one = _placed(gathered, number, spot)
-    others = list(locked.places.select_related("beamline").exclude(allocation_id=allocation_id))
+    others = _others(locked, allocation_id, gathered)
     found = _met(gathered, one, gathering.placed_of(others, gathered.cycle))
     leaving = _leaving(found, others) if make_way else []
     gone = {f"A{other.allocation_id}" for other in leaving}
     if left := [fault for fault in found if fault.other not in gone]:
         raise faulting.NotAsDrafted([faulting.explain(fault, gathered) for fault in left])
     locked.version += 1
+    _clear(locked, but=[allocation.pk for allocation in gathered.allocations.values()], actor=actor, now=now)
     for other in leaving:
         _remove(locked, other, actor=actor, now=now)
     stay = [other for other in others if other not in leaving]

@@ -149,11 +149,12 @@ def resolve(
     locked.seconds = _checked(seconds)
     locked.version += 1
     locked.lines = {}
+    locked.started_at = now
     fixed = list(locked.places.filter(is_fixed=True).select_related("beamline"))
     gathered = gathering.gather(locked.cycle, now=now)
     if wrong := faulting.faults_of(gathered, fixed):
         raise faulting.NotAsDrafted(wrong)
-    locked.save(update_fields=["state", "seconds", "version", "lines"])
+    locked.save(update_fields=["state", "seconds", "version", "lines", "started_at"])
     record(locked, action="schedule.resolved", actor=actor, now=now, fixed=len(fixed), seconds=seconds)
     transaction.on_commit(lambda: wake(locked.pk))
     return locked

@@ -42,7 +42,8 @@ __all__ = [
 
 HOLDING: Final = ("offered", "scheduled", "ready", "running")
 """States in which a visit holds its time; the exclusion constraint repeats them."""
-GIVEN_BACK: Final = "declined"
+NOT_HAD: Final = ("declined", "cancelled")
+"""States of visits that took nothing of their allocation; where it ended with them, `ended_at` says so."""
 BONUS: Final = 10
 FIRST: Final = 300
 
@@ -112,7 +113,7 @@ class Gathered:
 
 def to_place(cycle: RunCycle) -> QuerySet[BeamAllocation]:
     """Return the allocations of a cycle that count and have no visit yet, with what a draft needs of them."""
-    visited = BeamVisit.objects.exclude(state=GIVEN_BACK).values("allocation_id")
+    visited = BeamVisit.objects.exclude(state__in=NOT_HAD).values("allocation_id")
     return (
         BeamAllocation.objects.filter(request__cycle=cycle, ended_at__isnull=True)
         .exclude(pk__in=visited)

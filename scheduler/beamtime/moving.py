@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from portal.kernel.actors import Actor
 from portal.kernel.errors import Invalid, NotFound, noop
@@ -32,17 +32,24 @@ class MoveReason(Invalid):
     message = _("请写明改期的原因（500 字以内），课题组会看到。")
 
 
-@transaction.atomic
 def move(*, actor: Actor, visit: BeamVisit, starts_at: datetime, seen: int, reason: str, now: datetime) -> BeamVisit:
     """Move a visit to the shift that starts at `starts_at`, as the planner, with a reason the team reads.
 
     It is an offer again, whatever it was: its claims are held and the team answers anew. `seen` is the visit's version.
+    Offers nobody answered in time lapse first.
     Raises NotAsDrafted with everything it would meet, ChangedMeanwhile, NoShiftThere, MoveReason, InvalidTransition,
     Forbidden.
     """
     require_planner(actor, visit.beamline.facility)
     if not 1 <= len(reason.strip()) <= REASON:
         raise MoveReason(field="reason")
+    offered = BeamVisit.objects.filter(gathering.due_offers(now), beamline__facility=visit.beamline.facility)
+    answering.lapse_due(now=now, visit_ids=list(offered.values_list("pk", flat=True)))
+    return _move(actor=actor, visit=visit, starts_at=starts_at, seen=seen, reason=reason.strip(), now=now)
+
+
+@transaction.atomic
+def _move(*, actor: Actor, visit: BeamVisit, starts_at: datetime, seen: int, reason: str, now: datetime) -> BeamVisit:
     locked = answering.lock(visit)
     if locked.version != seen:
         raise ChangedMeanwhile
@@ -68,7 +75,7 @@ def move(*, actor: Actor, visit: BeamVisit, starts_at: datetime, seen: int, reas
     who = drafting.staff(problem, placed, chosen=chosen).get(number, "")
     was, period = locked.during.lower.isoformat(), gathered.cycle.period(start, locked.shifts)
     _moved(locked, period=period, operator=gathered.people.get(who), now=now)
-    adopting.record(locked, action="visit.moved", actor=actor, now=now, was=was, reason=reason.strip())
+    adopting.record(locked, action="visit.moved", actor=actor, now=now, was=was, reason=reason)
     return locked
 
 
@@ -90,10 +97,15 @@ def _moved(locked: BeamVisit, *, period: Period, operator: Resource | None, now:
     locked.offered_at = now
     locked.answer_by = adopting.answer_by(locked.beamline.facility, starts_at=period.start, now=now)
     locked.answered_by, locked.answered_at, locked.answer_note = None, None, ""
-    locked.save()
-    locked.refresh_from_db(fields=["during"])
+    plan = adopting.Plan(locked.allocation, locked.beamline, period, locked.shifts, operator)
     try:
+        with transaction.atomic():
+            locked.save()
+        locked.refresh_from_db(fields=["during"])
         adopting.claim(locked, state=Claim.State.HELD)
     except claiming.Taken as taken:
-        plan = adopting.Plan(locked.allocation, locked.beamline, period, locked.shifts, operator)
         raise faulting.NotAsDrafted([adopting.clash(plan, taken.resource_ids)]) from None
+    except IntegrityError as error:
+        if getattr(error.__cause__, "sqlstate", "") != "23P01":
+            raise
+        raise faulting.NotAsDrafted([adopting.clash(plan, [locked.beamline_id])]) from None

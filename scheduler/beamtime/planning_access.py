@@ -71,11 +71,12 @@ def get_draft(actor: Actor, draft_id: int) -> ScheduleDraft:
 
 
 def offers_of(actor: Actor) -> QuerySet[BeamVisit]:
-    """Return the visits of teams the actor has joined, the next first. Raises Forbidden without the permission."""
+    """Return the visits of teams the actor has joined for the organisation acted for, the next first. Raises Forbidden without the permission."""
     actor.require(Permission.PROPOSAL_SUBMIT)
     return (
         BeamVisit.objects.filter(
             allocation__request__proposal__team__user_id=actor.user_id or 0,
+            allocation__request__proposal__team__organisation_id=actor.organisation_id or 0,
             allocation__request__proposal__team__state="joined",
         )
         .select_related(*RELATED)

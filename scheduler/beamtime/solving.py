@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models.functions import Coalesce
 from django.utils.module_loading import import_string
 
 from portal.kernel.states import next_state
@@ -190,8 +191,8 @@ def _range(period: Any) -> tuple[datetime, datetime]:
 
 def left(*, now: datetime) -> list[int]:
     """Return the drafts nobody computes: their hint was lost, or their worker died. For the clock."""
-    waiting = ScheduleDraft.objects.filter(state="queued", made_at__lte=now - timedelta(minutes=1))
-    found = list(waiting.filter(started_at__isnull=True).values_list("pk", flat=True))
+    waiting = ScheduleDraft.objects.filter(state="queued").alias(since=Coalesce("started_at", "made_at"))
+    found = list(waiting.filter(since__lte=now - timedelta(minutes=1)).values_list("pk", flat=True))
     for draft in ScheduleDraft.objects.filter(state="solving").select_related("cycle"):
         lines = draft.cycle.facility.beamlines.count()
         longest = timedelta(seconds=draft.seconds * lines + 120)

@@ -54,7 +54,12 @@ def serves(actor: Actor) -> bool:
 
 
 def _mine(actor: Actor) -> QuerySet[TeamMember]:
-    return TeamMember.objects.filter(user_id=actor.user_id or 0, state=InvitationState.JOINED.value)
+    """Return in which teams the actor is, for the organisation acted for: whoever left it is out of its teams."""
+    return TeamMember.objects.filter(
+        user_id=actor.user_id or 0,
+        organisation_id=actor.organisation_id or 0,
+        state=InvitationState.JOINED.value,
+    )
 
 
 def of_team(actor: Actor) -> QuerySet[BeamVisit]:

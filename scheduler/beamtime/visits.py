@@ -162,7 +162,7 @@ def confirm(*, actor: Actor, visit: BeamVisit, user_ids: Collection[int], now: d
     locked = lock(visit)
     team = {one.user_id: one for one in access.team_of(locked)}
     me = team.get(actor.person)
-    if me is None:
+    if me is None or not access.is_team(actor, locked):
         raise Forbidden
     if S(locked.state) not in visit_rules.PENDING:
         next_state(rules.TRANSITIONS, S(locked.state), A.MAKE_READY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,9 +15,11 @@ from portal.kernel.period import Period
 from portal.organisations import rules as roles
 from scheduler.availability.models import Claim
 from scheduler.beamtime import (
+    answering,
     compensating,
     ending,
     losses,
+    planning_access,
     reporting,
     rules,
     visit_access,
@@ -356,3 +359,25 @@ def test_staff_elsewhere_neither_see_a_visit_nor_act_on_it(s):
             lost=losses.Lost(Period(BEGIN, BEGIN + HOUR), rules.LossCause.MACHINE),
             now=BEGIN + HOUR,
         )
+
+
+def test_who_acts_for_another_organisation_has_none_of_the_visits_of_the_first(s):
+    """Who left an enterprise, or a token issued for another one: the beam, its files and its answers stay there."""
+    visit = beam.visit(s, state="running", kind="proprietary", is_confidential=True)
+    offer = beam.visit(s, state="offered", day=3)
+    ending.finish(actor=s.scientist, visit=visit, now=BEGIN + 24 * HOUR)
+    elsewhere = replace(s.leader, organisation_id=make.organisation(roles.Kind.ENTERPRISE).pk)
+    for look in (visit_access.get_visit, planning_access.get_offer):
+        assert look(s.leader, visit.number).pk == visit.pk
+        with pytest.raises(NotFound):
+            look(elsewhere, visit.number)
+    assert not visit_access.of_team(elsewhere).exists()
+    for act in (
+        lambda who: reporting.hand_in(actor=who, visit=visit, given=GIVEN, now=BEGIN + 25 * HOUR),
+        lambda who: answering.accept(actor=who, visit=offer, now=make.NOW),
+        lambda who: visits.confirm(actor=who, visit=offer, user_ids=[s.leader.user_id], now=make.NOW),
+        lambda who: answering.decline(actor=who, visit=offer, now=make.NOW),
+    ):
+        with pytest.raises(Forbidden):
+            act(elsewhere)
+        act(s.leader)
