@@ -17,7 +17,7 @@ from portal.numbers.services import next_numbers
 from scheduler.availability import claiming, queries
 from scheduler.availability.models import Claim
 from scheduler.availability.rules import ClaimRole
-from scheduler.beamtime import drafts, faulting, gathering, rules
+from scheduler.beamtime import drafts, faulting, gathering, offer_news, rules
 from scheduler.beamtime.models import BeamAllocation, BeamVisit, ScheduleDraft
 from scheduler.beamtime.planning_access import require_planner
 from scheduler.facilities.models import Beamline, Facility
@@ -115,6 +115,7 @@ def offer(*, plan: Plan, number: str, actor: Actor, now: datetime) -> BeamVisit:
             raise
         raise claiming.Taken(resource_ids=[plan.beamline.pk]) from None
     record(made, action="visit.offered", actor=actor, now=now)
+    offer_news.offered(made, now=now)
     return made
 
 
@@ -146,7 +147,7 @@ def adopt(*, actor: Actor, draft: ScheduleDraft, version: int, now: datetime) ->
         raise drafts.ChangedMeanwhile
     places = list(
         locked.places.select_related(
-            "allocation__request__proposal", "beamline__resource", "beamline__facility", "operator"
+            "allocation__request__proposal__facility", "beamline__resource", "beamline__facility", "operator"
         ).prefetch_related("allocation__request__devices")
     )
     plans = [

@@ -12,7 +12,7 @@ from portal.kernel.errors import Conflict, Forbidden, Invalid, noop
 from portal.kernel.states import next_state
 from scheduler.availability import queries
 from scheduler.availability.models import Claim
-from scheduler.beamtime import adopting, gathering, reserving, rules
+from scheduler.beamtime import adopting, gathering, offer_news, reserving, rules
 from scheduler.beamtime.models import BeamAllocation, BeamVisit
 from scheduler.facilities.models import Beamline, Device
 from scheduler.proposals import rules as proposals
@@ -156,5 +156,6 @@ def lapse_due(*, now: datetime, visit_ids: list[int] | None = None) -> int:
             locked = lock(visit)
             if locked.state == BeamVisit.State.OFFERED.value and locked.answer_by <= now:
                 _give_back(locked, action="visit.lapsed", actor=Actor.system(), now=now)
+                offer_news.lapsed(locked, now=now)
                 ended += 1
     return ended

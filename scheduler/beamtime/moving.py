@@ -12,7 +12,7 @@ from portal.kernel.errors import Invalid, NotFound, noop
 from portal.kernel.period import Period
 from scheduler.availability import claiming
 from scheduler.availability.models import Claim
-from scheduler.beamtime import adopting, answering, drafting, faulting, gathering, rules
+from scheduler.beamtime import adopting, answering, drafting, faulting, gathering, offer_news, rules
 from scheduler.beamtime.arranging import NoShiftThere
 from scheduler.beamtime.drafts import ChangedMeanwhile
 from scheduler.beamtime.models import BeamVisit
@@ -76,6 +76,7 @@ def _move(*, actor: Actor, visit: BeamVisit, starts_at: datetime, seen: int, rea
     was, period = locked.during.lower.isoformat(), gathered.cycle.period(start, locked.shifts)
     _moved(locked, period=period, operator=gathered.people.get(who), now=now)
     adopting.record(locked, action="visit.moved", actor=actor, now=now, was=was, reason=reason)
+    offer_news.moved(locked, now=now)
     return locked
 
 

@@ -28,6 +28,7 @@ from scheduler.beamtime import (
 )
 from scheduler.beamtime.models import BeamVisit, DraftPlace, ScheduleDraft
 from scheduler.facilities.models import MachinePeriod
+from scheduler.messages.models import Message
 from tests import beam, make
 
 NOW = make.NOW
@@ -452,6 +453,18 @@ class TestAnswering:
         assert BeamVisit.objects.filter(state="offered").count() == 1
         with pytest.raises(answering.OfferLapsed):
             answering.accept(actor=s.leader, visit=visit, now=late)
+
+    def test_the_team_is_told_by_number_and_time_and_never_by_title(self, s):
+        row = beam.granted(s, title="绝密配方")
+        [visit] = adopted(s)
+        visit = moving.move(
+            actor=s.planner, visit=visit, starts_at=shift(120), seen=visit.version, reason="检修", now=NOW
+        )
+        answering.lapse_due(now=visit.answer_by)
+        told = Message.objects.filter(about=row.request.proposal.number, user_id=s.leader.user_id).order_by("pk")
+        assert [one.reasons[0]["code"] for one in told] == ["visit.offered", "visit.moved", "visit.lapsed"]
+        assert told[1].reasons[0]["params"]["from"] == "2027-02-13 00:00"
+        assert all("绝密" not in str(one.reasons) + str(one.params) for one in told)
 
     def test_the_sweep_ends_what_is_due_once(self, s):
         beam.granted(s)
