@@ -76,7 +76,7 @@ def _member(row: TeamMember, *, whole: bool) -> dict[str, Any]:
     return {
         "id": row.pk,
         "name": row.name,
-        "email": row.email if whole else "",
+        "email": row.email if whole and not row.email.endswith("@portal.invalid") else "",
         "organisation": row.organisation.name if row.organisation else "",
         "is_leader": row.is_leader,
         "state": row.state,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -137,6 +138,14 @@ def _submission(proposal: BeamProposal, asked: Sequence[wishes.Wish], *, now: da
     )
 
 
+def _named(reason: Reason, proposal: BeamProposal) -> Reason:
+    """Return a reason that calls a form by its name instead of its code."""
+    if reason.code != "proposal.form_missing" or proposal.call is None:
+        return reason
+    names = {form.code: form.name for form in proposal.call.forms.all()}
+    return replace(reason, params={"form": names[str(reason.params["form"])]})
+
+
 def _long(proposal: BeamProposal) -> list[Reason]:
     """Return what is over the length a form of the call takes: drafts keep it all."""
     found = []
@@ -174,6 +183,7 @@ def wanting(
     owed = rules.reports_owed(past, now=now)
     rule = ReportRule(proposal.facility.report_rule)
     found, told = rules.missing(_submission(proposal, asked, now=now), owed=owed, rule=rule)
+    found = [_named(reason, proposal) for reason in found]
     found += wishes.wrong(asked, multiple=proposal.facility.multiple)
     open_ = list(proposal.requests.filter(state=rules.RequestState.OPEN.value).select_related("cycle__facility"))
     found += [

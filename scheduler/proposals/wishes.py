@@ -53,7 +53,7 @@ def _number(one: Wish, field: str, multiple: int) -> list[Reason]:
     """E1: seven shifts in threes are six or nine; another number takes a reason."""
     if one.shifts < 1 or one.shifts in offered(one.shifts, multiple=multiple) or one.why.strip():
         return []
-    choices = "、".join(str(number) for number in offered(one.shifts, multiple=multiple))
+    choices = [str(number) for number in offered(one.shifts, multiple=multiple)]
     text = _("申请 %(shifts)s 个班次；班次按 %(multiple)s 的倍数分配。")
     remedy = _("请改为 %(choices)s，或说明为什么需要这个数。")
     params = {"shifts": one.shifts, "multiple": multiple, "choices": choices}
@@ -66,13 +66,13 @@ def _dates(one: Wish, field: str) -> list[Reason]:
     both = sorted(set(one.good) & set(one.bad))
     if both:
         text = _("%(days)s 既写为希望、又写为不便的日期。")
-        days = {"days": "、".join(day.isoformat() for day in both[:5])}
+        days = {"days": [day.isoformat() for day in both[:5]]}
         found.append(Reason("proposal.dates_both", text, _("请只留一处。"), f"{field}.bad", days))
     for name, days_ in (("good", one.good), ("bad", one.bad)):
         outside = sorted(day for day in set(days_) if not first <= day < end)
         if outside:
             text = _("%(days)s 不在运行周期 %(cycle)s 内。")
-            params = {"days": "、".join(day.isoformat() for day in outside[:5]), "cycle": one.cycle}
+            params = {"days": [day.isoformat() for day in outside[:5]], "cycle": one.cycle}
             found.append(Reason("proposal.dates_outside", text, _("请删去或改正。"), f"{field}.{name}", params))
     return found
 
@@ -81,12 +81,12 @@ def _devices(one: Wish, field: str) -> list[Reason]:
     found = []
     if one.unfit:
         text = _("装置 %(devices)s 不能用于线站 %(line)s。")
-        params = {"devices": "、".join(one.unfit), "line": one.beamline}
+        params = {"devices": one.unfit, "line": one.beamline}
         found.append(
             Reason("proposal.device_unfit", text, _("请换一条线站，或去掉该装置。"), f"{field}.devices", params)
         )
     if one.clashing:
         text = _("装置 %(devices)s 不能同时使用。")
-        params = {"devices": "、".join(one.clashing)}
+        params = {"devices": one.clashing}
         found.append(Reason("proposal.device_clash", text, _("请只选其中一个。"), f"{field}.devices", params))
     return found

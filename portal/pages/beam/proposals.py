@@ -165,7 +165,7 @@ def proposal_page(
         ],
         "answers": list(found.answers.select_related("form")),
         "cycles": list(queries.coming_cycles(found.facility, now=now)) if "continue" in can else [],
-        "trail": actions.events(audit.trail(found.subject, actor=actor)),
+        "trail": actions.events(audit.trail(found.subject, actor=actor).exclude(action="beam_proposal.saved")),
         "error": error,
         "typed": typed or {},
     }
