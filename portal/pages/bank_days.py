@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from portal.kernel.actors import Permission
@@ -18,6 +20,16 @@ from vouchers.reconciliation import access, bank_days
 
 __all__ = ["days"]
 
+KINDS = (
+    ("arrival:", _("人工确认的到账")),
+    ("payment:", _("人工登记的退款")),
+    ("refund-attempt:", _("改由银行办理的退款")),
+    ("settlement:", _("已付的兑付批次")),
+    ("payout:", _("支付机构划款")),
+    ("recovery:", _("追缴来款")),
+)
+"""What a booking on the bank's account is, by how its key begins."""
+PAGES = {"payment": "payment", "settlement": "settlement", "recovery": "recovery"}
 SHOWN = 200
 """How many lines or bookings of a day are shown; the export of the day's lines is that of the bank lines."""
 
@@ -43,9 +55,29 @@ def days(request: HttpRequest) -> HttpResponse:
         "shown": shown,
         "is_finance": bank.is_finance(actor_of(request)),
         "lines": bank_days.unbooked(account, until=shown.day)[:SHOWN] if account and shown else [],
-        "bookings": [one for one in found.unproved if one.day <= shown.day][:SHOWN] if found and shown else [],
+        "bookings": [_booking(one) for one in found.unproved if one.day <= shown.day][:SHOWN]
+        if found and shown
+        else [],
     }
     return page(request, "reconciliation/bank_days.html", context)
+
+
+def _booking(one: bank_days.Unproved) -> dict[str, Any]:
+    """Return what a booking no line proves is, in words, with its number and page."""
+    kind = next((words for begins, words in KINDS if one.key.startswith(begins)), _("其他记账"))
+    if one.source_type == "settlement" and "/late/" in one.key:
+        kind = _("银行补付的批次")
+    name = PAGES.get(one.source_type, "")
+    number = one.key.split(":")[2] if one.key.startswith("payout:") else one.source_id
+    reference = one.key.removeprefix("arrival:manual:") if one.key.startswith("arrival:manual:") else ""
+    return {
+        "kind": kind,
+        "number": number,
+        "reference": reference,
+        "url": reverse(name, args=[one.source_id]) if name else "",
+        "day": one.day,
+        "fen": one.fen,
+    }
 
 
 def _day(text: str, known: Sequence[bank_days.BankDay]) -> date | None:
