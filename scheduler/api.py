@@ -4,6 +4,7 @@ from ninja import Router
 
 from scheduler.allocations.api import router as allocations
 from scheduler.availability.api import router as availability
+from scheduler.beamtime.figures_api import router as beam_figures
 from scheduler.beamtime.granting_api import rankings as list_decisions
 from scheduler.beamtime.granting_api import router as grants
 from scheduler.beamtime.losses_api import by_visit as compensations
@@ -127,6 +128,7 @@ routers: tuple[tuple[str, Router], ...] = (
     ("/visits", visits),
     ("/visits", compensations),
     ("/facilities", losses),
+    ("/facilities", beam_figures),
     ("/beam-schedules", beam_schedules),
     ("/beam-drafts", beam_drafts),
     ("/beam-offers", beam_offers),

@@ -14,6 +14,7 @@ from scheduler.proposals.models import TeamMember
 from scheduler.proposals.rules import InvitationState
 
 __all__ = [
+    "DEPARTMENT",
     "STAFF",
     "get_compensation",
     "get_cycle",
@@ -21,6 +22,7 @@ __all__ = [
     "get_line",
     "get_loss",
     "get_member",
+    "get_reported",
     "get_visit",
     "is_team",
     "of_staff",
@@ -38,6 +40,14 @@ STAFF: Final = (
     Permission.FACILITY_DECIDE,
     Permission.PROPOSAL_CLEAR,
 )
+DEPARTMENT: Final = (
+    Permission.PROGRAMME_DRAFT,
+    Permission.PROGRAMME_PUBLISH,
+    Permission.APPLICATION_REVIEW,
+    Permission.APPLICATION_APPROVE,
+    Permission.LEDGER_READ,
+)
+"""Who oversees facilities, too: they read figures, never visits."""
 RELATED: Final = (
     "beamline__facility",
     "beamline__resource",
@@ -114,6 +124,19 @@ def get_member(visit: BeamVisit, email: str) -> TeamMember:
 def get_facility(actor: Actor, code: str) -> Facility:
     """Return a facility the actor works for. Raises NotFound."""
     found = Facility.objects.filter(code=code, owner_id=actor.organisation_id).first() if serves(actor) else None
+    if found is None:
+        raise NotFound(field="facility")
+    return found
+
+
+def get_reported(actor: Actor, code: str) -> Facility:
+    """Return a facility whose figures the actor may read: of its own organisation, or any as the department.
+
+    Raises NotFound.
+    """
+    if not any(actor.may(one) for one in DEPARTMENT):
+        return get_facility(actor, code)
+    found = Facility.objects.filter(code=code).first()
     if found is None:
         raise NotFound(field="facility")
     return found

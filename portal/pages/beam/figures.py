@@ -11,8 +11,6 @@ from django.utils import timezone
 from django.utils.translation import gettext
 
 from portal import charts
-from portal.kernel.actors import Permission
-from portal.kernel.errors import NotFound
 from portal.pages import shell
 from portal.pages.casework import language
 from portal.pages.labels import label_of
@@ -22,28 +20,16 @@ from scheduler.beamtime.figures import CycleFigures, figures_of
 from scheduler.facilities import standing
 from scheduler.facilities.models import Facility
 
-__all__ = ["DEPARTMENT", "facility_figures"]
+__all__ = ["facility_figures"]
 
-P = Permission
-DEPARTMENT: Final = (P.PROGRAMME_DRAFT, P.PROGRAMME_PUBLISH, P.APPLICATION_REVIEW, P.APPLICATION_APPROVE, P.LEDGER_READ)
 CYCLES: Final = 8
 """How many cycles are shown, the latest."""
 
 
-def _facility(request: HttpRequest, code: str) -> Facility:
-    actor = shell.actor_of(request)
-    if any(actor.may(one) for one in DEPARTMENT):
-        found = Facility.objects.filter(code=code).first()
-        if found is None:
-            raise NotFound
-        return found
-    return access.get_facility(actor, code)
-
-
-@shell.needs(*DEPARTMENT, *access.STAFF)
+@shell.needs(*access.DEPARTMENT, *access.STAFF)
 def facility_figures(request: HttpRequest, code: str) -> HttpResponse:
     """Show the figures of a facility's latest cycles, and one of them whole."""
-    facility, now = _facility(request, code), timezone.now()
+    facility, now = access.get_reported(shell.actor_of(request), code), timezone.now()
     cycles = list(facility.cycles.select_related("facility").order_by("-during")[:CYCLES])
     found = [figures_of(one, now=now) for one in cycles]
     if shell.wants_csv(request):

@@ -101,3 +101,17 @@ def test_a_loss_that_is_no_span_or_of_another_facility_is_refused(s, monkeypatch
     assert theirs.status == 404
     unknown = hall.post(f"/facilities/{s.facility.code}/losses", {"beamline": "BL99", **span, "cause": "machine"})
     assert unknown.status == 404
+
+
+def test_figures_are_read_by_the_facility_and_the_department_and_nobody_else(s, monkeypatch):
+    at(monkeypatch, beam.CYCLE.end)
+    beam.visit(s, state="closed")
+    address = f"/facilities/{s.facility.code}/figures/2027-I"
+    department = make.actor(make.organisation(roles.Kind.DEPARTMENT), roles.Role.AUDITOR)
+    for who in (s.director, s.office, department):
+        found = Caller(who).get(address).body
+        assert (found["availability"], found["oversubscription"], found["used"]) == ("1.0000", "1.0000", 3)
+        assert found["delivered_min"] == found["planned_min"] == 2 * 174 * 480
+    for who in (s.leader, beam.site().director, s.graders[0]):
+        assert Caller(who).get(address).status == 404
+    assert Caller(s.director).get(f"/facilities/{s.facility.code}/figures/none").status == 404
