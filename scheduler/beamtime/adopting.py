@@ -131,14 +131,23 @@ def record(visit: BeamVisit, *, action: str, actor: Actor, now: datetime, **data
     )
 
 
-@transaction.atomic
 def adopt(*, actor: Actor, draft: ScheduleDraft, version: int, now: datetime) -> list[BeamVisit]:
     """Offer every place of a draft to its team, with its claims, or none of them.
 
-    What got no place stays to be placed by the next draft. Raises NotAsDrafted naming every clash, Adopted, saying by
+    What got no place stays to be placed by the next draft. Offers nobody answered in time lapse first. Raises NotAsDrafted naming every clash, Adopted, saying by
     whom, ChangedMeanwhile, InvalidTransition, Forbidden.
     """
     require_planner(actor, draft.cycle.facility)
+    due = BeamVisit.objects.filter(gathering.due_offers(now), beamline__facility=draft.cycle.facility)
+    if overdue := list(due.values_list("pk", flat=True)):
+        from scheduler.beamtime import answering  # it makes offers itself, of what lapses
+
+        answering.lapse_due(now=now, visit_ids=overdue)
+    return _adopt(actor=actor, draft=draft, version=version, now=now)
+
+
+@transaction.atomic
+def _adopt(*, actor: Actor, draft: ScheduleDraft, version: int, now: datetime) -> list[BeamVisit]:
     locked = drafts.lock(draft)
     if locked.state == ScheduleDraft.State.ADOPTED.value:
         raise Adopted(who=str(locked.adopted_by))

@@ -338,6 +338,23 @@ class TestAdopting:
         assert not BeamVisit.objects.exists()
         assert not Claim.objects.filter(visit__isnull=False).exists()
 
+    def test_offers_that_lapsed_make_way_without_a_worker(self, s):
+        beam.granted(s, shifts=60)
+        beam.granted(s, shifts=60)
+        first = adopted(s)
+        late = first[0].answer_by
+        for _ in range(2):
+            beam.granted(s, shifts=60)
+        draft = ordered(s, key="draft-key-2")
+        solving.solve(draft_id=draft.pk, now=late)
+        draft.refresh_from_db()
+        assert draft.places.count() == 2
+        made = adopting.adopt(actor=s.planner, draft=draft, version=draft.version, now=late)
+        assert len(made) == 2
+        assert set(BeamVisit.objects.filter(pk__in=[one.pk for one in first]).values_list("state", flat=True)) == {
+            "declined"
+        }
+
     def test_what_stands_is_planned_around_by_the_next_draft(self, s):
         beam.granted(s, shifts=60)
         [first] = adopted(s)
