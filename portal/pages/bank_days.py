@@ -65,6 +65,8 @@ def days(request: HttpRequest) -> HttpResponse:
 def _booking(one: bank_days.Unproved) -> dict[str, Any]:
     """Return what a booking no line proves is, in words, with its number and page."""
     kind = next((words for begins, words in KINDS if one.key.startswith(begins)), _("其他记账"))
+    if one.key.startswith("payment:") and one.fen > 0:
+        kind = _("人工确认的到账")
     if one.source_type == "settlement" and "/late/" in one.key:
         kind = _("银行补付的批次")
     name = PAGES.get(one.source_type, "")
