@@ -42,7 +42,7 @@ def _granted(site: beam.Site, dice: random.Random, *, at: int) -> None:
     )
 
 
-def _drafted(site: beam.Site, *, seconds: int) -> ScheduleDraft:
+def drafted(site: beam.Site, *, seconds: int) -> ScheduleDraft:
     draft = drafts.order(
         actor=site.planner, cycle=site.cycle, seconds=seconds, wake=lambda _pk: None, key="cycle", now=make.NOW
     )
@@ -71,7 +71,7 @@ def forty_on_one_beamline() -> str:
     _whole_cycle(site)
     for _ in range(number):
         _granted(site, dice, at=0)
-    draft = _drafted(site, seconds=40 if is_full() else 5)
+    draft = drafted(site, seconds=40 if is_full() else 5)
     placed = _no_fault(draft)
     assert _gap(draft) <= 0.05
     return f"{placed} of {number} placed, {_gap(draft):.2%} from the bound after {draft.spent_ms / 1000:.1f} s"
@@ -87,7 +87,7 @@ def four_beamlines_around_what_is_fixed() -> str:
     Beamline.objects.filter(facility=site.facility).update(changeover_shifts=1)
     for at in range(number):
         _granted(site, dice, at=at % lines)
-    draft = _drafted(site, seconds=10 if is_full() else 2)
+    draft = drafted(site, seconds=10 if is_full() else 2)
     _no_fault(draft)
     fixed = {}
     for place in list(draft.places.order_by("pk"))[::3]:
