@@ -170,6 +170,12 @@ NAVIGATION: tuple[Entry, ...] = (
         frozenset({P.BEAMTIME_PLAN, P.BEAMTIME_RUN, P.FACILITY_MANAGE, P.FACILITY_DECIDE}),
     ),
     Entry(
+        pgettext_lazy("list", "机时报价"),
+        "beam_quotes",
+        "work",
+        frozenset({P.BOOKING_REQUEST, P.FACILITY_MANAGE, P.FACILITY_DECIDE}),
+    ),
+    Entry(
         pgettext_lazy("list", "装置管理"),
         "facility_desk",
         "work",

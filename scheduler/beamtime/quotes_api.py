@@ -5,12 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from django.db.models import Q, QuerySet
 from django.utils import timezone
 from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
-from portal.kernel.actors import Actor, Permission
+from portal.kernel.actors import Permission
 from portal.kernel.errors import NotFound
 from portal.wire import (
     ActorRequest,
@@ -28,7 +27,7 @@ from portal.wire import (
     paged,
     problems,
 )
-from scheduler.beamtime import quoting
+from scheduler.beamtime import quote_access, quoting
 from scheduler.beamtime.models import BeamQuote
 from scheduler.beamtime.rules import BeamQuoteState
 from scheduler.facilities import access as facilities
@@ -82,23 +81,6 @@ class BeamQuoteOut(Schema):
     charge: str | None
 
 
-def _visible(actor: Actor) -> QuerySet[BeamQuote]:
-    seen = Q(pk__in=[])
-    if actor.may(Permission.BOOKING_REQUEST):
-        seen |= Q(request__proposal__organisation_id=actor.organisation_id)
-    if facilities.is_staff(actor, Permission.FACILITY_MANAGE, Permission.FACILITY_DECIDE):
-        seen |= Q(request__proposal__facility__owner_id=actor.organisation_id)
-    related = ("request__proposal__organisation", "request__proposal__facility", "request__cycle", "request__beamline")
-    return BeamQuote.objects.filter(seen).select_related(*related, "charge")
-
-
-def _get(request: ActorRequest, pk: int) -> BeamQuote:
-    found = _visible(request.actor).filter(pk=pk).first()
-    if found is None:
-        raise NotFound
-    return found
-
-
 def _shown(row: BeamQuote) -> dict[str, Any]:
     proposal = row.request.proposal
     return {
@@ -141,19 +123,19 @@ def offer(request: ActorRequest, payload: BeamQuoteIn) -> Status[dict[str, Any]]
         ),
         now=timezone.now(),
     )
-    return Status(201, _shown(_get(request, made.pk)))
+    return Status(201, _shown(quote_access.get_quote(request.actor, made.pk)))
 
 
 @router.get("", response={200: PageOut[BeamQuoteOut], **problems()})
 def list_beam_quotes(request: ActorRequest, wanted: Query[Cursor]) -> dict[str, Any]:
     """List the quotes made to the caller's enterprise, or by its facilities."""
-    return paged(_visible(request.actor), wanted, _shown)
+    return paged(quote_access.visible_to(request.actor), wanted, _shown)
 
 
 @router.get("/{number}", response={200: BeamQuoteOut, **problems(404)})
 def get_beam_quote(request: ActorRequest, number: int) -> dict[str, Any]:
     """Return one quote."""
-    return _shown(_get(request, number))
+    return _shown(quote_access.get_quote(request.actor, number))
 
 
 @router.post("/{number}/accept", response={200: BeamQuoteOut, **problems(404, 409)})
@@ -161,23 +143,23 @@ def accept(request: ActorRequest, number: int, payload: BeamQuoteAcceptIn) -> di
     """Accept a quote, as the enterprise: the contract. Its price is held, the shifts are allocated; again changes nothing."""
     quoting.accept(
         actor=request.actor,
-        quote=_get(request, number),
+        quote=quote_access.get_quote(request.actor, number),
         seen=(payload.shifts, payload.shift.value().fen),
         vouchers=wallet.get_vouchers(request.actor, payload.vouchers),
         now=timezone.now(),
     )
-    return _shown(_get(request, number))
+    return _shown(quote_access.get_quote(request.actor, number))
 
 
 @router.post("/{number}/decline", response={200: BeamQuoteOut, **problems(404, 409)})
 def decline(request: ActorRequest, number: int) -> dict[str, Any]:
     """Decline a quote, as the enterprise."""
-    quoting.decline(actor=request.actor, quote=_get(request, number), now=timezone.now())
-    return _shown(_get(request, number))
+    quoting.decline(actor=request.actor, quote=quote_access.get_quote(request.actor, number), now=timezone.now())
+    return _shown(quote_access.get_quote(request.actor, number))
 
 
 @router.post("/{number}/withdraw", response={200: BeamQuoteOut, **problems(404, 409)})
 def withdraw(request: ActorRequest, number: int) -> dict[str, Any]:
     """Withdraw a quote nobody has accepted, as the user office."""
-    quoting.withdraw(actor=request.actor, quote=_get(request, number), now=timezone.now())
-    return _shown(_get(request, number))
+    quoting.withdraw(actor=request.actor, quote=quote_access.get_quote(request.actor, number), now=timezone.now())
+    return _shown(quote_access.get_quote(request.actor, number))

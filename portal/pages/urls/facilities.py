@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal.pages.beam import facilities, facility_desk, machine_plans
+from portal.pages.beam import beam_quotes, facilities, facility_desk, machine_plans
 
 urlpatterns = [
     path("facilities/", facilities.facilities, name="facilities"),
     path("facilities/<str:code>/", facilities.facility, name="facility"),
+    path("beam-quotes/", beam_quotes.beam_quotes, name="beam_quotes"),
+    path("beam-quotes/<int:number>/", beam_quotes.beam_quote, name="beam_quote"),
     path("facility-desk/", facility_desk.facility_desk, name="facility_desk"),
     path("facility-desk/<str:code>/", facility_desk.facility_board, name="facility_board"),
     path("facility-desk/<str:code>/shares/", facility_desk.facility_shares, name="facility_shares"),

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from portal.kernel.money import Money
 from portal.kernel.period import Period
-from scheduler.beamtime import market
+from scheduler.beamtime import market, quoting
 from scheduler.facilities import beamlines, queries
 from scheduler.facilities.models import Facility, RunCycle
 from scheduler.facilities.shares import Pool
@@ -147,3 +147,21 @@ def test_a_row_without_a_time_is_named(site):
     )
     assert answer.status_code == 409
     assert "第 1 段" in text_of(answer)
+
+
+def test_an_enterprise_accepts_a_quote_by_click_and_nobody_else_sees_it(site):
+    site.lines = list(site.facility.beamlines.filter(code="BL01"))
+    asked = beam.request(beam.proposal(site, kind="proprietary", call=None, title="绝密涂层"))
+    said = quoting.QuoteTerms(6, Money.from_yuan("10000"), NOW + timedelta(days=20))
+    made = quoting.offer(actor=site.office, request=asked, said=said, now=NOW)
+    firm, office, stranger = (enter(Client(), who) for who in (site.leader, site.office, site.planner))
+    page = reverse("beam_quote", args=[made.pk])
+    assert stranger.get(page).status_code == 403
+    for reader in (firm, office):
+        assert "绝密" not in text_of(reader.get(page)) + text_of(reader.get(reverse("beam_quotes")))
+    assert "60,000.00" in text_of(firm.get(page))
+    stale = firm.post(page, {"act": "accept", "shifts": "6", "shift_fen": "900000"})
+    assert (stale.status_code, "报价与您看到的不同" in text_of(stale)) == (409, True)
+    assert firm.post(page, {"act": "accept", "shifts": "6", "shift_fen": "1000000"}).status_code == 302
+    made.refresh_from_db()
+    assert made.state == "accepted"
