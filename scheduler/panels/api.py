@@ -35,6 +35,7 @@ def _judged(one: queries.Judged) -> dict[str, Any]:
         **{name: getattr(proposal, name) for name in names},
         "organisation": proposal.organisation.name,
         "round_no": one.round_no,
+        "is_hidden": one.is_hidden,
         "gradings": [schemas.grading_out(row) for row in one.gradings],
         "conflicts": [{"panelist": pk, "reasons": schemas.told(why)} for pk, why in one.conflicts.items()],
     }
@@ -44,7 +45,7 @@ def _panel(request: ActorRequest, number: int) -> dict[str, Any]:
     row = access.get_panel(request.actor, number)
     if not ranking.may_rank(request.actor, row) and not access.heads(request.actor):
         raise NotFound
-    seats, found = queries.judged(row, now=timezone.now())
+    seats, found = queries.judged(row, reader=request.actor, now=timezone.now())
     panelists = [{"id": seat.pk, "name": str(seat.user), "is_chair": seat.is_chair} for seat in seats]
     return {**_panel_row(row), "panelists": panelists, "proposals": [_judged(one) for one in found]}
 

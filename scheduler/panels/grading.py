@@ -59,13 +59,14 @@ def assign(*, actor: Actor, panel: Panel, proposal: BeamProposal, panelist: Pane
     """Ask a reviewer to grade a proposal, as the user office; asked before, nothing changes.
 
     Raises Conflicted with every reason why she has to step back (with the persons, for the office), NotForPanel,
-    Ranked, NotFound, Forbidden.
+    Ranked, NotFound, OwnProposal, Forbidden.
     """
     locked_panel = rounds.lock_panel(panel.pk)
     access.require(actor, locked_panel.facility, Permission.FACILITY_MANAGE)
     if panelist.panel_id != panel.pk or panelist.left_at is not None:
         raise NotFound
     (locked,) = outcomes.lock([proposal.pk])
+    rounds.not_in_team(actor, [locked])
     _check_judged(locked, locked_panel)
     round_no = rounds.round_of(locked)
     if before := Grading.objects.filter(panelist=panelist, proposal=locked, round_no=round_no).first():
@@ -91,10 +92,11 @@ def _check_judged(proposal: BeamProposal, panel: Panel) -> None:
 
 @transaction.atomic
 def take_back(*, actor: Actor, panel: Panel, grading: Grading, now: datetime) -> None:
-    """Ask no more, as the user office, what a reviewer has not graded. Raises Ranked, Forbidden; graded ones stay."""
+    """Ask no more, as the user office, what a reviewer has not graded; graded ones stay. Raises OwnProposal, Forbidden."""
     locked_panel = rounds.lock_panel(panel.pk)
     access.require(actor, locked_panel.facility, Permission.FACILITY_MANAGE)
     (proposal,) = outcomes.lock([grading.proposal_id])
+    rounds.not_in_team(actor, [proposal])
     row = _lock(grading)
     if row.panelist.panel_id != panel.pk or row.state != S.ASKED.value:
         raise NotForPanel

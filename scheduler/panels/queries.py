@@ -29,10 +29,15 @@ class Judged:
     gradings: Sequence[Grading]
     conflicts: Mapping[int, list[Reason]]
     """By panelist: why she may not grade it."""
+    is_hidden: bool = False
+    """Whether the reader is bound to it: who grades it and how is not shown to her, only her own conflict."""
 
 
-def judged(panel: Panel, *, now: datetime) -> tuple[list[Panelist], list[Judged]]:
-    """Return a panel's reviewers and the proposals of its call that panels grade. Twelve queries, however many."""
+def judged(panel: Panel, *, reader: Actor, now: datetime) -> tuple[list[Panelist], list[Judged]]:
+    """Return a panel's reviewers and the proposals of its call that panels grade. Fourteen queries, however many.
+
+    Persons of conflicts are named to the facility's own office and director; a chair is told the kind of bond alone.
+    """
     seats = list(panel.panelists.select_related("user").filter(left_at__isnull=True))
     proposals = list(
         BeamProposal.objects.filter(call_id=panel.call_id, kind__in=rounds.reviewed_kinds(panel.facility))
@@ -49,11 +54,20 @@ def judged(panel: Panel, *, now: datetime) -> tuple[list[Panelist], list[Judged]
     for row in rows:
         if row.round_no == now_in[row.proposal_id]:
             asked[row.proposal_id].append(row)
-    return seats, [Judged(one, now_in[one.pk], asked[one.pk], _conflicts(one, seats, found)) for one in proposals]
+    tells_names = access.heads(reader) and reader.organisation_id == panel.facility.owner_id
+    own, mine = rounds.own(reader, proposals), [seat for seat in seats if seat.user_id == reader.person]
+    rows_of = []
+    for one in proposals:
+        is_hidden = one.pk in own or any((seat.pk, one.pk) in found for seat in mine)
+        conflicts = _conflicts(one, mine if is_hidden else seats, found, tells_names=tells_names)
+        rows_of.append(Judged(one, now_in[one.pk], [] if is_hidden else asked[one.pk], conflicts, is_hidden))
+    return seats, rows_of
 
 
-def _conflicts(proposal: BeamProposal, seats: Sequence[Panelist], found: bonds.Found) -> dict[int, list[Reason]]:
-    named = {member.user_id or -member.pk: member.name for member in proposal.team.all()}
+def _conflicts(
+    proposal: BeamProposal, seats: Sequence[Panelist], found: bonds.Found, *, tells_names: bool
+) -> dict[int, list[Reason]]:
+    named = {member.user_id or -member.pk: member.name for member in proposal.team.all()} if tells_names else {}
     return {
         seat.pk: bonds.reasons(conflicts, named=named)
         for seat in seats

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -19,7 +19,7 @@ from scheduler.facilities.models import Beamline
 from scheduler.facilities.shares import Pool
 from scheduler.panels import access, pools, rounds, rules
 from scheduler.panels.grading import scale_of
-from scheduler.panels.models import Grading, Panel, Panelist, RankedRequest, Ranking
+from scheduler.panels.models import Grading, Panel, RankedRequest, Ranking
 from scheduler.proposals.models import BeamProposal, BeamRequest
 
 __all__ = [
@@ -77,13 +77,14 @@ def may_rank(actor: Actor, panel: Panel) -> bool:
     """Say whether the actor may draft and propose the panel's lists: its chair, or the facility's user office."""
     if actor.organisation_id == panel.facility.owner_id and actor.may(Permission.FACILITY_MANAGE):
         return True
-    seat = Panelist.objects.filter(panel=panel, user_id=actor.person, is_chair=True, left_at__isnull=True)
-    return seat.exists()
+    return panel.panelists.filter(user_id=actor.person, is_chair=True, left_at__isnull=True).exists()
 
 
-def _require(actor: Actor, panel: Panel) -> None:
+def _require(actor: Actor, panel: Panel, rows: Iterable[RankedRequest] = ()) -> None:
+    """Raise Forbidden unless the actor may rank for the panel, OwnProposal where she is in a team that `rows` rank."""
     if not may_rank(actor, panel):
         raise Forbidden
+    rounds.not_in_team(actor, [row.request.proposal for row in rows])
 
 
 def targets_of(panel: Panel) -> Mapping[str, Fraction]:
@@ -105,12 +106,13 @@ def draft(
 
     `shifts`: how many to give, at most what the open pool has left (None: all of that). Proposals that are not graded yet
     keep a list from being drafted unless `without` names their numbers: they stay open for a later list. By the chair
-    or the user office. Raises NotGraded with every reason, NothingToRank, AlreadyRanked, Forbidden.
+    or the user office. Raises NotGraded with every reason, NothingToRank, AlreadyRanked, OwnProposal, Forbidden.
     """
     locked = rounds.lock_panel(panel.pk)
     _require(actor, locked)
     most = pools.left(locked.facility, beamline, locked.call.cycle, Pool.OPEN)
     wanted = _candidates(locked, beamline, without=set(without))
+    rounds.not_in_team(actor, [request.proposal for request, _grade in wanted])
     if shifts is not None and not 0 <= shifts <= most:
         text, remedy = _("本线站开放机时还剩 %(most)s 个班次。"), _("请填写不超过此数的班次。")
         raise NotGraded([Reason("panel.pool_short", text, remedy, "shifts", {"most": most})])
@@ -266,12 +268,14 @@ def _by_rule(ranking: Ranking, rows: Sequence[RankedRequest]) -> list[str]:
 def arrange(*, actor: Actor, ranking: Ranking, rows: Sequence[Row], version: int, now: datetime) -> Ranking:
     """Put a draft in the panel's own order with its own awards; who is moved, or gets less than there is, is told why.
 
-    Every request of the list, once. Raises BadRanking with every reason, Changed, InvalidTransition, Forbidden.
+    Every request of the list, once. Raises BadRanking with every reason, Changed, InvalidTransition, OwnProposal,
+    Forbidden.
     """
     locked = lock(ranking, version=version)
-    _require(actor, locked.panel)
+    kept = _rows(locked)
+    _require(actor, locked.panel, kept)
     next_state(rules.RANKING_TRANSITIONS, S(locked.state), A.PROPOSE)
-    known = {row.request.proposal.number: row for row in _rows(locked)}
+    known = {row.request.proposal.number: row for row in kept}
     if reasons := _faults(locked, rows, known):
         raise BadRanking(reasons)
     for place, said in enumerate(rows, 1):
@@ -337,9 +341,9 @@ def _row_faults(row: Row, at: RankedRequest, ranking: Ranking, *, moved: bool, u
 
 @transaction.atomic
 def propose(*, actor: Actor, ranking: Ranking, note: str, version: int, now: datetime) -> Ranking:
-    """Propose a draft to the director, as the chair or the user office. Raises Changed, InvalidTransition, Forbidden."""
+    """Propose a draft to the director, as chair or office. Raises Changed, InvalidTransition, OwnProposal, Forbidden."""
     locked = lock(ranking, version=version)
-    _require(actor, locked.panel)
+    _require(actor, locked.panel, _rows(locked))
     step(locked, A.PROPOSE)
     locked.note = rounds.note(note, field="note", required=False)
     locked.proposed_by_id, locked.proposed_at = actor.person, now
@@ -351,10 +355,11 @@ def propose(*, actor: Actor, ranking: Ranking, note: str, version: int, now: dat
 @transaction.atomic
 def send_back(*, actor: Actor, ranking: Ranking, note: str, version: int, now: datetime) -> Ranking:
     """Send a proposed list back to the panel with a reason, as the director. Raises NoteMissing, Changed,
-    InvalidTransition, Forbidden.
+    InvalidTransition, OwnProposal, Forbidden.
     """
     locked = lock(ranking, version=version)
     access.require(actor, locked.panel.facility, Permission.FACILITY_DECIDE)
+    rounds.not_in_team(actor, [row.request.proposal for row in _rows(locked)])
     step(locked, A.SEND_BACK)
     locked.note = rounds.note(note, field="note")
     locked.proposed_by, locked.proposed_at = None, None
@@ -365,9 +370,9 @@ def send_back(*, actor: Actor, ranking: Ranking, note: str, version: int, now: d
 
 @transaction.atomic
 def discard(*, actor: Actor, ranking: Ranking, version: int, now: datetime) -> None:
-    """Throw a draft away: grades can be changed again. Raises Changed, InvalidTransition, Forbidden."""
+    """Throw a draft away: grades can be changed again. Raises Changed, InvalidTransition, OwnProposal, Forbidden."""
     locked = lock(ranking, version=version)
-    _require(actor, locked.panel)
+    _require(actor, locked.panel, _rows(locked))
     next_state(rules.RANKING_TRANSITIONS, S(locked.state), A.PROPOSE)
     record(locked, action="ranking.discarded", actor=actor, now=now)
     locked.delete()

@@ -11,6 +11,7 @@ from django.db.models import Count, Q
 from portal.audit import services as audit
 from portal.kernel.actors import Actor
 from portal.kernel.errors import Conflict, Forbidden, Invalid, noop
+from portal.organisations.models import User
 from scheduler.facilities.models import Facility, FacilityCourse
 from scheduler.panels.models import Appeal, Panel
 from scheduler.proposals.models import BeamProposal, TeamMember
@@ -24,6 +25,7 @@ __all__ = [
     "lock_panel",
     "not_in_team",
     "note",
+    "own",
     "record",
     "reviewed_kinds",
     "round_of",
@@ -80,10 +82,18 @@ def reviewed_kinds(facility: Facility) -> set[str]:
     return set(found.values_list("kind", flat=True))
 
 
+def own(actor: Actor, proposals: Iterable[BeamProposal]) -> set[int]:
+    """Return in which proposals' teams the person is: joined or invited, also by her mail address. Two queries."""
+    mail = User.objects.filter(pk=actor.person).values_list("email", flat=True).first()
+    is_her = Q(user_id=actor.person) | (Q(user__isnull=True, email__iexact=mail) if mail else Q(pk__in=[]))
+    pks = [one.pk for one in proposals]
+    mine = TeamMember.objects.filter(is_her, proposal__in=pks, state__in=["joined", "invited"])
+    return set(mine.values_list("proposal_id", flat=True))
+
+
 def not_in_team(actor: Actor, proposals: Iterable[BeamProposal]) -> None:
     """Raise OwnProposal where the person is in a team, invited or joined."""
-    mine = TeamMember.objects.filter(proposal__in=list(proposals), user_id=actor.person)
-    if mine.filter(state__in=["joined", "invited"]).exists():
+    if own(actor, proposals):
         raise OwnProposal
 
 

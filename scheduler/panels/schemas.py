@@ -138,7 +138,7 @@ class BondOut(Schema):
 
 
 class JudgedOut(Schema):
-    """A proposal before a panel."""
+    """A proposal before a panel. `is_hidden`: the reader is bound to it and is shown neither reviewers nor grades."""
 
     number: str
     title: str
@@ -146,6 +146,7 @@ class JudgedOut(Schema):
     state: str
     round_no: int
     owed: list[str]
+    is_hidden: bool
     gradings: list[PanelGradingOut]
     conflicts: list[BondOut]
 

@@ -129,7 +129,7 @@ def panel(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _page(request: HttpRequest, row: Panel, error: Explained | None = None) -> HttpResponse:
-    seats, judged = queries.judged(row, now=timezone.now())
+    seats, judged = queries.judged(row, reader=shell.actor_of(request), now=timezone.now())
     lists = {one.beamline_id: one for one in row.rankings.select_related("beamline").order_by("pk")}
     lines = Beamline.objects.filter(facility=row.facility).select_related("resource")
     context = {
@@ -154,7 +154,8 @@ def _judged(one: queries.Judged, seats: Any) -> dict[str, Any]:
         "gradings": one.gradings,
         "blocked": [(seat, conflicts[seat.pk]) for seat in seats if seat.pk in conflicts],
         "free": [seat for seat in seats if seat.pk not in asked and seat.pk not in conflicts],
-        "is_open": one.proposal.state in grading.JUDGED,
+        "is_open": one.proposal.state in grading.JUDGED and not one.is_hidden,
+        "is_hidden": one.is_hidden,
     }
 
 

@@ -65,6 +65,29 @@ def test_the_office_is_told_with_whom(s):
     assert [one["panelist"] for one in judged["conflicts"]] == [seat]
 
 
+def test_a_chair_from_elsewhere_is_told_of_bonds_but_no_person(s):
+    made = beam.proposal(s)
+    Member.objects.create(user_id=s.graders[1].user_id, organisation_id=s.leader.organisation_id, roles=["researcher"])
+    (judged,) = Caller(s.graders[0]).get(f"/panels/{s.panel.pk}").body["proposals"]
+    assert [one["code"] for one in judged["conflicts"][0]["reasons"]] == ["panel.conflict_institute"]
+    assert "课题负责人" not in json.dumps(judged, ensure_ascii=False)
+    elsewhere = make.actor(make.organisation(beam.roles.Kind.PROVIDER), beam.roles.Role.USER_OFFICER)
+    s.panel.panelists.filter(is_chair=True).update(user_id=elsewhere.user_id)
+    (judged,) = Caller(elsewhere).get(f"/panels/{s.panel.pk}").body["proposals"]
+    assert judged["number"] == made.number
+    assert "课题负责人" not in json.dumps(judged, ensure_ascii=False), "another facility's office is a stranger here"
+
+
+def test_who_reviews_the_own_teams_proposal_and_how_is_shown_to_nobody_of_it(s):
+    mine, other = graded(s), graded(s)
+    page = f"/panels/{s.panel.pk}"
+    for who in (s.graders[0], s.office):
+        mine.team.update(user_id=who.user_id)
+        shown = {one["number"]: one for one in Caller(who).get(page).body["proposals"]}
+        assert (shown[mine.number]["gradings"], shown[mine.number]["is_hidden"]) == ([], True)
+        assert len(shown[other.number]["gradings"]) == 2
+
+
 def test_a_grade_off_the_scale_names_field_and_ends(s):
     (row,) = ask(s, beam.proposal(s), 0)
     answer = Caller(s.graders[0]).post(f"/reviews/{row.pk}/grade", {"grade": "5.6", "to_team": "好"})

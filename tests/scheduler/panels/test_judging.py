@@ -8,7 +8,7 @@ import pytest
 
 from portal.kernel.errors import Forbidden, InvalidTransition, NotFound
 from portal.organisations import rules as roles
-from portal.organisations.models import Member
+from portal.organisations.models import Member, User
 from scheduler.beamtime import granting
 from scheduler.beamtime.models import BeamAllocation
 from scheduler.facilities.shares import Pool
@@ -322,6 +322,38 @@ class TestRanking:
         with pytest.raises(ranking.BadRanking) as refused:
             self.arrange(s, row, bad)
         assert set(codes(refused)) == {"panel.award", "panel.moved", "panel.to_team", "panel.pool_short"}
+
+    @pytest.mark.parametrize("how", ["joined", "by mail"])
+    def test_a_chair_who_came_into_a_team_ranks_nothing_of_it(self, s, how):
+        one = graded(s)
+        row = drafted(s)
+        chair = make.user_of(s.graders[0])
+        User.objects.filter(pk=chair.pk).update(email="Chair@example.invalid")
+        said = {"user": chair, "state": "joined"} if how == "joined" else {"state": "invited"}
+        TeamMember.objects.create(
+            proposal=one, name="评审0", email="chair@example.invalid", invited_at=make.NOW, **said
+        )
+        step = {"actor": s.graders[0], "ranking": row, "version": row.version, "now": make.NOW}
+        for act in (
+            lambda: ranking.draft(actor=s.graders[0], panel=s.panel, beamline=s.lines[0], now=make.NOW),
+            lambda: ranking.arrange(rows=[ranking.Row(one.number, 6)], **step),
+            lambda: ranking.propose(note="", **step),
+            lambda: ranking.discard(**step),
+        ):
+            with pytest.raises(rounds.OwnProposal):
+                act()
+        row.refresh_from_db()
+        assert (row.state, row.version) == ("draft", 1)
+        assert ranking.propose(note="", **{**step, "actor": s.office}).state == "proposed"
+
+    def test_nobody_of_the_office_chooses_who_reviews_the_own_team(self, s):
+        made = beam.proposal(s)
+        (row,) = ask(s, made, 0)
+        TeamMember.objects.filter(proposal=made).update(user_id=s.office.user_id)
+        with pytest.raises(rounds.OwnProposal):
+            ask(s, made, 1)
+        with pytest.raises(rounds.OwnProposal):
+            grading.take_back(actor=s.office, panel=s.panel, grading=row, now=make.NOW)
 
     def test_only_chair_and_office_and_nothing_is_overwritten(self, s):
         graded(s)
