@@ -5,23 +5,25 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from django.db import transaction
+import structlog
+from django.db import DatabaseError, transaction
 
 from portal.kernel.actors import Actor, Permission
-from portal.kernel.errors import Conflict, Forbidden, Invalid, noop
+from portal.kernel.errors import Conflict, Forbidden, Invalid, PortalError, noop
 from portal.kernel.states import next_state
 from scheduler.availability import queries
 from scheduler.availability.models import Claim
 from scheduler.beamtime import adopting, gathering, offer_news, reserving, rules
 from scheduler.beamtime.models import BeamAllocation, BeamVisit
 from scheduler.facilities.models import Beamline, Device
-from scheduler.proposals import rules as proposals
+from scheduler.proposals import finishing
 from scheduler.resources import services as resources
 from scheduler.resources.models import Skill
 
 __all__ = ["BeamBegun", "NoteTooLong", "OfferLapsed", "accept", "decline", "lapse_due", "lock", "step"]
 
 _ = noop
+logger = structlog.get_logger("beamtime")
 A = rules.VisitAction
 NOTE: Final = 500
 BATCH: Final = 100
@@ -126,36 +128,37 @@ def _give_back(locked: BeamVisit, *, action: str, actor: Actor, now: datetime) -
     adopting.free(locked)
     BeamAllocation.objects.filter(pk=locked.allocation_id).update(ended_at=now)
     request = locked.allocation.request
-    is_first = locked.allocation.made_up_for_id is None
-    if is_first and request.state == proposals.RequestState.ALLOCATED.value:
-        request.state = next_state(
-            proposals.REQUEST_TRANSITIONS, proposals.RequestState(request.state), proposals.RequestAction.GIVE_UP
-        ).value
-        request.save(update_fields=["state"])
+    if not request.allocations.filter(ended_at__isnull=True).exists():
+        finishing.give_up(request=request)
     adopting.record(locked, action=action, actor=actor, now=now)
-    reserving.move_up(
-        cycle=request.cycle,
-        beamline=locked.beamline,
-        span=queries.period_of(locked.during),
-        pool=locked.allocation.pool,
-        now=now,
-    )
+    cycle = gathering.cycle_of(locked)
+    if cycle is not None:
+        span, pool = queries.period_of(locked.during), locked.allocation.pool
+        reserving.move_up(cycle=cycle, beamline=locked.beamline, span=span, pool=pool, now=now)
 
 
 def lapse_due(*, now: datetime, visit_ids: list[int] | None = None) -> int:
     """End the offers nobody answered until `answer_by`, and return how many ended: for the clock, and for whoever looks.
 
-    Each in a transaction of its own.
+    Each in a transaction of its own; what cannot be ended now is left to the next time and keeps no other back.
     """
     due = BeamVisit.objects.filter(gathering.due_offers(now))
     if visit_ids is not None:
         due = due.filter(pk__in=visit_ids)
     ended = 0
     for visit in due.order_by("answer_by", "pk")[:BATCH]:
-        with transaction.atomic():
-            locked = lock(visit)
-            if locked.state == BeamVisit.State.OFFERED.value and locked.answer_by <= now:
-                _give_back(locked, action="visit.lapsed", actor=Actor.system(), now=now)
-                offer_news.lapsed(locked, now=now)
-                ended += 1
+        try:
+            ended += _lapse(visit, now=now)
+        except (DatabaseError, PortalError):
+            logger.exception("beamtime.lapse_failed", visit=visit.number)
     return ended
+
+
+@transaction.atomic
+def _lapse(visit: BeamVisit, *, now: datetime) -> bool:
+    locked = lock(visit)
+    is_due = locked.state == BeamVisit.State.OFFERED.value and locked.answer_by <= now
+    if is_due:
+        _give_back(locked, action="visit.lapsed", actor=Actor.system(), now=now)
+        offer_news.lapsed(locked, now=now)
+    return is_due

@@ -18,6 +18,7 @@ from scheduler.beamtime import visit_access as access
 from scheduler.beamtime.models import BeamAllocation, BeamVisit, Compensation
 from scheduler.facilities.grades import Direction
 from scheduler.facilities.models import Facility, RunCycle
+from scheduler.proposals import finishing
 
 __all__ = ["ask", "decline", "grant", "ordered"]
 
@@ -98,7 +99,8 @@ def _decide(
 
 @transaction.atomic
 def grant(*, actor: Actor, visit: BeamVisit, shifts: int, note: str, now: datetime) -> BeamAllocation:
-    """Give shifts back for lost beam, as the director, with a reason: an allocation from the same pool, to be scheduled.
+    """Give shifts back for lost beam, as the director, with a reason: an allocation from the same pool, to be scheduled
+    in this cycle or any later one.
 
     Raises BadBack above the visit's own shifts, NotFound where nothing is listed, InvalidTransition the second time,
     ReasonMissing, Forbidden.
@@ -116,6 +118,7 @@ def grant(*, actor: Actor, visit: BeamVisit, shifts: int, note: str, now: dateti
         given_by_id=actor.person,
         given_at=now,
     )
+    finishing.allocate(request=lost.allocation.request)
     telling.decided(lost, shifts=shifts, why=decided.decision_note, now=now)
     visits.record(lost, action="compensation.granted", actor=actor, now=now, shifts=shifts)
     return made

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.db import transaction
+import structlog
+from django.db import DatabaseError, transaction
 
 from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import InvalidTransition, PortalError
 from portal.kernel.period import Period
 from scheduler.availability.models import Claim
 from scheduler.beamtime import quoting, rules, telling, visit_rules, visits
 from scheduler.beamtime.models import BeamLoss, BeamVisit, Compensation
-from scheduler.facilities.models import FacilityCourse
+from scheduler.facilities.models import Beamline, FacilityCourse
 from scheduler.proposals import finishing
 from scheduler.usage import services as usage
 
 __all__ = ["cancel", "end_due", "finish", "losses_of", "recount"]
 
 A, S, P = rules.VisitAction, rules.VisitState, Permission
+logger = structlog.get_logger("beamtime")
 OVER = (S.DONE.value, S.CLOSED.value)
 
 
@@ -62,6 +65,8 @@ def finish(*, actor: Actor, visit: BeamVisit, ended_at: datetime | None = None, 
     Beam left unused at an early end is the team's own loss. Paid time becomes a usage record. Raises BadEnd,
     InvalidTransition, Forbidden.
     """
+    # Whoever logs a loss waits for the same row, so that it is counted here or there.
+    Beamline.objects.select_for_update(no_key=True, of=("self",)).order_by("pk").get(pk=visit.beamline_id)
     locked = visits.served(actor=actor, visit=visit, permission=P.BEAMTIME_RUN)
     visits.move(locked, A.FINISH)
     wanted = now if ended_at is None else ended_at
@@ -133,7 +138,7 @@ def cancel(*, actor: Actor, visit: BeamVisit, reason: str, now: datetime) -> Bea
     if promised:
         whole = visits.period_of(locked).duration
         _list(locked, lost_min=int(whole.total_seconds() // 60), cancelled=True, now=now)
-        visits.end_allocation(locked, now=now)
+        visits.call_back(locked, now=now)
         quoting.release(request=locked.allocation.request, actor=actor, now=now)
     telling.cancelled(locked, listed=promised, now=now)
     visits.record(locked, action="visit.cancelled", actor=actor, now=now)
@@ -143,7 +148,7 @@ def cancel(*, actor: Actor, visit: BeamVisit, reason: str, now: datetime) -> Bea
 def end_due(*, now: datetime) -> int:
     """End visits whose time was over a day ago: running ones at their end, others as missed; returns how many.
 
-    Run by the clock, safe at any time; 200 at most.
+    Run by the clock, safe at any time; 200 at most. One that cannot be ended keeps no other back.
     """
     actor = Actor.system("自动处理")
     late = BeamVisit.objects.filter(
@@ -151,11 +156,14 @@ def end_due(*, now: datetime) -> int:
     )
     ended = 0
     for one in late.order_by("pk")[:200]:
-        with transaction.atomic():
-            state = visits.lock(one).state
-            if state == S.RUNNING.value:
+        try:
+            if one.state == S.RUNNING.value:
                 finish(actor=actor, visit=one, ended_at=one.during.upper, now=now)
-            elif state in {S.SCHEDULED.value, S.READY.value}:
+            else:
                 visits.miss(actor=actor, visit=one, now=now)
             ended += 1
+        except InvalidTransition:
+            continue
+        except (DatabaseError, PortalError):
+            logger.exception("beamtime.end_failed", visit=one.number)
     return ended

@@ -31,6 +31,7 @@ __all__ = [
     "HOLDING",
     "Cycle",
     "Gathered",
+    "cycle_of",
     "due_offers",
     "gather",
     "grid_of",
@@ -112,14 +113,31 @@ class Gathered:
 
 
 def to_place(cycle: RunCycle) -> QuerySet[BeamAllocation]:
-    """Return the allocations of a cycle that count and have no visit yet, with what a draft needs of them."""
+    """Return the allocations of a cycle that count and have no visit yet, with what a draft needs of them.
+
+    What makes up for beam lost in an earlier cycle can be had in any later one.
+    """
+    made_up = Q(
+        made_up_for__isnull=False,
+        request__cycle__facility=cycle.facility_id,
+        request__cycle__during__endswith__lte=cycle.during.lower,
+    )
     visited = BeamVisit.objects.exclude(state__in=NOT_HAD).values("allocation_id")
     return (
-        BeamAllocation.objects.filter(request__cycle=cycle, ended_at__isnull=True)
+        BeamAllocation.objects.filter(Q(request__cycle=cycle) | made_up, ended_at__isnull=True)
         .exclude(pk__in=visited)
         .select_related("request__proposal__organisation", "request__beamline")
         .prefetch_related("request__devices")
         .order_by("pk")
+    )
+
+
+def cycle_of(visit: BeamVisit) -> RunCycle | None:
+    """Return the run cycle in which a visit is: of made up beam not that of its request."""
+    return (
+        RunCycle.objects.filter(facility_id=visit.beamline.facility_id, during__contains=visit.during.lower)
+        .select_related("facility")
+        .first()
     )
 
 

@@ -99,6 +99,7 @@ def log(*, actor: Actor, line: Beamline, lost: Lost, now: datetime) -> BeamLoss:
 @transaction.atomic
 def void(*, actor: Actor, loss: BeamLoss, now: datetime) -> BeamLoss:
     """Take out what was logged in error; it stays on record. A second time changes nothing. Raises CycleClosed, Forbidden."""
+    Beamline.objects.select_for_update(no_key=True, of=("self",)).order_by("pk").get(pk=loss.beamline_id)
     locked = (
         BeamLoss.objects.select_for_update(no_key=True, of=("self",))
         .select_related("beamline__facility", "beamline__resource")

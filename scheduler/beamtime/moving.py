@@ -18,7 +18,6 @@ from scheduler.beamtime.drafts import ChangedMeanwhile
 from scheduler.beamtime.models import BeamVisit
 from scheduler.beamtime.planning_access import require_planner
 from scheduler.beamtime.ports import Placed, Problem
-from scheduler.facilities.models import RunCycle
 from scheduler.resources.models import Resource
 
 __all__ = ["MoveReason", "move"]
@@ -54,7 +53,9 @@ def _move(*, actor: Actor, visit: BeamVisit, starts_at: datetime, seen: int, rea
     if locked.version != seen:
         raise ChangedMeanwhile
     answering.step(locked, rules.VisitAction.MOVE)
-    cycle = _cycle(locked)
+    cycle = gathering.cycle_of(locked)
+    if cycle is None:
+        raise NotFound
     gathered = gathering.gather(cycle, now=now, without=[locked.pk])
     request = locked.allocation.request
     number = f"A{locked.allocation_id}"
@@ -80,17 +81,6 @@ def _move(*, actor: Actor, visit: BeamVisit, starts_at: datetime, seen: int, rea
     return locked
 
 
-def _cycle(visit: BeamVisit) -> RunCycle:
-    found = (
-        RunCycle.objects.filter(facility_id=visit.beamline.facility_id, during__contains=visit.during.lower)
-        .select_related("facility")
-        .first()
-    )
-    if found is None:
-        raise NotFound
-    return found
-
-
 def _moved(locked: BeamVisit, *, period: Period, operator: Resource | None, now: datetime) -> None:
     adopting.free(locked)
     locked.during = (period.start, period.end)
@@ -98,6 +88,8 @@ def _moved(locked: BeamVisit, *, period: Period, operator: Resource | None, now:
     locked.offered_at = now
     locked.answer_by = adopting.answer_by(locked.beamline.facility, starts_at=period.start, now=now)
     locked.answered_by, locked.answered_at, locked.answer_note = None, None, ""
+    # Who was there, and what was taken late, was so for another day.
+    locked.checked_in_at, locked.late_reason = None, ""
     plan = adopting.Plan(locked.allocation, locked.beamline, period, locked.shifts, operator)
     try:
         with transaction.atomic():

@@ -14,11 +14,11 @@ from portal.kernel.states import next_state
 from portal.numbers.services import next_number
 from scheduler.availability import claiming
 from scheduler.beamtime import adopting, drafting, gathering
-from scheduler.beamtime.models import BeamAllocation, BeamVisit
+from scheduler.beamtime.models import BeamAllocation, BeamQuote, BeamVisit
 from scheduler.beamtime.ports import Placed, Problem, Request
 from scheduler.facilities.models import Beamline, RunCycle
 from scheduler.proposals import rules as proposals
-from scheduler.proposals.models import BeamRequest
+from scheduler.proposals.models import BeamProposal, BeamRequest
 from scheduler.resources import services as resources
 
 __all__ = ["move_up", "waiting"]
@@ -28,11 +28,15 @@ MOVED_UP: Final = "reserve"
 
 
 def waiting(cycle: RunCycle, beamline: Beamline) -> Iterator[BeamRequest]:
-    """Yield the reserve list of a beamline, the best first; who gave time back in this cycle is not asked again."""
+    """Yield the reserve list of a beamline, the best first; who gave time back in this cycle is not asked again.
+
+    Nor is whose time is paid by contract: it gets a new quote.
+    """
     declined = BeamVisit.objects.filter(state="declined", allocation__request__cycle=cycle)
     rows = (
         BeamRequest.objects.filter(cycle=cycle, beamline=beamline, state="reserve")
         .exclude(pk__in=declined.values("allocation__request_id"))
+        .exclude(pk__in=BeamQuote.objects.filter(state="accepted").values("request_id"))
         .select_related("proposal")
         .prefetch_related("devices")
         .order_by(F("place").asc(nulls_last=True), "pk")
@@ -54,6 +58,8 @@ def move_up(*, cycle: RunCycle, beamline: Beamline, span: Period, pool: str, now
         if plan is None:
             continue
         resources.lock(resource_ids=adopting.touched([plan]))
+        if not _still_waits(request):
+            continue
         plan.allocation.save()
         number = next_number(prefix=adopting.NUMBERS, now=now)
         try:
@@ -67,6 +73,15 @@ def move_up(*, cycle: RunCycle, beamline: Beamline, span: Period, pool: str, now
         request.save(update_fields=["state"])
         _accept(request, now=now)
     return made
+
+
+def _still_waits(request: BeamRequest) -> bool:
+    """Lock a request and its proposal, in this order as all do; say whether it is on the list and not withdrawn."""
+    request.proposal = BeamProposal.objects.select_for_update(no_key=True).order_by("pk").get(pk=request.proposal_id)
+    held = BeamRequest.objects.select_for_update(no_key=True).order_by("pk").get(pk=request.pk)
+    request.state = held.state
+    gone = proposals.BeamProposalState.WITHDRAWN.value
+    return held.state == proposals.RequestState.RESERVE.value and request.proposal.state != gone
 
 
 def _accept(request: BeamRequest, *, now: datetime) -> None:

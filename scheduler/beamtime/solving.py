@@ -41,7 +41,7 @@ def solve(*, draft_id: int, now: datetime) -> None:
     """
     with transaction.atomic():
         draft = drafts.lock(ScheduleDraft(pk=draft_id))
-        if draft.state not in {"queued", "solving"}:
+        if draft.state not in {"queued", "solving"} or (draft.state == "solving" and not _is_left(draft, now=now)):
             return
         drafts.step(draft, A.SOLVE)
         draft.started_at, draft.lines = now, {}
@@ -193,9 +193,11 @@ def left(*, now: datetime) -> list[int]:
     """Return the drafts nobody computes: their hint was lost, or their worker died. For the clock."""
     waiting = ScheduleDraft.objects.filter(state="queued").alias(since=Coalesce("started_at", "made_at"))
     found = list(waiting.filter(since__lte=now - timedelta(minutes=1)).values_list("pk", flat=True))
-    for draft in ScheduleDraft.objects.filter(state="solving").select_related("cycle"):
-        lines = draft.cycle.facility.beamlines.count()
-        longest = timedelta(seconds=draft.seconds * lines + 120)
-        if draft.started_at is not None and draft.started_at + longest < now:
-            found.append(draft.pk)
-    return found
+    solving = ScheduleDraft.objects.filter(state="solving").select_related("cycle__facility")
+    return found + [draft.pk for draft in solving if _is_left(draft, now=now)]
+
+
+def _is_left(draft: ScheduleDraft, *, now: datetime) -> bool:
+    """Say whether the worker of a draft must be dead: it would have finished long ago."""
+    longest = timedelta(seconds=draft.seconds * draft.cycle.facility.beamlines.count() + 120)
+    return draft.started_at is None or draft.started_at + longest < now

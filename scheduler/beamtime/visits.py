@@ -9,6 +9,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
+from django.db.models import F
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
@@ -19,11 +20,14 @@ from scheduler.availability.models import Claim
 from scheduler.beamtime import quoting, rules, visit_rules
 from scheduler.beamtime import visit_access as access
 from scheduler.beamtime.models import BeamTraining, BeamVisit, VisitParticipant
+from scheduler.proposals import finishing
 from scheduler.proposals.models import TeamMember
+from scheduler.proposals.rules import InvitationState
 
 __all__ = [
     "accept_late",
     "approve",
+    "call_back",
     "check_in",
     "clock",
     "confirm",
@@ -130,7 +134,11 @@ def preparation(
 def missing_of(found: Sequence[BeamVisit]) -> dict[int, list[Reason]]:
     """Return every reason that keeps each of these visits from being ready, by id. Two queries, however many they are."""
     people: dict[int, list[VisitParticipant]] = defaultdict(list)
-    for one in VisitParticipant.objects.filter(visit__in=found).select_related("user").order_by("pk"):
+    still = {
+        "visit__allocation__request__proposal__team__user": F("user"),
+        "visit__allocation__request__proposal__team__state": InvitationState.JOINED.value,
+    }
+    for one in VisitParticipant.objects.filter(visit__in=found, **still).select_related("user").order_by("pk"):
         people[one.visit_id].append(one)
     users = {one.user_id for each in people.values() for one in each}
     lines = {visit.beamline.facility_id for visit in found}
@@ -167,7 +175,7 @@ def confirm(*, actor: Actor, visit: BeamVisit, user_ids: Collection[int], now: d
     if S(locked.state) not in visit_rules.PENDING:
         next_state(rules.TRANSITIONS, S(locked.state), A.MAKE_READY)
     wanted = set(user_ids)
-    present = set(locked.participants.values_list("user_id", flat=True))
+    present = set(locked.participants.values_list("user_id", flat=True)) & set(team)
     if not wanted <= set(team) or (not me.is_leader and (wanted ^ present) - {actor.person}):
         raise visit_rules.NotInTeam(field="participants")
     locked.participants.exclude(user_id__in=wanted).delete()
@@ -196,6 +204,9 @@ def approve(*, actor: Actor, visit: BeamVisit, form: str, now: datetime) -> Beam
         next_state(rules.TRANSITIONS, S(locked.state), A.MAKE_READY)
     if getattr(locked, f"{form}_approved_at") is not None:
         return locked
+    if now > locked.during.lower - timedelta(days=locked.beamline.facility.forms_days):
+        # What was taken late before was another form: the head judges this one anew.
+        locked.late_reason = ""
     setattr(locked, f"{form}_approved_at", now)
     setattr(locked, f"{form}_approved_by_id", actor.person)
     locked.save()
@@ -312,7 +323,7 @@ def start(*, actor: Actor, visit: BeamVisit, now: datetime) -> BeamVisit:
 
 @transaction.atomic
 def miss(*, actor: Actor, visit: BeamVisit, now: datetime) -> BeamVisit:
-    """Say that nobody came, once the time is over: the allocation ends and nothing is made up for.
+    """Say that nobody came, once the time is over: the allocation ends, the request is served, nothing is made up for.
 
     Raises NotOver, InvalidTransition, Forbidden.
     """
@@ -323,6 +334,8 @@ def miss(*, actor: Actor, visit: BeamVisit, now: datetime) -> BeamVisit:
     set_claims(locked, Claim.State.RELEASED)
     locked.save()
     end_allocation(locked, now=now)
+    if not _has_time(locked):
+        finishing.serve(request=locked.allocation.request)
     quoting.release(request=locked.allocation.request, actor=actor, now=now)
     record(locked, action="visit.missed", actor=actor, now=now)
     return locked
@@ -334,3 +347,14 @@ def end_allocation(visit: BeamVisit, *, now: datetime) -> None:
     if allocation.ended_at is None:
         allocation.ended_at = now
         allocation.save(update_fields=["ended_at"])
+
+
+def call_back(visit: BeamVisit, *, now: datetime) -> None:
+    """End the allocation of a visit the facility cancels: the request waits on the reserve list, unless it has more time."""
+    end_allocation(visit, now=now)
+    if not _has_time(visit):
+        finishing.give_up(request=visit.allocation.request)
+
+
+def _has_time(visit: BeamVisit) -> bool:
+    return visit.allocation.request.allocations.filter(ended_at__isnull=True).exists()

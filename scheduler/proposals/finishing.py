@@ -13,7 +13,7 @@ from scheduler.facilities.models import FacilityCourse
 from scheduler.proposals import rules
 from scheduler.proposals.models import BeamProposal, BeamRequest
 
-__all__ = ["close", "serve"]
+__all__ = ["allocate", "close", "give_up", "serve"]
 
 R, S = rules.RequestState, rules.BeamProposalState
 STANDING = (R.OPEN.value, R.RESERVE.value, R.ALLOCATED.value)
@@ -26,6 +26,33 @@ def serve(*, request: BeamRequest) -> bool:
     if locked.state != R.ALLOCATED.value:
         return False
     locked.state = next_state(rules.REQUEST_TRANSITIONS, R.ALLOCATED, rules.RequestAction.SERVE).value
+    locked.save(update_fields=["state"])
+    return True
+
+
+@transaction.atomic
+def give_up(*, request: BeamRequest) -> bool:
+    """Put a request whose time is gone back on the reserve list; returns whether that is news.
+
+    Locks its proposal first, as all writers of requests do.
+    """
+    BeamProposal.objects.select_for_update(no_key=True).order_by("pk").get(pk=request.proposal_id)
+    locked = BeamRequest.objects.select_for_update(no_key=True).order_by("pk").get(pk=request.pk)
+    if locked.state != R.ALLOCATED.value:
+        return False
+    locked.state = next_state(rules.REQUEST_TRANSITIONS, R.ALLOCATED, rules.RequestAction.GIVE_UP).value
+    locked.save(update_fields=["state"])
+    return True
+
+
+@transaction.atomic
+def allocate(*, request: BeamRequest) -> bool:
+    """Take a request off the reserve list that is given time in another way; returns whether that is news."""
+    BeamProposal.objects.select_for_update(no_key=True).order_by("pk").get(pk=request.proposal_id)
+    locked = BeamRequest.objects.select_for_update(no_key=True).order_by("pk").get(pk=request.pk)
+    if locked.state != R.RESERVE.value:
+        return False
+    locked.state = next_state(rules.REQUEST_TRANSITIONS, R.RESERVE, rules.RequestAction.ALLOCATE).value
     locked.save(update_fields=["state"])
     return True
 

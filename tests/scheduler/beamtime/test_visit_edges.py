@@ -1,0 +1,227 @@
+"""Visits at their edges: what becomes of requests whose time is gone, beam given back later, two at once, people who left."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import connections, transaction
+
+from portal.kernel.period import Period
+from portal.organisations import rules as roles
+from scheduler.beamtime import (
+    adopting,
+    answering,
+    compensating,
+    drafts,
+    ending,
+    gathering,
+    losses,
+    moving,
+    reporting,
+    rules,
+    solving,
+    visit_rules,
+    visits,
+)
+from scheduler.beamtime.models import BeamAllocation, BeamVisit, Compensation, ScheduleDraft
+from scheduler.proposals import services as proposals
+from scheduler.proposals.models import BeamRequest, TeamMember
+from scheduler.usage import services as usage
+from tests import beam, make
+
+BEGIN, HOUR, DAY = beam.FIRST, timedelta(hours=1), timedelta(days=1)
+
+
+@pytest.fixture
+def s(db):
+    return beam.site()
+
+
+def request(visit: BeamVisit) -> BeamRequest:
+    return BeamRequest.objects.get(allocations__visits=visit)
+
+
+def next_cycle(s):
+    return beam.cycle(s.facility, "2027-II", Period(beam.CYCLE.end, beam.CYCLE.end + 30 * DAY), None)
+
+
+def test_a_no_show_is_served_and_a_cancelled_one_waits_in_reserve_so_its_team_can_withdraw(s):
+    absent, gone = beam.visit(s, state="scheduled"), beam.visit(s, state="ready", day=3)
+    visits.miss(actor=s.scientist, visit=absent, now=absent.during.upper)
+    ending.cancel(actor=s.planner, visit=gone, reason="水冷故障", now=make.NOW)
+    assert (request(absent).state, request(gone).state) == ("served", "reserve")
+    proposals.withdraw(actor=s.leader, proposal=gone.allocation.request.proposal, now=make.NOW)
+    assert request(gone).state == "withdrawn"
+
+
+def test_beam_given_back_is_had_in_a_later_cycle_and_served_then(s):
+    visit = beam.visit(s, state="ready")
+    ending.cancel(actor=s.planner, visit=visit, reason="水冷故障", now=make.NOW)
+    back = compensating.grant(actor=s.director, visit=visit, shifts=3, note="整段取消", now=make.NOW)
+    assert request(visit).state == "allocated", "it has time again: nobody moves it up besides"
+    later = next_cycle(s)
+    assert list(gathering.to_place(s.cycle)) == list(gathering.to_place(later)) == [back]
+    draft = drafts.order(actor=s.planner, cycle=later, seconds=2, wake=print, key="draft-key-1", now=make.NOW)
+    solving.solve(draft_id=draft.pk, now=make.NOW)
+    draft.refresh_from_db()
+    [made] = adopting.adopt(actor=s.planner, draft=draft, version=draft.version, now=make.NOW)
+    assert made.during.lower >= beam.CYCLE.end
+    assert not gathering.to_place(s.cycle).exists()
+    BeamVisit.objects.filter(pk=made.pk).update(state="running")
+    ending.finish(actor=s.scientist, visit=made, now=made.during.upper)
+    assert request(visit).state == "served"
+
+
+def test_beam_given_back_that_is_declined_is_free_for_the_reserve_of_its_own_cycle(s):
+    first = beam.visit(s, state="ready")
+    ending.cancel(actor=s.planner, visit=first, reason="水冷故障", now=make.NOW)
+    back = compensating.grant(actor=s.director, visit=first, shifts=3, note="整段取消", now=make.NOW)
+    later = next_cycle(s)
+    span = Period(later.during.lower, later.during.lower + DAY)
+    plan = adopting.Plan(back, s.lines[0], span, 3)
+    offered = adopting.offer(plan=plan, number="V-LATER", actor=s.planner, now=make.NOW)
+    waiting = beam.on_reserve(s, place=1, shifts=3)
+    BeamRequest.objects.filter(pk=waiting.pk).update(cycle=later)
+    answering.decline(actor=s.leader, visit=offered, now=make.NOW)
+    made = BeamVisit.objects.get(state="offered")
+    assert (made.allocation.request_id, made.during) == (waiting.pk, offered.during)
+    assert request(first).state == "reserve"
+
+
+def test_a_proposal_with_time_to_come_is_not_closed_by_a_report(s):
+    visit = beam.visit(s, state="done")
+    BeamRequest.objects.update(state="served")
+    back = BeamAllocation.objects.create(
+        request=visit.allocation.request, pool="open", shifts=1, made_up_for=visit, given_at=make.NOW
+    )
+    offer = beam.visit(s, state="cancelled", day=3)
+    BeamVisit.objects.filter(pk=offer.pk).update(allocation=back)
+    given = reporting.ReportGiven("观察到相变。")
+    reporting.hand_in(actor=s.leader, visit=visit, given=given, now=BEGIN + 2 * DAY)
+    visit.allocation.request.proposal.refresh_from_db()
+    assert visit.allocation.request.proposal.state == "accepted"
+
+
+def test_a_moved_visit_is_checked_in_anew_and_what_was_taken_late_is_not(s):
+    visit = beam.visit(s, state="ready")
+    visits.check_in(actor=s.scientist, visit=visit, now=BEGIN - HOUR)
+    BeamVisit.objects.update(late_reason="快递延误")
+    to = BEGIN + 21 * DAY
+    moved = moving.move(
+        actor=s.planner, visit=visit, starts_at=to + 3 * DAY, seen=visit.version, reason="检修", now=BEGIN - HOUR
+    )
+    assert (moved.checked_in_at, moved.late_reason) == (None, "")
+
+
+def test_who_was_removed_from_the_team_does_not_come_and_keeps_nobody_from_confirming(s):
+    visit = beam.visit(s, state="ready")
+    people = []
+    for name in ("二", "三"):
+        who = make.actor(make.organisation(roles.Kind.ENTERPRISE), roles.Role.RESEARCHER, name=name)
+        about = {"user_id": who.user_id, "organisation_id": who.organisation_id}
+        proposal = visit.allocation.request.proposal
+        mail = f"{who.user_id}@example.invalid"
+        TeamMember.objects.create(
+            proposal=proposal, name=name, email=mail, state="joined", invited_at=make.NOW, **about
+        )
+        people.append(who)
+    left, stays = people
+    visits.confirm(actor=s.leader, visit=visit, user_ids=[s.leader.user_id, left.user_id], now=make.NOW)
+    assert [one.code for one in visits.not_ready(visit=visit)] == ["visit.training"]
+    TeamMember.objects.filter(user_id=left.user_id).update(state="removed")
+    assert visits.not_ready(visit=visit) == []
+    found = visits.confirm(
+        actor=stays, visit=visit, user_ids=[s.leader.user_id, stays.user_id], now=make.NOW
+    ).participants
+    assert set(found.values_list("user_id", flat=True)) == {s.leader.user_id, stays.user_id}
+
+
+def test_what_was_taken_late_covers_no_form_approved_afterwards(s):
+    by = BEGIN - 14 * DAY
+    visit = beam.visit(s)
+    beam.prepare(s, visit)
+    BeamVisit.objects.update(sample_approved_at=by + HOUR, safety_approved_at=None)
+    visit.refresh_from_db()
+    visits.accept_late(actor=s.scientist, visit=visit, reason="快递延误", now=by + 2 * HOUR)
+    visits.approve(actor=s.safety, visit=visit, form="safety", now=BEGIN - DAY)
+    visit.refresh_from_db()
+    with pytest.raises(visit_rules.NotPrepared):
+        visits.make_ready(actor=s.scientist, visit=visit, now=BEGIN - DAY)
+    visits.accept_late(actor=s.scientist, visit=visit, reason="两张表都已看过", now=BEGIN - DAY)
+    assert visits.make_ready(actor=s.scientist, visit=visit, now=BEGIN - DAY).state == "ready"
+
+
+def test_one_visit_that_cannot_be_ended_keeps_no_other_from_it(s):
+    bad = beam.visit(s, state="running", kind="proprietary", is_confidential=True, pool="industry")
+    usage.record_visit(visit_id=bad.pk, span=(BEGIN, BEGIN + DAY), duration_s=1, actor=s.scientist, now=BEGIN)
+    good = beam.visit(s, state="running", at=1)
+    assert ending.end_due(now=BEGIN + 3 * DAY) == 1
+    bad.refresh_from_db()
+    good.refresh_from_db()
+    assert (bad.state, good.state) == ("running", "done")
+
+
+def test_a_second_message_does_not_throw_a_running_computation_away(s):
+    beam.granted(s)
+    draft = drafts.order(actor=s.planner, cycle=s.cycle, seconds=2, wake=print, key="draft-key-1", now=make.NOW)
+    ScheduleDraft.objects.update(state="solving", started_at=make.NOW)
+    solving.solve(draft_id=draft.pk, now=make.NOW + timedelta(seconds=60))
+    draft.refresh_from_db()
+    assert (draft.state, draft.started_at) == ("solving", make.NOW)
+    solving.solve(draft_id=draft.pk, now=make.NOW + timedelta(minutes=5))
+    draft.refresh_from_db()
+    assert draft.state == "drafted"
+
+
+def second_while_first_is_open(first, second) -> None:
+    """Do `first`, and `second` before the transaction of `first` ends, as far as it gets."""
+    done, errors = threading.Event(), []
+
+    def run() -> None:
+        done.wait(10)
+        try:
+            second()
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    other = threading.Thread(target=run)
+    other.start()
+    with transaction.atomic():
+        first()
+        done.set()
+        other.join(1)
+    other.join(30)
+    assert errors == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_proposal_withdrawn_at_the_same_moment_is_not_moved_up():
+    s = beam.site()
+    visit = beam.visit(s, state="scheduled", shifts=6)
+    waiting = beam.on_reserve(s, place=1)
+    following = beam.on_reserve(s, place=2)
+    second_while_first_is_open(
+        lambda: proposals.withdraw(actor=s.leader, proposal=waiting.proposal, now=make.NOW),
+        lambda: answering.decline(actor=s.leader, visit=visit, now=make.NOW),
+    )
+    waiting.refresh_from_db()
+    waiting.proposal.refresh_from_db()
+    assert (waiting.state, waiting.proposal.state) == ("withdrawn", "withdrawn")
+    assert BeamVisit.objects.get(state="offered").allocation.request_id == following.pk
+    assert not BeamAllocation.objects.filter(request=waiting).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_loss_logged_while_the_visit_is_ended_is_counted():
+    s = beam.site()
+    visit = beam.visit(s, state="running")
+    lost = losses.Lost(Period(BEGIN, BEGIN + 6 * HOUR), rules.LossCause.MACHINE)
+    second_while_first_is_open(
+        lambda: losses.log(actor=s.scientist, line=s.lines[0], lost=lost, now=BEGIN + DAY),
+        lambda: ending.finish(actor=s.scientist, visit=visit, now=BEGIN + DAY),
+    )
+    assert Compensation.objects.get().lost_min == 360
