@@ -30,12 +30,12 @@ from scheduler.beamtime.planning_schemas import (
     FixIn,
     OfferAnswerIn,
     PlaceIn,
-    PlaceOut,
     PlaceSeenIn,
     ScheduleDraftIn,
     ScheduleDraftOut,
     ScheduleLookOut,
     ScheduleOut,
+    SchedulePlaceOut,
     SpotIn,
     VisitMoveIn,
 )
@@ -197,7 +197,7 @@ def look_at_spot(request: ActorRequest, number: Id, code: Id, wanted: Query[Spot
     return {"faults": _reasons(arranging.look(draft=found, allocation_id=code, spot=spot, now=timezone.now()))}
 
 
-@drafting.post("/{number}/places/{code}", response={200: PlaceOut, **problems(404, 409)})
+@drafting.post("/{number}/places/{code}", response={200: SchedulePlaceOut, **problems(404, 409)})
 def put_place(request: ActorRequest, number: Id, code: Id, payload: PlaceIn) -> dict[str, Any]:
     """Put a request in a spot and fix it there; who comes second is told who was first and where it is now."""
     found = planning_access.get_draft(request.actor, number)
@@ -213,7 +213,7 @@ def put_place(request: ActorRequest, number: Id, code: Id, payload: PlaceIn) -> 
     return _place(made)
 
 
-@drafting.post("/{number}/places/{code}/fix", response={200: PlaceOut, **problems(404, 409)})
+@drafting.post("/{number}/places/{code}/fix", response={200: SchedulePlaceOut, **problems(404, 409)})
 def fix_place(request: ActorRequest, number: Id, code: Id, payload: FixIn) -> dict[str, Any]:
     """Fix a place, so that computing anew leaves it, or let it go."""
     found = planning_access.get_draft(request.actor, number)

@@ -16,13 +16,13 @@ __all__ = [
     "FixIn",
     "OfferAnswerIn",
     "PlaceIn",
-    "PlaceOut",
     "PlaceSeenIn",
     "ScheduleDraftIn",
     "ScheduleDraftOut",
     "ScheduleLineOut",
     "ScheduleLookOut",
     "ScheduleOut",
+    "SchedulePlaceOut",
     "ScheduleVisitOut",
     "SpotIn",
     "VisitMoveIn",
@@ -81,7 +81,7 @@ class VisitMoveIn(StrictIn):
     reason: Annotated[Line, Field(max_length=500)]
 
 
-class PlaceOut(Schema):
+class SchedulePlaceOut(Schema):
     """A place of a draft. `faults`: everything that is wrong with it now."""
 
     allocation: int
@@ -149,7 +149,7 @@ class ScheduleOut(Schema):
     shifts: list[PeriodOut]
     lines: list[ScheduleLineOut]
     draft: ScheduleDraftOut | None
-    places: list[PlaceOut]
+    places: list[SchedulePlaceOut]
     waiting: list[WaitingAllocationOut]
     visits: list[ScheduleVisitOut]
 
