@@ -73,6 +73,7 @@ def answer(*, actor: Actor, appeal: Appeal, uphold: bool, text: str, now: dateti
     row.save()
     if uphold:
         _reopen(locked)
+    rounds.tell(locked, locked.state if uphold else "dismissed", row.answer, key=f"appeal:{row.pk}", now=now)
     rounds.record(locked, action="appeal.answered", actor=actor, now=now, upheld=uphold)
     return row
 

@@ -177,6 +177,7 @@ def _go_on(proposal: BeamProposal, rows: dict[str, Assessment], *, actor: Actor,
         outcomes.move(proposal, Action.FIND_NOT_FEASIBLE)
         proposal.decision_note = failed[0].to_team
         proposal.decided_at, proposal.decided_by_id = now, actor.user_id
+        rounds.tell(proposal, "not_feasible", proposal.decision_note, key=f"assessed:{failed[0].pk}", now=now)
     elif all(kind.value in rows for kind in needed(proposal.kind)):
         outcomes.move(proposal, Action.FIND_FEASIBLE)
     proposal.save()

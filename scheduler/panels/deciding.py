@@ -146,6 +146,8 @@ def _close(proposal: BeamProposal, to_team: str, *, actor: Actor, now: datetime)
     proposal.decision_note = said or proposal.decision_note
     proposal.decided_at, proposal.decided_by_id = now, actor.person
     proposal.save()
+    if proposal.state in rounds.NEWS:
+        rounds.tell(proposal, proposal.state, said, key=f"decided:{proposal.version}", now=now)
     rounds.record(proposal, action="beam_proposal.decided", actor=actor, now=now, note=said)
 
 

@@ -10,13 +10,15 @@ from django.db.models import Count, Q
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor
-from portal.kernel.errors import Conflict, Forbidden, Invalid, noop
+from portal.kernel.errors import Conflict, Forbidden, Invalid, Reason, noop
 from portal.organisations.models import User
 from scheduler.facilities.models import Facility, FacilityCourse
 from scheduler.panels.models import Appeal, Panel
+from scheduler.proposals import steps
 from scheduler.proposals.models import BeamProposal, TeamMember
 
 __all__ = [
+    "NEWS",
     "NOTE",
     "TEXT",
     "Changed",
@@ -30,6 +32,7 @@ __all__ = [
     "reviewed_kinds",
     "round_of",
     "rounds",
+    "tell",
 ]
 
 _ = noop
@@ -105,6 +108,25 @@ def lock_panel(pk: int) -> Panel:
         .order_by("pk")
         .get(pk=pk)
     )
+
+
+NEWS: Final[dict[str, str]] = {
+    "accepted": _("获得机时。"),
+    "graded": _("列入候补，有班次空出时按次序递补。"),
+    "refused": _("未获机时，可以申诉。"),
+    "not_feasible": _("审查结论为不可行，可以申诉。"),
+    "feasible": _("申诉成立，将重新评审。"),
+    "admitted": _("申诉成立，将重新审查。"),
+    "dismissed": _("申诉不成立，维持原决定。"),
+}
+
+
+def tell(proposal: BeamProposal, outcome: str, why: str, *, key: str, now: datetime) -> None:
+    """Tell the team what became of its proposal (a state, or ``dismissed``) and the reason as it was given."""
+    found = [Reason("panel.told", NEWS[outcome])]
+    if why:
+        found.append(Reason("panel.why", _("理由：%(why)s"), "", "", {"why": why[:500]}))
+    steps.tell(proposal, found, key=key, now=now)
 
 
 def record(

@@ -12,6 +12,8 @@ from portal.organisations.models import Member, User
 from scheduler.beamtime import granting
 from scheduler.beamtime.models import BeamAllocation
 from scheduler.facilities.shares import Pool
+from scheduler.messages.models import Message
+from scheduler.messages.wording import worded
 from scheduler.panels import (
     access,
     appeals,
@@ -382,6 +384,10 @@ class TestDeciding:
             made.refresh_from_db()
             assert (made.state, beam.request(made).state) == states
         assert three.decision_note == "科学问题不清楚。"
+        told = {row.about: worded(row).reasons for row in Message.objects.filter(user_id=s.leader.user_id)}
+        assert told[one.number] == ("获得机时。",)
+        assert told[two.number] == ("列入候补，有班次空出时按次序递补。",)
+        assert told[three.number] == ("未获机时，可以申诉。", "理由：科学问题不清楚。")
 
     def test_never_by_who_proposed_it(self, s):
         graded(s)
