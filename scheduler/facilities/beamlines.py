@@ -58,7 +58,7 @@ def enter_beamline(
         kind=rules.ResourceKind.BEAMLINE,
         code=code,
         values=said,
-        shifts=services.shifts_of(locked),
+        shifts=services.shifts_of(facility=locked),
         now=now,
     )
     made = Beamline.objects.create(
@@ -85,7 +85,7 @@ def change_beamline(
         resource=beamline.resource,
         code=beamline.code,
         values=said,
-        shifts=services.shifts_of(locked),
+        shifts=services.shifts_of(facility=locked),
         now=now,
     )
     Beamline.objects.filter(pk=beamline.pk).update(
@@ -127,7 +127,7 @@ def enter_device(*, actor: Actor, facility: Facility, code: str, said: ThingValu
         kind=rules.ResourceKind.DEVICE,
         code=code,
         values=said,
-        shifts=services.shifts_of(locked),
+        shifts=services.shifts_of(facility=locked),
         now=now,
     )
     made = Device.objects.create(resource=resource, facility=locked, code=code)

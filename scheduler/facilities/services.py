@@ -115,12 +115,12 @@ def change_facility(*, actor: Actor, facility: Facility, said: FacilityValues, n
     for name, value in _columns(said).items():
         setattr(locked, name, value)
     locked.save()
-    follow_grid(locked)
+    follow_grid(facility=locked)
     record(locked, action="facility.changed", actor=actor, now=now)
     return locked
 
 
-def shifts_of(facility: Facility) -> facility_things.Shifts:
+def shifts_of(*, facility: Facility) -> facility_things.Shifts:
     """Return how the time of a facility's beamlines is cut."""
     return facility_things.Shifts(
         zone=facility.zone,
@@ -131,12 +131,12 @@ def shifts_of(facility: Facility) -> facility_things.Shifts:
     )
 
 
-def follow_grid(facility: Facility) -> None:
+def follow_grid(*, facility: Facility) -> None:
     """Let every beamline and device of a facility follow its shifts."""
     for resource in Resource.objects.filter(beamline__facility=facility) | Resource.objects.filter(
         device__facility=facility
     ):
-        facility_things.cut(resource, shifts_of(facility))
+        facility_things.cut(resource, shifts_of(facility=facility))
 
 
 @transaction.atomic

@@ -25,7 +25,7 @@ from portal.wire import (
 )
 from vouchers.charges import access, proposing, reasons, refunding
 from vouchers.charges.models import Charge, ChargePart, ChargeProposal
-from vouchers.charges.proposal_rules import ProposalKind, ProposalState
+from vouchers.charges.proposal_rules import ChargeProposalKind, ProposalState
 from vouchers.charges.rules import ChargeState
 
 __all__ = ["ChargeOut", "ChargeProposalOut", "charged", "proposed", "router"]
@@ -134,7 +134,7 @@ class ChargeProposalOut(Schema):
     """What needs a second person: a refund, or an own share to be given up. `refund` is what an approved refund made."""
 
     number: str
-    kind: ProposalKind
+    kind: ChargeProposalKind
     state: ProposalState
     state_label: str
     charge: str

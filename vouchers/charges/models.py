@@ -217,8 +217,8 @@ class ChargeProposal(models.Model):
     """
 
     class Kind(models.TextChoices):
-        REFUND = proposal_rules.ProposalKind.REFUND.value, _("退款")
-        WRITE_OFF = proposal_rules.ProposalKind.WRITE_OFF.value, _("自付核销")
+        REFUND = proposal_rules.ChargeProposalKind.REFUND.value, _("退款")
+        WRITE_OFF = proposal_rules.ChargeProposalKind.WRITE_OFF.value, _("自付核销")
 
     class State(models.TextChoices):
         PROPOSED = proposal_rules.ProposalState.PROPOSED.value, _("待另一人批准")
@@ -258,7 +258,7 @@ class ChargeProposal(models.Model):
             models.CheckConstraint(
                 name="charge_proposal_known",
                 condition=Q(state__in=[each.value for each in proposal_rules.ProposalState])
-                & Q(kind__in=[each.value for each in proposal_rules.ProposalKind])
+                & Q(kind__in=[each.value for each in proposal_rules.ChargeProposalKind])
                 & Q(amount_fen__gt=0),
             ),
             models.CheckConstraint(

@@ -11,7 +11,7 @@ from pydantic import Field
 from portal.wire import ActorRequest, Block, Cursor, Number, PageOut, StrictIn, paged, problems
 from vouchers.charges import access, proposing
 from vouchers.charges.api import ChargeProposalOut, proposed
-from vouchers.charges.proposal_rules import ProposalKind, ProposalState
+from vouchers.charges.proposal_rules import ChargeProposalKind, ProposalState
 
 __all__ = ["router"]
 
@@ -28,7 +28,7 @@ class ChargeProposalFilter(Cursor):
     """``?state=proposed`` is the queue of who approves."""
 
     state: ProposalState | None = None
-    kind: ProposalKind | None = None
+    kind: ChargeProposalKind | None = None
 
 
 def _again(request: ActorRequest, number: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from portal.kernel.errors import Conflict, Forbidden, Invalid, noop
 
 __all__ = [
     "PROPOSAL_TRANSITIONS",
+    "ChargeProposalKind",
     "EvidenceMissing",
     "InBatch",
     "NotLongDue",
@@ -20,7 +21,6 @@ __all__ = [
     "OwnProposal",
     "Party",
     "ProposalAction",
-    "ProposalKind",
     "ProposalNoteMissing",
     "ProposalOpen",
     "ProposalState",
@@ -31,7 +31,7 @@ __all__ = [
 _ = noop
 
 
-class ProposalKind(StrEnum):
+class ChargeProposalKind(StrEnum):
     REFUND = "refund"
     WRITE_OFF = "write_off"
 

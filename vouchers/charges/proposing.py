@@ -28,7 +28,7 @@ from vouchers.payments.rules import PaymentState
 
 __all__ = ["approve", "may_approve", "propose_refund", "propose_write_off", "refund_or_propose", "send_back"]
 
-KIND = proposal_rules.ProposalKind
+KIND = proposal_rules.ChargeProposalKind
 
 
 def refund_or_propose(
@@ -109,7 +109,7 @@ def _finance(actor: Actor, charge: Charge, permission: Permission) -> None:
 
 def _proposal(
     charge: Charge,
-    kind: proposal_rules.ProposalKind,
+    kind: proposal_rules.ChargeProposalKind,
     amount: Money,
     *,
     grounds: refunding.Grounds,

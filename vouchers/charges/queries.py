@@ -15,7 +15,7 @@ from portal.kernel.money import Money
 from portal.kernel.period import Period
 from vouchers.charges import access
 from vouchers.charges.models import ChargeProposal
-from vouchers.charges.proposal_rules import ProposalKind, ProposalState
+from vouchers.charges.proposal_rules import ChargeProposalKind, ProposalState
 from vouchers.charges.rules import ChargeState
 
 __all__ = ["GivenUp", "given_up", "income_by_day"]
@@ -36,7 +36,7 @@ class GivenUp:
 
 def given_up(*, charge_id: int) -> GivenUp | None:
     """Return the newest write-off of a charge, also one that is just being approved. One query."""
-    rows = ChargeProposal.objects.filter(charge_id=charge_id, kind=ProposalKind.WRITE_OFF.value)
+    rows = ChargeProposal.objects.filter(charge_id=charge_id, kind=ChargeProposalKind.WRITE_OFF.value)
     found = rows.exclude(state=ProposalState.RETURNED.value).select_related("charge__payer").order_by("-pk").first()
     if found is None:
         return None

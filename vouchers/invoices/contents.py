@@ -12,7 +12,7 @@ from django.utils.module_loading import import_string
 
 from portal.organisations.models import Organisation
 from vouchers.charges.models import Charge, ChargePart, ChargeProposal, Refund
-from vouchers.charges.proposal_rules import ProposalKind, ProposalState
+from vouchers.charges.proposal_rules import ChargeProposalKind, ProposalState
 from vouchers.invoices import lines, ports, rules, taxes
 from vouchers.invoices.models import ChargeDocument, SalesTax
 from vouchers.ledger.models import Transfer
@@ -213,7 +213,7 @@ def given_back(refund: Refund, parts: Sequence[ChargePart]) -> Given:
 def corrected_before(charge: Charge, *, refund: Refund | None = None, write_off: ChargeProposal | None = None) -> int:
     """Return what refunds and write-offs took off a price before this one, in fen: in the order they came, refunds first."""
     refunds = charge.refunds.all()
-    given_up = charge.proposals.filter(kind=ProposalKind.WRITE_OFF.value, state=ProposalState.APPROVED.value)
+    given_up = charge.proposals.filter(kind=ChargeProposalKind.WRITE_OFF.value, state=ProposalState.APPROVED.value)
     if refund is not None:
         refunds, given_up = refunds.filter(pk__lt=refund.pk), given_up.filter(decided_at__lt=refund.refunded_at)
     elif write_off is not None:

@@ -19,7 +19,7 @@ from portal.kernel.actors import Actor
 from portal.kernel.errors import Conflict, NotFound, noop
 from portal.numbers.services import PORTAL_ZONE
 from vouchers.charges.models import Charge, ChargeProposal, Refund
-from vouchers.charges.proposal_rules import ProposalKind, ProposalState
+from vouchers.charges.proposal_rules import ChargeProposalKind, ProposalState
 from vouchers.charges.rules import ChargeState
 from vouchers.invoices import access, contents, rules
 from vouchers.invoices.models import ChargeDocument, DocumentSeries
@@ -280,7 +280,7 @@ def credit_note_for(*, refund: Refund, actor: Actor, now: datetime) -> ChargeDoc
 
 def write_offs(charge: Charge | None = None) -> QuerySet[ChargeProposal]:
     """Return what was given up of own shares, for which there are documents: of one charge, or all."""
-    rows = ChargeProposal.objects.filter(kind=ProposalKind.WRITE_OFF.value, state=ProposalState.APPROVED.value)
+    rows = ChargeProposal.objects.filter(kind=ChargeProposalKind.WRITE_OFF.value, state=ProposalState.APPROVED.value)
     return (rows if charge is None else rows.filter(charge=charge)).order_by("pk")
 
 
