@@ -26,7 +26,12 @@ def release(resource: Resource, spans: Sequence[Period], *, now: datetime) -> tu
     resources.lock(resource_ids=[resource.pk])
     coming = SpecialOpening.objects.filter(resource=resource, is_released=True, during__startswith__gt=now)
     stands = {queries.period_of(row.during): row for row in coming}
-    wanted = set(spans)
+    others = SpecialOpening.objects.filter(
+        resource=resource, audience=rules.Audience.EVERYBODY.value, during__endswith__gt=now
+    ).exclude(pk__in=[row.pk for row in stands.values()])
+    # What was opened by hand, or has begun, is open already.
+    there = [queries.period_of(row.during) for row in others]
+    wanted = {span for span in spans if not any(span.overlaps(one) for one in there)}
     opened, closed = sorted(wanted - set(stands)), sorted(set(stands) - wanted)
     if not opened and not closed:
         return [], []

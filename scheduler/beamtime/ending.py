@@ -109,14 +109,19 @@ def _serve(visit: BeamVisit, *, actor: Actor, now: datetime) -> None:
 
 
 @transaction.atomic
-def recount(*, visit: BeamVisit, now: datetime) -> BeamVisit:
-    """Count an ended visit again after its beamline's losses changed; a decided compensation stays as it is."""
+def recount(*, actor: Actor, visit: BeamVisit, now: datetime) -> BeamVisit:
+    """Count an ended visit again after its beamline's losses changed; a decided compensation stays as it is.
+
+    What a paid visit used is put right in a further usage record; what was captured for it is not touched.
+    """
     locked = visits.lock(visit)
     if locked.state in OVER:
         _count(locked)
         locked.save(update_fields=["had_min", "lost_min", "own_lost_min"])
         assert locked.lost_min is not None
+        assert locked.had_min is not None
         _list(locked, lost_min=locked.lost_min, cancelled=False, now=now)
+        usage.correct_visit(visit_id=locked.pk, duration_s=locked.had_min * 60, actor=actor, now=now)
     return locked
 
 

@@ -42,12 +42,12 @@ def _open_cycle(line: Beamline, period: Period) -> None:
         raise visit_rules.CycleClosed
 
 
-def _again(loss: BeamLoss, *, now: datetime) -> int:
+def _again(loss: BeamLoss, *, actor: Actor, now: datetime) -> int:
     hit = BeamVisit.objects.filter(
         beamline_id=loss.beamline_id, during__overlap=loss.during, state__in=ending.OVER
     ).order_by("pk")
     for one in hit:
-        ending.recount(visit=one, now=now)
+        ending.recount(actor=actor, visit=one, now=now)
     return len(hit)
 
 
@@ -92,7 +92,7 @@ def log(*, actor: Actor, line: Beamline, lost: Lost, now: datetime) -> BeamLoss:
         beamline=line, during=during, cause=lost.cause.value, note=lost.note.strip()[:300], by_id=actor.person, at=now
     )
     made.refresh_from_db(fields=["during"])
-    _record(made, action="beam.loss_logged", actor=actor, now=now, visits=_again(made, now=now))
+    _record(made, action="beam.loss_logged", actor=actor, now=now, visits=_again(made, actor=actor, now=now))
     return made
 
 
@@ -112,5 +112,5 @@ def void(*, actor: Actor, loss: BeamLoss, now: datetime) -> BeamLoss:
     _open_cycle(locked.beamline, Period(locked.during.lower, locked.during.upper))
     locked.void_at = now
     locked.save(update_fields=["void_at"])
-    _record(locked, action="beam.loss_voided", actor=actor, now=now, visits=_again(locked, now=now))
+    _record(locked, action="beam.loss_voided", actor=actor, now=now, visits=_again(locked, actor=actor, now=now))
     return locked

@@ -10,8 +10,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+import structlog
+from django.db import DatabaseError, transaction
+
 from portal.audit import services as audit
 from portal.kernel.actors import Actor
+from portal.kernel.errors import PortalError
 from portal.kernel.period import Period
 from scheduler.availability import releasing
 from scheduler.availability.models import BLOCKING, Claim
@@ -19,9 +23,12 @@ from scheduler.availability.queries import not_ended, period_of
 from scheduler.beamtime import rules
 from scheduler.facilities import queries
 from scheduler.facilities.models import Beamline, Facility
+from scheduler.resources import services as resources
 from scheduler.resources.rules import PublishState
 
 __all__ = ["follow", "release_due", "to_release"]
+
+logger = structlog.get_logger("beamtime")
 
 
 def to_release(facility: Facility, lines: Sequence[Beamline], *, now: datetime) -> dict[int, list[Period]]:
@@ -55,16 +62,22 @@ def _given(lines: Sequence[Beamline], *, window: Period, now: datetime) -> Mappi
     return found
 
 
+@transaction.atomic
 def follow(facility: Facility, lines: Iterable[Beamline], *, now: datetime) -> int:
     """Open and close shifts of these beamlines as they now stand; returns how many changed. Idempotent.
 
-    A beamline that is not in the catalogue offers nothing.
+    A beamline that is not in the catalogue offers nothing, nor does any of a facility that is not shown.
     """
-    shown = [line for line in lines if line.resource.state == PublishState.PUBLISHED.value]
+    ids = [line.pk for line in lines]
+    # Locked before anything is looked at: nobody is given a shift in between.
+    resources.lock(resource_ids=ids)
+    every = {line.pk: line for line in Beamline.objects.filter(pk__in=ids).select_related("resource")}
+    shown = [one for one in every.values() if one.resource.state == PublishState.PUBLISHED.value]
+    free = to_release(facility, shown if facility.is_published else [], now=now)
     changed = 0
     actor = Actor.system("自动处理")
-    for pk, spans in sorted(to_release(facility, shown, now=now).items()):
-        line = next(one for one in shown if one.pk == pk)
+    for pk, line in sorted(every.items()):
+        spans = free.get(pk, [])
         opened, closed = releasing.release(line.resource, spans, now=now)
         changed += len(opened) + len(closed)
         if opened or closed:
@@ -80,8 +93,14 @@ def follow(facility: Facility, lines: Iterable[Beamline], *, now: datetime) -> i
 
 
 def release_due(*, now: datetime) -> int:
-    """Let the market of every published facility follow; returns how many shifts changed. By the clock, safe at any time."""
+    """Let the market of every facility follow; returns how many shifts changed. By the clock, safe at any time.
+
+    A facility whose market cannot follow now keeps no other back.
+    """
     changed = 0
-    for facility in Facility.objects.filter(is_published=True).order_by("pk"):
-        changed += follow(facility, facility.beamlines.select_related("resource"), now=now)
+    for facility in Facility.objects.order_by("pk"):
+        try:
+            changed += follow(facility, facility.beamlines.select_related("resource"), now=now)
+        except (DatabaseError, PortalError):
+            logger.exception("beamtime.release_failed", facility=facility.code)
     return changed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from django.db.models import Q, QuerySet
+from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import NotFound
@@ -17,6 +17,7 @@ __all__ = [
     "DEPARTMENT",
     "STAFF",
     "get_compensation",
+    "get_confided",
     "get_cycle",
     "get_facility",
     "get_line",
@@ -48,6 +49,8 @@ DEPARTMENT: Final = (
     Permission.LEDGER_READ,
 )
 """Who oversees facilities, too: they read figures, never visits."""
+SERVING: Final = (Permission.BEAMTIME_RUN, Permission.PROPOSAL_CLEAR)
+"""Staff who read what confidential visits are about."""
 RELATED: Final = (
     "beamline__facility",
     "beamline__resource",
@@ -72,15 +75,33 @@ def _mine(actor: Actor) -> QuerySet[TeamMember]:
     )
 
 
+def _told(actor: Actor) -> Q:
+    """Return of which visits the actor may read what each is about.
+
+    Of confidential ones the team may, and the staff who serve it: of its beamline and of its safety.
+    """
+    told = Q(allocation__request__proposal__is_confidential=False)
+    told |= Q(allocation__request__proposal__in=_mine(actor).values("proposal"))
+    if any(actor.may(one) for one in SERVING):
+        told |= Q(beamline__facility__owner_id=actor.organisation_id)
+    return told
+
+
+def _shown(actor: Actor) -> QuerySet[BeamVisit]:
+    """Return visits that say by `is_told` whether the actor may read what each is about."""
+    is_told = ExpressionWrapper(_told(actor), output_field=BooleanField())
+    return BeamVisit.objects.select_related(*RELATED).annotate(is_told=is_told)
+
+
 def of_team(actor: Actor) -> QuerySet[BeamVisit]:
     """Return the visits of teams the actor has joined."""
-    found = BeamVisit.objects.select_related(*RELATED)
+    found = _shown(actor)
     return found.filter(allocation__request__proposal__in=_mine(actor).values("proposal"))
 
 
 def of_staff(actor: Actor) -> QuerySet[BeamVisit]:
     """Return the visits at the facilities of the actor's organisation."""
-    found = BeamVisit.objects.select_related(*RELATED)
+    found = _shown(actor)
     return found.filter(beamline__facility__owner_id=actor.organisation_id) if serves(actor) else found.none()
 
 
@@ -89,12 +110,20 @@ def visible_to(actor: Actor) -> QuerySet[BeamVisit]:
     seen = Q(allocation__request__proposal__in=_mine(actor).values("proposal"))
     if serves(actor):
         seen |= Q(beamline__facility__owner_id=actor.organisation_id)
-    return BeamVisit.objects.select_related(*RELATED).filter(seen)
+    return _shown(actor).filter(seen)
 
 
 def get_visit(actor: Actor, number: str) -> BeamVisit:
     """Return a visit the actor may see. Raises NotFound."""
     found = visible_to(actor).filter(number=number).first()
+    if found is None:
+        raise NotFound
+    return found
+
+
+def get_confided(actor: Actor, number: str) -> BeamVisit:
+    """Return a visit whose results the actor may read. Raises NotFound."""
+    found = visible_to(actor).filter(_told(actor), number=number).first()
     if found is None:
         raise NotFound
     return found

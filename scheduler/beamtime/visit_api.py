@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from django.http import HttpResponse
 from django.utils import timezone
+from django.utils.translation import gettext
 from ninja import File, Form, Query, Router, Schema, UploadedFile
 from pydantic import Field
 
@@ -142,7 +143,7 @@ def row(visit: BeamVisit) -> dict[str, Any]:
     return {
         **{name: getattr(visit, name) for name in names},
         "proposal": request.proposal.number,
-        "title": request.proposal.title,
+        "title": request.proposal.title if getattr(visit, "is_told", False) else gettext("（不公开）"),
         "organisation": request.proposal.organisation.name,
         "facility": visit.beamline.facility.code,
         "beamline": visit.beamline.code,
@@ -161,7 +162,7 @@ def shown(request: ActorRequest, number: str) -> dict[str, Any]:
     known = access.trainings_of(visit.beamline.facility, [one.user_id for one in team if one.user_id])
     pending = visit.state in {rules.VisitState.SCHEDULED.value, rules.VisitState.READY.value}
     names = ("sample_approved_at", "safety_approved_at", "late_reason", "checked_in_at", "ended_at", "cancel_reason")
-    report = getattr(visit, "report", None)
+    report = getattr(visit, "report", None) if getattr(visit, "is_told", False) else None
     return {
         **row(visit),
         **{name: getattr(visit, name) for name in names},
@@ -285,7 +286,7 @@ def hand_in_report(
 @router.get("/{number}/report/file", response={200: bytes, **problems(404)})
 def read_report(request: ActorRequest, number: Number) -> HttpResponse:
     """Return the file of a report, for the team and the staff of the facility."""
-    file = reporting.file_of(access.get_visit(request.actor, number))
+    file = reporting.file_of(access.get_confided(request.actor, number))
     response = HttpResponse(files.read(file=file), content_type=file.media_type)
     response["Content-Disposition"] = f'attachment; filename="{number}.pdf"'
     response["X-Content-Type-Options"] = "nosniff"

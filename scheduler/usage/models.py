@@ -17,10 +17,11 @@ class UsageRecord(models.Model):
         "scheduler.Booking", null=True, blank=True, on_delete=models.PROTECT, related_name="usage"
     )
     job = models.ForeignKey("scheduler.Job", null=True, blank=True, on_delete=models.PROTECT, related_name="usage")
-    visit = models.OneToOneField(
+    visit = models.ForeignKey(
         "scheduler.BeamVisit", null=True, blank=True, on_delete=models.PROTECT, related_name="usage"
     )
     run_no = models.PositiveSmallIntegerField(default=1)
+    """Of a job its run. Of a visit its count: counted again, the last one is what it had."""
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField()
     duration_s = models.PositiveIntegerField()
@@ -35,6 +36,7 @@ class UsageRecord(models.Model):
         db_table = "usage_record"
         constraints = [
             models.UniqueConstraint(name="usage_job_run_once", fields=["job", "run_no"]),
+            models.UniqueConstraint(name="usage_visit_run_once", fields=["visit", "run_no"]),
             models.CheckConstraint(
                 name="usage_of_one_thing",
                 condition=Q(booking__isnull=False, job__isnull=True, visit__isnull=True)

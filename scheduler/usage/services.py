@@ -51,6 +51,26 @@ def record_visit(
     )
 
 
+def correct_visit(*, visit_id: int, duration_s: int, actor: Actor, now: datetime) -> UsageRecord | None:
+    """Record what a paid visit had as it is counted now, in a further row; None where that is nothing new.
+
+    The caller holds the visit's lock.
+    """
+    last = UsageRecord.objects.filter(visit_id=visit_id).order_by("-run_no").first()
+    if last is None or last.duration_s == duration_s:
+        return None
+    return UsageRecord.objects.create(
+        visit_id=visit_id,
+        run_no=last.run_no + 1,
+        started_at=last.started_at,
+        ended_at=last.ended_at,
+        duration_s=duration_s,
+        source="manual",
+        recorded_at=now,
+        recorded_by=actor.label,
+    )
+
+
 def record_run(
     *,
     job_id: int,

@@ -221,7 +221,7 @@ def visit_page(request: HttpRequest, found: BeamVisit, *, error: Explained | Non
         "losses": [{"loss": one, "period": Period(one.during.lower, one.during.upper)} for one in losses],
         "compensation": getattr(found, "compensation", None),
         "given_back": found.made_up_by.first(),
-        "report": getattr(found, "report", None),
+        "report": getattr(found, "report", None) if getattr(found, "is_told", False) else None,
         "overdue": found.state == S.DONE.value and found.report_due is not None and found.report_due <= now,
         "staff": found.beamline.facility.owner_id == actor.organisation_id and access.serves(actor),
         "can": can(actor, found, now=now),
@@ -234,4 +234,4 @@ def visit_page(request: HttpRequest, found: BeamVisit, *, error: Explained | Non
 @shell.needs(*READERS)
 def visit_report(request: HttpRequest, number: str) -> HttpResponse:
     """Hand out the report of a visit to its team or to the staff."""
-    return files.handed_out(request, reporting.file_of(access.get_visit(shell.actor_of(request), number)))
+    return files.handed_out(request, reporting.file_of(access.get_confided(shell.actor_of(request), number)))

@@ -18,9 +18,10 @@ from scheduler.bookings import services as booking_services
 from scheduler.bookings.queries import Wanted
 from scheduler.displacements import services as displacements
 from scheduler.facilities import beamlines, cycles
-from scheduler.facilities.models import Beamline, RunCycle
+from scheduler.facilities.models import Beamline, Facility, RunCycle
 from scheduler.facilities.plan import MachineMode, ModePeriod
 from scheduler.resources.facility_things import ThingValues
+from scheduler.resources.models import Resource
 from scheduler.search import queries as search
 from scheduler.search.rules import Requirement
 from tests import beam, make
@@ -234,3 +235,27 @@ class TestOutage:
         with pytest.raises(impacts.VisitsThere):
             deviations.close(actor=keeper, resource=one.resource, period=span, reason="检修", now=NOW)
         assert Claim.objects.filter(visit=visit, state="confirmed").exists()
+
+
+class TestEdges:
+    def test_a_shift_opened_by_hand_stays_and_the_rest_is_opened_around_it(self):
+        site = beam.site()
+        one = line(site)
+        SpecialOpening.objects.create(
+            resource=one.resource,
+            during=(NEXT + timedelta(hours=2), NEXT + timedelta(hours=4)),
+            audience="everybody",
+        )
+        assert follow(site, one) == 41
+        assert min(opened(one)).start == NEXT + HOURS
+        assert follow(site, one) == 0
+
+    def test_a_facility_that_is_hidden_or_a_line_out_of_the_catalogue_sells_nothing_more(self):
+        site, other = beam.site(), beam.site()
+        hidden, suspended = line(site), line(other)
+        market.release_due(now=NOW)
+        assert len(opened(hidden)) == len(opened(suspended)) == 42
+        Facility.objects.filter(pk=site.facility.pk).update(is_published=False)
+        Resource.objects.filter(pk=suspended.pk).update(state="suspended")
+        market.release_due(now=NOW)
+        assert opened(hidden) == opened(suspended) == []

@@ -7,6 +7,8 @@ from datetime import timedelta
 
 import pytest
 from django.db import connections, transaction
+from django.test import Client
+from django.urls import reverse
 
 from portal.kernel.period import Period
 from portal.organisations import rules as roles
@@ -29,7 +31,10 @@ from scheduler.beamtime.models import BeamAllocation, BeamVisit, Compensation, S
 from scheduler.proposals import services as proposals
 from scheduler.proposals.models import BeamRequest, TeamMember
 from scheduler.usage import services as usage
+from scheduler.usage.models import UsageRecord
 from tests import beam, make
+from tests.calling import Caller
+from tests.portal.pages.reading import enter
 
 BEGIN, HOUR, DAY = beam.FIRST, timedelta(hours=1), timedelta(days=1)
 
@@ -225,3 +230,38 @@ def test_a_loss_logged_while_the_visit_is_ended_is_counted():
         lambda: ending.finish(actor=s.scientist, visit=visit, now=BEGIN + DAY),
     )
     assert Compensation.objects.get().lost_min == 360
+
+
+def test_paid_beam_counted_again_is_put_right_in_a_further_row(s):
+    visit = beam.visit(s, state="running", kind="proprietary", is_confidential=True, pool="industry")
+    ending.finish(actor=s.scientist, visit=visit, now=BEGIN + DAY)
+    lost = losses.Lost(Period(BEGIN, BEGIN + 6 * HOUR), rules.LossCause.MACHINE)
+    made = losses.log(actor=s.scientist, line=s.lines[0], lost=lost, now=BEGIN + DAY + HOUR)
+    again = losses.Lost(lost.period, rules.LossCause.FACILITY)
+    losses.log(actor=s.scientist, line=s.lines[0], lost=again, now=BEGIN + DAY + HOUR)
+    rows = UsageRecord.objects.filter(visit=visit).order_by("run_no")
+    assert [(one.run_no, one.duration_s) for one in rows] == [(1, 24 * 3600), (2, 18 * 3600)]
+    losses.void(actor=s.scientist, loss=made, now=BEGIN + DAY + 2 * HOUR)
+    assert rows.count() == 2, "nothing changed: the other loss covers it"
+
+
+def test_what_a_confidential_visit_is_about_is_for_its_team_and_who_serves_it(s):
+    visit = beam.visit(s, state="done", kind="proprietary", is_confidential=True, title="秘密配方")
+    plain = beam.visit(s, state="done", day=3, title="公开课题")
+    given = reporting.ReportGiven("秘密结果。", "秘密论文", make.REPORT)
+    reporting.hand_in(actor=s.leader, visit=visit, given=given, now=BEGIN + 5 * DAY)
+    path = f"/visits/{visit.number}"
+    for who in (s.planner, s.office, s.director):
+        told = Caller(who)
+        assert "秘密" not in str(told.get(path).body) + str(told.get("/visits").body)
+        assert told.get(f"{path}/report/file").status == 404
+        assert told.get(f"/visits/{plain.number}").body["title"] == "公开课题"
+        client = enter(Client(), who)
+        page = client.get(reverse("visit", args=[visit.number])).content.decode()
+        assert visit.number in page
+        assert "秘密" not in page + client.get(reverse("beam_visits")).content.decode()
+        assert client.get(reverse("visit_report", args=[visit.number])).status_code == 404
+    for who in (s.leader, s.scientist, s.safety):
+        found = Caller(who).get(path).body
+        assert (found["title"], found["report"]) == ("秘密配方", "秘密结果。")
+        assert "秘密结果。" in enter(Client(), who).get(reverse("visit", args=[visit.number])).content.decode()
