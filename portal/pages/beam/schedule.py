@@ -269,7 +269,9 @@ def _picked(board: planning.Board, number: str, request: HttpRequest) -> dict[st
         return None
     allocation = block.allocation if block is not None else waiting
     assert allocation is not None
-    asked = board.requests[number]
+    # None: its allocation has ended meanwhile, or it is a visit beside user beam; only a visit can still go elsewhere.
+    asked = board.requests.get(number)
+    shifts = asked.shifts if asked is not None else block.shifts if block is not None and block.visit is not None else 0
     code = row.code if row is not None else allocation.request.beamline.code
     own = set(range(block.start, block.start + block.shifts)) if block is not None else set()
     open_here = next((set(one.open) for one in board.rows if one.code == code), set()) | own
@@ -280,11 +282,11 @@ def _picked(board: planning.Board, number: str, request: HttpRequest) -> dict[st
             "value": one.period.start.isoformat(),
             "day": one.period.start,
             "name": names[one.turn] if one.turn < len(names) else "",
-            "is_bad": bool(asked.bad & set(range(at, at + asked.shifts))),
+            "is_bad": asked is not None and bool(asked.bad & set(range(at, at + shifts))),
             "is_chosen": one.period.start.isoformat() == chosen if chosen else block is not None and at == block.start,
         }
         for at, one in enumerate(board.cycle.shifts)
-        if open_here.issuperset(range(at, at + asked.shifts))
+        if shifts and open_here.issuperset(range(at, at + shifts))
     ]
     return {
         "number": number,

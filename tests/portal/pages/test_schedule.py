@@ -91,6 +91,23 @@ def test_what_is_dropped_outside_user_beam_is_refused_and_kept_in_the_form(s, pl
     assert act(planner, s, "explode").status_code == 422
 
 
+def test_what_ended_meanwhile_can_still_be_picked_and_taken_out(s, planner):
+    row = beam.granted(s)
+    draft = drafting.draft(s, key="draft-key-1")
+    assert draft.places.count() == 1
+    row.ended_at = draft.made_at
+    row.save()
+    assert 'id="pick"' in planner.get(path(s), {"pick": f"A{row.pk}"}).content.decode()
+    assert act(planner, s, "take_out", number=f"A{row.pk}", seen=draft.places.get().version).status_code == 200
+    assert not draft.places.exists()
+
+
+def test_a_visit_beside_user_beam_can_be_picked_and_moved(s, planner):
+    visit = beam.visit(s)
+    s.cycle.periods.filter(mode="user").update(mode="study")
+    assert 'id="pick"' in planner.get(path(s), {"pick": f"V{visit.pk}"}).content.decode()
+
+
 def test_who_works_there_reads_and_others_are_told_it_is_not_theirs(s):
     beam.granted(s)
     drafting.draft(s, key="draft-key-1")
