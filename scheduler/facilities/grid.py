@@ -70,7 +70,7 @@ def _wrong(grid: ShiftGrid) -> list[Reason]:
     found: list[Reason] = []
     try:
         ZoneInfo(grid.zone)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: "Asia" is a directory of zones
         found.append(
             Reason(
                 "facility.zone", _("没有时区 %(zone)s。"), _("请填写如 Asia/Shanghai。"), "zone", {"zone": grid.zone}

@@ -62,6 +62,12 @@ class TestGrid:
             grid.ShiftGrid("Asia/Shanghai", 0, 480, ("早班", ""), 3)
         assert [reason.field for reason in refused.value.reasons] == ["names"]
 
+    @pytest.mark.parametrize("zone", ["Asia", "America/Argentina", "../etc", ""])
+    def test_a_zone_that_is_none_is_refused_at_its_field(self, zone):
+        with pytest.raises(grid.BadGrid) as refused:
+            grid.ShiftGrid(zone, 0, 480, THREE, 3)
+        assert [reason.field for reason in refused.value.reasons] == ["zone"]
+
     def test_seven_shifts_in_threes_are_six_or_nine(self):
         """E1."""
         assert grid.offered(7, multiple=3) == (6, 9)
