@@ -20,6 +20,7 @@ from scheduler.facilities.courses import Course, ProposalKind
 from scheduler.facilities.models import Beamline, Facility, FacilityCourse, Partner, PartnerPart, PoolShare
 from scheduler.facilities.values import FacilityValues
 from scheduler.resources import facility_things
+from scheduler.resources import services as resources
 from scheduler.resources.models import Resource
 
 __all__ = [
@@ -132,10 +133,11 @@ def shifts_of(*, facility: Facility) -> facility_things.Shifts:
 
 
 def follow_grid(*, facility: Facility) -> None:
-    """Let every beamline and device of a facility follow its shifts."""
-    for resource in Resource.objects.filter(beamline__facility=facility) | Resource.objects.filter(
-        device__facility=facility
-    ):
+    """Let every beamline and device of a locked facility follow its shifts, in the transaction that changed them."""
+    things = Resource.objects.filter(beamline__facility=facility) | Resource.objects.filter(device__facility=facility)
+    pks = sorted(things.values_list("pk", flat=True))
+    resources.lock(resource_ids=pks)
+    for resource in Resource.objects.select_for_update(no_key=True).filter(pk__in=pks).order_by("pk"):
         facility_things.cut(resource, shifts_of(facility=facility))
 
 

@@ -60,17 +60,25 @@ def _wrong(values: ThingValues) -> list[Reason]:
 
 def _write(resource: Resource, values: ThingValues, shifts: Shifts) -> None:
     resource.name, resource.name_en, resource.city = values.name.strip(), values.name_en.strip(), values.city.strip()
-    cut(resource, shifts)
+    _set(resource, shifts)
+    resource.save()
+
+
+CUT = ("zone", "grid_from_s", "granularity_s", "min_duration_s", "step_s", "max_duration_s", "horizon_s")
 
 
 def cut(resource: Resource, shifts: Shifts) -> None:
-    """Write how the time of a facility's thing is cut, with the rest of the row. The caller has judged who asks."""
+    """Write how the time of a facility's thing is cut, and nothing else of the row. The caller has judged who asks."""
+    _set(resource, shifts)
+    resource.save(update_fields=CUT)
+
+
+def _set(resource: Resource, shifts: Shifts) -> None:
     resource.zone, resource.grid_from_s, resource.granularity_s = shifts.zone, shifts.from_s, shifts.length_s
     resource.min_duration_s = resource.step_s = shifts.length_s * shifts.multiple
     resource.max_duration_s = max(LONGEST_S // resource.step_s * resource.step_s, resource.step_s)
     # A run of shifts may begin on the last day and end after it.
     resource.horizon_s = shifts.ahead_s + resource.max_duration_s
-    resource.save()
 
 
 def _facts(resource: Resource, values: ThingValues, code: str) -> dict[str, str]:

@@ -19,7 +19,9 @@ from scheduler.facilities.models import RunCycle
 from scheduler.facilities.plan import BadPlan, MachineMode, ModePeriod
 from scheduler.facilities.shares import BadShares, Pool
 from scheduler.facilities.values import BadFacility, FacilityValues
+from scheduler.resources import facility_things
 from scheduler.resources.facility_things import ThingValues
+from scheduler.resources.models import Resource
 from tests import beam, make
 from tests.calling import Caller, queries_of
 
@@ -84,6 +86,15 @@ def test_shifts_stay_while_somebody_was_given_time_by_them():
     services.change_facility(actor=site.office, facility=site.facility, said=replace(SAID, multiple=2), now=make.NOW)
     site.lines[0].resource.refresh_from_db()
     assert site.lines[0].resource.step_s == 16 * 3600
+
+
+def test_new_shifts_leave_alone_what_was_written_of_a_beamline_meanwhile():
+    site = beam.site()
+    read_before = Resource.objects.get(pk=site.lines[0].pk)
+    Resource.objects.filter(pk=site.lines[0].pk).update(state="suspended", calendar_version=7)
+    facility_things.cut(read_before, replace(services.shifts_of(facility=site.facility), length_s=6 * 3600))
+    after = Resource.objects.get(pk=site.lines[0].pk)
+    assert (after.state, after.calendar_version, after.granularity_s) == ("suspended", 7, 6 * 3600)
 
 
 def test_a_night_shift_that_begins_before_midnight_is_refused_with_the_reason():
