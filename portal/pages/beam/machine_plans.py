@@ -14,7 +14,7 @@ from django.utils.translation import gettext
 
 from portal.http import Explained, explain
 from portal.kernel.actors import Permission
-from portal.kernel.errors import Invalid, PortalError, Reason, Refused, noop
+from portal.kernel.errors import Conflict, Invalid, PortalError, Reason, Refused, noop
 from portal.kernel.period import Period
 from portal.pages import shell
 from scheduler.availability import rules as clocks
@@ -26,13 +26,19 @@ from scheduler.facilities.plan import MachineMode, ModePeriod
 __all__ = ["machine_plan"]
 
 _ = noop
-MOST_ROWS, BLANK = 120, 3
-WRITTEN = "%Y-%m-%dT%H:%M"
+MOST_ROWS, BLANK = 320, 3
+"""More rows than these would be more fields than one form may have (a thousand): such a plan is changed by the API."""
+WRITTEN, WITH_SECONDS = "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"
 
 
 class BadRows(Refused):
     code = "facility.plan_rows"
     message = _("运行计划有误。")
+
+
+class TooLong(Conflict):
+    code = "facility.plan_too_long"
+    message = _("这份运行计划超过 %(most)s 段，不能在页面上修改。请通过接口修改。")
 
 
 class BadVersion(Invalid):
@@ -53,9 +59,13 @@ class Row:
 def _rows(cycle: RunCycle) -> list[Row]:
     zone = clocks.zone_named(cycle.facility.zone)
     return [
-        Row(at, one.mode.value, *(f"{each.astimezone(zone):{WRITTEN}}" for each in (one.period.start, one.period.end)))
+        Row(at, one.mode.value, *(_written(each.astimezone(zone)) for each in (one.period.start, one.period.end)))
         for at, one in enumerate(queries.plan_of(cycle))
     ]
+
+
+def _written(wall: datetime) -> str:
+    return f"{wall:{WITH_SECONDS if wall.second else WRITTEN}}"
 
 
 def _posted(request: HttpRequest) -> list[Row]:
@@ -67,7 +77,8 @@ def _posted(request: HttpRequest) -> list[Row]:
 
 
 def _moment(text: str, zone: str, field: str) -> datetime:
-    wall = datetime.strptime(text, WRITTEN)  # noqa: DTZ007  wall time; the zone is the facility's
+    said = WITH_SECONDS if text.count(":") > 1 else WRITTEN
+    wall = datetime.strptime(text, said)  # noqa: DTZ007  wall time; the zone is the facility's
     return clocks.localise(wall.date(), wall.time(), zone, field=field)
 
 
@@ -98,6 +109,8 @@ def machine_plan(request: HttpRequest, code: str, cycle: str) -> HttpResponse:
         rows, version = _posted(request), request.POST.get("version", "")
 
         def save() -> None:
+            if row.periods.count() > MOST_ROWS:
+                raise TooLong(most=MOST_ROWS)
             if not version.isascii() or not version.isdigit() or len(version) > 9:
                 raise BadVersion(field="version")
             change = cycles.PlanChange(

@@ -165,3 +165,29 @@ def test_an_enterprise_accepts_a_quote_by_click_and_nobody_else_sees_it(site):
     assert firm.post(page, {"act": "accept", "shifts": "6", "shift_fen": "1000000"}).status_code == 302
     made.refresh_from_db()
     assert made.state == "accepted"
+
+
+def test_saving_a_long_plan_keeps_every_span_to_the_second(site):
+    planner, page = enter(Client(), site.planner), url(site, "machine_plan", "2027-I")
+    site.cycle.periods.all().delete()
+    cut = [beam.CYCLE.start + timedelta(hours=8 * at, seconds=30 if at else 0) for at in range(131)]
+    for at in range(130):
+        site.cycle.periods.create(mode="user" if at % 2 else "study", during=(cut[at], cut[at + 1]))
+    before = list(queries.plan_of(site.cycle))
+    posted = {"version": "1"}
+    for row in planner.get(page).context["rows"]:
+        posted |= {f"mode-{row.at}": row.mode, f"start-{row.at}": row.start, f"end-{row.at}": row.end}
+    assert planner.post(page, posted).status_code == 302
+    assert list(queries.plan_of(RunCycle.objects.get(pk=site.cycle.pk))) == before
+
+
+def test_a_plan_too_long_for_the_page_is_refused_and_stays_whole(site, monkeypatch):
+    monkeypatch.setattr("portal.pages.beam.machine_plans.MOST_ROWS", 2)
+    planner = enter(Client(), site.planner)
+    answer = planner.post(
+        url(site, "machine_plan", "2027-I"),
+        {"mode-0": "user", "start-0": "2027-01-05T00:00", "end-0": "2027-01-06T00:00", "version": "1"},
+    )
+    assert answer.status_code == 409
+    assert "请通过接口修改" in text_of(answer)
+    assert site.cycle.periods.count() == 3
