@@ -26,6 +26,8 @@ class BeamGrantIn(StrictIn):
     shifts: Annotated[Whole, Field(ge=0, le=999)]
     to_team: Annotated[Block, Field(min_length=1, max_length=1000)]
     pool: Pool | None = None
+    cycle: Number | None = None
+    """The run cycle's code; needed where the proposal waits for several on the beamline."""
 
 
 class BeamGrantOut(Schema):
@@ -71,6 +73,6 @@ def decide_ranking(request: ActorRequest, number: Id, payload: RankingStepIn) ->
 def grant(request: ActorRequest, number: Number, payload: BeamGrantIn) -> Status[dict[str, Any]]:
     """Decide a request of a kind that no panel grades: urgent, rapid, partner."""
     row = access.get_proposal(request.actor, number)
-    choice = deciding.Direct(payload.beamline, payload.shifts, payload.to_team, payload.pool)
+    choice = deciding.Direct(payload.beamline, payload.shifts, payload.to_team, payload.pool, payload.cycle or "")
     made = granting.decide_directly(actor=request.actor, proposal=row, choice=choice, now=timezone.now())
     return Status(201, _shown(made))

@@ -114,7 +114,9 @@ def reviews_of(actor: Actor) -> QuerySet[Grading]:
             panelist__user_id=actor.person, panelist__left_at__isnull=True, proposal__is_confidential=False
         )
         .exclude(proposal__state="withdrawn")
-        .select_related("panelist__panel", "proposal__facility", "proposal__call", "proposal__organisation")
+        .select_related(
+            "panelist__panel", "panelist__user", "proposal__facility", "proposal__call", "proposal__organisation"
+        )
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from django.utils import timezone
 from ninja import Query, Router, Status
 
-from portal.kernel.errors import NotFound
+from portal.kernel.errors import NotFound, Reason
 from portal.wire import ActorRequest, Cursor, PageOut, paged, problems
 from scheduler.facilities.models import Beamline
 from scheduler.panels import access, grading, queries, ranking, schemas, seating
@@ -211,7 +211,15 @@ def discard(request: ActorRequest, number: Id, payload: schemas.RankingStepIn) -
 
 
 def _review(row: Grading) -> dict[str, Any]:
-    conflicts = queries.team_conflicts(row, now=timezone.now()) if row.state != "recused" else []
+    return _reviews([row])[0]
+
+
+def _reviews(rows: list[Grading]) -> list[dict[str, Any]]:
+    found = queries.conflicts_of([row for row in rows if row.state != "recused"], now=timezone.now())
+    return [_review_out(row, found.get(row.pk, [])) for row in rows]
+
+
+def _review_out(row: Grading, conflicts: list[Reason]) -> dict[str, Any]:
     is_hidden, proposal = bool(conflicts) or row.state == "recused", row.proposal
     return {
         "id": row.pk,
@@ -232,7 +240,8 @@ def _review(row: Grading) -> dict[str, Any]:
 @reviews.get("", response={200: PageOut[schemas.ReviewAskedOut], **problems()})
 def list_reviews(request: ActorRequest, wanted: Query[Cursor]) -> dict[str, Any]:
     """List what the caller was asked to grade, and nothing else."""
-    return paged(access.reviews_of(request.actor).order_by("-pk"), wanted, _review)
+    page = paged(access.reviews_of(request.actor), wanted, lambda row: row)
+    return {**page, "items": _reviews(page["items"])}
 
 
 @reviews.get("/{number}", response={200: schemas.ReviewAskedOut, **problems(404)})

@@ -92,7 +92,7 @@ def answer_appeal(request: ActorRequest, number: Id, payload: schemas.AppealAnsw
 @answers.get("/{number}", response={200: schemas.AnswerOut, **problems(404)})
 def get_answer(request: ActorRequest, number: Number) -> dict[str, Any]:
     """Return what the caller's team is told of its proposal: no reviewer is named."""
-    said = queries.answer_of(access.get_own(request.actor, number))
+    said = queries.answer_of(access.get_own(request.actor, number), now=timezone.now())
     names = ("by", "place", "shifts", "on_reserve", "to_team")
     return {
         "number": said.proposal.number,

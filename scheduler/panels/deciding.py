@@ -18,7 +18,7 @@ from scheduler.proposals import outcomes, partners
 from scheduler.proposals.models import BeamProposal, BeamRequest
 from scheduler.proposals.rules import BeamProposalAction, RequestAction
 
-__all__ = ["BadDecision", "Direct", "Given", "NotDirect", "SameDecider", "decide", "decide_direct"]
+__all__ = ["BadDecision", "Direct", "Given", "NotDirect", "SameDecider", "WhichCycle", "decide", "decide_direct"]
 
 _ = noop
 
@@ -38,6 +38,11 @@ class BadDecision(Refused):
     message = _("还不能决定，原因如下。")
 
 
+class WhichCycle(Conflict):
+    code = "panel.which_cycle"
+    message = _("这项申请在该线站的多个运行周期都待决定：%(cycles)s。请指明决定哪一个周期。")
+
+
 class NotDirect(Conflict):
     code = "panel.not_direct"
     message = _("这项申请须经评审组排序或以合同约定，不能直接决定，或目前不在待决定阶段。")
@@ -55,12 +60,16 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Direct:
-    """What the director decides of a request without a panel; 0 shifts: refused. `pool` None: the pool of its kind."""
+    """What the director decides of a request without a panel; 0 shifts: refused. `pool` None: the pool of its kind.
+
+    `cycle` is the code of the run cycle; empty where one request alone waits on the beamline.
+    """
 
     beamline: str
     shifts: int
     to_team: str
     pool: Pool | None = None
+    cycle: str = ""
 
 
 @transaction.atomic
@@ -156,7 +165,8 @@ def decide_direct(*, actor: Actor, proposal: BeamProposal, choice: Direct, now: 
     """Decide a request of a kind that no panel grades (urgent, rapid, partner) as the director; return what it gives.
 
     From the kind's own pool, or the director's. By nobody in the team or who found it feasible or safe. Paid kinds
-    come by contract. Raises NotDirect, Assessed, OwnProposal, BadDecision, NoteMissing, InvalidTransition, Forbidden.
+    come by contract. Nothing is given of a cycle that is over or closed. Raises NotDirect, WhichCycle, Assessed,
+    OwnProposal, BadDecision, NoteMissing, InvalidTransition, Forbidden.
     """
     (locked,) = outcomes.lock([proposal.pk])
     access.require(actor, locked.facility, Permission.FACILITY_DECIDE)
@@ -167,20 +177,33 @@ def decide_direct(*, actor: Actor, proposal: BeamProposal, choice: Direct, now: 
     judged = Assessment.objects.filter(proposal=locked, kind__in=["technical", "safety"], by_id=actor.person)
     if judged.exists():
         raise Assessed
-    line = Beamline.objects.filter(facility=locked.facility, code=choice.beamline).first()
-    request = locked.requests.filter(beamline=line, state="open").first() if line else None
-    if request is None or line is None:
-        raise NotDirect(field="beamline")
+    request = _asked(locked, choice)
     said = rounds.note(choice.to_team, field="to_team")
-    _lock_line(line)
+    _lock_line(request.beamline)
     (held,) = outcomes.lock_requests([request.pk])
     pool = choice.pool or Pool(course.pool)
-    if faults := _direct_faults(locked, held, choice, pool, own=Pool(course.pool)):
+    faults = _direct_faults(locked, held, choice, pool, own=Pool(course.pool))
+    if choice.shifts and (held.cycle.closed_at is not None or held.cycle.during.upper <= now):
+        text = _("运行周期 %(cycle)s 已结束或已关闭，不能再分配。")
+        remedy = _("请填 0 并说明，或请课题组改申请以后的周期。")
+        faults.append(Reason("panel.cycle_over", text, remedy, "cycle", {"cycle": held.cycle.code}))
+    if faults:
         raise BadDecision(faults)
     outcomes.move_request(held, RequestAction.ALLOCATE if choice.shifts else RequestAction.REFUSE)
     held.save(update_fields=["state"])
     _close(locked, said, actor=actor, now=now)
     return [Given(held.pk, pool, choice.shifts, said[:500])] if choice.shifts else []
+
+
+def _asked(proposal: BeamProposal, choice: Direct) -> BeamRequest:
+    """Return the open request that is meant. Raises NotDirect, WhichCycle."""
+    rows = proposal.requests.filter(beamline__code=choice.beamline, state="open").select_related("beamline", "cycle")
+    found = [one for one in rows if choice.cycle in {"", one.cycle.code}]
+    if not found:
+        raise NotDirect(field="cycle" if choice.cycle else "beamline")
+    if len(found) > 1:
+        raise WhichCycle(field="cycle", cycles="、".join(sorted(one.cycle.code for one in found)))
+    return found[0]
 
 
 def _direct_faults(proposal: BeamProposal, held: BeamRequest, choice: Direct, pool: Pool, *, own: Pool) -> list[Reason]:

@@ -11,11 +11,11 @@ from django.db.models import QuerySet
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Reason
-from scheduler.panels import access, assessing, bonds, rounds, rules
+from scheduler.panels import access, appeals, assessing, bonds, rounds, rules
 from scheduler.panels.models import Assessment, Grading, Panel, Panelist, RankedRequest
 from scheduler.proposals.models import BeamProposal
 
-__all__ = ["Answer", "Judged", "answer_of", "judged", "team_conflicts", "waiting_for"]
+__all__ = ["Answer", "Judged", "answer_of", "conflicts_of", "judged", "team_conflicts", "waiting_for"]
 
 K = rules.AssessmentKind
 
@@ -77,8 +77,23 @@ def _conflicts(
 
 def team_conflicts(grading: Grading, *, now: datetime) -> list[Reason]:
     """Return why a reviewer has to step back, as she is told it: without persons."""
-    found = bonds.found([grading.panelist], [grading.proposal], now=now)
-    return bonds.reasons(found.get((grading.panelist_id, grading.proposal_id), []))
+    return conflicts_of([grading], now=now)[grading.pk]
+
+
+def conflicts_of(gradings: Sequence[Grading], *, now: datetime) -> dict[int, list[Reason]]:
+    """Return the same for many of them, by their keys. Eight queries for each facility, however many there are."""
+    by_facility: dict[int, list[Grading]] = defaultdict(list)
+    for one in gradings:
+        by_facility[one.proposal.facility_id].append(one)
+    told: dict[int, list[Reason]] = {}
+    for rows in by_facility.values():
+        seats, proposals = (
+            {row.panelist_id: row.panelist for row in rows},
+            {row.proposal_id: row.proposal for row in rows},
+        )
+        found = bonds.found(list(seats.values()), list(proposals.values()), now=now)
+        told |= {row.pk: bonds.reasons(found.get((row.panelist_id, row.proposal_id), [])) for row in rows}
+    return told
 
 
 def waiting_for(actor: Actor, kind: rules.AssessmentKind) -> QuerySet[BeamProposal]:
@@ -120,7 +135,7 @@ class Answer:
     may_appeal: bool
 
 
-def answer_of(proposal: BeamProposal) -> Answer:
+def answer_of(proposal: BeamProposal, *, now: datetime) -> Answer:
     """Return what the team of a proposal is told; comments and places once it was decided. Five queries."""
     told = proposal.state in {"accepted", "refused", "closed"} or proposal.decided_at is not None
     findings = [one for one in proposal.assessments.select_related("by") if one.to_team]
@@ -128,13 +143,12 @@ def answer_of(proposal: BeamProposal) -> Answer:
     places = RankedRequest.objects.filter(request__proposal=proposal, ranking__state="decided").select_related(
         "request__beamline__resource", "request__cycle", "ranking__panel__facility"
     )
-    is_open = proposal.appeals.filter(state="open").exists()
     return Answer(
         proposal=proposal,
         findings=findings,
         comments=list(comments.values_list("to_team", flat=True)) if told else [],
         places=list(places) if told else [],
-        may_appeal=proposal.state in {"refused", "not_feasible"} and not is_open,
+        may_appeal=appeals.refusal(proposal, now=now) is None,
     )
 
 

@@ -195,6 +195,10 @@ CHOOSE_ANOTHER: Final = _("请另选评审人。")
 STEP_BACK: Final = _("请选择回避；用户办公室会另请他人评审。")
 
 
+APPEAL_DAYS: Final = 30
+"""For how long after a decision a team may appeal against it; once, and whoever is late asks for time in the next call."""
+
+
 class Conflicted(Refused):
     code = "panel.conflict"
     message = _("评审人须回避，原因如下。")

@@ -49,7 +49,7 @@ class AnswerForm(forms.Form):
 def answer(request: HttpRequest, number: str) -> HttpResponse:
     """Show a team what became of its proposal and why; no reviewer is named."""
     found = access.get_own(shell.actor_of(request), number)
-    said = queries.answer_of(found)
+    said = queries.answer_of(found, now=timezone.now())
     context = {"answer": said, "proposal": found, "appeals": list(found.appeals.all())}
     return shell.page(request, "beam/answer.html", context)
 

@@ -160,6 +160,7 @@ class GrantForm(forms.Form):
 
     shifts = forms.IntegerField(label=_("分配班次"), min_value=0, max_value=999, help_text=_("填 0 表示不分配。"))
     pool = forms.ChoiceField(label=_("机时来源"))
+    cycle = forms.CharField(max_length=16, required=False, widget=forms.HiddenInput)
     to_team = forms.CharField(
         label=_("给课题组的答复"), max_length=rounds.NOTE, widget=forms.Textarea(attrs={"rows": 4})
     )
@@ -204,16 +205,15 @@ def grant(request: HttpRequest, number: str, beamline: str) -> HttpResponse:
     """Decide one of them."""
     actor = shell.actor_of(request)
     found = access.get_proposal(actor, number)
-    wish = (
-        found.requests.select_related("beamline__resource", "cycle", "proposal__facility")
-        .filter(beamline__code=beamline)
-        .first()
-    )
+    cycle = (request.POST if request.method == "POST" else request.GET).get("cycle", "")[:16]
+    wishes = found.requests.select_related("beamline__resource", "cycle", "proposal__facility")
+    asked = [one for one in wishes.filter(beamline__code=beamline) if cycle in {"", one.cycle.code}]
+    wish = min(asked, key=lambda one: one.state != "open", default=None)
     course = FacilityCourse.objects.filter(facility=found.facility, kind=found.kind).first()
     if wish is None or course is None:
         raise NotFound
     data = request.POST if request.method == "POST" else None
-    form = GrantForm(data, wish=wish, pool=Pool(course.pool), initial={"shifts": wish.shifts})
+    form = GrantForm(data, wish=wish, pool=Pool(course.pool), initial={"shifts": wish.shifts, "cycle": wish.cycle.code})
     page = judging.Act(
         heading=gettext("决定 %(number)s") % {"number": number},
         press=gettext("决定并分配"),
@@ -223,12 +223,13 @@ def grant(request: HttpRequest, number: str, beamline: str) -> HttpResponse:
         facts=[
             (gettext("题目"), found.title),
             (gettext("线站"), wish.beamline.code),
+            (gettext("运行周期"), wish.cycle.code),
             (gettext("申请班次"), str(wish.shifts)),
         ],
     )
 
     def verb(said: dict[str, Any]) -> object:
-        choice = deciding.Direct(beamline, said["shifts"], said["to_team"], Pool(said["pool"]))
+        choice = deciding.Direct(beamline, said["shifts"], said["to_team"], Pool(said["pool"]), said["cycle"])
         return granting.decide_directly(actor=actor, proposal=found, choice=choice, now=timezone.now())
 
     return judging.perform(request, page, form, verb)

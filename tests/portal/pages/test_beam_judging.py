@@ -196,7 +196,9 @@ def test_an_urgent_one_is_decided_directly_and_evaluated_afterwards(s):
     form = reverse("grant", args=[made.number, "BL01"])
     shown = text_of(director.get(form))
     assert "紧急，剩余 9 个班次" in shown
-    assert director.post(form, {"shifts": "3", "pool": "urgent", "to_team": "应急。"}).status_code == 302
+    assert s.cycle.code in shown
+    said = {"shifts": "3", "pool": "urgent", "to_team": "应急。", "cycle": s.cycle.code}
+    assert director.post(form, said).status_code == 302
     office = as_(s.office)
     assert made.number in text_of(office.get(reverse("assessments"), {"kind": "afterwards"}))
     after = reverse("assessment_file", args=[made.number, "afterwards"])

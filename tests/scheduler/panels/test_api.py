@@ -131,6 +131,16 @@ def test_a_panel_is_read_with_constant_queries(s):
     assert queries_of(lambda: caller.get(f"/panels/{s.panel.pk}")) == few
 
 
+def test_reviews_are_listed_with_constant_queries(s):
+    caller = Caller(s.graders[1])
+    ask(s, beam.proposal(s), 1)
+    few = queries_of(lambda: caller.get("/reviews"))
+    for _ in range(4):
+        ask(s, beam.proposal(s), 1)
+    assert queries_of(lambda: caller.get("/reviews")) == few
+    assert len(caller.get("/reviews").body["items"]) == 5
+
+
 def test_what_waits_for_whom(s):
     made = beam.proposal(s, state="admitted", kind="urgent", call=None)
     scientist, safety = Caller(s.scientist), Caller(s.safety)

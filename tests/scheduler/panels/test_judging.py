@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
 from portal.kernel.errors import Forbidden, InvalidTransition, NotFound
+from portal.kernel.period import Period
 from portal.organisations import rules as roles
 from portal.organisations.models import Member, User
 from scheduler.beamtime import granting
@@ -22,6 +24,7 @@ from scheduler.panels import (
     deciding,
     grading,
     pools,
+    queries,
     ranking,
     rounds,
     rules,
@@ -443,8 +446,24 @@ class TestDeciding:
             with pytest.raises(deciding.NotDirect):
                 self.direct(s, beam.proposal(s, kind=kind), 3)
 
-    def direct(self, s, made, shifts):
-        choice = deciding.Direct(s.lines[0].code, shifts, "理由")
+    def test_a_direct_one_names_its_cycle_and_gives_nothing_of_one_that_is_over(self, s):
+        made = beam.proposal(s, kind="urgent", call=None, shifts=3)
+        span = Period(beam.CYCLE.end, beam.CYCLE.end + timedelta(days=60))
+        later = beam.cycle(s.facility, "2027-II", span, repairs=None)
+        made.requests.create(cycle=later, beamline=s.lines[0], shifts=3, created_at=make.NOW)
+        with pytest.raises(deciding.WhichCycle) as refused:
+            self.direct(s, made, 3)
+        assert refused.value.params["cycles"] == "2027-I、2027-II"
+        s.cycle.closed_at = make.NOW
+        s.cycle.save()
+        with pytest.raises(deciding.BadDecision) as told:
+            self.direct(s, made, 3, cycle="2027-I")
+        assert codes(told) == ["panel.cycle_over"]
+        (given,) = self.direct(s, made, 3, cycle="2027-II")
+        assert given.request.cycle == later
+
+    def direct(self, s, made, shifts, **more):
+        choice = deciding.Direct(s.lines[0].code, shifts, "理由", **more)
         return granting.decide_directly(actor=s.director, proposal=made, choice=choice, now=make.NOW)
 
 
@@ -483,6 +502,36 @@ class TestAppeals:
         appeals.answer(actor=other, appeal=made, uphold=False, text="维持。", now=make.NOW)
         one.refresh_from_db()
         assert one.state == "refused"
+
+    def test_once_for_each_decision_and_not_for_ever(self, s):
+        one = self.refused(s)
+        late = make.NOW + timedelta(days=rules.APPEAL_DAYS)
+        with pytest.raises(appeals.TooLate):
+            appeals.appeal(actor=s.leader, proposal=one, text="不服", now=late)
+        assert not queries.answer_of(one, now=late).may_appeal
+        in_time = late - timedelta(seconds=1)
+        assert queries.answer_of(one, now=in_time).may_appeal
+        made = appeals.appeal(actor=s.leader, proposal=one, text="不服", now=in_time)
+        other = make.actor(s.owner, roles.Role.USER_OFFICER)
+        appeals.answer(actor=other, appeal=made, uphold=False, text="维持。", now=in_time)
+        with pytest.raises(appeals.AlreadyAnswered):
+            appeals.appeal(actor=s.leader, proposal=one, text="还是不服", now=in_time)
+        assert not queries.answer_of(one, now=in_time).may_appeal
+
+    @pytest.mark.parametrize("how", ["closed", "over"])
+    def test_a_cycle_that_is_gone_is_not_judged_anew(self, s, how):
+        one = self.refused(s)
+        made = appeals.appeal(actor=s.leader, proposal=one, text="不服", now=make.NOW)
+        now = beam.CYCLE.end if how == "over" else make.NOW
+        if how == "closed":
+            s.cycle.closed_at = now
+            s.cycle.save()
+        other = make.actor(s.owner, roles.Role.USER_OFFICER)
+        with pytest.raises(appeals.CycleOver):
+            appeals.answer(actor=other, appeal=made, uphold=True, text="成立。", now=now)
+        one.refresh_from_db()
+        assert (one.state, beam.request(one).state) == ("refused", "refused")
+        assert appeals.answer(actor=other, appeal=made, uphold=False, text="周期已过。", now=now).state == "dismissed"
 
     def test_only_the_team_and_only_against_a_refusal(self, s):
         with pytest.raises(appeals.NothingToAppeal):
