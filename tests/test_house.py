@@ -331,7 +331,7 @@ ENDS = {
     "ExplanationState": {"returned", "undone"},
     "VisitState": {"closed", "declined", "cancelled", "missed"},
     "BeamProposalState": {"withdrawn", "closed"},
-    "RequestState": {"lapsed", "served", "withdrawn"},
+    "RequestState": {"lapsed", "withdrawn"},
     "LineState": set(),
     "MatchState": {"refused", "reversed"},
     "TimeOfferState": {"accepted", "refused", "lapsed", "taken_back"},

@@ -13,10 +13,9 @@ from portal.kernel.errors import Conflict, Forbidden, Invalid, PortalError, noop
 from portal.kernel.states import next_state
 from scheduler.availability import queries
 from scheduler.availability.models import Claim
-from scheduler.beamtime import adopting, gathering, offer_news, reserving, rules
+from scheduler.beamtime import adopting, gathering, offer_news, reserving, rules, visits
 from scheduler.beamtime.models import BeamAllocation, BeamVisit
 from scheduler.facilities.models import Beamline, Device
-from scheduler.proposals import finishing
 from scheduler.resources import services as resources
 from scheduler.resources.models import Skill
 
@@ -127,9 +126,7 @@ def _give_back(locked: BeamVisit, *, action: str, actor: Actor, now: datetime) -
     locked.save(update_fields=["state", "version", "answered_by", "answered_at", "answer_note"])
     adopting.free(locked)
     BeamAllocation.objects.filter(pk=locked.allocation_id).update(ended_at=now)
-    request = locked.allocation.request
-    if not request.allocations.filter(ended_at__isnull=True).exists():
-        finishing.give_up(request=request)
+    visits.without(locked)
     adopting.record(locked, action=action, actor=actor, now=now)
     cycle = gathering.cycle_of(locked)
     if cycle is not None:

@@ -46,6 +46,7 @@ __all__ = [
     "start",
     "train",
     "undo_ready",
+    "without",
 ]
 
 A, S, P = rules.VisitAction, rules.VisitState, Permission
@@ -334,7 +335,8 @@ def miss(*, actor: Actor, visit: BeamVisit, now: datetime) -> BeamVisit:
     set_claims(locked, Claim.State.RELEASED)
     locked.save()
     end_allocation(locked, now=now)
-    if not _has_time(locked):
+    rest = locked.allocation.request.allocations.filter(ended_at__isnull=True)
+    if not rest.exclude(visits__state__in=[S.DONE.value, S.CLOSED.value]).exists():
         finishing.serve(request=locked.allocation.request)
     quoting.release(request=locked.allocation.request, actor=actor, now=now)
     record(locked, action="visit.missed", actor=actor, now=now)
@@ -350,11 +352,16 @@ def end_allocation(visit: BeamVisit, *, now: datetime) -> None:
 
 
 def call_back(visit: BeamVisit, *, now: datetime) -> None:
-    """End the allocation of a visit the facility cancels: the request waits on the reserve list, unless it has more time."""
+    """End the allocation of a visit the facility cancels: its request waits on the reserve list, unless it had more time."""
     end_allocation(visit, now=now)
-    if not _has_time(visit):
-        finishing.give_up(request=visit.allocation.request)
+    without(visit)
 
 
-def _has_time(visit: BeamVisit) -> bool:
-    return visit.allocation.request.allocations.filter(ended_at__isnull=True).exists()
+def without(visit: BeamVisit) -> None:
+    """Say what becomes of a request whose allocation ended: in reserve where no time is left, served where all was had."""
+    request = visit.allocation.request
+    rest = request.allocations.filter(ended_at__isnull=True)
+    if not rest.exists():
+        finishing.give_up(request=request)
+    elif not rest.exclude(visits__state__in=[S.DONE.value, S.CLOSED.value]).exists():
+        finishing.serve(request=request)

@@ -47,12 +47,12 @@ def give_up(*, request: BeamRequest) -> bool:
 
 @transaction.atomic
 def allocate(*, request: BeamRequest) -> bool:
-    """Take a request off the reserve list that is given time in another way; returns whether that is news."""
+    """Say that a request on the reserve list or served is given time for beam it lost; returns whether that is news."""
     BeamProposal.objects.select_for_update(no_key=True).order_by("pk").get(pk=request.proposal_id)
     locked = BeamRequest.objects.select_for_update(no_key=True).order_by("pk").get(pk=request.pk)
-    if locked.state != R.RESERVE.value:
+    if locked.state not in {R.RESERVE.value, R.SERVED.value}:
         return False
-    locked.state = next_state(rules.REQUEST_TRANSITIONS, R.RESERVE, rules.RequestAction.ALLOCATE).value
+    locked.state = next_state(rules.REQUEST_TRANSITIONS, R(locked.state), rules.RequestAction.ALLOCATE).value
     locked.save(update_fields=["state"])
     return True
 

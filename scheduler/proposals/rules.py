@@ -197,6 +197,8 @@ REQUEST_TRANSITIONS: Final[Mapping[tuple[RequestState, RequestAction], RequestSt
         # An appeal was upheld: the panel looks at it anew.
         (R.REFUSED, D.REOPEN): R.OPEN,
         (R.ALLOCATED, D.SERVE): R.SERVED,
+        # Beam it lost is given back.
+        (R.SERVED, D.ALLOCATE): R.ALLOCATED,
         (R.ALLOCATED, D.WITHDRAW): R.WITHDRAWN,
     }
 )

@@ -265,3 +265,20 @@ def test_what_a_confidential_visit_is_about_is_for_its_team_and_who_serves_it(s)
         found = Caller(who).get(path).body
         assert (found["title"], found["report"]) == ("秘密配方", "秘密结果。")
         assert "秘密结果。" in enter(Client(), who).get(reverse("visit", args=[visit.number])).content.decode()
+
+
+def test_a_proposal_whose_lost_beam_is_given_back_has_time_until_that_is_had_or_declined(s):
+    visit = beam.visit(s, state="running")
+    lost = losses.Lost(Period(BEGIN, BEGIN + 8 * HOUR), rules.LossCause.MACHINE)
+    losses.log(actor=s.scientist, line=s.lines[0], lost=lost, now=BEGIN + DAY)
+    ending.finish(actor=s.scientist, visit=visit, now=BEGIN + DAY)
+    assert request(visit).state == "served"
+    back = compensating.grant(actor=s.director, visit=visit, shifts=1, note="机器故障", now=BEGIN + DAY)
+    assert request(visit).state == "allocated"
+    with pytest.raises(proposals.HasTime):
+        proposals.withdraw(actor=s.leader, proposal=visit.allocation.request.proposal, now=BEGIN + DAY)
+    span = Period(BEGIN + 7 * DAY, BEGIN + 7 * DAY + 8 * HOUR)
+    plan = adopting.Plan(back, s.lines[0], span, 1)
+    offered = adopting.offer(plan=plan, number="V-BACK", actor=s.planner, now=BEGIN + DAY)
+    answering.decline(actor=s.leader, visit=offered, now=BEGIN + 2 * DAY)
+    assert request(visit).state == "served"
