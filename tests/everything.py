@@ -451,7 +451,7 @@ WRITES = (
     Write("POST /series/{series}/decline", "keeper", {"note": "检修"}),
     Write("POST /series/{series}/cancel-from", FIRM, {"booking": "{repeated}"}),
     Write("POST /waitlist", FIRM, WAIT),
-    Write("POST /messages/seen", f"{FIRM} lab_owner operator auditor finance finance_approver"),
+    Write("POST /messages/seen", f"{FIRM} leader grader lab_owner operator auditor finance finance_approver"),
     Write("POST /waitlist/1/accept", FIRM),
     Write("POST /waitlist/1/refuse", FIRM),
     Write("POST /waitlist/1/withdraw", FIRM),
@@ -770,8 +770,9 @@ def _statement(w: make.World) -> None:
     StatementLine.objects.filter(reference="A1").update(id=1)
     known = BankClaim.objects.order_by("pk").first()
     if known is None:
-        BankClaim.objects.create(pk=1, reference="M1", subject="in:P2611-000001", claimed_at=make.NOW)
-    BankClaim.objects.filter(pk=known.pk if known else 1).update(id=1)
+        # Numbered by the sequence first, so that a later one does not meet it.
+        known = BankClaim.objects.create(reference="M1", subject="in:P2611-000001", claimed_at=make.NOW)
+    BankClaim.objects.filter(pk=known.pk).update(id=1)
     fee = StatementLine.objects.select_related("account").get(reference="A2")
     with override_settings(BANK_TWO_PERSON_FEN=1):
         parts = [Part(PartKind.FEE, 500)]
