@@ -180,8 +180,8 @@ def test_a_second_message_does_not_throw_a_running_computation_away(s):
     assert draft.state == "drafted"
 
 
-def second_while_first_is_open(first, second) -> None:
-    """Do `first`, and `second` before the transaction of `first` ends, as far as it gets."""
+def second_while_first_is_open(first, second, then=lambda: None) -> None:
+    """Do `first`, and `second` before the transaction of `first` ends with `then`, as far as it gets."""
     done, errors = threading.Event(), []
 
     def run() -> None:
@@ -199,6 +199,7 @@ def second_while_first_is_open(first, second) -> None:
         first()
         done.set()
         other.join(1)
+        then()
     other.join(30)
     assert errors == []
 
@@ -282,3 +283,19 @@ def test_a_proposal_whose_lost_beam_is_given_back_has_time_until_that_is_had_or_
     offered = adopting.offer(plan=plan, number="V-BACK", actor=s.planner, now=BEGIN + DAY)
     answering.decline(actor=s.leader, visit=offered, now=BEGIN + 2 * DAY)
     assert request(visit).state == "served"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_reports_of_one_block_wait_for_each_other_in_one_order():
+    s = beam.site()
+    proposal = beam.proposal(s, state="accepted", kind="block", decided_at=make.NOW)
+    one, two = [beam.visit(s, state="done", of=proposal, day=day) for day in (0, 2)]
+    BeamVisit.objects.update(report_due=BEGIN + 30 * DAY)
+    two.refresh_from_db()
+    given = reporting.ReportGiven("观察到相变。")
+    second_while_first_is_open(
+        lambda: visits.lock(one),
+        lambda: reporting.hand_in(actor=s.leader, visit=two, given=given, now=BEGIN + 5 * DAY),
+        lambda: visits.lock(two),
+    )
+    assert set(BeamVisit.objects.values_list("state", flat=True)) == {"closed"}
