@@ -13,6 +13,7 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden, NotFound
 from scheduler.facilities.models import Facility
 from scheduler.panels.models import Appeal, Grading, Panel, Panelist, Ranking
+from scheduler.proposals.access import SERVING
 from scheduler.proposals.models import BeamProposal, ProposalCall
 
 __all__ = [
@@ -53,14 +54,13 @@ def heads(actor: Actor) -> bool:
 
 
 def proposals_of(actor: Actor) -> QuerySet[BeamProposal]:
-    """Return what was sent to the facilities the actor works for as staff."""
+    """Return what was sent to the facilities the actor works for as staff; confidential ones to who serves them."""
     if not any(actor.may(one) for one in STAFF):
         return BeamProposal.objects.none()
-    return (
-        BeamProposal.objects.filter(facility__owner_id=actor.organisation_id)
-        .exclude(state__in=UNSENT)
-        .select_related("facility", "call", "organisation")
-    )
+    found = BeamProposal.objects.filter(facility__owner_id=actor.organisation_id).exclude(state__in=UNSENT)
+    if not any(actor.may(one) for one in SERVING):
+        found = found.filter(is_confidential=False)
+    return found.select_related("facility", "call", "organisation")
 
 
 def get_proposal(actor: Actor, number: str) -> BeamProposal:

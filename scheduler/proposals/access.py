@@ -14,6 +14,7 @@ from scheduler.proposals import rules
 from scheduler.proposals.models import BeamProposal, BeamRequest, ProposalCall, TeamMember
 
 __all__ = [
+    "SERVING",
     "STAFF",
     "by_link",
     "digest",
@@ -46,6 +47,13 @@ STAFF = (
     Permission.FACILITY_DECIDE,
 )
 """Who serves the proposals of a facility, at the organisation that owns it."""
+SERVING = (
+    Permission.FACILITY_MANAGE,
+    Permission.PROPOSAL_ASSESS,
+    Permission.PROPOSAL_CLEAR,
+    Permission.BEAMTIME_RUN,
+)
+"""Who of them serves confidential ones: planners see shifts and directors decide others, neither reads what they are about."""
 RELATED = ("facility", "facility__owner", "call__cycle", "organisation", "partner", "partner_part")
 
 
@@ -68,11 +76,20 @@ def own_proposals(actor: Actor) -> QuerySet[BeamProposal]:
 
 
 def served_proposals(actor: Actor) -> QuerySet[BeamProposal]:
-    """Return what was sent to the facilities of the actor's organisation, drafts never. Raises Forbidden."""
+    """Return what was sent to the facilities of the actor's organisation, drafts never; confidential ones to who serves
+    them. Raises Forbidden.
+    """
     if not any(actor.may(one) for one in STAFF):
         raise Forbidden
-    found = BeamProposal.objects.filter(facility__owner_id=actor.acting_for, sent_at__isnull=False)
-    return found.select_related(*RELATED)
+    return BeamProposal.objects.filter(_served(actor)).select_related(*RELATED)
+
+
+def _served(actor: Actor) -> Q:
+    """Match what was sent to the facilities of the actor's organisation and she serves."""
+    found = Q(facility__owner_id=actor.organisation_id, sent_at__isnull=False)
+    if not any(actor.may(one) for one in SERVING):
+        found &= Q(is_confidential=False)
+    return found
 
 
 def visible_to(actor: Actor) -> QuerySet[BeamProposal]:
@@ -81,7 +98,7 @@ def visible_to(actor: Actor) -> QuerySet[BeamProposal]:
     if actor.may(Permission.PROPOSAL_SUBMIT):
         seen |= Q(organisation_id=actor.organisation_id, is_confidential=False)
     if any(actor.may(one) for one in STAFF):
-        seen |= Q(facility__owner_id=actor.organisation_id, sent_at__isnull=False)
+        seen |= _served(actor)
     return BeamProposal.objects.filter(seen).select_related(*RELATED)
 
 

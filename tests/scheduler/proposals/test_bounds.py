@@ -15,6 +15,7 @@ from scheduler.beamtime.past import past_visits
 from scheduler.facilities.courses import ProposalKind
 from scheduler.facilities.models import Partner, RunCycle
 from scheduler.messages.models import Message
+from scheduler.panels import access as judging
 from scheduler.proposals import access, calls, continuing, drafting, outcomes, services, steps, team
 from scheduler.proposals.models import BeamRequest
 from scheduler.proposals.rules import FormKind, RequestAction
@@ -185,3 +186,17 @@ def test_a_partner_whose_agreement_is_over_sends_nothing(s):
     draft = beam.proposal(s, state="draft", kind="partner", call=None, partner=partner)
     codes = [one.code for one in services.wanting(proposal=draft, past=[], now=make.NOW)[0]]
     assert codes == ["proposal.no_partner"]
+
+
+def test_who_only_plans_or_decides_does_not_read_what_confidential_work_is_about(s):
+    ours = beam.proposal(s, kind="proprietary", call=None, is_confidential=True, state="admitted")
+    for who in (s.office, s.scientist, s.safety):
+        assert access.get_proposal(who, ours.number) == ours
+        assert access.served_proposals(who).count() == 1
+    for who in (s.planner, s.director):
+        with pytest.raises(NotFound):
+            access.get_proposal(who, ours.number)
+        assert not access.served_proposals(who).exists()
+    assert judging.get_proposal(s.scientist, ours.number) == ours
+    with pytest.raises(NotFound):
+        judging.get_proposal(s.director, ours.number)
