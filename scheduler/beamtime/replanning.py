@@ -6,15 +6,16 @@ an enterprise's booking is called off free of charge. What is not named stays, a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Q
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.period import Period
 from scheduler.availability import deviations
-from scheduler.availability.models import Closure
+from scheduler.availability.models import Claim, Closure
 from scheduler.beamtime import ending, market
 from scheduler.beamtime.models import BeamVisit
 from scheduler.beamtime.visit_rules import noted
@@ -26,6 +27,7 @@ from scheduler.facilities import cycles, queries, services
 from scheduler.facilities.cycles import PlanChange
 from scheduler.facilities.models import Beamline, RunCycle
 from scheduler.facilities.plan import Occupied
+from scheduler.resources import services as resources
 
 __all__ = ["change_plan", "close_line"]
 
@@ -41,6 +43,8 @@ def change_plan(*, actor: Actor, cycle: RunCycle, change: PlanChange, reason: st
     def deal(broken: Sequence[Occupied]) -> None:
         _give_up(broken, reason=noted(reason), actor=actor, now=now)
 
+    facility = services.lock(actor, cycle.facility, Permission.BEAMTIME_PLAN)
+    _lock_all(facility.beamlines.values_list("pk", flat=True), change.accepts)
     made = cycles.set_plan(actor=actor, cycle=cycle, change=change, now=now, deal=deal)
     market.follow(made.facility, made.facility.beamlines.select_related("resource"), now=now)
     return made
@@ -56,12 +60,19 @@ def close_line(
     """
     facility = services.lock(actor, beamline.facility, Permission.BEAMTIME_PLAN)
     said = noted(reason)
+    _lock_all([beamline.pk], accepts)
     held = queries.held(facility, since=now, window=period, beamline=beamline)
     cycles.refuse_unseen(held, accepts=accepts, facility=facility)
     _give_up(held, reason=said, actor=actor, now=now)
     made = deviations.close(actor=actor, resource=beamline.resource, period=period, reason=said, now=now)
     market.follow(facility, [beamline], now=now)
     return made
+
+
+def _lock_all(lines: Iterable[int], accepts: Collection[str]) -> None:
+    """Lock the lines and whatever else the visits and bookings named hold, all at once: lowest first, as every writer."""
+    named = Q(visit__number__in=list(accepts)) | Q(booking__number__in=list(accepts))
+    resources.lock(resource_ids={*lines, *Claim.objects.filter(named).values_list("resource_id", flat=True)})
 
 
 def _give_up(broken: Sequence[Occupied], *, reason: str, actor: Actor, now: datetime) -> None:
