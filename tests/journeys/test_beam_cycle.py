@@ -111,7 +111,8 @@ def imported(office: Page) -> None:
     while ticks := office.get_by_role("main").locator("input[name=number]").all():
         for tick in ticks:
             tick.check()
-        office.get_by_role("button", name="所选申请通过形式审查").click()
+        with office.expect_navigation():
+            office.get_by_role("button", name="所选申请通过形式审查").click()
         office.goto("/proposal-desk/?state=submitted")
 
 
