@@ -782,8 +782,19 @@ def _statement(w: make.World) -> None:
         MatchPart.objects.filter(match_id=made.pk).update(match_id=1)
 
 
+def _past_one() -> None:
+    """Let every sequence start past 1: that number is for the things the writes name by it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT schemaname || '.' || sequencename FROM pg_sequences WHERE coalesce(last_value, 1) < 1000"
+        )
+        for (name,) in cursor.fetchall():
+            cursor.execute("SELECT setval(%s, 1000)", [name])
+
+
 def everything(w: make.World) -> Things:
     """Build one of everything, each in a state in which something can still be done with it."""
+    _past_one()
     version = make.programme(w)
     voucher, resource, partition = make.voucher(w, version), make.instrument(w), make.partition(w)
     calendars.import_calendar(actor=w.keeper, resource=resource, name="组内", raw=calendar(), now=make.NOW)

@@ -219,7 +219,7 @@ NAVIGATION: tuple[Entry, ...] = (
 def _links(group: str, actor: Actor | None, request: HttpRequest) -> Iterator[Link]:
     path = request.path
     for entry in NAVIGATION:
-        if entry.flag and not (actor and request.session.get(entry.flag)):
+        if entry.flag and not (actor and getattr(request, "session", {}).get(entry.flag)):
             continue
         if entry.group != group or (group != "open" and actor is None):
             continue

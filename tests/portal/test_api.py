@@ -52,7 +52,13 @@ class TestLettingIn:
         assert answer.status == 200
         assert answer.body["credit_code"] == w.enterprise.credit_code
         assert answer.body["kind_label"] == "企业"
-        assert answer.body["permissions"] == ["booking:request", "job:submit", "order:place", "voucher:read_own"]
+        assert answer.body["permissions"] == [
+            "booking:request",
+            "job:submit",
+            "order:place",
+            "proposal:submit",
+            "voucher:read_own",
+        ]
 
     def test_refuses_a_revoked_token(self, w, client):
         token, secret = token_of(w.researcher)

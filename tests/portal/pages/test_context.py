@@ -26,7 +26,16 @@ def test_every_entry_leads_somewhere(entry):
 
 def test_a_stranger_sees_only_what_is_open():
     seen = shell_of(signed_in=False)
-    assert labels(seen.open) == ["政策项目", "资格自测", "仪器预约", "算力集群", "服务目录", "机时征集", "公示"]
+    assert labels(seen.open) == [
+        "政策项目",
+        "资格自测",
+        "仪器预约",
+        "大科学装置",
+        "算力集群",
+        "服务目录",
+        "机时征集",
+        "公示",
+    ]
     assert seen.work == []
     assert vars(seen)["self"] == []
 
