@@ -209,6 +209,8 @@ def fix(
         row.is_fixed, row.moved_by_id, row.version = is_fixed, actor.user_id, locked.version
         row.save(update_fields=["is_fixed", "moved_by", "version"])
         locked.save(update_fields=["version"])
-        action = "schedule.fixed" if is_fixed else "schedule.unfixed"
-        drafts.record(locked, action=action, actor=actor, now=now, allocation=allocation_id)
+        if is_fixed:
+            drafts.record(locked, action="schedule.fixed", actor=actor, now=now, allocation=allocation_id)
+        else:
+            drafts.record(locked, action="schedule.unfixed", actor=actor, now=now, allocation=allocation_id)
     return row

@@ -12,15 +12,15 @@ from portal.kernel.period import Period
 from portal.pages import weeks
 from portal.pages.weekgrid import Kind
 from scheduler.bookings.models import Booking
+from scheduler.resources.entries import CATALOGUED
 from scheduler.resources.models import Resource
-from scheduler.resources.rules import ResourceKind
 from tests import make
 from tests.portal.pages.test_lab import filled
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 
 WEEK = {"rows": "1", "row0-weekdays": [str(day) for day in range(1, 8)], "row0-opens": "08:00", "row0-closes": "22:00"}
-KINDS = [(kind.value, "units") for kind in ResourceKind if kind is not ResourceKind.OPERATOR] + [("bench", "fungible")]
+KINDS = [(kind.value, "units") for kind in CATALOGUED] + [("bench", "fungible")]
 
 
 def signed_in(someone):

@@ -77,7 +77,7 @@ def test_one_line_of_the_statement_confirms_one_payment(w, client, due):
     act(client, due, "confirm", bank_reference="ICBC-1")
     response = act(client, other, "confirm", bank_reference="ICBC-1")
     assert response.status_code == 409
-    assert "银行流水号 ICBC-1 已用于确认另一笔款项。" in text_of(response)
+    assert "银行流水号 ICBC-1 已人工登记为" in text_of(response)
 
 
 def test_others_payments_do_not_exist(w, client, due):

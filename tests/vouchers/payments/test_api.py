@@ -43,7 +43,7 @@ def test_does_not_confirm_two_payments_with_one_bank_line(w, owed):
     finance = Caller(w.finance)
     assert finance.post(f"/payments/{owed.number}/confirm", {"bank_reference": "ICBC-1"}).status == 200
     answer = finance.post(f"/payments/{other.number}/confirm", {"bank_reference": "ICBC-1"})
-    assert (answer.status, answer.code) == (409, "payment.bank_reference_taken")
+    assert (answer.status, answer.code) == (409, "banking.reference_claimed")
     assert finance.get(f"/payments/{other.number}").body["state"] == "due"
 
 
