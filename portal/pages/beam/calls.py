@@ -14,7 +14,7 @@ from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from portal.http import Explained
-from portal.kernel.actors import Permission
+from portal.kernel.actors import Actor, Permission
 from portal.pages import acts, shell, slots
 from portal.pages.booking_requests import arrived, signing_in_first
 from portal.pages.labels import label_of
@@ -71,7 +71,12 @@ def calls(request: HttpRequest) -> HttpResponse:
         return _csv(found, now)
     listing = shell.listing(request, found, sorts=SORTS, default="-closes")
     rows = [{"call": one, "state": CALL_STATES[access.state_of(one, now=now)]} for one in listing.rows]
-    context = {"filters": filters, "listing": listing, "rows": rows, "kinds": _free_kinds()}
+    context = {
+        "filters": filters,
+        "listing": listing,
+        "rows": rows,
+        "kinds": _free_kinds() if _may_propose(shell.stranger_or_actor(request)) else [],
+    }
     return shell.page(request, "beam/proposals/calls.html", context)
 
 
@@ -102,6 +107,11 @@ def _csv(found: Any, now: Any) -> HttpResponse:
     return shell.csv_response("calls", head, rows)
 
 
+def _may_propose(actor: Actor | None) -> bool:
+    """Say whether to offer a new proposal: to strangers, who are asked to sign in first, and to whoever may propose."""
+    return actor is None or actor.may(Permission.PROPOSAL_SUBMIT)
+
+
 @shell.guarded
 def call(request: HttpRequest, number: str) -> HttpResponse:
     """Show one call with what it asks for."""
@@ -112,6 +122,7 @@ def call(request: HttpRequest, number: str) -> HttpResponse:
         "call": found,
         "state": CALL_STATES[state],
         "is_open": state == "open",
+        "may_propose": _may_propose(actor),
         "forms": list(found.forms.all()),
         "kinds": [label_of("beam_kind", kind)[1] for kind in found.kinds],
         "office": bool(

@@ -232,3 +232,13 @@ def test_the_closing_second_is_late_on_the_page_too(site, firm, monkeypatch):
     assert (found.state, found.summary) == ("draft", "结构演化")
     monkeypatch.setattr("django.utils.timezone.now", lambda: make.NOW + timedelta(days=10) - timedelta(seconds=1))
     assert edit(firm, found, act="send", version="2").status_code == 302
+
+
+def test_a_new_proposal_is_offered_to_those_who_may_make_one(client):
+    """Found by a crawl: an officer was shown a link she may not follow."""
+    site = beam.site()
+    for who, shown in ((None, True), (site.leader, True), (site.planner, False)):
+        if who is not None:
+            enter(client, who)
+        for page in (reverse("calls"), reverse("call", args=[site.call.number])):
+            assert (reverse("proposal_new") in client.get(page).content.decode()) is shown, (who, page)
