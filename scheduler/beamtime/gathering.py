@@ -21,7 +21,8 @@ from scheduler.availability.models import BLOCKING, Claim, Closure
 from scheduler.availability.rules import Audience
 from scheduler.beamtime.models import BeamAllocation, BeamVisit, DraftPlace
 from scheduler.beamtime.ports import Line, Placed, Problem, Request
-from scheduler.facilities.grid import Shift, ShiftGrid, shifts_in
+from scheduler.facilities import queries as facilities
+from scheduler.facilities.grid import Shift, shifts_in
 from scheduler.facilities.models import Beamline, Facility, RunCycle
 from scheduler.facilities.plan import MachineMode, ModePeriod, user_beam
 from scheduler.proposals.models import BeamRequest
@@ -34,7 +35,6 @@ __all__ = [
     "cycle_of",
     "due_offers",
     "gather",
-    "grid_of",
     "placed_of",
     "points",
     "to_place",
@@ -47,12 +47,6 @@ NOT_HAD: Final = ("declined", "cancelled")
 """States of visits that took nothing of their allocation; where it ended with them, `ended_at` says so."""
 BONUS: Final = 10
 FIRST: Final = 300
-
-
-def grid_of(facility: Facility) -> ShiftGrid:
-    return ShiftGrid(
-        facility.zone, facility.first_min, facility.length_min, tuple(facility.shift_names), facility.multiple
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +195,7 @@ def gather(
     facility = cycle.facility
     span = Period(cycle.during.lower, cycle.during.upper)
     plan = [ModePeriod(availability.period_of(one.during), MachineMode(one.mode)) for one in cycle.periods.all()]
-    grid = Cycle(cycle, shifts_in(grid_of(facility), span), tuple(user_beam(plan)))
+    grid = Cycle(cycle, shifts_in(facilities.grid_of(facility), span), tuple(user_beam(plan)))
     lines = {one.code: one for one in facility.beamlines.select_related("resource").all()}
     skills = _skills(lines.values())
     allocations = {f"A{one.pk}": one for one in to_place(cycle)}

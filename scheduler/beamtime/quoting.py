@@ -107,7 +107,7 @@ def _faults(request: BeamRequest, said: QuoteTerms, *, now: datetime) -> list[Re
         text = _("班次须为 %(multiple)s 的整数倍，或与申请相同。")
         params = {"multiple": facility.multiple, "near": near}
         found.append(Reason("beam_quote.shifts", text, _("请改为 %(near)s 班。"), "shifts", params))
-    elif said.shifts > (left := pools.left(facility, request.beamline, request.cycle, Pool.INDUSTRY)):
+    elif said.shifts > (left := pools.left(request.beamline, request.cycle, Pool.INDUSTRY)):
         text = _("产业付费机时只剩 %(left)s 个班次。")
         found.append(Reason("beam_quote.pool", text, _("请减少班次，或另选周期。"), "shifts", {"left": left}))
     if said.shift.fen < 0:
@@ -319,7 +319,7 @@ def settle(*, request: BeamRequest, actor: Actor, now: datetime) -> Money | None
     None where it was not quoted or is billed already.
     """
     quote = _held(request)
-    if quote is None:
+    if quote is None or quote.charge_id is None:
         return None
     length = request.beamline.facility.length_min
     ended = BeamVisit.objects.filter(allocation__request=request, had_min__isnull=False)
@@ -327,7 +327,7 @@ def settle(*, request: BeamRequest, actor: Actor, now: datetime) -> Money | None
     counted = min(Fraction(minutes, length), Fraction(quote.shifts))
     measured = _counted(quote, counted)
     amount = Money(quote.shift_fen).times(counted)
-    charges.capture(charge_id=quote.charge_id, actual=amount, measured=measured, actor=actor, now=now)  # type: ignore[arg-type]
+    charges.capture(charge_id=quote.charge_id, actual=amount, measured=measured, actor=actor, now=now)
     return amount
 
 

@@ -97,10 +97,12 @@ def held(
         rows = rows.filter(during__overlap=(window.start, window.end))
     if beamline is not None:
         rows = rows.filter(resource_id=beamline.pk)
-    return [
-        plan.Occupied(row.visit.number if row.visit is not None else row.booking.number, period_of(row.during))  # type: ignore[union-attr]
-        for row in rows.order_by("during", "pk")
-    ]
+    found = []
+    for row in rows.order_by("during", "pk"):
+        holder = row.visit or row.booking
+        if holder is not None:
+            found.append(plan.Occupied(holder.number, period_of(row.during)))
+    return found
 
 
 def courses_of(facility: Facility) -> dict[ProposalKind, Course]:

@@ -119,7 +119,7 @@ def _check(
             text = _("%(number)s 已撤回或不再待定。")
             remedy = _("请退回评审组重新排序。")
             found.append(Reason("panel.gone", text, remedy, "rows", {"number": proposal.number}))
-    left = pools.left(locked.panel.facility, locked.beamline, locked.panel.call.cycle, Pool.OPEN)
+    left = pools.left(locked.beamline, locked.panel.call.cycle, Pool.OPEN)
     if (total := sum(row.shifts for row in rows)) > left:
         text = _("共分配 %(total)s 个班次，开放机时只剩 %(most)s 个。")
         params = {"total": total, "most": left}
@@ -214,7 +214,7 @@ def _direct_faults(proposal: BeamProposal, held: BeamRequest, choice: Direct, po
         found.append(Reason("panel.award", text, _("请填写 0 到申请数之间的班次。"), "shifts", params))
     if pool not in {own, Pool.DIRECTOR}:
         found.append(Reason("panel.pool", _("只能从该类课题的机时或主任基金机时中分配。"), "", "pool"))
-    left = pools.left(proposal.facility, held.beamline, held.cycle, pool)
+    left = pools.left(held.beamline, held.cycle, pool)
     if choice.shifts > left:
         text = _("这部分机时只剩 %(most)s 个班次。")
         remedy = _("请减少班次，或从主任基金机时中分配。")

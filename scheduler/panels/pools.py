@@ -3,42 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fractions import Fraction
 
 from django.db.models import Sum
 
-from portal.kernel.period import Period
-from scheduler.availability.models import Closure
-from scheduler.availability.queries import period_of
-from scheduler.facilities.grid import ShiftGrid
-from scheduler.facilities.models import Beamline, Facility, MachinePeriod, PoolShare, RunCycle
-from scheduler.facilities.plan import MachineMode, ModePeriod, user_shifts
+from scheduler.facilities import queries
+from scheduler.facilities.models import Beamline, RunCycle
 from scheduler.facilities.shares import Pool, apportioned
 from scheduler.proposals.models import BeamRequest
 
 __all__ = ["given", "left", "parts"]
 
 
-def _grid(facility: Facility) -> ShiftGrid:
-    return ShiftGrid(
-        facility.zone, facility.first_min, facility.length_min, tuple(facility.shift_names), facility.multiple
-    )
-
-
-def parts(facility: Facility, beamline: Beamline, cycle: RunCycle) -> Mapping[Pool, int]:
-    """Return each pool's shifts: the beamline's user shifts divided by its own shares, else the facility's. Four queries."""
-    rows = list(MachinePeriod.objects.filter(cycle=cycle))
-    plan = [ModePeriod(period_of(row.during), MachineMode(row.mode)) for row in rows]
-    closures = Closure.objects.filter(resource_id=beamline.pk, during__overlap=cycle.during)
-    closed: list[Period] = [period_of(row.during) for row in closures]
-    shifts = len(user_shifts(_grid(facility), plan, closed=closed))
-    shares = list(PoolShare.objects.filter(facility=facility))
-    own = [row for row in shares if row.beamline_id == beamline.pk] or [
-        row for row in shares if row.beamline_id is None
-    ]
-    if not own:
-        return {}
-    return apportioned(shifts, {Pool(row.pool): Fraction(row.num, row.den) for row in own})
+def parts(beamline: Beamline, cycle: RunCycle) -> Mapping[Pool, int]:
+    """Return each pool's shifts: the beamline's user shifts divided by its shares, as compliance counts them (F18)."""
+    shares = queries.shares_of_line(beamline)
+    return apportioned(len(queries.user_shifts(cycle, [beamline])[beamline.pk]), shares) if shares else {}
 
 
 def given(beamline: Beamline, cycle: RunCycle) -> Mapping[Pool, int]:
@@ -53,6 +32,6 @@ def given(beamline: Beamline, cycle: RunCycle) -> Mapping[Pool, int]:
     return {Pool(row["allocations__pool"]): row["total"] for row in rows}
 
 
-def left(facility: Facility, beamline: Beamline, cycle: RunCycle, pool: Pool) -> int:
+def left(beamline: Beamline, cycle: RunCycle, pool: Pool) -> int:
     """Return how many shifts of a pool can still be given; never below zero. Five queries."""
-    return max(0, parts(facility, beamline, cycle).get(pool, 0) - given(beamline, cycle).get(pool, 0))
+    return max(0, parts(beamline, cycle).get(pool, 0) - given(beamline, cycle).get(pool, 0))

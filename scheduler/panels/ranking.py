@@ -110,7 +110,7 @@ def draft(
     """
     locked = rounds.lock_panel(panel.pk)
     _require(actor, locked)
-    most = pools.left(locked.facility, beamline, locked.call.cycle, Pool.OPEN)
+    most = pools.left(beamline, locked.call.cycle, Pool.OPEN)
     wanted = _candidates(locked, beamline, without=set(without))
     rounds.not_in_team(actor, [request.proposal for request, _grade in wanted])
     if shifts is not None and not 0 <= shifts <= most:

@@ -167,8 +167,7 @@ class GrantForm(forms.Form):
 
     def __init__(self, *args: Any, wish: BeamRequest, pool: Pool, **more: Any) -> None:
         super().__init__(*args, **more)
-        facility = wish.proposal.facility
-        had, gone = pools.parts(facility, wish.beamline, wish.cycle), pools.given(wish.beamline, wish.cycle)
+        had, gone = pools.parts(wish.beamline, wish.cycle), pools.given(wish.beamline, wish.cycle)
         choice = self.fields["pool"]
         assert isinstance(choice, forms.ChoiceField)
         choice.choices = [

@@ -218,7 +218,7 @@ def panel_rank(request: HttpRequest, pk: int, beamline: str) -> HttpResponse:
     line = Beamline.objects.filter(facility=row.facility, code=beamline).select_related("resource").first()
     if line is None or not ranking.may_rank(actor, row):
         raise NotFound
-    parts, given = pools.parts(row.facility, line, row.call.cycle), pools.given(line, row.call.cycle)
+    parts, given = pools.parts(line, row.call.cycle), pools.given(line, row.call.cycle)
     left = max(0, parts.get(Pool.OPEN, 0) - given.get(Pool.OPEN, 0))
     form = RankForm(request.POST if request.method == "POST" else None, initial={"shifts": left})
     page = judging.Act(

@@ -35,14 +35,14 @@ def accepted(site: beam.Site) -> BeamQuote:
 def test_accepting_holds_the_price_allocates_the_shifts_and_does_so_once():
     site = beam.site()
     made = quoting.offer(actor=site.office, request=asked(site), said=SAID, now=make.NOW)
-    before = pools.left(site.facility, site.lines[0], site.cycle, Pool.INDUSTRY)
+    before = pools.left(site.lines[0], site.cycle, Pool.INDUSTRY)
     for _again in range(2):
         done = quoting.accept(actor=site.leader, quote=made, seen=SEEN, now=make.NOW)
     assert (done.state, done.charge.price_fen, done.charge.state) == ("accepted", 6_000_000, "held")
     assert len(done.terms_sha256) == 64
     [given] = BeamAllocation.objects.filter(request=done.request)
     assert (given.pool, given.shifts) == ("industry", 6)
-    assert pools.left(site.facility, site.lines[0], site.cycle, Pool.INDUSTRY) == before - 6
+    assert pools.left(site.lines[0], site.cycle, Pool.INDUSTRY) == before - 6
     done.request.refresh_from_db()
     done.request.proposal.refresh_from_db()
     assert (done.request.state, done.request.proposal.state) == ("allocated", "accepted")

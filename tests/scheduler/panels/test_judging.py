@@ -300,7 +300,7 @@ class TestRanking:
 
     def test_no_more_than_the_open_pool_has_left(self, s):
         graded(s)
-        most = pools.left(s.facility, s.lines[0], s.cycle, Pool.OPEN)
+        most = pools.left(s.lines[0], s.cycle, Pool.OPEN)
         assert most == 122
         with pytest.raises(ranking.NotGraded) as refused:
             drafted(s, shifts=most + 1)
