@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -49,7 +50,7 @@ def sent(site: beam.Site, draft: BeamProposal, *, past: list[PastVisit] | None =
     return services.submit(actor=site.leader, proposal=draft, past=past or [], now=NOW, key=make.key())
 
 
-def reasons(act) -> list[str]:  # type: ignore[no-untyped-def]
+def reasons(act: Callable[[], object]) -> list[str]:
     """Do what is to be refused and return the codes of why."""
     try:
         act()
