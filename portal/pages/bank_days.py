@@ -10,9 +10,9 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from portal.kernel.actors import Permission
+from portal.kernel.actors import Actor, Permission
 from portal.kernel.money import Money
-from portal.pages import exports
+from portal.pages import exports, payments, recoveries, settlements
 from portal.pages.reconciliation import SHOWN_DAYS, Window, span
 from portal.pages.shell import actor_of, needs, page
 from vouchers.banking import access as bank
@@ -29,7 +29,8 @@ KINDS = (
     ("recovery:", _("追缴来款")),
 )
 """What a booking on the bank's account is, by how its key begins."""
-PAGES = {"payment": "payment", "settlement": "settlement", "recovery": "recovery"}
+READERS = {"payment": payments.READERS, "settlement": settlements.READERS, "recovery": recoveries.READERS}
+"""Who may follow the link to what was booked, by its kind, which is also the name of its page."""
 SHOWN = 200
 """How many lines or bookings of a day are shown; the export of the day's lines is that of the bank lines."""
 
@@ -55,28 +56,28 @@ def days(request: HttpRequest) -> HttpResponse:
         "shown": shown,
         "is_finance": bank.is_finance(actor_of(request)),
         "lines": bank_days.unbooked(account, until=shown.day)[:SHOWN] if account and shown else [],
-        "bookings": [_booking(one) for one in found.unproved if one.day <= shown.day][:SHOWN]
+        "bookings": [_booking(actor_of(request), one) for one in found.unproved if one.day <= shown.day][:SHOWN]
         if found and shown
         else [],
     }
     return page(request, "reconciliation/bank_days.html", context)
 
 
-def _booking(one: bank_days.Unproved) -> dict[str, Any]:
-    """Return what a booking no line proves is, in words, with its number and page."""
+def _booking(actor: Actor, one: bank_days.Unproved) -> dict[str, Any]:
+    """Return what a booking no line proves is, in words, with its number and, for who may read it, its page."""
     kind = next((words for begins, words in KINDS if one.key.startswith(begins)), _("其他记账"))
     if one.key.startswith("payment:") and one.fen > 0:
         kind = _("人工确认的到账")
     if one.source_type == "settlement" and "/late/" in one.key:
         kind = _("银行补付的批次")
-    name = PAGES.get(one.source_type, "")
+    is_linked = any(actor.may(permission) for permission in READERS.get(one.source_type, ()))
     number = one.key.split(":")[2] if one.key.startswith("payout:") else one.source_id
     reference = one.key.removeprefix("arrival:manual:") if one.key.startswith("arrival:manual:") else ""
     return {
         "kind": kind,
         "number": number,
         "reference": reference,
-        "url": reverse(name, args=[one.source_id]) if name else "",
+        "url": reverse(one.source_type, args=[one.source_id]) if is_linked else "",
         "day": one.day,
         "fen": one.fen,
     }
