@@ -6,7 +6,8 @@ from django.urls import reverse
 from django.utils import translation
 
 from portal.kernel.actors import Actor, Permission
-from portal.pages.context import NAVIGATION, shell
+from portal.pages.context import shell
+from portal.pages.navigation import NAVIGATION
 
 
 def shell_of(path="/", *permissions, signed_in=True, **extra):
@@ -40,19 +41,29 @@ def test_a_stranger_sees_only_what_is_open():
     assert vars(seen)["self"] == []
 
 
+FINANCE = (
+    *(Permission.LEDGER_READ, Permission.PAYMENT_CONFIRM, Permission.BANK_MATCH, Permission.SETTLEMENT_DRAFT),
+    *(Permission.PAYEE_VERIFY, Permission.VOUCHER_REGISTER),
+)
+
+
 def test_an_actor_sees_what_the_permissions_open():
     seen = shell_of("/", Permission.JOB_SUBMIT, Permission.APPLICATION_APPROVE)
     assert labels(seen.work) == [
         "工作台",
         "驾驶舱",
-        "作业",
-        "算力用量",
-        "应用模板",
-        "算力配额",
-        "申请审核",
-        "批次与公示",
+        "券与申报",
         "应入网仪器",
+        "算力",
     ]
+    assert labels(seen.work[2].below) == ["申请审核", "批次与公示"]
+    assert labels(seen.work[4].below) == ["作业", "算力用量", "应用模板", "算力配额"]
+
+
+def test_few_places_stand_in_one_row():
+    seen = shell_of("/", Permission.JOB_SUBMIT)
+    assert labels(seen.work) == ["工作台", "作业", "算力用量", "应用模板", "算力配额"]
+    assert not any(link.below for link in seen.work)
 
 
 def test_the_place_one_is_at_is_marked():
@@ -60,6 +71,14 @@ def test_the_place_one_is_at_is_marked():
     at = {link.url: link.current for link in shell_of(jobs, Permission.JOB_SUBMIT).work}
     below = {link.url: link.current for link in shell_of(f"{jobs}17/", Permission.JOB_SUBMIT).work}
     assert (at[jobs], below[jobs]) == ("page", "true")
+
+
+def test_the_subject_one_is_at_is_marked_with_its_place():
+    seen = shell_of(reverse("bank_lines"), *FINANCE)
+    at = {link.label: link for link in seen.work}
+    assert [link.label for link in seen.work if link.current] == ["资金"]
+    assert [link.label for link in at["资金"].below if link.current] == ["银行流水"]
+    assert at["资金"].url == at["资金"].below[0].url
 
 
 def test_the_language_link_keeps_page_and_query():
