@@ -328,6 +328,8 @@ class BeamQuote(models.Model):
     offered_at = models.DateTimeField()
     answered_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
     answered_at = models.DateTimeField(null=True, blank=True)
+    answer_note = models.CharField(max_length=500, blank=True)
+    """Why it was declined or withdrawn, for the other side."""
     charge = models.ForeignKey("vouchers.Charge", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
 
     class Meta:

@@ -27,7 +27,7 @@ from portal.wire import (
     paged,
     problems,
 )
-from scheduler.beamtime import quote_access, quoting
+from scheduler.beamtime import quote_access, quote_prices, quoting
 from scheduler.beamtime.models import BeamQuote
 from scheduler.beamtime.rules import BeamQuoteState
 from scheduler.facilities import access as facilities
@@ -40,13 +40,17 @@ Shifts = Annotated[Whole, Field(ge=1, le=1000)]
 
 
 class BeamQuoteIn(StrictIn):
-    """A price for the paid request of a proposal (by its number) on a beamline in a cycle."""
+    """A price for the paid request of a proposal (by its number) on a beamline in a cycle.
+
+    By the shift or by the hour; neither: the price list of the facility.
+    """
 
     proposal: Number
     cycle: Annotated[Line, Field(max_length=16)]
     beamline: Annotated[Line, Field(max_length=16)]
     shifts: Shifts
-    shift: MoneyIn
+    shift: MoneyIn | None = None
+    hour: MoneyIn | None = None
     tax_bp: Annotated[Whole, Field(ge=0, le=10_000)] = 600
     terms: Annotated[Block, Field(max_length=5000)] = ""
     valid_until: Moment
@@ -58,6 +62,12 @@ class BeamQuoteAcceptIn(StrictIn):
     shifts: Shifts
     shift: MoneyIn
     vouchers: Annotated[list[Number], Field(max_length=20)] = []
+
+
+class BeamQuoteReasonIn(StrictIn):
+    """Why a quote is declined or withdrawn; the other side reads it."""
+
+    note: Annotated[Block, Field(max_length=500)]
 
 
 class BeamQuoteOut(Schema):
@@ -77,6 +87,7 @@ class BeamQuoteOut(Schema):
     tax_bp: int
     terms: str
     terms_sha256: str
+    answer_note: str
     valid_until: datetime
     charge: str | None
 
@@ -98,6 +109,7 @@ def _shown(row: BeamQuote) -> dict[str, Any]:
         "tax_bp": row.tax_bp,
         "terms": row.terms,
         "terms_sha256": row.terms_sha256,
+        "answer_note": row.answer_note,
         "valid_until": row.valid_until,
         "charge": row.charge.number if row.charge else None,
     }
@@ -112,16 +124,17 @@ def offer(request: ActorRequest, payload: BeamQuoteIn) -> Status[dict[str, Any]]
         proposal__facility__in=own,
         cycle__code=payload.cycle,
         beamline__code=payload.beamline,
-    ).first()
-    if asked is None:
+    )
+    row, now = asked.select_related("beamline__facility").first(), timezone.now()
+    if row is None:
         raise NotFound(field="proposal")
+    said = [one.value() if one is not None else None for one in (payload.shift, payload.hour)]
+    shift = quote_prices.shift_price(row.beamline, shift=said[0], hour=said[1], now=now)
     made = quoting.offer(
         actor=request.actor,
-        request=asked,
-        said=quoting.QuoteTerms(
-            payload.shifts, payload.shift.value(), payload.valid_until, payload.tax_bp, payload.terms
-        ),
-        now=timezone.now(),
+        request=row,
+        said=quoting.QuoteTerms(payload.shifts, shift, payload.valid_until, payload.tax_bp, payload.terms),
+        now=now,
     )
     return Status(201, _shown(quote_access.get_quote(request.actor, made.pk)))
 
@@ -152,14 +165,24 @@ def accept(request: ActorRequest, number: int, payload: BeamQuoteAcceptIn) -> di
 
 
 @router.post("/{number}/decline", response={200: BeamQuoteOut, **problems(404, 409)})
-def decline(request: ActorRequest, number: int) -> dict[str, Any]:
-    """Decline a quote, as the enterprise."""
-    quoting.decline(actor=request.actor, quote=quote_access.get_quote(request.actor, number), now=timezone.now())
+def decline(request: ActorRequest, number: int, payload: BeamQuoteReasonIn) -> dict[str, Any]:
+    """Decline a quote, as the enterprise, with a reason."""
+    quoting.decline(
+        actor=request.actor,
+        quote=quote_access.get_quote(request.actor, number),
+        note=payload.note,
+        now=timezone.now(),
+    )
     return _shown(quote_access.get_quote(request.actor, number))
 
 
 @router.post("/{number}/withdraw", response={200: BeamQuoteOut, **problems(404, 409)})
-def withdraw(request: ActorRequest, number: int) -> dict[str, Any]:
-    """Withdraw a quote nobody has accepted, as the user office."""
-    quoting.withdraw(actor=request.actor, quote=quote_access.get_quote(request.actor, number), now=timezone.now())
+def withdraw(request: ActorRequest, number: int, payload: BeamQuoteReasonIn) -> dict[str, Any]:
+    """Withdraw a quote nobody has accepted, as the user office, with a reason."""
+    quoting.withdraw(
+        actor=request.actor,
+        quote=quote_access.get_quote(request.actor, number),
+        note=payload.note,
+        now=timezone.now(),
+    )
     return _shown(quote_access.get_quote(request.actor, number))

@@ -20,7 +20,7 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Conflict, Forbidden, Invalid, Reason, Refused, noop
 from portal.kernel.money import Money
 from portal.kernel.states import next_state
-from scheduler.beamtime import rules
+from scheduler.beamtime import quote_news, rules, visit_rules
 from scheduler.beamtime.models import BeamAllocation, BeamQuote, BeamVisit
 from scheduler.facilities.grid import offered
 from scheduler.facilities.models import FacilityCourse
@@ -53,6 +53,8 @@ A, S, P = rules.BeamQuoteAction, rules.BeamQuoteState, Permission
 LONGEST: Final = timedelta(days=90)
 """How long a quote may stand open."""
 QUOTED: Final = (BeamProposalState.FEASIBLE.value, BeamProposalState.ACCEPTED.value)
+ASKED: Final = (RequestState.OPEN.value,)
+"""What state a proposal and a request are in that may be quoted."""
 
 
 class BadQuote(Refused):
@@ -99,7 +101,7 @@ def price_of(quote: BeamQuote) -> Money:
 def _faults(request: BeamRequest, said: QuoteTerms, *, now: datetime) -> list[Reason]:
     facility, found = request.proposal.facility, []
     course = FacilityCourse.objects.filter(facility=facility, kind=request.proposal.kind, paid=True)
-    if not course.exists() or request.proposal.state not in QUOTED or request.state != RequestState.OPEN.value:
+    if not course.exists() or request.proposal.state not in QUOTED or request.state not in ASKED:
         text = _("只能对通过可行性与安全审查、尚未分配的付费课题报价。")
         found.append(Reason("beam_quote.request", text, field="request"))
     if said.shifts < 1 or (said.shifts % facility.multiple and said.shifts != request.shifts):
@@ -181,6 +183,7 @@ def offer(*, actor: Actor, request: BeamRequest, said: QuoteTerms, now: datetime
     )
     made.request = locked
     _record(made, action="beam_quote.offered", actor=actor, now=now, shifts=made.shifts, amount_fen=price_of(made).fen)
+    quote_news.offered(made, now=now)
     return made
 
 
@@ -273,19 +276,27 @@ def _allocate(quote: BeamQuote, *, now: datetime) -> None:
 
 
 @transaction.atomic
-def decline(*, actor: Actor, quote: BeamQuote, now: datetime) -> BeamQuote:
-    """Decline a quote, as the enterprise; the office may quote again. Raises InvalidTransition, Forbidden."""
+def decline(*, actor: Actor, quote: BeamQuote, note: str, now: datetime) -> BeamQuote:
+    """Decline a quote, as the enterprise, with a reason the office reads; the office may quote again.
+
+    Raises ReasonMissing, InvalidTransition, Forbidden.
+    """
     locked = _asked(actor, quote)
+    locked.answer_note = visit_rules.noted(note, field="note")
     return _answer(locked, A.DECLINE, action="beam_quote.declined", actor=actor, now=now)
 
 
 @transaction.atomic
-def withdraw(*, actor: Actor, quote: BeamQuote, now: datetime) -> BeamQuote:
-    """Withdraw a quote nobody has accepted, as the user office. Raises InvalidTransition, Forbidden."""
+def withdraw(*, actor: Actor, quote: BeamQuote, note: str, now: datetime) -> BeamQuote:
+    """Withdraw a quote nobody has accepted, as the user office, with a reason the enterprise reads.
+
+    Raises ReasonMissing, InvalidTransition, Forbidden.
+    """
     actor.require(P.FACILITY_MANAGE)
     locked = _lock(quote)
     if locked.request.proposal.facility.owner_id != actor.organisation_id:
         raise Forbidden
+    locked.answer_note = visit_rules.noted(note, field="note")
     return _answer(locked, A.WITHDRAW, action="beam_quote.withdrawn", actor=actor, now=now)
 
 

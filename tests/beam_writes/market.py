@@ -26,8 +26,8 @@ WRITES: tuple[Write, ...] = (
         },
     ),
     Write(f"POST {Q}/accept", "leader", {"shifts": 6, "shift": {"yuan": "10000"}}),
-    Write(f"POST {Q}/decline", "leader"),
-    Write(f"POST {Q}/withdraw", "office"),
+    Write(f"POST {Q}/decline", "leader", {"note": "预算已用完。"}),
+    Write(f"POST {Q}/withdraw", "office", {"note": "价格有误。"}),
 )
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal.pages.beam import beam_quotes, facilities, facility_desk, machine_plans
+from portal.pages.beam import beam_quotes, facilities, facility_desk, machine_plans, quote_desk
 
 urlpatterns = [
     path("facilities/", facilities.facilities, name="facilities"),
     path("facilities/<str:code>/", facilities.facility, name="facility"),
     path("beam-quotes/", beam_quotes.beam_quotes, name="beam_quotes"),
+    path("beam-quotes/requests/", quote_desk.beam_quote_requests, name="beam_quote_requests"),
+    path("beam-quotes/requests/<int:number>/", quote_desk.beam_quote_new, name="beam_quote_new"),
     path("beam-quotes/<int:number>/", beam_quotes.beam_quote, name="beam_quote"),
     path("facility-desk/", facility_desk.facility_desk, name="facility_desk"),
     path("facility-desk/<str:code>/", facility_desk.facility_board, name="facility_board"),
