@@ -1,4 +1,4 @@
-"""A light source with its people, three beamlines, a cycle that runs, one to come, and a call that is open."""
+"""A light source with its people, three beamlines, a cycle that runs and one to come."""
 
 from __future__ import annotations
 
@@ -10,22 +10,21 @@ from zoneinfo import ZoneInfo
 from portal.demo.people import People
 from portal.kernel.money import Money
 from portal.kernel.period import Period
-from portal.organisations.models import User
 from scheduler.beamtime import replanning
 from scheduler.facilities import beamlines, cycles, services
 from scheduler.facilities.courses import COURSES
-from scheduler.facilities.models import Beamline, Facility, RunCycle
+from scheduler.facilities.models import Beamline, Facility
 from scheduler.facilities.plan import MachineMode, ModePeriod
 from scheduler.facilities.shares import Pool
 from scheduler.facilities.values import FacilityValues
-from scheduler.panels.models import Panel, Panelist
-from scheduler.proposals.models import CallForm, ProposalCall
 from scheduler.resources.facility_things import ThingValues
 
-__all__ = ["CODE", "open_facility"]
+__all__ = ["CODE", "OPENED", "ZONE", "open_facility"]
 
 CODE: Final = "zls"
 ZONE: Final = ZoneInfo("Asia/Shanghai")
+OPENED: Final = timedelta(days=58)
+"""How long before now its staff set it up."""
 SAID: Final = FacilityValues(
     name="之江同步辐射光源（演示）",
     name_en="Zhijiang Light Source (demo)",
@@ -55,7 +54,7 @@ DEVICES: Final = (("CRYO", "低温恒温器", "Cryostat"), ("CELL", "原位电�
 def open_facility(people: People, *, now: datetime) -> Facility:
     """Set it all up as its own staff would. A few dozen rows."""
     office, planner = people.actors["bangong"], people.actors["paiban"]
-    early = now - timedelta(days=45)
+    early = now - OPENED
     facility = services.create_facility(actor=office, code=CODE, said=SAID, now=early)
     services.set_courses(actor=office, facility=facility, courses=COURSES, now=early)
     services.set_shares(actor=people.actors["zhuren"], facility=facility, said=SHARES, now=early)
@@ -81,7 +80,6 @@ def open_facility(people: People, *, now: datetime) -> Facility:
         cycle = cycles.create_cycle(actor=planner, facility=facility, code=code, during=span, now=early)
         change = cycles.PlanChange(_plan(span), cycle.version)
         replanning.change_plan(actor=planner, cycle=cycle, change=change, reason="", now=early)
-    _call(people, facility, cycle, now=now)
     return facility
 
 
@@ -123,24 +121,3 @@ def _plan(span: Period) -> tuple[ModePeriod, ...]:
     found.append(ModePeriod(Period(last, last + 2 * day), MachineMode.STUDY))
     found.append(ModePeriod(Period(last + 2 * day, span.end), MachineMode.SHUTDOWN))
     return tuple(found)
-
-
-def _call(people: People, facility: Facility, cycle: RunCycle, *, now: datetime) -> None:
-    call = ProposalCall.objects.create(
-        facility=facility,
-        cycle=cycle,
-        number=f"CALL-{cycle.code}",
-        name=f"{cycle.code} 周期课题征集",
-        name_en=f"Call for proposals {cycle.code}",
-        notice="请说明科学问题、样品与所需班次；班次按 3 的倍数申请。",
-        during=(now - timedelta(days=5), now + timedelta(days=20)),
-        kinds=["standard", "long_term", "block"],
-        most_shifts=30,
-        is_published=True,
-        created_by_id=people.actors["bangong"].user_id,
-        created_at=now - timedelta(days=6),
-    )
-    CallForm.objects.create(call=call, code="case", name="科学论证", name_en="Scientific case", kind="pdf", pages=2)
-    panel = Panel.objects.create(facility=facility, call=call, name="材料科学评审组", created_at=now)
-    reviewer = User.objects.get(username="pingshen")
-    Panelist.objects.create(panel=panel, user=reviewer, is_chair=True)

@@ -82,6 +82,8 @@ ACCOUNTS: tuple[tuple[str, str, str, str, tuple[Role, ...], str], ...] = (
     ("anquan", "严守正", "zhijiang", "provider", (Role.SAFETY_OFFICER,), "大装置安全审查"),
     ("zhuren", "陶望舒", "zhijiang", "provider", (Role.FACILITY_DIRECTOR,), "大装置主任：批准机时"),
     ("pingshen", "卫东篱", "donghai", "provider", (Role.RESEARCHER,), "课题评审人（高校），也可提交课题"),
+    ("pingshen2", "白简", "qianjiang", "provider", (Role.RESEARCHER,), "第二位课题评审人"),
+    ("keti", "苏映雪", "donghai", "provider", (Role.RESEARCHER,), "高校课题负责人：申请机时、答复安排、到访、提交报告"),
     ("shenji", "周鉴", "kejiting", "department", (Role.AUDITOR, Role.OWNER), "审计：查看审计记录与总账"),
 )
 """User name, name, organisation, kind, roles, what the account is for."""

@@ -15,6 +15,7 @@ from portal.demo import (
     applications,
     arranging,
     banking,
+    beamtime,
     casework,
     claiming,
     computing,
@@ -86,7 +87,7 @@ class Command(BaseCommand):
             invoicing.keep_books(story)
             kinds.publish_kinds(registered, now=now - timedelta(days=50))
             projects.run_projects(story)
-            facilities.open_facility(registered, now=now)
+            beamtime.live(registered, facilities.open_facility(registered, now=now), now=now)
             kinds.propose_one(registered, now=now - timedelta(days=1))
         settings.STATE_DIR.mkdir(parents=True, exist_ok=True)
         accounts.write_text(people.accounts_text(), encoding="utf-8")
