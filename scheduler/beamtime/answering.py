@@ -16,6 +16,7 @@ from scheduler.availability.models import Claim
 from scheduler.beamtime import adopting, gathering, offer_news, reserving, rules, visits
 from scheduler.beamtime.models import BeamAllocation, BeamVisit
 from scheduler.facilities.models import Beamline, Device
+from scheduler.proposals import services as proposals
 from scheduler.resources import services as resources
 from scheduler.resources.models import Skill
 
@@ -86,7 +87,7 @@ def _noted(note: str) -> str:
 def accept(*, actor: Actor, visit: BeamVisit, note: str = "", now: datetime) -> BeamVisit:
     """Accept an offer, as the team; its claims are confirmed. The same again changes nothing.
 
-    Raises OfferLapsed from `answer_by` on (it has lapsed then, whoever looked first), InvalidTransition, Forbidden.
+    Raises OfferLapsed from `answer_by` on (it has lapsed then, whoever looked first), Barred, InvalidTransition, Forbidden.
     """
     _of_team(actor, visit)
     if lapse_due(now=now, visit_ids=[visit.pk]):
@@ -97,6 +98,8 @@ def accept(*, actor: Actor, visit: BeamVisit, note: str = "", now: datetime) -> 
             return locked
         if locked.answered_at is None and locked.state == BeamVisit.State.DECLINED.value:
             raise OfferLapsed
+        if proposals.barred(proposal=locked.allocation.request.proposal, now=now):
+            raise proposals.Barred
         step(locked, A.ACCEPT)
         locked.answered_by_id, locked.answered_at, locked.answer_note = actor.user_id, now, _noted(note)
         locked.save(update_fields=["state", "version", "answered_by", "answered_at", "answer_note"])

@@ -27,6 +27,7 @@ from scheduler.facilities.models import FacilityCourse
 from scheduler.facilities.shares import Pool
 from scheduler.panels import pools
 from scheduler.proposals import outcomes
+from scheduler.proposals import services as proposals
 from scheduler.proposals.models import BeamRequest
 from scheduler.proposals.rules import BeamProposalAction, BeamProposalState, RequestAction, RequestState
 from scheduler.resources.rules import ServiceClass
@@ -99,7 +100,11 @@ def price_of(quote: BeamQuote) -> Money:
 
 
 def _faults(request: BeamRequest, said: QuoteTerms, *, now: datetime) -> list[Reason]:
-    facility, found = request.proposal.facility, []
+    facility, found = request.proposal.facility, proposals.against(proposal=request.proposal, now=now)
+    if request.cycle.closed_at is not None or request.cycle.during.upper <= now:
+        text = _("运行周期 %(cycle)s 已结束或已关闭，不能再报价或签约。")
+        remedy = _("请改申请以后的周期。")
+        found.append(Reason("beam_quote.cycle", text, remedy, "request", {"cycle": request.cycle.code}))
     course = FacilityCourse.objects.filter(facility=facility, kind=request.proposal.kind, paid=True)
     if not course.exists() or request.proposal.state not in QUOTED or request.state not in ASKED:
         text = _("只能对通过可行性与安全审查、尚未分配的付费课题报价。")
@@ -123,9 +128,11 @@ def _faults(request: BeamRequest, said: QuoteTerms, *, now: datetime) -> list[Re
 
 
 def _lock_request(pk: int) -> BeamRequest:
-    """Lock a request after its proposal; both with what is read of them."""
-    known = BeamRequest.objects.only("proposal_id").get(pk=pk)
+    """Lock a proposal, the beamline whose shifts it wants, then the request; with what is read of them."""
+    known = BeamRequest.objects.select_related("beamline").get(pk=pk)
     (proposal,) = outcomes.lock([known.proposal_id])
+    # Two accepted at once: the second sees what the first took of the pool.
+    pools.lock(known.beamline)
     (request,) = outcomes.lock_requests([pk])
     request.proposal = proposal
     return request

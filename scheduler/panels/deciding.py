@@ -10,7 +10,7 @@ from django.db import transaction
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Conflict, Forbidden, Reason, Refused, noop
-from scheduler.facilities.models import Beamline, FacilityCourse, Partner
+from scheduler.facilities.models import FacilityCourse, Partner
 from scheduler.facilities.shares import Pool
 from scheduler.panels import access, pools, ranking, rounds, rules
 from scheduler.panels.models import Assessment, RankedRequest, Ranking
@@ -89,7 +89,7 @@ def decide(*, actor: Actor, ranking_: Ranking, version: int, now: datetime) -> l
     proposals = {one.pk: one for one in outcomes.lock(row.request.proposal_id for row in rows)}
     rounds.not_in_team(actor, proposals.values())
     ranking.step(locked, rules.RankingAction.DECIDE)
-    _lock_line(locked.beamline)
+    pools.lock(locked.beamline)
     requests = {one.pk: one for one in outcomes.lock_requests(row.request_id for row in rows)}
     _check(locked, rows, requests, proposals)
     locked.decided_by_id, locked.decided_at = actor.person, now
@@ -99,11 +99,6 @@ def decide(*, actor: Actor, ranking_: Ranking, version: int, now: datetime) -> l
         _close(proposals[row.request.proposal_id], row.to_team, actor=actor, now=now)
     ranking.record(locked, action="ranking.decided", actor=actor, now=now, shifts=sum(one.shifts for one in given))
     return given
-
-
-def _lock_line(beamline: Beamline) -> None:
-    """Lock a beamline: decisions about its pools come one after the other."""
-    list(Beamline.objects.select_for_update(no_key=True).filter(pk=beamline.pk).order_by("pk"))
 
 
 def _check(
@@ -179,7 +174,7 @@ def decide_direct(*, actor: Actor, proposal: BeamProposal, choice: Direct, now: 
         raise Assessed
     request = _asked(locked, choice)
     said = rounds.note(choice.to_team, field="to_team")
-    _lock_line(request.beamline)
+    pools.lock(request.beamline)
     (held,) = outcomes.lock_requests([request.pk])
     pool = choice.pool or Pool(course.pool)
     faults = _direct_faults(locked, held, choice, pool, own=Pool(course.pool))

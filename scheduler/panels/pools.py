@@ -11,7 +11,12 @@ from scheduler.facilities.models import Beamline, RunCycle
 from scheduler.facilities.shares import Pool, apportioned
 from scheduler.proposals.models import BeamRequest
 
-__all__ = ["given", "left", "parts"]
+__all__ = ["given", "left", "lock", "parts"]
+
+
+def lock(beamline: Beamline) -> None:
+    """Lock a beamline: whatever gives of its pools comes one after the other. After proposals, before their requests."""
+    list(Beamline.objects.select_for_update(no_key=True).filter(pk=beamline.pk).order_by("pk"))
 
 
 def parts(beamline: Beamline, cycle: RunCycle) -> Mapping[Pool, int]:

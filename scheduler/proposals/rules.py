@@ -37,6 +37,7 @@ __all__ = [
     "RequestAction",
     "RequestState",
     "Submission",
+    "barred",
     "check_file",
     "check_open",
     "lapses",
@@ -295,6 +296,11 @@ class Submission:
     is_barred: bool = False
 
 
+def barred(remedy: str) -> Reason:
+    """Return that the applicant may not apply now."""
+    return Reason("proposal.barred", _("本单位目前被暂停申请资格。"), remedy, "organisation")
+
+
 def missing(
     sent: Submission, *, owed: Sequence[str] = (), rule: ReportRule = ReportRule.TELL
 ) -> tuple[list[Reason], list[str]]:
@@ -330,11 +336,7 @@ def missing(
         text = _("没有填报样品。")
         found.append(Reason("proposal.samples", text, _("请填报样品及其安全信息；不带样品请注明“无样品”。"), "samples"))
     if sent.is_barred:
-        found.append(
-            Reason(
-                "proposal.barred", _("本单位目前被暂停申请资格。"), _("请联系主管部门；草稿会保留。"), "organisation"
-            )
-        )
+        found.append(barred(_("请联系主管部门；草稿会保留。")))
     if owed and rule is ReportRule.BLOCK:
         text = _("以前的实验报告未提交：%(visits)s。")
         visits = {"visits": "、".join(owed)}

@@ -21,10 +21,12 @@ from scheduler.proposals.models import BeamProposal, BeamRequest
 from scheduler.proposals.words import closing
 
 __all__ = [
+    "Barred",
     "HasTime",
     "NotJoined",
     "NotLeader",
     "admit",
+    "against",
     "arrival",
     "barred",
     "leads",
@@ -54,6 +56,16 @@ class NotJoined(Conflict):
 class HasTime(Conflict):
     code = "proposal.has_time"
     message = _("已分配机时的申请不能撤回。请先取消实验安排，或联系用户办公室。")
+
+
+class Barred(Conflict):
+    code = "proposal.barred"
+    message = _("本单位目前被暂停申请资格，不能接受机时。请联系主管部门；谢绝仍可办理。")
+
+
+def against(*, proposal: BeamProposal, now: datetime) -> list[Reason]:
+    """Return what keeps an applicant from being given time or from a contract: that it may not apply now."""
+    return [rules.barred(_("请联系主管部门。"))] if barred(proposal=proposal, now=now) else []
 
 
 def barred(*, proposal: BeamProposal, now: datetime) -> bool:
