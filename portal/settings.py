@@ -351,7 +351,7 @@ JOB_ACCOUNTS = "scheduler.limits.queries.accounts"
 """Answers ``scheduler.jobs.guards.Accounts``: the accounts of many enterprises on a cluster."""
 JOB_OUTAGES, JOB_ROOM = "scheduler.clusters.incidents.outages", "scheduler.clusters.queries.rooms"
 """Answer ``scheduler.jobs.guards``: when a cluster's controller was away, what is free by the last readings."""
-PAST_VISITS = "scheduler.beamtime.past.past_visits"  # answers ``scheduler.proposals.ports.PastVisits``
+PAST_VISITS, SHIFTS_PROMISED = "scheduler.beamtime.past.past_visits", "scheduler.beamtime.promised.shifts_promised"
 BEAM_PLANNER, CALENDAR_READER = "integrations.cpsat.planner.CpSatPlanner", "integrations.ics.reader.read"
 """Makes a ``scheduler.beamtime.ports.Planner``; is a ``scheduler.calendars.ports.CalendarReader`` for a file one brings."""
 CALENDAR_CAPPED_READER, CALENDAR_FETCHER = "integrations.ics.capped.read", "integrations.ics.fetch.fetch"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
@@ -10,6 +11,7 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import NotFound
 from scheduler.beamtime.models import BeamLoss, BeamTraining, BeamVisit, Compensation
 from scheduler.facilities.models import Beamline, Facility, RunCycle
+from scheduler.proposals.access import SERVING
 from scheduler.proposals.models import TeamMember
 from scheduler.proposals.rules import InvitationState
 
@@ -26,10 +28,12 @@ __all__ = [
     "get_reported",
     "get_visit",
     "is_team",
+    "knows_addresses",
     "of_staff",
     "of_team",
     "serves",
     "team_of",
+    "told_of",
     "trainings_of",
     "visible_to",
 ]
@@ -49,8 +53,8 @@ DEPARTMENT: Final = (
     Permission.LEDGER_READ,
 )
 """Who oversees facilities, too: they read figures, never visits."""
-SERVING: Final = (Permission.BEAMTIME_RUN, Permission.PROPOSAL_CLEAR)
-"""Staff who read what confidential visits are about."""
+TRAINING: Final = (Permission.BEAMTIME_RUN, Permission.PROPOSAL_CLEAR)
+"""Staff who enter training, of a person they know by her address."""
 RELATED: Final = (
     "beamline__facility",
     "beamline__resource",
@@ -76,9 +80,9 @@ def _mine(actor: Actor) -> QuerySet[TeamMember]:
 
 
 def _told(actor: Actor) -> Q:
-    """Return of which visits the actor may read what each is about.
+    """Return of which visits the actor may read what each is about and whose it is.
 
-    Of confidential ones the team may, and the staff who serve it: of its beamline and of its safety.
+    Of confidential ones the team may, and the staff who serve it: the same who read its proposal.
     """
     told = Q(allocation__request__proposal__is_confidential=False)
     told |= Q(allocation__request__proposal__in=_mine(actor).values("proposal"))
@@ -132,6 +136,17 @@ def get_confided(actor: Actor, number: str) -> BeamVisit:
 def is_team(actor: Actor, visit: BeamVisit) -> bool:
     """Say whether the actor is in the visit's team."""
     return _mine(actor).filter(proposal_id=visit.allocation.request.proposal_id).exists()
+
+
+def told_of(actor: Actor, visit_ids: Iterable[int]) -> set[int]:
+    """Return of which of these visits the actor may read what each is about and whose it is. One query."""
+    return set(BeamVisit.objects.filter(_told(actor), pk__in=list(visit_ids)).values_list("pk", flat=True))
+
+
+def knows_addresses(actor: Actor, visit: BeamVisit) -> bool:
+    """Say whether the actor may read the team's addresses: as one of it, or as staff who enter its training."""
+    theirs = visit.beamline.facility.owner_id == actor.organisation_id and any(actor.may(one) for one in TRAINING)
+    return theirs or is_team(actor, visit)
 
 
 def team_of(visit: BeamVisit) -> QuerySet[TeamMember]:

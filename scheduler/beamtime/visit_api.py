@@ -30,7 +30,7 @@ from portal.wire import (
     problems,
     span,
 )
-from scheduler.beamtime import ending, reporting, rules, visits
+from scheduler.beamtime import ending, reporting, rules, visit_rules, visits
 from scheduler.beamtime import visit_access as access
 from scheduler.beamtime.models import BeamVisit
 from vouchers.evidence import services as files
@@ -121,7 +121,11 @@ class VisitMemberOut(Schema):
 
 
 class VisitOut(VisitRowOut):
-    """A visit whole: `missing` is everything that keeps it from being ready."""
+    """A visit whole: `missing` is everything that keeps it from being ready.
+
+    Whose a confidential visit is, and who is in its team, is told to the team and the staff who serve it; to others
+    `team` is empty. Addresses are for the team and the staff who enter training, else empty.
+    """
 
     team: list[VisitMemberOut]
     missing: list[ReasonOut]
@@ -137,14 +141,14 @@ class VisitOut(VisitRowOut):
 
 
 def row(visit: BeamVisit) -> dict[str, Any]:
-    """Return a visit as the API lists it; it is the caller's to see."""
-    request = visit.allocation.request
+    """Return a visit as the API lists it; it is the caller's to see. Whose a confidential one is only who serves it reads."""
+    request, told = visit.allocation.request, getattr(visit, "is_told", False)
     names = ("number", "shifts", "state", "answer_by", "had_min", "lost_min", "own_lost_min", "report_due")
     return {
         **{name: getattr(visit, name) for name in names},
         "proposal": request.proposal.number,
-        "title": request.proposal.title if getattr(visit, "is_told", False) else gettext("（不公开）"),
-        "organisation": request.proposal.organisation.name,
+        "title": request.proposal.title if told else gettext("（不公开）"),
+        "organisation": request.proposal.organisation.name if told else gettext("（不公开）"),
         "facility": visit.beamline.facility.code,
         "beamline": visit.beamline.code,
         "cycle": request.cycle.code,
@@ -157,12 +161,14 @@ def row(visit: BeamVisit) -> dict[str, Any]:
 def shown(request: ActorRequest, number: str) -> dict[str, Any]:
     """Return a visit whole."""
     visit = access.get_visit(request.actor, number)
-    team = list(access.team_of(visit))
+    told, mails = bool(getattr(visit, "is_told", False)), access.knows_addresses(request.actor, visit)
+    team = list(access.team_of(visit)) if told else []
     coming = set(visit.participants.values_list("user_id", flat=True))
     known = access.trainings_of(visit.beamline.facility, [one.user_id for one in team if one.user_id])
     pending = visit.state in {rules.VisitState.SCHEDULED.value, rules.VisitState.READY.value}
+    missing = visits.not_ready(visit=visit) if pending else []
     names = ("sample_approved_at", "safety_approved_at", "late_reason", "checked_in_at", "ended_at", "cancel_reason")
-    report = getattr(visit, "report", None) if getattr(visit, "is_told", False) else None
+    report = getattr(visit, "report", None) if told else None
     return {
         **row(visit),
         **{name: getattr(visit, name) for name in names},
@@ -170,14 +176,14 @@ def shown(request: ActorRequest, number: str) -> dict[str, Any]:
             {
                 "user": one.user_id,
                 "name": one.name,
-                "email": one.email,
+                "email": one.email if mails else "",
                 "is_leader": one.is_leader,
                 "comes": one.user_id in coming,
                 "trained_until": known[one.user_id].until if one.user_id in known else None,
             }
             for one in team
         ],
-        "missing": [explain_reason(one) for one in visits.not_ready(visit=visit)] if pending else [],
+        "missing": [explain_reason(one) for one in (missing if told else visit_rules.unnamed(missing))],
         "report": report.summary if report else "",
         "publications": report.publications if report else "",
         "report_file": report.name if report else "",

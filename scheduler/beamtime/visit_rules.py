@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from portal.kernel.errors import Conflict, Invalid, Refused, noop
+from portal.kernel.errors import Conflict, Invalid, Reason, Refused, noop
 from portal.kernel.period import Period
 from scheduler.beamtime.rules import Delivered, Loss, LossCause, VisitState, delivered
 
@@ -38,6 +38,7 @@ __all__ = [
     "VisitOver",
     "counted",
     "report_due",
+    "unnamed",
 ]
 
 _ = noop
@@ -163,6 +164,15 @@ def noted(text: str, *, field: str = "reason") -> str:
     if not text or len(text) > NOTE:
         raise ReasonMissing(field=field)
     return text
+
+
+def unnamed(reasons: Sequence[Reason]) -> list[Reason]:
+    """Return what is missing without saying who of the team it is, each thing once: for staff who may not know it."""
+    somebody = Reason(
+        "visit.training", _("有到场人员的培训不覆盖整个实验。"), _("请在开始前完成培训。"), "participants"
+    )
+    found = [one for one in reasons if "who" not in one.params]
+    return found + [somebody] * (len(found) < len(reasons))
 
 
 def same_people(one: Sequence[int], two: Sequence[int]) -> set[int]:

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.backends.postgresql.psycopg_any import DateRange
+from django.utils.module_loading import import_string
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
@@ -18,6 +20,7 @@ from portal.organisations.models import Organisation
 from scheduler.facilities import access, queries, shares, values
 from scheduler.facilities.courses import Course, ProposalKind
 from scheduler.facilities.models import Beamline, Facility, FacilityCourse, Partner, PartnerPart, PoolShare
+from scheduler.facilities.ports import ShiftsPromised
 from scheduler.facilities.values import FacilityValues
 from scheduler.resources import facility_things
 from scheduler.resources import services as resources
@@ -50,7 +53,9 @@ class CodeTaken(Conflict):
 
 class GridInUse(Conflict):
     code = "facility.grid_in_use"
-    message = _("已有 %(number)s 项机时按现在的班次排定，不能改变班次的时区、开始时间或时长。请待这些机时结束后再改。")
+    message = _(
+        "已有 %(number)s 项机时按现在的班次申请、分配或排定，不能改变班次的时区、开始时间或时长。请待这些机时结束后再改。"
+    )
 
 
 class PartnerOverlaps(Conflict):
@@ -105,12 +110,16 @@ def _columns(said: FacilityValues) -> dict[str, Any]:
 
 @transaction.atomic
 def change_facility(*, actor: Actor, facility: Facility, said: FacilityValues, now: datetime) -> Facility:
-    """Change what a facility says of itself. Raises BadFacility; GridInUse where time to come was given by other shifts."""
+    """Change what a facility says of itself.
+
+    Raises BadFacility; GridInUse where time to come was asked for, quoted or given by other shifts, placed or not.
+    """
     locked = lock(actor, facility, P.FACILITY_MANAGE)
     values.check(said)
     before, after = queries.grid_of(locked), said.grid()
     if (before.zone, before.first_min, before.length_min) != (after.zone, after.first_min, after.length_min):
-        taken = len(queries.held(locked, since=now))
+        promised = cast(ShiftsPromised, import_string(settings.SHIFTS_PROMISED))
+        taken = len(queries.held(locked, since=now)) + promised(locked.pk, now=now)
         if taken:
             raise GridInUse(field="length_min", number=taken)
     for name, value in _columns(said).items():

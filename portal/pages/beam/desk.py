@@ -23,7 +23,7 @@ from portal.pages import acts, shell, slots
 from portal.pages.beam.visits import SORTS, Filter, visits_csv
 from portal.pages.booking_requests import arrived
 from portal.pages.templatetags.show import bilingual, zone_of
-from scheduler.beamtime import compensating, losses, rules, visits
+from scheduler.beamtime import compensating, losses, rules, visit_rules, visits
 from scheduler.beamtime import visit_access as access
 from scheduler.beamtime.models import BeamLoss, BeamVisit, Compensation
 from scheduler.facilities.models import Beamline, Facility
@@ -72,7 +72,9 @@ def _lines(facility: Facility, found: Sequence[BeamVisit], window: Period) -> li
         for one in found:
             period = visits.period_of(one)
             if one.beamline_id == line.pk and period.overlaps(window):
-                rows.append(Coming(one, period, [explain_reason(reason) for reason in missing.get(one.pk, [])]))
+                left = missing.get(one.pk, [])
+                left = left if getattr(one, "is_told", False) else visit_rules.unnamed(left)
+                rows.append(Coming(one, period, [explain_reason(reason) for reason in left]))
         made.append(LineDay(line, rows))
     return made
 
@@ -239,4 +241,5 @@ def beam_compensations(request: HttpRequest) -> HttpResponse:
             for place, (row, grade) in enumerate(each["rows"], 1)
         )
         return shell.csv_response("compensation", head, rows)
-    return shell.page(request, "beam/compensations.html", {"lists": lists})
+    told = access.told_of(shell.actor_of(request), [row.visit_id for each in lists for row, _grade in each["rows"]])
+    return shell.page(request, "beam/compensations.html", {"lists": lists, "told": told})

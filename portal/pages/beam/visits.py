@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.period import Period
 from portal.pages import actions, files, shell
 from portal.pages.templatetags.show import label, zone_of
-from scheduler.beamtime import reporting, rules, visits
+from scheduler.beamtime import reporting, rules, visit_rules, visits
 from scheduler.beamtime import visit_access as access
 from scheduler.beamtime.models import BeamLoss, BeamVisit
 
@@ -204,28 +204,39 @@ def _ends_before(found: BeamVisit, until: Any) -> bool:
     return bool(until <= last)
 
 
+def _trail(found: BeamVisit, actor: Actor, *, told: bool) -> list[actions.Event]:
+    """Return what was done to a visit; who of its team did it only where the reader may know who is in it."""
+    records = list(audit.trail(f"visit:{found.number}", actor=actor))
+    events, own = actions.events(records), {None, found.beamline.facility.owner_id}
+    return [
+        event if told or record.actor_organisation_id in own else replace(event, who=gettext("课题组"))
+        for record, event in zip(records, events, strict=True)
+    ]
+
+
 def visit_page(request: HttpRequest, found: BeamVisit, *, error: Explained | None = None) -> HttpResponse:
     """Render a visit's page, with what went wrong when an act on it was refused."""
     actor, now = shell.actor_of(request), timezone.now()
     pending = found.state in {S.SCHEDULED.value, S.READY.value}
+    told, missing = bool(getattr(found, "is_told", False)), visits.not_ready(visit=found) if pending else []
     losses = BeamLoss.objects.filter(beamline_id=found.beamline_id, during__overlap=found.during, void_at__isnull=True)
     context = {
         "visit": found,
         "proposal": found.allocation.request.proposal,
         "facility": found.beamline.facility,
         "period": visits.period_of(found),
-        "people": _people(found),
-        "missing": [explain_reason(one) for one in visits.not_ready(visit=found)] if pending else [],
+        "people": _people(found) if told else [],
+        "missing": [explain_reason(one) for one in (missing if told else visit_rules.unnamed(missing))],
         "pending": pending,
         "forms_by": found.during.lower - timedelta(days=found.beamline.facility.forms_days),
         "losses": [{"loss": one, "period": Period(one.during.lower, one.during.upper)} for one in losses],
         "compensation": getattr(found, "compensation", None),
         "given_back": found.made_up_by.first(),
-        "report": getattr(found, "report", None) if getattr(found, "is_told", False) else None,
+        "report": getattr(found, "report", None) if told else None,
         "overdue": found.state == S.DONE.value and found.report_due is not None and found.report_due <= now,
         "staff": found.beamline.facility.owner_id == actor.organisation_id and access.serves(actor),
         "can": can(actor, found, now=now),
-        "trail": actions.events(audit.trail(f"visit:{found.number}", actor=actor)),
+        "trail": _trail(found, actor, told=told),
         "error": error,
     }
     return shell.page(request, "beam/visit.html", context, status=error.status if error else 200)

@@ -252,7 +252,7 @@ def test_what_a_confidential_visit_is_about_is_for_its_team_and_who_serves_it(s)
     given = reporting.ReportGiven("秘密结果。", "秘密论文", make.REPORT)
     reporting.hand_in(actor=s.leader, visit=visit, given=given, now=BEGIN + 5 * DAY)
     path = f"/visits/{visit.number}"
-    for who in (s.planner, s.office, s.director):
+    for who in (s.planner, s.director):
         told = Caller(who)
         assert "秘密" not in str(told.get(path).body) + str(told.get("/visits").body)
         assert told.get(f"{path}/report/file").status == 404
@@ -262,10 +262,36 @@ def test_what_a_confidential_visit_is_about_is_for_its_team_and_who_serves_it(s)
         assert visit.number in page
         assert "秘密" not in page + client.get(reverse("beam_visits")).content.decode()
         assert client.get(reverse("visit_report", args=[visit.number])).status_code == 404
-    for who in (s.leader, s.scientist, s.safety):
+    for who in (s.leader, s.scientist, s.safety, s.office):
         found = Caller(who).get(path).body
         assert (found["title"], found["report"]) == ("秘密配方", "秘密结果。")
         assert "秘密结果。" in enter(Client(), who).get(reverse("visit", args=[visit.number])).content.decode()
+
+
+def test_whose_a_confidential_visit_is_and_who_comes_is_told_to_no_other_staff(s, monkeypatch):
+    monkeypatch.setattr("django.utils.timezone.now", lambda: BEGIN - HOUR)
+    visit = beam.visit(s, kind="proprietary", is_confidential=True, title="秘密配方")
+    visits.confirm(actor=s.leader, visit=visit, user_ids=[s.leader.user_id], now=make.NOW)
+    Compensation.objects.create(visit=visit, is_cancelled=False, lost_min=60, listed_at=make.NOW)
+    proposal = visit.allocation.request.proposal
+    mail, firm, path = proposal.team.get().email, proposal.organisation.name, f"/visits/{visit.number}"
+    for who in (s.planner, s.director):
+        told, client = Caller(who), enter(Client(), who)
+        assert told.get(path).body["team"] == []
+        seen = str(told.get(path).body) + str(told.get("/visits").body)
+        pages = [client.get(reverse("visit", args=[visit.number]))]
+        pages += [client.get(reverse(one)) for one in ("beam_desk", "beam_visits", "beam_compensations")]
+        assert {one.status_code for one in pages} == {200}
+        seen += "".join(one.content.decode() for one in pages)
+        for secret in (firm, "课题负责人", mail):
+            assert secret not in seen, (who, secret)
+        assert "visit.sample" in str(told.get(path).body), "what is missing is still told"
+    for who, reads in ((s.leader, True), (s.scientist, True), (s.safety, True), (s.office, False)):
+        found = Caller(who).get(path).body
+        assert (found["organisation"], found["team"][0]["name"]) == (firm, "课题负责人")
+        assert found["team"][0]["email"] == (mail if reads else ""), (
+            "addresses are for the team and who enters training"
+        )
 
 
 def test_a_proposal_whose_lost_beam_is_given_back_has_time_until_that_is_had_or_declined(s):

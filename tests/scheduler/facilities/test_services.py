@@ -88,6 +88,29 @@ def test_shifts_stay_while_somebody_was_given_time_by_them():
     assert site.lines[0].resource.step_s == 16 * 3600
 
 
+@pytest.mark.parametrize("state", ["allocated", "reserve", "open", "draft", "over"])
+def test_shifts_stay_while_somebody_waits_for_time_counted_in_them(state):
+    site, now = beam.site(), make.NOW
+    if state in {"allocated", "over"}:
+        beam.granted(site, shifts=6)
+    elif state == "reserve":
+        beam.on_reserve(site, place=1)
+    else:
+        beam.proposal(site, state="draft" if state == "draft" else "admitted")
+    if state == "over":
+        BeamAllocation.objects.update(ended_at=now)
+    wanted = replace(SAID, length_min=720, shift_names=("夜", "日"))
+    if state in {"draft", "over"}:
+        changed = services.change_facility(actor=site.office, facility=site.facility, said=wanted, now=now)
+        assert changed.length_min == 720
+        return
+    with pytest.raises(services.GridInUse) as refused:
+        services.change_facility(actor=site.office, facility=site.facility, said=wanted, now=now)
+    assert "1 项" in str(refused.value)
+    site.facility.refresh_from_db()
+    assert site.facility.length_min == 480
+
+
 def test_new_shifts_leave_alone_what_was_written_of_a_beamline_meanwhile():
     site = beam.site()
     read_before = Resource.objects.get(pk=site.lines[0].pk)
