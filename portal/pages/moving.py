@@ -160,9 +160,9 @@ def _costs(made: Booking, found: moving.Look) -> list[str]:
     else:
         price = gettext("%(price)s（不变）") % {"price": price}
     paid = {"voucher": quote.split.voucher, "own": quote.split.own}
-    who = gettext("券抵扣 %(voucher)s，自付 %(own)s") % paid if quote.split.voucher.fen else ""
+    who = gettext("券抵扣 %(voucher)s，自付 %(own)s") if quote.split.voucher.fen else gettext("自付 %(own)s")
     decides = "" if found.confirmed else gettext("须实验室重新确认")
-    return [part for part in (price, who, decides) if part]
+    return [part for part in (price, who % paid, decides) if part]
 
 
 @shell.needs(Permission.BOOKING_REQUEST)

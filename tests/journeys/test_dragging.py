@@ -41,7 +41,7 @@ def test_move_by_dragging(people: Browsers) -> None:
     name, said = grip.get_attribute("aria-label"), page.locator("[data-picked]")
     assert name is not None
     drag(page, grip)
-    expect(said).to_contain_text("券抵扣")
+    expect(said).to_contain_text("自付")
     expect(said).to_have_text(re.compile("（(不变|[多少] ¥[\\d.,]+)）"))
     page.keyboard.press("Escape")
     expect(page.locator(".ghost")).to_have_count(0)
