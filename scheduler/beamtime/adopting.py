@@ -18,7 +18,7 @@ from scheduler.availability import claiming, queries
 from scheduler.availability.models import Claim
 from scheduler.availability.rules import ClaimRole
 from scheduler.beamtime import drafts, faulting, gathering, offer_news, rules
-from scheduler.beamtime.models import BeamAllocation, BeamVisit, ScheduleDraft
+from scheduler.beamtime.models import BeamAllocation, BeamVisit, DraftPlace, ScheduleDraft
 from scheduler.beamtime.planning_access import require_planner
 from scheduler.facilities.models import Beamline, Facility
 from scheduler.resources import services as resources
@@ -159,14 +159,13 @@ def _adopt(*, actor: Actor, draft: ScheduleDraft, version: int, now: datetime) -
             "allocation__request__proposal__facility", "beamline__resource", "beamline__facility", "operator"
         ).prefetch_related("allocation__request__devices")
     )
-    plans = [
-        Plan(row.allocation, row.beamline, queries.period_of(row.during), row.allocation.shifts, row.operator)
-        for row in places
-    ]
-    resources.lock(resource_ids=touched(plans))
+    people = {one.pk for one in gathering.gather(locked.cycle, now=now).people.values()}
+    resources.lock(resource_ids=touched([_plan(row, row.operator) for row in places]) | people)
     gathered = gathering.gather(locked.cycle, now=now)
     if wrong := faulting.faults_of(gathered, places):
         raise faulting.NotAsDrafted(wrong)
+    run = faulting.staffed(gathered, places)
+    plans = [_plan(row, run[f"A{row.allocation_id}"]) for row in places]
     made, clashes = [], []
     for plan, number in zip(plans, next_numbers(prefix=NUMBERS, now=now, count=len(plans)), strict=True):
         try:
@@ -180,6 +179,10 @@ def _adopt(*, actor: Actor, draft: ScheduleDraft, version: int, now: datetime) -
     locked.save(update_fields=["state", "version", "adopted_by", "adopted_at"])
     drafts.record(locked, action="schedule.adopted", actor=actor, now=now, visits=len(made))
     return made
+
+
+def _plan(row: DraftPlace, operator: Resource | None) -> Plan:
+    return Plan(row.allocation, row.beamline, queries.period_of(row.during), row.allocation.shifts, operator)
 
 
 def clash(plan: Plan, resource_ids: Iterable[int]) -> Reason:

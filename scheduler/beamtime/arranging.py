@@ -94,9 +94,11 @@ def _clear(locked: ScheduleDraft, *, but: Sequence[int], actor: Actor, now: date
         _remove(locked, row, actor=actor, now=now)
 
 
-def _met(gathered: gathering.Gathered, one: Placed, rest: Sequence[Placed]) -> list[Fault]:
-    """Return what is wrong with the request there beside the rest, and nothing else."""
-    return [fault for fault in faulting.faults_beside(gathered, [one, *rest]) if fault.number == one.number]
+def _met(gathered: gathering.Gathered, one: Placed, others: Sequence[DraftPlace]) -> list[Fault]:
+    """Return what is wrong with the request there beside the others, and nothing else."""
+    placed = [one, *gathering.placed_of(others, gathered.cycle)]
+    found = faulting.faults_beside(gathered, placed, preferred=faulting.preferred(others))
+    return [fault for fault in found if fault.number == one.number]
 
 
 def look(*, draft: ScheduleDraft, allocation_id: int, spot: Spot, now: datetime) -> list[Reason]:
@@ -104,8 +106,7 @@ def look(*, draft: ScheduleDraft, allocation_id: int, spot: Spot, now: datetime)
     gathered = gathering.gather(draft.cycle, now=now)
     places = _others(draft, allocation_id, gathered)
     one = _placed(gathered, f"A{allocation_id}", spot)
-    rest = gathering.placed_of(places, gathered.cycle)
-    return [faulting.explain(fault, gathered) for fault in _met(gathered, one, rest)]
+    return [faulting.explain(fault, gathered) for fault in _met(gathered, one, places)]
 
 
 @transaction.atomic
@@ -130,7 +131,7 @@ def put(
     number = f"A{allocation_id}"
     one = _placed(gathered, number, spot)
     others = _others(locked, allocation_id, gathered)
-    found = _met(gathered, one, gathering.placed_of(others, gathered.cycle))
+    found = _met(gathered, one, others)
     leaving = _leaving(found, others) if make_way else []
     gone = {f"A{other.allocation_id}" for other in leaving}
     if left := [fault for fault in found if fault.other not in gone]:
@@ -140,16 +141,10 @@ def put(
     for other in leaving:
         _remove(locked, other, actor=actor, now=now)
     stay = [other for other in others if other not in leaving]
-    staff = drafting.staff(
-        gathered.problem,
-        [one, *gathering.placed_of(stay, gathered.cycle), *gathered.standing],
-        chosen={f"A{other.allocation_id}": f"R{other.operator_id}" for other in stay} | gathered.chosen(),
-    )
     row = row or DraftPlace(draft=locked, allocation=gathered.allocations[number])
     row.beamline = gathered.lines[spot.line]
     period = gathered.cycle.period(one.start, one.shifts)
     row.during = (period.start, period.end)
-    row.operator = gathered.people.get(staff.get(number, ""))
     row.is_fixed, row.moved_by_id, row.version = True, actor.user_id, locked.version
     try:
         with transaction.atomic():
@@ -158,6 +153,11 @@ def put(
         if getattr(error.__cause__, "sqlstate", "") != "23P01":
             raise
         raise drafts.ChangedMeanwhile from None
+    row.refresh_from_db(fields=["during"])
+    for place, who in zip([*stay, row], faulting.staffed(gathered, [*stay, row]).values(), strict=True):
+        if place.operator != who:
+            place.operator = who
+            place.save(update_fields=["operator"])
     locked.value = drafting.value(gathered.problem, [one, *gathering.placed_of(stay, gathered.cycle)])
     locked.bound = max(locked.bound, locked.value)
     locked.save(update_fields=["version", "value", "bound"])

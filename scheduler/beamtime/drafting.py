@@ -56,26 +56,82 @@ def _is_run(line: Line, start: int, shifts: int) -> bool:
     return line.people is None or any(there.issuperset(span) for _who, there in line.people)
 
 
-def staff(problem: Problem, placed: Iterable[Placed], *, chosen: Mapping[str, str] | None = None) -> dict[str, str]:
+def staff(
+    problem: Problem,
+    placed: Iterable[Placed],
+    *,
+    chosen: Mapping[str, str] | None = None,
+    preferred: Mapping[str, str] | None = None,
+) -> dict[str, str]:
     """Return who runs each visit, by its number; those left out have nobody. Lines that need nobody are not in it.
 
-    Who was `chosen` before stays where that can be. Of several the one who can stand in on the fewest lines comes first.
+    Who was `chosen` stays where that can be; who is `preferred` does where nobody else needs them. Of several the one who
+    can stand in on the fewest lines comes first; where all who could run a visit are taken, they change places with others.
     """
-    lines = {line.code: line for line in problem.lines}
+    people = {line.code: line.people or () for line in problem.lines}
     wanted = Counter(who for line in problem.lines for who, _there in line.people or ())
+    seats = _Seats(people, wanted, preferred or {})
     kept = chosen or {}
-    found: dict[str, str] = {}
-    away: dict[str, set[int]] = defaultdict(set)
-    ordered = sorted(placed, key=lambda one: (one.number not in kept, one.start, one.line))
+    ordered = sorted(placed, key=lambda one: (one.start, one.line, one.number))
     for one in ordered:
-        span = set(range(one.start, one.end))
-        people = lines[one.line].people if one.line in lines else None
-        able = [who for who, there in people or () if span <= there and not span & away[who]]
-        if able:
-            who = min(able, key=lambda name: (name != kept.get(one.number), wanted[name], name))
-            found[one.number] = who
-            away[who] |= span
-    return found
+        if kept.get(one.number) in seats.able(one) and not seats.met(one, kept[one.number]):
+            seats.give(one, kept[one.number], is_kept=True)
+    for one in ordered:
+        if one.number not in seats.of:
+            seats.find(one, frozenset())
+    return seats.of
+
+
+class _Seats:
+    """Who runs what, as it is being found: whole visits, one line at a time."""
+
+    def __init__(
+        self,
+        people: Mapping[str, Sequence[tuple[str, frozenset[int]]]],
+        wanted: Mapping[str, int],
+        preferred: Mapping[str, str],
+    ) -> None:
+        self.people, self.wanted, self.preferred = people, wanted, preferred
+        self.of: dict[str, str] = {}
+        self.by: dict[str, list[Placed]] = defaultdict(list)
+        self.kept: set[str] = set()
+
+    def able(self, one: Placed) -> list[str]:
+        """Return who is there all the time, the one to take first at the front."""
+        span = range(one.start, one.end)
+        able = {who for who, there in self.people.get(one.line, ()) if there.issuperset(span)}
+        first = self.preferred.get(one.number)
+        return sorted(able, key=lambda who: (who != first, self.wanted[who], who))
+
+    def met(self, one: Placed, who: str) -> list[Placed]:
+        return [other for other in self.by[who] if other.start < one.end and one.start < other.end]
+
+    def give(self, one: Placed, who: str, *, is_kept: bool = False) -> None:
+        self.of[one.number] = who
+        self.by[who].append(one)
+        if is_kept:
+            self.kept.add(one.number)
+
+    def find(self, one: Placed, tried: frozenset[str]) -> bool:
+        """Give the visit somebody: who is free, else somebody whose other visits find others (an augmenting path)."""
+        able = self.able(one)
+        for who in able:
+            if not self.met(one, who):
+                self.give(one, who)
+                return True
+        for who in able:
+            others = self.met(one, who)
+            if who in tried or any(other.number in self.kept for other in others):
+                continue
+            before = dict(self.of), {name: list(row) for name, row in self.by.items()}
+            for other in others:
+                self.by[who].remove(other)
+                del self.of[other.number]
+            self.give(one, who)
+            if all(self.find(other, tried | {who}) for other in others):
+                return True
+            self.of, self.by = before[0], defaultdict(list, before[1])
+        return False
 
 
 def worth(request: Request, start: int) -> int:
@@ -89,12 +145,18 @@ def value(problem: Problem, placed: Iterable[Placed]) -> int:
     return sum(worth(by_number[one.number], one.start) for one in placed)
 
 
-def faults(problem: Problem, placed: Sequence[Placed]) -> list[Fault]:
+def faults(
+    problem: Problem,
+    placed: Sequence[Placed],
+    *,
+    chosen: Mapping[str, str] | None = None,
+    preferred: Mapping[str, str] | None = None,
+) -> list[Fault]:
     """Return everything that is wrong with a schedule, by request: what a planner sees at once when she drags.
 
     closed: not all of it in user beam. bad_dates, busy (with the thing), overlap and changeover (with the other request),
     shared (a thing two visits need at once, with the other request), length, line, moved (fixed elsewhere), twice, nobody
-    (no one can run the line all the time).
+    (no one can run the line all the time; `chosen` and `preferred` as in `staff`).
     """
     by_number = {one.number: one for one in problem.requests}
     lines = {line.code: line for line in problem.lines}
@@ -121,7 +183,7 @@ def faults(problem: Problem, placed: Sequence[Placed]) -> list[Fault]:
         )
     found |= _on_one_line(placed, by_number, lines)
     found |= _shared(placed, by_number)
-    run = staff(problem, placed)
+    run = staff(problem, placed, chosen=chosen, preferred=preferred)
     attended = {code for code, line in lines.items() if line.people is not None}
     found.update(Fault(one.number, "nobody") for one in placed if one.line in attended and one.number not in run)
     return sorted(found)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from portal.kernel.errors import Reason, Refused, noop
 from scheduler.beamtime import drafting, gathering
 from scheduler.beamtime.models import DraftPlace
 from scheduler.beamtime.ports import Fault, Placed
+from scheduler.resources.models import Resource
 
-__all__ = ["NotAsDrafted", "explain", "faults_beside", "faults_of", "name_of"]
+__all__ = ["NotAsDrafted", "explain", "faults_beside", "faults_of", "name_of", "preferred", "staffed"]
 
 _ = noop
 
@@ -26,7 +27,7 @@ def faults_of(gathered: gathering.Gathered, places: Sequence[DraftPlace]) -> lis
     """Return in words everything that is wrong with these places beside the visits that stand."""
     known = [one for one in places if f"A{one.allocation_id}" in gathered.allocations]
     placed = gathering.placed_of(known, gathered.cycle)
-    found = [explain(fault, gathered) for fault in faults_beside(gathered, placed)]
+    found = [explain(fault, gathered) for fault in faults_beside(gathered, placed, preferred=preferred(known))]
     numbers = {one.number for one in placed}
     for row in places:
         number = f"A{row.allocation_id}"
@@ -39,10 +40,23 @@ def faults_of(gathered: gathering.Gathered, places: Sequence[DraftPlace]) -> lis
     return found
 
 
-def faults_beside(gathered: gathering.Gathered, placed: Sequence[Placed]) -> list[Fault]:
+def preferred(places: Iterable[DraftPlace]) -> dict[str, str]:
+    """Return whom a draft has run what, as `drafting.staff` takes it."""
+    return {f"A{row.allocation_id}": f"R{row.operator_id}" for row in places if row.operator_id is not None}
+
+
+def faults_beside(gathered: gathering.Gathered, placed: Sequence[Placed], *, preferred: dict[str, str]) -> list[Fault]:
     """Return the faults of these places together with the visits that stand, those of visits among themselves left out."""
-    every = drafting.faults(gathered.problem, [*placed, *gathered.standing])
+    beside = [*placed, *gathered.standing]
+    every = drafting.faults(gathered.problem, beside, chosen=gathered.chosen(), preferred=preferred)
     return [one for one in every if one.number in gathered.allocations]
+
+
+def staffed(gathered: gathering.Gathered, places: Sequence[DraftPlace]) -> dict[str, Resource | None]:
+    """Return who runs each place of a draft beside the visits that stand, by number; as drafted where that can be."""
+    beside = [*gathering.placed_of(places, gathered.cycle), *gathered.standing]
+    found = drafting.staff(gathered.problem, beside, chosen=gathered.chosen(), preferred=preferred(places))
+    return {f"A{row.allocation_id}": gathered.people.get(found.get(f"A{row.allocation_id}", "")) for row in places}
 
 
 WORDS: Final = {

@@ -70,10 +70,12 @@ def _move(*, actor: Actor, visit: BeamVisit, starts_at: datetime, seen: int, rea
     about = gathering.Gathered(
         gathered.cycle, gathered.lines, problem, known, gathered.visits, gathered.standing, gathered.people
     )
-    if wrong := [one for one in drafting.faults(problem, placed) if one.number == number]:
+    staffed = {"chosen": gathered.chosen()}
+    if locked.operator_id is not None:
+        staffed["preferred"] = {number: f"R{locked.operator_id}"}
+    if wrong := [one for one in drafting.faults(problem, placed, **staffed) if one.number == number]:
         raise faulting.NotAsDrafted([faulting.explain(one, about) for one in wrong])
-    chosen = gathered.chosen() | ({number: f"R{locked.operator_id}"} if locked.operator_id is not None else {})
-    who = drafting.staff(problem, placed, chosen=chosen).get(number, "")
+    who = drafting.staff(problem, placed, **staffed).get(number, "")
     was, period = locked.during.lower.isoformat(), gathered.cycle.period(start, locked.shifts)
     _moved(locked, period=period, operator=gathered.people.get(who), now=now)
     adopting.record(locked, action="visit.moved", actor=actor, now=now, was=was, reason=reason)

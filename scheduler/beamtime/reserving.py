@@ -110,7 +110,7 @@ def _plan(request: BeamRequest, beamline: Beamline, span: Period, *, pool: str, 
         one = Placed(code, start, "new", request.shifts)
         placed = [one, *gathered.standing]
         if inside.issuperset(range(one.start, one.end)) and not any(
-            fault.number == "new" for fault in drafting.faults(problem, placed)
+            fault.number == "new" for fault in drafting.faults(problem, placed, chosen=gathered.chosen())
         ):
             who = drafting.staff(problem, placed, chosen=gathered.chosen()).get("new", "")
             allocation = BeamAllocation(

@@ -65,14 +65,18 @@ def _failed() -> str:
 
 
 def _compute(gathered: gathering.Gathered, *, seconds: int, told: Callable[[dict[str, Any]], bool]) -> _Solved | None:
-    """Solve line by line, the fullest first; what an earlier line uses is busy for the later. None: given up meanwhile."""
+    """Solve line by line, the fullest first; what an earlier line uses, or is fixed on a later one, is busy for the rest.
+
+    None: given up meanwhile.
+    """
     problem = gathered.problem
     wanted = {line.code: 0 for line in problem.lines}
     for request in problem.requests:
         wanted[request.lines[0]] = wanted.get(request.lines[0], 0) + request.shifts
     order_of = sorted(problem.lines, key=lambda line: (-wanted[line.code] / (len(line.open) or 1), line.code))
     placed: list[Placed] = []
-    staff: dict[str, str] = {}
+    fixed = [Placed(*one.fixed, one.number, one.shifts) for one in problem.requests if one.fixed is not None]
+    staff = drafting.staff(problem, fixed, chosen=gathered.chosen())
     shown: dict[str, dict[str, Any]] = {
         line.code: {"state": "waiting"} for line in order_of if any(line.code in r.lines for r in problem.requests)
     }
@@ -80,13 +84,13 @@ def _compute(gathered: gathering.Gathered, *, seconds: int, told: Callable[[dict
         if line.code not in shown:
             continue
         alone = _alone(problem, line)
-        rest = _beside(alone, placed, problem, staff)
+        later = [one for one in fixed if one.line != line.code and one not in placed]
+        rest = _beside(alone, [*placed, *later], problem, staff)
         drafted = _watched(rest, seconds=seconds, shown=shown, told=told)
         if drafted is None:
             return None
         placed += drafted.placed
-        chosen = {number: who for number, who in gathered.chosen().items() if number in {p.number for p in placed}}
-        staff |= drafting.staff(rest, drafted.placed, chosen=chosen)
+        staff |= drafting.staff(rest, drafted.placed, chosen=gathered.chosen(), preferred=staff)
         bound = drafted.bound if rest == alone else drafting.bound(alone)
         shown[line.code] = {
             "state": "done",

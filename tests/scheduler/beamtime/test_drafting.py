@@ -86,3 +86,58 @@ class TestGreedy:
         problem = replace(PROBLEM, requests=(replace(A, fixed=("BL1", 0)), replace(B, fixed=("BL1", 2)), C))
         with pytest.raises(drafting.Infeasible):
             drafting.greedy(problem)
+
+
+def attended(*lines: tuple[str, dict[str, range]]) -> Problem:
+    """Return a problem of lines that somebody has to run: who is there in which shifts."""
+    rows = [
+        Line(code, tuple(range(20)), people=tuple((who, frozenset(there)) for who, there in people.items()))
+        for code, people in lines
+    ]
+    return Problem(tuple(rows), (replace(A, number="A", needs=frozenset()), replace(B, lines=("BL2",))))
+
+
+class TestStaff:
+    """Who runs what: everybody has somebody where that can be, and who stands keeps theirs."""
+
+    def test_who_is_taken_changes_places(self):
+        """X alone can run A's later part; greedy by start would give X to B first."""
+        problem = attended(("BL1", {"X": range(20)}), ("BL2", {"X": range(20), "Y": range(20)}))
+        placed = [Placed("BL2", 0, "B", 3), Placed("BL1", 1, "A", 3)]
+        assert drafting.staff(problem, placed, preferred={"B": "X"}) == {"B": "Y", "A": "X"}
+        assert drafting.faults(problem, placed, preferred={"B": "X"}) == []
+
+    def test_who_was_chosen_stays_though_somebody_else_has_nobody_then(self):
+        problem = attended(("BL1", {"X": range(20)}), ("BL2", {"X": range(20), "Y": range(20)}))
+        placed = [Placed("BL2", 0, "B", 3), Placed("BL1", 1, "A", 3)]
+        assert drafting.staff(problem, placed, chosen={"B": "X"}) == {"B": "X"}
+        assert drafting.faults(problem, placed, chosen={"B": "X"}) == [Fault("A", "nobody")]
+
+    def test_who_was_chosen_and_is_not_there_any_more_is_replaced(self):
+        problem = attended(("BL1", {"X": range(20)}), ("BL2", {"X": range(2), "Y": range(20)}))
+        assert drafting.staff(problem, [Placed("BL2", 0, "B", 3)], chosen={"B": "X"}) == {"B": "Y"}
+
+    @settings(max_examples=150, deadline=None)
+    @given(
+        st.lists(
+            st.tuples(st.sampled_from(["BL1", "BL2", "BL3"]), st.integers(0, 17), st.integers(1, 3), st.integers(0, 3)),
+            max_size=14,
+        ),
+        st.lists(st.tuples(st.integers(0, 3), st.integers(0, 19), st.integers(0, 20)), min_size=4, max_size=8),
+    )
+    def test_nobody_is_at_two_places_or_where_they_cannot_be(self, wanted, there):
+        people: dict[str, set[int]] = {}
+        for who, first, end in there:
+            people.setdefault(f"P{who}", set()).update(range(first, end))
+        known = tuple((who, frozenset(shifts)) for who, shifts in sorted(people.items()))
+        lines = tuple(Line(code, tuple(range(20)), people=known) for code in ("BL1", "BL2", "BL3"))
+        placed = [Placed(code, start, f"N{at}", shifts) for at, (code, start, shifts, _who) in enumerate(wanted)]
+        chosen = {one.number: f"P{who}" for one, (_code, _start, _shifts, who) in zip(placed, wanted, strict=True)}
+        found = drafting.staff(Problem(lines, ()), placed, preferred=chosen)
+        taken: set[tuple[str, int]] = set()
+        for one in placed:
+            if (who := found.get(one.number)) is not None:
+                spots = {(who, shift) for shift in range(one.start, one.end)}
+                assert set(range(one.start, one.end)) <= people[who]
+                assert not spots & taken
+                taken |= spots

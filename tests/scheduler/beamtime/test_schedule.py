@@ -185,6 +185,43 @@ class TestDrafting:
         one, two = (row.during for row in draft.places.all())
         assert one.upper <= two.lower or two.upper <= one.lower
 
+    def test_a_visit_that_stands_on_an_emptier_line_keeps_its_person_and_its_device(self, s):
+        """The fuller line is solved first; what is fixed on the other one is not free for it."""
+        for line in s.lines:
+            line.needs_operator = True
+            line.save()
+        beam.runner(s, "李工", *s.lines)
+        oven = beam.device(s, "OVEN", *s.lines)
+        later = beam.granted(s, shifts=6, at=1)
+        later.request.devices.add(oven)
+        [stands] = adopted(s)
+        for _each in range(2):
+            beam.granted(s, shifts=60).request.devices.add(oven)
+        draft = drafted(s, key="draft-key-2")
+        assert draft.state == "drafted", draft.failure
+        places = list(draft.places.all())
+        assert places
+        assert not any(
+            place.during.lower < stands.during.upper and stands.during.lower < place.during.upper for place in places
+        )
+        adopted(s, draft)
+
+    def test_two_who_can_stand_in_for_each_other_change_places(self, s):
+        """Only 李工 can run the second line; a draft that gives her to the first all the same is not stuck."""
+        for line in s.lines:
+            line.needs_operator = True
+            line.save()
+        only, other = beam.runner(s, "李工", *s.lines), beam.runner(s, "周工", s.lines[0])
+        one, two = beam.granted(s, shifts=3), beam.granted(s, shifts=3, at=1)
+        draft = drafted(s)
+        put(s, draft, one, 30)
+        DraftPlace.objects.filter(allocation=one).update(operator=only)
+        draft.refresh_from_db()
+        put(s, draft, two, 30, line="BL02")
+        assert dict(draft.places.values_list("allocation_id", "operator_id")) == {one.pk: other.pk, two.pk: only.pk}
+        draft.refresh_from_db()
+        assert {visit.operator_id for visit in adopted(s, draft)} == {only.pk, other.pk}
+
     def test_a_lost_hint_and_a_dead_worker_are_found_by_the_clock(self, s):
         beam.granted(s)
         draft = ordered(s)
