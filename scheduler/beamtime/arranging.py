@@ -159,7 +159,7 @@ def put(
             place.operator = who
             place.save(update_fields=["operator"])
     locked.value = drafting.value(gathered.problem, [one, *gathering.placed_of(stay, gathered.cycle)])
-    locked.bound = max(locked.bound, locked.value)
+    locked.bound = drafts.bound_of(locked, gathered)
     locked.save(update_fields=["version", "value", "bound"])
     where = {"beamline": spot.line, "from": period.start.isoformat()}
     drafts.record(locked, action="schedule.put", actor=actor, now=now, allocation=allocation_id, **where)

@@ -92,6 +92,14 @@ def record(draft: ScheduleDraft, *, action: str, actor: Actor, now: datetime, **
     )
 
 
+def bound_of(draft: ScheduleDraft, gathered: gathering.Gathered) -> int:
+    """Return what no schedule can exceed now: what was proved, and all that was given since besides."""
+    lines = draft.lines.values()
+    known = {number for one in lines for number in one.get("known", ())}
+    since = [one for one in gathered.problem.requests if one.number in gathered.allocations and one.number not in known]
+    return max(draft.value, sum(one.get("bound", 0) for one in lines) + sum(one.value + one.bonus for one in since))
+
+
 def _checked(seconds: int) -> int:
     if not 1 <= seconds <= LONGEST_S:
         raise BadSeconds(field="seconds")

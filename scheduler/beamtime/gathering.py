@@ -97,6 +97,8 @@ class Gathered:
     visits: Mapping[str, BeamVisit]
     standing: tuple[Placed, ...]
     people: Mapping[str, Resource]
+    unattended: frozenset[str] = frozenset()
+    """Visits that stand on a line somebody has to run, and nobody who is to run it is there all the time any more."""
 
     def request(self, number: str) -> Request:
         return next(one for one in self.problem.requests if one.number == number)
@@ -207,6 +209,7 @@ def gather(
     taken = _taken(ids, span, now=now, but=[visits[one.number].pk for one in standing], without=without)
     people = {f"R{skill.operator_id}": skill.operator for skill in skills}
     there = _there(skills, people, grid, taken, span)
+    unattended = _stay(there, standing, visits)
     begun = frozenset(at for at, one in enumerate(grid.shifts) if one.period.start <= now)
     running: dict[str, set[int]] = defaultdict(set)
     for visit in standing:
@@ -224,7 +227,7 @@ def gather(
         requests=tuple(_requests(grid, allocations, visits, standing, fixed or {})),
         busy={f"R{pk}": grid.met(taken[pk]) for pk in things if taken[pk]},
     )
-    return Gathered(grid, lines, problem, allocations, visits, standing, people)
+    return Gathered(grid, lines, problem, allocations, visits, standing, people, unattended)
 
 
 def _requests(
@@ -322,6 +325,27 @@ def _there(
         before = found[skill.instrument_id].get(f"R{skill.operator_id}", frozenset())
         found[skill.instrument_id][f"R{skill.operator_id}"] = before | (able & free[skill.operator_id])
     return found
+
+
+def _stay(
+    there: dict[int, dict[str, frozenset[int]]], standing: Iterable[Placed], visits: Mapping[str, BeamVisit]
+) -> frozenset[str]:
+    """Let each visit that stands keep whoever is to run it, though they are not there any more; return those visits.
+
+    What stands is no contradiction that would keep all else from being planned; planners are told at the visit.
+    """
+    found = []
+    for one in standing:
+        visit = visits[one.number]
+        if not visit.beamline.needs_operator:
+            continue
+        who = f"R{visit.operator_id}" if visit.operator_id is not None else one.number
+        span = frozenset(range(one.start, one.end))
+        before = there[visit.beamline_id].get(who, frozenset())
+        if not span <= before:
+            found.append(one.number)
+            there[visit.beamline_id][who] = before | span
+    return frozenset(found)
 
 
 def _in_force(skill: Skill, shift: Shift) -> bool:

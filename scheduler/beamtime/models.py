@@ -63,7 +63,7 @@ class ScheduleDraft(models.Model):
     bound = models.PositiveIntegerField(default=0)
     spent_ms = models.PositiveIntegerField(default=0)
     lines = models.JSONField(default=dict, blank=True)
-    """By beamline code: value, bound, spent_ms, placed, unplaced; told while it is being computed."""
+    """By beamline code: value, bound, spent_ms, placed, unplaced, known (the numbers it was proved for); told while it is being computed."""
     failure = models.CharField(max_length=300, blank=True)
     key = models.CharField(max_length=120)
     version = models.PositiveIntegerField(default=1)

@@ -9,9 +9,9 @@ from datetime import datetime
 from portal.kernel.errors import Reason
 from portal.kernel.period import Period
 from scheduler.availability.queries import period_of
-from scheduler.beamtime import faulting, gathering
+from scheduler.beamtime import drafts, faulting, gathering
 from scheduler.beamtime.models import BeamAllocation, BeamVisit, DraftPlace, ScheduleDraft
-from scheduler.beamtime.ports import Request
+from scheduler.beamtime.ports import Fault, Request
 from scheduler.facilities.models import RunCycle
 
 __all__ = ["Block", "Board", "Row", "board", "gap", "latest_draft"]
@@ -56,6 +56,8 @@ class Board:
     reasons: Sequence[Reason]
     requests: Mapping[str, Request]
     """By number what each request and visit needs, with its good and bad shifts."""
+    bound: int = 0
+    """What no schedule of the draft's requests and of those given since can exceed."""
 
 
 def latest_draft(cycle: RunCycle) -> ScheduleDraft | None:
@@ -96,7 +98,10 @@ def board(cycle: RunCycle, *, now: datetime) -> Board:
         span = gathered.cycle.span_of(period_of(visit.during))
         if span is not None:
             period = gathered.cycle.period(*span)
-            blocks[visit.beamline.code].append(Block(number, *span, period, visit.allocation, visit=visit))
+            wrong = [faulting.explain(Fault(number, "nobody"), gathered)] if number in gathered.unattended else []
+            blocks[visit.beamline.code].append(
+                Block(number, *span, period, visit.allocation, visit=visit, faults=wrong)
+            )
     lines = {line.code: line for line in gathered.problem.lines}
     rows = [
         Row(
@@ -113,7 +118,8 @@ def board(cycle: RunCycle, *, now: datetime) -> Board:
     waiting = [row for row in gathered.allocations.values() if row.pk not in placed]
     why = {int(number[1:]): code for one in _lines(draft) for number, code in one.get("unplaced", [])}
     requests = {one.number: one for one in gathered.problem.requests}
-    return Board(gathered.cycle, draft, rows, waiting, why, reasons, requests)
+    bound = drafts.bound_of(draft, gathered) if draft is not None and is_shown else 0
+    return Board(gathered.cycle, draft, rows, waiting, why, reasons, requests, bound)
 
 
 def _lines(draft: ScheduleDraft | None) -> list[dict[str, list[list[str]]]]:

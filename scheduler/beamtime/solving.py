@@ -99,6 +99,7 @@ def _compute(gathered: gathering.Gathered, *, seconds: int, told: Callable[[dict
             "spent_ms": round(drafted.seconds * 1000),
             "placed": len([one for one in drafted.placed if one.number in gathered.allocations]),
             "unplaced": [[number, _why(number, alone)] for number in drafted.unplaced],
+            "known": sorted(one.number for one in alone.requests),
         }
         if not told(shown):
             return None

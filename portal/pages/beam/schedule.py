@@ -101,7 +101,7 @@ def schedule(request: HttpRequest, facility: str, cycle: str) -> HttpResponse:
         "cycle": row,
         "board": board,
         "draft": board.draft,
-        "gap": planning.gap(board.draft.value, board.draft.bound) if board.draft is not None else 0,
+        "gap": planning.gap(board.draft.value, board.bound) if board.draft is not None else 0,
         "can_plan": actor.may(Permission.BEAMTIME_PLAN),
         "is_busy": board.draft is not None and board.draft.state in {"queued", "solving"},
         "can_order": board.draft is None or board.draft.state not in OPEN,

@@ -23,6 +23,7 @@ from scheduler.beamtime import (
     faulting,
     gathering,
     moving,
+    planning,
     planning_access,
     solving,
 )
@@ -205,6 +206,33 @@ class TestDrafting:
             place.during.lower < stands.during.upper and stands.during.lower < place.during.upper for place in places
         )
         adopted(s, draft)
+
+    def test_a_visit_whose_person_is_gone_stands_and_keeps_nothing_else_from_being_planned(self, s):
+        for line in s.lines:
+            line.needs_operator = True
+            line.save()
+        gone = beam.runner(s, "李工", *s.lines)
+        beam.granted(s, shifts=6)
+        [stands] = adopted(s)
+        gone.skills.all().delete()
+        beam.runner(s, "周工", *s.lines)
+        beam.granted(s, shifts=6)
+        draft = drafted(s, key="draft-key-2")
+        assert (draft.state, draft.places.count()) == ("drafted", 1)
+        blocks = {block.number: block for row in planning.board(s.cycle, now=NOW).rows for block in row.blocks}
+        assert [reason.code for reason in blocks[f"V{stands.pk}"].faults] == ["beamtime.nobody"]
+
+    def test_the_gap_counts_what_was_given_since(self, s):
+        """A draft proved best for what there was is not best once more was given."""
+        beam.granted(s, shifts=3)
+        draft = drafted(s)
+        assert planning.board(s.cycle, now=NOW).bound == draft.value == draft.bound
+        new = [beam.granted(s, shifts=18, pool="urgent") for _each in range(3)]
+        worth = sum(one.value for one in gathering.gather(s.cycle, now=NOW).problem.requests)
+        assert planning.board(s.cycle, now=NOW).bound == worth > draft.value
+        put(s, draft, new[0], 60, seen=0)
+        draft.refresh_from_db()
+        assert draft.value < draft.bound == worth
 
     def test_two_who_can_stand_in_for_each_other_change_places(self, s):
         """Only 李工 can run the second line; a draft that gives her to the first all the same is not stuck."""
