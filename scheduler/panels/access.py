@@ -13,7 +13,7 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden, NotFound
 from scheduler.facilities.models import Facility
 from scheduler.panels.models import Appeal, Grading, Panel, Panelist, Ranking
-from scheduler.proposals.access import SERVING
+from scheduler.proposals.access import SERVING, in_team
 from scheduler.proposals.models import BeamProposal, ProposalCall
 
 __all__ = [
@@ -126,9 +126,8 @@ def get_review(actor: Actor, number: int) -> Grading:
 
 
 def teams_of(actor: Actor) -> QuerySet[BeamProposal]:
-    """Return the proposals in whose team the person is, for the organisation she acts for or not."""
-    mine = BeamProposal.objects.filter(team__user_id=actor.person, team__state="joined")
-    return BeamProposal.objects.filter(pk__in=mine.values("pk")).select_related("facility", "call", "organisation")
+    """Return the proposals in whose team the person is, for the organisation she acts for: who left it reads no more."""
+    return BeamProposal.objects.filter(in_team(actor)).select_related("facility", "call", "organisation")
 
 
 def get_own(actor: Actor, number: str) -> BeamProposal:

@@ -155,8 +155,8 @@ def rank(request: ActorRequest, number: Id, payload: schemas.RankIn) -> Status[d
 def shown(request: ActorRequest, number: int) -> dict[str, Any]:
     """Return a list as it is now."""
     row = access.get_ranking(request.actor, number)
-    rows = row.rows.select_related("request__proposal").order_by("place")
-    return {**schemas.ranking_out(row), "rows": [schemas.ranked_out(one) for one in rows]}
+    rows, hidden = queries.listed(row, reader=request.actor, now=timezone.now())
+    return {**schemas.ranking_out(row), "rows": [schemas.ranked_out(one) for one in rows], "hidden": hidden}
 
 
 @rankings.get("", response={200: PageOut[schemas.RankingRowOut], **problems()})

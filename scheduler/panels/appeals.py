@@ -12,7 +12,8 @@ from portal.kernel.states import next_state
 from scheduler.panels import access, deciding, rounds, rules
 from scheduler.panels.models import Appeal
 from scheduler.proposals import outcomes
-from scheduler.proposals.models import BeamProposal, TeamMember
+from scheduler.proposals.access import is_team
+from scheduler.proposals.models import BeamProposal
 from scheduler.proposals.rules import BeamProposalAction, RequestAction
 
 __all__ = [
@@ -78,12 +79,12 @@ def refusal(proposal: BeamProposal, *, now: datetime) -> PortalError | None:
 
 @transaction.atomic
 def appeal(*, actor: Actor, proposal: BeamProposal, text: str, now: datetime) -> Appeal:
-    """Appeal against a refusal, as somebody of the team.
+    """Appeal against a refusal, as somebody of the team, for the organisation she joined it for.
 
     Raises NothingToAppeal, AlreadyAppealed, AlreadyAnswered, TooLate, NoteMissing, Forbidden.
     """
     (locked,) = outcomes.lock([proposal.pk])
-    if not TeamMember.objects.filter(proposal=locked, user_id=actor.person, state="joined").exists():
+    if not is_team(actor, locked):
         raise Forbidden
     if refused := refusal(locked, now=now):
         raise refused

@@ -8,22 +8,30 @@ from datetime import datetime, timedelta
 
 from django.db.models import Q
 
-from portal.kernel.actors import Permission
-from portal.kernel.errors import Reason
+from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import Reason, Refused, noop
 from portal.organisations.models import Member
 from portal.organisations.rules import PERMISSIONS
 from scheduler.facilities.models import Facility
-from scheduler.panels import rules
-from scheduler.panels.models import Assessment, Panelist
+from scheduler.panels import rounds, rules
+from scheduler.panels.models import Assessment, Grading, Panel, Panelist
 from scheduler.proposals.models import BeamProposal, TeamMember
 
-__all__ = ["STAFF_ROLES", "check", "found", "names", "reasons", "staff"]
+__all__ = ["STAFF_ROLES", "Bound", "bound", "check", "found", "names", "not_bound", "reasons", "staff"]
 
+_ = noop
 STAFF_PERMISSIONS = {Permission.PROPOSAL_ASSESS, Permission.PROPOSAL_CLEAR, Permission.FACILITY_DECIDE}
 STAFF_ROLES = sorted({role.value for (_kind, role), held in PERMISSIONS.items() if held & STAFF_PERMISSIONS})
 """Roles whose holders judge feasibility and safety, or decide: not on a panel of their own facility."""
 OUT = ("removed", "declined")
 Found = Mapping[tuple[int, int], list[rules.Conflict]]
+
+
+class Bound(Refused):
+    """Who has to step back from a proposal puts it in no place on a list either."""
+
+    code = "panel.bound"
+    message = _("您须回避列入排序的申请，不能参与这次排序。")
 
 
 def found(panelists: Sequence[Panelist], proposals: Sequence[BeamProposal], *, now: datetime) -> Found:
@@ -125,3 +133,24 @@ def check(panelist: Panelist, proposal: BeamProposal, *, now: datetime, tell_nam
     conflicts = found([panelist], [proposal], now=now).get((panelist.pk, proposal.pk), [])
     if conflicts:
         raise rules.Conflicted(reasons(conflicts, named=names(conflicts, proposal) if tell_names else None))
+
+
+def bound(reader: Actor, panel: Panel, proposals: Sequence[BeamProposal], *, now: datetime) -> set[int]:
+    """Return which proposals the person has to keep out of, by key: as somebody of the team, or from her seat on the panel
+    by a conflict found out or by having stepped back. Twelve queries at most.
+    """
+    mine = rounds.own(reader, proposals)
+    seats = list(panel.panelists.select_related("user").filter(user_id=reader.person, left_at__isnull=True))
+    mine |= {proposal for _seat, proposal in found(seats, proposals, now=now)}
+    gone = Grading.objects.filter(panelist__in=seats, proposal__in=proposals, state=Grading.State.RECUSED)
+    return mine | set(gone.values_list("proposal_id", flat=True))
+
+
+def not_bound(actor: Actor, panel: Panel, proposals: Sequence[BeamProposal], *, now: datetime) -> None:
+    """Raise OwnProposal where the person is in a team of the proposals, Bound where she has to step back from any."""
+    rounds.not_in_team(actor, proposals)
+    text, remedy = _("您须回避 %(number)s，原因见评审组页面。"), _("请由用户办公室排序。")
+    pks = bound(actor, panel, proposals, now=now)
+    numbers = sorted({one.number for one in proposals if one.pk in pks})
+    if numbers:
+        raise Bound([Reason("panel.bound_to", text, remedy, params={"number": number}) for number in numbers])

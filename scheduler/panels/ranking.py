@@ -17,7 +17,7 @@ from portal.kernel.states import next_state
 from scheduler.facilities.grades import Ageing
 from scheduler.facilities.models import Beamline
 from scheduler.facilities.shares import Pool
-from scheduler.panels import access, pools, rounds, rules
+from scheduler.panels import access, bonds, pools, rounds, rules
 from scheduler.panels.grading import scale_of
 from scheduler.panels.models import Grading, Panel, RankedRequest, Ranking
 from scheduler.proposals.models import BeamProposal, BeamRequest
@@ -80,11 +80,11 @@ def may_rank(actor: Actor, panel: Panel) -> bool:
     return panel.panelists.filter(user_id=actor.person, is_chair=True, left_at__isnull=True).exists()
 
 
-def _require(actor: Actor, panel: Panel, rows: Iterable[RankedRequest] = ()) -> None:
-    """Raise Forbidden unless the actor may rank for the panel, OwnProposal where she is in a team that `rows` rank."""
+def _require(actor: Actor, panel: Panel, requests: Iterable[BeamRequest], *, now: datetime) -> None:
+    """Raise Forbidden unless the actor may rank for the panel, OwnProposal or Bound where she is bound to what is ranked."""
     if not may_rank(actor, panel):
         raise Forbidden
-    rounds.not_in_team(actor, [row.request.proposal for row in rows])
+    bonds.not_bound(actor, panel, [one.proposal for one in requests], now=now)
 
 
 def targets_of(panel: Panel) -> Mapping[str, Fraction]:
@@ -106,13 +106,13 @@ def draft(
 
     `shifts`: how many to give, at most what the open pool has left (None: all of that). Proposals that are not graded yet
     keep a list from being drafted unless `without` names their numbers: they stay open for a later list. By the chair
-    or the user office. Raises NotGraded with every reason, NothingToRank, AlreadyRanked, OwnProposal, Forbidden.
+    or the user office. Raises NotGraded with every reason, NothingToRank, AlreadyRanked, OwnProposal, Bound, Forbidden.
     """
     locked = rounds.lock_panel(panel.pk)
-    _require(actor, locked)
+    _require(actor, locked, [], now=now)
     most = pools.left(beamline, locked.call.cycle, Pool.OPEN)
     wanted = _candidates(locked, beamline, without=set(without))
-    rounds.not_in_team(actor, [request.proposal for request, _grade in wanted])
+    _require(actor, locked, [request for request, _grade in wanted], now=now)
     if shifts is not None and not 0 <= shifts <= most:
         text, remedy = _("本线站开放机时还剩 %(most)s 个班次。"), _("请填写不超过此数的班次。")
         raise NotGraded([Reason("panel.pool_short", text, remedy, "shifts", {"most": most})])
@@ -269,11 +269,11 @@ def arrange(*, actor: Actor, ranking: Ranking, rows: Sequence[Row], version: int
     """Put a draft in the panel's own order with its own awards; who is moved, or gets less than there is, is told why.
 
     Every request of the list, once. Raises BadRanking with every reason, Changed, InvalidTransition, OwnProposal,
-    Forbidden.
+    Bound, Forbidden.
     """
     locked = lock(ranking, version=version)
     kept = _rows(locked)
-    _require(actor, locked.panel, kept)
+    _require(actor, locked.panel, [row.request for row in kept], now=now)
     next_state(rules.RANKING_TRANSITIONS, S(locked.state), A.PROPOSE)
     known = {row.request.proposal.number: row for row in kept}
     if reasons := _faults(locked, rows, known):
@@ -341,9 +341,12 @@ def _row_faults(row: Row, at: RankedRequest, ranking: Ranking, *, moved: bool, u
 
 @transaction.atomic
 def propose(*, actor: Actor, ranking: Ranking, note: str, version: int, now: datetime) -> Ranking:
-    """Propose a draft to the director, as chair or office. Raises Changed, InvalidTransition, OwnProposal, Forbidden."""
+    """Propose a draft to the director, as chair or office.
+
+    Raises Changed, InvalidTransition, OwnProposal, Bound, Forbidden.
+    """
     locked = lock(ranking, version=version)
-    _require(actor, locked.panel, _rows(locked))
+    _require(actor, locked.panel, [row.request for row in _rows(locked)], now=now)
     step(locked, A.PROPOSE)
     locked.note = rounds.note(note, field="note", required=False)
     locked.proposed_by_id, locked.proposed_at = actor.person, now
@@ -370,9 +373,9 @@ def send_back(*, actor: Actor, ranking: Ranking, note: str, version: int, now: d
 
 @transaction.atomic
 def discard(*, actor: Actor, ranking: Ranking, version: int, now: datetime) -> None:
-    """Throw a draft away: grades can be changed again. Raises Changed, InvalidTransition, OwnProposal, Forbidden."""
+    """Throw a draft away: grades can be changed again. Raises Changed, InvalidTransition, OwnProposal, Bound, Forbidden."""
     locked = lock(ranking, version=version)
-    _require(actor, locked.panel, _rows(locked))
+    _require(actor, locked.panel, [row.request for row in _rows(locked)], now=now)
     next_state(rules.RANKING_TRANSITIONS, S(locked.state), A.PROPOSE)
     record(locked, action="ranking.discarded", actor=actor, now=now)
     locked.delete()

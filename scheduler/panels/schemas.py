@@ -266,9 +266,10 @@ class RankingRowOut(Schema):
 
 
 class RankingOut(RankingRowOut):
-    """A panel's list for one beamline."""
+    """A panel's list for one beamline. `hidden`: how many rows are not shown, since the caller has to step back from them."""
 
     rows: list[RankedOut]
+    hidden: int
 
 
 class AppealIn(StrictIn):

@@ -25,6 +25,7 @@ __all__ = [
     "get_managed",
     "get_own",
     "get_proposal",
+    "in_team",
     "is_office",
     "is_team",
     "managed_facilities",
@@ -57,7 +58,7 @@ SERVING = (
 RELATED = ("facility", "facility__owner", "call__cycle", "organisation", "partner", "partner_part")
 
 
-def _in_team(actor: Actor) -> Q:
+def in_team(actor: Actor) -> Q:
     """Match the teams a person has joined for the organisation she acts for: who acts for another is not of the team."""
     joined = TeamMember.objects.filter(
         proposal=OuterRef("pk"),
@@ -72,7 +73,7 @@ def own_proposals(actor: Actor) -> QuerySet[BeamProposal]:
     """Return the proposals of the person's teams, and those of the organisation that are not confidential. Raises Forbidden."""
     actor.require(Permission.PROPOSAL_SUBMIT)
     ours = Q(organisation_id=actor.acting_for, is_confidential=False)
-    return BeamProposal.objects.filter(ours | _in_team(actor)).select_related(*RELATED)
+    return BeamProposal.objects.filter(ours | in_team(actor)).select_related(*RELATED)
 
 
 def served_proposals(actor: Actor) -> QuerySet[BeamProposal]:
@@ -94,7 +95,7 @@ def _served(actor: Actor) -> Q:
 
 def visible_to(actor: Actor) -> QuerySet[BeamProposal]:
     """Return every proposal the actor may see."""
-    seen = _in_team(actor)
+    seen = in_team(actor)
     if actor.may(Permission.PROPOSAL_SUBMIT):
         seen |= Q(organisation_id=actor.organisation_id, is_confidential=False)
     if any(actor.may(one) for one in STAFF):

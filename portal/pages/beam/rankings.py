@@ -24,7 +24,7 @@ from portal.pages.beam_words import TIES
 from portal.pages.booking_requests import arrived
 from scheduler.beamtime import granting
 from scheduler.facilities.shares import Pool
-from scheduler.panels import access, pools, ranking, rounds
+from scheduler.panels import access, pools, queries, ranking, rounds
 from scheduler.panels.models import RankedRequest, Ranking
 
 __all__ = ["ranking_act", "ranking_page"]
@@ -56,7 +56,7 @@ def ranking_page(request: HttpRequest, pk: int) -> HttpResponse:
     actor = shell.actor_of(request)
     row = access.get_ranking(actor, pk)
     if shell.wants_csv(request):
-        return _csv(row)
+        return _csv(row, queries.listed(row, reader=actor, now=timezone.now())[0])
     error: Explained | None = None
     if request.method == "POST":
         shell.act_of(request, "arrange")
@@ -124,14 +124,15 @@ def _why(one: RankedRequest) -> str:
 def _page(request: HttpRequest, row: Ranking, error: Explained | None = None) -> HttpResponse:
     actor = shell.actor_of(request)
     data: Mapping[str, str] = request.POST.dict() if error else {}
-    rows = list(row.rows.select_related("request__proposal__organisation").order_by("place"))
+    rows, hidden = queries.listed(row, reader=actor, now=timezone.now())
     cycle = row.panel.call.cycle
     parts, given = pools.parts(row.beamline, cycle), pools.given(row.beamline, cycle)
-    total = sum(one.shifts for one in rows)
-    can = _can(actor, row)
+    total = sum(row.rows.values_list("shifts", flat=True))
+    can = [] if hidden else _can(actor, row)
     context = {
         "ranking": row,
         "rows": [_shown(one, data) for one in rows],
+        "hidden": hidden,
         "can": can,
         "editable": "arrange" in can,
         "total": total,
@@ -163,7 +164,7 @@ def _balance(row: Ranking, rows: list[RankedRequest]) -> list[dict[str, Any]]:
     ]
 
 
-def _csv(row: Ranking) -> HttpResponse:
+def _csv(row: Ranking, rows: list[RankedRequest]) -> HttpResponse:
     header = [
         pgettext("ranking", "次序"),
         pgettext("ranking", "申请"),
@@ -176,7 +177,6 @@ def _csv(row: Ranking) -> HttpResponse:
         gettext("分配班次"),
         gettext("理由"),
     ]
-    rows = row.rows.select_related("request__proposal").order_by("place")
     return shell.csv_response(
         f"ranking-{row.pk}",
         header,

@@ -132,6 +132,29 @@ def arranged(row: Ranking, **changes: str) -> dict[str, str]:
     return data | changes
 
 
+def test_a_chair_bound_to_a_team_sees_its_grade_neither_on_the_list_nor_in_its_table_nor_by_api(s):
+    rival, friend = graded(s, "5.0"), graded(s, "1.2")
+    row = drafted(s)
+    friend.gradings.filter(panelist__user_id=s.graders[0].user_id).update(
+        state="recused", grade_c=None, parties=["declared"]
+    )
+    chair, page = as_(s.graders[0]), reverse("ranking", args=[row.pk])
+    shown = text_of(chair.get(page))
+    assert "有 1 项申请您须回避" in shown
+    assert rival.number in shown
+    assert "保存排序" not in shown
+    for told in (shown, chair.get(page, {"format": "csv"}).content.decode("utf-8-sig")):
+        assert friend.number not in told
+        assert "1.20" not in told
+    said = chair.get(f"/api/v1/rankings/{row.pk}").json()
+    assert ([one["number"] for one in said["rows"]], said["hidden"]) == ([rival.number], 1)
+    refused = chair.post(page, arranged(row))
+    assert refused.status_code == 409
+    assert f"您须回避 {friend.number}" in text_of(refused)
+    assert friend.title not in text_of(refused)
+    assert friend.number in text_of(as_(s.office).get(page))
+
+
 def test_a_list_is_drafted_arranged_with_reasons_proposed_and_decided_by_another(s):
     one, two = graded(s, "4.0"), graded(s, "3.0", waited=1)
     chair, director = as_(s.graders[0]), as_(s.director)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -31,7 +32,7 @@ from scheduler.panels import (
     seating,
 )
 from scheduler.panels.models import Grading, Panelist
-from scheduler.proposals.models import TeamMember
+from scheduler.proposals.models import BeamProposal, TeamMember
 from tests import beam, make
 
 pytestmark = pytest.mark.django_db
@@ -351,6 +352,40 @@ class TestRanking:
         assert (row.state, row.version) == ("draft", 1)
         assert ranking.propose(note="", **{**step, "actor": s.office}).state == "proposed"
 
+    @pytest.mark.parametrize("how", ["institute", "stepped back"])
+    def test_a_chair_who_has_to_step_back_ranks_nothing_and_reads_no_place(self, s, how):
+        rival, friend = graded(s, "5.0"), graded(s, "1.0")
+        give(s, ask(s, friend, 2)[0], "1.0", 2)
+        row = drafted(s)
+        if how == "institute":
+            Member.objects.create(
+                user_id=s.graders[0].user_id, organisation_id=s.leader.organisation_id, roles=["researcher"]
+            )
+            TeamMember.objects.filter(proposal=rival).update(organisation_id=s.owner.pk, user_id=s.scientist.user_id)
+            BeamProposal.objects.filter(pk=rival.pk).update(organisation_id=s.owner.pk)
+        else:
+            friend.gradings.filter(panelist=seat_of(s, 0)).update(state="recused", grade_c=None, parties=["declared"])
+        step = {"actor": s.graders[0], "ranking": row, "version": row.version, "now": make.NOW}
+        rows = [ranking.Row(friend.number, 6, moved_note="好"), ranking.Row(rival.number, 6)]
+        for act in (
+            lambda: ranking.draft(actor=s.graders[0], panel=s.panel, beamline=s.lines[0], now=make.NOW),
+            lambda: ranking.arrange(rows=rows, **step),
+            lambda: ranking.propose(note="", **step),
+            lambda: ranking.discard(**step),
+        ):
+            with pytest.raises(bonds.Bound) as refused:
+                act()
+            assert [reason.params["number"] for reason in refused.value.reasons] == [friend.number]
+        shown, hidden = queries.listed(row, reader=s.graders[0], now=make.NOW)
+        assert ([one.request.proposal for one in shown], hidden) == ([rival], 1)
+        assert queries.listed(row, reader=s.office, now=make.NOW)[1] == 0
+        _seats, before = queries.judged(s.panel, reader=s.graders[0], now=make.NOW)
+        assert {one.proposal.number: one.is_hidden for one in before} == {rival.number: False, friend.number: True}
+        only = ranking.draft(
+            actor=s.graders[0], panel=s.panel, beamline=s.lines[0], without=[friend.number], now=make.NOW
+        )
+        assert [one.request.proposal for one in only.rows.all()] == [rival], "what she is not bound to she may rank"
+
     def test_nobody_of_the_office_chooses_who_reviews_the_own_team(self, s):
         made = beam.proposal(s)
         (row,) = ask(s, made, 0)
@@ -532,6 +567,18 @@ class TestAppeals:
         one.refresh_from_db()
         assert (one.state, beam.request(one).state) == ("refused", "refused")
         assert appeals.answer(actor=other, appeal=made, uphold=False, text="周期已过。", now=now).state == "dismissed"
+
+    def test_who_left_the_team_s_organisation_reads_and_appeals_nothing(self, s):
+        one = self.refused(s)
+        elsewhere = make.organisation(roles.Kind.ENTERPRISE)
+        gone = replace(s.leader, organisation_id=elsewhere.pk)
+        with pytest.raises(NotFound):
+            access.get_own(gone, one.number)
+        with pytest.raises(Forbidden):
+            appeals.appeal(actor=gone, proposal=one, text="不服", now=make.NOW)
+        made = appeals.appeal(actor=s.leader, proposal=one, text="不服", now=make.NOW)
+        assert list(access.appeals_of(s.leader)) == [made]
+        assert not access.appeals_of(gone).exists()
 
     def test_only_the_team_and_only_against_a_refusal(self, s):
         with pytest.raises(appeals.NothingToAppeal):
