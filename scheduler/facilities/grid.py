@@ -6,7 +6,7 @@ machine (user guides of ESRF, Diamond, APS; SSRF); length, names and multiple ar
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from portal.kernel.errors import Invalid, Reason, Refused, noop
 from portal.kernel.period import Period
 
-__all__ = ["BadGrid", "NoShifts", "Shift", "ShiftGrid", "offered", "runs", "shifts_in"]
+__all__ = ["BadGrid", "NoShifts", "Shift", "ShiftGrid", "offered", "shifts_in"]
 
 _ = noop
 
@@ -137,14 +137,3 @@ def offered(wanted: int, *, multiple: int) -> tuple[int, ...]:
         raise NoShifts(field="shifts")
     below, above = wanted // multiple * multiple, -(-wanted // multiple) * multiple
     return tuple(sorted({number for number in (below, above) if number}))
-
-
-def runs(shifts: Sequence[Shift]) -> list[tuple[Shift, ...]]:
-    """Cut shifts, sorted by time, into runs that follow each other without a gap."""
-    found: list[list[Shift]] = []
-    for one in shifts:
-        if found and found[-1][-1].period.end == one.period.start:
-            found[-1].append(one)
-        else:
-            found.append([one])
-    return [tuple(run) for run in found]

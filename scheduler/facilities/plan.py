@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from portal.kernel.errors import Invalid, Reason, Refused, noop
+from portal.kernel.errors import Reason, Refused, noop
 from portal.kernel.period import Period, subtract
 from scheduler.facilities.grid import Shift, ShiftGrid, shifts_in
 
@@ -20,7 +20,6 @@ __all__ = [
     "MachineMode",
     "ModePeriod",
     "Occupied",
-    "Outside",
     "broken",
     "check_plan",
     "user_beam",
@@ -43,11 +42,6 @@ class MachineMode(StrEnum):
 class BadPlan(Refused):
     code = "facility.plan"
     message = _("运行计划有误。")
-
-
-class Outside(Invalid):
-    code = "facility.outside_cycle"
-    message = _("时段不在运行周期内。")
 
 
 @dataclass(frozen=True, slots=True, order=True)

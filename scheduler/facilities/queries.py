@@ -26,7 +26,6 @@ __all__ = [
     "plan_of",
     "shares_of",
     "shares_of_line",
-    "taken",
     "user_shifts",
 ]
 
@@ -66,20 +65,6 @@ def user_shifts(cycle: RunCycle, lines: Sequence[Beamline]) -> dict[int, tuple[S
     grid, spans = grid_of(cycle.facility), plan_of(cycle)
     closed = closed_of(lines, window=period_of_cycle(cycle))
     return {line.pk: plan.user_shifts(grid, spans, closed=closed.get(line.pk, ())) for line in lines}
-
-
-def taken(lines: Sequence[Beamline], *, window: Period, now: datetime) -> Mapping[int, list[Period]]:
-    """Return what somebody has of each beamline, visits and bookings alike, by its id. One query."""
-    found: dict[int, list[Period]] = defaultdict(list)
-    rows = Claim.objects.filter(
-        not_ended(now),
-        resource_id__in=[line.pk for line in lines],
-        state__in=BLOCKING,
-        blocked__overlap=(window.start, window.end),
-    )
-    for row in rows:
-        found[row.resource_id].append(period_of(row.blocked))
-    return found
 
 
 def held(

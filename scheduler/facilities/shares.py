@@ -6,14 +6,14 @@ industry paid, urgent, director's. Every share is the facility's data.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 
 from portal.kernel.errors import Reason, Refused, noop
 
-__all__ = ["BadShares", "Pool", "PoolUse", "apportioned", "check_shares", "check_split", "compliance", "partner_first"]
+__all__ = ["BadShares", "Pool", "PoolUse", "apportioned", "check_shares", "compliance", "most_own"]
 
 _ = noop
 
@@ -86,42 +86,6 @@ def compliance(
     ]
 
 
-def check_split(total: int, parts: Mapping[str, int], *, limits: Mapping[str, Fraction]) -> None:
-    """Raise BadShares where a part of a partner's time is above its limit, or the parts are not the total. Any unit.
-
-    80 days with 50 grant-linked where 60 % may be: 48 are the most (E5).
-    """
-    found = [
-        Reason(
-            "facility.partner_part",
-            _("%(part)s 申请 %(asked)s，最多 %(most)s。"),
-            _("请减到上限以内。"),
-            f"parts.{name}",
-            {"part": name, "asked": asked, "most": int(total * limits[name])},
-        )
-        for name, asked in parts.items()
-        if name in limits and asked > total * limits[name]
-    ]
-    if sum(parts.values()) != total:
-        text = _("各部分合计 %(sum)s，须等于 %(total)s。")
-        found.append(Reason("facility.partner_sum", text, "", "parts", {"sum": sum(parts.values()), "total": total}))
-    if found:
-        raise BadShares(found)
-
-
-def partner_first(offered: int, *, share: Fraction, used_own: int) -> bool:
-    """Say whether a partner's own request still comes before open ones: while `used_own` is below its share of `offered`.
-
-    Hours or shifts. 35 % of 4,000 h are 1,400; from then on further own requests queue behind open ones (E6).
-    """
-    return used_own < offered * share
-
-
 def most_own(offered: int, *, share: Fraction) -> int:
-    """Return how much a partner keeps, rounded down; the rest is for others."""
+    """Return how much a partner keeps, rounded down; the rest is for others: 35 % of 4,000 h are 1,400 (E6)."""
     return int(offered * share)
-
-
-def balance(parts: Sequence[PoolUse]) -> int:
-    """Return how many shifts are given to nobody yet."""
-    return sum(max(0, one.left) for one in parts)

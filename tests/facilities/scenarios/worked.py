@@ -6,7 +6,6 @@ import io
 from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
-from fractions import Fraction
 
 from pypdf import PdfWriter
 
@@ -14,14 +13,13 @@ from portal.kernel.errors import Refused
 from portal.kernel.period import Period
 from scheduler.beamtime import compensating, ending, granting, losses, rules
 from scheduler.beamtime.models import BeamAllocation
-from scheduler.facilities import shares
 from scheduler.facilities.courses import ProposalKind
 from scheduler.facilities.models import Facility, Partner, PoolShare, RunCycle
 from scheduler.panels import deciding, grading, ranking
 from scheduler.panels.models import Panel, Panelist, RankedRequest
 from scheduler.panels.rules import BadGrade
 from scheduler.proposals import continuing, drafting, files, partners, services
-from scheduler.proposals.models import BeamProposal, BeamRequest
+from scheduler.proposals.models import BeamProposal
 from scheduler.proposals.rules import PastVisit
 from tests import beam, make
 from tests.facilities.scenarios import scenario
@@ -116,27 +114,28 @@ def waiting_makes_better_for_two_cycles() -> str:
     Facility.objects.filter(pk=site.facility.pk).update(graders=1)
     proposal = beam.proposal(site, shifts=3, kind="long_term")
     judged(site, proposal, "2.5")
-    seen = [_aged(site, proposal, site.cycle)]
-    for at in range(1, 4):
+    seen = [_listed(site, proposal, site.cycle, gives=0)]
+    for at in range(1, 5):
         cycle = _next_cycle(site, at)
         continuing.carry_over(actor=site.leader, proposal=proposal, cycle=cycle, now=NOW)
-        seen.append(_aged(site, proposal, cycle))
-    BeamRequest.objects.filter(proposal=proposal, cycle__code="2027-3").update(state="allocated")
-    continuing.carry_over(actor=site.leader, proposal=proposal, cycle=_next_cycle(site, 4), now=NOW)
-    seen.append(_aged(site, proposal, RunCycle.objects.get(code="2027-4", facility=site.facility)))
+        seen.append(_listed(site, proposal, cycle, gives=3 if at == 3 else 0))
     assert seen == [250, 230, 210, 210, 250]
     return " → ".join(f"{one / 100:.1f}" for one in seen)
 
 
-def _aged(site: beam.Site, proposal: BeamProposal, cycle: RunCycle) -> int:
-    """Return the grade the request of a cycle is ranked by, hundredths; it gets nothing this time."""
+def _listed(site: beam.Site, proposal: BeamProposal, cycle: RunCycle, *, gives: int) -> int:
+    """Have the list of a cycle drafted and decided; return the grade the request is ranked by, hundredths."""
     panel = site.panel
     if cycle.pk != site.cycle.pk:
         call = beam.call(site, cycle=cycle)
         panel = Panel.objects.create(facility=site.facility, call=call, name=cycle.code, created_at=NOW)
     listed = ranking.draft(actor=site.office, panel=panel, beamline=site.lines[0], now=NOW)
-    BeamRequest.objects.filter(proposal=proposal, cycle=cycle).update(state="reserve")
-    return RankedRequest.objects.get(ranking=listed).aged_c
+    aged = RankedRequest.objects.get(ranking=listed).aged_c
+    row = ranking.Row(proposal.number, gives, on_reserve=not gives, moved_note="本轮机时另有安排", to_team="列入候补。")
+    listed = ranking.arrange(actor=site.office, ranking=listed, rows=[row], version=listed.version, now=NOW)
+    listed = ranking.propose(actor=site.office, ranking=listed, note="", version=listed.version, now=NOW)
+    granting.decide_list(actor=site.director, ranking=listed, version=listed.version, now=NOW)
+    return aged
 
 
 @scenario("E4")
@@ -160,33 +159,35 @@ def _partner(site: beam.Site, num: int, den: int) -> Partner:
 
 @scenario("E5")
 def a_partners_parts_have_limits() -> str:
-    """Diamond: 80 days of a partner, 50 grant-linked, 16 feasibility, 14 direct: 48 grant-linked are the most."""
-    parts = {"grant": 50, "feasibility": 16, "direct": 14}
-    limits = {"grant": Fraction(6, 10), "feasibility": Fraction(2, 10), "direct": Fraction(2, 10)}
-    assert reasons(lambda: shares.check_split(80, parts, limits=limits)) == ["facility.partner_part"]
-    shares.check_split(80, {"grant": 48, "feasibility": 16, "direct": 16}, limits=limits)
+    """Diamond: 80 days of a partner; 60 % may be grant-linked, 20 % each feasibility and direct: 50 are refused, 48 sent."""
     site = beam.site()
-    partner = _partner(site, 1, 3)
-    partner.parts.create(code="grant", name="课题关联", num=6, den=10)
-    most = 174 // 3 * 6 // 10
-    draft = filled(site, begun(site, kind=ProposalKind.PARTNER, partner_part="grant"), shifts=36)
-    assert reasons(lambda: sent(site, draft)) == ["facility.partner_part"], most
-    assert sent(site, filled(site, draft, shifts=33)).state == "submitted"
-    return f"50 of 80 days refused; of 58 shifts of a beamline {most} may be grant-linked: 36 refused, 33 sent"
+    partner = _partner(site, 80, 174)
+    for code, num in (("grant", 60), ("feasibility", 20), ("direct", 20)):
+        partner.parts.create(code=code, name=code, num=num, den=100)
+    assert partners.kept(partner, site.cycle) == 80
+    draft = begun(site, kind=ProposalKind.PARTNER, partner_part="grant")
+    many = filled(site, draft, shifts=50, reason="课题关联机时一次用完")
+    assert reasons(lambda: sent(site, many)) == ["facility.partner_part"]
+    assert sent(site, filled(site, many, shifts=48)).state == "submitted"
+    for part, shifts in (("feasibility", 16), ("direct", 14)):
+        other = begun(site, kind=ProposalKind.PARTNER, partner_part=part)
+        assert sent(site, filled(site, other, shifts=shifts, reason="按协议用途")).state == "submitted"
+    more = filled(site, begun(site, kind=ProposalKind.PARTNER, partner_part="grant"), shifts=3)
+    assert reasons(lambda: sent(site, more)) == ["facility.partner_part"]
+    return "of 80 kept 50 grant-linked are refused, 48 sent with 16 and 14 beside them, 3 more refused"
 
 
 @scenario("E6")
 def a_partner_keeps_its_share_and_then_queues() -> str:
     """HLS: of 4,000 h a partner with 35 % keeps 1,400 at most; at 1,400 its further requests queue behind open ones."""
-    share = Fraction(35, 100)
-    assert (shares.most_own(4_000, share=share), 4_000 - shares.most_own(4_000, share=share)) == (1_400, 2_600)
-    assert shares.partner_first(4_000, share=share, used_own=1_399)
-    assert not shares.partner_first(4_000, share=share, used_own=1_400)
     site = beam.site()
+    start = beam.CYCLE.end + timedelta(days=30)
+    site.cycle = beam.cycle(site.facility, "2027-Y", Period(start, start + timedelta(hours=4_000)), None)
     partner = _partner(site, 35, 100)
     PoolShare.objects.filter(facility=site.facility, pool="open").update(num=30)
     PoolShare.objects.create(facility=site.facility, pool="partner", num=40, den=100)
     most = partners.kept(partner, site.cycle)
+    assert most * 8 == 1_400
     beam.granted(site, shifts=most, pool="partner", kind="partner", call=None, partner=partner)
     waiting = beam.proposal(site, shifts=3)
     further = beam.proposal(site, shifts=3, kind="partner", call=None, partner=partner)
@@ -196,7 +197,7 @@ def a_partner_keeps_its_share_and_then_queues() -> str:
     ]
     waiting.requests.update(state="refused")
     assert len(granting.decide_directly(actor=site.director, proposal=further, choice=choice, now=NOW)) == 1
-    return f"own ≤ 1,400 h, open ≥ 2,600 h; of 174 shifts {most} are its own, the next waits behind the open one"
+    return "of 4,000 h 1,400 are its own, 2,600 for others; at 1,400 the next waits behind the open one"
 
 
 @scenario("E7")
