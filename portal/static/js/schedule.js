@@ -3,6 +3,9 @@
 
 const PAUSE_MS = 200; // before the server is asked what it would break
 const FAR_PX = 4; // a press that moves less is a click
+const SWIPE_PX = 10; // a finger that moves this far before it has held scrolls
+const HOLD_MS = 350; // a finger that rests so long takes up what is under it
+const FAR_MS = 400; // how late the click after a drag may come
 
 const board = document.getElementById("board");
 const said = document.getElementById("said");
@@ -25,7 +28,7 @@ function cellsOf(line) {
   return found;
 }
 
-function take(grip) {
+function take(grip, how = board.dataset.lifted) {
   const cell = grip.closest("td");
   const line = cell ? cell.closest("tr").dataset.line : grip.dataset.line;
   const cells = cellsOf(line);
@@ -37,7 +40,7 @@ function take(grip) {
       for (let at = first; at <= last; at += 1) if (cells[at]?.matches(".open, .change")) cells[at].classList.add(kind);
     }
   }
-  say(board.dataset.lifted);
+  say(how);
 }
 
 function clear() {
@@ -69,7 +72,7 @@ function hover(at) {
   const over = lift.cells.slice(lift.at, lift.at + lift.span);
   const free = over.every((cell) => cell && (cell.matches(".open, .change, .good") || cell.contains(lift.grip)));
   for (const cell of over) cell?.classList.add("over", ...(free ? [] : ["no"]));
-  over[0]?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  for (const cell of [over.at(-1), over[0]]) cell?.scrollIntoView({ block: "nearest", inline: "nearest" });
   say(label(lift.at));
   clearTimeout(timer);
   asked?.abort();
@@ -119,34 +122,63 @@ function under(event) {
   return column + Math.floor(((event.clientX - box.left) / box.width) * lift.cells[column].colSpan);
 }
 
+/** Mouse and pen drag at once; a finger holds first, so that a swipe still scrolls the board. */
 function press(event) {
   const grip = event.target.closest?.("a[data-place]");
-  if (!grip || event.pointerType === "touch" || event.button || event.ctrlKey || event.metaKey) return;
+  if (!grip || !event.isPrimary || event.button || event.ctrlKey || event.metaKey) return;
+  const touch = event.pointerType === "touch";
   const box = grip.getBoundingClientRect();
   const grabbed = grip.closest("td") ? Math.floor(((event.clientX - box.left) / box.width) * Number(grip.dataset.span)) : 0;
   let moved = false;
-  const drag = (move) => {
-    if (!moved && Math.hypot(move.clientX - event.clientX, move.clientY - event.clientY) < FAR_PX) return;
-    if (!moved) {
-      put_down();
-      take(grip);
-      document.documentElement.classList.add("dragging");
-    }
+  let held;
+  const begin = () => {
     moved = true;
-    hover(under(move) - grabbed);
+    put_down();
+    take(grip, board.dataset.held);
+    document.documentElement.classList.add("dragging");
   };
-  const up = () => {
+  const drag = (move) => {
+    if (move.pointerId !== event.pointerId) return;
+    if (!moved) {
+      const far = Math.hypot(move.clientX - event.clientX, move.clientY - event.clientY);
+      if (far < (touch ? SWIPE_PX : FAR_PX)) return;
+      if (touch) return end();
+      begin();
+    }
+    if (lift?.grip === grip) hover(under(move) - grabbed);
+  };
+  const end = () => {
+    clearTimeout(held);
     window.removeEventListener("pointermove", drag);
     window.removeEventListener("pointerup", up);
-    if (!moved) return;
-    window.addEventListener("click", (click) => { click.preventDefault(); click.stopPropagation(); }, { capture: true, once: true });
-    setTimeout(() => finish());
+    window.removeEventListener("pointercancel", cancel);
   };
+  const up = (last) => {
+    if (last.pointerId !== event.pointerId) return;
+    end();
+    if (!moved) return;
+    const swallow = (click) => { click.preventDefault(); click.stopPropagation(); };
+    window.addEventListener("click", swallow, { capture: true, once: true });
+    setTimeout(() => window.removeEventListener("click", swallow, { capture: true }), FAR_MS);
+    setTimeout(() => { if (lift?.grip === grip) finish(); });
+  };
+  const cancel = (gone) => {
+    if (gone.pointerId !== event.pointerId) return;
+    end();
+    if (moved) put_down();
+  };
+  if (touch) held = setTimeout(begin, HOLD_MS);
   window.addEventListener("pointermove", drag);
   window.addEventListener("pointerup", up);
+  window.addEventListener("pointercancel", cancel);
 }
 
 function key(event) {
+  if (lift && event.key === "Escape") {
+    event.preventDefault();
+    put_down();
+    return;
+  }
   const grip = event.target.closest?.("a[data-place]");
   if (!grip) return;
   if (!lift) {
@@ -159,13 +191,17 @@ function key(event) {
   const steps = { ArrowLeft: -1, ArrowRight: 1, PageUp: -21, PageDown: 21 };
   if (event.key in steps) hover(lift.at + steps[event.key]);
   else if (event.key === "Enter") finish();
-  else if (event.key === "Escape") put_down();
   else return;
   event.preventDefault();
 }
 
 if (board?.dataset.look && drop) {
   document.addEventListener("pointerdown", press);
+  // A finger that holds a place moves the place, not the board, and opens no menu.
+  for (const area of document.querySelectorAll("#board, .waiting")) {
+    area.addEventListener("touchmove", (event) => { if (lift) event.preventDefault(); }, { passive: false });
+    area.addEventListener("contextmenu", (event) => { if (lift) event.preventDefault(); });
+  }
   document.addEventListener("dragstart", (event) => { if (event.target.closest?.("a[data-place]")) event.preventDefault(); });
   document.addEventListener("keydown", key);
   document.addEventListener("focusout", (event) => { if (lift && event.target === lift.grip && !document.documentElement.classList.contains("dragging")) put_down(); });
