@@ -1,4 +1,4 @@
-"""What one was told: of proposals to exchange times, of waiting lists, of clusters one operates."""
+"""What one was told: of proposals to exchange times, of waiting lists, of clusters one operates, of beam time one plans."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def my_messages(request: HttpRequest) -> HttpResponse:
         "lines": [{"message": row, "said": worded(row)} for row in listing.rows],
         "unseen": access.unseen(actor),
         "books": actor.may(Permission.BOOKING_REQUEST),
+        "plans": actor.may(Permission.BEAMTIME_PLAN) or actor.may(Permission.FACILITY_MANAGE),
         "operates": actor.may(Permission.CLUSTER_MANAGE),
     }
     return shell.page(request, "bookings/messages.html", context)

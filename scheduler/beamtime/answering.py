@@ -131,10 +131,11 @@ def _give_back(locked: BeamVisit, *, action: str, actor: Actor, now: datetime) -
     BeamAllocation.objects.filter(pk=locked.allocation_id).update(ended_at=now)
     visits.without(locked)
     adopting.record(locked, action=action, actor=actor, now=now)
-    cycle = gathering.cycle_of(locked)
+    cycle, made = gathering.cycle_of(locked), []
     if cycle is not None:
         span, pool = queries.period_of(locked.during), locked.allocation.pool
-        reserving.move_up(cycle=cycle, beamline=locked.beamline, span=span, pool=pool, now=now)
+        made = reserving.move_up(cycle=cycle, beamline=locked.beamline, span=span, pool=pool, now=now)
+    offer_news.came_back(locked, lapsed=locked.answered_at is None, made=made, now=now)
 
 
 def lapse_due(*, now: datetime, visit_ids: list[int] | None = None) -> int:

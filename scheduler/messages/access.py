@@ -12,10 +12,10 @@ __all__ = ["READERS", "own", "unseen"]
 
 READERS = (
     *(Permission.BOOKING_REQUEST, Permission.CLUSTER_READ, Permission.AUDIT_READ, Permission.LEDGER_READ),
-    *(Permission.PAYEE_MANAGE, Permission.PROPOSAL_SUBMIT),
+    *(Permission.PAYEE_MANAGE, Permission.PROPOSAL_SUBMIT, Permission.BEAMTIME_PLAN, Permission.FACILITY_MANAGE),
 )
 """Who is told anything: of bookings, of clusters one operates, of books that do not agree, of one's bank account,
-of the beam time one asked for."""
+of the beam time one asked for, or plans."""
 
 
 def own(actor: Actor) -> QuerySet[Message]:

@@ -57,6 +57,7 @@ class MessageKind(StrEnum):
     ORDER_AGAIN = "order_again"
     ORDER_GONE = "order_gone"
     PROPOSAL_NEWS = "proposal_news"
+    BEAM_NEWS = "beam_news"
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,6 +310,7 @@ WORDINGS: Final[Mapping[MessageKind, Wording]] = MappingProxyType(
         K.PROPOSAL_NEWS: Wording(
             _("机时申请有进展：%(instrument)s"), _("机时申请 %(number)s："), "proposal", by_number=True
         ),
+        K.BEAM_NEWS: Wording(_("机时有变动：%(instrument)s"), _("机时 %(visit)s："), "visit", by_number=True),
         K.PAYMENT_ALARM: Wording(_("线上支付需要财务处理：%(about)s"), "%(what)s", "rail_desk"),
     }
 )

@@ -28,6 +28,7 @@ from scheduler.beamtime import adopting, arranging, drafts, moving, planning, pl
 from scheduler.beamtime.models import ScheduleDraft
 from scheduler.beamtime.planning_access import READS
 from scheduler.facilities.models import RunCycle
+from scheduler.messages import access as told
 
 __all__ = ["schedule", "schedule_look", "schedule_progress", "schedules"]
 
@@ -64,8 +65,10 @@ def _moment(text: str) -> datetime:
 @shell.needs(*READS)
 def schedules(request: HttpRequest) -> HttpResponse:
     """List the run cycles of the actor's facilities with how far their schedules are."""
+    actor = shell.actor_of(request)
+    is_told = actor.user_id is not None and any(actor.may(one) for one in told.READERS)
     rows = (
-        planning_access.planned_cycles(shell.actor_of(request))
+        planning_access.planned_cycles(actor)
         .annotate(
             waiting=Count(
                 "requests__allocations",
@@ -77,9 +80,12 @@ def schedules(request: HttpRequest) -> HttpResponse:
         .order_by()
     )
     sorts = {"facility": ["facility__name", "-during"], "cycle": ["code"], "during": ["during"]}
-    return shell.page(
-        request, "beam/schedules.html", {"listing": shell.listing(request, rows, sorts=sorts, default="-during")}
-    )
+    context = {
+        "listing": shell.listing(request, rows, sorts=sorts, default="-during"),
+        "is_told": is_told,
+        "unseen": told.unseen(actor) if is_told else 0,
+    }
+    return shell.page(request, "beam/schedules.html", context)
 
 
 @shell.needs(*READS)

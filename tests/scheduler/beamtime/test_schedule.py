@@ -30,6 +30,7 @@ from scheduler.beamtime import (
 from scheduler.beamtime.models import BeamVisit, DraftPlace, ScheduleDraft
 from scheduler.facilities.models import MachinePeriod
 from scheduler.messages.models import Message
+from scheduler.messages.wording import worded
 from tests import beam, make
 
 NOW = make.NOW
@@ -72,6 +73,11 @@ def codes(error) -> set[str]:
 def adopted(s, draft=None) -> list[BeamVisit]:
     draft = draft or drafted(s)
     return adopting.adopt(actor=s.planner, draft=draft, version=draft.version, now=NOW)
+
+
+def news(of):
+    """Return what somebody who works at the facility was told of its beam time."""
+    return list(Message.objects.filter(user_id=of.user_id, kind="beam_news").order_by("pk"))
 
 
 @pytest.fixture
@@ -519,6 +525,42 @@ class TestAnswering:
         assert [one.state for one in (long, away, first, second)] == ["reserve", "reserve", "allocated", "allocated"]
         assert first.proposal.state == "accepted"
         assert Claim.objects.filter(visit=visit, state="released").count() == 1
+
+    def test_the_planner_reads_who_declined_why_and_who_moved_up(self, s):
+        row = beam.granted(s, title="绝密配方")
+        [visit] = adopted(s)
+        waits = beam.on_reserve(s, place=1, shifts=6, title="另一配方")
+        answering.decline(actor=s.leader, visit=visit, note="样品未到", now=NOW)
+        made = BeamVisit.objects.get(state="offered")
+        said = news(s.planner)
+        assert [one.about for one in said] == [visit.number]
+        lines = worded(said[0]).reasons
+        assert row.request.proposal.number in lines[0]
+        assert "理由：样品未到" in lines[0]
+        assert waits.proposal.number in lines[1]
+        assert made.number in lines[1]
+        assert "配方" not in f"{worded(said[0])}"
+        assert worded(said[0]).path == f"/visits/{visit.number}/"
+        assert not news(s.office), "the office is told of what nobody answered"
+        assert not news(s.leader)
+
+    def test_the_office_too_reads_that_an_offer_lapsed_and_the_shifts_stand_empty(self, s):
+        beam.granted(s)
+        [visit] = adopted(s)
+        assert answering.lapse_due(now=visit.answer_by) == 1
+        assert answering.lapse_due(now=visit.answer_by) == 0
+        for who in (s.planner, s.office):
+            [said] = news(who)
+            assert "没有答复，已失效" in worded(said).reasons[0]
+            assert "候补名单上没有可排入的申请" in worded(said).reasons[1]
+
+    def test_a_confidential_teams_words_are_in_no_message(self, s):
+        beam.granted(s, is_confidential=True)
+        [visit] = adopted(s)
+        answering.decline(actor=s.leader, visit=visit, note="新催化剂没有做成", now=NOW)
+        [said] = news(s.planner)
+        assert "催化剂" not in f"{said.params}{said.reasons}"
+        assert "谢绝了机时" in worded(said).reasons[0]
 
     def test_an_offer_nobody_answered_lapses_for_whoever_looks_first(self, s):
         beam.granted(s)
