@@ -390,7 +390,7 @@ REFUND_FOLLOWERS, INVOICE_DELIVERIES = ("vouchers.invoices.following.refunded",)
 WRITE_OFF_FOLLOWERS = ("vouchers.invoices.following.lost", "scheduler.messages.write_offs.told")
 """Answer ``vouchers.charges.ports``: `RefundFollower`, `WriteOffFollower`, each; and ``vouchers.invoices.ports.Describe``."""
 LOCAL_RUNNER_DIR, SLURM_TOKEN_COMMAND = ENV.local_runner_dir or STATE_DIR / "runner", ENV.slurm_token_command
-WORKDAYS_FOLLOWERS = ("scheduler.availability.holidays.follow",)  # each answers ``portal.workdays.ports.Follower``
+WORKDAYS_FOLLOWERS, LEFT_TEAM = ("scheduler.availability.holidays.follow",), "scheduler.beamtime.visits.left_team"
 
 LOGGING = logging_of(as_json=ENV.log_json, level=ENV.log_level)
 structlog.configure(

@@ -12,6 +12,7 @@ from portal.demo.facilities import ZONE
 from portal.demo.people import People
 from portal.kernel.actors import Actor
 from portal.kernel.period import Period
+from portal.organisations.models import User
 from scheduler.facilities.courses import ProposalKind
 from scheduler.facilities.models import Facility, RunCycle
 from scheduler.panels import assessing, grading, seating
@@ -95,7 +96,8 @@ def seat(house: House, call: ProposalCall, names: tuple[str, str], people: tuple
     office = house.who("bangong")
     panel = seating.open_panel(actor=office, call=call, wanted=seating.PanelWanted(*names), now=at)
     for place, person in enumerate(people):
-        seating.seat(actor=office, panel=panel, person=person, is_chair=place == 0, now=at)
+        name = str(User.objects.get(username=person))
+        seating.seat(actor=office, panel=panel, person=person, name=name, is_chair=place == 0, now=at)
     return panel
 
 

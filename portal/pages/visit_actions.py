@@ -12,6 +12,7 @@ __all__ = ["VISITS"]
 
 VISITS: Final[Mapping[str, Promise]] = {
     "visit.confirmed": pgettext_lazy("record", "确认到访人员"),
+    "visit.participant_left": pgettext_lazy("record", "离开课题组，不再到访"),
     "visit.form_approved": pgettext_lazy("record", "批准样品单或安全审查"),
     "visit.late_accepted": pgettext_lazy("record", "同意逾期的样品单或安全审查"),
     "visit.trained": pgettext_lazy("record", "登记安全培训"),

@@ -21,6 +21,7 @@ __all__ = [
     "LATEST",
     "NOTE",
     "PENDING",
+    "TO_COME",
     "WHOLE",
     "BadBack",
     "BadEnd",
@@ -53,6 +54,8 @@ BEFORE: Final = timedelta(hours=24)
 LATEST: Final = timedelta(days=1)
 """How long after its end the staff can still put a visit right before the clock ends it."""
 PENDING: Final = (VisitState.SCHEDULED, VisitState.READY)
+TO_COME: Final = (VisitState.OFFERED, *PENDING)
+"""Not begun, answered or not."""
 
 
 class NotPrepared(Refused):

@@ -32,6 +32,7 @@ __all__ = [
     "clock",
     "confirm",
     "end_allocation",
+    "left_team",
     "lock",
     "make_ready",
     "miss",
@@ -187,6 +188,25 @@ def confirm(*, actor: Actor, visit: BeamVisit, user_ids: Collection[int], now: d
     locked.save()
     record(locked, action="visit.confirmed", actor=actor, now=now, count=len(wanted))
     return locked
+
+
+@transaction.atomic
+def left_team(proposal_id: int, *, user_id: int, actor: Actor, now: datetime) -> None:
+    """Take somebody who left a team off its visits that have not begun; what is no longer ready is not.
+
+    Answers `scheduler.proposals.ports.LeftTeam`.
+    """
+    coming = VisitParticipant.objects.filter(
+        user_id=user_id, visit__state__in=visit_rules.TO_COME, visit__allocation__request__proposal_id=proposal_id
+    )
+    for pk in list(coming.order_by("visit_id").values_list("visit_id", flat=True)):
+        locked = lock(BeamVisit(pk=pk))
+        if S(locked.state) not in visit_rules.TO_COME:
+            continue
+        locked.participants.filter(user_id=user_id).delete()
+        _judge_again(locked)
+        locked.save()
+        record(locked, action="visit.participant_left", actor=actor, now=now, user=user_id)
 
 
 def _judge_again(visit: BeamVisit) -> None:

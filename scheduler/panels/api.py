@@ -94,6 +94,7 @@ def seat(request: ActorRequest, number: Id, payload: schemas.SeatIn) -> dict[str
         actor=request.actor,
         panel=access.get_panel(request.actor, number),
         person=payload.person,
+        name=payload.name,
         is_chair=payload.is_chair,
         now=timezone.now(),
     )

@@ -84,9 +84,10 @@ class TargetsIn(StrictIn):
 
 
 class SeatIn(StrictIn):
-    """A registered person, by user name or mail."""
+    """A registered person, by user name or mail, and her name: both must be hers."""
 
     person: Annotated[Line, Field(min_length=1, max_length=160)]
+    name: Annotated[Line, Field(min_length=1, max_length=160)]
     is_chair: Flag = False
 
 

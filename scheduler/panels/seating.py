@@ -31,7 +31,7 @@ class BadPanel(Refused):
 
 class NoPerson(Invalid):
     code = "panel.no_person"
-    message = _("没有这个用户名或电子邮箱的账户。请先请对方注册。")
+    message = _("没有这个用户名或电子邮箱、并用这个姓名的账户。请向对方核对，或先请对方注册。")
 
 
 class StaffOnPanel(Conflict):
@@ -98,11 +98,17 @@ def set_targets(*, actor: Actor, panel: Panel, wanted: PanelWanted, now: datetim
     return locked
 
 
-@transaction.atomic
-def seat(*, actor: Actor, panel: Panel, person: str, is_chair: bool, now: datetime) -> Panelist:
-    """Seat a registered person, known by user name or mail; who sat before sits again. Again changes only the chair.
+def _is_called(user: User, name: str) -> bool:
+    """Say whether somebody is called so; spaces and case do not matter."""
+    return "".join(str(user).split()).casefold() == "".join(name.split()).casefold()
 
-    Raises NoPerson, StaffOnPanel (judges feasibility or safety there, decides there, or has judged one of the call's
+
+@transaction.atomic
+def seat(*, actor: Actor, panel: Panel, person: str, name: str, is_chair: bool, now: datetime) -> Panelist:
+    """Seat a registered person, known by user name or mail and by name; who sat before sits again. Again changes only the chair.
+
+    The name must be given: an address alone would tell whose it is, and a mistyped one would seat a stranger. Raises
+    NoPerson, the same for an unknown address and for another's name, StaffOnPanel (judges feasibility or safety there, decides there, or has judged one of the call's
     proposals), Forbidden.
     """
     locked = rounds.lock_panel(panel.pk)
@@ -112,7 +118,7 @@ def seat(*, actor: Actor, panel: Panel, person: str, is_chair: bool, now: dateti
         User.objects.filter(Q(username=said) | Q(email__iexact=said), is_active=True) if said else User.objects.none()
     )
     user = users.order_by("pk").first()
-    if user is None or len(users[:2]) > 1:
+    if user is None or len(users[:2]) > 1 or not _is_called(user, name):
         raise NoPerson(field="person")
     judged = Assessment.objects.filter(proposal__call_id=locked.call_id, by=user).exists()
     if judged or bonds.staff([user.pk], locked.facility):

@@ -13,9 +13,9 @@ from portal.kernel.errors import NotFound
 from scheduler.facilities.models import Beamline, Facility, RunCycle
 from scheduler.proposals import rules
 from scheduler.proposals.models import BeamProposal
-from scheduler.proposals.ports import PastVisits
+from scheduler.proposals.ports import LeftTeam, PastVisits
 
-__all__ = ["beamlines", "coming_cycles", "get_cycle", "past_of"]
+__all__ = ["beamlines", "coming_cycles", "get_cycle", "left_team", "past_of"]
 
 
 def past_of(proposal: BeamProposal) -> list[rules.PastVisit]:
@@ -23,6 +23,11 @@ def past_of(proposal: BeamProposal) -> list[rules.PastVisit]:
     joined = proposal.team.filter(state=rules.InvitationState.JOINED.value, user__isnull=False)
     past_visits = cast(PastVisits, import_string(settings.PAST_VISITS))
     return list(past_visits(list(joined.values_list("user_id", flat=True)), facility_id=proposal.facility_id))
+
+
+def left_team() -> LeftTeam:
+    """Return who takes somebody that left a team off its visits."""
+    return cast(LeftTeam, import_string(settings.LEFT_TEAM))
 
 
 def get_cycle(facility: Facility, code: str) -> RunCycle:

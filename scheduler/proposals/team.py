@@ -23,7 +23,7 @@ from portal.kernel.actors import Actor
 from portal.kernel.errors import Conflict, Invalid, NotFound, Reason, noop
 from portal.kernel.states import next_state
 from portal.mails import handed_in
-from scheduler.proposals import access, rules, services, steps
+from scheduler.proposals import access, queries, rules, services, steps
 from scheduler.proposals.models import BeamProposal, TeamMember
 
 __all__ = [
@@ -170,7 +170,14 @@ def invite_again(*, actor: Actor, proposal: BeamProposal, member_id: int, now: d
 
 @transaction.atomic
 def remove(*, actor: Actor, proposal: BeamProposal, member_id: int, now: datetime) -> None:
-    """Take somebody out of the team, as its leader; who is out stays out. Raises IsLeader, NotLeader, Forbidden."""
+    """Take somebody out of the team, as its leader, and off its visits that have not begun; who is out stays out.
+
+    Raises IsLeader, NotLeader, Forbidden.
+    """
+    leaving = proposal.team.filter(pk=member_id, user__isnull=False).first()
+    if leaving is not None:
+        # Visits are locked before their proposal, as everywhere; where this is refused below, nobody is off anything.
+        queries.left_team()(proposal.pk, user_id=leaving.user_id or 0, actor=actor, now=now)
     locked = _locked(actor, proposal)
     if locked.team.filter(pk=member_id, state=V.REMOVED.value).exists():
         return

@@ -12,7 +12,7 @@ WRITES: tuple[Write, ...] = (
     Write("POST /assessments/{assessment}", "scientist", {"kind": "technical", "passed": True}),
     Write("POST /panels", "office", {"call": "{call-of-panel}", "name": "第二评审组"}),
     Write("PUT /panels/{panel}/targets", "office", {"targets": []}),
-    Write("POST /panels/{panel}/seat", "office", {"person": "{person-to-seat}"}),
+    Write("POST /panels/{panel}/seat", "office", {"person": "{person-to-seat}", "name": "课题负责人"}),
     Write("POST /panels/{panel}/unseat", "office", {"panelist": 1}),
     Write("POST /panels/{panel}/ask", "office", {"proposal": "{proposal-to-ask}", "panelist": 1}),
     Write("POST /panels/{panel}/take-back", "office", {"grading": 1}),

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from portal.demo.catalogue import ENTERPRISES
+from portal.demo.people import ACCOUNTS
 from tests.journeys import serving
 from tests.journeys.browsing import Browsers, workday
 from tests.journeys.looking import examine, report
@@ -138,6 +139,7 @@ def judged(people: Browsers, office: Page) -> None:
     office.get_by_role("main").get_by_role("link", name="材料科学评审组").click()
     main = office.get_by_role("main")
     main.get_by_label("用户名或电子邮箱").fill("shiyan")
+    main.get_by_label("姓名").fill(next(row[1] for row in ACCOUNTS if row[0] == "shiyan"))
     main.get_by_role("button", name="聘请评审人").click()
     panel = office.url.rstrip("/").split("/")[-1]
     found = ask(office, "GET", f"/panels/{panel}")

@@ -55,6 +55,7 @@ class SeatForm(forms.Form):
     """A registered person."""
 
     person = forms.CharField(label=_("用户名或电子邮箱"), max_length=160)
+    name = forms.CharField(label=_("姓名"), max_length=160)
     is_chair = forms.BooleanField(label=_("担任组长"), required=False)
 
 
@@ -141,6 +142,7 @@ def _page(request: HttpRequest, row: Panel, error: Explained | None = None) -> H
         "may_manage": _may_manage(request),
         "may_rank": ranking.may_rank(shell.actor_of(request), row),
         "error": error,
+        "typed": request.POST if error else {},
     }
     return shell.page(request, "beam/panel.html", context, status=error.status if error else 200)
 
@@ -171,9 +173,8 @@ def panel_act(request: HttpRequest, pk: int) -> HttpResponse:
     def verb() -> object:
         if act == "seat":
             form = SeatForm(request.POST)
-            person = form.cleaned_data["person"] if form.is_valid() else ""
-            is_chair = bool(request.POST.get("is_chair"))
-            return seating.seat(actor=actor, panel=row, person=person, is_chair=is_chair, now=now)
+            said = form.cleaned_data if form.is_valid() else {"person": "", "name": "", "is_chair": False}
+            return seating.seat(actor=actor, panel=row, **said, now=now)
         if act == "take_back":
             asked = [one for one in _gradings(row) if str(one.pk) == request.POST.get("grading")]
             return grading.take_back(actor=actor, panel=row, grading=_one(asked), now=now)

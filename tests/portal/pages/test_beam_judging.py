@@ -87,9 +87,14 @@ def test_the_office_sees_conflicts_with_names_asks_and_is_refused_in_words(s):
     asked = Grading.objects.get()
     assert office.post(act, {"act": "take_back", "grading": asked.pk}).status_code == 302
     staff = make.user_of(s.scientist).username
-    assert "不能进入评审组" in text_of(office.post(act, {"act": "seat", "person": staff}))
+    assert "不能进入评审组" in text_of(office.post(act, {"act": "seat", "person": staff, "name": "线站科学家"}))
     person = make.user_of(s.leader).username
-    assert office.post(act, {"act": "seat", "person": person, "is_chair": "1"}).status_code == 302
+    wrong = office.post(act, {"act": "seat", "person": person, "name": "旁人"})
+    assert wrong.status_code == 422
+    assert 'value="旁人"' in wrong.content.decode(), "what was typed is still there"
+    assert "课题负责人" not in text_of(wrong).partition("聘请评审人")[0].rpartition("解聘")[2]
+    said = {"act": "seat", "person": person, "name": "课题负责人", "is_chair": "1"}
+    assert office.post(act, said).status_code == 302
     assert s.panel.panelists.get(is_chair=True).user_id == s.leader.user_id
     assert as_(s.leader).get(page).status_code == 200, "the chair sees her panel"
     assert as_(s.graders[2]).get(page).status_code == 404

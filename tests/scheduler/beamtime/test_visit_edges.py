@@ -10,6 +10,7 @@ from django.db import connections, transaction
 from django.test import Client
 from django.urls import reverse
 
+from portal.audit.models import Record
 from portal.kernel.period import Period
 from portal.organisations import rules as roles
 from scheduler.beamtime import (
@@ -29,6 +30,7 @@ from scheduler.beamtime import (
 )
 from scheduler.beamtime.models import BeamAllocation, BeamVisit, Compensation, ScheduleDraft
 from scheduler.proposals import services as proposals
+from scheduler.proposals import team
 from scheduler.proposals.models import BeamRequest, TeamMember
 from scheduler.usage import services as usage
 from scheduler.usage.models import UsageRecord
@@ -141,6 +143,29 @@ def test_who_was_removed_from_the_team_does_not_come_and_keeps_nobody_from_confi
         actor=stays, visit=visit, user_ids=[s.leader.user_id, stays.user_id], now=make.NOW
     ).participants
     assert set(found.values_list("user_id", flat=True)) == {s.leader.user_id, stays.user_id}
+
+
+def test_who_is_removed_is_off_the_visits_to_come_and_on_those_that_were(s):
+    proposal = beam.proposal(s, state="accepted", shifts=3)
+    past = beam.visit(s, of=proposal, state="done")
+    ready = beam.visit(s, of=proposal, state="ready", day=3)
+    who = make.actor(make.organisation(roles.Kind.ENTERPRISE), roles.Role.RESEARCHER, name="二")
+    about = {"user_id": who.user_id, "organisation_id": who.organisation_id, "state": "joined"}
+    member = TeamMember.objects.create(
+        proposal=proposal, name="二", email="two@example.invalid", invited_at=make.NOW, **about
+    )
+    for visit in (past, ready):
+        visit.participants.all().delete()
+        visit.participants.create(user_id=who.user_id, confirmed_at=make.NOW)
+    with pytest.raises(proposals.NotLeader):
+        team.remove(actor=who, proposal=proposal, member_id=member.pk, now=make.NOW)
+    assert ready.participants.exists(), "refused, nobody is off anything"
+    team.remove(actor=s.leader, proposal=proposal, member_id=member.pk, now=make.NOW)
+    team.remove(actor=s.leader, proposal=proposal, member_id=member.pk, now=make.NOW)
+    ready.refresh_from_db()
+    assert (past.participants.count(), ready.participants.count()) == (1, 0)
+    assert ready.state == "scheduled", "nobody comes: it is not ready"
+    assert Record.objects.filter(action="visit.participant_left").count() == 1
 
 
 def test_what_was_taken_late_covers_no_form_approved_afterwards(s):

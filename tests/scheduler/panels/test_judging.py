@@ -147,8 +147,20 @@ class TestSeating:
         with pytest.raises(seating.NoPerson):
             self.seat(s, "nobody-of-this-name")
 
-    def seat(self, s, person, is_chair=False):
-        return seating.seat(actor=s.office, panel=s.panel, person=person, is_chair=is_chair, now=make.NOW)
+    def test_an_address_alone_neither_tells_whose_it_is_nor_seats_a_stranger(self, s):
+        other = make.user_of(make.actor(make.organisation(roles.Kind.PROVIDER), roles.Role.RESEARCHER, name="卫东篱"))
+        for name in ("", "魏东篱", s.graders[0].label):
+            with pytest.raises(seating.NoPerson) as refused:
+                self.seat(s, other.username, name=name)
+            with pytest.raises(seating.NoPerson) as unknown:
+                self.seat(s, "nobody-of-this-name", name=name)
+            assert str(refused.value) == str(unknown.value)
+        assert self.seat(s, other.username, name=" 卫 东篱").user == other
+
+    def seat(self, s, person, is_chair=False, name=None):
+        known = User.objects.filter(username=person).first()
+        said = str(known or "") if name is None else name
+        return seating.seat(actor=s.office, panel=s.panel, person=person, name=said, is_chair=is_chair, now=make.NOW)
 
     def test_one_chair_at_a_time_and_who_goes_is_asked_no_more(self, s):
         self.seat(s, make.user_of(s.graders[1]).username, is_chair=True)

@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('portal', '0001_squashed_0003_calendar_day_works_as'),
-        ('scheduler', '0066_visit_usage'),
+        ('scheduler', '0067_quote_answers'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
