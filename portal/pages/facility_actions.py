@@ -21,6 +21,7 @@ FACILITY_ACTIONS: Final[Mapping[str, Promise]] = {
     "facility.beamline_entered": pgettext_lazy("record", "登记线站"),
     "facility.beamline_changed": pgettext_lazy("record", "修改线站"),
     "facility.device_entered": pgettext_lazy("record", "登记装置部件"),
+    "facility.device_changed": pgettext_lazy("record", "修改装置部件"),
     "facility.device_fitted": pgettext_lazy("record", "设定部件适用线站"),
     "facility.cycle_created": pgettext_lazy("record", "登记运行周期"),
     "facility.plan_set": pgettext_lazy("record", "修改运行计划"),

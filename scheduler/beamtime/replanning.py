@@ -29,7 +29,7 @@ from scheduler.facilities.models import Beamline, RunCycle
 from scheduler.facilities.plan import Occupied
 from scheduler.resources import services as resources
 
-__all__ = ["change_plan", "close_line"]
+__all__ = ["change_plan", "close_line", "foresee_closing", "reopen_line"]
 
 
 @transaction.atomic
@@ -61,12 +61,29 @@ def close_line(
     facility = services.lock(actor, beamline.facility, Permission.BEAMTIME_PLAN)
     said = noted(reason)
     _lock_all([beamline.pk], accepts)
-    held = queries.held(facility, since=now, window=period, beamline=beamline)
+    held = foresee_closing(beamline, period, now=now)
     cycles.refuse_unseen(held, accepts=accepts, facility=facility)
     _give_up(held, reason=said, actor=actor, now=now)
     made = deviations.close(actor=actor, resource=beamline.resource, period=period, reason=said, now=now)
     market.follow(facility, [beamline], now=now)
+    made.refresh_from_db(fields=["during"])
     return made
+
+
+def foresee_closing(beamline: Beamline, period: Period, *, now: datetime) -> list[Occupied]:
+    """Return the visits and bookings still to come that closing a beamline in `period` would take. Nothing is written."""
+    return queries.held(beamline.facility, since=now, window=period, beamline=beamline)
+
+
+@transaction.atomic
+def reopen_line(*, actor: Actor, beamline: Beamline, closure_id: int, now: datetime) -> None:
+    """Take a closure of a beamline back, as its planner; shifts nobody has are opened to enterprises again.
+
+    Raises NotFound, Forbidden.
+    """
+    facility = services.lock(actor, beamline.facility, Permission.BEAMTIME_PLAN)
+    deviations.lift_closure(actor=actor, resource=beamline.resource, closure_id=closure_id, now=now)
+    market.follow(facility, [beamline], now=now)
 
 
 def _lock_all(lines: Iterable[int], accepts: Collection[str]) -> None:

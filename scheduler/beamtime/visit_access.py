@@ -29,6 +29,7 @@ __all__ = [
     "get_visit",
     "is_team",
     "knows_addresses",
+    "may_read_figures",
     "of_staff",
     "of_team",
     "serves",
@@ -184,6 +185,15 @@ def get_reported(actor: Actor, code: str) -> Facility:
     if found is None:
         raise NotFound(field="facility")
     return found
+
+
+def may_read_figures(actor: Actor | None, facility: Facility) -> bool:
+    """Say whether the actor may read a facility's figures: as its staff, or as the department."""
+    if actor is None:
+        return False
+    if any(actor.may(one) for one in DEPARTMENT):
+        return True
+    return facility.owner_id == actor.organisation_id and any(actor.may(one) for one in STAFF)
 
 
 def get_line(facility: Facility, code: str) -> Beamline:

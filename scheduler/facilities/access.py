@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db.models import Prefetch, Q, QuerySet
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden, NotFound
-from scheduler.facilities.models import Beamline, Device, Facility, RunCycle
+from scheduler.availability.models import Closure
+from scheduler.facilities.models import Beamline, Device, Facility, Partner, PartnerPart, RunCycle
 
 __all__ = [
     "STAFF",
+    "closures_of",
     "facilities_of",
     "get_beamline",
     "get_cycle",
     "get_device",
     "get_facility",
     "get_own",
+    "get_partner",
     "is_staff",
+    "partners_of",
     "require_own",
     "visible_to",
 ]
@@ -98,4 +104,23 @@ def get_cycle(facility: Facility, code: str) -> RunCycle:
     found = facility.cycles.select_related("facility").filter(code=code).first()
     if found is None:
         raise NotFound(field="cycle")
+    return found
+
+
+def closures_of(beamline: Beamline, *, since: datetime) -> QuerySet[Closure]:
+    """Return when a beamline is closed by itself and that is not over at `since`, by time."""
+    return Closure.objects.filter(resource_id=beamline.pk, during__endswith__gt=since).order_by("during", "pk")
+
+
+def partners_of(beamline: Beamline) -> QuerySet[Partner]:
+    """Return who has, had or will have a partner's share of a beamline, by first day, with its uses."""
+    parts = Prefetch("parts", PartnerPart.objects.order_by("pk"))
+    return beamline.partners.select_related("organisation").prefetch_related(parts).order_by("valid", "pk")
+
+
+def get_partner(beamline: Beamline, partner_id: int) -> Partner:
+    """Return a partner's share of a beamline. Raises NotFound."""
+    found = partners_of(beamline).filter(pk=partner_id).first()
+    if found is None:
+        raise NotFound(field="partner")
     return found

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
+from typing import Annotated, Any
 
 from django.db.models import Prefetch
 from django.utils import timezone
 from ninja import Query, Router, Status
+from pydantic import Field
 
 from portal.kernel.actors import Permission
 from portal.kernel.errors import NotFound
@@ -21,6 +22,7 @@ from scheduler.resources import queries as prices
 router = Router(tags=["facilities"])
 
 P = Permission
+Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
 WHOLE = 10_000
 
 
@@ -167,18 +169,43 @@ def add_partner(
     if organisation is None:
         raise NotFound(field="organisation")
     services.set_partner(
-        actor=request.actor,
-        beamline=found,
-        organisation=organisation,
-        terms=services.PartnerTerms(
-            share=Fraction(payload.share, WHOLE),
-            since=payload.since,
-            until=payload.until,
-            parts=tuple((one.code, one.name, one.name_en, Fraction(one.most, WHOLE)) for one in payload.uses),
-        ),
-        now=timezone.now(),
+        actor=request.actor, beamline=found, organisation=organisation, terms=_kept(payload), now=timezone.now()
     )
     return Status(201, _detail(request, code))
+
+
+def _kept(payload: schemas.PartnerTermsIn) -> services.PartnerTerms:
+    return services.PartnerTerms(
+        share=Fraction(payload.share, WHOLE),
+        since=payload.since,
+        until=payload.until,
+        parts=tuple((one.code, one.name, one.name_en, Fraction(one.most, WHOLE)) for one in payload.uses),
+    )
+
+
+@router.get("/{code}/beamlines/{line}/partners", response={200: list[schemas.PartnerOut], **problems(404)})
+def list_partners(request: ActorRequest, code: schemas.Code, line: schemas.Code) -> list[dict[str, Any]]:
+    """List, to the facility's staff, who has a partner's share of a beamline, with its uses."""
+    found = access.get_beamline(access.get_own(request.actor, code), line)
+    return [schemas.partner_out(row) for row in access.partners_of(found)]
+
+
+@router.put("/{code}/beamlines/{line}/partners/{partner_id}", response={200: schemas.PartnerOut, **problems(404, 409)})
+def change_partner(
+    request: ActorRequest, code: schemas.Code, line: schemas.Code, partner_id: Id, payload: schemas.PartnerTermsIn
+) -> dict[str, Any]:
+    """Change what a partner keeps of a beamline; to end it, say its last day."""
+    found = access.get_beamline(access.get_own(request.actor, code, P.FACILITY_MANAGE, P.FACILITY_DECIDE), line)
+    partner = access.get_partner(found, partner_id)
+    services.set_partner(
+        actor=request.actor,
+        beamline=found,
+        organisation=partner.organisation,
+        terms=_kept(payload),
+        now=timezone.now(),
+        partner=partner,
+    )
+    return schemas.partner_out(access.get_partner(found, partner_id))
 
 
 @router.post("/{code}/devices", response={201: schemas.FacilityDetailOut, **problems(404, 409)})
@@ -188,6 +215,25 @@ def enter_device(request: ActorRequest, code: schemas.Code, payload: schemas.New
     said = payload.thing(facility)
     beamlines.enter_device(actor=request.actor, facility=facility, code=payload.code, said=said, now=timezone.now())
     return Status(201, _detail(request, code))
+
+
+@router.put("/{code}/devices/{device}", response={200: schemas.FacilityDetailOut, **problems(404, 409)})
+def change_device(
+    request: ActorRequest, code: schemas.Code, device: schemas.Code, payload: schemas.DeviceIn
+) -> dict[str, Any]:
+    """Change what is said of a device, on which beamlines it can be used and which devices cannot be with it."""
+    facility = _own(request, code)
+    beamlines.change_device(
+        actor=request.actor,
+        device=access.get_device(facility, device),
+        said=payload.thing(facility),
+        fits=beamlines.DeviceFits(
+            tuple(access.get_beamline(facility, one) for one in payload.beamlines),
+            tuple(access.get_device(facility, one) for one in payload.clashes),
+        ),
+        now=timezone.now(),
+    )
+    return _detail(request, code)
 
 
 @router.put("/{code}/devices/{device}/fits", response={200: schemas.FacilityDetailOut, **problems(404, 409)})

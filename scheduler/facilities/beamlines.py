@@ -11,13 +11,25 @@ from django.db import transaction
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import NotFound, Reason, noop
 from portal.kernel.money import Money
-from scheduler.facilities import services, values
+from scheduler.facilities import seen, services, values
 from scheduler.facilities.models import Beamline, Device, DeviceClash, DeviceFit, Facility
 from scheduler.resources import facility_things, pricing, rules
 from scheduler.resources import services as resources
 from scheduler.resources.facility_things import ThingValues
 
-__all__ = ["LineTerms", "change_beamline", "enter_beamline", "enter_device", "fit_device", "price_beamline", "publish"]
+__all__ = [
+    "DeviceFits",
+    "LineTerms",
+    "change_beamline",
+    "change_device",
+    "enter_beamline",
+    "enter_device",
+    "enter_fitting",
+    "fit_device",
+    "price_beamline",
+    "publish",
+    "refusals",
+]
 
 _ = noop
 P = Permission
@@ -32,7 +44,16 @@ class LineTerms:
     needs_operator: bool = False
 
 
-def _judge(code: str, terms: LineTerms | None = None) -> None:
+@dataclass(frozen=True, slots=True)
+class DeviceFits:
+    """On which beamlines a device can be used, and which devices cannot be with it in one visit."""
+
+    beamlines: tuple[Beamline, ...] = ()
+    clashes: tuple[Device, ...] = ()
+
+
+def refusals(code: str, terms: LineTerms | None = None) -> list[Reason]:
+    """Say everything that is wrong with a beamline's or device's code and with how a beamline is planned."""
     found = values.code_refusals(code)
     if len(code) > 16:
         found.append(Reason("facility.code_long", _("代码最多 16 个字符。"), field="code"))
@@ -40,7 +61,11 @@ def _judge(code: str, terms: LineTerms | None = None) -> None:
         text = _("数值须在 %(least)s 到 %(most)s 之间。")
         limits = {"least": 0, "most": 30}
         found.append(Reason("facility.number", text, field="changeover_shifts", params=limits))
-    if found:
+    return found
+
+
+def _judge(code: str, terms: LineTerms | None = None) -> None:
+    if found := refusals(code, terms):
         raise values.BadFacility(found)
 
 
@@ -75,11 +100,17 @@ def enter_beamline(
 
 @transaction.atomic
 def change_beamline(
-    *, actor: Actor, beamline: Beamline, said: ThingValues, terms: LineTerms, now: datetime
+    *, actor: Actor, beamline: Beamline, said: ThingValues, terms: LineTerms, now: datetime, opened_on: str = ""
 ) -> Beamline:
-    """Change what is said of a beamline; its code stays. Raises BadFacility, Refused, Forbidden."""
+    """Change what is said of a beamline; its code stays. `opened_on` is the fingerprint of what was read.
+
+    Raises BadFacility, Refused, Moved, Forbidden.
+    """
     locked = services.lock(actor, beamline.facility, P.FACILITY_MANAGE)
     _judge(beamline.code, terms)
+    stands = Beamline.objects.select_related("resource__instrument").get(pk=beamline.pk)
+    actions = ["facility.beamline_changed"]
+    seen.refuse_moved(locked, now_is=seen.of_beamline(stands), seen=opened_on, actions=actions, beamline=beamline.code)
     facility_things.change_thing(
         actor=actor,
         resource=beamline.resource,
@@ -133,6 +164,41 @@ def enter_device(*, actor: Actor, facility: Facility, code: str, said: ThingValu
     made = Device.objects.create(resource=resource, facility=locked, code=code)
     services.record(locked, action="facility.device_entered", actor=actor, now=now, device=code)
     return made
+
+
+@transaction.atomic
+def enter_fitting(
+    *, actor: Actor, facility: Facility, code: str, said: ThingValues, fits: DeviceFits, now: datetime
+) -> Device:
+    """Enter a device and say where it fits, whole or not at all. Raises what `enter_device` and `fit_device` raise."""
+    made = enter_device(actor=actor, facility=facility, code=code, said=said, now=now)
+    fit_device(actor=actor, device=made, fits=fits.beamlines, clashes=fits.clashes, now=now)
+    return made
+
+
+@transaction.atomic
+def change_device(
+    *, actor: Actor, device: Device, said: ThingValues, fits: DeviceFits, now: datetime, opened_on: str = ""
+) -> Device:
+    """Change what is said of a device and where it can be used; its code stays. `opened_on`: the fingerprint read.
+
+    Raises BadFacility, Refused, NotFound for another facility's things, Moved, Forbidden.
+    """
+    locked = services.lock(actor, device.facility, P.FACILITY_MANAGE)
+    stands = Device.objects.select_related("resource").get(pk=device.pk)
+    actions = ["facility.device_changed", "facility.device_fitted"]
+    seen.refuse_moved(locked, now_is=seen.of_device(stands), seen=opened_on, actions=actions, device=device.code)
+    facility_things.change_thing(
+        actor=actor,
+        resource=device.resource,
+        code=device.code,
+        values=said,
+        shifts=services.shifts_of(facility=locked),
+        now=now,
+    )
+    services.record(locked, action="facility.device_changed", actor=actor, now=now, device=device.code)
+    fit_device(actor=actor, device=stands, fits=fits.beamlines, clashes=fits.clashes, now=now)
+    return stands
 
 
 @transaction.atomic

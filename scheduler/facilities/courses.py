@@ -12,9 +12,12 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from portal.kernel.errors import Reason, noop
 from scheduler.facilities.shares import Pool
 
-__all__ = ["COURSES", "Course", "ProposalKind", "ReportRule"]
+__all__ = ["COURSES", "Course", "ProposalKind", "ReportRule", "refusals"]
+
+_ = noop
 
 
 class ProposalKind(StrEnum):
@@ -68,3 +71,17 @@ class ReportRule(StrEnum):
 
     TELL = "tell"
     BLOCK = "block"
+
+
+def refusals(courses: Mapping[ProposalKind, Course]) -> list[Reason]:
+    """Say what is wrong with kinds of proposals, each at ``kind.field``."""
+    found = []
+    for kind, course in courses.items():
+        for name, least, most in (("cycles", 1, 20), ("report_months", 0, 60)):
+            if not least <= getattr(course, name) <= most:
+                text, limits = _("数值须在 %(least)s 到 %(most)s 之间。"), {"least": least, "most": most}
+                found.append(Reason("facility.number", text, "", f"{kind.value}.{name}", limits))
+        if course.peer_review and course.reviewed_after:
+            text = _("事先评审与事后评审只能选一种。")
+            found.append(Reason("facility.course_review", text, _("请去掉一种。"), f"{kind.value}.reviewed_after"))
+    return found

@@ -21,12 +21,14 @@ from scheduler.resources import services as resources
 __all__ = [
     "CycleClosed",
     "CycleOverlaps",
+    "CycleRuns",
     "PlanBreaks",
     "PlanChange",
     "PlanMoved",
     "close_cycle",
     "create_cycle",
     "foresee",
+    "refuse_running",
     "refuse_unseen",
     "set_plan",
 ]
@@ -49,6 +51,11 @@ class CycleTooLong(Invalid):
 class CycleClosed(Conflict):
     code = "facility.cycle_closed"
     message = _("周期“%(cycle)s”已结账，不能再改。")
+
+
+class CycleRuns(Conflict):
+    code = "facility.cycle_runs"
+    message = _("周期“%(cycle)s”还没有结束，不能结账。")
 
 
 class PlanMoved(Conflict):
@@ -192,14 +199,14 @@ def close_cycle(*, actor: Actor, cycle: RunCycle, now: datetime) -> RunCycle:
     row = RunCycle.objects.select_for_update(no_key=True).order_by("pk").get(pk=cycle.pk)
     row.facility = locked
     if row.closed_at is None:
-        if queries.period_of_cycle(row).end > now:
-            raise CycleRuns(cycle=row.code)
+        refuse_running(row, now=now)
         row.closed_at = now
         row.save(update_fields=["closed_at"])
         services.record(locked, action="facility.cycle_closed", actor=actor, now=now, cycle=row.code)
     return row
 
 
-class CycleRuns(Conflict):
-    code = "facility.cycle_runs"
-    message = _("周期“%(cycle)s”还没有结束，不能结账。")
+def refuse_running(cycle: RunCycle, *, now: datetime) -> None:
+    """Raise CycleRuns before the cycle has ended."""
+    if queries.period_of_cycle(cycle).end > now:
+        raise CycleRuns(cycle=cycle.code)

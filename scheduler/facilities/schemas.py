@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime, timedelta
+from fractions import Fraction
 from typing import Annotated, Any
 
 from ninja import Schema
@@ -13,7 +14,7 @@ from portal.wire import Block, Day, Flag, Line, MoneyIn, MoneyOut, PeriodIn, Str
 from scheduler.facilities import queries, standing
 from scheduler.facilities.courses import ProposalKind, ReportRule
 from scheduler.facilities.grades import Direction
-from scheduler.facilities.models import Beamline, Device, Facility, RunCycle
+from scheduler.facilities.models import Beamline, Device, Facility, Partner, RunCycle
 from scheduler.facilities.plan import MachineMode
 from scheduler.facilities.shares import Pool
 from scheduler.facilities.values import FacilityValues
@@ -117,14 +118,19 @@ class PartnerUseIn(StrictIn):
     most: Parts
 
 
-class PartnerIn(StrictIn):
+class PartnerTermsIn(StrictIn):
     """What a partner keeps of a beamline's time; days are the facility's local ones, `until` inclusive."""
 
-    organisation: Annotated[Line, Field(min_length=18, max_length=18)]
     share: Parts
     since: Day
     until: Day | None = None
     uses: Annotated[list[PartnerUseIn], Field(max_length=12)] = []
+
+
+class PartnerIn(PartnerTermsIn):
+    """A new partner of a beamline, by its credit code."""
+
+    organisation: Annotated[Line, Field(min_length=18, max_length=18)]
 
 
 class ThingIn(StrictIn):
@@ -169,6 +175,10 @@ class DeviceFitsIn(StrictIn):
     clashes: Annotated[list[Code], Field(max_length=200)] = []
 
 
+class DeviceIn(ThingIn, DeviceFitsIn):
+    """What is said of a device, with where it fits."""
+
+
 class HourlyIn(StrictIn):
     """What an hour costs enterprises from now on."""
 
@@ -208,6 +218,27 @@ class DeviceOut(Schema):
     name: str
     name_en: str
     beamlines: list[str]
+
+
+class PartnerUseOut(Schema):
+    """A use a partner's time may go to, hundredths of a per cent at most."""
+
+    code: str
+    name: str
+    name_en: str
+    most: int
+
+
+class PartnerOut(Schema):
+    """What a partner keeps of a beamline; `until` is its last day, null without end."""
+
+    id: int
+    organisation: str
+    name: str
+    share: int
+    since: date
+    until: date | None
+    uses: list[PartnerUseOut]
 
 
 class FacilityOut(Schema):
@@ -300,6 +331,22 @@ def beamline_out(row: Beamline, hourly: Mapping[int, Rate]) -> dict[str, Any]:
 def device_out(row: Device) -> dict[str, Any]:
     names = {"code": row.code, "name": row.resource.name, "name_en": row.resource.name_en}
     return {**names, "beamlines": sorted(fit.beamline.code for fit in row.fits.all())}
+
+
+def partner_out(row: Partner) -> dict[str, Any]:
+    last = row.valid.upper - timedelta(days=1) if row.valid.upper else None
+    return {
+        "id": row.pk,
+        "organisation": row.organisation.credit_code,
+        "name": row.organisation.name,
+        "share": int(Fraction(row.num, row.den) * 10_000),
+        "since": row.valid.lower,
+        "until": last,
+        "uses": [
+            {**{name: getattr(one, name) for name in ("code", "name", "name_en")}, "most": one.num * 10_000 // one.den}
+            for one in row.parts.all()
+        ],
+    }
 
 
 def cycle_out(row: RunCycle) -> dict[str, Any]:

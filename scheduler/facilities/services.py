@@ -17,7 +17,8 @@ from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Conflict, Invalid, NotFound, Reason, noop
 from portal.organisations.models import Organisation
-from scheduler.facilities import access, queries, shares, values
+from scheduler.facilities import access, queries, seen, shares, values
+from scheduler.facilities import courses as kinds
 from scheduler.facilities.courses import Course, ProposalKind
 from scheduler.facilities.models import Beamline, Facility, FacilityCourse, Partner, PartnerPart, PoolShare
 from scheduler.facilities.ports import ShiftsPromised
@@ -35,6 +36,7 @@ __all__ = [
     "create_facility",
     "follow_grid",
     "lock",
+    "partner_refusals",
     "record",
     "set_courses",
     "set_partner",
@@ -109,13 +111,17 @@ def _columns(said: FacilityValues) -> dict[str, Any]:
 
 
 @transaction.atomic
-def change_facility(*, actor: Actor, facility: Facility, said: FacilityValues, now: datetime) -> Facility:
-    """Change what a facility says of itself.
+def change_facility(
+    *, actor: Actor, facility: Facility, said: FacilityValues, now: datetime, opened_on: str = ""
+) -> Facility:
+    """Change what a facility says of itself. `opened_on` is the fingerprint of what was read (`seen.of_facility`).
 
-    Raises BadFacility; GridInUse where time to come was asked for, quoted or given by other shifts, placed or not.
+    Raises BadFacility; GridInUse where time to come was asked for, quoted or given by other shifts, placed or not; Moved
+    where it changed since; Forbidden.
     """
     locked = lock(actor, facility, P.FACILITY_MANAGE)
     values.check(said)
+    seen.refuse_moved(locked, now_is=seen.of_facility(locked), seen=opened_on, actions=["facility.changed"])
     before, after = queries.grid_of(locked), said.grid()
     if (before.zone, before.first_min, before.length_min) != (after.zone, after.first_min, after.length_min):
         promised = cast(ShiftsPromised, import_string(settings.SHIFTS_PROMISED))
@@ -162,9 +168,22 @@ def show(*, actor: Actor, facility: Facility, shown: bool, now: datetime) -> Fac
 
 
 @transaction.atomic
-def set_courses(*, actor: Actor, facility: Facility, courses: Mapping[ProposalKind, Course], now: datetime) -> None:
-    """Say which kinds of proposals are taken, and how each goes; a kind left out is not offered any more."""
+def set_courses(
+    *,
+    actor: Actor,
+    facility: Facility,
+    courses: Mapping[ProposalKind, Course],
+    now: datetime,
+    opened_on: str = "",
+) -> None:
+    """Say which kinds of proposals are taken, and how each goes; a kind left out is not offered any more.
+
+    `opened_on` is the fingerprint of what was read (`seen.of_courses`). Raises BadFacility, Moved, Forbidden.
+    """
     locked = lock(actor, facility, P.FACILITY_MANAGE)
+    if wrong := kinds.refusals(courses):
+        raise values.BadFacility(wrong)
+    seen.refuse_moved(locked, now_is=seen.of_courses(locked), seen=opened_on, actions=["facility.courses_set"])
     FacilityCourse.objects.filter(facility=locked).delete()
     FacilityCourse.objects.bulk_create(
         FacilityCourse(facility=locked, kind=kind.value, **{**asdict(course), "pool": course.pool.value})
@@ -229,13 +248,20 @@ def set_partner(
     terms: PartnerTerms,
     now: datetime,
     partner: Partner | None = None,
+    opened_on: str = "",
 ) -> Partner:
     """Give an organisation a partner's share of a beamline, or change the one it has.
 
-    Raises PartnerOverlaps; PartnerTooMuch where all partners of a day would keep more than there is; BadShares, Forbidden.
+    `opened_on` is the fingerprint of what was read (`seen.of_partner`). Raises PartnerOverlaps; PartnerTooMuch where all
+    partners of a day would keep more than there is; BadShares, Moved, Forbidden.
     """
     locked = lock(actor, beamline.facility, P.FACILITY_MANAGE, P.FACILITY_DECIDE)
-    _judge_partner(terms)
+    if wrong := partner_refusals(terms=terms):
+        raise shares.BadShares(wrong)
+    if partner is not None:
+        stands = seen.of_partner(Partner.objects.get(pk=partner.pk))
+        actions = ["facility.partner_set"]
+        seen.refuse_moved(locked, now_is=stands, seen=opened_on, actions=actions, beamline=beamline.code)
     made = partner or Partner(beamline=beamline, organisation=organisation)
     made.num, made.den = terms.share.numerator, terms.share.denominator
     made.valid = DateRange(terms.since, terms.until, "[]" if terms.until else "[)")
@@ -259,7 +285,8 @@ def set_partner(
     return made
 
 
-def _judge_partner(terms: PartnerTerms) -> None:
+def partner_refusals(*, terms: PartnerTerms) -> list[Reason]:
+    """Say everything that is wrong with what a partner is to keep; a use's limit stands at ``parts.code``."""
     found = []
     if not 0 < terms.share <= 1:
         found.append(Reason("facility.share_range", _("份额须在 0 到 100% 之间。"), "", "share"))
@@ -273,5 +300,4 @@ def _judge_partner(terms: PartnerTerms) -> None:
         for code, _name, _name_en, most in terms.parts
         if not 0 < most <= 1
     ]
-    if found:
-        raise shares.BadShares(found)
+    return found

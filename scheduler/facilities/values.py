@@ -13,7 +13,7 @@ from scheduler.facilities.courses import ReportRule
 from scheduler.facilities.grades import Direction, Scale
 from scheduler.facilities.grid import ShiftGrid
 
-__all__ = ["BadFacility", "FacilityValues", "check", "code_refusals"]
+__all__ = ["BadFacility", "FacilityValues", "check", "code_refusals", "refusals"]
 
 _ = noop
 
@@ -84,6 +84,12 @@ def code_refusals(code: str) -> list[Reason]:
 
 def check(values: FacilityValues) -> None:
     """Raise BadFacility with everything that is wrong, each at its field."""
+    if found := refusals(values):
+        raise BadFacility(found)
+
+
+def refusals(values: FacilityValues) -> list[Reason]:
+    """Say everything that is wrong with what a facility says of itself, each at its field."""
     found: list[Reason] = []
     if not values.name.strip():
         found.append(Reason("facility.name", _("请填写装置名称。"), field="name"))
@@ -100,8 +106,7 @@ def check(values: FacilityValues) -> None:
         if not least <= getattr(values, name) <= most:
             text = _("数值须在 %(least)s 到 %(most)s 之间。")
             found.append(Reason("facility.number", text, field=name, params={"least": least, "most": most}))
-    if found:
-        raise BadFacility(found)
+    return found
 
 
 def _raised(make: Callable[[], object]) -> list[Reason]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from fractions import Fraction
 
 from portal.kernel.money import Money
 from portal.kernel.period import Period
-from scheduler.facilities import beamlines, cycles
+from scheduler.beamtime import replanning
+from scheduler.facilities import beamlines, cycles, services
 from scheduler.resources.facility_things import ThingValues
+from tests import make
 from tests.beam import CYCLE, Site
 from tests.calling import Write
 from tests.make import NOW
 
 YEARS = Period(CYCLE.end + timedelta(days=700), CYCLE.end + timedelta(days=760))
+OVER = Period(NOW - timedelta(days=400), NOW - timedelta(days=340))
 SAID = {"name": "之江光源", "city": "杭州", "shift_names": ["夜班", "早班", "中班"], "multiple": 3}
 LATER = {"starts_at": "2028-01-01T00:00:00+08:00", "ends_at": "2028-02-01T00:00:00+08:00"}
 PLAN = {
@@ -38,10 +42,20 @@ WRITES: tuple[Write, ...] = (
         {"organisation": "{firm_code}", "share": 3500, "since": "2027-01-01", "until": "2031-12-31"},
     ),
     Write(f"POST {F}/devices", "office", {"code": "CRYO", "name": "低温恒温器"}),
+    Write(
+        f"PUT {F}/beamlines/1/partners/{{partner}}",
+        "office director",
+        {"share": 3000, "since": "2027-01-01", "uses": []},
+    ),
+    Write(f"PUT {F}/devices/1", "office", {"name": "低温恒温器", "beamlines": ["BL01"], "clashes": []}),
     Write(f"PUT {F}/devices/1/fits", "office", {"beamlines": ["BL01"]}),
     Write(f"POST {F}/cycles", "office planner", {"code": "2028-I", "during": LATER}),
     Write(f"PUT {F}/cycles/1/plan", "planner", PLAN),
     Write(f"POST {F}/cycles/1/plan/foresee", "planner", PLAN),
+    Write(f"POST {F}/beamlines/1/closures", "planner", {"during": LATER, "reason": "更换单色器"}),
+    Write(f"POST {F}/beamlines/1/closures/foresee", "planner", {"during": LATER, "reason": "更换单色器"}),
+    Write(f"DELETE {F}/beamlines/1/closures/{{closure}}", "planner"),
+    Write(f"POST {F}/cycles/0/close", "office director", {}),
 )
 
 
@@ -53,4 +67,13 @@ def things(site: Site) -> dict[str, str]:
     made = beamlines.enter_beamline(actor=who, facility=at, code="1", said=said, terms=beamlines.LineTerms(), now=NOW)
     beamlines.price_beamline(actor=who, beamline=made, hourly=Money.from_yuan("1000"), now=NOW)
     cycles.create_cycle(actor=who, facility=at, code="1", during=YEARS, now=NOW)
-    return {}
+    cycles.create_cycle(actor=who, facility=at, code="0", during=OVER, now=NOW)
+    closed = replanning.close_line(actor=site.planner, beamline=made, period=YEARS, reason="更换单色器", now=NOW)
+    partner = services.set_partner(
+        actor=who,
+        beamline=made,
+        organisation=make.organisation(make.roles.Kind.PROVIDER),
+        terms=services.PartnerTerms(Fraction(1, 10), CYCLE.start.date()),
+        now=NOW,
+    )
+    return {"closure": str(closed.pk), "partner": str(partner.pk)}

@@ -15,6 +15,7 @@ from portal.kernel.period import Period, merge
 from portal.pages import shell
 from scheduler.availability import queries as availability
 from scheduler.availability.models import FreeGap
+from scheduler.beamtime import visit_access
 from scheduler.facilities import access, queries
 from scheduler.facilities.models import Beamline, Facility
 from scheduler.proposals.models import ProposalCall
@@ -67,6 +68,7 @@ def facility(request: HttpRequest, code: str) -> HttpResponse:
         "shares": queries.shares_of(row).get(None, {}),
         "shift_hours": timedelta(minutes=row.length_min),
         "desk": access.is_staff(actor) and actor is not None and actor.organisation_id == row.owner_id,
+        "figures": visit_access.may_read_figures(actor, row),
         "now": now,
     }
     return shell.page(request, "beam/facility.html", context)

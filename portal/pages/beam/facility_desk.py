@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from typing import Any
 
 from django import forms
 from django.contrib import messages
+from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
@@ -21,9 +23,12 @@ from portal.pages import shell, slots
 from portal.pages.beam.facilities import free_runs
 from portal.pages.beam_words import POOLS
 from portal.pages.fields import YuanField
+from scheduler.availability.models import Closure
 from scheduler.beamtime import shares as beam_shares
+from scheduler.beamtime import visit_access
 from scheduler.facilities import access, beamlines, queries, services, standing
-from scheduler.facilities.models import Facility
+from scheduler.facilities.courses import ProposalKind
+from scheduler.facilities.models import Beamline, DeviceClash, Facility, Partner
 from scheduler.facilities.shares import Pool
 from scheduler.resources import queries as prices
 
@@ -36,10 +41,18 @@ HUNDRED = 100
 @shell.needs(*access.STAFF)
 def facility_desk(request: HttpRequest) -> HttpResponse:
     """Go to the only facility of one's organisation, or list them."""
-    found = list(access.facilities_of(shell.actor_of(request)).order_by("name", "pk")[:200])
-    if len(found) == 1:
+    actor, now = shell.actor_of(request), timezone.now()
+    rows = access.facilities_of(actor).annotate(
+        line_count=Count("beamlines", distinct=True),
+        device_count=Count("devices", distinct=True),
+        cycle_count=Count("cycles", distinct=True),
+        open_calls=Count("calls", filter=Q(calls__is_published=True, calls__during__contains=now), distinct=True),
+    )
+    found = list(rows.order_by("name", "pk")[:200])
+    if len(found) == 1 and "all" not in request.GET:
         return redirect("facility_board", found[0].code)
-    return shell.page(request, "beam/desk.html", {"facilities": found})
+    context = {"facilities": found, "may_manage": actor.may(P.FACILITY_MANAGE)}
+    return shell.page(request, "beam/desk.html", context)
 
 
 @shell.needs(*access.STAFF)
@@ -47,7 +60,7 @@ def facility_board(request: HttpRequest, code: str) -> HttpResponse:
     """Show how a facility stands: beamlines, cycles, the shares of the chosen cycle to the shift (F18)."""
     actor, now = shell.actor_of(request), timezone.now()
     row = access.get_own(actor, code)
-    lines = list(row.beamlines.select_related("resource").order_by("code"))
+    lines = _lines(row, now=now)
     rates = prices.rates_of_resources([line.pk for line in lines], at=now)
     cycles = list(row.cycles.order_by("-during")[:24])
     wanted = request.GET.get("cycle", "")
@@ -60,15 +73,47 @@ def facility_board(request: HttpRequest, code: str) -> HttpResponse:
     context = {
         "facility": row,
         "lines": [{"line": line, "hourly": rates.get(line.pk), "runs": runs[line.pk]} for line in lines],
-        "cycles": cycles,
+        "devices": _devices(row),
+        "cycles": [{"row": one, "is_over": queries.period_of_cycle(one).end <= now} for one in cycles],
+        "kinds": [kind for kind in ProposalKind if kind in queries.courses_of(row)],
+        "shares": queries.shares_of(row).get(None, {}),
+        "shift_length": timedelta(minutes=row.length_min),
+        "shift_names": gettext("、").join(row.shift_names),
         "chosen": chosen,
         "standing": found,
         "totals": standing.totals(found),
+        "may_figures": visit_access.may_read_figures(actor, row),
         "may_manage": actor.may(P.FACILITY_MANAGE),
         "may_plan": actor.may(P.BEAMTIME_PLAN),
         "may_share": actor.may(P.FACILITY_MANAGE) or actor.may(P.FACILITY_DECIDE),
     }
     return shell.page(request, "beam/board.html", context)
+
+
+def _lines(row: Facility, *, now: datetime) -> list[Beamline]:
+    partners = Partner.objects.filter(beamline=OuterRef("pk")).order_by().values("beamline")
+    closures = Closure.objects.filter(resource=OuterRef("pk"), during__endswith__gt=now).order_by().values("resource")
+    counted = {
+        "partner_count": Coalesce(Subquery(partners.annotate(n=Count("pk")).values("n")), 0),
+        "closure_count": Coalesce(Subquery(closures.annotate(n=Count("pk")).values("n")), 0),
+    }
+    return list(row.beamlines.select_related("resource").annotate(**counted).order_by("code"))
+
+
+def _devices(row: Facility) -> list[dict[str, Any]]:
+    devices = list(row.devices.select_related("resource").prefetch_related("fits__beamline").order_by("code"))
+    clashes: dict[int, list[str]] = {one.pk: [] for one in devices}
+    for pair in DeviceClash.objects.filter(one__facility=row).select_related("one", "two").order_by("pk"):
+        clashes[pair.one_id].append(pair.two.code)
+        clashes[pair.two_id].append(pair.one.code)
+    return [
+        {
+            "row": one,
+            "lines": sorted(fit.beamline.code for fit in one.fits.all()),
+            "clashes": sorted(clashes[one.pk]),
+        }
+        for one in devices
+    ]
 
 
 def _days(row: Facility) -> timedelta:
