@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from django.db import transaction
 
 from portal.audit import services as audit
+from portal.audit.models import Record
 from portal.kernel import idempotency
 from portal.kernel.actors import Actor
 from portal.kernel.errors import Conflict, Invalid, Reason, Refused, noop
@@ -119,7 +120,7 @@ def order(
     _checked(seconds)
     locked = RunCycle.objects.select_for_update(no_key=True).order_by("pk").get(pk=cycle.pk)
     if known := ScheduleDraft.objects.filter(cycle=locked, key=key).first():
-        idempotency.check_replay(stored=str(known.seconds), asked=str(seconds))
+        idempotency.check_replay(stored=str(_ordered_seconds(known)), asked=str(seconds))
         return known
     if locked.closed_at is not None:
         raise CycleClosed
@@ -132,6 +133,14 @@ def order(
     record(made, action="schedule.ordered", actor=actor, now=now, seconds=seconds)
     transaction.on_commit(lambda: wake(made.pk))
     return made
+
+
+def _ordered_seconds(draft: ScheduleDraft) -> int:
+    """Return what a draft was ordered with; placing the rest anew may have changed `seconds` since."""
+    first = (
+        Record.objects.filter(subject=f"schedule_draft:{draft.pk}", action="schedule.ordered").order_by("pk").first()
+    )
+    return draft.seconds if first is None else int(first.data["seconds"])
 
 
 @transaction.atomic

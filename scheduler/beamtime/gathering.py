@@ -30,6 +30,7 @@ from scheduler.resources.models import Resource, Skill
 
 __all__ = [
     "HOLDING",
+    "NOT_HAD",
     "Cycle",
     "Gathered",
     "cycle_of",

@@ -10,10 +10,13 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Forbidden, NotFound
 from scheduler.availability.models import Closure
 from scheduler.facilities.models import Beamline, Device, Facility, Partner, PartnerPart, RunCycle
+from scheduler.resources.models import Resource
 
 __all__ = [
     "STAFF",
+    "beamlines_of",
     "closures_of",
+    "devices_of",
     "facilities_of",
     "get_beamline",
     "get_cycle",
@@ -45,6 +48,24 @@ def visible_to(actor: Actor | None) -> QuerySet[Facility]:
     if actor is not None and is_staff(actor):
         seen |= Q(owner_id=actor.organisation_id)
     return Facility.objects.filter(seen).select_related("owner")
+
+
+def _works_at(actor: Actor | None, facility: Facility) -> bool:
+    return actor is not None and is_staff(actor) and actor.organisation_id == facility.owner_id
+
+
+def beamlines_of(actor: Actor | None, facility: Facility) -> QuerySet[Beamline]:
+    """Return the beamlines of a facility the actor may see: published ones, and all of them its staff."""
+    rows = facility.beamlines.select_related("resource").order_by("code")
+    shown = Resource.State.PUBLISHED.value
+    return rows if _works_at(actor, facility) else rows.filter(resource__state=shown)
+
+
+def devices_of(actor: Actor | None, facility: Facility) -> QuerySet[Device]:
+    """Return the devices of a facility the actor may see: published ones, and all of them its staff."""
+    rows = facility.devices.select_related("resource").order_by("code")
+    shown = Resource.State.PUBLISHED.value
+    return rows if _works_at(actor, facility) else rows.filter(resource__state=shown)
 
 
 def facilities_of(actor: Actor, *permissions: Permission) -> QuerySet[Facility]:

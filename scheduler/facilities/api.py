@@ -32,9 +32,9 @@ def _own(request: ActorRequest, code: str) -> Facility:
 
 def _detail(request: ActorRequest, code: str) -> dict[str, Any]:
     row = access.get_facility(request.actor, code)
-    lines = list(row.beamlines.select_related("resource").order_by("code"))
+    lines = list(access.beamlines_of(request.actor, row))
     fits = Prefetch("fits", DeviceFit.objects.select_related("beamline"))
-    devices = row.devices.select_related("resource").prefetch_related(fits).order_by("code")
+    devices = access.devices_of(request.actor, row).prefetch_related(fits)
     hourly = prices.rates_of_resources([line.pk for line in lines], at=timezone.now())
     said = queries.shares_of(row).get(None, {})
     names = ("summary", "summary_en", "zone", "first_min", "length_min", "shift_names", "multiple", "market_days")

@@ -51,6 +51,8 @@ BETWEEN: Final = timedelta(hours=1)
 """How long an address is left alone between two mails of one team."""
 STALE: Final = timedelta(minutes=5)
 BATCH: Final = 50
+LASTS: Final = timedelta(days=30)
+"""How long an invitation may be answered: a link that lies about for years lets nobody into a team."""
 ENDED = ("withdrawn", "closed", "refused", "not_feasible")
 
 logger = structlog.get_logger("proposals")
@@ -84,6 +86,11 @@ class Elsewhere(Conflict):
 class Over(Conflict):
     code = "team.over"
     message = _("申请已结束，课题组不再变动。")
+
+
+class Lapsed(Conflict):
+    code = "team.lapsed"
+    message = _("邀请已超过 30 天，链接失效。请联系课题负责人重新邀请。")
 
 
 def secret_of(member: TeamMember) -> str:
@@ -208,24 +215,26 @@ def lead(*, actor: Actor, proposal: BeamProposal, member_id: int, now: datetime)
     return member
 
 
-def _answering(secret: str) -> TeamMember:
-    """Lock the proposal of an invitation, then it. Raises NotFound for a link that is unknown or no more open."""
+def _answering(secret: str, *, now: datetime) -> TeamMember:
+    """Lock the proposal of an invitation, then it. Raises NotFound for a link that is unknown or no more open, Lapsed."""
     asked = access.by_link(secret)
     steps.lock(asked.proposal)
     rows = TeamMember.objects.select_for_update(no_key=True, of=("self",)).select_related("proposal__facility")
     member = rows.filter(pk=asked.pk, digest=asked.digest, state=V.INVITED.value).order_by("pk").first()
     if member is None:
         raise NotFound
+    if now >= member.invited_at + LASTS:
+        raise Lapsed
     return member
 
 
 @transaction.atomic
 def join(*, actor: Actor, secret: str, now: datetime) -> TeamMember:
-    """Accept an invitation, for the organisation one acts for. Raises NotFound, Elsewhere, Over.
+    """Accept an invitation, for the organisation one acts for. Raises NotFound, Elsewhere, Over, Lapsed.
 
     Whoever holds the link and is signed in may accept it: addresses at work and of accounts are often not the same.
     """
-    member = _answering(secret)
+    member = _answering(secret, now=now)
     proposal = member.proposal
     if proposal.state in ENDED:
         raise Over
@@ -242,8 +251,8 @@ def join(*, actor: Actor, secret: str, now: datetime) -> TeamMember:
 
 @transaction.atomic
 def decline(*, actor: Actor, secret: str, now: datetime) -> TeamMember:
-    """Decline an invitation. Raises NotFound."""
-    member = _answering(secret)
+    """Decline an invitation. Raises NotFound, Lapsed."""
+    member = _answering(secret, now=now)
     _step(member, J.DECLINE)
     member.digest, member.mail_at, member.answered_at = "", None, now
     member.save(update_fields=["state", "digest", "mail_at", "answered_at"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -56,8 +56,8 @@ def facility(request: HttpRequest, code: str) -> HttpResponse:
     row = access.get_facility(actor, code)
     context = {
         "facility": row,
-        "lines": _lines(row, now=now),
-        "devices": row.devices.select_related("resource").prefetch_related("fits__beamline").order_by("code"),
+        "lines": _lines(access.beamlines_of(actor, row), row, now=now),
+        "devices": access.devices_of(actor, row).prefetch_related("fits__beamline"),
         "calls": ProposalCall.objects.filter(facility=row, is_published=True, during__endswith__gt=now).order_by(
             "during"
         )[:20],
@@ -74,8 +74,8 @@ def facility(request: HttpRequest, code: str) -> HttpResponse:
     return shell.page(request, "beam/facility.html", context)
 
 
-def _lines(row: Facility, *, now: datetime) -> list[dict[str, Any]]:
-    lines = list(row.beamlines.select_related("resource").order_by("code"))
+def _lines(seen: Iterable[Beamline], row: Facility, *, now: datetime) -> list[dict[str, Any]]:
+    lines = list(seen)
     rates = prices.rates_of_resources([line.pk for line in lines], at=now)
     runs = free_runs(lines, until=now + timedelta(days=row.market_days + 1), now=now)
     return [

@@ -8,7 +8,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.db.models import Count, Q
+from django.db.models import Count, Exists, OuterRef, Q
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -24,8 +24,8 @@ from portal.pages import acts, shell
 from portal.pages.beam import schedule_grid
 from portal.pages.exports import FORMATS, exported
 from portal.pages.labels import label_of
-from scheduler.beamtime import adopting, arranging, drafts, moving, planning, planning_access, tasks
-from scheduler.beamtime.models import ScheduleDraft
+from scheduler.beamtime import adopting, arranging, drafts, gathering, moving, planning, planning_access, tasks
+from scheduler.beamtime.models import BeamVisit, ScheduleDraft
 from scheduler.beamtime.planning_access import READS
 from scheduler.facilities.models import RunCycle
 from scheduler.messages import access as told
@@ -67,12 +67,15 @@ def schedules(request: HttpRequest) -> HttpResponse:
     """List the run cycles of the actor's facilities with how far their schedules are."""
     actor = shell.actor_of(request)
     is_told = actor.user_id is not None and any(actor.may(one) for one in told.READERS)
+    had = BeamVisit.objects.filter(allocation=OuterRef("requests__allocations")).exclude(state__in=gathering.NOT_HAD)
     rows = (
         planning_access.planned_cycles(actor)
         .annotate(
             waiting=Count(
                 "requests__allocations",
-                filter=Q(requests__allocations__ended_at__isnull=True, requests__allocations__visits__isnull=True),
+                filter=Q(
+                    ~Exists(had), requests__allocations__isnull=False, requests__allocations__ended_at__isnull=True
+                ),
                 distinct=True,
             ),
             open_drafts=Count("drafts", filter=Q(drafts__state__in=OPEN), distinct=True),

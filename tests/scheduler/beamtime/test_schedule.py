@@ -156,6 +156,11 @@ class TestDrafting:
         assert ordered(s).pk == draft.pk
         with pytest.raises(drafts.DraftOpen):
             ordered(s, key="draft-key-2")
+        solving.solve(draft_id=draft.pk, now=NOW)
+        draft.refresh_from_db()
+        drafts.resolve(actor=s.planner, draft=draft, version=draft.version, seconds=3, wake=print, now=NOW)
+        assert ordered(s).pk == draft.pk, "the same order again, though it is computed anew for longer"
+        draft.refresh_from_db()
         drafts.discard(actor=s.planner, draft=draft, now=NOW)
         assert ordered(s, key="draft-key-2").pk != draft.pk
 

@@ -253,6 +253,18 @@ def test_an_invitation_is_mailed_answered_ended_and_sent_anew(site):
     assert firm.delete(f"{path}/{member.pk}").code == "proposal.not_leader"
 
 
+def test_a_link_nobody_answered_for_a_month_leads_into_no_team(site, monkeypatch):
+    firm = Caller(site.leader)
+    number = begun(site, firm).body["number"]
+    found = BeamProposal.objects.get(number=number)
+    member = team.invite(actor=site.leader, proposal=found, name="王五", email="wang@example.com", now=make.NOW)
+    other, body = Caller(site.graders[0]), {"secret": team.secret_of(member)}
+    monkeypatch.setattr("django.utils.timezone.now", lambda: make.NOW + team.LASTS)
+    assert other.post("/beam-proposals/invitations/accept", body).code == "team.lapsed"
+    monkeypatch.setattr("django.utils.timezone.now", lambda: make.NOW + team.LASTS - timedelta(seconds=1))
+    assert other.post("/beam-proposals/invitations/accept", body).status == 200
+
+
 def test_who_was_removed_sees_nothing_more(site):
     firm = Caller(site.leader)
     number = begun(site, firm).body["number"]

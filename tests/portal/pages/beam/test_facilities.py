@@ -52,6 +52,14 @@ def test_everybody_sees_what_a_shift_costs_and_which_can_be_booked(site):
     assert "10,000.00" in text
     assert "一次预订须为 3 班的整数倍" in text
     assert "2027 年第一轮征集" not in text
+    said = ThingValues("尚未公布的线站", "Not announced", "杭州")
+    beamlines.enter_beamline(
+        actor=site.office, facility=site.facility, code="BL99", said=said, terms=beamlines.LineTerms(), now=NOW
+    )
+    assert "BL99" not in text_of(stranger.get(url(site, "facility")))
+    own = Client()
+    enter(own, site.office)
+    assert "BL99" in text_of(own.get(url(site, "facility")))
     instrument = reverse("instrument", args=[site.lines[0].resource.number])
     assert stranger.get(instrument).status_code == 200
     Facility.objects.filter(pk=site.facility.pk).update(is_published=False)
