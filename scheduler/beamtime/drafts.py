@@ -140,7 +140,8 @@ def _ordered_seconds(draft: ScheduleDraft) -> int:
     first = (
         Record.objects.filter(subject=f"schedule_draft:{draft.pk}", action="schedule.ordered").order_by("pk").first()
     )
-    return draft.seconds if first is None else int(first.data["seconds"])
+    seconds: int = draft.seconds if first is None else first.data["seconds"]
+    return seconds
 
 
 @transaction.atomic
