@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
 
 from django.db import transaction
 
@@ -18,7 +21,18 @@ from scheduler.facilities.models import Facility, FacilityCourse, RunCycle
 from scheduler.proposals import rules
 from scheduler.proposals.models import CallForm, ProposalCall
 
-__all__ = ["BadCall", "CallWanted", "FormWanted", "InUse", "announce", "change", "publish"]
+__all__ = [
+    "BadCall",
+    "CallWanted",
+    "ChangedSince",
+    "FormWanted",
+    "InUse",
+    "NameTaken",
+    "announce",
+    "change",
+    "publish",
+    "stamp",
+]
 
 _ = noop
 
@@ -36,6 +50,18 @@ class BadCall(Refused):
 class InUse(Conflict):
     code = "call.in_use"
     message = _("已有申请用到这次征集：截止时间只能推后，课题类别和表格只能增加。")
+
+
+class NameTaken(Conflict):
+    code = "call.name_taken"
+    message = _("该运行周期已有同名征集 %(number)s，内容不同。请换一个名称，或修改已有的征集。")
+
+
+class ChangedSince(Conflict):
+    """Somebody of the office has changed it since it was read: nothing was overwritten."""
+
+    code = "call.changed_since"
+    message = _("征集已被他人修改。请打开最新内容核对后再改；您的修改没有覆盖对方的。")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +117,31 @@ def _wrong(facility: Facility, cycle: RunCycle, wanted: CallWanted) -> list[Reas
     return found
 
 
-def _values(wanted: CallWanted) -> dict[str, object]:
+PARTS = ("name", "name_en", "required", "pages", "size", "letters")
+
+
+def _hash(values: dict[str, Any], forms: list[list[Any]]) -> str:
+    during = [at.astimezone(UTC).isoformat() for at in values["during"]]
+    said = json.dumps(
+        [{**values, "during": during, "kinds": sorted(values["kinds"])}, forms], ensure_ascii=False, sort_keys=True
+    )
+    return hashlib.sha256(said.encode()).hexdigest()[:20]
+
+
+def stamp(call: ProposalCall) -> str:
+    """Return what tells a call as it is from what it was before: given back on changing it. One query for its forms."""
+    names = ("name", "name_en", "notice", "kinds", "least_shifts", "most_shifts")
+    values = {name: getattr(call, name) for name in names}
+    forms = sorted([form.code, form.kind, *(getattr(form, name) for name in PARTS)] for form in call.forms.all())
+    return _hash({**values, "during": (call.during.lower, call.during.upper)}, forms)
+
+
+def _stamp_of(wanted: CallWanted) -> str:
+    forms = sorted([form.code, form.kind.value, *(getattr(form, name) for name in PARTS)] for form in wanted.forms)
+    return _hash(_values(wanted), forms)
+
+
+def _values(wanted: CallWanted) -> dict[str, Any]:
     return {
         "name": wanted.name.strip(),
         "name_en": wanted.name_en.strip(),
@@ -105,8 +155,7 @@ def _values(wanted: CallWanted) -> dict[str, object]:
 
 def _write_forms(call: ProposalCall, wanted: CallWanted) -> None:
     for place, form in enumerate(wanted.forms):
-        names = ("name", "name_en", "required", "pages", "size", "letters")
-        said = {name: getattr(form, name) for name in names}
+        said = {name: getattr(form, name) for name in PARTS}
         CallForm.objects.update_or_create(
             call=call, code=form.code, defaults={**said, "kind": form.kind.value, "place": place}
         )
@@ -132,14 +181,16 @@ def _manage(actor: Actor, facility: Facility) -> None:
 
 @transaction.atomic
 def announce(*, actor: Actor, facility: Facility, cycle: RunCycle, wanted: CallWanted, now: datetime) -> ProposalCall:
-    """Write a call for a cycle; nobody sees it before it is published. The same name in a cycle is the same call: idempotent.
+    """Write a call for a cycle; nobody sees it before it is published. The same again is the same call: idempotent.
 
-    Raises BadCall with everything that is wrong, Forbidden.
+    Raises BadCall with everything that is wrong, NameTaken where the cycle has another call of the name, Forbidden.
     """
     _manage(actor, facility)
     Facility.objects.select_for_update(no_key=True).order_by("pk").get(pk=facility.pk)
     known = ProposalCall.objects.filter(facility=facility, cycle=cycle, name=wanted.name.strip()).first()
     if known is not None:
+        if stamp(known) != _stamp_of(wanted):
+            raise NameTaken(field="name", number=known.number)
         return known
     if found := _wrong(facility, cycle, wanted):
         raise BadCall(found)
@@ -175,14 +226,23 @@ def _narrower(form: CallForm, wanted: FormWanted | None) -> bool:
 
 
 @transaction.atomic
-def change(*, actor: Actor, call: ProposalCall, wanted: CallWanted, now: datetime) -> ProposalCall:
+def change(
+    *, actor: Actor, call: ProposalCall, wanted: CallWanted, now: datetime, seen: str | None = None
+) -> ProposalCall:
     """Change a call. Once proposals use it, the deadline may only be put off, kinds and
     forms only added to, limits only widened: what was complete stays so.
 
-    Raises BadCall with everything that is wrong, InUse, Forbidden.
+    `seen` is the `stamp` of what was read. Raises ChangedSince, BadCall with everything that is wrong, NameTaken, InUse,
+    Forbidden.
     """
     locked = _lock(call)
     _manage(actor, locked.facility)
+    if seen is not None and seen != stamp(locked):
+        raise ChangedSince(field="stamp")
+    name = wanted.name.strip()
+    others = ProposalCall.objects.filter(facility=locked.facility, cycle=locked.cycle, name=name)
+    if other := others.exclude(pk=locked.pk).first():
+        raise NameTaken(field="name", number=other.number)
     if found := _wrong(locked.facility, locked.cycle, wanted):
         raise BadCall(found)
     if locked.proposals.exists():

@@ -13,7 +13,7 @@ from portal.wire import ActorRequest, Cursor, Number, PageOut, paged, problems
 from scheduler.facilities.courses import ProposalKind
 from scheduler.proposals import access, calls, importing, queries
 from scheduler.proposals.models import ProposalCall
-from scheduler.proposals.schemas import CallIn, CallOut, NewCallIn, ProposalImportOut
+from scheduler.proposals.schemas import CallIn, CallOut, ChangedCallIn, NewCallIn, ProposalImportOut
 
 router = Router(tags=["beam proposals"])
 
@@ -29,6 +29,7 @@ def call_of(call: ProposalCall) -> dict[str, Any]:
         "opens_at": call.during.lower,
         "closes_at": call.during.upper,
         "state": access.state_of(call, now=timezone.now()),
+        "stamp": calls.stamp(call),
         "forms": [{name: getattr(form, name) for name in parts} for form in call.forms.all()],
     }
 
@@ -70,10 +71,13 @@ def write_call(request: ActorRequest, payload: NewCallIn) -> Status[dict[str, An
 
 
 @router.put("/{number}", response={200: CallOut, **problems(404, 409)})
-def change_call(request: ActorRequest, number: Number, payload: CallIn) -> dict[str, Any]:
+def change_call(request: ActorRequest, number: Number, payload: ChangedCallIn) -> dict[str, Any]:
     """Change a call; once proposals use it, the deadline is only put off, kinds and forms only added to."""
     call = access.get_call_to_manage(request.actor, number)
-    return call_of(calls.change(actor=request.actor, call=call, wanted=_wanted(payload), now=timezone.now()))
+    changed = calls.change(
+        actor=request.actor, call=call, wanted=_wanted(payload), seen=payload.stamp, now=timezone.now()
+    )
+    return call_of(changed)
 
 
 @router.post("/{number}/publish", response={200: CallOut, **problems(404, 409)})

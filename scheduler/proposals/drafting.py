@@ -28,12 +28,13 @@ from scheduler.proposals.models import (
 )
 from scheduler.proposals.words import closing
 
-__all__ = ["Begun", "Content", "Overwritten", "RequestWanted", "SampleWanted", "Unknown", "begin", "save"]
+__all__ = ["Begun", "Content", "Overwritten", "RequestWanted", "SampleWanted", "Twice", "Unknown", "begin", "save"]
 
 _ = noop
 
 MOST_SAMPLES = 60
 MOST_REQUESTS = 12
+MOST_SHIFTS = 999
 MOST_DATES = 120
 
 
@@ -59,6 +60,13 @@ class Unknown(Invalid):
 class TooMany(Invalid):
     code = "proposal.too_many"
     message = _("条目过多：样品至多 60 种，机时申请至多 12 项，日期至多 120 个。")
+
+
+class Twice(Invalid):
+    """Two rows for one beamline and cycle: neither overwrites the other."""
+
+    code = "proposal.request_twice"
+    message = _("同一周期的线站 %(line)s 申请了两次。请合并为一项。")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +101,7 @@ class SampleWanted:
 
 @dataclass(frozen=True, slots=True)
 class RequestWanted:
-    """Beam time asked for: beamline and cycle by code, local days good and bad, devices by code."""
+    """Beam time asked for: beamline and cycle by code, local days good and bad, devices by code. 0 shifts: not said yet."""
 
     beamline: str
     cycle: str
@@ -215,8 +223,8 @@ def _partner(
 def save(*, actor: Actor, proposal: BeamProposal, content: Content, version: int, now: datetime) -> BeamProposal:
     """Keep what the team wrote, finished or not; what is wrong with it is told by `services.wanting` and on sending.
 
-    `version` is the one that was read: Raises Overwritten when somebody else has saved since, Unknown, TooMany, Closed,
-    Forbidden.
+    `version` is the one that was read: Raises Overwritten when somebody else has saved since, Unknown, Twice, TooMany,
+    Closed, Forbidden.
     """
     locked = steps.edited(actor=actor, proposal=proposal)
     if locked.version != version:
@@ -274,6 +282,8 @@ def _requests(locked: BeamProposal, wanted: Sequence[RequestWanted], *, now: dat
                 raise Unknown(field=f"requests.{at}.{name}", code=code)
         if unknown := [code for code in one.devices if code not in devices]:
             raise Unknown(field=f"requests.{at}.devices", code=unknown[0])
+        if (one.beamline, one.cycle) in {(row.beamline, row.cycle) for row in wanted[:at]}:
+            raise Twice(field=f"requests.{at}.beamline", line=one.beamline)
         said = {
             "shifts": one.shifts,
             "off_multiple_reason": one.reason.strip(),

@@ -20,7 +20,7 @@ from portal.tables.reading import read_table
 from portal.tables.values import Column, Kind, Limits, Row
 from scheduler.facilities.courses import ProposalKind
 from scheduler.facilities.models import Beamline
-from scheduler.proposals import rules, services, steps
+from scheduler.proposals import drafting, queries, rules, services, steps
 from scheduler.proposals.models import BeamProposal, BeamRequest, BeamSample, ProposalCall, TeamMember
 
 __all__ = ["COLUMNS", "LIMITS", "Line", "look", "take"]
@@ -101,7 +101,7 @@ def take(*, actor: Actor, call: ProposalCall, content: bytes, name: str, now: da
     """Take in every line that has no fault, as proposals sent now; faulty lines are told and keep no other from coming.
 
     The office vouches for what came on paper or from another system: the deadline and the call's files are not asked
-    for, all else is. The same line twice is one proposal. Raises BadTable, Forbidden.
+    for, all else is, reports owed by the leader too. The same line twice is one proposal. Raises BadTable, Forbidden.
     """
     with transaction.atomic():
         return _lines(actor, call, content, name, now)
@@ -160,8 +160,9 @@ def _taken(
         found.append(Reason("proposal.unknown", _("装置没有“%(code)s”，请重新选择。"), "", "beamline", params))
     good, bad = (_dates(row, name, found) for name in ("good", "bad"))
     hazards = _hazards(row, found)
-    if not row.values["shifts"]:
-        found.append(Reason("proposal.shifts", _("班次数至少为 1。"), "", "shifts"))
+    if not 1 <= (row.values["shifts"] or 0) <= drafting.MOST_SHIFTS:
+        text = _("班次数须在 1 到 %(most)s 之间。")
+        found.append(Reason("proposal.shifts", text, "", "shifts", {"most": drafting.MOST_SHIFTS}))
     if found or kind is None or organisation is None or leader is None or line is None:
         raise BadLine(found)
     said = f"{call.number}\n{organisation.credit_code}\n{leader.pk}\n{_text(row, 'title')}\n{line.code}"
@@ -219,13 +220,13 @@ def _draft(row: Row, **said: Any) -> BeamProposal:
 
 
 def _send(made: BeamProposal, *, actor: Actor, now: datetime) -> None:
-    against, _told = services.wanting(proposal=made, past=[], now=now)
+    against, made.owed = services.wanting(proposal=made, past=queries.past_of(made), now=now)
     if against := [reason for reason in against if reason.code != "proposal.form_missing"]:
         raise BadLine(against)
     steps.move(made, rules.BeamProposalAction.SUBMIT)
     made.sent_at, made.sent_order = now, services.arrival(facility=made.facility)
-    made.save(update_fields=["state", "sent_at", "sent_order"])
-    steps.record(made, action="beam_proposal.imported", actor=actor, now=now, order=made.sent_order)
+    made.save(update_fields=["state", "owed", "sent_at", "sent_order"])
+    steps.record(made, action="beam_proposal.imported", actor=actor, now=now, order=made.sent_order, owed=made.owed)
     reason = Reason("proposal.imported", _("用户办公室已代为录入并提交这份申请。"))
     steps.tell(made, [reason], key="imported", now=now)
 

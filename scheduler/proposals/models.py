@@ -283,6 +283,7 @@ class BeamRequest(models.Model):
     beamline = models.ForeignKey("scheduler.Beamline", on_delete=models.PROTECT, related_name="requests")
     state = models.CharField(max_length=9, choices=State, default=State.OPEN)
     shifts = models.PositiveSmallIntegerField()
+    """0 while a draft does not say; nothing is sent without a number."""
     off_multiple_reason = models.CharField(max_length=300, blank=True)
     """Why not a multiple of the facility's shifts; empty where it is one (E1)."""
     good = ArrayField(models.CharField(max_length=10), default=list, blank=True)
@@ -307,7 +308,7 @@ class BeamRequest(models.Model):
         ordering = ["cycle", "beamline", "pk"]
         constraints = [
             models.UniqueConstraint(name="beam_request_once", fields=["proposal", "cycle", "beamline"]),
-            models.CheckConstraint(name="beam_request_shifts", condition=Q(shifts__gte=1)),
+            models.CheckConstraint(name="beam_request_shifts", condition=Q(shifts__gte=0)),
             models.CheckConstraint(
                 name="beam_request_state_known", condition=Q(state__in=[one.value for one in rules.RequestState])
             ),

@@ -21,6 +21,13 @@ __all__ = ["allocated", "is_first", "kept", "wrong"]
 
 _ = noop
 
+GONE = [
+    rules.BeamProposalState.RETURNED.value,
+    rules.BeamProposalState.NOT_FEASIBLE.value,
+    rules.BeamProposalState.REFUSED.value,
+    rules.BeamProposalState.WITHDRAWN.value,
+]
+"""States in which what a proposal still asks for takes nothing of the use: one returned is judged anew when it is sent."""
 STANDS = [rules.RequestState.OPEN.value, rules.RequestState.ALLOCATED.value, rules.RequestState.SERVED.value]
 
 
@@ -47,7 +54,7 @@ def wrong(proposal: BeamProposal, asked: Sequence[BeamRequest], *, today: date) 
     """Return what keeps a partner's proposal from being sent: its agreement is over on `today` (the facility's local day),
     another beamline, more for a use than its limit (E5).
 
-    What was sent, allocated or had for the same use in the same cycle counts. Other kinds have nothing wrong here.
+    What was sent and still stands, allocated or had for the same use in the same cycle counts. Other kinds have nothing wrong here.
     """
     partner, part = proposal.partner, proposal.partner_part
     if partner is None:
@@ -66,6 +73,7 @@ def wrong(proposal: BeamProposal, asked: Sequence[BeamRequest], *, today: date) 
             before = BeamRequest.objects.filter(
                 proposal__partner=partner, proposal__partner_part=part, cycle=one.cycle, state__in=STANDS
             ).filter(proposal__sent_at__isnull=False)
+            before = before.exclude(state=rules.RequestState.OPEN.value, proposal__state__in=GONE)
             had = before.exclude(proposal=proposal).aggregate(all=Sum("shifts"))["all"] or 0
             most = kept(partner, one.cycle) * part.num // part.den
             if had + one.shifts > most:

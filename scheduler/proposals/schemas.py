@@ -62,6 +62,12 @@ class CallIn(StrictIn):
     forms: Annotated[list[CallFormIn], Field(max_length=calls.MOST_FORMS)] = []
 
 
+class ChangedCallIn(CallIn):
+    """A call as it is to be; `stamp` as it was read: refused where somebody has changed it since."""
+
+    stamp: Annotated[Line, Field(max_length=20)] | None = None
+
+
 class NewCallIn(CallIn):
     """A call, with the facility and the run cycle it is for, by code."""
 
@@ -83,7 +89,7 @@ class CallFormOut(Schema):
 
 
 class CallOut(Schema):
-    """A call; `state` is ``draft``, ``coming``, ``open`` or ``closed``."""
+    """A call; `state` is ``draft``, ``coming``, ``open`` or ``closed``. `stamp` is given back on changing it."""
 
     number: str
     facility: str
@@ -94,6 +100,7 @@ class CallOut(Schema):
     opens_at: datetime
     closes_at: datetime
     state: str
+    stamp: str
     kinds: list[KindCode]
     least_shifts: int
     most_shifts: int

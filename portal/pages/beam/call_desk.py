@@ -37,6 +37,22 @@ FORM = ("code", "name", "name_en", "kind", "required", "pages", "megabytes", "le
 SORTS = {"call": ["name"], "facility": ["facility__name"], "closes": ["during__endswith"], "count": ["count"]}
 
 
+class MomentField(forms.DateTimeField):
+    """A wall time between 2000 and 2100."""
+
+    def to_python(self, value: Any) -> datetime | None:
+        try:
+            found = super().to_python(value)
+        except OverflowError:
+            found = None
+            value = "?"
+        if found is None and not value:
+            return None
+        if found is None or not slots.FIRST_DAY <= found.date() < slots.LAST_DAY:
+            raise forms.ValidationError(gettext("请填写有效的日期。"), code="invalid")
+        return found
+
+
 class CallForm(forms.Form):
     """A call and its forms, row by row; times are wall times of the facility's zone. Rows left empty count for nothing."""
 
@@ -44,8 +60,8 @@ class CallForm(forms.Form):
     name = forms.CharField(label=_("名称"), max_length=120)
     name_en = forms.CharField(label=_("英文名称"), max_length=160, required=False)
     notice = forms.CharField(label=_("说明"), max_length=3000, required=False, widget=forms.Textarea(attrs={"rows": 5}))
-    opens_at = forms.DateTimeField(label=_("开始时间"))
-    closes_at = forms.DateTimeField(label=_("截止时间"), help_text=_("到这一秒为止；这一秒提交的算迟到。"))
+    opens_at = MomentField(label=_("开始时间"))
+    closes_at = MomentField(label=_("截止时间"), help_text=_("到这一秒为止；这一秒提交的算迟到。"))
     kinds = forms.MultipleChoiceField(label=_("课题类别"), widget=forms.CheckboxSelectMultiple)
     least_shifts = forms.IntegerField(label=_("每项机时最少班次"), min_value=1, max_value=999, initial=1)
     most_shifts = forms.IntegerField(
@@ -181,7 +197,13 @@ def call_edit(request: HttpRequest, number: str) -> HttpResponse:
     if request.POST.get("act") == "more" or not form.is_valid():
         return _page(request, form, found)
     _made, error = shell.attempt(
-        lambda: calls.change(actor=actor, call=found, wanted=form.wanted(found.facility.zone), now=timezone.now())
+        lambda: calls.change(
+            actor=actor,
+            call=found,
+            wanted=form.wanted(found.facility.zone),
+            seen=request.POST.get("stamp", ""),
+            now=timezone.now(),
+        )
     )
     if error is not None:
         return _page(request, form, found, error=slots.put_back(form, error, {"ends_at": "closes_at"}))
@@ -214,7 +236,9 @@ def _page(
     if request.POST.get("act") == "more":
         form.errors.clear()
         status = 200
-    context = {"form": form, "call": found, "state": state, "error": error}
+    # What was read at first, also where it comes back with a fault: somebody's change since is not overwritten.
+    stamp = request.POST.get("stamp") or (calls.stamp(found) if found else "")
+    context = {"form": form, "call": found, "state": state, "error": error, "stamp": stamp}
     return shell.page(request, "beam/proposals/call_edit.html", context, status=status)
 
 

@@ -16,7 +16,7 @@ from portal.http import Explained, explain
 from portal.kernel.actors import Permission
 from portal.kernel.errors import Conflict, Invalid, PortalError, Reason, Refused, noop
 from portal.kernel.period import Period
-from portal.pages import shell
+from portal.pages import shell, slots
 from scheduler.availability import rules as clocks
 from scheduler.beamtime import replanning
 from scheduler.facilities import access, cycles, queries
@@ -39,6 +39,11 @@ class BadRows(Refused):
 class TooLong(Conflict):
     code = "facility.plan_too_long"
     message = _("这份运行计划超过 %(most)s 段，不能在页面上修改。请通过接口修改。")
+
+
+class BadMoment(Invalid):
+    code = "facility.plan_moment"
+    message = _("请填写有效的日期。")
 
 
 class BadVersion(Invalid):
@@ -79,6 +84,8 @@ def _posted(request: HttpRequest) -> list[Row]:
 def _moment(text: str, zone: str, field: str) -> datetime:
     said = WITH_SECONDS if text.count(":") > 1 else WRITTEN
     wall = datetime.strptime(text, said)  # noqa: DTZ007  wall time; the zone is the facility's
+    if not slots.FIRST_DAY <= wall.date() < slots.LAST_DAY:
+        raise BadMoment(field=field)
     return clocks.localise(wall.date(), wall.time(), zone, field=field)
 
 

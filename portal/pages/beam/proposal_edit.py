@@ -82,7 +82,7 @@ def _initial(found: BeamProposal) -> dict[str, Any]:
         said |= {
             f"r{at}_beamline": one.beamline.code,
             f"r{at}_cycle": one.cycle.code,
-            f"r{at}_shifts": one.shifts,
+            f"r{at}_shifts": one.shifts or None,
             f"r{at}_reason": one.off_multiple_reason,
             f"r{at}_good": days_text(one.good),
             f"r{at}_bad": days_text(one.bad),

@@ -138,7 +138,9 @@ class ProposalForm(forms.Form):
         self.fields[f"{at}cycle"] = forms.ChoiceField(
             label=_("运行周期"), choices=[(one.code, one.code) for one in cycles], required=False
         )
-        self.fields[f"{at}shifts"] = forms.IntegerField(label=_("班次数"), min_value=1, max_value=999, required=False)
+        self.fields[f"{at}shifts"] = forms.IntegerField(
+            label=_("班次数"), min_value=1, max_value=drafting.MOST_SHIFTS, required=False
+        )
         self.fields[f"{at}reason"] = forms.CharField(
             label=_("班次数说明"), max_length=300, required=False, help_text=_("不是规定倍数时填写。")
         )
@@ -182,9 +184,23 @@ class ProposalForm(forms.Form):
         return [at for at in range(self.sample_rows) if any(said.get(f"s{at}_{name}") for name in SAMPLE)]
 
     def used_requests(self) -> list[int]:
-        """Return the rows in which beam time is asked for: a beamline and a number of shifts at least."""
+        """Return the rows in which beam time is asked for: on a beamline, with a number of shifts or still without."""
         said = self.cleaned_data
-        return [at for at in range(self.request_rows) if said.get(f"r{at}_beamline") and said.get(f"r{at}_shifts")]
+        return [at for at in range(self.request_rows) if said.get(f"r{at}_beamline")]
+
+    def clean(self) -> dict[str, Any]:
+        """Say which beam time cannot be kept: without its beamline, or asked for in a row before."""
+        said = super().clean() or self.cleaned_data
+        seen: set[tuple[str, str]] = set()
+        for at in range(self.request_rows):
+            field, line = f"r{at}_beamline", said.get(f"r{at}_beamline")
+            if not line and any(said.get(f"r{at}_{name}") for name in REQUEST if name != "cycle"):
+                self.add_error(field, gettext("请选择线站；不申请这一项，请清空这一行。"))
+            elif line and (line, said.get(f"r{at}_cycle")) in seen:
+                self.add_error(field, gettext("同一周期的这条线站已在上面申请，请合并为一项。"))
+            elif line:
+                seen.add((line, said.get(f"r{at}_cycle") or ""))
+        return said
 
     def content(self) -> drafting.Content:
         """Return what can be kept: a part with a fault in it stays as it was, all others are kept."""
@@ -204,7 +220,7 @@ class ProposalForm(forms.Form):
 
     def _request_wanted(self, at: int) -> drafting.RequestWanted:
         said: dict[str, Any] = {name: self.cleaned_data.get(f"r{at}_{name}") for name in REQUEST}
-        return drafting.RequestWanted(**{**said, "devices": said["devices"] or []})
+        return drafting.RequestWanted(**{**said, "shifts": said["shifts"] or 0, "devices": said["devices"] or []})
 
     def names(self, proposal: BeamProposal) -> dict[str, str]:
         """Return the form's names of the fields that reasons against a saved proposal name."""

@@ -242,3 +242,61 @@ def test_a_new_proposal_is_offered_to_those_who_may_make_one(client):
             enter(client, who)
         for page in (reverse("calls"), reverse("call", args=[site.call.number])):
             assert (reverse("proposal_new") in client.get(page).content.decode()) is shown, (who, page)
+
+
+def test_beam_time_without_its_number_of_shifts_is_kept_and_never_deletes_what_was_there(site, firm):
+    found = begun(site, firm)
+    told = edit(firm, found, act="autosave", r0_shifts="", r0_setup="高温").json()
+    assert told["text"].startswith("已自动保存")
+    row = found.requests.get()
+    assert (row.shifts, row.setup, row.good) == (0, "高温", ["2027-01-10", "2027-01-11"])
+    page = firm.get(reverse("proposal_edit", args=[found.number]))
+    assert page.context["form"]["r0_shifts"].value() is None
+    sent = edit(firm, found, act="send", version="2", r0_shifts="")
+    assert "r0_shifts" in sent.context["form"].errors
+
+
+def test_beam_time_without_a_beamline_or_asked_for_twice_is_said_and_nothing_kept_is_lost(site, firm):
+    found = begun(site, firm)
+    edit(firm, found)
+    told = edit(firm, found, act="autosave", version="2", r0_beamline="").json()
+    assert "有误未保存：线站" in told["text"]
+    twice = {"requests": "2", "r1_beamline": "BL01", "r1_cycle": "2027-I", "r1_shifts": "9"}
+    told = edit(firm, found, act="autosave", version="3", **twice).json()
+    assert "有误未保存：线站" in told["text"]
+    assert found.requests.get().shifts == 6
+    gone = edit(firm, found, version="4", requests="1", r0_beamline="", r0_shifts="", r0_good="")
+    assert (gone.status_code, found.requests.count()) == (302, 0)
+
+
+def test_times_no_calendar_has_are_refused_at_their_field(site, office):
+    said = {
+        "cycle": str(site.cycle.pk),
+        "name": "第二轮",
+        "kinds": ["standard"],
+        "least_shifts": "1",
+        "most_shifts": "0",
+    }
+    said |= {"rows": "1", "act": "save", "closes_at": "2026-12-20T17:00:00"}
+    for moment in ("0001-01-01T00:00:00", "9999-12-31T23:59:59"):
+        answer = office.post(reverse("call_new"), {**said, "opens_at": moment})
+        assert (answer.status_code, set(answer.context["form"].errors)) == (422, {"opens_at"})
+    assert ProposalCall.objects.count() == 1
+
+
+def test_two_of_the_office_who_change_a_call_on_the_page_overwrite_nothing(site, office):
+    page = reverse("call_edit", args=[site.call.number])
+    shown = office.get(page).context
+    read = shown["form"].initial
+    said = {
+        "stamp": shown["stamp"],
+        **{name: value for name, value in read.items() if value is not None},
+        "rows": "1",
+        "act": "save",
+    }
+    said |= {name: f"{said[name]:%Y-%m-%dT%H:%M:%S}" for name in ("opens_at", "closes_at")}
+    assert office.post(page, {**said, "notice": "甲"}).status_code == 302
+    late = office.post(page, {**said, "notice": "乙"})
+    assert (late.status_code, late.context["form"]["notice"].value()) == (409, "乙")
+    site.call.refresh_from_db()
+    assert site.call.notice == "甲"

@@ -199,3 +199,12 @@ def test_a_plan_too_long_for_the_page_is_refused_and_stays_whole(site, monkeypat
     assert answer.status_code == 409
     assert "请通过接口修改" in text_of(answer)
     assert site.cycle.periods.count() == 3
+
+
+def test_a_row_with_a_time_no_calendar_has_is_named(site):
+    planner = enter(Client(), site.planner)
+    for start in ("0001-01-01T00:00", "9999-12-31T23:59"):
+        said = {"mode-0": "user", "start-0": start, "end-0": "2027-01-05T00:00", "version": "1"}
+        answer = planner.post(url(site, "machine_plan", "2027-I"), said)
+        assert answer.status_code == 409
+        assert "第 1 段：请填写有效的日期" in text_of(answer)
