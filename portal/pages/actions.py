@@ -211,7 +211,6 @@ SUBJECTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "partition": (_("算力分区"), ""),
         "cluster": (_("集群"), "cluster"),
         **BEAM_SUBJECTS,
-        "visit": (_("到访"), "visit"),
     }
 )
 """What records are about: the word, and the page that shows it."""

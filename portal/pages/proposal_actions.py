@@ -17,7 +17,7 @@ _ = noop
 BEAM_SUBJECTS: Mapping[str, tuple[str, str]] = {
     "beam_proposal": (_("机时申请"), "proposal"),
     "call": (_("机时征集"), "call"),
-    "beam_visit": (_("机时"), "beam_offer"),
+    "beam_visit": (_("到访"), "visit"),
     "schedule_draft": (_("排班草案"), ""),
 }
 """What records are about, and the page that shows it."""

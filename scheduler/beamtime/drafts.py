@@ -98,7 +98,8 @@ def bound_of(draft: ScheduleDraft, gathered: gathering.Gathered) -> int:
     lines = draft.lines.values()
     known = {number for one in lines for number in one.get("known", ())}
     since = [one for one in gathered.problem.requests if one.number in gathered.allocations and one.number not in known]
-    return max(draft.value, sum(one.get("bound", 0) for one in lines) + sum(one.value + one.bonus for one in since))
+    proved: int = sum(one.get("bound", 0) for one in lines)
+    return max(draft.value, proved + sum(one.value + one.bonus for one in since))
 
 
 def _checked(seconds: int) -> int:

@@ -37,7 +37,7 @@ class ReportGiven:
 
 
 def subject_of(visit: BeamVisit) -> str:
-    return f"visit:{visit.number}"
+    return f"beam_visit:{visit.number}"
 
 
 def file_of(visit: BeamVisit) -> EvidenceFile:

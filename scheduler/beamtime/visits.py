@@ -85,7 +85,7 @@ def record(visit: BeamVisit, *, action: str, actor: Actor, now: datetime, **data
     """Keep on record what was done to a visit, for the team's organisation and the facility's. No titles, no samples."""
     audit.record(
         action=action,
-        subject=f"visit:{visit.number}",
+        subject=f"beam_visit:{visit.number}",
         actor=actor,
         now=now,
         organisations=[visit.allocation.request.proposal.organisation_id, visit.beamline.facility.owner_id],

@@ -206,7 +206,7 @@ def _ends_before(found: BeamVisit, until: Any) -> bool:
 
 def _trail(found: BeamVisit, actor: Actor, *, told: bool) -> list[actions.Event]:
     """Return what was done to a visit; who of its team did it only where the reader may know who is in it."""
-    records = list(audit.trail(f"visit:{found.number}", actor=actor))
+    records = list(audit.trail(f"beam_visit:{found.number}", actor=actor))
     events, own = actions.events(records), {None, found.beamline.facility.owner_id}
     return [
         event if told or record.actor_organisation_id in own else replace(event, who=gettext("课题组"))
