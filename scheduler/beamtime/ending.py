@@ -11,7 +11,7 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import InvalidTransition, PortalError
 from portal.kernel.period import Period
 from scheduler.availability.models import Claim
-from scheduler.beamtime import quoting, rules, telling, visit_rules, visits
+from scheduler.beamtime import holding, quoting, rules, telling, visit_rules, visits
 from scheduler.beamtime.models import BeamLoss, BeamVisit, Compensation
 from scheduler.facilities.models import Beamline, FacilityCourse
 from scheduler.proposals import finishing
@@ -65,6 +65,7 @@ def finish(*, actor: Actor, visit: BeamVisit, ended_at: datetime | None = None, 
     Beam left unused at an early end is the team's own loss. Paid time becomes a usage record. Raises BadEnd,
     InvalidTransition, Forbidden.
     """
+    holding.hold(visit)
     # Whoever logs a loss waits for the same row, so that it is counted here or there.
     Beamline.objects.select_for_update(no_key=True, of=("self",)).order_by("pk").get(pk=visit.beamline_id)
     locked = visits.served(actor=actor, visit=visit, permission=P.BEAMTIME_RUN)
@@ -75,7 +76,7 @@ def finish(*, actor: Actor, visit: BeamVisit, ended_at: datetime | None = None, 
     locked.ended_at = min(wanted, locked.during.upper)
     _count(locked)
     locked.report_due = _due(locked)
-    visits.set_claims(locked, Claim.State.DONE)
+    holding.set_claims(locked, Claim.State.DONE)
     locked.save()
     assert locked.lost_min is not None
     _list(locked, lost_min=locked.lost_min, cancelled=False, now=now)
@@ -129,16 +130,17 @@ def recount(*, actor: Actor, visit: BeamVisit, now: datetime) -> BeamVisit:
 def cancel(*, actor: Actor, visit: BeamVisit, reason: str, now: datetime) -> BeamVisit:
     """Cancel a visit, as the facility (planner or beamline staff), with a reason the team reads.
 
-    Beam that was promised is listed for compensation, first of all; its allocation ends. What was only offered can be
-    scheduled again. Raises ReasonMissing, InvalidTransition, Forbidden.
+    Beam that was promised, before the facility moved it or since, is listed for compensation, first of all; its
+    allocation ends. What was only offered can be scheduled again. Raises ReasonMissing, InvalidTransition, Forbidden.
     """
     runs = P.BEAMTIME_RUN if actor.may(P.BEAMTIME_RUN) else P.BEAMTIME_PLAN
+    holding.hold(visit)
     locked = visits.served(actor=actor, visit=visit, permission=runs)
     said = visit_rules.noted(reason)
-    promised = locked.state != S.OFFERED.value
+    promised = locked.state != S.OFFERED.value or locked.promised_at is not None
     visits.move(locked, A.CANCEL)
     locked.cancel_reason = said
-    visits.set_claims(locked, Claim.State.RELEASED)
+    holding.set_claims(locked, Claim.State.RELEASED)
     locked.save()
     if promised:
         whole = visits.period_of(locked).duration

@@ -151,6 +151,8 @@ class BeamVisit(models.Model):
     answered_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
     answered_at = models.DateTimeField(null=True, blank=True)
     answer_note = models.CharField(max_length=500, blank=True)
+    promised_at = models.DateTimeField(null=True, blank=True)
+    """When the team had accepted it, of a visit the facility moved to another day since."""
     sample_approved_at = models.DateTimeField(null=True, blank=True)
     sample_approved_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"

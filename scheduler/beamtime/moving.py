@@ -52,6 +52,9 @@ def _move(*, actor: Actor, visit: BeamVisit, starts_at: datetime, seen: int, rea
     locked = answering.lock(visit)
     if locked.version != seen:
         raise ChangedMeanwhile
+    if locked.state != rules.VisitState.OFFERED.value and locked.promised_at is None:
+        # The team had said yes: whatever becomes of the new day, this beam was promised.
+        locked.promised_at = locked.answered_at or now
     answering.step(locked, rules.VisitAction.MOVE)
     cycle = gathering.cycle_of(locked)
     if cycle is None:

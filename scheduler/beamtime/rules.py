@@ -197,6 +197,8 @@ class Preparation:
     safety_approved_at: datetime | None
     participants: tuple[str, ...]
     trained_until: Mapping[str, datetime | None]
+    by_mail: bool = False
+    """Whether samples are sent in: then nobody has to come; who comes all the same has to be trained."""
 
 
 def not_ready(there: Preparation, *, visit: Period, days: int) -> list[Reason]:
@@ -209,7 +211,7 @@ def not_ready(there: Preparation, *, visit: Period, days: int) -> list[Reason]:
     ):
         if at is None or at > by:
             found.append(Reason(code, text, _("请尽快补交；逾期须由线站负责人另行同意。"), field, {"days": days}))
-    if not there.participants:
+    if not there.participants and not there.by_mail:
         found.append(Reason("visit.participants", _("没有确认到场人员。"), _("请确认谁来做实验。"), "participants"))
     for who in there.participants:
         until = there.trained_until.get(who)

@@ -113,16 +113,18 @@ def _remind_of_report(visit: BeamVisit, *, now: datetime) -> bool:
 
 def _remind_of_start(visit: BeamVisit, missing: list[Reason], *, now: datetime) -> bool:
     by = visit.during.lower - timedelta(days=visit.beamline.facility.forms_days)
+    # A visit that is moved is prepared anew: each of its days is reminded of once.
+    day = f"{visit.during.lower:%Y%m%dT%H%M}"
     forms = [one for one in missing if one.code in {"visit.sample", "visit.safety"}]
     if forms and _due(by - FORMS_SOON, now=now):
         said = {"visit": visit.number, "until": visits.clock(visit, by)}
         text = _("到访 %(visit)s 的样品单和安全审查须在 %(until)s 前获批。")
-        _tell(visit, [Reason("visit.forms_due", text, _("请尽快补交材料。"), "", said)], key="forms", now=now)
+        _tell(visit, [Reason("visit.forms_due", text, _("请尽快补交材料。"), "", said)], key=f"forms:{day}", now=now)
         return True
     if missing and _due(visit.during.lower - START_SOON, now=now):
         said = {"visit": visit.number, "until": visits.clock(visit, visit.during.lower)}
         head = Reason("visit.missing", _("到访 %(visit)s 将于 %(until)s 开始，还缺以下各项。"), "", "", said)
-        _tell(visit, [head, *missing], key="missing", now=now)
+        _tell(visit, [head, *missing], key=f"missing:{day}", now=now)
         return True
     return False
 

@@ -18,6 +18,7 @@ from scheduler.proposals.rules import InvitationState
 __all__ = [
     "DEPARTMENT",
     "STAFF",
+    "by_mail",
     "get_compensation",
     "get_confided",
     "get_cycle",
@@ -148,6 +149,11 @@ def knows_addresses(actor: Actor, visit: BeamVisit) -> bool:
     """Say whether the actor may read the team's addresses: as one of it, or as staff who enter its training."""
     theirs = visit.beamline.facility.owner_id == actor.organisation_id and any(actor.may(one) for one in TRAINING)
     return theirs or is_team(actor, visit)
+
+
+def by_mail(visit: BeamVisit) -> bool:
+    """Say whether a visit is run with samples that were sent in and nobody of the team."""
+    return visit.allocation.request.by_mail and not visit.participants.exists()
 
 
 def team_of(visit: BeamVisit) -> QuerySet[TeamMember]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
@@ -17,7 +17,7 @@ from portal.kernel.errors import Forbidden, Reason
 from portal.kernel.period import Period
 from portal.kernel.states import next_state
 from scheduler.availability.models import Claim
-from scheduler.beamtime import quoting, rules, visit_rules
+from scheduler.beamtime import holding, quoting, rules, visit_rules
 from scheduler.beamtime import visit_access as access
 from scheduler.beamtime.models import BeamTraining, BeamVisit, VisitParticipant
 from scheduler.proposals import finishing
@@ -43,7 +43,6 @@ __all__ = [
     "preparation",
     "record",
     "served",
-    "set_claims",
     "start",
     "train",
     "undo_ready",
@@ -102,13 +101,6 @@ def served(*, actor: Actor, visit: BeamVisit, permission: Permission) -> BeamVis
     return locked
 
 
-def set_claims(visit: BeamVisit, state: Claim.State) -> None:
-    """Take the claims of a locked visit on: used, done with, or given back."""
-    Claim.objects.filter(visit=visit).exclude(state__in=[Claim.State.DONE, Claim.State.RELEASED]).update(
-        state=state, hold_until=None
-    )
-
-
 def _midnight(visit: BeamVisit, training: BeamTraining | None) -> datetime | None:
     if training is None:
         return None
@@ -130,7 +122,8 @@ def preparation(
     for one in people:
         name = str(one.user) if str(one.user) not in named else f"{one.user} ({one.user_id})"
         named[name] = _midnight(visit, known.get(one.user_id))
-    return rules.Preparation(approved[0], approved[1], tuple(named), named)
+    by_mail = visit.allocation.request.by_mail
+    return rules.Preparation(approved[0], approved[1], tuple(named), named, by_mail)
 
 
 def missing_of(found: Sequence[BeamVisit]) -> dict[int, list[Reason]]:
@@ -258,7 +251,8 @@ def accept_late(*, actor: Actor, visit: BeamVisit, reason: str, now: datetime) -
 def train(*, actor: Actor, visit: BeamVisit, member: TeamMember, until: date, now: datetime) -> BeamTraining:
     """Enter that a member of a visit's team is trained at the facility before `until` (local day, exclusive).
 
-    By beamline or safety staff; a later entry replaces the one before. Raises NotInTeam, BadTraining, Forbidden.
+    By beamline or safety staff; a later entry replaces the one before, and all her visits that were ready are judged
+    again. Raises NotInTeam, BadTraining, Forbidden.
     """
     if not actor.may(P.PROPOSAL_CLEAR):
         actor.require(P.BEAMTIME_RUN)
@@ -274,9 +268,12 @@ def train(*, actor: Actor, visit: BeamVisit, member: TeamMember, until: date, no
     entered, _made = BeamTraining.objects.update_or_create(
         facility=facility, user_id=member.user_id, defaults={"until": until, "by_id": actor.person, "at": now}
     )
+    hers = Q(state=S.READY.value, beamline__facility=facility, participants__user=member.user_id)
+    for one in BeamVisit.objects.filter(Q(pk=visit.pk) | hers).distinct().order_by("pk"):
+        locked = lock(one)
+        _judge_again(locked)
+        locked.save()
     locked = lock(visit)
-    _judge_again(locked)
-    locked.save()
     record(locked, action="visit.trained", actor=actor, now=now, user=member.user_id, until=until.isoformat())
     return entered
 
@@ -304,6 +301,12 @@ def undo_ready(*, actor: Actor, visit: BeamVisit, reason: str, now: datetime) ->
     return locked
 
 
+def _still_ready(visit: BeamVisit) -> None:
+    """Judge a ready visit as it is now: people leave teams, and training is entered elsewhere. Raises NotPrepared."""
+    if reasons := not_ready(visit=visit):
+        raise visit_rules.NotPrepared(reasons)
+
+
 def _in_time(visit: BeamVisit, *, now: datetime, since: datetime) -> None:
     if now < since:
         raise visit_rules.NotYetThere(at=clock(visit, since))
@@ -315,13 +318,14 @@ def _in_time(visit: BeamVisit, *, now: datetime, since: datetime) -> None:
 def check_in(*, actor: Actor, visit: BeamVisit, now: datetime) -> BeamVisit:
     """Check the team in, from a day before its beam to the end; a second time changes nothing.
 
-    Raises NotYetThere, VisitOver, InvalidTransition unless ready, Forbidden.
+    Raises NotYetThere, VisitOver, InvalidTransition unless ready, NotPrepared where that is so no more, Forbidden.
     """
     locked = served(actor=actor, visit=visit, permission=P.BEAMTIME_RUN)
     if locked.checked_in_at is not None:
         return locked
     next_state(rules.TRANSITIONS, S(locked.state), A.START)
     _in_time(locked, now=now, since=locked.during.lower - visit_rules.BEFORE)
+    _still_ready(locked)
     locked.checked_in_at = now
     locked.save()
     record(locked, action="visit.checked_in", actor=actor, now=now)
@@ -330,13 +334,17 @@ def check_in(*, actor: Actor, visit: BeamVisit, now: datetime) -> BeamVisit:
 
 @transaction.atomic
 def start(*, actor: Actor, visit: BeamVisit, now: datetime) -> BeamVisit:
-    """Give the beam to a team that is checked in. Raises TeamNotThere, NotYetThere, VisitOver, InvalidTransition, Forbidden."""
+    """Give the beam to a team that is checked in; to samples sent in, nobody has to come.
+
+    Raises TeamNotThere, NotYetThere, VisitOver, InvalidTransition, NotPrepared where it is not ready any more, Forbidden.
+    """
     locked = served(actor=actor, visit=visit, permission=P.BEAMTIME_RUN)
     move(locked, A.START)
-    if locked.checked_in_at is None:
+    if locked.checked_in_at is None and not access.by_mail(locked):
         raise visit_rules.TeamNotThere
     _in_time(locked, now=now, since=locked.during.lower)
-    set_claims(locked, Claim.State.IN_USE)
+    _still_ready(locked)
+    holding.set_claims(locked, Claim.State.IN_USE)
     locked.save()
     record(locked, action="visit.started", actor=actor, now=now)
     return locked
@@ -348,11 +356,12 @@ def miss(*, actor: Actor, visit: BeamVisit, now: datetime) -> BeamVisit:
 
     Raises NotOver, InvalidTransition, Forbidden.
     """
+    holding.hold(visit)
     locked = served(actor=actor, visit=visit, permission=P.BEAMTIME_RUN)
     move(locked, A.MISS)
     if now < locked.during.upper:
         raise visit_rules.NotOver
-    set_claims(locked, Claim.State.RELEASED)
+    holding.set_claims(locked, Claim.State.RELEASED)
     locked.save()
     end_allocation(locked, now=now)
     rest = locked.allocation.request.allocations.filter(ended_at__isnull=True)

@@ -95,10 +95,12 @@ def tasks(found: Iterable[BeamVisit], *, now: datetime) -> list[Task]:
         elif state is S.DONE and one.report_due is not None:
             made.append((one, gettext("提交实验报告"), one.report_due))
         elif state is S.SCHEDULED and one.during.upper > now:
+            by_mail = one.allocation.request.by_mail
             by = one.during.lower - timedelta(days=one.beamline.facility.forms_days)
             forms_there = one.sample_approved_at is not None and one.safety_approved_at is not None
             text = gettext("确认到访人员与培训") if forms_there else gettext("样品单与安全审查获批")
-            made.append((one, text, one.during.lower if forms_there else by))
+            if not (forms_there and by_mail):
+                made.append((one, text, one.during.lower if forms_there else by))
     return [Task(one, text, until, until <= now) for one, text, until in sorted(made, key=lambda each: each[2])]
 
 
@@ -176,6 +178,7 @@ def _running(found: BeamVisit, state: rules.VisitState, *, now: datetime) -> set
         allowed |= {"ready"}
     elif state is S.READY:
         allowed |= {"not-ready"} | ({"check-in"} if found.checked_in_at is None else {"start"})
+        allowed |= {"start"} if access.by_mail(found) else set()
     elif state is S.RUNNING:
         allowed |= {"finish"}
     return allowed

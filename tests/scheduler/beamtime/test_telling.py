@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from scheduler.beamtime import compensating, ending, reporting, telling
+from scheduler.beamtime import answering, compensating, ending, moving, reporting, telling
 from scheduler.messages.models import Message
 from tests import beam, make
 
@@ -47,6 +47,22 @@ def test_forms_and_everything_missing_are_reminded_of_before_a_visit_that_lacks_
     assert told() == ["visit.forms_due"]
     telling.remind_due(now=visit.during.lower - 3 * DAY)
     assert told()[1:] == ["visit.missing", "visit.sample", "visit.safety", "visit.participants"]
+
+
+def test_a_visit_that_was_moved_is_reminded_of_for_its_new_day_too():
+    s = beam.site()
+    visit = beam.visit(s)
+    by = visit.during.lower - 14 * DAY
+    telling.remind_due(now=by - 7 * DAY)
+    day = visit.during.lower + 30 * DAY
+    moved = moving.move(
+        actor=s.planner, visit=visit, starts_at=day, seen=visit.version, reason="检修", now=by - 6 * DAY
+    )
+    answering.accept(actor=s.leader, visit=moved, now=by - 6 * DAY)
+    before = len(told())
+    for moment in (day - 21 * DAY, day - 21 * DAY + DAY, day - 3 * DAY):
+        telling.remind_due(now=moment)
+    assert told()[before:] == ["visit.forms_due", "visit.missing", "visit.sample", "visit.safety", "visit.participants"]
 
 
 def test_a_team_hears_of_the_end_a_cancellation_and_what_was_decided():
