@@ -120,7 +120,7 @@ def assessment(request: HttpRequest, number: str) -> HttpResponse:
     found = access.get_proposal(actor, number)
     done = list(found.assessments.select_related("by"))
     context = {
-        **judging.content_of(found),
+        **judging.content_of(found, titles=True),
         "findings": done,
         "wanted": [(kind.value, label_of("assessment", kind.value)[1]) for kind in _wanted(actor, found, done)],
     }

@@ -17,11 +17,12 @@ from portal.kernel.errors import NotFound
 from portal.pages import acts, shell, slots
 from portal.pages.booking_requests import arrived
 from portal.pages.files import handed_out
+from scheduler.beamtime import past
 from scheduler.panels import access, queries, rounds
 from scheduler.proposals import files
 from scheduler.proposals.models import BeamProposal
 
-__all__ = ["Act", "NoteForm", "beam_file", "content_of", "perform", "show"]
+__all__ = ["Act", "NoteForm", "beam_file", "beam_paper", "content_of", "perform", "show"]
 
 
 class NoteForm(forms.Form):
@@ -66,20 +67,39 @@ def perform(
     return show(request, act, form, error, **more)
 
 
-def content_of(proposal: BeamProposal) -> dict[str, Any]:
-    """Return what those read of a proposal who judge it. Three queries."""
+def content_of(proposal: BeamProposal, *, titles: bool) -> dict[str, Any]:
+    """Return what those read of a proposal who judge it. Five queries.
+
+    `titles`: those of earlier visits are shown, too; the facility's own staff know them, reviewers from elsewhere do not.
+    """
     answers = proposal.answers.select_related("form").order_by("form__place", "pk")
     return {
         "proposal": proposal,
         "wishes": list(proposal.requests.select_related("beamline__resource", "cycle")),
         "samples": list(proposal.samples.all()),
         "answers": list(answers),
+        "papers": [
+            {"paper": one, "title": one.visit.allocation.request.proposal.title if titles else "", "is_told": True}
+            for one in past.papers(proposal, now=timezone.now())
+        ],
+        "paper_view": "judged_paper",
     }
 
 
 @shell.needs()
 def beam_file(request: HttpRequest, number: str, code: str) -> HttpResponse:
-    """Hand a proposal's file to staff of its facility, or to a reviewer who was asked and need not step back."""
+    """Hand a proposal's file to who judges it."""
+    return handed_out(request, files.stored(_judged(request, number), code))
+
+
+@shell.needs()
+def beam_paper(request: HttpRequest, number: str, visit: str) -> HttpResponse:
+    """Hand the report of a team's earlier visit to who judges its new proposal."""
+    return handed_out(request, past.paper_file(_judged(request, number), visit))
+
+
+def _judged(request: HttpRequest, number: str) -> BeamProposal:
+    """Return a proposal to staff of its facility, or to a reviewer who was asked and need not step back. Raises NotFound."""
     actor = shell.actor_of(request)
     found = access.proposals_of(actor).filter(number=number).first()
     if found is None:
@@ -87,4 +107,4 @@ def beam_file(request: HttpRequest, number: str, code: str) -> HttpResponse:
         if review is None or queries.team_conflicts(review, now=timezone.now()):
             raise NotFound
         found = review.proposal
-    return handed_out(request, files.stored(found, code))
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -23,7 +24,9 @@ from portal.pages.beam_words import HAZARDS
 from portal.pages.exports import FORMATS, exported
 from portal.pages.labels import label_of
 from portal.pages.templatetags.show import bilingual
+from scheduler.beamtime import past, visit_access
 from scheduler.facilities.grid import offered
+from scheduler.panels import access as judging
 from scheduler.proposals import access, continuing, queries, rules, services, steps, team
 from scheduler.proposals import files as answers
 from scheduler.proposals.models import BeamProposal, TeamMember
@@ -139,6 +142,34 @@ def _can(actor: Actor, found: BeamProposal, *, leads: bool) -> set[str]:
     return allowed
 
 
+def _papers(actor: Actor, found: BeamProposal, *, now: datetime) -> dict[str, Any]:
+    """Return a team's earlier visits beside its proposal: what each was about only to who may read it there.
+
+    Whoever judges the proposal at its facility reads them all.
+    """
+    rows = past.papers(found, now=now)
+    pks = [one.visit.pk for one in rows]
+    judges = judging.proposals_of(actor).filter(pk=found.pk).exists()
+    seen = visit_access.visible_to(actor).filter(pk__in=pks, is_told=True)
+    told = set(pks if judges else seen.values_list("pk", flat=True))
+    shown = [
+        {
+            "paper": one,
+            "title": one.visit.allocation.request.proposal.title if one.visit.pk in told else "",
+            "is_told": one.visit.pk in told,
+        }
+        for one in rows
+    ]
+    return {"papers": shown, "paper_view": "judged_paper" if judges else "visit_report"}
+
+
+def _has_answer(actor: Actor, found: BeamProposal) -> bool:
+    """Say whether the person's own team has something to read: findings, comments, places, an appeal."""
+    if found.state in {S.DRAFT.value, S.WITHDRAWN.value}:
+        return False
+    return judging.teams_of(actor).filter(pk=found.pk).exists()
+
+
 def proposal_page(
     request: HttpRequest, found: BeamProposal, *, error: Explained | None = None, typed: Any = None
 ) -> HttpResponse:
@@ -166,6 +197,8 @@ def proposal_page(
         "answers": list(found.answers.select_related("form")),
         "cycles": list(queries.coming_cycles(found.facility, now=now)) if "continue" in can else [],
         "trail": actions.events(audit.trail(found.subject, actor=actor).exclude(action="beam_proposal.saved")),
+        **_papers(actor, found, now=now),
+        "has_answer": _has_answer(actor, found),
         "error": error,
         "typed": typed or {},
     }

@@ -106,7 +106,7 @@ def review(request: HttpRequest, pk: int) -> HttpResponse:
 
     more = {"row": row, "conflicts": conflicts, "is_hidden": is_hidden, "template": "beam/review.html"}
     if not is_hidden:
-        more |= judging.content_of(row.proposal)
+        more |= judging.content_of(row.proposal, titles=False)
     return judging.perform(request, page, form, verb, **more)
 
 

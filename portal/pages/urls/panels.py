@@ -13,6 +13,7 @@ urlpatterns = [
     path("assessments/", assessing.assessments, name="assessments"),
     path("assessments/<str:number>/", assessing.assessment, name="assessment"),
     path("assessments/<str:number>/files/<str:code>/", judging.beam_file, name="judged_file"),
+    path("assessments/<str:number>/papers/<str:visit>/", judging.beam_paper, name="judged_paper"),
     path("assessments/<str:number>/<slug:kind>/", assessing.assessment_file, name="assessment_file"),
     path("grants/", assessing.grants, name="grants"),
     path("grants/<str:number>/<str:beamline>/", assessing.grant, name="grant"),

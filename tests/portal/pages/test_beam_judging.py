@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils.translation import override
 
 from portal.organisations import rules as roles
 from portal.organisations.models import Member
+from scheduler.beamtime import reporting
 from scheduler.beamtime.models import BeamAllocation
+from scheduler.panels import grading
 from scheduler.panels.models import Assessment, Grading, Ranking
+from scheduler.proposals.models import TeamMember
 from tests import beam, make
 from tests.portal.pages.reading import enter, raw_codes, text_of
 from tests.scheduler.panels.test_judging import ask, drafted, graded, proposed
@@ -101,6 +108,62 @@ def test_the_office_sees_conflicts_with_names_asks_and_is_refused_in_words(s):
     form = {"call": s.call.number, "name": "二组", "name_en": "", "targets": "能源 4成"}
     assert "能源 40%" in text_of(office.post(reverse("panel_new"), form))
     assert office.post(reverse("panel_new"), {**form, "targets": "能源 40%\n水 60%"}).status_code == 302
+
+
+def reported(s, *, title="铁电薄膜", **more):
+    """Return an ended visit of the leader's with its report handed in."""
+    visit = beam.visit(s, state="done", title=title, **more)
+    given = reporting.ReportGiven("测得相变温度。", "", make.REPORT)
+    return reporting.hand_in(actor=s.leader, visit=visit, given=given, now=beam.during(20).start)
+
+
+def test_earlier_reports_lie_beside_a_new_proposal_and_titles_only_before_who_knows_them(s):
+    given = reported(s)
+    owed = beam.visit(s, state="done", day=3, title="欠交的课题")
+    type(owed).objects.filter(pk=owed.pk).update(report_due=make.NOW - timedelta(days=1))
+    hidden = beam.visit(s, state="done", day=6, title="保密课题", is_confidential=True)
+    made = beam.proposal(s)
+    row = grading.assign(
+        actor=s.office, panel=s.panel, proposal=made, panelist=s.panel.panelists.get(is_chair=True), now=make.NOW
+    )
+    reviewer = as_(s.graders[0])
+    said = text_of(reviewer.get(reverse("beam_review", args=[row.pk])))
+    assert all(part in said for part in (given.number, "测得相变温度", owed.number, "报告逾期未交"))
+    assert not any(part in said for part in ("铁电薄膜", "欠交的课题", hidden.number))
+    file = reverse("judged_paper", args=[made.number, given.number])
+    assert reviewer.get(file).status_code == 200
+    assert reviewer.get(reverse("judged_paper", args=[made.number, owed.number])).status_code == 404
+    assert reviewer.get(reverse("judged_paper", args=[made.number, hidden.number])).status_code == 404
+    assert as_(s.graders[1]).get(file).status_code == 404, "she was not asked"
+    for who in (s.office, s.scientist):
+        staff = as_(who)
+        assert "铁电薄膜" in text_of(staff.get(reverse("assessment", args=[made.number])))
+        assert staff.get(file).status_code == 200
+    page = reverse("proposal", args=[made.number])
+    own = as_(s.leader).get(page)
+    assert "铁电薄膜" in text_of(own)
+    assert reverse("beam_answer", args=[made.number]) in own.content.decode()
+    other = make.actor(make.organisation(roles.Kind.PROVIDER), roles.Role.RESEARCHER, name="新成员")
+    about = {"user_id": other.user_id, "organisation_id": other.organisation_id, "state": "joined"}
+    TeamMember.objects.create(proposal=made, name="新成员", email="n@example.invalid", invited_at=make.NOW, **about)
+    new = text_of(as_(other).get(page))
+    assert given.number in new
+    assert "报告已交" in new
+    assert not any(part in new for part in ("铁电薄膜", "测得相变温度")), "she was in no earlier team"
+
+
+def test_beside_a_proposal_as_many_queries_however_many_reports(s):
+    made = beam.proposal(s)
+    page = reverse("assessment", args=[made.number])
+    office = as_(s.office)
+    office.get(page)
+    counts = []
+    for at in range(3):
+        reported(s, day=3 * at)
+        with CaptureQueriesContext(connection) as done:
+            office.get(page)
+        counts.append(len(done))
+    assert counts[0] == counts[2]
 
 
 def test_staff_find_and_the_team_is_told(s):
