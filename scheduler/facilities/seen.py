@@ -23,6 +23,7 @@ __all__ = [
     "of_device",
     "of_facility",
     "of_partner",
+    "of_shares",
     "refuse_moved",
 ]
 
@@ -49,6 +50,12 @@ def of_facility(facility: Facility) -> str:
 def of_courses(facility: Facility) -> str:
     """Return the fingerprint of the kinds of proposals taken. One query."""
     return _print({kind.value: asdict(course) for kind, course in queries.courses_of(facility).items()})
+
+
+def of_shares(facility: Facility, beamline: Beamline | None = None) -> str:
+    """Return the fingerprint of who has which share: of one beamline by itself, or of all that say nothing. One query."""
+    said = queries.shares_of(facility).get(beamline.pk if beamline else None, {})
+    return _print({pool.value: str(share) for pool, share in said.items()})
 
 
 def of_beamline(beamline: Beamline) -> str:

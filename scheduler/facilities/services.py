@@ -200,16 +200,20 @@ def set_shares(
     said: Mapping[shares.Pool, Fraction],
     beamline: Beamline | None = None,
     now: datetime,
+    opened_on: str = "",
 ) -> None:
     """Say who has which share of the time: of one beamline, or of all that say nothing of their own.
 
-    An empty mapping for a beamline lets it follow the facility again. Raises BadShares unless they are the whole, Forbidden.
+    An empty mapping for a beamline lets it follow the facility again. `opened_on` is the fingerprint of what was read
+    (`seen.of_shares`). Raises BadShares unless they are the whole, Moved, Forbidden.
     """
     locked = lock(actor, facility, P.FACILITY_MANAGE, P.FACILITY_DECIDE)
     if beamline is not None and beamline.facility_id != locked.pk:
         raise NotFound(field="beamline")
     if said or beamline is None:
         shares.check_shares(said)
+    stands, at = seen.of_shares(locked, beamline), beamline.code if beamline else ""
+    seen.refuse_moved(locked, now_is=stands, seen=opened_on, actions=["facility.shares_set"], beamline=at)
     PoolShare.objects.filter(facility=locked, beamline=beamline).delete()
     PoolShare.objects.bulk_create(
         PoolShare(facility=locked, beamline=beamline, pool=pool.value, num=share.numerator, den=share.denominator)
@@ -221,7 +225,7 @@ def set_shares(
         action="facility.shares_set",
         actor=actor,
         now=now,
-        beamline=beamline.code if beamline else "",
+        beamline=at,
         shares={pool.value: f"{float(share):.4g}" for pool, share in said.items()},
     )
 

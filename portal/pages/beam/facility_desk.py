@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import messages
@@ -14,19 +15,23 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from portal.http import sentences
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.money import Money
 from portal.pages import shell, slots
+from portal.pages.beam import setup
 from portal.pages.beam.facilities import free_runs
-from portal.pages.beam_words import POOLS
+from portal.pages.beam.setup_forms import Layout, SetupForm, points
 from portal.pages.fields import YuanField
+from portal.pages.labels import label_of
 from scheduler.availability.models import Closure
 from scheduler.beamtime import shares as beam_shares
 from scheduler.beamtime import visit_access
-from scheduler.facilities import access, beamlines, queries, services, standing
+from scheduler.facilities import access, beamlines, queries, seen, services, standing
 from scheduler.facilities.courses import ProposalKind
 from scheduler.facilities.models import Beamline, DeviceClash, Facility, Partner
 from scheduler.facilities.shares import Pool
@@ -69,14 +74,18 @@ def facility_board(request: HttpRequest, code: str) -> HttpResponse:
         (one for one in cycles if now in queries.period_of_cycle(one)), cycles[0] if cycles else None
     )
     found = beam_shares.standing_of(chosen) if chosen else []
+    shares, courses = queries.shares_of(row), queries.courses_of(row)
     runs = free_runs(lines, until=now + _days(row), now=now)
     context = {
         "facility": row,
-        "lines": [{"line": line, "hourly": rates.get(line.pk), "runs": runs[line.pk]} for line in lines],
+        "lines": [
+            {"line": line, "hourly": rates.get(line.pk), "runs": runs[line.pk], "has_shares": line.pk in shares}
+            for line in lines
+        ],
         "devices": _devices(row),
         "cycles": [{"row": one, "is_over": queries.period_of_cycle(one).end <= now} for one in cycles],
-        "kinds": [kind for kind in ProposalKind if kind in queries.courses_of(row)],
-        "shares": queries.shares_of(row).get(None, {}),
+        "kinds": [kind for kind in ProposalKind if kind in courses],
+        "shares": shares.get(None, {}),
         "shift_length": timedelta(minutes=row.length_min),
         "shift_names": gettext("、").join(row.shift_names),
         "chosen": chosen,
@@ -120,15 +129,18 @@ def _days(row: Facility) -> timedelta:
     return timedelta(days=row.market_days + 1)
 
 
-class SharesForm(forms.Form):
+class SharesForm(SetupForm):
     """Per cent of each pool; together a hundred."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    QUIET = True
+    UNITS: ClassVar[Mapping[str, Promise | str]] = {pool.value: "%" for pool in Pool}
+    LAYOUT: ClassVar[Layout] = ((_("各类机时的份额"), [(pool.value,) for pool in Pool]),)
+
+    def __init__(self, data: Any = None, **more: Any) -> None:
+        super().__init__(data, **more)
         for pool in Pool:
-            self.fields[pool.value] = forms.DecimalField(
-                label=POOLS[pool.value], min_value=0, max_value=HUNDRED, max_digits=5, decimal_places=2, required=False
-            )
+            label = label_of("pool", pool.value)[1]
+            self.fields[pool.value] = points(label, Decimal(0), Decimal(HUNDRED), required=False)
 
     def said(self) -> dict[Pool, Fraction]:
         return {pool: Fraction(self.cleaned_data[pool.value] or 0) / HUNDRED for pool in Pool}
@@ -140,24 +152,33 @@ def _percent(share: Fraction) -> Decimal:
 
 
 @shell.needs(P.FACILITY_MANAGE, P.FACILITY_DECIDE)
-def facility_shares(request: HttpRequest, code: str) -> HttpResponse:
-    """Say who has which share of a facility's time."""
+def facility_shares(request: HttpRequest, code: str, line: str = "") -> HttpResponse:
+    """Say who has which share of the time: of all beamlines, or of one by itself (empty: it follows the facility)."""
     actor = shell.actor_of(request)
     row = access.get_own(actor, code, P.FACILITY_MANAGE, P.FACILITY_DECIDE)
-    stands = queries.shares_of(row).get(None, {})
-    posted = request.POST if request.method == "POST" else None
-    form = SharesForm(posted, initial={pool.value: f"{_percent(share):f}" for pool, share in stands.items()})
-    error = None
-    if posted is not None and form.is_valid():
-        _done, error = shell.attempt(
-            lambda: services.set_shares(actor=actor, facility=row, said=form.said(), now=timezone.now())
-        )
-        if error is None:
-            messages.success(request, gettext("机时份额已保存。"))
-            return redirect("facility_board", code)
-        error = slots.put_back(form, error)
-    context = {"facility": row, "form": form, "error": error, "heading": gettext("机时份额")}
-    return shell.page(request, "beam/form.html", context, status=error.status if error else 422 if form.errors else 200)
+    found = access.get_beamline(row, line) if line else None
+    shares = queries.shares_of(row).get(found.pk if found else None, {})
+    stands = {pool.value: f"{_percent(share):f}" for pool, share in shares.items()}
+    heading = gettext("线站 %(code)s 的机时份额") % {"code": found.code} if found else gettext("机时份额")
+    intro = gettext("全部空着，这条线站随装置的份额。") if found else gettext("用于没有另设份额的线站。")
+    about: dict[str, Any] = {"facility": row, "heading": heading, "stands": stands, "intro": intro}
+    about["intro"] = sentences(intro, gettext("合计须为 100%。"))
+    about["opened_on"] = seen.of_shares(row, found)
+    form = SharesForm(request.POST if request.method == "POST" else None, initial=stands)
+    if request.method != "POST" or not form.is_valid():
+        return setup.setup_page(request, form, **about)
+    said = {} if found and not any(form.said().values()) else form.said()
+    opened_on = request.POST.get("opened_on", "")
+    _done, error = setup.save(
+        form,
+        lambda: services.set_shares(
+            actor=actor, facility=row, said=said, beamline=found, now=timezone.now(), opened_on=opened_on
+        ),
+    )
+    if error is not None:
+        return setup.setup_page(request, form, error=error, **about)
+    messages.success(request, gettext("机时份额已保存。"))
+    return redirect("facility_board", code)
 
 
 class LineForm(forms.Form):

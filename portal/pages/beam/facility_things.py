@@ -45,7 +45,7 @@ def facility_courses(request: HttpRequest, code: str) -> HttpResponse:
     row = access.get_own(actor, code, P.FACILITY_MANAGE)
     stands = CoursesForm(courses=queries.courses_of(row))
     intro = gettext("不再受理的类别不影响已提交的申请。%(said)s") % {"said": _under_way(row)}
-    heading = gettext("课题类别")
+    heading = gettext("受理的课题类别")
     about: dict[str, Any] = {"facility": row, "heading": heading, "intro": intro, "stands": stands.initial}
     about["opened_on"] = seen.of_courses(row)
     if request.method != "POST":

@@ -36,12 +36,15 @@ class SetupForm(forms.Form):
 
     LAYOUT: ClassVar[Layout] = ()
     UNITS: ClassVar[Mapping[str, Promise | str]] = {}
+    QUIET: ClassVar[bool] = False
+    """Whether no field says that it is optional: all of them are."""
 
     @property
     def sections(self) -> list[dict[str, Any]]:
         return [
             {
                 "title": title,
+                "quiet": self.QUIET,
                 "rows": [
                     [{"bound": self[name], "unit": self.UNITS.get(name, "")} for name in row if name in self.fields]
                     for row in rows
@@ -214,7 +217,7 @@ class FacilityForm(SetupForm):
         found = super().sections
         names = [{"bound": self[f"shift_{at}"], "unit": ""} for at in range(self.shift_rows)]
         found[1]["rows"] = [found[1]["rows"][0], names]
-        found[1]["act"] = "shifts"
+        found[1] |= {"act": "shifts", "quiet": True}
         return found
 
     def _names(self) -> tuple[str, ...]:

@@ -243,7 +243,7 @@ class PartnerForm(SetupForm):
         names = (("name", ""), ("name_en", ""), ("code", ""), ("most", "%"))
         for at in range(self.rows):
             row = [{"bound": self[f"u{at}_{name}"], "unit": unit} for name, unit in names]
-            found.append({"title": gettext("用途 %(no)s") % {"no": at + 1}, "rows": [row], "quiet": True})
+            found.append({"title": gettext("用途 %(no)s") % {"no": at + 1}, "rows": [row[:2], row[2:]], "quiet": True})
         found[1]["hint"] = gettext("合作机时可以用在哪里、各至多多少；空行不计，清空一行即删去。都空着是不限用途。")
         found[-1]["act"] = "more"
         return found

@@ -219,6 +219,24 @@ class TestReplanning:
         visit.refresh_from_db()
         assert visit.state == "cancelled"
 
+    def test_a_booking_on_a_beamline_closed_by_itself_is_named_and_called_off_free_of_charge(self):
+        site = beam.site()
+        one = line(site)
+        follow(site, one)
+        booked = booking_services.request_booking(actor=site.leader, wanted=wanted(one, 3), now=NOW, key=make.key())
+        span = Period(NEXT, NEXT + 6 * HOURS)
+        with pytest.raises(cycles.PlanBreaks) as refused:
+            replanning.close_line(actor=site.planner, beamline=one, period=span, reason="换单色器", now=NOW)
+        assert [row["number"] for row in refused.value.data["broken"]] == [booked.number]
+        made = replanning.close_line(
+            actor=site.planner, beamline=one, period=span, reason="换单色器", accepts=[booked.number], now=NOW
+        )
+        booked.refresh_from_db()
+        booked.charge.refresh_from_db()
+        assert (booked.state, booked.charge.state) == ("cancelled", "released")
+        replanning.reopen_line(actor=site.planner, beamline=one, closure_id=made.pk, now=NOW)
+        assert span.start in {each.start for each in opened(one)}
+
 
 class TestOutage:
     def test_an_outage_or_closure_over_a_visit_is_refused_with_its_number_and_the_visit_stays(self):

@@ -13,6 +13,7 @@ from scheduler.availability.models import Closure
 from scheduler.facilities import cycles, queries
 from scheduler.facilities.courses import ProposalKind
 from scheduler.facilities.models import Beamline, Device, Facility, Partner, RunCycle
+from scheduler.facilities.shares import Pool
 from tests import beam, make
 from tests.portal.pages.reading import enter, text_of
 
@@ -275,6 +276,28 @@ class TestPartners:
         assert "105%" in text_of(office.post(page, self.said()))
 
 
+class TestShares:
+    def test_a_beamline_has_shares_of_its_own_until_they_are_cleared(self, site, office):
+        page = url(site, "beamline_shares", "BL01")
+        refused = office.post(page, {"open": "50", "industry": "40"})
+        assert (refused.status_code, "90%" in text_of(refused)) == (409, True)
+        assert office.post(page, {"open": "50", "industry": "50"}).status_code == 302
+        line = Beamline.objects.select_related("facility").get(code="BL01")
+        assert set(queries.shares_of_line(line)) == {Pool.OPEN, Pool.INDUSTRY}
+        assert office.post(page, {"open": "", "industry": ""}).status_code == 302
+        assert len(queries.shares_of_line(line)) == 4
+
+    def test_office_and_director_do_not_overwrite_each_other(self, site, office):
+        opened = told(site, office, "facility_shares")
+        director = enter(Client(), site.director)
+        assert (
+            director.post(url(site, "facility_shares"), {**opened, "open": "60", "industry": "30"}).status_code == 302
+        )
+        late = office.post(url(site, "facility_shares"), {**opened, "open": "65", "industry": "25"})
+        assert (late.status_code, "主任" in text_of(late)) == (409, True)
+        assert {row["stands"]: row["typed"] for row in late.context["differences"]} == {"60": "65", "30": "25"}
+
+
 class TestCycles:
     def test_a_planner_opens_a_cycle_and_goes_on_to_its_plan(self, site):
         planner = enter(Client(), site.planner)
@@ -322,6 +345,14 @@ class TestCycles:
         planner.post(url(site, "facility_reopen", "BL01", Closure.objects.get().pk))
         assert not Closure.objects.exists()
 
+    def test_only_a_planner_closes_a_beamline_and_only_office_or_director_a_cycle(self, site):
+        pages = {"facility_closings": ("planner",), "cycle_close": ("office", "director")}
+        for name, allowed in pages.items():
+            for role in ("office", "planner", "scientist", "safety", "director", "leader"):
+                thing = "BL01" if name == "facility_closings" else site.cycle.code
+                status = enter(Client(), getattr(site, role)).get(url(site, name, thing)).status_code
+                assert (status == 200) == (role in allowed), (name, role, status)
+
     def test_a_closing_without_a_reason_or_in_the_past_is_refused_at_its_field(self, site):
         planner, page = enter(Client(), site.planner), url(site, "facility_closings", "BL01")
         missing = planner.post(page, {"starts": "2027-01-12T00:00", "ends": "", "reason": ""})
@@ -350,6 +381,22 @@ class TestReaching:
         beam.line(site.owner, site.facility, "BL21")
         span = Period(beam.CYCLE.end, beam.CYCLE.end + timedelta(days=9))
         cycles.create_cycle(actor=site.office, facility=site.facility, code="next", during=span, now=make.NOW)
+        assert count() == few
+
+    def test_a_list_of_partners_takes_as_many_queries_with_three_as_with_one(self, site, office):
+        def add() -> None:
+            office.post(url(site, "facility_partner_new", "BL01"), TestPartners().said(share="10"))
+
+        def count() -> int:
+            with CaptureQueriesContext(connection) as captured:
+                assert office.get(url(site, "facility_partners", "BL01")).status_code == 200
+            return len(captured)
+
+        add()
+        few = count()
+        add()
+        add()
+        assert Partner.objects.count() == 3
         assert count() == few
 
     def test_the_list_counts_what_each_facility_has(self, site, office):
