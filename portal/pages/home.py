@@ -13,6 +13,7 @@ from portal.pages.actions import events
 from portal.pages.beam.judging_tasks import grades_asked
 from portal.pages.programmes import entries
 from portal.pages.shell import actor_of, guarded, needs, page, stranger_or_actor
+from scheduler.beamtime import trails
 from scheduler.bookings.models import Booking
 from scheduler.bookings.rules import BookingState
 from scheduler.panels import access as panels
@@ -53,7 +54,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         request.session["is_panelist"] = seated
     now = timezone.now()
     asked = list(grades_asked(actor, now)) if seated else []
-    recent = audit.lately(actor)[:RECENT_SHOWN] if actor.organisation_id else []
+    recent = trails.readable(audit.lately(actor), actor)[:RECENT_SHOWN] if actor.organisation_id else []
     return page(
         request,
         "home/dashboard.html",

@@ -135,7 +135,6 @@ def assess(*, actor: Actor, proposal: BeamProposal, finding: Finding, now: datet
         action="beam_proposal.assessed",
         actor=actor,
         now=now,
-        hidden=True,
         kind=made.kind,
         passed=made.passed,
         safety_class=made.safety_class,

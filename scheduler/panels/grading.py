@@ -187,7 +187,6 @@ def _record(grading: Grading, *, action: str, actor: Actor, now: datetime, **dat
         action=action,
         actor=actor,
         now=now,
-        hidden=True,
         reviewer=str(grading.panelist.user),
         **data,
     )

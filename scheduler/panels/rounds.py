@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor
@@ -24,6 +24,7 @@ __all__ = [
     "Changed",
     "NoteMissing",
     "OwnProposal",
+    "hidden",
     "lock_panel",
     "not_in_team",
     "note",
@@ -32,6 +33,7 @@ __all__ = [
     "reviewed_kinds",
     "round_of",
     "rounds",
+    "teams",
     "tell",
 ]
 
@@ -87,11 +89,15 @@ def reviewed_kinds(facility: Facility) -> set[str]:
 
 def own(actor: Actor, proposals: Iterable[BeamProposal]) -> set[int]:
     """Return in which proposals' teams the person is: joined or invited, also by her mail address. Two queries."""
+    pks = [one.pk for one in proposals]
+    return set(teams(actor).filter(proposal__in=pks).values_list("proposal_id", flat=True))
+
+
+def teams(actor: Actor) -> QuerySet[TeamMember]:
+    """Return in which teams the person is: joined or invited, also by her mail address. One query."""
     mail = User.objects.filter(pk=actor.person).values_list("email", flat=True).first()
     is_her = Q(user_id=actor.person) | (Q(user__isnull=True, email__iexact=mail) if mail else Q(pk__in=[]))
-    pks = [one.pk for one in proposals]
-    mine = TeamMember.objects.filter(is_her, proposal__in=pks, state__in=["joined", "invited"])
-    return set(mine.values_list("proposal_id", flat=True))
+    return TeamMember.objects.filter(is_her, state__in=["joined", "invited"])
 
 
 def not_in_team(actor: Actor, proposals: Iterable[BeamProposal]) -> None:
@@ -129,16 +135,29 @@ def tell(proposal: BeamProposal, outcome: str, why: str, *, key: str, now: datet
     steps.tell(proposal, found, key=key, now=now)
 
 
-def record(
-    proposal: BeamProposal, *, action: str, actor: Actor, now: datetime, hidden: bool = False, **data: Any
-) -> None:
-    """Record an act on a proposal, for the facility and (unless `hidden`) the team's organisation. Never its title."""
-    readers = [proposal.facility.owner_id] if hidden else [proposal.facility.owner_id, proposal.organisation_id]
+HIDDEN: Final = ("grading.", "beam_proposal.assessed")
+"""How acts begin that say who judges: told to no team, and at the facility to nobody but who judges."""
+
+
+def hidden() -> Q:
+    """Match records that say who judges."""
+    found = Q()
+    for begin in HIDDEN:
+        found |= Q(action__startswith=begin)
+    return found
+
+
+def record(proposal: BeamProposal, *, action: str, actor: Actor, now: datetime, **data: Any) -> None:
+    """Record an act on a proposal, for the facility and (unless it says who judges) the team's organisation.
+
+    Never its title. Who of them reads it is judged at each reading (`scheduler.beamtime.trails`).
+    """
+    owner = proposal.facility.owner_id
     audit.record(
         action=action,
         subject=f"beam_proposal:{proposal.number}",
         actor=actor,
         now=now,
-        organisations=readers,
+        organisations=[owner] if action.startswith(HIDDEN) else [owner, proposal.organisation_id],
         data=data,
     )

@@ -24,7 +24,7 @@ from portal.pages.beam_words import HAZARDS
 from portal.pages.exports import FORMATS, exported
 from portal.pages.labels import label_of
 from portal.pages.templatetags.show import bilingual
-from scheduler.beamtime import past, visit_access
+from scheduler.beamtime import past, trails, visit_access
 from scheduler.facilities.grid import offered
 from scheduler.panels import access as judging
 from scheduler.proposals import access, continuing, queries, rules, services, steps, team
@@ -196,7 +196,9 @@ def proposal_page(
         ],
         "answers": list(found.answers.select_related("form")),
         "cycles": list(queries.coming_cycles(found.facility, now=now)) if "continue" in can else [],
-        "trail": actions.events(audit.trail(found.subject, actor=actor).exclude(action="beam_proposal.saved")),
+        "trail": actions.events(
+            trails.readable(audit.trail(found.subject, actor=actor), actor).exclude(action="beam_proposal.saved")
+        ),
         **_papers(actor, found, now=now),
         "has_answer": _has_answer(actor, found),
         "error": error,
