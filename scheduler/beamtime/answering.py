@@ -133,8 +133,8 @@ def _give_back(locked: BeamVisit, *, action: str, actor: Actor, now: datetime) -
     adopting.record(locked, action=action, actor=actor, now=now)
     cycle, made = gathering.cycle_of(locked), []
     if cycle is not None:
-        span, pool = queries.period_of(locked.during), locked.allocation.pool
-        made = reserving.move_up(cycle=cycle, beamline=locked.beamline, span=span, pool=pool, now=now)
+        span = queries.period_of(locked.during)
+        made = reserving.move_up(cycle=cycle, beamline=locked.beamline, span=span, now=now)
     offer_news.came_back(locked, lapsed=locked.answered_at is None, made=made, now=now)
 
 

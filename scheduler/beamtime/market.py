@@ -20,9 +20,10 @@ from portal.kernel.period import Period
 from scheduler.availability import releasing
 from scheduler.availability.models import BLOCKING, Claim
 from scheduler.availability.queries import not_ended, period_of
-from scheduler.beamtime import rules
+from scheduler.beamtime import gathering, rules
+from scheduler.beamtime.models import BeamVisit
 from scheduler.facilities import queries
-from scheduler.facilities.models import Beamline, Facility
+from scheduler.facilities.models import Beamline, Facility, RunCycle
 from scheduler.resources import services as resources
 from scheduler.resources.rules import PublishState
 
@@ -34,17 +35,51 @@ logger = structlog.get_logger("beamtime")
 def to_release(facility: Facility, lines: Sequence[Beamline], *, now: datetime) -> dict[int, list[Period]]:
     """Return the shifts enterprises can have on each beamline now, by its id: in user beam, soon, given to no visit.
 
-    A shift an enterprise has booked stays open: given back, it is there for the next one. Five queries and two a cycle.
+    Nor kept for changing the set-up between two visits; on a line that needs somebody only while somebody is free. A
+    shift an enterprise has booked stays open: given back, it is there for the next one. Five queries, three a cycle, and
+    what `gather` takes where a line needs somebody.
     """
     window = Period(now, now + timedelta(days=facility.market_days, minutes=facility.length_min + 1))
     taken = _given(lines, window=window, now=now)
     found: dict[int, list[Period]] = {line.pk: [] for line in lines}
     running = facility.cycles.filter(during__overlap=(window.start, window.end), closed_at__isnull=True)
     for cycle in running.select_related("facility"):
+        kept, staffed = _changing(lines, cycle), _staffed(lines, cycle, now=now)
         for pk, shifts in queries.user_shifts(cycle, lines).items():
-            free = rules.released(shifts, taken=taken.get(pk, ()), now=now, days=facility.market_days)
-            found[pk] += [shift.period for shift in free]
+            busy = [*taken.get(pk, ()), *kept[pk]]
+            free = rules.released(shifts, taken=busy, now=now, days=facility.market_days)
+            found[pk] += [one.period for one in free if pk not in staffed or one.period.start in staffed[pk]]
     return found
+
+
+def _changing(lines: Sequence[Beamline], cycle: RunCycle) -> dict[int, list[Period]]:
+    """Return what of each beamline is kept for changing the set-up between its visits. One query."""
+    visits: dict[int, list[tuple[Period, str]]] = {line.pk: [] for line in lines}
+    rows = BeamVisit.objects.filter(
+        beamline__in=visits, state__in=gathering.HOLDING, during__overlap=(cycle.during.lower, cycle.during.upper)
+    )
+    for row in rows.select_related("allocation__request").order_by("during"):
+        visits[row.beamline_id].append((period_of(row.during), row.allocation.request.setup))
+    length = timedelta(minutes=cycle.facility.length_min)
+    return {one.pk: rules.changing(visits[one.pk], changeover=one.changeover_shifts * length) for one in lines}
+
+
+def _staffed(lines: Sequence[Beamline], cycle: RunCycle, *, now: datetime) -> dict[int, set[datetime]]:
+    """Return when shifts begin in which somebody who can run it is free, of each beamline that needs somebody."""
+    attended = {line.code: line.pk for line in lines if line.needs_operator}
+    if not attended:
+        return {}
+    gathered = gathering.gather(cycle, now=now)
+    chosen = gathered.chosen()
+    away: dict[str, set[int]] = defaultdict(set)
+    for one in gathered.standing:
+        away[chosen.get(one.number, "")] |= set(range(one.start, one.end))
+    starts = [shift.period.start for shift in gathered.cycle.shifts]
+    return {
+        attended[line.code]: {starts[at] for who, there in line.people or () for at in there - away[who]}
+        for line in gathered.problem.lines
+        if line.code in attended
+    }
 
 
 def _given(lines: Sequence[Beamline], *, window: Period, now: datetime) -> Mapping[int, list[Period]]:

@@ -16,7 +16,10 @@ from scheduler.availability import claiming
 from scheduler.beamtime import adopting, drafting, gathering
 from scheduler.beamtime.models import BeamAllocation, BeamQuote, BeamVisit
 from scheduler.beamtime.ports import Placed, Problem, Request
+from scheduler.facilities import queries as facilities
+from scheduler.facilities.courses import ProposalKind
 from scheduler.facilities.models import Beamline, RunCycle
+from scheduler.panels import pools
 from scheduler.proposals import rules as proposals
 from scheduler.proposals.models import BeamProposal, BeamRequest
 from scheduler.resources import services as resources
@@ -37,28 +40,32 @@ def waiting(cycle: RunCycle, beamline: Beamline) -> Iterator[BeamRequest]:
         BeamRequest.objects.filter(cycle=cycle, beamline=beamline, state="reserve")
         .exclude(pk__in=declined.values("allocation__request_id"))
         .exclude(pk__in=BeamQuote.objects.filter(state="accepted").values("request_id"))
-        .select_related("proposal")
+        .select_related("proposal", "beamline")
         .prefetch_related("devices")
         .order_by(F("place").asc(nulls_last=True), "pk")
     )
     yield from rows
 
 
-def move_up(*, cycle: RunCycle, beamline: Beamline, span: Period, pool: str, now: datetime) -> list[BeamVisit]:
+def move_up(*, cycle: RunCycle, beamline: Beamline, span: Period, now: datetime) -> list[BeamVisit]:
     """Offer free time to the reserve list in its order, each to the first it fits; return what was offered.
 
-    Everything a request needs has to be there: its devices, somebody who can run it, none of its bad dates. The caller is
-    in a transaction; nothing is offered where the time was taken meanwhile.
+    Everything a request needs has to be there: its devices, somebody who can run it, none of its bad dates, and so many
+    shifts in the pool of its own kind, whoever gave the time back (F18). The caller is in a transaction; nothing is offered where the time was taken meanwhile.
     """
     made: list[BeamVisit] = []
     if cycle.closed_at is not None or span.end <= now:
         return made
+    courses = facilities.courses_of(beamline.facility)
     for request in waiting(cycle, beamline):
-        plan = _plan(request, beamline, span, pool=pool, now=now)
+        course = courses.get(ProposalKind(request.proposal.kind))
+        if course is None or pools.left(beamline, cycle, course.pool) < request.shifts:
+            continue
+        plan = _plan(request, beamline, span, pool=course.pool.value, now=now)
         if plan is None:
             continue
         resources.lock(resource_ids=adopting.touched([plan]))
-        if not _still_waits(request):
+        if not _still_waits(request) or pools.left(beamline, cycle, course.pool) < request.shifts:
             continue
         plan.allocation.save()
         number = next_number(prefix=adopting.NUMBERS, now=now)
@@ -76,8 +83,9 @@ def move_up(*, cycle: RunCycle, beamline: Beamline, span: Period, pool: str, now
 
 
 def _still_waits(request: BeamRequest) -> bool:
-    """Lock a request and its proposal, in this order as all do; say whether it is on the list and not withdrawn."""
+    """Lock a proposal, the beamline's pools, the request, in this order as all do; say whether it waits and is not withdrawn."""
     request.proposal = BeamProposal.objects.select_for_update(no_key=True).order_by("pk").get(pk=request.proposal_id)
+    pools.lock(request.beamline)
     held = BeamRequest.objects.select_for_update(no_key=True).order_by("pk").get(pk=request.pk)
     request.state = held.state
     gone = proposals.BeamProposalState.WITHDRAWN.value

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Final
 
@@ -41,6 +42,7 @@ __all__ = [
     "Preparation",
     "VisitAction",
     "VisitState",
+    "changing",
     "compensation",
     "delivered",
     "figures",
@@ -301,6 +303,20 @@ def released(
     return [
         one for one in shifts if now < one.period.start <= last and not any(one.period.overlaps(span) for span in busy)
     ]
+
+
+def changing(visits: Sequence[tuple[Period, str]], *, changeover: timedelta) -> list[Period]:
+    """Return what of a beamline's time is kept for changing its set-up: as long on either side of a gap between two visits,
+    by time and with their set-ups, that differ; never more than the gap. Whoever comes in between has a set-up of her own.
+    """
+    found: list[Period] = []
+    if not changeover:
+        return found
+    for (one, before), (two, after) in pairwise(visits):
+        if before != after and one.end < two.start:
+            found.append(Period(one.end, min(one.end + changeover, two.start)))
+            found.append(Period(max(two.start - changeover, one.end), two.start))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from portal.kernel.period import Period
 from scheduler.availability import claiming, deviations, impacts, releasing
 from scheduler.availability import queries as availability
 from scheduler.availability.models import Claim, SpecialOpening
+from scheduler.availability.rules import ClaimRole
 from scheduler.beamtime import market, replanning
 from scheduler.beamtime.models import Compensation
 from scheduler.bookings import holding
@@ -120,6 +121,57 @@ class TestRelease:
         follow(site, one, now=NEXT + timedelta(hours=1))
         assert opened(one)[0].start == NEXT
         assert releasing.release(one.resource, [], now=NEXT + timedelta(hours=1))[1][0].start == NEXT + HOURS
+
+
+class TestKeptBack:
+    """What a visit needs besides its own shifts, and shifts in which nobody could run the line, are not sold."""
+
+    def visits(self, site: beam.Site, one: Beamline, *spans: tuple[int, str]) -> None:
+        """Have visits of three shifts stand from these shifts on, each with its set-up."""
+        Beamline.objects.filter(pk=one.pk).update(changeover_shifts=1)
+        site.lines[0] = one
+        for at, setup in spans:
+            beam.visit(site, period=Period(NEXT + at * HOURS, NEXT + (at + 3) * HOURS), setup=setup)
+
+    def unsold(self, one: Beamline) -> list[int]:
+        """Return which of the first twelve shifts are not open."""
+        starts = {span.start for span in opened(one)}
+        return [at for at in range(12) if NEXT + at * HOURS not in starts]
+
+    def test_the_shift_kept_for_changing_the_set_up_between_two_visits_is_not_sold(self):
+        site = beam.site()
+        one = line(site)
+        self.visits(site, one, (0, "高温"), (4, "低温"))
+        follow(site, one)
+        assert self.unsold(one) == [0, 1, 2, 3, 4, 5, 6]
+
+    def test_of_a_wide_gap_the_middle_is_sold_and_where_the_set_up_stays_all_of_it(self):
+        site = beam.site()
+        one = line(site)
+        self.visits(site, one, (0, "高温"), (6, "低温"))
+        follow(site, one)
+        assert self.unsold(one) == [0, 1, 2, 3, 5, 6, 7, 8]
+        other = beam.site()
+        two = line(other)
+        self.visits(other, two, (0, "高温"), (4, "高温"))
+        follow(other, two)
+        assert self.unsold(two) == [0, 1, 2, 4, 5, 6]
+
+    def test_a_beamline_that_needs_somebody_sells_only_shifts_in_which_somebody_is_free(self):
+        site = beam.site()
+        one = line(site)
+        Beamline.objects.filter(pk=one.pk).update(needs_operator=True)
+        assert follow(site, one) == 0
+        person = beam.runner(site, "值班", one)
+        assert follow(site, one) == 42
+        span = Period(NEXT, NEXT + 3 * HOURS)
+        elsewhere = beam.visit(site, at=1, period=span)
+        elsewhere.operator = person
+        elsewhere.save()
+        ask = claiming.Ask(person, span, span, role=ClaimRole.OPERATOR)
+        claiming.occupy([ask], state=Claim.State.CONFIRMED, visit_id=elsewhere.pk)
+        assert follow(site, one) == 3
+        assert not any(each.overlaps(span) for each in opened(one))
 
 
 class TestBooking:

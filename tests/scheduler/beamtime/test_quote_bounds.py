@@ -95,3 +95,21 @@ def test_a_suspended_enterprise_is_quoted_nothing_signs_nothing_and_takes_no_off
     assert visit.state == "offered"
     assert answering.decline(actor=site.leader, visit=other, now=make.NOW).state == "declined"
     assert quoting.decline(actor=site.leader, quote=made, note="暂停", now=make.NOW).state == "declined"
+
+
+@pytest.mark.django_db
+def test_what_an_enterprise_gives_back_is_no_industry_time_of_the_academics_who_move_up():
+    site = beam.site()
+    back = {"actor": site.leader, "now": make.NOW}
+    paid = beam.visit(site, shifts=6, pool="industry", kind="proprietary", call=None)
+    waits = beam.on_reserve(site, place=1, kind="long_term")
+    answering.decline(visit=paid, **back)
+    [given] = BeamAllocation.objects.filter(request=waits)
+    assert given.pool == "open"
+    left = pools.left(site.lines[0], site.cycle, Pool.OPEN)
+    beam.granted(site, shifts=left)
+    other = beam.visit(site, shifts=6, day=9, pool="industry", kind="proprietary", call=None)
+    next_one = beam.on_reserve(site, place=2, kind="long_term")
+    answering.decline(visit=other, **back)
+    next_one.refresh_from_db()
+    assert (next_one.state, BeamAllocation.objects.filter(request=next_one).exists()) == ("reserve", False)
