@@ -96,7 +96,7 @@ def _spans(rows: list[Row], zone: str) -> tuple[ModePeriod, ...]:
         try:
             period = Period(_moment(row.start, zone, "start"), _moment(row.end, zone, "end"))
             found.append(ModePeriod(period, MachineMode(row.mode)))
-        except (ValueError, PortalError) as error:
+        except (ValueError, OverflowError, PortalError) as error:
             said = explain(error).text if isinstance(error, PortalError) else gettext("请填写起止时间。")
             text = _("第 %(row)s 段：%(said)s")
             wrong.append(Reason("facility.plan_row", text, params={"row": place, "said": said}))

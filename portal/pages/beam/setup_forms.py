@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from portal.http import explain_reason, sentences
 from portal.kernel.errors import Reason
+from portal.pages.slots import FIRST_DAY, LAST_DAY
 from scheduler.availability import rules as clocks
 from scheduler.facilities import values
 from scheduler.facilities.grades import Direction
@@ -108,9 +109,12 @@ class WallField(forms.Field):
             return None
         for said in self.FORMATS:
             try:
-                return datetime.strptime(text, said)  # noqa: DTZ007  wall time; the zone is the facility's
+                wall = datetime.strptime(text, said)  # noqa: DTZ007  wall time; the zone is the facility's
             except ValueError:
                 continue
+            if not FIRST_DAY <= wall.date() < LAST_DAY:
+                raise ValidationError(gettext("日期超出范围，请检查年份。"))
+            return wall
         raise ValidationError(gettext("请填写日期和时间，如 2027-01-04 00:00。"))
 
 

@@ -27,8 +27,8 @@ from portal.pages.beam.setup_forms import (
     whole,
 )
 from portal.pages.beam_words import POOLS
-from portal.pages.fields import DayInput
 from portal.pages.labels import label_of
+from portal.pages.slots import DayField
 from portal.pages.templatetags.show import bilingual
 from scheduler.facilities import beamlines, services
 from scheduler.facilities import courses as kinds
@@ -202,10 +202,8 @@ class PartnerForm(SetupForm):
         label=_("统一社会信用代码"), min_length=18, max_length=18, help_text=_("合作单位的 18 位代码。")
     )
     share = points(_("占该线站机时的份额"), Decimal("0.01"), Decimal(100), help_text=_("由各周期的用户机时计算。"))
-    since = forms.DateField(label=_("起始日期"), widget=DayInput())
-    until = forms.DateField(
-        label=_("截止日期"), widget=DayInput(), required=False, help_text=_("含当天；空着是没有期限。")
-    )
+    since = DayField(label=_("起始日期"))
+    until = DayField(label=_("截止日期"), required=False, help_text=_("含当天；空着是没有期限。"))
     UNITS: ClassVar[Mapping[str, Promise | str]] = {"share": "%"}
     LAYOUT: ClassVar[Layout] = ((_("合作方"), [("organisation",), ("share",), ("since", "until")]),)
 

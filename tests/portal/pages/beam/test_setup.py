@@ -268,6 +268,8 @@ class TestPartners:
         assert set(answer.context["form"].errors) == {"until", "u1_code", "u1_most"}
         nobody = office.post(page, self.said(organisation="9" * 18))
         assert "organisation" in nobody.context["form"].errors
+        far = office.post(page, self.said(since="0001-01-01", until="9999-12-31"))
+        assert set(far.context["form"].errors) == {"since", "until"}
         assert not Partner.objects.exists()
 
     def test_more_than_all_of_it_is_refused(self, site, office):
@@ -311,6 +313,18 @@ class TestCycles:
         turned = planner.post(url(site, "cycle_new"), {"code": "2029", "starts": said["ends"], "ends": said["starts"]})
         assert "ends" in turned.context["form"].errors
         assert b"2028-03-03T00:00" in turned.content
+
+    def test_a_year_out_of_range_is_told_at_its_field(self, site):
+        planner = enter(Client(), site.planner)
+        far = {"starts": "0001-01-01T00:00", "ends": "9999-12-31T23:59"}
+        for page, more in (
+            (url(site, "cycle_new"), {"code": "x"}),
+            (url(site, "facility_closings", "BL01"), {"reason": "检修"}),
+        ):
+            answer = planner.post(page, {**far, **more})
+            assert set(answer.context["form"].errors) == {"starts", "ends"}
+        plan = {"mode-0": "user", "start-0": far["starts"], "end-0": far["ends"], "version": "1"}
+        assert planner.post(url(site, "machine_plan", site.cycle.code), plan).status_code == 409
 
     def test_closing_shows_what_is_open_and_asks_for_a_tick_each(self, site, office, monkeypatch):
         visit = beam.visit(site)
