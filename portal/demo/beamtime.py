@@ -123,8 +123,9 @@ def live(people: People, facility: Facility, *, now: datetime) -> None:
     market.release_due(now=now)
 
 
-def _period(house: House, opened: float, closed: float) -> Period:
-    return Period(house.ago(opened), house.ago(closed))
+def _period(house: House, opened: int, closed: int) -> Period:
+    """Return from eight in the morning so many days ago to four in the afternoon of another, local time."""
+    return Period(house.midnight(-opened) + timedelta(hours=8), house.midnight(-closed) + timedelta(hours=16))
 
 
 def _first_call(house: House) -> dict[str, BeamProposal]:
@@ -163,7 +164,7 @@ def _first_call(house: House) -> dict[str, BeamProposal]:
     proposing.find(house, share, house.ago(40))
     proposing.clear(house, share, house.ago(39))
     choice = deciding.Direct("BL01", CATALYST.shifts, "合作方份额内，同意。")
-    granting.decide_directly(actor=house.who("zhuren"), proposal=share, choice=choice, now=house.ago(33))
+    granting.decide_directly(actor=house.who("zhuren"), proposal=share, choice=choice, now=house.ago(28))
     return found | {CATALYST.title: share}
 
 
@@ -171,7 +172,7 @@ def _decided(house: House, panel: Panel, code: str, shifts: int) -> None:
     """Rank a beamline, refuse with reasons what is below the line, and have the director decide."""
     office = house.who("bangong")
     line = Beamline.objects.get(facility=house.facility, code=code)
-    made = ranking.draft(actor=office, panel=panel, beamline=line, shifts=shifts, now=house.ago(35))
+    made = ranking.draft(actor=office, panel=panel, beamline=line, shifts=shifts, now=house.ago(30))
     rows = [
         ranking.Row(
             row.request.proposal.number,
@@ -182,14 +183,14 @@ def _decided(house: House, panel: Panel, code: str, shifts: int) -> None:
         )
         for row in made.rows.select_related("request__proposal").order_by("place")
     ]
-    made = ranking.arrange(actor=office, ranking=made, rows=rows, version=made.version, now=house.ago(35))
-    made = ranking.propose(actor=office, ranking=made, note="", version=made.version, now=house.ago(34))
-    granting.decide_list(actor=house.who("zhuren"), ranking=made, version=made.version, now=house.ago(33))
+    made = ranking.arrange(actor=office, ranking=made, rows=rows, version=made.version, now=house.ago(30))
+    made = ranking.propose(actor=office, ranking=made, note="", version=made.version, now=house.ago(29))
+    granting.decide_list(actor=house.who("zhuren"), ranking=made, version=made.version, now=house.ago(28))
 
 
 def _schedule(house: House, found: dict[str, BeamProposal]) -> None:
     """Have the cycle drafted, put each where the planner wants it, and offer all of it."""
-    planner, at = house.who("paiban"), house.ago(31)
+    planner, at = house.who("paiban"), house.ago(27)
     draft = drafts.order(
         actor=planner, cycle=house.cycle, seconds=1, wake=lambda _draft: None, key="demo-beam-draft", now=at
     )
@@ -202,10 +203,10 @@ def _schedule(house: House, found: dict[str, BeamProposal]) -> None:
             actor=planner, draft=draft, allocation_id=allocation.pk, spot=spot, seen=seen or 0, make_way=True, now=at
         )
     draft = ScheduleDraft.objects.select_related("cycle__facility").get(pk=draft.pk)
-    made = adopting.adopt(actor=planner, draft=draft, version=draft.version, now=house.ago(30))
+    made = adopting.adopt(actor=planner, draft=draft, version=draft.version, now=house.ago(26))
     assert len(made) == len(PLACES), "everything that has time has a place"
     for work, _day in PLACES:
-        answering.accept(actor=house.who(work.who), visit=_visit(found, work), now=house.ago(28))
+        answering.accept(actor=house.who(work.who), visit=_visit(found, work), now=house.ago(25))
     note = "磁体烧结延期，样品来不及制备。"
     answering.decline(
         actor=house.who(MAGNET.who), visit=_visit(found, MAGNET), note=note, now=house.now - timedelta(hours=2)
@@ -222,11 +223,11 @@ def _ready(house: House, found: dict[str, BeamProposal], work: Work) -> BeamVisi
     starts = visit.during.lower
     leader = found[work.title].team.get(is_leader=True)
     assert leader.user_id is not None
-    visits.confirm(actor=house.who(work.who), visit=visit, user_ids=[leader.user_id], now=starts - 20 * DAY)
-    visits.approve(actor=scientist, visit=visit, form="sample", now=starts - 19 * DAY)
-    visits.approve(actor=safety, visit=visit, form="safety", now=starts - 18 * DAY)
+    visits.confirm(actor=house.who(work.who), visit=visit, user_ids=[leader.user_id], now=starts - 17 * DAY)
+    visits.approve(actor=scientist, visit=visit, form="sample", now=starts - 16 * DAY)
+    visits.approve(actor=safety, visit=visit, form="safety", now=starts - 15 * DAY)
     until: date = (house.now + timedelta(days=300)).date()
-    visits.train(actor=safety, visit=visit, member=leader, until=until, now=starts - 18 * DAY)
+    visits.train(actor=safety, visit=visit, member=leader, until=until, now=starts - 15 * DAY)
     return visits.make_ready(actor=scientist, visit=visit, now=starts - 2 * DAY)
 
 

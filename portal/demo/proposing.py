@@ -129,7 +129,7 @@ def send(house: House, work: Work, *, cycle: RunCycle, call: ProposalCall | None
     made = begin(house, work, cycle=cycle, call=call, at=at)
     actor, then = house.who(work.who), at + timedelta(hours=1)
     if call is not None and call.forms.filter(code=PAPER.code, kind=FormKind.PDF.value).exists():
-        files.upload(actor=actor, proposal=made, code=PAPER.code, file=paper("scientific-case.pdf"), now=at)
+        files.upload(actor=actor, proposal=made, code=PAPER.code, file=paper("科学论证.pdf"), now=at)
     return services.submit(actor=actor, proposal=made, past=(), now=then, key=f"demo-sent-{house.serial:04d}")
 
 

@@ -19,6 +19,7 @@ from portal.kernel.period import Period
 from portal.organisations.models import Organisation
 from portal.pages.actions_of_money import MONEY_ACTIONS
 from portal.pages.beam_actions import BEAM_ACTIONS, BEAM_SUBJECTS
+from portal.pages.beam_words import FORMS
 from portal.pages.displacing_actions import DISPLACING
 from portal.pages.engagement_words import ENGAGEMENTS
 from portal.pages.job_actions import JOB_ACTIONS
@@ -166,6 +167,7 @@ ACTIONS: Final[Mapping[str, Promise]] = MappingProxyType(
 SYSTEMS: Final[Mapping[str, Promise]] = MappingProxyType(
     {
         "自动处理": pgettext_lazy("actor", "自动处理"),
+        "system": pgettext_lazy("actor", "自动处理"),
         "自动确认": pgettext_lazy("actor", "自动确认"),
         "支付到账": pgettext_lazy("actor", "支付到账"),
         "交换时段": pgettext_lazy("actor", "交换时段"),
@@ -331,6 +333,7 @@ PARTICULARS: Final[Mapping[str, tuple[str, Callable[[Any], str]]]] = MappingProx
         "reason": (_("原因"), _reason),
         "note": (_("说明"), str),
         "clock": (_("时钟"), lambda code: label_of("session_clock", code)[1]),
+        "form": (_("表单"), lambda code: gettext(FORMS.get(code, code))),
         "violation": (_("违约"), lambda code: label_of("violation_kind", code)[1]),
         "points": (_("记分"), str),
         "duration_s": (_("时长"), duration),

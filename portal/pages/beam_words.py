@@ -12,7 +12,7 @@ from scheduler.facilities.models import Facility, MachinePeriod
 from scheduler.panels.models import Appeal, Assessment, Grading, Ranking
 from scheduler.proposals.models import BeamProposal, BeamRequest, CallForm, TeamMember
 
-__all__ = ["PLAIN", "STATES"]
+__all__ = ["FORMS", "PLAIN", "STATES"]
 
 _ = noop
 
@@ -58,6 +58,8 @@ HAZARDS: Any = {
 }
 SAFETY: Any = {"green": _("绿色：无须附加条件"), "amber": _("黄色：附条件"), "red": _("红色：须先做风险评估")}
 TIES: Any = {"grade": _("按评分"), "balance": _("同分，按平衡要求"), "order": _("同分，按提交先后")}
+FORMS: Any = {"sample": _("样品单"), "safety": _("安全审查")}
+"""Papers of a visit."""
 PLAIN: Any = {"role": ROLES, "pool": POOLS, "beam_hazard": HAZARDS, "safety_class": SAFETY, "tie_break": TIES}
 STATES: dict[str, tuple[type[TextChoices], dict[str, str]]] = {
     "beam_proposal": (

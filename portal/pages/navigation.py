@@ -135,7 +135,7 @@ NAVIGATION: tuple[Entry, ...] = (
         pgettext_lazy("list", "可行性与安全审查"),
         "assessments",
         "beam",
-        frozenset({P.PROPOSAL_ASSESS, P.PROPOSAL_CLEAR}),
+        frozenset({P.PROPOSAL_ASSESS, P.PROPOSAL_CLEAR, P.FACILITY_DECIDE}),
     ),
     Entry(pgettext_lazy("list", "机时评审"), "beam_reviews", "beam", flag="is_panelist"),
     Entry(pgettext_lazy("list", "机时评审组"), "panels", "beam", frozenset({P.FACILITY_MANAGE, P.FACILITY_DECIDE})),

@@ -25,7 +25,7 @@ CONTRACTS = re.compile(r"/(applications|review)/")
 """Pages that repeat what applicants wrote."""
 HAN = re.compile(r"[\u3400-\u9fff]+")
 RAW = re.compile(
-    r"\{\{|\{%|%\(|\bNone\b|\bTrue\b|\bFalse\b|\bundefined\b|\bNaN\b|\[object|&(?:amp|lt|gt|quot);"
+    r"\{\{|\{%|%\(|\bNone\b|\bTrue\b|\bFalse\b|\bundefined\b|\bNaN\b|\[object|&(?:amp|lt|gt|quot|#x?[0-9a-f]+);"
     r"|\b[a-z]+(?:_[a-z]+)+\b|\b[a-z]{3,}\.[a-z]{3,}(?:_[a-z]+)*\b"
 )
 

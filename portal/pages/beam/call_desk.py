@@ -25,6 +25,7 @@ from portal.pages import shell, slots
 from portal.pages.beam.calls import CALL_STATES
 from portal.pages.exports import exported
 from portal.pages.labels import label_of
+from portal.pages.templatetags.show import bilingual
 from scheduler.facilities.courses import ProposalKind
 from scheduler.facilities.models import Facility, FacilityCourse, RunCycle
 from scheduler.proposals import access, calls, importing, rules
@@ -76,7 +77,7 @@ class CallForm(forms.Form):
         kinds = FacilityCourse.objects.filter(facility__in=facilities, peer_review=True).values_list("kind", flat=True)
         known = [kind.value for kind in ProposalKind if kind.value in set(kinds)]
         choices: dict[str, list[tuple[str, str]]] = {
-            "cycle": [(pk, f"{one.facility.name} {one.code}") for pk, one in self.cycles.items()],
+            "cycle": [(pk, f"{bilingual(one.facility)} {one.code}") for pk, one in self.cycles.items()],
             "kinds": [(kind, label_of("beam_kind", kind)[1]) for kind in known],
         }
         for name, offered in choices.items():

@@ -140,6 +140,7 @@ def _page(request: HttpRequest, row: Panel, error: Explained | None = None) -> H
         "lines": [(line, lists.get(line.pk)) for line in lines],
         "targets": [(group, Fraction(*part)) for group, part in row.targets.items()],
         "may_manage": _may_manage(request),
+        "reads": shell.actor_of(request).organisation_id == row.facility.owner_id,
         "may_rank": ranking.may_rank(shell.actor_of(request), row),
         "error": error,
         "typed": request.POST if error else {},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import messages
@@ -165,6 +165,7 @@ def _page(
     context = {
         "proposal": found,
         "form": form,
+        "shift": timedelta(minutes=found.facility.length_min),
         "error": error,
         "answers": [one for one in found.answers.select_related("form") if one.file],
         "team": list(found.team.exclude(state="removed").select_related("organisation")),

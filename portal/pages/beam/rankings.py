@@ -135,6 +135,7 @@ def _page(request: HttpRequest, row: Ranking, error: Explained | None = None) ->
         "hidden": hidden,
         "can": can,
         "editable": "arrange" in can,
+        "reads": actor.organisation_id == row.panel.facility.owner_id,
         "total": total,
         "pool": parts.get(Pool.OPEN, 0),
         "given": given.get(Pool.OPEN, 0),

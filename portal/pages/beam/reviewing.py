@@ -74,8 +74,12 @@ def reviews(request: HttpRequest) -> HttpResponse:
     found = access.reviews_of(actor)
     chosen = found.filter(state="asked") if tab == "open" else found.exclude(state="asked")
     tabs = [("open", gettext("待评分")), ("done", gettext("处理完毕"))]
+    listing = shell.listing(request, chosen, sorts=SORTS, default="number")
+    conflicts = queries.conflicts_of(list(listing.rows), now=timezone.now())
     context = {
-        "listing": shell.listing(request, chosen, sorts=SORTS, default="number"),
+        "listing": listing,
+        # Who has to step back, or did, is not told what it is about.
+        "told": {row.pk for row in listing.rows if row.state != "recused" and not conflicts[row.pk]},
         "tabs": [{"key": key, "name": name, "chosen": key == tab} for key, name in tabs],
     }
     return shell.page(request, "beam/reviews.html", context)

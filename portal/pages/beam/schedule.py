@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import forms
 from django.contrib import messages
@@ -115,6 +116,7 @@ def schedule(request: HttpRequest, facility: str, cycle: str) -> HttpResponse:
         "is_busy": board.draft is not None and board.draft.state in {"queued", "solving"},
         "can_order": board.draft is None or board.draft.state not in OPEN,
         "days": schedule_grid.days_of(board),
+        "today": timezone.localdate(timezone=ZoneInfo(row.facility.zone)),
         "lines": schedule_grid.lines_of(board, picked=picked),
         "shift_names": row.facility.shift_names,
         "waiting": _waiting(board, picked),

@@ -206,5 +206,10 @@ if (board?.dataset.look && drop) {
   document.addEventListener("keydown", key);
   document.addEventListener("focusout", (event) => { if (lift && event.target === lift.grip && !document.documentElement.classList.contains("dragging")) put_down(); });
 }
-// The board opens where something is picked.
-board?.querySelector(".picked")?.scrollIntoView({ block: "nearest", inline: "center" });
+// The board opens where something is picked, or today.
+const opened = board?.querySelector(".picked");
+if (opened) opened.scrollIntoView({ block: "nearest", inline: "center" });
+else {
+  const today = board?.querySelector("thead .today");
+  if (today) board.parentElement.scrollLeft = today.offsetLeft - today.parentElement.firstElementChild.offsetWidth;
+}

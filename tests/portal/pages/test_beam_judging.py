@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.template.loader import render_to_string
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -13,6 +14,7 @@ from django.utils.translation import override
 
 from portal.organisations import rules as roles
 from portal.organisations.models import Member
+from portal.pages.actions import Event
 from scheduler.beamtime import reporting
 from scheduler.beamtime.models import BeamAllocation
 from scheduler.panels import grading
@@ -47,7 +49,9 @@ def test_a_reviewer_grades_and_what_she_typed_stays_where_it_is_off_the_scale(s)
     made = beam.proposal(s)
     (row,) = ask(s, made, 0)
     client, page = as_(s.graders[0]), reverse("beam_review", args=[row.pk])
-    assert made.number in text_of(client.get(reverse("beam_reviews")))
+    listed = text_of(client.get(reverse("beam_reviews")))
+    assert made.number in listed
+    assert made.title in listed
     shown = text_of(client.get(page))
     assert made.title in shown
     assert "从 0 到 5.5，步长 0.1；5.5 为最好。" in shown
@@ -71,11 +75,31 @@ def test_who_is_of_the_institute_is_told_why_and_shown_nothing_and_steps_back(s)
     assert "同一单位" in shown
     assert made.title not in shown
     assert "课题负责人" not in shown
+    assert made.title not in text_of(client.get(reverse("beam_reviews")))
     refused = client.post(page, {"grade": "5", "to_team": "好", "to_panel": ""})
     assert refused.status_code == 409
     assert client.post(reverse("beam_review_recuse", args=[row.pk]), {"note": "同一单位"}).status_code == 302
     row.refresh_from_db()
     assert row.state == "recused"
+
+
+def test_the_director_finds_what_waits_for_her_finding(s):
+    assert reverse("assessments") in as_(s.director).get(reverse("dashboard")).content.decode()
+    assert reverse("assessments") not in as_(s.planner).get(reverse("dashboard")).content.decode()
+
+
+def test_a_team_comes_from_its_proposal_to_the_answer_and_back(s):
+    made = beam.proposal(s, state="refused", decided_at=make.NOW, decision_note="样品不足。")
+    team, page = as_(s.leader), reverse("proposal", args=[made.number])
+    answer = reverse("beam_answer", args=[made.number])
+    assert answer in team.get(page).content.decode()
+    assert page in team.get(answer).content.decode()
+    assert answer not in as_(s.office).get(page).content.decode(), "the answer is the team's"
+
+
+def test_what_was_done_is_written_as_it_reads():
+    done = Event(make.NOW, "提交", "某人", ["State: Awaiting the office's check"], "", "")
+    assert "the office&#x27;s check" in render_to_string("parts/events.html", {"events": [done]})
 
 
 def test_the_office_sees_conflicts_with_names_asks_and_is_refused_in_words(s):
