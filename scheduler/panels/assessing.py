@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from django.db import transaction
+from django.db.models import Q
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Conflict, Forbidden, Reason, Refused, noop
@@ -18,7 +19,17 @@ from scheduler.proposals import outcomes
 from scheduler.proposals.models import BeamProposal
 from scheduler.proposals.rules import BeamProposalAction as Action
 
-__all__ = ["PERMISSIONS", "AlreadyAssessed", "BadAssessment", "Finding", "NotToAssess", "OnPanel", "assess", "needed"]
+__all__ = [
+    "PERMISSIONS",
+    "AlreadyAssessed",
+    "BadAssessment",
+    "Finding",
+    "NotToAssess",
+    "OnPanel",
+    "assess",
+    "had_beam",
+    "needed",
+]
 
 _ = noop
 K = rules.AssessmentKind
@@ -28,6 +39,8 @@ PERMISSIONS: Final = {
     K.URGENCY: (Permission.FACILITY_DECIDE,),
     K.AFTERWARDS: (Permission.FACILITY_DECIDE, Permission.FACILITY_MANAGE),
 }
+USED: Final = Q(allocations__visits__state__in=["done", "closed"])
+"""Requests with a visit that is over."""
 
 
 class OnPanel(Forbidden):
@@ -100,8 +113,8 @@ def assess(*, actor: Actor, proposal: BeamProposal, finding: Finding, now: datet
     """File a finding; once all that are needed have passed the proposal is feasible, at the first that has not it is not.
 
     By staff who hold the kind's permission at the facility, sit on no panel of the call and are not in the team; what
-    an urgent one was worth is judged by somebody else than its urgency. The same finding again changes nothing. Raises
-    Forbidden, OnPanel, OwnProposal, SameJudge, NotToAssess, AlreadyAssessed, BadAssessment.
+    an urgent one was worth is judged once a visit of it is over, by somebody else than its urgency. The same finding
+    again changes nothing. Raises Forbidden, OnPanel, OwnProposal, SameJudge, NotToAssess, AlreadyAssessed, BadAssessment.
     """
     (locked,) = outcomes.lock([proposal.pk])
     access.require(actor, locked.facility, *PERMISSIONS[finding.kind])
@@ -154,10 +167,15 @@ def _same(before: Assessment, finding: Finding, actor: Actor) -> bool:
     )
 
 
+def had_beam(proposal: BeamProposal) -> bool:
+    """Say whether beam given to a proposal was used: only then can be said what it was worth. One query."""
+    return proposal.state in {"accepted", "closed"} and proposal.requests.filter(USED).exists()
+
+
 def _may_be(proposal: BeamProposal, finding: Finding, rows: dict[str, Assessment], actor: Actor) -> None:
     if finding.kind is K.AFTERWARDS:
         course = FacilityCourse.objects.filter(facility=proposal.facility, kind=proposal.kind).first()
-        if course is None or not course.reviewed_after or proposal.state not in {"accepted", "closed"}:
+        if course is None or not course.reviewed_after or not had_beam(proposal):
             raise NotToAssess
         urgency = rows.get(K.URGENCY.value)
         if urgency is not None and urgency.by_id == actor.user_id:

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from django.db import transaction
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Conflict, Forbidden, Reason, Refused, noop
-from scheduler.facilities.models import FacilityCourse, Partner
+from scheduler.facilities.models import FacilityCourse, Partner, RunCycle
 from scheduler.facilities.shares import Pool
 from scheduler.panels import access, pools, ranking, rounds, rules
-from scheduler.panels.models import Assessment, RankedRequest, Ranking
+from scheduler.panels.models import Assessment, Grading, RankedRequest, Ranking
 from scheduler.proposals import outcomes, partners
 from scheduler.proposals.models import BeamProposal, BeamRequest
 from scheduler.proposals.rules import BeamProposalAction, RequestAction
 
-__all__ = ["BadDecision", "Direct", "Given", "NotDirect", "SameDecider", "WhichCycle", "decide", "decide_direct"]
+__all__ = [
+    "Assessed",
+    "BadDecision",
+    "Direct",
+    "Given",
+    "Graded",
+    "NotDirect",
+    "SameDecider",
+    "WhichCycle",
+    "decide",
+    "decide_direct",
+    "deciders",
+]
 
 _ = noop
 
@@ -31,6 +44,11 @@ class SameDecider(Forbidden):
 class Assessed(Forbidden):
     code = "panel.decider_assessed"
     message = _("您已对这项申请作过可行性或安全审查，须由另一人决定。")
+
+
+class Graded(Forbidden):
+    code = "panel.decider_graded"
+    message = _("您评审过排序中的申请，须由另一人决定。")
 
 
 class BadDecision(Refused):
@@ -76,8 +94,9 @@ class Direct:
 def decide(*, actor: Actor, ranking_: Ranking, version: int, now: datetime) -> list[Given]:
     """Decide a proposed list as it is, as the director; return what it gives. The caller allocates in this transaction.
 
-    By nobody who proposed it or is in a team on it. Refused where one on it is no longer there, or where together more
-    than the open pool has would be given. Raises SameDecider, OwnProposal, BadDecision with every reason, Changed,
+    By nobody who proposed it, is in a team on it, or found feasible or safe or graded anything on it. Refused where one on
+    it is no longer there, where together more than the open pool has would be given, or anything of a cycle that is over
+    or closed. Raises SameDecider, OwnProposal, Assessed, Graded, BadDecision with every reason, Changed,
     InvalidTransition, Forbidden.
     """
     locked = ranking.lock(ranking_, version=version)
@@ -88,17 +107,28 @@ def decide(*, actor: Actor, ranking_: Ranking, version: int, now: datetime) -> l
     rows = list(locked.rows.select_related("request").order_by("place"))
     proposals = {one.pk: one for one in outcomes.lock(row.request.proposal_id for row in rows)}
     rounds.not_in_team(actor, proposals.values())
+    _not_judge(actor, proposals)
     ranking.step(locked, rules.RankingAction.DECIDE)
     pools.lock(locked.beamline)
     requests = {one.pk: one for one in outcomes.lock_requests(row.request_id for row in rows)}
-    _check(locked, rows, requests, proposals)
+    _check(locked, rows, requests, proposals, now=now)
     locked.decided_by_id, locked.decided_at = actor.person, now
     locked.save()
     given = [one for row in rows if (one := _apply(row, requests[row.request_id], locked))]
     for row in rows:
-        _close(proposals[row.request.proposal_id], row.to_team, actor=actor, now=now)
+        request = requests[row.request_id]
+        _close(proposals[request.proposal_id], request, row.to_team, key=f"list:{locked.pk}", actor=actor, now=now)
     ranking.record(locked, action="ranking.decided", actor=actor, now=now, shifts=sum(one.shifts for one in given))
     return given
+
+
+def _not_judge(actor: Actor, proposals: Collection[int]) -> None:
+    """Raise Assessed or Graded where the actor judged any of the proposals (by key) before, in whichever round."""
+    found = Assessment.objects.filter(proposal__in=proposals, kind__in=["technical", "safety"], by_id=actor.person)
+    if found.exists():
+        raise Assessed
+    if Grading.objects.filter(proposal__in=proposals, state="graded", panelist__user_id=actor.person).exists():
+        raise Graded
 
 
 def _check(
@@ -106,6 +136,8 @@ def _check(
     rows: Sequence[RankedRequest],
     requests: dict[int, BeamRequest],
     proposals: dict[int, BeamProposal],
+    *,
+    now: datetime,
 ) -> None:
     found: list[Reason] = []
     for row in rows:
@@ -119,8 +151,18 @@ def _check(
         text = _("共分配 %(total)s 个班次，开放机时只剩 %(most)s 个。")
         params = {"total": total, "most": left}
         found.append(Reason("panel.pool_short", text, _("请退回评审组减少。"), "rows", params))
+    if total:
+        found += _over(locked.panel.call.cycle, _("请退回评审组，改为不分配。"), "rows", now=now)
     if found:
         raise BadDecision(found)
+
+
+def _over(cycle: RunCycle, remedy: str, field: str, *, now: datetime) -> list[Reason]:
+    """Return why nothing is given of a cycle any more: it is over or closed."""
+    if cycle.closed_at is None and cycle.during.upper > now:
+        return []
+    text = _("运行周期 %(cycle)s 已结束或已关闭，不能再分配。")
+    return [Reason("panel.cycle_over", text, remedy, field, {"cycle": cycle.code})]
 
 
 def _apply(row: RankedRequest, request: BeamRequest, locked: Ranking) -> Given | None:
@@ -137,8 +179,17 @@ def _apply(row: RankedRequest, request: BeamRequest, locked: Ranking) -> Given |
     return Given(request.pk, Pool.OPEN, row.shifts, row.moved_note or f"{locked.panel.name} · {row.place}")
 
 
-def _close(proposal: BeamProposal, to_team: str, *, actor: Actor, now: datetime) -> None:
-    """Say what became of a locked proposal: accepted with any time at all, refused once nothing is left to wait for."""
+TOLD: Final = {"allocated": "accepted", "reserve": "graded"}
+"""What a team is told of a request by its state."""
+
+
+def _close(
+    proposal: BeamProposal, request: BeamRequest, to_team: str, *, key: str, actor: Actor, now: datetime
+) -> None:
+    """Say what became of a locked proposal: accepted with any time at all, refused once nothing is left to wait for.
+
+    The team is told of each request as it is decided, whichever others were before.
+    """
     states = set(proposal.requests.values_list("state", flat=True))
     if "allocated" in states:
         action: BeamProposalAction | None = BeamProposalAction.ACCEPT
@@ -150,8 +201,9 @@ def _close(proposal: BeamProposal, to_team: str, *, actor: Actor, now: datetime)
     proposal.decision_note = said or proposal.decision_note
     proposal.decided_at, proposal.decided_by_id = now, actor.person
     proposal.save()
-    if proposal.state in rounds.NEWS:
-        rounds.tell(proposal, proposal.state, said, key=f"decided:{proposal.version}", now=now)
+    is_one = proposal.requests.exclude(state="withdrawn").count() == 1
+    outcome = TOLD.get(request.state, "refused" if proposal.state == "refused" else "nothing")
+    rounds.tell(proposal, outcome, said, key=key, now=now, where=None if is_one else request)
     rounds.record(proposal, action="beam_proposal.decided", actor=actor, now=now, note=said)
 
 
@@ -169,24 +221,20 @@ def decide_direct(*, actor: Actor, proposal: BeamProposal, choice: Direct, now: 
     course = FacilityCourse.objects.filter(facility=locked.facility, kind=locked.kind).first()
     if course is None or course.peer_review or course.paid or locked.state not in {"feasible", "accepted"}:
         raise NotDirect
-    judged = Assessment.objects.filter(proposal=locked, kind__in=["technical", "safety"], by_id=actor.person)
-    if judged.exists():
-        raise Assessed
+    _not_judge(actor, [locked.pk])
     request = _asked(locked, choice)
     said = rounds.note(choice.to_team, field="to_team")
     pools.lock(request.beamline)
     (held,) = outcomes.lock_requests([request.pk])
     pool = choice.pool or Pool(course.pool)
     faults = _direct_faults(locked, held, choice, pool, own=Pool(course.pool))
-    if choice.shifts and (held.cycle.closed_at is not None or held.cycle.during.upper <= now):
-        text = _("运行周期 %(cycle)s 已结束或已关闭，不能再分配。")
-        remedy = _("请填 0 并说明，或请课题组改申请以后的周期。")
-        faults.append(Reason("panel.cycle_over", text, remedy, "cycle", {"cycle": held.cycle.code}))
+    if choice.shifts:
+        faults += _over(held.cycle, _("请填 0 并说明，或请课题组改申请以后的周期。"), "cycle", now=now)
     if faults:
         raise BadDecision(faults)
     outcomes.move_request(held, RequestAction.ALLOCATE if choice.shifts else RequestAction.REFUSE)
     held.save(update_fields=["state"])
-    _close(locked, said, actor=actor, now=now)
+    _close(locked, held, said, key=f"decided:{held.pk}:{locked.version}", actor=actor, now=now)
     return [Given(held.pk, pool, choice.shifts, said[:500])] if choice.shifts else []
 
 

@@ -139,6 +139,8 @@ class Ranking(models.Model):
     state = models.CharField(max_length=8, choices=State, default=State.DRAFT)
     shifts = models.PositiveSmallIntegerField()
     """How many shifts there were to give."""
+    targets = models.JSONField(default=dict, blank=True)
+    """The balance that counts on this list, as the panel had it when it was drafted."""
     note = models.CharField(max_length=1000, blank=True)
     proposed_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
     proposed_at = models.DateTimeField(null=True, blank=True)

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import QuerySet
+from django.db.models import Count, Max, QuerySet
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Reason
 from scheduler.panels import access, appeals, assessing, bonds, rounds, rules
 from scheduler.panels.models import Assessment, Grading, Panel, Panelist, RankedRequest, Ranking
-from scheduler.proposals.models import BeamProposal
+from scheduler.proposals.models import BeamProposal, BeamRequest
 
 __all__ = ["Answer", "Judged", "answer_of", "conflicts_of", "judged", "listed", "team_conflicts", "waiting_for"]
 
@@ -114,7 +114,8 @@ def waiting_for(actor: Actor, kind: rules.AssessmentKind) -> QuerySet[BeamPropos
         return BeamProposal.objects.none()
     found = access.proposals_of(actor)
     if kind is K.AFTERWARDS:
-        found = found.filter(kind="urgent", state__in=["accepted", "closed"])
+        used = BeamRequest.objects.filter(assessing.USED).values("proposal")
+        found = found.filter(kind="urgent", state__in=["accepted", "closed"], pk__in=used)
     else:
         found = found.filter(state="admitted")
         if kind is K.URGENCY:
@@ -148,18 +149,24 @@ class Answer:
 
 
 def answer_of(proposal: BeamProposal, *, now: datetime) -> Answer:
-    """Return what the team of a proposal is told; comments and places once it was decided. Five queries."""
-    told = proposal.state in {"accepted", "refused", "closed"} or proposal.decided_at is not None
+    """Return what the team of a proposal is told; comments and places once it was decided. Six queries.
+
+    A review that runs anew after an appeal is told as little as the first was: what was said in it comes with its decision.
+    """
+    upheld = proposal.appeals.filter(state="upheld").aggregate(count=Count("pk"), latest=Max("answered_at"))
+    is_decided = proposal.decided_at is not None and (not upheld["count"] or proposal.decided_at > upheld["latest"])
+    told = proposal.state in {"accepted", "refused", "closed"} or is_decided
+    over = upheld["count"] + told
     findings = [one for one in proposal.assessments.select_related("by") if one.to_team]
-    comments = proposal.gradings.filter(state="graded").exclude(to_team="").order_by("round_no", "pk")
+    comments = proposal.gradings.filter(state="graded", round_no__lte=over).exclude(to_team="")
     places = RankedRequest.objects.filter(request__proposal=proposal, ranking__state="decided").select_related(
         "request__beamline__resource", "request__cycle", "ranking__panel__facility"
     )
     return Answer(
         proposal=proposal,
         findings=findings,
-        comments=list(comments.values_list("to_team", flat=True)) if told else [],
-        places=list(places) if told else [],
+        comments=list(comments.order_by("round_no", "pk").values_list("to_team", flat=True)),
+        places=list(places),
         may_appeal=appeals.refusal(proposal, now=now) is None,
     )
 

@@ -87,9 +87,9 @@ def _require(actor: Actor, panel: Panel, requests: Iterable[BeamRequest], *, now
     bonds.not_bound(actor, panel, [one.proposal for one in requests], now=now)
 
 
-def targets_of(panel: Panel) -> Mapping[str, Fraction]:
-    """Return which part of the shifts each group should get."""
-    return {group: Fraction(num, den) for group, (num, den) in panel.targets.items()}
+def targets_of(ranking: Ranking) -> Mapping[str, Fraction]:
+    """Return which part of the shifts each group should get on this list."""
+    return {group: Fraction(num, den) for group, (num, den) in ranking.targets.items()}
 
 
 @transaction.atomic
@@ -123,7 +123,7 @@ def draft(
         row = Ranking(panel=locked, beamline=beamline, version=0)
     elif row.state != S.DRAFT.value:
         raise AlreadyRanked
-    row.shifts, row.version = most if shifts is None else shifts, row.version + 1
+    row.shifts, row.version, row.targets = most if shifts is None else shifts, row.version + 1, locked.targets
     row.save()
     row.rows.all().delete()
     _write(row, wanted)
@@ -132,11 +132,12 @@ def draft(
 
 
 def _candidates(panel: Panel, beamline: Beamline, *, without: set[str]) -> list[tuple[BeamRequest, int]]:
-    """Return open requests and the panel's grades of them, hundredths. Raises NotGraded. Five queries."""
-    kinds = rounds.reviewed_kinds(panel.facility)
+    """Return open requests and the panel's grades of them (hundredths), of those too that another beamline's list gave time.
+    Raises NotGraded. Five queries.
+    """
     requests = (
         BeamRequest.objects.filter(cycle=panel.call.cycle, beamline=beamline, state="open")
-        .filter(proposal__kind__in=kinds, proposal__is_confidential=False)
+        .filter(proposal__kind__in=rounds.reviewed_kinds(panel.facility), proposal__is_confidential=False)
         .exclude(proposal__number__in=without)
         .exclude(
             pk__in=RankedRequest.objects.filter(ranking__state__in=["draft", "proposed"])
@@ -149,9 +150,8 @@ def _candidates(panel: Panel, beamline: Beamline, *, without: set[str]) -> list[
     rows = list(requests)
     now_in = rounds.rounds([one.proposal for one in rows])
     grades: dict[int, dict[str, list[int]]] = {}
-    found = Grading.objects.filter(proposal__in=[one.proposal_id for one in rows]).select_related("panelist")
     elsewhere: set[int] = set()
-    for one in found:
+    for one in Grading.objects.filter(proposal__in=[row.proposal_id for row in rows]).select_related("panelist"):
         if one.round_no != now_in[one.proposal_id]:
             continue
         if one.panelist.panel_id != panel.pk:
@@ -170,7 +170,7 @@ def _candidates(panel: Panel, beamline: Beamline, *, without: set[str]) -> list[
             continue
         elif reason := _ungraded(proposal, mine, panel.facility.graders):
             reasons.append(reason)
-        elif proposal.state == "graded":
+        elif proposal.state in {"graded", "accepted"} and mine.get("graded"):
             mean = rules.mean([Decimal(number) / 100 for number in mine["graded"]])
             taken.append((request, int(mean * 100)))
     if reasons:
@@ -210,7 +210,7 @@ def _write(ranking: Ranking, wanted: Sequence[tuple[BeamRequest, int]]) -> None:
     ranked = rules.rank(
         [_candidate(request, aged[number]) for number, (request, _grade) in by_number.items()],
         scale=scale,
-        target=targets_of(ranking.panel),
+        target=targets_of(ranking),
     )
     rows = []
     for award in rules.awards(ranked, shifts=ranking.shifts, multiple=facility.multiple):
@@ -259,7 +259,7 @@ def _by_rule(ranking: Ranking, rows: Sequence[RankedRequest]) -> list[str]:
     ranked = rules.rank(
         [_candidate(row.request, Decimal(row.aged_c) / 100) for row in rows],
         scale=scale_of(ranking.panel.facility),
-        target=targets_of(ranking.panel),
+        target=targets_of(ranking),
     )
     return [one.candidate.number for one in ranked]
 

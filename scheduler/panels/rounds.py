@@ -15,7 +15,7 @@ from portal.organisations.models import User
 from scheduler.facilities.models import Facility, FacilityCourse
 from scheduler.panels.models import Appeal, Panel
 from scheduler.proposals import steps
-from scheduler.proposals.models import BeamProposal, TeamMember
+from scheduler.proposals.models import BeamProposal, BeamRequest, TeamMember
 
 __all__ = [
     "NEWS",
@@ -120,6 +120,7 @@ NEWS: Final[dict[str, str]] = {
     "accepted": _("获得机时。"),
     "graded": _("列入候补，有班次空出时按次序递补。"),
     "refused": _("未获机时，可以申诉。"),
+    "nothing": _("未获机时。"),
     "not_feasible": _("审查结论为不可行，可以申诉。"),
     "feasible": _("申诉成立，将重新评审。"),
     "admitted": _("申诉成立，将重新审查。"),
@@ -127,9 +128,17 @@ NEWS: Final[dict[str, str]] = {
 }
 
 
-def tell(proposal: BeamProposal, outcome: str, why: str, *, key: str, now: datetime) -> None:
-    """Tell the team what became of its proposal (a state, or ``dismissed``) and the reason as it was given."""
+def tell(
+    proposal: BeamProposal, outcome: str, why: str, *, key: str, now: datetime, where: BeamRequest | None = None
+) -> None:
+    """Tell the team what became of its proposal (of one of its requests: `where`) and the reason as it was given.
+
+    `outcome` is a state, ``dismissed``, or ``nothing`` where a part got no time and another may yet.
+    """
     found = [Reason("panel.told", NEWS[outcome])]
+    if where is not None:
+        params = {"line": where.beamline.code, "cycle": where.cycle.code}
+        found.append(Reason("panel.where", _("线站 %(line)s，运行周期 %(cycle)s。"), params=params))
     if why:
         found.append(Reason("panel.why", _("理由：%(why)s"), "", "", {"why": why[:500]}))
     steps.tell(proposal, found, key=key, now=now)

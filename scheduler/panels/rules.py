@@ -306,11 +306,12 @@ def rank(
 
 
 def _lack(one: Candidate, had: Mapping[str, int], target: Mapping[str, Fraction]) -> Fraction:
-    """Return by how many shifts the candidate's group is below its share once it had its own; the largest goes first."""
+    """Return by how many shifts the candidate's group is below its share of what was given places so far; the largest goes
+    first. How much the candidate itself wants counts for nothing: of one group the one that came first goes first.
+    """
     if one.group not in target:
         return Fraction(-(10**9))
-    total = sum(had.values()) + one.shifts
-    return target[one.group] * total - had.get(one.group, 0)
+    return target[one.group] * sum(had.values()) - had.get(one.group, 0)
 
 
 @dataclass(frozen=True, slots=True)

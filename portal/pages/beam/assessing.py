@@ -108,7 +108,7 @@ def _wanted(actor: Actor, proposal: BeamProposal, done: list[Assessment]) -> lis
     if proposal.state == "admitted":
         kinds = list(assessing.needed(proposal.kind))
     else:
-        kinds = [K.AFTERWARDS] if proposal.kind == "urgent" and proposal.state in {"accepted", "closed"} else []
+        kinds = [K.AFTERWARDS] if proposal.kind == "urgent" and assessing.had_beam(proposal) else []
     mine = queries.kinds_of(actor)
     return [kind for kind in kinds if kind in mine and kind.value not in filed]
 

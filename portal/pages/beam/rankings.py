@@ -161,7 +161,7 @@ def _balance(row: Ranking, rows: list[RankedRequest]) -> list[dict[str, Any]]:
             "shifts": had.get(group, 0),
             "share": had.get(group, 0) / total if total else 0,
         }
-        for group, part in ranking.targets_of(row.panel).items()
+        for group, part in ranking.targets_of(row).items()
     ]
 
 

@@ -315,6 +315,9 @@ def test_an_urgent_one_is_decided_directly_and_evaluated_afterwards(s):
     said = {"shifts": "3", "pool": "urgent", "to_team": "应急。", "cycle": s.cycle.code}
     assert director.post(form, said).status_code == 302
     office = as_(s.office)
+    assert made.number not in text_of(office.get(reverse("assessments"), {"kind": "afterwards"}))
+    made.refresh_from_db()
+    beam.visit(s, of=made, state="done")
     assert made.number in text_of(office.get(reverse("assessments"), {"kind": "afterwards"}))
     after = reverse("assessment_file", args=[made.number, "afterwards"])
     assert office.post(after, {"passed": "yes", "note": "已发表", "to_team": ""}).status_code == 302

@@ -31,7 +31,7 @@ from scheduler.panels import (
     rules,
     seating,
 )
-from scheduler.panels.models import Grading, Panelist
+from scheduler.panels.models import Assessment, Grading, Panelist
 from scheduler.proposals.models import BeamProposal, TeamMember
 from tests import beam, make
 
@@ -311,6 +311,21 @@ class TestRanking:
         found = [one.request.proposal.number for one in drafted(s).rows.order_by("place")]
         assert found[1:] == [three.number, two.number]
 
+    def test_a_list_keeps_the_balance_it_was_drafted_by(self, s):
+        s.panel.targets = {"水": [1, 2], "电": [1, 2]}
+        s.panel.save()
+        for group in ("水", "水", "电"):
+            graded(s, group=group)
+        row = drafted(s)
+        rows = [ranking.Row(one.request.proposal.number, one.shifts) for one in row.rows.order_by("place")]
+        wanted = seating.PanelWanted("材料评审组", targets={})
+        seating.set_targets(actor=s.office, panel=s.panel, wanted=wanted, now=make.NOW)
+        row = ranking.arrange(actor=s.office, ranking=row, rows=rows, version=row.version, now=make.NOW)
+        assert set(ranking.targets_of(row)) == {"水", "电"}, (
+            "saved unchanged, nobody was moved by the panel's new balance"
+        )
+        assert not ranking.targets_of(drafted(s)), "drafted anew it goes by the new one"
+
     def test_no_more_than_the_open_pool_has_left(self, s):
         graded(s)
         most = pools.left(s.lines[0], s.cycle, Pool.OPEN)
@@ -471,6 +486,47 @@ class TestDeciding:
         with pytest.raises(InvalidTransition):
             decided(s, row)
 
+    def test_a_part_decided_later_is_told_as_well(self, s):
+        one = beam.proposal(s)
+        one.requests.create(cycle=s.cycle, beamline=s.lines[1], shifts=3, created_at=make.NOW)
+        for at, row in enumerate(ask(s, one, 0, 1)):
+            give(s, row, "4.0", at)
+        decided(s, proposed(s))
+        row = ranking.draft(actor=s.office, panel=s.panel, beamline=s.lines[1], now=make.NOW)
+        rows = [ranking.Row(one.number, 0, on_reserve=False, moved_note="重复", to_team="第二条线站不必要。")]
+        row = ranking.arrange(actor=s.office, ranking=row, rows=rows, version=row.version, now=make.NOW)
+        row = ranking.propose(actor=s.office, ranking=row, note="", version=row.version, now=make.NOW)
+        decided(s, row)
+        told = [worded(row).reasons for row in Message.objects.filter(user_id=s.leader.user_id).order_by("pk")]
+        assert told == [
+            ("获得机时。", "线站 BL01，运行周期 2027-I。"),
+            ("未获机时。", "线站 BL02，运行周期 2027-I。", "理由：第二条线站不必要。"),
+        ]
+
+    @pytest.mark.parametrize("how", ["closed", "over"])
+    def test_a_list_gives_nothing_of_a_cycle_that_is_gone(self, s, how):
+        graded(s)
+        row = proposed(s)
+        now = beam.CYCLE.end if how == "over" else make.NOW
+        if how == "closed":
+            s.cycle.closed_at = now
+            s.cycle.save()
+        with pytest.raises(deciding.BadDecision) as refused:
+            granting.decide_list(actor=s.director, ranking=row, version=row.version, now=now)
+        assert codes(refused) == ["panel.cycle_over"]
+        assert not BeamAllocation.objects.exists()
+
+    def test_who_judged_one_on_the_list_does_not_decide_it(self, s):
+        one = graded(s)
+        row = proposed(s)
+        reviewer = replace(s.director, user_id=s.graders[0].user_id)
+        with pytest.raises(deciding.Graded):
+            granting.decide_list(actor=reviewer, ranking=row, version=row.version, now=make.NOW)
+        Assessment.objects.create(proposal=one, kind="technical", passed=True, by_id=s.director.user_id, at=make.NOW)
+        with pytest.raises(deciding.Assessed):
+            decided(s, row)
+        assert not BeamAllocation.objects.exists()
+
     def test_urgent_is_judged_decided_and_evaluated_afterwards(self, s):
         made = beam.proposal(s, state="admitted", kind="urgent", call=None, shifts=3)
         for who, kind in ((s.scientist, K.TECHNICAL), (s.safety, K.SAFETY), (s.director, K.URGENCY)):
@@ -480,6 +536,11 @@ class TestDeciding:
         assert (allocation.pool, allocation.shifts) == ("urgent", 3)
         made.refresh_from_db()
         after = finding(K.AFTERWARDS, note="结果已发表")
+        with pytest.raises(assessing.NotToAssess):
+            assessing.assess(actor=s.office, proposal=made, finding=after, now=make.NOW)
+        assert not queries.waiting_for(s.office, K.AFTERWARDS).exists(), "nothing to evaluate before there was beam"
+        beam.visit(s, of=made, state="done")
+        assert list(queries.waiting_for(s.office, K.AFTERWARDS)) == [made]
         with pytest.raises(assessing.SameJudge):
             assessing.assess(actor=s.director, proposal=made, finding=after, now=make.NOW)
         assert assessing.assess(actor=s.office, proposal=made, finding=after, now=make.NOW).kind == "afterwards"
@@ -541,6 +602,22 @@ class TestAppeals:
             assert row.round_no == 2
             give(s, row, "5", at)
         assert len(decided(s, proposed(s))) == 1
+
+    def test_what_is_said_in_the_new_round_is_told_with_its_decision(self, s):
+        one = self.refused(s)
+        made = appeals.appeal(actor=s.leader, proposal=one, text="并不重复。", now=make.NOW)
+        other = make.actor(s.owner, roles.Role.FACILITY_DIRECTOR)
+        appeals.answer(actor=other, appeal=made, uphold=True, text="理由成立。", now=make.NOW)
+        (row,) = ask(s, one, 2)
+        said = grading.GradeGiven(Decimal(5), to_team="第二轮意见。")
+        grading.grade(actor=s.graders[2], grading=row, given=said, now=make.NOW)
+        one.refresh_from_db()
+        assert one.state == "feasible"
+        assert list(queries.answer_of(one, now=make.NOW).comments) == ["很好。", "很好。"], "the first round is known"
+        give(s, ask(s, one, 0)[0], "5", 0)
+        decided(s, proposed(s))
+        one.refresh_from_db()
+        assert list(queries.answer_of(one, now=make.NOW).comments) == ["很好。", "很好。", "第二轮意见。", "很好。"]
 
     def test_dismissed_stays_refused(self, s):
         one = self.refused(s)

@@ -97,6 +97,24 @@ class TestRank:
             ("B", TieBreak.BALANCE),
         ]
 
+    def test_balance_counts_what_groups_had_and_not_how_much_one_asks_for(self):
+        """Of one group the first to come is first, however little it asks; and nobody is put first for asking more."""
+        halves = {"浙江": Fraction(1, 2), "上海": Fraction(1, 2)}
+        same = [Candidate("little", D(4), 3, "浙江", 1), Candidate("much", D(4), 9, "浙江", 2)]
+        found = rules.rank(same, scale=ESRF, target=halves)
+        assert [(one.candidate.number, one.by) for one in found] == [
+            ("little", TieBreak.ORDER),
+            ("much", TieBreak.ORDER),
+        ]
+        made = [
+            Candidate("before", D(5), 4, "浙江", 1),
+            Candidate("much of who had", D(4), 12, "浙江", 2),
+            Candidate("little of who had none", D(4), 3, "上海", 3),
+        ]
+        found = rules.rank(made, scale=ESRF, target=halves)
+        assert numbers(found) == ["before", "little of who had none", "much of who had"]
+        assert (found[1].by, found[1].has_had) == (TieBreak.BALANCE, 0)
+
     def test_without_targets_arrival_decides_and_is_said(self):
         made = [Candidate("A", D(4), 6, sent_order=2), Candidate("B", D(4), 6, sent_order=1), Candidate("C", D(3), 3)]
         found = rules.rank(made, scale=ESRF)
