@@ -18,6 +18,7 @@ from scheduler.beamtime import visit_access as access
 from scheduler.beamtime.models import BeamAllocation, BeamVisit, Compensation
 from scheduler.facilities.grades import Direction
 from scheduler.facilities.models import Facility, RunCycle
+from scheduler.panels import rounds
 from scheduler.proposals import finishing
 
 __all__ = ["ask", "decline", "grant", "ordered"]
@@ -90,6 +91,7 @@ def _decide(
     locked = _lock(visit)
     if locked.visit.beamline.facility.owner_id != actor.organisation_id:
         raise Forbidden
+    rounds.not_in_team(actor, [locked.visit.allocation.request.proposal])
     locked.state = next_state(rules.COMPENSATION_TRANSITIONS, C(locked.state), action).value
     locked.decision_note = visit_rules.noted(note, field="note")
     locked.decided_by_id, locked.decided_at = actor.person, now
@@ -102,8 +104,8 @@ def grant(*, actor: Actor, visit: BeamVisit, shifts: int, note: str, now: dateti
     """Give shifts back for lost beam, as the director, with a reason: an allocation from the same pool, to be scheduled
     in this cycle or any later one.
 
-    Raises BadBack above the visit's own shifts, NotFound where nothing is listed, InvalidTransition the second time,
-    ReasonMissing, Forbidden.
+    By nobody of its team. Raises BadBack above the visit's own shifts, NotFound where nothing is listed, InvalidTransition
+    the second time, ReasonMissing, OwnProposal, Forbidden.
     """
     decided = _decide(actor=actor, visit=visit, action=rules.CompensationAction.GRANT, note=note, now=now)
     lost = decided.visit
@@ -128,7 +130,7 @@ def grant(*, actor: Actor, visit: BeamVisit, shifts: int, note: str, now: dateti
 def decline(*, actor: Actor, visit: BeamVisit, note: str, now: datetime) -> Compensation:
     """Give nothing back for lost beam, as the director, with a reason the team reads.
 
-    Raises NotFound, InvalidTransition, ReasonMissing, Forbidden.
+    Raises NotFound, InvalidTransition, ReasonMissing, OwnProposal, Forbidden.
     """
     decided = _decide(actor=actor, visit=visit, action=rules.CompensationAction.DECLINE, note=note, now=now)
     telling.decided(decided.visit, shifts=0, why=decided.decision_note, now=now)

@@ -10,7 +10,6 @@ from django.db.models import F
 
 from portal.kernel.actors import Actor
 from portal.kernel.period import Period
-from portal.kernel.states import next_state
 from portal.numbers.services import next_number
 from scheduler.availability import claiming
 from scheduler.beamtime import adopting, drafting, gathering
@@ -20,6 +19,7 @@ from scheduler.facilities import queries as facilities
 from scheduler.facilities.courses import ProposalKind
 from scheduler.facilities.models import Beamline, RunCycle
 from scheduler.panels import pools
+from scheduler.proposals import outcomes
 from scheduler.proposals import rules as proposals
 from scheduler.proposals.models import BeamProposal, BeamRequest
 from scheduler.resources import services as resources
@@ -74,9 +74,7 @@ def move_up(*, cycle: RunCycle, beamline: Beamline, span: Period, now: datetime)
         except claiming.Taken:
             plan.allocation.delete()
             continue
-        request.state = next_state(
-            proposals.REQUEST_TRANSITIONS, proposals.RequestState(request.state), proposals.RequestAction.ALLOCATE
-        ).value
+        outcomes.move_request(request, proposals.RequestAction.ALLOCATE)
         request.save(update_fields=["state"])
         _accept(request, now=now)
     return made

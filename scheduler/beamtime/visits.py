@@ -20,6 +20,7 @@ from scheduler.availability.models import Claim
 from scheduler.beamtime import holding, quoting, rules, visit_rules
 from scheduler.beamtime import visit_access as access
 from scheduler.beamtime.models import BeamTraining, BeamVisit, VisitParticipant
+from scheduler.panels import rounds
 from scheduler.proposals import finishing
 from scheduler.proposals.models import TeamMember
 from scheduler.proposals.rules import InvitationState
@@ -211,9 +212,10 @@ def _judge_again(visit: BeamVisit) -> None:
 def approve(*, actor: Actor, visit: BeamVisit, form: str, now: datetime) -> BeamVisit:
     """Approve a visit's samples (beamline staff) or its safety form (safety staff), once: the first time counts.
 
-    Raises InvalidTransition unless the visit is still to come, Forbidden.
+    By nobody of its team. Raises InvalidTransition unless the visit is still to come, OwnProposal, Forbidden.
     """
     locked = served(actor=actor, visit=visit, permission=FORMS[form])
+    rounds.not_in_team(actor, [locked.allocation.request.proposal])
     if S(locked.state) not in visit_rules.PENDING:
         next_state(rules.TRANSITIONS, S(locked.state), A.MAKE_READY)
     if getattr(locked, f"{form}_approved_at") is not None:
@@ -230,11 +232,12 @@ def approve(*, actor: Actor, visit: BeamVisit, form: str, now: datetime) -> Beam
 
 @transaction.atomic
 def accept_late(*, actor: Actor, visit: BeamVisit, reason: str, now: datetime) -> BeamVisit:
-    """Take forms that were approved too late, as the beamline's head, with a reason the team reads.
+    """Take forms that were approved too late, as the beamline's head, with a reason the team reads; by nobody of it.
 
-    Raises NotLate, ReasonMissing, InvalidTransition, Forbidden.
+    Raises NotLate, ReasonMissing, InvalidTransition, OwnProposal, Forbidden.
     """
     locked = served(actor=actor, visit=visit, permission=P.BEAMTIME_RUN)
+    rounds.not_in_team(actor, [locked.allocation.request.proposal])
     reason = visit_rules.noted(reason)[:300]
     if S(locked.state) not in visit_rules.PENDING:
         next_state(rules.TRANSITIONS, S(locked.state), A.MAKE_READY)
@@ -251,14 +254,15 @@ def accept_late(*, actor: Actor, visit: BeamVisit, reason: str, now: datetime) -
 def train(*, actor: Actor, visit: BeamVisit, member: TeamMember, until: date, now: datetime) -> BeamTraining:
     """Enter that a member of a visit's team is trained at the facility before `until` (local day, exclusive).
 
-    By beamline or safety staff; a later entry replaces the one before, and all her visits that were ready are judged
-    again. Raises NotInTeam, BadTraining, Forbidden.
+    By beamline or safety staff who are not of the team; a later entry replaces the one before, and all her visits that were
+    ready are judged again. Raises NotInTeam, BadTraining, OwnProposal, Forbidden.
     """
     if not actor.may(P.PROPOSAL_CLEAR):
         actor.require(P.BEAMTIME_RUN)
     facility = visit.beamline.facility
     if facility.owner_id != actor.organisation_id:
         raise Forbidden
+    rounds.not_in_team(actor, [visit.allocation.request.proposal])
     if not access.team_of(visit).filter(pk=member.pk).exists():
         raise visit_rules.NotInTeam(field="email")
     today = now.astimezone(ZoneInfo(facility.zone)).date()

@@ -50,7 +50,8 @@ class NotDecided(Conflict):
 def carry_over(*, actor: Actor, proposal: BeamProposal, cycle: RunCycle, now: datetime) -> list[BeamRequest]:
     """Ask for the same time in a later cycle, as the leader or the user office; idempotent per beamline.
 
-    What got no time has waited one cycle more: that is what ageing counts (E3); after an allocation it starts anew.
+    What got no time has waited one cycle more: that is what ageing counts (E3); after an allocation it starts anew, and who
+    was offered time and gave it back has not waited for it.
     Dates are not carried over. Raises NotContinued, AllCycles, NotLater, NotDecided, NotLeader, Forbidden.
     """
     locked = steps.lock(proposal)
@@ -77,12 +78,15 @@ def carry_over(*, actor: Actor, proposal: BeamProposal, cycle: RunCycle, now: da
         raise NotLater(cycle=cycle.code)
     if last.during.upper > now and any(row.cycle_id == last.pk and row.state == R.OPEN.value for row in rows):
         raise NotDecided(cycle=last.code)
-    made = [_next(row, cycle, now=now) for row in rows if row.cycle_id == last.pk and row.state != R.WITHDRAWN.value]
+    going = [row for row in rows if row.cycle_id == last.pk and row.state != R.WITHDRAWN.value]
+    declined = set(locked.requests.filter(allocations__visits__state="declined").values_list("pk", flat=True))
+    made = [_next(row, cycle, has_declined=row.pk in declined, now=now) for row in going]
     steps.record(locked, action="beam_proposal.continued", actor=actor, now=now, cycle=cycle.code, requests=len(made))
     return made
 
 
-def _next(row: BeamRequest, cycle: RunCycle, *, now: datetime) -> BeamRequest:
+def _next(row: BeamRequest, cycle: RunCycle, *, has_declined: bool, now: datetime) -> BeamRequest:
+    waited = row.waited if has_declined else row.waited + 1
     made = BeamRequest.objects.create(
         proposal_id=row.proposal_id,
         cycle=cycle,
@@ -91,7 +95,7 @@ def _next(row: BeamRequest, cycle: RunCycle, *, now: datetime) -> BeamRequest:
         off_multiple_reason=row.off_multiple_reason,
         setup=row.setup,
         by_mail=row.by_mail,
-        waited=0 if row.state in HAD_TIME else row.waited + 1,
+        waited=0 if row.state in HAD_TIME else waited,
         grade_c=row.grade_c,
         carried_from=row,
         created_at=now,

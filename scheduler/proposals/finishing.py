@@ -10,7 +10,7 @@ from portal.audit import services as audit
 from portal.kernel.actors import Actor
 from portal.kernel.states import next_state
 from scheduler.facilities.models import FacilityCourse
-from scheduler.proposals import rules
+from scheduler.proposals import outcomes, rules
 from scheduler.proposals.models import BeamProposal, BeamRequest
 
 __all__ = ["allocate", "close", "give_up", "serve"]
@@ -52,7 +52,7 @@ def allocate(*, request: BeamRequest) -> bool:
     locked = BeamRequest.objects.select_for_update(no_key=True).order_by("pk").get(pk=request.pk)
     if locked.state not in {R.RESERVE.value, R.SERVED.value}:
         return False
-    locked.state = next_state(rules.REQUEST_TRANSITIONS, R(locked.state), rules.RequestAction.ALLOCATE).value
+    outcomes.move_request(locked, rules.RequestAction.ALLOCATE)
     locked.save(update_fields=["state"])
     return True
 

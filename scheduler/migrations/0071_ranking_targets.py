@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("scheduler", "0068_beam_news"),
+        ("scheduler", "0070_visit_promised"),
     ]
 
     operations = [
