@@ -327,7 +327,7 @@ ENDS = {
     "AppealState": {"upheld", "dismissed"},
     "DraftState": {"failed", "adopted", "discarded"},
     "CompensationState": {"granted", "declined"},
-    "BeamQuoteState": {"accepted", "declined", "withdrawn", "expired"},
+    "BeamQuoteState": {"settled", "freed", "declined", "withdrawn", "expired"},
     "ExplanationState": {"returned", "undone"},
     "VisitState": {"closed", "declined", "cancelled", "missed"},
     "BeamProposalState": {"withdrawn", "closed"},

@@ -246,12 +246,16 @@ def system_words(label: str) -> str:
 
 
 def subject_link(subject: str) -> tuple[str, str]:
-    """Return a subject such as ``booking:B2611-000042`` in words, and its address; ``job:N/2`` is job N's."""
+    """Return a subject such as ``booking:B2611-000042`` in words, and its address; ``job:N/2`` is job N's.
+
+    ``beam_quote:P.7`` is quote 7 of proposal P.
+    """
     kind, _colon, number = subject.partition(":")
     word, url_name = SUBJECTS.get(kind, ("", ""))
     label = f"{gettext(word)} {number}".strip() if word else number
+    known_as = number.rpartition(".")[2] if kind == "beam_quote" else number.partition("/")[0]
     try:
-        return label, reverse(url_name, args=[number.partition("/")[0]]) if url_name else ""
+        return label, reverse(url_name, args=[known_as]) if url_name else ""
     except NoReverseMatch:
         return label, ""
 
@@ -284,6 +288,7 @@ WHY: Final[Mapping[str, str]] = MappingProxyType(
     {
         "called off": _("实验室取消"),
         "displaced": _("仪器停机"),
+        "lessened": _("部分机时不再交付，其余重新冻结"),
         "disputed": _("有异议"),
         "rejected": _("集群没有接受"),
         "replaced": _("改了时间或费用，重新冻结"),

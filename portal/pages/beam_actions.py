@@ -26,5 +26,6 @@ BEAM_SUBJECTS: Final[Mapping[str, tuple[str, str]]] = {
     **PROPOSAL_SUBJECTS,
     "panel": (_("机时评审组"), "panel"),
     "facility": (_("大科学装置"), "facility"),
+    "beam_quote": (_("装置机时"), "beam_quote"),
 }
 """What records are about: the word, and the page that shows it."""

@@ -95,5 +95,5 @@ STATES: dict[str, tuple[type[TextChoices], dict[str, str]]] = {
     ),
     "beam_loss": (BeamLoss.Cause, {}),
     "compensation": (Compensation.State, {"ok": "granted", "wait": "listed"}),
-    "beam_quote": (BeamQuote.State, {"ok": "accepted", "wait": "offered", "bad": "expired"}),
+    "beam_quote": (BeamQuote.State, {"ok": "settled", "go": "accepted", "wait": "offered", "bad": "expired"}),
 }

@@ -30,6 +30,10 @@ FACILITY_ACTIONS: Final[Mapping[str, Promise]] = {
     "beam_quote.accepted": pgettext_lazy("record", "接受机时报价，合同成立"),
     "beam_quote.declined": pgettext_lazy("record", "谢绝机时报价"),
     "beam_quote.withdrawn": pgettext_lazy("record", "撤回机时报价"),
+    "beam_quote.lessened": pgettext_lazy("record", "部分机时不再交付，释放其费用"),
+    "beam_quote.settled": pgettext_lazy("record", "按交付的机时结算"),
+    "beam_quote.freed": pgettext_lazy("record", "机时没有交付，释放全部费用"),
+    "beam_quote.corrected": pgettext_lazy("record", "按更正后的供束记录核对已结算的机时费"),
     "beam_quote.expired": pgettext_lazy("record", "机时报价过期"),
     "facility.cycle_closed": pgettext_lazy("record", "周期结账"),
 }

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from django.db.models import F, Max, Min, Q
+
+from scheduler.beamtime.models import BeamQuote
 from scheduler.bookings.models import Booking
 from scheduler.engagements.models import Milestone
 from scheduler.jobs.models import Job
@@ -71,12 +74,35 @@ def _milestones(numbers: Sequence[str]) -> Found:
     return found
 
 
+def _beam_quotes(numbers: Sequence[str]) -> Found:
+    """Beam time under contract: the beamline and its run cycle, from the first visit that was had to the end of the last."""
+    visits = "request__allocations__visits"
+    had = Q(**{f"{visits}__had_min__isnull": False, "request__allocations__made_up_for__isnull": True})
+    wanted = {number.rpartition(".")[2] for number in numbers}
+    rows = (
+        BeamQuote.objects.filter(pk__in=[pk for pk in wanted if pk.isdecimal()])
+        .select_related("request__beamline__resource", "request__cycle", "request__proposal")
+        .annotate(
+            begins=Min(F(f"{visits}__during__startswith"), filter=had), ends=Max(f"{visits}__ended_at", filter=had)
+        )
+    )
+    found = {}
+    for row in rows:
+        name, name_en = _names(row.request.beamline.resource)
+        code, cycle = row.request.beamline.code, row.request.cycle.code
+        found[f"{row.request.proposal.number}.{row.pk}"] = Delivered(
+            f"{code} {name} · 机时（{cycle}）", f"{code} {name_en} · beam time ({cycle})", row.begins, row.ends
+        )
+    return found
+
+
 KINDS: Final[Mapping[str, Callable[[Sequence[str]], Found]]] = {
     "booking": _bookings,
     "job": _jobs,
     "order": _orders,
     "sample": _samples,
     "milestone": _milestones,
+    "beam_quote": _beam_quotes,
 }
 
 

@@ -13,8 +13,8 @@ from portal.kernel.errors import Conflict, Forbidden, Invalid, PortalError, noop
 from portal.kernel.states import next_state
 from scheduler.availability import queries
 from scheduler.availability.models import Claim
-from scheduler.beamtime import adopting, gathering, offer_news, reserving, rules, visits
-from scheduler.beamtime.models import BeamAllocation, BeamVisit
+from scheduler.beamtime import adopting, billing, call_offs, gathering, offer_news, reserving, rules
+from scheduler.beamtime.models import BeamVisit
 from scheduler.facilities.models import Beamline, Device
 from scheduler.proposals import services as proposals
 from scheduler.resources import services as resources
@@ -128,8 +128,9 @@ def _give_back(locked: BeamVisit, *, action: str, actor: Actor, now: datetime) -
     step(locked, A.DECLINE)
     locked.save(update_fields=["state", "version", "answered_by", "answered_at", "answer_note"])
     adopting.free(locked)
-    BeamAllocation.objects.filter(pk=locked.allocation_id).update(ended_at=now)
-    visits.without(locked)
+    call_offs.end_allocation(locked, now=now)
+    call_offs.without(locked)
+    billing.follow(request=locked.allocation.request, actor=actor, now=now)
     adopting.record(locked, action=action, actor=actor, now=now)
     cycle, made = gathering.cycle_of(locked), []
     if cycle is not None:

@@ -11,7 +11,7 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import InvalidTransition, PortalError
 from portal.kernel.period import Period
 from scheduler.availability.models import Claim
-from scheduler.beamtime import holding, quoting, rules, telling, visit_rules, visits
+from scheduler.beamtime import billing, call_offs, correcting, holding, rules, telling, visit_rules, visits
 from scheduler.beamtime.models import BeamLoss, BeamVisit, Compensation
 from scheduler.facilities.models import Beamline, FacilityCourse
 from scheduler.proposals import finishing
@@ -97,6 +97,7 @@ def finish(*, actor: Actor, visit: BeamVisit, ended_at: datetime | None = None, 
 def _serve(visit: BeamVisit, *, actor: Actor, now: datetime) -> None:
     """Write what a paid visit used; a request all of whose time was given is served."""
     request = visit.allocation.request
+    call_offs.lock_allocation(visit)
     paid = FacilityCourse.objects.filter(facility=visit.beamline.facility, kind=request.proposal.kind, paid=True)
     if paid.exists() and visit.ended_at is not None and visit.had_min is not None:
         span = (visit.during.lower, visit.ended_at)
@@ -106,14 +107,14 @@ def _serve(visit: BeamVisit, *, actor: Actor, now: datetime) -> None:
     had = BeamVisit.objects.filter(allocation__in=given, state__in=OVER).values_list("shifts", flat=True)
     if sum(had) >= wanted:
         finishing.serve(request=request)
-        quoting.settle(request=request, actor=actor, now=now)
+    billing.follow(request=request, actor=actor, now=now)
 
 
 @transaction.atomic
 def recount(*, actor: Actor, visit: BeamVisit, now: datetime) -> BeamVisit:
     """Count an ended visit again after its beamline's losses changed; a decided compensation stays as it is.
 
-    What a paid visit used is put right in a further usage record; what was captured for it is not touched.
+    What a paid visit used is put right in a further usage record, what was billed for it by a refund, never upwards.
     """
     locked = visits.lock(visit)
     if locked.state in OVER:
@@ -123,6 +124,7 @@ def recount(*, actor: Actor, visit: BeamVisit, now: datetime) -> BeamVisit:
         assert locked.had_min is not None
         _list(locked, lost_min=locked.lost_min, cancelled=False, now=now)
         usage.correct_visit(visit_id=locked.pk, duration_s=locked.had_min * 60, actor=actor, now=now)
+        correcting.correct(request=locked.allocation.request, actor=actor, now=now)
     return locked
 
 
@@ -145,8 +147,8 @@ def cancel(*, actor: Actor, visit: BeamVisit, reason: str, now: datetime) -> Bea
     if promised:
         whole = visits.period_of(locked).duration
         _list(locked, lost_min=int(whole.total_seconds() // 60), cancelled=True, now=now)
-        visits.call_back(locked, now=now)
-        quoting.release(request=locked.allocation.request, actor=actor, now=now)
+        call_offs.call_back(locked, now=now)
+        billing.follow(request=locked.allocation.request, actor=actor, now=now)
     telling.cancelled(locked, listed=promised, now=now)
     visits.record(locked, action="visit.cancelled", actor=actor, now=now)
     return locked

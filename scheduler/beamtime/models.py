@@ -312,6 +312,8 @@ class BeamQuote(models.Model):
     class State(models.TextChoices):
         OFFERED = rules.BeamQuoteState.OFFERED.value, _("待企业确认")
         ACCEPTED = rules.BeamQuoteState.ACCEPTED.value, _("合同已成立")
+        SETTLED = rules.BeamQuoteState.SETTLED.value, _("已按交付结算")
+        FREED = rules.BeamQuoteState.FREED.value, _("未交付，费用已释放")
         DECLINED = rules.BeamQuoteState.DECLINED.value, _("企业已谢绝")
         WITHDRAWN = rules.BeamQuoteState.WITHDRAWN.value, _("已撤回报价")
         EXPIRED = rules.BeamQuoteState.EXPIRED.value, _("报价已过期")

@@ -15,13 +15,11 @@ from typing import Any, Final
 
 from django.db import transaction
 
-from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Conflict, Forbidden, Invalid, Reason, Refused, noop
 from portal.kernel.money import Money
-from portal.kernel.states import next_state
-from scheduler.beamtime import quote_news, rules, visit_rules
-from scheduler.beamtime.models import BeamAllocation, BeamQuote, BeamVisit
+from scheduler.beamtime import billing, quote_news, rules, visit_rules
+from scheduler.beamtime.models import BeamAllocation, BeamQuote
 from scheduler.facilities.grid import offered
 from scheduler.facilities.models import FacilityCourse
 from scheduler.facilities.shares import Pool
@@ -44,8 +42,6 @@ __all__ = [
     "expire_due",
     "offer",
     "price_of",
-    "release",
-    "settle",
     "withdraw",
 ]
 
@@ -54,7 +50,7 @@ A, S, P = rules.BeamQuoteAction, rules.BeamQuoteState, Permission
 LONGEST: Final = timedelta(days=90)
 """How long a quote may stand open."""
 QUOTED: Final = (BeamProposalState.FEASIBLE.value, BeamProposalState.ACCEPTED.value)
-ASKED: Final = (RequestState.OPEN.value,)
+ASKED: Final = (RequestState.OPEN.value, RequestState.RESERVE.value)
 """What state a proposal and a request are in that may be quoted."""
 
 
@@ -145,22 +141,6 @@ def _lock(quote: BeamQuote) -> BeamQuote:
     return found
 
 
-def _record(quote: BeamQuote, *, action: str, actor: Actor, now: datetime, **data: Any) -> None:
-    proposal = quote.request.proposal
-    audit.record(
-        action=action,
-        subject=f"beam_proposal:{proposal.number}",
-        actor=actor,
-        now=now,
-        organisations=[proposal.organisation_id, proposal.facility.owner_id],
-        data={"state": quote.state, **data},
-    )
-
-
-def _move(quote: BeamQuote, action: rules.BeamQuoteAction) -> None:
-    quote.state = next_state(rules.BEAM_QUOTE_TRANSITIONS, S(quote.state), action).value
-
-
 @transaction.atomic
 def offer(*, actor: Actor, request: BeamRequest, said: QuoteTerms, now: datetime) -> BeamQuote:
     """Offer an enterprise's paid request a price, as the user office.
@@ -189,7 +169,9 @@ def offer(*, actor: Actor, request: BeamRequest, said: QuoteTerms, now: datetime
         offered_at=now,
     )
     made.request = locked
-    _record(made, action="beam_quote.offered", actor=actor, now=now, shifts=made.shifts, amount_fen=price_of(made).fen)
+    billing.record(
+        made, action="beam_quote.offered", actor=actor, now=now, shifts=made.shifts, amount_fen=price_of(made).fen
+    )
     quote_news.offered(made, now=now)
     return made
 
@@ -198,9 +180,9 @@ def _lapse(request: BeamRequest, *, now: datetime) -> None:
     """Write down that an open quote of a locked request is over."""
     for quote in request.quotes.filter(state=S.OFFERED.value, valid_until__lte=now).order_by("pk"):
         quote.request = request
-        _move(quote, A.EXPIRE)
+        billing.move(quote, A.EXPIRE)
         quote.save(update_fields=["state"])
-        _record(quote, action="beam_quote.expired", actor=Actor.system("自动处理"), now=now)
+        billing.record(quote, action="beam_quote.expired", actor=Actor.system("自动处理"), now=now)
 
 
 def _asked(actor: Actor, quote: BeamQuote) -> BeamQuote:
@@ -222,13 +204,13 @@ def accept(
     ground against the vouchers, BadQuote where the request or the pool no longer allows it, InvalidTransition, Forbidden.
     """
     locked = _asked(actor, quote)
-    if locked.state == S.ACCEPTED.value:
+    if locked.charge_id is not None:
         return locked
     if (locked.shifts, locked.shift_fen) != seen:
         raise QuoteChanged(shifts=locked.shifts, price=str(price_of(locked)))
     if locked.state == S.OFFERED.value and now >= locked.valid_until:
         raise QuoteOver
-    _move(locked, A.ACCEPT)
+    billing.move(locked, A.ACCEPT)
     request, proposal = locked.request, locked.request.proposal
     said = QuoteTerms(locked.shifts, Money(locked.shift_fen), locked.valid_until, locked.tax_bp)
     if faults := _faults(request, said, now=now):
@@ -240,7 +222,7 @@ def accept(
             payer_id=proposal.organisation_id,
             provider_id=proposal.facility.owner_id,
             price=price_of(locked),
-            quote=_counted(locked, Fraction(locked.shifts)),
+            quote=billing.counted(locked, Fraction(locked.shifts)),
             ends_at=request.cycle.during.upper,
         ),
         vouchers=vouchers,
@@ -251,17 +233,8 @@ def accept(
     locked.terms_sha256 = hashlib.sha256(locked.terms.encode()).hexdigest()
     locked.save()
     _allocate(locked, now=now)
-    _record(locked, action="beam_quote.accepted", actor=actor, now=now, amount_fen=price_of(locked).fen)
+    billing.record(locked, action="beam_quote.accepted", actor=actor, now=now, amount_fen=price_of(locked).fen)
     return locked
-
-
-def _counted(quote: BeamQuote, shifts: Fraction) -> dict[str, object]:
-    return {
-        "amount_fen": Money(quote.shift_fen).times(shifts).fen,
-        "unit": "shift",
-        "unit_price_fen": quote.shift_fen,
-        "quantity": f"{shifts.numerator}/{shifts.denominator}",
-    }
 
 
 def _allocate(quote: BeamQuote, *, now: datetime) -> None:
@@ -308,10 +281,10 @@ def withdraw(*, actor: Actor, quote: BeamQuote, note: str, now: datetime) -> Bea
 
 
 def _answer(locked: BeamQuote, step: rules.BeamQuoteAction, *, action: str, actor: Actor, now: datetime) -> BeamQuote:
-    _move(locked, step)
+    billing.move(locked, step)
     locked.answered_by_id, locked.answered_at = actor.person, now
     locked.save()
-    _record(locked, action=action, actor=actor, now=now)
+    billing.record(locked, action=action, actor=actor, now=now)
     return locked
 
 
@@ -322,35 +295,3 @@ def expire_due(*, now: datetime) -> int:
         with transaction.atomic():
             _lapse(_lock_request(quote.request_id), now=now)
     return len(due)
-
-
-def _held(request: BeamRequest) -> BeamQuote | None:
-    quote = request.quotes.filter(state=S.ACCEPTED.value, charge__state="held").first()
-    if quote is not None:
-        quote.request = request
-    return quote
-
-
-def settle(*, request: BeamRequest, actor: Actor, now: datetime) -> Money | None:
-    """Bill a request all of whose visits are over: what was delivered, to the minute; the rest is free again.
-
-    None where it was not quoted or is billed already.
-    """
-    quote = _held(request)
-    if quote is None or quote.charge_id is None:
-        return None
-    length = request.beamline.facility.length_min
-    ended = BeamVisit.objects.filter(allocation__request=request, had_min__isnull=False)
-    minutes = sum(had or 0 for had in ended.values_list("had_min", flat=True))
-    counted = min(Fraction(minutes, length), Fraction(quote.shifts))
-    measured = _counted(quote, counted)
-    amount = Money(quote.shift_fen).times(counted)
-    charges.capture(charge_id=quote.charge_id, actual=amount, measured=measured, actor=actor, now=now)
-    return amount
-
-
-def release(*, request: BeamRequest, actor: Actor, now: datetime) -> None:
-    """Free what is held for a request whose paid time will not be. Nothing happens where nothing is held."""
-    quote = _held(request)
-    if quote is not None and quote.charge_id is not None:
-        charges.release(charge_id=quote.charge_id, reason="cancelled", actor=actor, now=now)

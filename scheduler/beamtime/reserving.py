@@ -39,7 +39,7 @@ def waiting(cycle: RunCycle, beamline: Beamline) -> Iterator[BeamRequest]:
     rows = (
         BeamRequest.objects.filter(cycle=cycle, beamline=beamline, state="reserve")
         .exclude(pk__in=declined.values("allocation__request_id"))
-        .exclude(pk__in=BeamQuote.objects.filter(state="accepted").values("request_id"))
+        .exclude(pk__in=BeamQuote.objects.filter(charge__isnull=False).values("request_id"))
         .select_related("proposal", "beamline")
         .prefetch_related("devices")
         .order_by(F("place").asc(nulls_last=True), "pk")

@@ -167,8 +167,12 @@ COMPENSATION_TRANSITIONS: Final[Mapping[tuple[CompensationState, CompensationAct
 
 
 class BeamQuoteState(StrEnum):
+    """An accepted one ends billed (SETTLED) or, where nothing was delivered, without a bill (FREED)."""
+
     OFFERED = "offered"
     ACCEPTED = "accepted"
+    SETTLED = "settled"
+    FREED = "freed"
     DECLINED = "declined"
     WITHDRAWN = "withdrawn"
     EXPIRED = "expired"
@@ -176,6 +180,8 @@ class BeamQuoteState(StrEnum):
 
 class BeamQuoteAction(StrEnum):
     ACCEPT = "accept"
+    SETTLE = "settle"
+    FREE = "free"
     DECLINE = "decline"
     WITHDRAW = "withdraw"
     EXPIRE = "expire"
@@ -187,6 +193,8 @@ BEAM_QUOTE_TRANSITIONS: Final[Mapping[tuple[BeamQuoteState, BeamQuoteAction], Be
         (BeamQuoteState.OFFERED, BeamQuoteAction.DECLINE): BeamQuoteState.DECLINED,
         (BeamQuoteState.OFFERED, BeamQuoteAction.WITHDRAW): BeamQuoteState.WITHDRAWN,
         (BeamQuoteState.OFFERED, BeamQuoteAction.EXPIRE): BeamQuoteState.EXPIRED,
+        (BeamQuoteState.ACCEPTED, BeamQuoteAction.SETTLE): BeamQuoteState.SETTLED,
+        (BeamQuoteState.ACCEPTED, BeamQuoteAction.FREE): BeamQuoteState.FREED,
     }
 )
 

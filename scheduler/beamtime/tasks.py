@@ -7,7 +7,7 @@ from celery import shared_task
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerAway
 
-from scheduler.beamtime import answering, ending, market, quoting, solving, telling
+from scheduler.beamtime import answering, billing, ending, market, quoting, solving, telling
 
 logger = structlog.get_logger("beamtime")
 
@@ -36,9 +36,10 @@ def keep_schedules(**_newer: object) -> None:
 
 @shared_task(name="beamtime.release")
 def release(**_newer: object) -> None:
-    """Open the shifts nobody has to enterprises, close those somebody was given, and end quotes nobody accepted."""
+    """Open the shifts nobody has to enterprises, close those somebody was given; end quotes not accepted or out of time."""
     market.release_due(now=timezone.now())
     quoting.expire_due(now=timezone.now())
+    billing.follow_due(now=timezone.now())
 
 
 @shared_task(name="beamtime.keep_visits")

@@ -17,7 +17,7 @@ from portal.kernel.errors import Forbidden, Reason
 from portal.kernel.period import Period
 from portal.kernel.states import next_state
 from scheduler.availability.models import Claim
-from scheduler.beamtime import holding, quoting, rules, visit_rules
+from scheduler.beamtime import billing, call_offs, holding, rules, visit_rules
 from scheduler.beamtime import visit_access as access
 from scheduler.beamtime.models import BeamTraining, BeamVisit, VisitParticipant
 from scheduler.panels import rounds
@@ -28,11 +28,9 @@ from scheduler.proposals.rules import InvitationState
 __all__ = [
     "accept_late",
     "approve",
-    "call_back",
     "check_in",
     "clock",
     "confirm",
-    "end_allocation",
     "left_team",
     "lock",
     "make_ready",
@@ -47,7 +45,6 @@ __all__ = [
     "start",
     "train",
     "undo_ready",
-    "without",
 ]
 
 A, S, P = rules.VisitAction, rules.VisitState, Permission
@@ -367,34 +364,9 @@ def miss(*, actor: Actor, visit: BeamVisit, now: datetime) -> BeamVisit:
         raise visit_rules.NotOver
     holding.set_claims(locked, Claim.State.RELEASED)
     locked.save()
-    end_allocation(locked, now=now)
-    rest = locked.allocation.request.allocations.filter(ended_at__isnull=True)
-    if not rest.exclude(visits__state__in=[S.DONE.value, S.CLOSED.value]).exists():
+    call_offs.end_allocation(locked, now=now)
+    if not call_offs.unmet(locked):
         finishing.serve(request=locked.allocation.request)
-    quoting.release(request=locked.allocation.request, actor=actor, now=now)
+    billing.follow(request=locked.allocation.request, actor=actor, now=now)
     record(locked, action="visit.missed", actor=actor, now=now)
     return locked
-
-
-def end_allocation(visit: BeamVisit, *, now: datetime) -> None:
-    """End the allocation of a visit that will not be: it counts no more and is not scheduled again."""
-    allocation = visit.allocation
-    if allocation.ended_at is None:
-        allocation.ended_at = now
-        allocation.save(update_fields=["ended_at"])
-
-
-def call_back(visit: BeamVisit, *, now: datetime) -> None:
-    """End the allocation of a visit the facility cancels: its request waits on the reserve list, unless it had more time."""
-    end_allocation(visit, now=now)
-    without(visit)
-
-
-def without(visit: BeamVisit) -> None:
-    """Say what becomes of a request whose allocation ended: in reserve where no time is left, served where all was had."""
-    request = visit.allocation.request
-    rest = request.allocations.filter(ended_at__isnull=True)
-    if not rest.exists():
-        finishing.give_up(request=request)
-    elif not rest.exclude(visits__state__in=[S.DONE.value, S.CLOSED.value]).exists():
-        finishing.serve(request=request)

@@ -26,7 +26,16 @@ from vouchers.payments import giving_up
 from vouchers.payments.models import Payment
 from vouchers.payments.rules import PaymentState
 
-__all__ = ["approve", "may_approve", "propose_refund", "propose_write_off", "refund_or_propose", "send_back"]
+__all__ = [
+    "approve",
+    "may_approve",
+    "propose_correction",
+    "propose_refund",
+    "propose_write_off",
+    "refund_or_propose",
+    "send_back",
+    "supersede",
+]
 
 KIND = proposal_rules.ChargeProposalKind
 
@@ -67,6 +76,32 @@ def propose_refund(
     if not 0 < amount.fen <= locked.refundable_fen:
         raise rules.RefundTooLarge(field="amount", limit=str(Money(locked.refundable_fen)))
     return _propose(made, actor=actor, now=now)
+
+
+@transaction.atomic
+def propose_correction(
+    *, actor: Actor, charge: Charge, amount: Money, grounds: refunding.Grounds, now: datetime, key: str
+) -> ChargeProposal:
+    """Ask for a refund that another person approves, for a verb that has made sure that it may: asks for no permission.
+
+    The caller holds the charge's lock. Idempotent on (charge, `key`). Raises ProposalOpen, KeyReused.
+    """
+    made = _proposal(charge, KIND.REFUND, amount, grounds=grounds, evidence="", key=key)
+    return _known(made) or _propose(made, actor=actor, now=now)
+
+
+@transaction.atomic
+def supersede(*, actor: Actor, proposal: ChargeProposal, note: str, now: datetime) -> ChargeProposal:
+    """Send back what waits of a correction whose amount is another now, for a verb that has made sure that it may.
+
+    Raises NotProposed where it was decided meanwhile.
+    """
+    locked = _locked(proposal)
+    locked.state = _next(locked, proposal_rules.ProposalAction.RETURN)
+    locked.decided_by_id, locked.decided_at, locked.note = actor.person, now, note[:300]
+    locked.save(update_fields=["state", "decided_by", "decided_at", "note"])
+    _record(locked, action="charge.proposal_returned", actor=actor, now=now, note=locked.note)
+    return locked
 
 
 @transaction.atomic

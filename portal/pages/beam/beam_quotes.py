@@ -20,7 +20,7 @@ from portal.pages import exports, shell
 from portal.pages.beam.quote_desk import NAMES, narrowed
 from portal.pages.labels import label_of
 from portal.pages.templatetags.show import bilingual
-from scheduler.beamtime import quote_access, quoting
+from scheduler.beamtime import correcting, quote_access, quoting
 from scheduler.beamtime.models import BeamQuote
 from vouchers.wallets import access as wallet
 from vouchers.wallets.rules import VoucherState
@@ -129,10 +129,12 @@ def beam_quote(request: HttpRequest, number: int) -> HttpResponse:
         "price": quoting.price_of(row),
         "shift": Money(row.shift_fen),
         "may_answer": is_mine and is_open,
+        "is_office": not is_mine,
         "may_withdraw": row.state == "offered" and not is_mine and actor.may(P.FACILITY_MANAGE),
         "vouchers": list(active)[:50],
         "chosen": request.POST.getlist("vouchers"),
         "note": request.POST.get("note", ""),
+        "bill": correcting.bill_of(row),
         "tax": f"{row.tax_bp / 100:g}",
         "error": error,
     }

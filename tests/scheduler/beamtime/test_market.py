@@ -23,9 +23,13 @@ from scheduler.facilities.models import Beamline, Facility, RunCycle
 from scheduler.facilities.plan import MachineMode, ModePeriod
 from scheduler.resources.facility_things import ThingValues
 from scheduler.resources.models import Resource
+from scheduler.search import offers as shown
 from scheduler.search import queries as search
 from scheduler.search.rules import Requirement
 from tests import beam, make
+from vouchers.ledger import auditing
+from vouchers.settlements import services as settlements
+from vouchers.settlements.models import SettlementLine
 
 pytestmark = pytest.mark.django_db
 
@@ -217,6 +221,45 @@ class TestBooking:
         occupied(site, one, Period(NEXT, NEXT + 3 * HOURS))
         with pytest.raises((Refused, claiming.Taken)):
             booking_services.request_booking(actor=site.leader, wanted=wanted(one, 3), now=NOW, key=make.key())
+
+
+class TestVoucherShare:
+    def test_a_voucher_pays_its_half_of_a_released_shift_from_search_to_settlement(self, w):
+        site = beam.site()
+        one = line(site)
+        follow(site, one)
+        voucher = make.voucher(w)
+        asked = Requirement(duration_s=None, since=NOW, until=NOW + timedelta(days=20), kinds=("beamline",))
+        hits = [hit for hit in search.find(asked, now=NOW).hits if hit.resource_id == one.pk]
+        [found] = shown.offers(hits, actor=w.researcher, now=NOW)
+        price = Money.from_yuan("30000")
+        assert (found.price, found.paid.number, found.paid.amount, found.own) == (
+            price,
+            voucher.number,
+            Money.from_yuan("15000"),
+            Money.from_yuan("15000"),
+        )
+        ask = wanted(one, 3, vouchers=[voucher])
+        split = bookings.quote(ask, organisation_id=w.enterprise.pk, now=NOW).split
+        assert (split.voucher, split.own) == (Money.from_yuan("15000"), Money.from_yuan("15000"))
+        held = booking_services.hold(actor=w.researcher, wanted=ask, now=NOW, key=make.key())
+        booked = holding.confirm_hold(actor=w.researcher, booking=held, now=NOW + timedelta(minutes=5))
+        charge = booked.charge
+        assert (booked.state, charge.voucher_held_fen, charge.own_held_fen) == ("confirmed", 1_500_000, 1_500_000)
+        follow(site, one)
+        assert Period(NEXT, NEXT + HOURS) in opened(one)
+
+        keeper, ends = make.actor(site.owner, make.roles.Role.LAB_MANAGER), NEXT + 2 * HOURS
+        booking_services.start_session(actor=keeper, booking=booked, started_at=NEXT, now=NEXT)
+        done = booking_services.finish_session(actor=keeper, booking=booked, ended_at=ends, now=ends)
+        charge.refresh_from_db()
+        assert done.state == "completed"
+        assert (charge.state, charge.actual_fen) == ("captured", 2_000_000)
+        assert (charge.voucher_captured_fen, charge.own_captured_fen) == (1_000_000, 1_000_000)
+        settlements.draft(actor=w.finance, payee=site.owner, now=ends)
+        assert SettlementLine.objects.get(charge=charge, voucher=voucher).amount_fen == 1_000_000
+        audit = auditing.audit(now=ends)
+        assert (audit.violations, audit.unaccounted) == ((), 0)
 
 
 def plan_with_shutdown(span: Period) -> tuple[ModePeriod, ...]:
