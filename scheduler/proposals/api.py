@@ -61,7 +61,7 @@ def _request(row: BeamRequest, multiple: int) -> dict[str, Any]:
         "state": row.state,
         "state_label": row.get_state_display(),
         "shifts": row.shifts,
-        "offers": list(offered(row.shifts, multiple=multiple)),
+        "offers": list(offered(row.shifts, multiple=multiple)) if row.shifts else [],
         "reason": row.off_multiple_reason,
         "good": [date.fromisoformat(day) for day in row.good],
         "bad": [date.fromisoformat(day) for day in row.bad],

@@ -189,7 +189,10 @@ def proposal_page(
         "answered": found.decided_at is not None and access.is_team(actor, found),
         "desk": found.facility.owner_id == actor.organisation_id and any(actor.may(one) for one in access.STAFF),
         "requests": [
-            {"row": one, "offers": [n for n in offered(one.shifts, multiple=multiple) if n != one.shifts]}
+            {
+                "row": one,
+                "offers": [n for n in offered(max(one.shifts, 1), multiple=multiple) if one.shifts not in {0, n}],
+            }
             for one in asked
         ],
         "samples": [

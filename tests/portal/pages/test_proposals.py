@@ -13,6 +13,7 @@ from portal.organisations import rules as roles
 from scheduler.proposals import team
 from scheduler.proposals.models import BeamProposal, ProposalCall
 from tests import beam, make
+from tests.calling import Caller
 from tests.portal.pages.reading import enter, raw_codes, text_of
 from tests.scheduler.proposals.test_api import pdf
 from tests.scheduler.proposals.test_importing import table
@@ -252,6 +253,10 @@ def test_beam_time_without_its_number_of_shifts_is_kept_and_never_deletes_what_w
     assert (row.shifts, row.setup, row.good) == (0, "高温", ["2027-01-10", "2027-01-11"])
     page = firm.get(reverse("proposal_edit", args=[found.number]))
     assert page.context["form"]["r0_shifts"].value() is None
+    assert firm.get(reverse("proposal", args=[found.number])).status_code == 200
+    assert firm.get(reverse("proposals")).status_code == 200
+    asked = Caller(site.leader).get(f"/beam-proposals/{found.number}").body["requests"]
+    assert [(row["shifts"], row["offers"]) for row in asked] == [(0, [])]
     sent = edit(firm, found, act="send", version="2", r0_shifts="")
     assert "r0_shifts" in sent.context["form"].errors
 
