@@ -84,4 +84,11 @@ def refusals(courses: Mapping[ProposalKind, Course]) -> list[Reason]:
         if course.peer_review and course.reviewed_after:
             text = _("事先评审与事后评审只能选一种。")
             found.append(Reason("facility.course_review", text, _("请去掉一种。"), f"{kind.value}.reviewed_after"))
+        if course.peer_review and course.confidential:
+            text = _("保密课题不交评审组，不能设为须经评审。")
+            found.append(Reason("facility.course_secret", text, _("请去掉一种。"), f"{kind.value}.confidential"))
+        if course.peer_review and course.pool is not Pool.OPEN:
+            text = _("评审组的排序只分配开放机时，须经评审的课题不能使用其他机时。")
+            remedy = _("请选择开放机时，或设为不经评审。")
+            found.append(Reason("facility.course_pool", text, remedy, f"{kind.value}.pool"))
     return found

@@ -13,7 +13,7 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Conflict, Forbidden, Reason, Refused, noop
 from scheduler.facilities.models import FacilityCourse, Partner, RunCycle
 from scheduler.facilities.shares import Pool
-from scheduler.panels import access, pools, ranking, rounds, rules
+from scheduler.panels import access, authors, pools, ranking, rounds, rules
 from scheduler.panels.models import Assessment, Grading, RankedRequest, Ranking
 from scheduler.proposals import outcomes, partners
 from scheduler.proposals.models import BeamProposal, BeamRequest
@@ -38,7 +38,7 @@ _ = noop
 
 class SameDecider(Forbidden):
     code = "panel.same_person"
-    message = _("这份排序由您提出，须由另一人决定。")
+    message = _("这份排序由您草拟、编排或提出，须由另一人决定。")
 
 
 class Assessed(Forbidden):
@@ -94,15 +94,15 @@ class Direct:
 def decide(*, actor: Actor, ranking_: Ranking, version: int, now: datetime) -> list[Given]:
     """Decide a proposed list as it is, as the director; return what it gives. The caller allocates in this transaction.
 
-    By nobody who proposed it, is in a team on it, or found feasible or safe or graded anything on it. Refused where one on
-    it is no longer there, where together more than the open pool has would be given, or anything of a cycle that is over
+    By nobody who drafted, arranged or proposed it, is in a team on it, or found feasible or safe or graded anything on
+    it. Refused where one on it is no longer there, where together more than the open pool has would be given, or anything of a cycle that is over
     or closed. Raises SameDecider, OwnProposal, Assessed, Graded, BadDecision with every reason, Changed,
     InvalidTransition, Forbidden.
     """
     locked = ranking.lock(ranking_, version=version)
     panel = locked.panel
     access.require(actor, panel.facility, Permission.FACILITY_DECIDE)
-    if locked.proposed_by_id == actor.person:
+    if actor.person in authors.authors([locked])[locked.pk]:
         raise SameDecider
     rows = list(locked.rows.select_related("request").order_by("place"))
     proposals = {one.pk: one for one in outcomes.lock(row.request.proposal_id for row in rows)}
@@ -173,7 +173,8 @@ def _apply(row: RankedRequest, request: BeamRequest, locked: Ranking) -> Given |
     elif row.on_reserve:
         action = RequestAction.RESERVE
     outcomes.move_request(request, action)
-    request.save(update_fields=["state"])
+    request.place = row.place
+    request.save(update_fields=["state", "place"])
     if not row.shifts:
         return None
     return Given(request.pk, Pool.OPEN, row.shifts, row.moved_note or f"{locked.panel.name} · {row.place}")

@@ -229,9 +229,9 @@ def _write(ranking: Ranking, wanted: Sequence[tuple[BeamRequest, int]]) -> None:
                 on_reserve=award.shifts == 0,
             )
         )
-        request.grade_c, request.place = grade_c, one.place
+        request.grade_c = grade_c
     RankedRequest.objects.bulk_create(rows)
-    BeamRequest.objects.bulk_update([request for request, _grade in wanted], ["grade_c", "place"])
+    BeamRequest.objects.bulk_update([request for request, _grade in wanted], ["grade_c"])
 
 
 def lock(ranking: Ranking, *, version: int | None = None) -> Ranking:
@@ -396,5 +396,5 @@ def record(ranking: Ranking, *, action: str, actor: Actor, now: datetime, **data
         actor=actor,
         now=now,
         organisations=[panel.facility.owner_id],
-        data={"panel": panel.name, "beamline": ranking.beamline.code, **data},
+        data={"panel": panel.name, "beamline": ranking.beamline.code, "ranking": ranking.pk, **data},
     )

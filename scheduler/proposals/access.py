@@ -22,6 +22,7 @@ __all__ = [
     "get_call_to_manage",
     "get_checked",
     "get_facility",
+    "get_led",
     "get_managed",
     "get_own",
     "get_proposal",
@@ -133,6 +134,12 @@ def get_own(actor: Actor, number: str) -> BeamProposal:
     if not is_team(actor, found):
         raise Forbidden
     return found
+
+
+def get_led(actor: Actor, number: str) -> BeamProposal:
+    """Return a proposal of one of the person's teams, or one sent to her user office. Raises NotFound, Forbidden."""
+    found = get_proposal(actor, number)
+    return found if is_office(actor, found) else get_own(actor, number)
 
 
 def get_checked(actor: Actor, number: str) -> BeamProposal:

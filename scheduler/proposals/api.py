@@ -220,8 +220,10 @@ def invite_again(request: ActorRequest, number: Number, member_id: Id) -> dict[s
 
 @router.post("/{number}/team/{member_id}/lead", response={200: BeamProposalOut, **problems(404, 409)})
 def hand_over_lead(request: ActorRequest, number: Number, member_id: Id) -> dict[str, Any]:
-    """Hand the lead of the team to somebody who has joined."""
-    return _act(request, number, team.lead, member_id=member_id)
+    """Hand the lead of the team to somebody who has joined; once its leader has left, as anybody of it or the office."""
+    found = access.get_led(request.actor, number)
+    team.lead(actor=request.actor, proposal=found, member_id=member_id, now=timezone.now())
+    return shown(request, number)
 
 
 @router.delete("/{number}/team/{member_id}", response={200: BeamProposalOut, **problems(404, 409)})

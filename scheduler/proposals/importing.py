@@ -169,7 +169,11 @@ def _taken(
     key = f"import:{hashlib.sha256(said.encode()).hexdigest()[:40]}"
     if known := BeamProposal.objects.filter(organisation=organisation, key=key).first():
         return known, True
-    made = _draft(row, call=call, kind=kind, organisation=organisation, leader=leader, key=key, now=now)
+    course = steps.course_of(call.facility, kind.value)
+    if course is None:
+        raise BadLine([Reason("proposal.kind", _("该装置不接受这类课题。"), "", "kind")])
+    who = {"organisation": organisation, "leader": leader}
+    made = _draft(row, call=call, kind=kind, course=course, key=key, now=now, **who)
     BeamRequest.objects.create(
         proposal=made,
         cycle=call.cycle,
@@ -201,6 +205,7 @@ def _draft(row: Row, **said: Any) -> BeamProposal:
         title=_text(row, "title"),
         summary=_text(row, "summary"),
         group=organisation.city[:40],
+        is_confidential=said["course"].confidential,
         no_samples=not _text(row, "sample"),
         created_by=leader,
         created_at=now,

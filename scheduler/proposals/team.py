@@ -20,9 +20,10 @@ from django.utils.translation import gettext
 
 from portal import links
 from portal.kernel.actors import Actor
-from portal.kernel.errors import Conflict, Invalid, NotFound, Reason, noop
+from portal.kernel.errors import Conflict, Forbidden, Invalid, NotFound, Reason, noop
 from portal.kernel.states import next_state
 from portal.mails import handed_in
+from portal.organisations.models import Member
 from scheduler.proposals import access, queries, rules, services, steps
 from scheduler.proposals.models import BeamProposal, TeamMember
 
@@ -36,6 +37,7 @@ __all__ = [
     "invite_again",
     "join",
     "lead",
+    "orphaned",
     "remove",
     "secret_of",
     "send_due",
@@ -199,20 +201,47 @@ def remove(*, actor: Actor, proposal: BeamProposal, member_id: int, now: datetim
 
 @transaction.atomic
 def lead(*, actor: Actor, proposal: BeamProposal, member_id: int, now: datetime) -> TeamMember:
-    """Hand the lead to somebody who has joined, as the leader. Twice changes nothing. Raises InvalidTransition."""
+    """Hand the lead to somebody who has joined and is still there, as the leader. Twice changes nothing.
+
+    Where the leader has left her organisation anybody of the team may, and the user office. Raises NotJoined, NotLeader,
+    NotFound, Forbidden.
+    """
     locked = steps.lock(proposal)
     present = locked.team.filter(pk=member_id, is_leader=True, user_id=actor.person).first()
     if present is not None:
         return present
-    services.leads(actor=actor, locked=locked)
+    is_orphaned = orphaned(locked)
+    if not is_orphaned:
+        services.leads(actor=actor, locked=locked)
+    elif not (access.is_team(actor, locked) or access.is_office(actor, locked)):
+        raise Forbidden
     member = _member(locked, member_id)
-    if member.state != V.JOINED.value:
+    if member.state != V.JOINED.value or not _belongs(member):
         raise services.NotJoined
     locked.team.filter(is_leader=True).update(is_leader=False)
     member.is_leader = True
     member.save(update_fields=["is_leader"])
     steps.record(locked, action="beam_team.led", actor=actor, now=now, member=member.pk)
+    if is_orphaned:
+        _tell(locked, _("原课题负责人已离开单位，%(who)s 已成为课题负责人。"), member, now=now)
     return member
+
+
+def _belongs(member: TeamMember) -> bool:
+    """Say whether a member still belongs to the organisation for which she joined."""
+    there = Member.objects.filter(
+        user_id=member.user_id or 0,
+        organisation_id=member.organisation_id or 0,
+        left_at__isnull=True,
+        user__is_active=True,
+    )
+    return there.exists()
+
+
+def orphaned(proposal: BeamProposal) -> bool:
+    """Say whether a team's leader has left the organisation for which she leads it. Two queries."""
+    leader = proposal.team.filter(is_leader=True).first()
+    return leader is None or not _belongs(leader)
 
 
 def _answering(secret: str, *, now: datetime) -> TeamMember:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext
 
 from portal.kernel.actors import Actor, Permission
 from portal.pages.desk_task import SHOWN, Source, Task
-from scheduler.panels import access, queries, rules
+from scheduler.panels import access, authors, queries, rules
 
 __all__ = ["SOURCES", "grades_asked"]
 
@@ -42,7 +42,9 @@ def _urgency(actor: Actor, _now: datetime) -> Iterator[Task]:
 
 def _lists(actor: Actor, _now: datetime) -> Iterator[Task]:
     rows = access.rankings_of(actor).filter(state="proposed", panel__facility__owner_id=actor.organisation_id)
-    for row in rows.exclude(proposed_by_id=actor.person).order_by("proposed_at", "pk")[:SHOWN]:
+    waiting = list(rows.exclude(proposed_by_id=actor.person).order_by("proposed_at", "pk")[:SHOWN])
+    known = authors.authors(waiting)
+    for row in (one for one in waiting if actor.person not in known[one.pk]):
         which, url = f"{row.panel.name} {row.beamline.code}", reverse("ranking", args=[row.pk])
         yield Task(gettext("批准机时排序"), which, url, since=row.proposed_at)
 

@@ -134,9 +134,12 @@ def _can(actor: Actor, found: BeamProposal, *, leads: bool) -> set[str]:
         if leads and (state, rules.BeamProposalAction.WITHDRAW) in rules.TRANSITIONS:
             allowed.add("withdraw")
         if leads and found.state not in team.ENDED:
-            allowed.add("team")
+            allowed |= {"team", "lead"}
         if leads and found.kind in {"long_term", "block"} and found.state in continuing.GOING_ON:
             allowed.add("continue")
+    theirs = access.is_team(actor, found) or access.is_office(actor, found)
+    if theirs and found.state not in team.ENDED and team.orphaned(found):
+        allowed.add("lead")
     if access.is_office(actor, found) and found.state == S.SUBMITTED.value:
         allowed |= {"admit", "return"}
     return allowed

@@ -24,7 +24,7 @@ from portal.pages.beam_words import TIES
 from portal.pages.booking_requests import arrived
 from scheduler.beamtime import granting
 from scheduler.facilities.shares import Pool
-from scheduler.panels import access, pools, queries, ranking, rounds
+from scheduler.panels import access, authors, pools, queries, ranking, rounds
 from scheduler.panels.models import RankedRequest, Ranking
 
 __all__ = ["ranking_act", "ranking_page"]
@@ -46,7 +46,7 @@ def _can(actor: Actor, row: Ranking) -> list[str]:
         found += ["arrange", "propose", "discard"]
     decides = actor.may(Permission.FACILITY_DECIDE) and row.panel.facility.owner_id == actor.organisation_id
     if row.state == "proposed" and decides:
-        found += ["send_back"] + (["decide"] if row.proposed_by_id != actor.user_id else [])
+        found += ["send_back"] + (["decide"] if actor.user_id not in authors.authors([row])[row.pk] else [])
     return found
 
 
@@ -141,7 +141,7 @@ def _page(request: HttpRequest, row: Ranking, error: Explained | None = None) ->
         "given": given.get(Pool.OPEN, 0),
         "left": row.shifts - total,
         "targets": _balance(row, rows),
-        "waits_for_another": row.state == "proposed" and row.proposed_by_id == actor.user_id,
+        "waits_for_another": row.state == "proposed" and actor.user_id in authors.authors([row])[row.pk],
         "version": request.POST.get("version", row.version) if error else row.version,
         "error": error,
     }

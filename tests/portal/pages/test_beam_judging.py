@@ -291,7 +291,7 @@ def test_who_proposed_is_told_that_another_decides(s):
     assert "须由另一人决定" in text_of(client.get(reverse("ranking", args=[row.pk])))
     refused = client.post(reverse("ranking_act", args=[row.pk, "decide"]), {"version": row.version + 1})
     assert refused.status_code == 403
-    assert "这份排序由您提出" in text_of(refused)
+    assert "这份排序由您草拟、编排或提出" in text_of(refused)
 
 
 def test_a_list_that_somebody_else_changed_is_not_overwritten(s):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from portal.kernel.period import Period
 from scheduler.facilities import grid, plan, shares
+from scheduler.facilities.courses import COURSES, Course, ProposalKind, refusals
 from scheduler.facilities.plan import MachineMode, ModePeriod
 from scheduler.facilities.shares import Pool
 
@@ -153,3 +154,15 @@ class TestShares:
             (Pool.INDUSTRY, 3, 0, 0, 3),
             (Pool.URGENT, 0, 1, 0, -1),
         ]
+
+
+@pytest.mark.parametrize(
+    ("course", "refused"),
+    [
+        (Course(Pool.OPEN, confidential=True), "facility.course_secret"),
+        (Course(Pool.DIRECTOR), "facility.course_pool"),
+    ],
+)
+def test_no_kind_goes_to_a_panel_that_may_not_read_it_or_cannot_give_it_time(course, refused):
+    assert [one.code for one in refusals({ProposalKind.STANDARD: course})] == [refused]
+    assert not refusals(COURSES), "what facilities start from is fit"

@@ -8,6 +8,8 @@ import io
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
+from portal.organisations import rules as roles
+from scheduler.facilities.models import FacilityCourse
 from scheduler.proposals.models import BeamProposal
 from tests import beam, make
 from tests.calling import Caller
@@ -106,3 +108,16 @@ def test_only_the_user_office_of_the_facility_brings_proposals_in():
         for verb in ("", "/preview"):
             assert sent(Caller(someone), site, table(site, 1), verb).status in {403, 404}
     assert sent(Caller(site.office), site, b"%PDF-1.7").code == "table.unreadable"
+
+
+def test_what_a_facility_keeps_confidential_is_so_when_it_is_brought_in_by_a_table():
+    site = beam.site()
+    courses = FacilityCourse.objects.filter(facility=site.facility, kind="standard")
+    courses.update(peer_review=False, confidential=True)
+    assert sent(Caller(site.office), site, table(site, 1)).body["good"] == 1
+    made = BeamProposal.objects.get()
+    assert made.is_confidential
+    assert Caller(site.office).get(f"/beam-proposals/{made.number}").status == 200
+    colleague = make.actor(made.organisation, roles.Role.RESEARCHER)
+    for who in (site.planner, site.director, colleague):
+        assert Caller(who).get(f"/beam-proposals/{made.number}").status == 404
