@@ -15,6 +15,7 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import NotFound
 from portal.pages import shell
 from portal.pages.beam import judging
+from portal.pages.beam import judging_lists as lists
 from portal.pages.beam_words import POOLS, SAFETY
 from portal.pages.labels import label_of
 from scheduler.beamtime import granting
@@ -96,8 +97,26 @@ def assessments(request: HttpRequest) -> HttpResponse:
         }
         for one in queries.kinds_of(actor)
     ]
-    found = queries.waiting_for(actor, kind).prefetch_related("requests__beamline__resource", "assessments")
-    context = {"listing": shell.listing(request, found, sorts=SORTS, default="sent"), "tabs": tabs, "kind": kind.value}
+    names = ("number", "title", "organisation__name", "facility__name", "requests__beamline__code")
+    filters = lists.ListFilter(
+        request.GET,
+        names=names,
+        hint=gettext("编号、题目、单位或线站"),
+        column="kind",
+        choices=BeamProposal.Kind.choices,
+        label=gettext("课题类型"),
+    )
+    waiting = BeamProposal.objects.filter(pk__in=filters.narrow(queries.waiting_for(actor, kind)).values("pk"))
+    found = waiting.select_related("organisation").prefetch_related("requests__beamline__resource", "assessments")
+    if wanted := lists.wanted(request):
+        return lists.assessments_table(found, wanted)
+    context = {
+        "listing": shell.listing(request, found, sorts=SORTS, default="sent"),
+        "tabs": tabs,
+        "kind": kind.value,
+        "filters": filters,
+        "keeps": [(name, request.GET.get(name, "")) for name in ("sort", "kind")],
+    }
     return shell.page(request, "beam/assessments.html", context)
 
 

@@ -18,6 +18,7 @@ from portal.kernel.actors import Permission
 from portal.kernel.errors import Invalid, NotFound, noop
 from portal.pages import acts, shell
 from portal.pages.beam import judging
+from portal.pages.beam import judging_lists as lists
 from portal.pages.booking_requests import arrived
 from scheduler.facilities.models import Beamline
 from scheduler.facilities.shares import Pool
@@ -90,8 +91,14 @@ def _may_manage(request: HttpRequest) -> bool:
 def panels(request: HttpRequest) -> HttpResponse:
     """List the panels one runs, decides on or chairs, with their lists."""
     actor = shell.actor_of(request)
-    found = access.panels_of(actor).prefetch_related("panelists", "rankings__beamline__resource")
+    names = ("name", "name_en", "call__number", "call__name", "call__name_en", "call__cycle__code", "facility__name")
+    filters = lists.ListFilter(request.GET, names=names, hint=gettext("名称、征集或运行周期"))
+    found = filters.narrow(access.panels_of(actor)).prefetch_related("panelists", "rankings__beamline__resource")
+    if wanted := lists.wanted(request):
+        return lists.panels_table(found, wanted)
     context = {
+        "filters": filters,
+        "keeps": [(name, request.GET.get(name, "")) for name in ("sort",)],
         "listing": shell.listing(request, found, sorts=SORTS, default="-call"),
         "may_manage": _may_manage(request),
         "may_decide": actor.may(P.FACILITY_DECIDE),

@@ -153,8 +153,8 @@ def _papers(actor: Actor, found: BeamProposal, *, now: datetime) -> dict[str, An
     rows = past.papers(found, now=now)
     pks = [one.visit.pk for one in rows]
     judges = judging.proposals_of(actor).filter(pk=found.pk).exists()
-    seen = visit_access.visible_to(actor).filter(pk__in=pks, is_told=True)
-    told = set(pks if judges else seen.values_list("pk", flat=True))
+    seen = visit_access.visible_to(actor).filter(pk__in=pks)
+    told = set(pks) if judges else {one.pk for one in seen if getattr(one, "is_told", False)}
     shown = [
         {
             "paper": one,

@@ -12,7 +12,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import gettext, pgettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from portal.http import Explained
@@ -20,6 +20,7 @@ from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import NotFound
 from portal.pages import acts, shell
 from portal.pages.beam import judging
+from portal.pages.beam import judging_lists as lists
 from portal.pages.beam_words import TIES
 from portal.pages.booking_requests import arrived
 from scheduler.beamtime import granting
@@ -55,8 +56,9 @@ def ranking_page(request: HttpRequest, pk: int) -> HttpResponse:
     """Show a list; a draft is arranged on the page itself, and what was typed stays where it is refused."""
     actor = shell.actor_of(request)
     row = access.get_ranking(actor, pk)
-    if shell.wants_csv(request):
-        return _csv(row, queries.listed(row, reader=actor, now=timezone.now())[0])
+    if wanted := lists.wanted(request):
+        listed = queries.listed(row, reader=actor, now=timezone.now())[0]
+        return lists.rankings_table(row.pk, listed, _why, wanted)
     error: Explained | None = None
     if request.method == "POST":
         shell.act_of(request, "arrange")
@@ -163,40 +165,6 @@ def _balance(row: Ranking, rows: list[RankedRequest]) -> list[dict[str, Any]]:
         }
         for group, part in ranking.targets_of(row).items()
     ]
-
-
-def _csv(row: Ranking, rows: list[RankedRequest]) -> HttpResponse:
-    header = [
-        pgettext("ranking", "次序"),
-        pgettext("ranking", "申请"),
-        gettext("题目"),
-        pgettext("ranking", "评分"),
-        gettext("加分后"),
-        gettext("等待周期"),
-        gettext("依据"),
-        gettext("申请班次"),
-        gettext("分配班次"),
-        gettext("理由"),
-    ]
-    return shell.csv_response(
-        f"ranking-{row.pk}",
-        header,
-        (
-            [
-                one.place,
-                one.request.proposal.number,
-                one.request.proposal.title,
-                f"{one.grade_c / 100:.2f}",
-                f"{one.aged_c / 100:.2f}",
-                one.request.waited,
-                _why(one),
-                one.request.shifts,
-                one.shifts,
-                one.moved_note,
-            ]
-            for one in rows
-        ),
-    )
 
 
 def _acts() -> dict[str, tuple[str, str, str, bool]]:

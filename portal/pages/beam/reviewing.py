@@ -16,6 +16,7 @@ from portal.http import explain_reason
 from portal.kernel.errors import NotFound
 from portal.pages import shell
 from portal.pages.beam import judging
+from portal.pages.beam import judging_lists as lists
 from scheduler.facilities.grades import Direction
 from scheduler.panels import access, grading, queries, rounds
 from scheduler.panels.models import Grading
@@ -71,8 +72,18 @@ def reviews(request: HttpRequest) -> HttpResponse:
     if access.is_panelist(actor.user_id) and not request.session.get("is_panelist"):
         request.session["is_panelist"] = True
     tab = "done" if request.GET.get("tab") == "done" else "open"
-    found = access.reviews_of(actor)
+    names = ("proposal__number", "proposal__facility__name", "panelist__panel__name", "panelist__panel__name_en")
+    filters = lists.ListFilter(
+        request.GET,
+        names=names,
+        hint=gettext("编号、装置或评审组"),
+        column="state" if tab == "done" else "",
+        choices=[(value, name) for value, name in Grading.State.choices if value != "asked"],
+    )
+    found = filters.narrow(access.reviews_of(actor))
     chosen = found.filter(state="asked") if tab == "open" else found.exclude(state="asked")
+    if wanted := lists.wanted(request):
+        return lists.reviews_table(chosen, wanted)
     tabs = [("open", gettext("待评分")), ("done", gettext("处理完毕"))]
     listing = shell.listing(request, chosen, sorts=SORTS, default="number")
     conflicts = queries.conflicts_of(list(listing.rows), now=timezone.now())
@@ -80,6 +91,8 @@ def reviews(request: HttpRequest) -> HttpResponse:
         "listing": listing,
         # Who has to step back, or did, is not told what it is about.
         "told": {row.pk for row in listing.rows if row.state != "recused" and not conflicts[row.pk]},
+        "filters": filters,
+        "keeps": [(name, request.GET.get(name, "")) for name in ("sort", "tab")],
         "tabs": [{"key": key, "name": name, "chosen": key == tab} for key, name in tabs],
     }
     return shell.page(request, "beam/reviews.html", context)

@@ -18,7 +18,7 @@ from portal.pages.actions import Event
 from scheduler.beamtime import reporting
 from scheduler.beamtime.models import BeamAllocation
 from scheduler.panels import grading
-from scheduler.panels.models import Assessment, Grading, Ranking
+from scheduler.panels.models import Assessment, Grading, Panel, Ranking
 from scheduler.proposals.models import TeamMember
 from tests import beam, make
 from tests.portal.pages.reading import enter, raw_codes, text_of
@@ -367,3 +367,62 @@ def test_pages_ask_the_same_however_much_there_is(s, django_assert_max_num_queri
         office.get(reverse("panel", args=[s.panel.pk]))
     with django_assert_max_num_queries(20):
         office.get(reverse("ranking", args=[row.pk]))
+
+
+def lists_of(s):
+    """Return each list of judging with who reads it: clients, addresses."""
+    return {
+        "panels": (as_(s.office), reverse("panels")),
+        "assessments": (as_(s.scientist), reverse("assessments")),
+        "reviews": (as_(s.graders[0]), reverse("beam_reviews")),
+    }
+
+
+def test_lists_of_judging_are_narrowed_and_taken_away_without_formulas(s):
+    made = beam.proposal(s)
+    ask(s, made, 0)
+    waits = beam.proposal(s, state="admitted", title="=HYPERLINK(1)")
+    other = beam.proposal(s, state="admitted", title="铁电薄膜", kind="long_term")
+    s.panel.name = "+结构组"
+    s.panel.save()
+    shown = {"panels": "结构组", "assessments": waits.number, "reviews": made.number}
+    for name, (client, path) in lists_of(s).items():
+        for wanted in ("csv", "xlsx"):
+            file = client.get(path, {"format": wanted})
+            assert file["Content-Disposition"] == f'attachment; filename="{name}.{wanted}"'
+        table = client.get(path, {"format": "csv"}).content.decode()
+        assert shown[name] in table
+        assert not any(line.startswith(("=", "+")) for line in table.replace(",", "\n").splitlines())
+        assert shown[name] in text_of(client.get(path, {"q": shown[name], "pick": "nonsense", "page": "99"}))
+        nothing = client.get(path, {"q": "没有这样的"})
+        assert shown[name] not in text_of(nothing)
+        assert nothing.status_code == 200
+    client, path = lists_of(s)["assessments"]
+    picked = text_of(client.get(path, {"pick": "long_term"}))
+    assert other.number in picked
+    assert waits.number not in picked
+
+
+def test_a_ranking_is_taken_away_in_either_format(s):
+    for grade in ("4", "3"):
+        graded(s, grade)
+    row = drafted(s, shifts=6)
+    for wanted in ("csv", "xlsx"):
+        file = as_(s.office).get(reverse("ranking", args=[row.pk]), {"format": wanted})
+        assert file["Content-Disposition"] == f'attachment; filename="ranking-{row.pk}.{wanted}"'
+
+
+@pytest.mark.parametrize("format_", ["", "csv"])
+def test_lists_of_judging_ask_as_many_queries_whatever_is_on_them(s, format_):
+    counts = {}
+    for count in (1, 3):
+        for at in range(count):
+            ask(s, beam.proposal(s), 0)
+            beam.proposal(s, state="admitted", at=at % 2)
+            Panel.objects.create(facility=s.facility, call=s.call, name=f"{count}-{at}", created_at=make.NOW)
+        for name, (client, path) in lists_of(s).items():
+            client.get(path, {"format": format_})
+            with CaptureQueriesContext(connection) as done:
+                client.get(path, {"format": format_})
+            counts.setdefault(name, []).append(len(done))
+    assert all(first == last for first, last in counts.values()), counts
