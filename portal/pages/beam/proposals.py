@@ -189,7 +189,6 @@ def proposal_page(
         "team": present,
         "ours": access.is_team(actor, found),
         "leads": leads,
-        "answered": found.decided_at is not None and access.is_team(actor, found),
         "desk": found.facility.owner_id == actor.organisation_id and any(actor.may(one) for one in access.STAFF),
         "requests": [
             {
