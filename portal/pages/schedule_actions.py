@@ -19,6 +19,7 @@ SCHEDULING: Final[Mapping[str, Promise]] = {
     "schedule.fixed": pgettext_lazy("record", "固定草案中的安排"),
     "schedule.unfixed": pgettext_lazy("record", "解开草案中的安排"),
     "schedule.adopted": pgettext_lazy("record", "采用排班草案，机时发给课题组"),
+    "beam_allocation.returned": pgettext_lazy("record", "退回未能安排的机时"),
     "visit.offered": pgettext_lazy("record", "向课题组发出机时"),
     "visit.accepted": pgettext_lazy("record", "课题组接受机时"),
     "visit.declined": pgettext_lazy("record", "课题组谢绝机时"),

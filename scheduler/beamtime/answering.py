@@ -129,7 +129,7 @@ def _give_back(locked: BeamVisit, *, action: str, actor: Actor, now: datetime) -
     locked.save(update_fields=["state", "version", "answered_by", "answered_at", "answer_note"])
     adopting.free(locked)
     call_offs.end_allocation(locked, now=now)
-    call_offs.without(locked)
+    call_offs.without(locked.allocation.request)
     billing.follow(request=locked.allocation.request, actor=actor, now=now)
     adopting.record(locked, action=action, actor=actor, now=now)
     cycle, made = gathering.cycle_of(locked), []

@@ -9,6 +9,7 @@ from django.db.models import F, Q, Sum
 from scheduler.beamtime import rules
 from scheduler.beamtime.models import BeamAllocation, BeamVisit
 from scheduler.proposals import finishing
+from scheduler.proposals.models import BeamRequest
 
 __all__ = ["call_back", "end_allocation", "lock_allocation", "unmet", "without"]
 
@@ -42,22 +43,21 @@ def end_allocation(visit: BeamVisit, *, now: datetime) -> None:
 def call_back(visit: BeamVisit, *, now: datetime) -> None:
     """End the allocation of a visit the facility cancels: its request waits on the reserve list, unless it had more time."""
     end_allocation(visit, now=now)
-    without(visit)
+    without(visit.allocation.request)
 
 
-def without(visit: BeamVisit) -> None:
+def without(request: BeamRequest) -> None:
     """Say what becomes of a request whose allocation ended: in reserve where no time is left, served where all was had."""
-    request = visit.allocation.request
     rest = request.allocations.filter(ended_at__isnull=True)
     if not rest.exists():
         finishing.give_up(request=request)
-    elif not unmet(visit):
+    elif not unmet(request):
         finishing.serve(request=request)
 
 
-def unmet(visit: BeamVisit) -> bool:
-    """Say whether the request of a visit is still to have time that it was given."""
+def unmet(request: BeamRequest) -> bool:
+    """Say whether a request is still to have time that it was given."""
     over = Q(visits__state__in=[S.DONE.value, S.CLOSED.value])
-    rest = visit.allocation.request.allocations.filter(ended_at__isnull=True)
+    rest = request.allocations.filter(ended_at__isnull=True)
     found = rest.annotate(had=Sum("visits__shifts", filter=over))
     return found.filter(Q(had__isnull=True) | Q(had__lt=F("shifts"))).exists()

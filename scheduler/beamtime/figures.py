@@ -15,7 +15,7 @@ from typing import Final
 from django.db.models import Q, Sum
 
 from portal.kernel.period import Period, merge, subtract
-from scheduler.availability.models import Closure
+from scheduler.availability.models import Claim, Closure
 from scheduler.availability.queries import period_of
 from scheduler.beamtime import rules, shares
 from scheduler.beamtime.models import BeamAllocation, BeamLoss, BeamVisit
@@ -70,7 +70,7 @@ def _within(spans: Sequence[Period], wanted: Sequence[Period]) -> list[Period]:
 
 
 def _beams(cycle: RunCycle, *, now: datetime) -> list[LineBeam]:
-    """Return each beamline's user beam, up to now. Planned closures are no planned beam; outages are lost. Four queries."""
+    """Return each beamline's user beam, up to now. Planned closures are no planned beam; outages are lost. Five queries."""
     whole = queries.period_of_cycle(cycle)
     lines = list(cycle.facility.beamlines.order_by("code"))
     inside = (whole.start, whole.end)
@@ -83,6 +83,11 @@ def _beams(cycle: RunCycle, *, now: datetime) -> list[LineBeam]:
     ).exclude(cause=rules.LossCause.USER.value)
     for loss in logged:
         lost[loss.beamline_id][rules.LossCause(loss.cause)].append(period_of(loss.during))
+    outages = Claim.objects.filter(
+        resource__beamline__facility=cycle.facility, state=Claim.State.OUTAGE, blocked__overlap=inside
+    )
+    for claim in outages:
+        lost[claim.resource_id][rules.LossCause.BEAMLINE].append(period_of(claim.blocked))
     user = [one.period for one in queries.plan_of(cycle) if one.mode is plan.MachineMode.USER]
     past = [] if now <= whole.start else _within(user, [Period(whole.start, min(now, whole.end))])
     found = []

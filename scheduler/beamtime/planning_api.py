@@ -22,10 +22,22 @@ from portal.wire import (
     span,
 )
 from scheduler.availability.queries import period_of
-from scheduler.beamtime import adopting, answering, arranging, drafts, moving, planning, planning_access, tasks
+from scheduler.beamtime import (
+    adopting,
+    answering,
+    arranging,
+    drafts,
+    moving,
+    planning,
+    planning_access,
+    returning,
+    tasks,
+)
 from scheduler.beamtime.models import BeamVisit, DraftPlace, ScheduleDraft
 from scheduler.beamtime.planning_schemas import (
     AdoptIn,
+    AllocationBackIn,
+    AllocationBackOut,
     BeamOfferOut,
     FixIn,
     OfferAnswerIn,
@@ -151,6 +163,22 @@ def order_draft(request: ActorRequest, number: Number, payload: ScheduleDraftIn,
         now=timezone.now(),
     )
     return _draft(made)
+
+
+@schedules.post("/{number}/allocations/{code}/give-back", response={200: AllocationBackOut, **problems(404, 409)})
+def give_back_allocation(request: ActorRequest, number: Number, code: Id, payload: AllocationBackIn) -> dict[str, Any]:
+    """Give back what cannot be placed, as planner or user office: the pool has its shifts, the request waits in reserve."""
+    cycle = planning_access.get_numbered(request.actor, number)
+    found = returning.get_allocation(request.actor, cycle, code)
+    made = returning.give_back(actor=request.actor, allocation=found, reason=payload.reason, now=timezone.now())
+    made.request.refresh_from_db(fields=["state"])
+    return {
+        **{name: getattr(made, name) for name in ("pool", "shifts", "ended_at")},
+        "allocation": made.pk,
+        "proposal": made.request.proposal.number,
+        "beamline": made.request.beamline.code,
+        "request_state": made.request.state,
+    }
 
 
 @drafting.get("/{number}", response={200: ScheduleDraftOut, **problems(404)})

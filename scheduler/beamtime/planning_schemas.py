@@ -105,6 +105,24 @@ class WaitingAllocationOut(Schema):
     why: str
 
 
+class AllocationBackIn(StrictIn):
+    """Why it cannot be placed; the team reads it."""
+
+    reason: Annotated[Block, Field(min_length=1, max_length=500)]
+
+
+class AllocationBackOut(Schema):
+    """An allocation that was given back: its shifts are free again, its request waits as `request_state` says."""
+
+    allocation: int
+    proposal: str
+    beamline: str
+    pool: str
+    shifts: int
+    ended_at: datetime
+    request_state: str
+
+
 class ScheduleVisitOut(Schema):
     """A visit that stands already."""
 

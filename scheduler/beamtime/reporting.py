@@ -15,6 +15,7 @@ from scheduler.beamtime import visit_access as access
 from scheduler.beamtime.models import BeamAllocation, BeamVisit, VisitReport
 from scheduler.facilities.models import FacilityCourse
 from scheduler.proposals import finishing
+from scheduler.proposals.models import BeamProposal
 from vouchers.evidence import access as evidence
 from vouchers.evidence import rules as files_rules
 from vouchers.evidence import services as files
@@ -94,7 +95,7 @@ def hand_in(*, actor: Actor, visit: BeamVisit, given: ReportGiven, now: datetime
         if one is not locked:
             visits.move(one, rules.VisitAction.REPORT)
         _keep(one, summary=summary, given=given, kept=kept if one is locked else None, actor=actor, now=now)
-    _close(locked, actor=actor, now=now)
+    close_over(proposal=locked.allocation.request.proposal, actor=actor, now=now)
     return locked
 
 
@@ -116,8 +117,8 @@ def _keep(
     visits.record(visit, action="visit.reported", actor=actor, now=now)
 
 
-def _close(visit: BeamVisit, *, actor: Actor, now: datetime) -> None:
-    proposal = visit.allocation.request.proposal
+def close_over(*, proposal: BeamProposal, actor: Actor, now: datetime) -> None:
+    """Close a proposal none of whose time is still to come or to be reported of."""
     rest = BeamVisit.objects.filter(allocation__request__proposal=proposal, state__in=GOING_ON)
     had = BeamVisit.objects.exclude(state__in=gathering.NOT_HAD).values("allocation")
     given = BeamAllocation.objects.filter(request__proposal=proposal, ended_at__isnull=True)

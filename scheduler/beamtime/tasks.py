@@ -7,7 +7,7 @@ from celery import shared_task
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerAway
 
-from scheduler.beamtime import answering, billing, ending, market, quoting, solving, telling
+from scheduler.beamtime import answering, billing, ending, market, quoting, returning, solving, telling
 
 logger = structlog.get_logger("beamtime")
 
@@ -47,4 +47,5 @@ def keep_visits(**_newer: object) -> None:
     """End visits nobody ended a day after their time, and remind teams of what is due."""
     now = timezone.now()
     ending.end_due(now=now)
+    returning.lapse_due(now=now)
     telling.remind_due(now=now)

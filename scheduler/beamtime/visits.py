@@ -365,7 +365,7 @@ def miss(*, actor: Actor, visit: BeamVisit, now: datetime) -> BeamVisit:
     holding.set_claims(locked, Claim.State.RELEASED)
     locked.save()
     call_offs.end_allocation(locked, now=now)
-    if not call_offs.unmet(locked):
+    if not call_offs.unmet(locked.allocation.request):
         finishing.serve(request=locked.allocation.request)
     billing.follow(request=locked.allocation.request, actor=actor, now=now)
     record(locked, action="visit.missed", actor=actor, now=now)

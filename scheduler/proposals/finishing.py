@@ -13,7 +13,7 @@ from scheduler.facilities.models import FacilityCourse
 from scheduler.proposals import outcomes, rules
 from scheduler.proposals.models import BeamProposal, BeamRequest
 
-__all__ = ["allocate", "close", "give_up", "serve"]
+__all__ = ["allocate", "close", "give_up", "lapse", "serve"]
 
 R, S = rules.RequestState, rules.BeamProposalState
 STANDING = (R.OPEN.value, R.RESERVE.value, R.ALLOCATED.value)
@@ -41,6 +41,18 @@ def give_up(*, request: BeamRequest) -> bool:
     if locked.state != R.ALLOCATED.value:
         return False
     locked.state = next_state(rules.REQUEST_TRANSITIONS, R.ALLOCATED, rules.RequestAction.GIVE_UP).value
+    locked.save(update_fields=["state"])
+    return True
+
+
+@transaction.atomic
+def lapse(*, request: BeamRequest) -> bool:
+    """End a request on the reserve list of a cycle that is closed; returns whether that is news."""
+    BeamProposal.objects.select_for_update(no_key=True).order_by("pk").get(pk=request.proposal_id)
+    locked = BeamRequest.objects.select_for_update(no_key=True).order_by("pk").get(pk=request.pk)
+    if locked.state != R.RESERVE.value:
+        return False
+    locked.state = next_state(rules.REQUEST_TRANSITIONS, R.RESERVE, rules.RequestAction.LAPSE).value
     locked.save(update_fields=["state"])
     return True
 

@@ -12,6 +12,9 @@ SPOT = {"beamline": "BL01", "starts_at": "2027-02-20T00:00:00+08:00", "version":
 
 WRITES: tuple[Write, ...] = (
     Write("POST /beam-schedules/{beam-schedule}/drafts", "planner", {"seconds": 1}),
+    Write(
+        "POST /beam-schedules/{beam-schedule}/allocations/{unplaced}/give-back", "planner office", {"reason": "排不下"}
+    ),
     Write("POST /beam-drafts/{beam-draft}/places/{place}", "planner", SPOT),
     Write("POST /beam-drafts/{beam-draft}/places/{place}/fix", "planner", {"version": 2, "is_fixed": True}),
     Write("POST /beam-drafts/{beam-draft}/places/{place}/remove", "planner", {"version": 2}),
@@ -54,4 +57,5 @@ def things(site: Site) -> dict[str, str]:
         "beam-offer": visit.number,
         "beam-draft": str(draft(site, key="draft-of-things").pk),
         "place": str(waiting.pk),
+        "unplaced": str(beam.granted(site, at=1).pk),
     }

@@ -25,7 +25,17 @@ from portal.pages import acts, shell
 from portal.pages.beam import schedule_grid
 from portal.pages.exports import FORMATS, exported
 from portal.pages.labels import label_of
-from scheduler.beamtime import adopting, arranging, drafts, gathering, moving, planning, planning_access, tasks
+from scheduler.beamtime import (
+    adopting,
+    arranging,
+    drafts,
+    gathering,
+    moving,
+    planning,
+    planning_access,
+    returning,
+    tasks,
+)
 from scheduler.beamtime.models import BeamVisit, ScheduleDraft
 from scheduler.beamtime.planning_access import READS
 from scheduler.facilities.models import RunCycle
@@ -113,6 +123,7 @@ def schedule(request: HttpRequest, facility: str, cycle: str) -> HttpResponse:
         "draft": board.draft,
         "gap": planning.gap(board.draft.value, board.bound) if board.draft is not None else 0,
         "can_plan": actor.may(Permission.BEAMTIME_PLAN),
+        "can_return": any(actor.may(one) for one in returning.RETURNS),
         "is_busy": board.draft is not None and board.draft.state in {"queued", "solving"},
         "can_order": board.draft is None or board.draft.state not in OPEN,
         "days": schedule_grid.days_of(board),
@@ -150,6 +161,7 @@ def _do(request: HttpRequest, actor: Actor, cycle: RunCycle, *, now: datetime) -
         "fix": _fix,
         "unfix": _fix,
         "move": _move,
+        "give_back": _give_back,
     }
     act: Callable[..., str] = known[shell.act_of(request, *known)]
     return act(request, actor, cycle, now=now)
@@ -246,6 +258,12 @@ def _move(request: HttpRequest, actor: Actor, _cycle: RunCycle, *, now: datetime
         now=now,
     )
     return gettext("已改期，课题组会重新答复。")
+
+
+def _give_back(request: HttpRequest, actor: Actor, cycle: RunCycle, *, now: datetime) -> str:
+    found = returning.get_allocation(actor, cycle, _allocation(request))
+    returning.give_back(actor=actor, allocation=found, reason=request.POST.get("reason", ""), now=now)
+    return gettext("已退回：班次回到份额，申请列入候补，课题组会看到理由。")
 
 
 def _waiting(board: planning.Board, picked: str) -> list[dict[str, Any]]:
