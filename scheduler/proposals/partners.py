@@ -32,9 +32,17 @@ STANDS = [rules.RequestState.OPEN.value, rules.RequestState.ALLOCATED.value, rul
 
 
 def kept(partner: Partner, cycle: RunCycle) -> int:
-    """Return how many shifts of its beamline the partner keeps in a cycle, rounded down. Five queries."""
-    offered = len(queries.user_shifts(cycle, [partner.beamline])[partner.beamline_id])
-    return shares.most_own(offered, share=Fraction(partner.num, partner.den))
+    """Return how many shifts of its beamline the partner keeps in a cycle, rounded down. Five queries.
+
+    Its share is of the shifts on days its agreement is valid: none of a cycle that begins after it has ended.
+    """
+    first, end = partner.valid.lower, partner.valid.upper
+    offered = [
+        one
+        for one in queries.user_shifts(cycle, [partner.beamline])[partner.beamline_id]
+        if (first is None or one.day >= first) and (end is None or one.day < end)
+    ]
+    return shares.most_own(len(offered), share=Fraction(partner.num, partner.den))
 
 
 def allocated(partner: Partner, cycle: RunCycle) -> int:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
 from portal.organisations import rules as roles
 from scheduler.beamtime import granting, reserving
 from scheduler.beamtime.models import BeamAllocation
+from scheduler.facilities.models import Partner
+from scheduler.facilities.shares import Pool
 from scheduler.panels import deciding, ranking
+from scheduler.proposals import partners
 from tests import beam, make
 from tests.scheduler.panels.test_judging import decided, drafted, graded
 
@@ -58,3 +63,25 @@ def test_who_wrote_a_list_does_not_decide_it_whoever_proposes_it(s, how):
         granting.decide_list(actor=both, ranking=row, version=row.version, now=make.NOW)
     assert not BeamAllocation.objects.exists()
     assert len(decided(s, row)) == 1, "another one decides it"
+
+
+def test_a_direct_decision_gives_whole_multiples_or_all_that_was_asked(s):
+    def direct(made, shifts):
+        choice = deciding.Direct(s.lines[0].code, shifts, "理由", pool=Pool.DIRECTOR)
+        return granting.decide_directly(actor=s.director, proposal=made, choice=choice, now=make.NOW)
+
+    made = beam.proposal(s, kind="urgent", call=None, shifts=8)
+    with pytest.raises(deciding.BadDecision) as refused:
+        direct(made, 7)
+    assert [one.code for one in refused.value.reasons] == ["panel.multiple"]
+    assert [one.shifts for one in direct(made, 6)] == [6]
+
+
+@pytest.mark.parametrize(("end", "most"), [(date(2026, 12, 1), 0), (date(2027, 1, 14), 10), (None, 58)])
+def test_a_partner_keeps_its_share_of_the_days_its_agreement_covers(s, end, most):
+    firm = s.leader.organisation_id
+    partner = Partner.objects.create(
+        beamline=s.lines[0], organisation_id=firm, num=1, den=3, valid=(date(2026, 1, 1), end)
+    )
+    partner.refresh_from_db()
+    assert partners.kept(partner, s.cycle) == most
