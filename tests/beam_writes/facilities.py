@@ -43,7 +43,7 @@ WRITES: tuple[Write, ...] = (
     ),
     Write(f"POST {F}/devices", "office", {"code": "CRYO", "name": "低温恒温器"}),
     Write(
-        f"PUT {F}/beamlines/1/partners/{{partner}}",
+        f"PUT {F}/beamlines/1/partners/1",
         "office director",
         {"share": 3000, "since": "2027-01-01", "uses": []},
     ),
@@ -54,7 +54,7 @@ WRITES: tuple[Write, ...] = (
     Write(f"POST {F}/cycles/1/plan/foresee", "planner", PLAN),
     Write(f"POST {F}/beamlines/1/closures", "planner", {"during": LATER, "reason": "更换单色器"}),
     Write(f"POST {F}/beamlines/1/closures/foresee", "planner", {"during": LATER, "reason": "更换单色器"}),
-    Write(f"DELETE {F}/beamlines/1/closures/{{closure}}", "planner"),
+    Write(f"DELETE {F}/beamlines/1/closures/1", "planner"),
     Write(f"POST {F}/cycles/0/close", "office director", {}),
 )
 
