@@ -154,7 +154,9 @@ def a_rapid_request_lapses() -> str:
 def _partner(site: beam.Site, num: int, den: int) -> Partner:
     valid = (date(2026, 1, 1), date(2028, 1, 1))
     firm = site.leader.organisation_id
-    return Partner.objects.create(beamline=site.lines[0], organisation_id=firm, num=num, den=den, valid=valid)
+    made = Partner.objects.create(beamline=site.lines[0], organisation_id=firm, num=num, den=den, valid=valid)
+    made.refresh_from_db(fields=["valid"])
+    return made
 
 
 @scenario("E5")
