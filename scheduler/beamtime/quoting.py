@@ -40,6 +40,7 @@ __all__ = [
     "accept",
     "decline",
     "expire_due",
+    "look",
     "offer",
     "price_of",
     "withdraw",
@@ -192,6 +193,13 @@ def _asked(actor: Actor, quote: BeamQuote) -> BeamQuote:
     if locked.request.proposal.organisation_id != actor.organisation_id:
         raise Forbidden
     return locked
+
+
+def look(*, quote: BeamQuote, vouchers: Sequence[Any], now: datetime) -> charges.Plan:
+    """Say who would pay which part of a quote with these vouchers, and what speaks against them. A look: nothing is held."""
+    ends_at = quote.request.cycle.during.upper
+    service = ServiceClass.INSTRUMENT_USE.value
+    return charges.plan(vouchers=vouchers, price=price_of(quote), service=service, now=now, ends_at=ends_at)
 
 
 @transaction.atomic

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from portal.http import explain_reason
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Invalid, noop
 from portal.kernel.money import Money
@@ -109,9 +110,9 @@ def beam_quote(request: HttpRequest, number: int) -> HttpResponse:
     row = quote_access.get_quote(actor, number)
     error = None
     if request.method == "POST":
-        act = shell.act_of(request, "accept", "decline", "withdraw")
+        act = shell.act_of(request, "look", "accept", "decline", "withdraw")
         _done, error = shell.attempt(lambda: _do(act, actor, row, request))
-        if error is None:
+        if error is None and act != "look":
             done = {
                 "accept": gettext("合同已成立，班次已分配，费用已保留。"),
                 "decline": gettext("已谢绝报价。"),
@@ -122,6 +123,7 @@ def beam_quote(request: HttpRequest, number: int) -> HttpResponse:
         row = quote_access.get_quote(actor, number)
     is_mine = actor.may(P.BOOKING_REQUEST) and row.request.proposal.organisation_id == actor.organisation_id
     is_open = row.state == "offered" and timezone.now() < row.valid_until
+    chosen = request.POST.getlist("vouchers")
     active = wallet.vouchers_of(actor).filter(state=VoucherState.ACTIVE.value) if is_mine and is_open else []
     context = {
         "quote": row,
@@ -132,7 +134,8 @@ def beam_quote(request: HttpRequest, number: int) -> HttpResponse:
         "is_office": not is_mine,
         "may_withdraw": row.state == "offered" and not is_mine and actor.may(P.FACILITY_MANAGE),
         "vouchers": list(active)[:50],
-        "chosen": request.POST.getlist("vouchers"),
+        "chosen": chosen,
+        "plan": _plan(actor, row, chosen) if is_mine and is_open else None,
         "note": request.POST.get("note", ""),
         "bill": correcting.bill_of(row),
         "tax": f"{row.tax_bp / 100:g}",
@@ -141,8 +144,17 @@ def beam_quote(request: HttpRequest, number: int) -> HttpResponse:
     return shell.page(request, "beam/quote.html", context, status=error.status if error else 200)
 
 
+def _plan(actor: Actor, row: BeamQuote, chosen: list[str]) -> dict[str, Any]:
+    """Return who would pay which part with the vouchers chosen, and what speaks against them."""
+    found, _error = shell.attempt(lambda: wallet.get_vouchers(actor, chosen))
+    plan = quoting.look(quote=row, vouchers=found or [], now=timezone.now())
+    return {"split": plan.split, "against": [explain_reason(one) for one in plan.reasons]}
+
+
 def _do(act: str, actor: Actor, row: BeamQuote, request: HttpRequest) -> Any:
     now, note = timezone.now(), request.POST.get("note", "")
+    if act == "look":
+        return wallet.get_vouchers(actor, request.POST.getlist("vouchers"))
     if act == "decline":
         return quoting.decline(actor=actor, quote=row, note=note, now=now)
     if act == "withdraw":

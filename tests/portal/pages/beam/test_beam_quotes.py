@@ -58,6 +58,20 @@ def test_the_office_offers_what_waits_and_the_enterprise_reads_it(site):
     assert office.get(page).status_code == 404
 
 
+def test_who_pays_what_is_shown_before_the_contract(site, w):
+    """Nothing ticked, all is the enterprise's own; with a voucher its share comes off, and nothing is held by looking."""
+    quote, voucher = offered(site, leader=w.researcher), make.voucher(w)
+    firm, page = enter(Client(), w.researcher), reverse("beam_quote", args=[quote.pk])
+    assert "贵单位自付 ¥60,000.00" in text_of(firm.get(page))
+    said = {"act": "look", "vouchers": [voucher.number], "shifts": "6", "shift_fen": "1000000"}
+    seen = text_of(firm.post(page, said))
+    split = quoting.look(quote=quote, vouchers=[voucher], now=NOW).split
+    assert split.voucher.fen > 0
+    assert f"其中券抵扣 {split.voucher} 贵单位自付 {split.own}" in seen
+    quote.refresh_from_db()
+    assert (quote.state, quote.charge_id) == ("offered", None)
+
+
 def test_by_the_hour_and_by_the_price_list_the_shift_comes_to_the_fen(site):
     line, office = site.lines[0], enter(Client(), site.office)
     first, second = asked(site), asked(site)
