@@ -13,11 +13,11 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import structlog
-from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from portal.beat import SCHEDULE
 from portal.logs import SHARED_LOG_PROCESSORS, logging_of
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -296,47 +296,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TIMEZONE = "UTC"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
-CELERY_BEAT_SCHEDULE = {
-    "jobs": {"task": "jobs.reconcile_all", "schedule": 2.0, "options": {"expires": 10}},
-    "clusters": {"task": "clusters.poll_due", "schedule": 5.0, "options": {"expires": 5}},
-    "job files": {"task": "jobfiles.sweep", "schedule": 60.0, "options": {"expires": 60}},
-    "metering": {"task": "metering.sweep_all", "schedule": 60.0, "options": {"expires": 60}},
-    "job audit": {"task": "metering.audit", "schedule": crontab(hour=19, minute=30), "options": {"expires": 3600}},
-    "limits": {"task": "limits.sync_all", "schedule": 20.0, "options": {"expires": 20}},
-    "bookings": {"task": "bookings.lapse_overdue", "schedule": 60.0, "options": {"expires": 60}},
-    "waiting charges": {"task": "bookings.settle_waiting", "schedule": 900.0, "options": {"expires": 900}},
-    "outages": {"task": "displacements.keep", "schedule": 60.0, "options": {"expires": 60}},
-    "disputes": {"task": "disputes.settle_due", "schedule": 600.0, "options": {"expires": 600}},
-    "engagements": {"task": "engagements.accept_due", "schedule": 600.0, "options": {"expires": 600}},
-    "beam schedules": {"task": "beamtime.keep_schedules", "schedule": 60.0, "options": {"expires": 60}},
-    "beam visits": {"task": "beamtime.keep_visits", "schedule": 600.0, "options": {"expires": 600}},
-    "beam market": {"task": "beamtime.release", "schedule": 300.0, "options": {"expires": 300}},
-    "waitlist": {"task": "waitlist.look", "schedule": 20.0, "options": {"expires": 20}},
-    "messages": {"task": "messages.send_due", "schedule": 20.0, "options": {"expires": 20}},
-    "teams": {"task": "proposals.send_invitations", "schedule": 20.0, "options": {"expires": 20}},
-    "rapid": {"task": "proposals.lapse_due", "schedule": 3600.0, "options": {"expires": 3600}},
-    "calendars": {"task": "calendars.poll_due", "schedule": 60.0, "options": {"expires": 60}},
-    "calendar mails": {"task": "invitations.send_due", "schedule": 60.0, "options": {"expires": 60}},
-    "controls": {"task": "portal.controls.sweep", "schedule": 3600.0, "options": {"expires": 3600}},
-    "rounds": {"task": "vouchers.turn_rounds", "schedule": 60.0, "options": {"expires": 60}},
-    "notices": {"task": "vouchers.close_notices", "schedule": 300.0, "options": {"expires": 300}},
-    "orders": {"task": "vouchers.run_order_deadlines", "schedule": 600.0, "options": {"expires": 600}},
-    "claims": {"task": "vouchers.pay_claims", "schedule": 300.0, "options": {"expires": 300}},
-    "documents": {"task": "vouchers.make_documents", "schedule": 60.0, "options": {"expires": 60}},
-    "bank statements": {"task": "banking.look_for_left", "schedule": 120.0, "options": {"expires": 120}},
-    "dry runs": {"task": "vouchers.dry_runs_left", "schedule": 120.0, "options": {"expires": 120}},
-    "seals": {"task": "ledger.seal", "schedule": 60.0, "options": {"expires": 60}},
-    "open time": {"task": "availability.keep", "schedule": crontab(hour=17, minute=15), "options": {"expires": 3600}},
-    "gateways": {"task": "reconciliation.pull", "schedule": crontab(hour=20, minute=9), "options": {"expires": 3600}},
-    "audit": {"task": "ledger.audit", "schedule": crontab(hour=18, minute=30), "options": {"expires": 3600}},
-    "vouchers": {"task": "vouchers.expire_overdue", "schedule": 300.0, "options": {"expires": 300}},
-    "settlements": {"task": "vouchers.draft_settlements", "schedule": 3600.0, "options": {"expires": 3600}},
-    "rail payouts": {"task": "vouchers.look_at_rail_payouts", "schedule": 30.0, "options": {"expires": 30}},
-    "payees": {"task": "vouchers.enforce_accounts", "schedule": 300.0, "options": {"expires": 300}},
-    "payments": {"task": "payments.look", "schedule": 10.0, "options": {"expires": 10}},
-    "payment notices": {"task": "payments.fetch_notices", "schedule": 300.0, "options": {"expires": 300}},
-    "applications": {"task": "vouchers.lapse_overdue", "schedule": 300.0, "options": {"expires": 300}},
-}
+CELERY_BEAT_SCHEDULE = SCHEDULE
 
 CLUSTER_ADAPTERS = {
     "local": "integrations.local.cluster.LocalCluster",
@@ -351,9 +311,14 @@ JOB_ACCOUNTS = "scheduler.limits.queries.accounts"
 """Answers ``scheduler.jobs.guards.Accounts``: the accounts of many enterprises on a cluster."""
 JOB_OUTAGES, JOB_ROOM = "scheduler.clusters.incidents.outages", "scheduler.clusters.queries.rooms"
 """Answer ``scheduler.jobs.guards``: when a cluster's controller was away, what is free by the last readings."""
-PAST_VISITS, SHIFTS_PROMISED = "scheduler.beamtime.past.past_visits", "scheduler.beamtime.promised.shifts_promised"
-BEAM_PLANNER, CALENDAR_READER = "integrations.cpsat.planner.CpSatPlanner", "integrations.ics.reader.read"
-"""Makes a ``scheduler.beamtime.ports.Planner``; is a ``scheduler.calendars.ports.CalendarReader`` for a file one brings."""
+PAST_VISITS, LEFT_TEAM = "scheduler.beamtime.past.past_visits", "scheduler.beamtime.visits.left_team"
+"""Answer ``scheduler.proposals.ports``: a team's visits so far; what follows from leaving one."""
+SHIFTS_PROMISED, GRADES_STAND = "scheduler.beamtime.promised.shifts_promised", "scheduler.panels.standing.grades_stand"
+"""Answer ``scheduler.facilities.ports``: who counts on shifts, and on grades, as they are."""
+BEAM_PLANNER = "integrations.cpsat.planner.CpSatPlanner"
+"""Makes a ``scheduler.beamtime.ports.Planner``."""
+CALENDAR_READER = "integrations.ics.reader.read"
+"""Is a ``scheduler.calendars.ports.CalendarReader`` for a file one brings."""
 CALENDAR_CAPPED_READER, CALENDAR_FETCHER = "integrations.ics.capped.read", "integrations.ics.fetch.fetch"
 """The reader of what an address answered, in a process with caps on time and memory; ``calendars.ports.CalendarFetcher``."""
 CALENDAR_FETCH_LOOPBACK = False
@@ -390,7 +355,8 @@ REFUND_FOLLOWERS, INVOICE_DELIVERIES = ("vouchers.invoices.following.refunded",)
 WRITE_OFF_FOLLOWERS = ("vouchers.invoices.following.lost", "scheduler.messages.write_offs.told")
 """Answer ``vouchers.charges.ports``: `RefundFollower`, `WriteOffFollower`, each; and ``vouchers.invoices.ports.Describe``."""
 LOCAL_RUNNER_DIR, SLURM_TOKEN_COMMAND = ENV.local_runner_dir or STATE_DIR / "runner", ENV.slurm_token_command
-WORKDAYS_FOLLOWERS, LEFT_TEAM = ("scheduler.availability.holidays.follow",), "scheduler.beamtime.visits.left_team"
+WORKDAYS_FOLLOWERS = ("scheduler.availability.holidays.follow",)
+"""Each is told when the calendar of working days changed."""
 
 LOGGING = logging_of(as_json=ENV.log_json, level=ENV.log_level)
 structlog.configure(

@@ -1,11 +1,11 @@
-"""What facilities ask of those who know what was asked for and given in their shifts. Pure."""
+"""What facilities ask of those who know what was asked for, judged and given by their rules. Pure."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Protocol
 
-__all__ = ["ShiftsPromised"]
+__all__ = ["GradesStand", "ShiftsPromised"]
 
 
 class ShiftsPromised(Protocol):
@@ -13,4 +13,12 @@ class ShiftsPromised(Protocol):
 
     def __call__(self, facility_id: int, *, now: datetime) -> int:
         """Return how many requests of a facility wait for a decision or a visit, in shifts they were told."""
+        ...
+
+
+class GradesStand(Protocol):
+    """Knows what was graded on a facility's scale and is still ranked by it."""
+
+    def __call__(self, facility_id: int, *, now: datetime) -> int:
+        """Return how many requests with grades wait for a decision or are on a reserve list."""
         ...

@@ -21,7 +21,7 @@ from scheduler.facilities import access, queries, seen, shares, values
 from scheduler.facilities import courses as kinds
 from scheduler.facilities.courses import Course, ProposalKind
 from scheduler.facilities.models import Beamline, Facility, FacilityCourse, Partner, PartnerPart, PoolShare
-from scheduler.facilities.ports import ShiftsPromised
+from scheduler.facilities.ports import GradesStand, ShiftsPromised
 from scheduler.facilities.values import FacilityValues
 from scheduler.resources import facility_things
 from scheduler.resources import services as resources
@@ -32,6 +32,7 @@ __all__ = [
     "GridInUse",
     "PartnerOverlaps",
     "PartnerTerms",
+    "ScaleInUse",
     "change_facility",
     "create_facility",
     "follow_grid",
@@ -51,6 +52,17 @@ P = Permission
 class CodeTaken(Conflict):
     code = "facility.code_taken"
     message = _("代码“%(code)s”已被使用，请另选一个。")
+
+
+SCALE = ("lowest_c", "highest_c", "step_c", "best")
+"""What a grade means: its bounds, its steps, and which end is the better one."""
+
+
+class ScaleInUse(Conflict):
+    """What was graded on one scale would be ranked on another."""
+
+    code = "facility.scale_in_use"
+    message = _("已有 %(number)s 项申请按现在的评分尺度评分、尚待分配，不能改变尺度或方向。请待本轮分配结束后再改。")
 
 
 class GridInUse(Conflict):
@@ -116,7 +128,8 @@ def change_facility(
 ) -> Facility:
     """Change what a facility says of itself. `opened_on` is the fingerprint of what was read (`seen.of_facility`).
 
-    Raises BadFacility; GridInUse where time to come was asked for, quoted or given by other shifts, placed or not; Moved
+    Raises BadFacility; ScaleInUse where grades of today's scale wait for a decision; GridInUse where time to come was
+    asked for, quoted or given by other shifts, placed or not; Moved
     where it changed since; Forbidden.
     """
     locked = lock(actor, facility, P.FACILITY_MANAGE)
@@ -128,7 +141,12 @@ def change_facility(
         taken = len(queries.held(locked, since=now)) + promised(locked.pk, now=now)
         if taken:
             raise GridInUse(field="length_min", number=taken)
-    for name, value in _columns(said).items():
+    columns = _columns(said)
+    if any(getattr(locked, name) != columns[name] for name in SCALE):
+        standing = cast(GradesStand, import_string(settings.GRADES_STAND))
+        if graded := standing(locked.pk, now=now):
+            raise ScaleInUse(field="best", number=graded)
+    for name, value in columns.items():
         setattr(locked, name, value)
     locked.save()
     follow_grid(facility=locked)
