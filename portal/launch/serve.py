@@ -1,6 +1,7 @@
 """One web process, on the socket the launcher has bound: `python -m portal.launch.serve --socket FD --gate FD`."""
 
 import argparse
+import gc
 import os
 import socket
 import warnings
@@ -32,7 +33,11 @@ def main() -> None:
         proxy_headers=False,
         server_header=False,
     )
+    # What loading makes is there for good: looking for garbage in it takes a fifth of the start.
+    gc.disable()
     config.load()
+    gc.freeze()
+    gc.enable()
     os.read(options.gate, 1)
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=options.socket)])
 

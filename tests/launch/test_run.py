@@ -94,7 +94,7 @@ def test_a_killed_child_is_noticed_said_and_replaced(portal, words):
     os.kill(killed, signal.SIGKILL)
     assert eventually(lambda: "signal 9" in portal.said[len(before) :], 30), portal.said
     assert eventually(lambda: portal.pid(*words) not in {0, killed}, 40), portal.said
-    assert eventually(lambda: portal.get("/readyz")[0] == 200, 40), portal.get("/readyz")
+    assert eventually(lambda: portal.get("/readyz")[0] == 200, 60), portal.get("/readyz")
     assert eventually(lambda: portal.get("/")[0] == 200, 10), portal.get("/")
     assert killed not in belonging_to(portal.state)
 
@@ -122,7 +122,7 @@ def test_killing_the_launcher_ends_everything_and_the_next_start_works(portal):
     celery = re.compile(r"celery.* worker")
     assert eventually(lambda: len([1 for line in belonging_to(portal.state).values() if celery.search(line)]) == 3, 30)
     portal.end(signal.SIGKILL)
-    assert eventually(lambda: belonging_to(portal.state) == {}, 10), belonging_to(portal.state)
+    assert eventually(lambda: belonging_to(portal.state) == {}, 30), belonging_to(portal.state)
     second = Launch(portal.state, *WHEELS)
     try:
         assert second.ready().get("/readyz")[0] == 200
