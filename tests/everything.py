@@ -451,7 +451,10 @@ WRITES = (
     Write("POST /series/{series}/decline", "keeper", {"note": "检修"}),
     Write("POST /series/{series}/cancel-from", FIRM, {"booking": "{repeated}"}),
     Write("POST /waitlist", FIRM, WAIT),
-    Write("POST /messages/seen", f"{FIRM} leader grader lab_owner operator auditor finance finance_approver"),
+    Write(
+        "POST /messages/seen",
+        f"{FIRM} leader grader lab_owner operator auditor finance finance_approver office planner",
+    ),
     Write("POST /waitlist/1/accept", FIRM),
     Write("POST /waitlist/1/refuse", FIRM),
     Write("POST /waitlist/1/withdraw", FIRM),

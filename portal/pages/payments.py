@@ -29,7 +29,10 @@ from vouchers.payments.rules import Collect, PaymentState
 
 LEFT = F("amount_fen") - F("paid_fen")
 SORTS = {"number": ["pk"], "amount": ["amount_fen"], "created": ["created_at"], "payer": ["payer__name"]}
-READERS = (Permission.PAYMENT_DECLARE, Permission.PAYMENT_CONFIRM, Permission.VOUCHER_READ_OWN)
+READERS = (
+    *(Permission.PAYMENT_DECLARE, Permission.PAYMENT_CONFIRM, Permission.BANK_APPROVE),
+    Permission.VOUCHER_READ_OWN,
+)
 
 
 class Filters(forms.Form):

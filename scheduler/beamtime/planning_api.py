@@ -165,7 +165,7 @@ def order_draft(request: ActorRequest, number: Number, payload: ScheduleDraftIn,
     return _draft(made)
 
 
-@schedules.post("/{number}/allocations/{code}/give-back", response={200: AllocationBackOut, **problems(404, 409)})
+@schedules.post("/{number}/unplaced/{code}/give-back", response={200: AllocationBackOut, **problems(404, 409)})
 def give_back_allocation(request: ActorRequest, number: Number, code: Id, payload: AllocationBackIn) -> dict[str, Any]:
     """Give back what cannot be placed, as planner or user office: the pool has its shifts, the request waits in reserve."""
     cycle = planning_access.get_numbered(request.actor, number)

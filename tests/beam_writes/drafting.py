@@ -12,9 +12,7 @@ SPOT = {"beamline": "BL01", "starts_at": "2027-02-20T00:00:00+08:00", "version":
 
 WRITES: tuple[Write, ...] = (
     Write("POST /beam-schedules/{beam-schedule}/drafts", "planner", {"seconds": 1}),
-    Write(
-        "POST /beam-schedules/{beam-schedule}/allocations/{unplaced}/give-back", "planner office", {"reason": "排不下"}
-    ),
+    Write("POST /beam-schedules/{beam-schedule}/unplaced/{unplaced}/give-back", "planner office", {"reason": "排不下"}),
     Write("POST /beam-drafts/{beam-draft}/places/{place}", "planner", SPOT),
     Write("POST /beam-drafts/{beam-draft}/places/{place}/fix", "planner", {"version": 2, "is_fixed": True}),
     Write("POST /beam-drafts/{beam-draft}/places/{place}/remove", "planner", {"version": 2}),

@@ -7,8 +7,10 @@ from fractions import Fraction
 
 from portal.kernel.money import Money
 from portal.kernel.period import Period
+from scheduler.availability.models import Closure
 from scheduler.beamtime import replanning
 from scheduler.facilities import beamlines, cycles, services
+from scheduler.facilities.models import Partner
 from scheduler.resources.facility_things import ThingValues
 from tests import make
 from tests.beam import CYCLE, Site
@@ -54,7 +56,7 @@ WRITES: tuple[Write, ...] = (
     Write(f"POST {F}/cycles/1/plan/foresee", "planner", PLAN),
     Write(f"POST {F}/beamlines/1/closures", "planner", {"during": LATER, "reason": "更换单色器"}),
     Write(f"POST {F}/beamlines/1/closures/foresee", "planner", {"during": LATER, "reason": "更换单色器"}),
-    Write(f"DELETE {F}/beamlines/1/closures/1", "planner"),
+    Write(f"DELETE {F}/beamlines/1/closures/2", "planner"),
     Write(f"POST {F}/cycles/0/close", "office director", {}),
 )
 
@@ -76,4 +78,7 @@ def things(site: Site) -> dict[str, str]:
         terms=services.PartnerTerms(Fraction(1, 10), CYCLE.start.date()),
         now=NOW,
     )
-    return {"closure": str(closed.pk), "partner": str(partner.pk)}
+    # The writes name them by number; the first closure is an instrument's.
+    Closure.objects.filter(pk=closed.pk).update(id=2)
+    Partner.objects.filter(pk=partner.pk).update(id=1)
+    return {}

@@ -25,13 +25,14 @@ from scheduler.beamtime.models import BeamVisit
 visit = BeamVisit.objects.get(number="{number}")
 with connection.cursor() as cursor:
     cursor.execute(
-        "UPDATE beam_visit SET during = tstzrange(lower(during) - d, upper(during) - d) FROM (SELECT lower(during) - now()"
+        "UPDATE beam_visit SET during = tstzrange(lower(during) - d, upper(during) - d),"
+        " sample_approved_at = sample_approved_at - d, safety_approved_at = safety_approved_at - d FROM (SELECT lower(during) - now()"
         " + interval '2 hours' AS d FROM beam_visit WHERE id = %s) AS by WHERE id = %s", [visit.pk, visit.pk])
     cursor.execute(
         "UPDATE claim SET during = v.during, blocked = v.during FROM beam_visit v WHERE v.id = visit_id AND v.id = %s",
         [visit.pk])
 """
-"""Time passes: the visit began two hours ago."""
+"""Time passes: the visit began two hours ago, what was approved for it lies back as far."""
 
 FETCH = """async ([path, method, body]) => {
     const token = document.querySelector("[name=csrfmiddlewaretoken]").value;

@@ -54,7 +54,7 @@ def real(case: Case, things: Things) -> Case:
     stand_ins: dict[str, Any] = {
         **numbers,
         **SLOT,
-        "code": numbers["programme"],
+        "code": numbers.get(collection, numbers["programme"]),
         "partition": "gpu",
         "provider": numbers["credit_code"],
         "number": 1 if "/versions/" in case.path else numbers.get(collection),

@@ -1,4 +1,4 @@
-"""Reach payments: the payer sees its own, finance sees all."""
+"""Reach payments: the payer sees its own, finance and whoever approves what it matched see all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vouchers.payments.models import Payment
 def visible_to(actor: Actor) -> QuerySet[Payment]:
     """Return the payments the actor may see."""
     payments = Payment.objects.select_related("charge", "charge__provider", "payer")
-    if actor.may(Permission.PAYMENT_CONFIRM):
+    if actor.may(Permission.PAYMENT_CONFIRM) or actor.may(Permission.BANK_APPROVE):
         return payments
     if actor.may(Permission.VOUCHER_READ_OWN):
         return payments.filter(payer_id=actor.organisation_id)

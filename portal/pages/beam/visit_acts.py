@@ -19,7 +19,7 @@ from portal.http import Explained
 from portal.kernel.actors import Actor
 from portal.kernel.errors import NotFound
 from portal.pages import acts, files, shell, slots
-from portal.pages.beam.visits import READERS, can, visit_page
+from portal.pages.beam.visits import READERS, can
 from portal.pages.booking_requests import arrived
 from portal.pages.fields import DayInput
 from portal.pages.templatetags.show import zone_of
@@ -249,9 +249,7 @@ def visit_act(request: HttpRequest, number: str, act: str) -> HttpResponse:
     if error is None:
         messages.success(request, one.done)
         return arrived(request, reverse("visit", args=[number]))
-    if set(error.fields) & set(form.fields) or any(reason["field"] in form.fields for reason in error.reasons):
-        return _page(request, found, one, form, error=slots.put_back(form, error))
-    return visit_page(request, access.get_visit(actor, number), error=error)
+    return _page(request, access.get_visit(actor, number), one, form, error=slots.put_back(form, error))
 
 
 def _page(

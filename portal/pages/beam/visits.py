@@ -15,7 +15,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from portal.audit import queries as audit
-from portal.http import Explained, explain_reason
+from portal.http import explain_reason
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.period import Period
 from portal.pages import actions, files, shell
@@ -31,7 +31,6 @@ __all__ = [
     "can",
     "tasks",
     "visit",
-    "visit_page",
     "visit_report",
     "visits_csv",
     "visits_list",
@@ -187,7 +186,7 @@ def _running(found: BeamVisit, state: rules.VisitState, *, now: datetime) -> set
 @shell.needs(*READERS)
 def visit(request: HttpRequest, number: str) -> HttpResponse:
     """Show one visit to its team or to the staff who serve it."""
-    return visit_page(request, access.get_visit(shell.actor_of(request), number))
+    return _page(request, access.get_visit(shell.actor_of(request), number))
 
 
 def _people(found: BeamVisit) -> list[dict[str, Any]]:
@@ -217,8 +216,8 @@ def _trail(found: BeamVisit, actor: Actor, *, told: bool) -> list[actions.Event]
     ]
 
 
-def visit_page(request: HttpRequest, found: BeamVisit, *, error: Explained | None = None) -> HttpResponse:
-    """Render a visit's page, with what went wrong when an act on it was refused."""
+def _page(request: HttpRequest, found: BeamVisit) -> HttpResponse:
+    """Render a visit's page."""
     actor, now = shell.actor_of(request), timezone.now()
     pending = found.state in {S.SCHEDULED.value, S.READY.value}
     told, missing = bool(getattr(found, "is_told", False)), visits.not_ready(visit=found) if pending else []
@@ -240,9 +239,8 @@ def visit_page(request: HttpRequest, found: BeamVisit, *, error: Explained | Non
         "staff": found.beamline.facility.owner_id == actor.organisation_id and access.serves(actor),
         "can": can(actor, found, now=now),
         "trail": _trail(found, actor, told=told),
-        "error": error,
     }
-    return shell.page(request, "beam/visit.html", context, status=error.status if error else 200)
+    return shell.page(request, "beam/visit.html", context)
 
 
 @shell.needs(*READERS)

@@ -67,6 +67,13 @@ def test_the_staff_of_the_day_take_a_visit_from_missing_forms_to_its_end(s):
     refused = act(hall, visit, "ready")
     assert refused.status_code == 409
     assert "安全审查未在开始前 14 天通过" in text_of(refused)
+    asked = reverse("visit_act", args=[visit.number, "ready"])
+    inside = hall.post(asked, headers={"HX-Request": "true", "HX-Target": "dialog"})
+    assert inside.status_code == 409
+    assert "安全审查未在开始前 14 天通过" in text_of(inside)
+    assert 'class="top"' not in inside.content.decode(), (
+        "a dialog is answered with a dialog, not with the whole page in it"
+    )
     act(hall, visit, "sample")
     act(safe, visit, "safety")
     act(hall, visit, "late", reason="快递延误")
