@@ -173,7 +173,7 @@ class TestKinds:
     def test_contradictions_and_bounds_are_said_at_the_kind(self, site, office):
         said = {**told(site, office, "facility_courses"), "urgent_peer_review": "on", "block_cycles": "99"}
         answer = office.post(url(site, "facility_courses"), said)
-        assert set(answer.context["form"].errors) == {"urgent_reviewed_after", "block_cycles"}
+        assert set(answer.context["form"].errors) == {"urgent_reviewed_after", "urgent_pool", "block_cycles"}
 
     def test_how_many_of_each_kind_are_under_way_stands_there(self, site, office):
         beam.proposal(site, kind="block")
