@@ -16,14 +16,17 @@ from tests.journeys.looking import ELEMENTS, examine, look, report
 
 pytestmark = [pytest.mark.browser, pytest.mark.servers]
 
-ROLES = ("", "qiye", "yanfa", "shiyan", "jiqun", "zhengce", "fabu", "chushen", "shenpi", "caiwu", "fuhe", "shenji")
+ROLES = (
+    *("", "qiye", "yanfa", "shiyan", "jiqun", "zhengce", "fabu", "chushen", "shenpi", "caiwu", "fuhe", "shenji"),
+    "bangong",
+)
 STARTS = {
     "": ("/", "/accounts/login/"),
     "shiyan": ("/lab/instruments/", "/lab/bookings/?tab=all", "/lab/bookings/?tab=in_use", "/desk/"),
 }
 """Where somebody's looking begins, so that of each kind of page it meets the one with most to do."""
 FILES = re.compile(
-    r"/(file|files/\d+|proofs/\d+|xlsx|csv|script|raw|certificate)/(\?|$)|\.ics$|/accounts/logout/|^/(static|api|calendar|feeds)/|/export/|/import/template/|/receipts/\d+\.(pdf|json)$|/documents/[\w-]+/(pdf|json|xml)/$|format=(csv|json|xlsx|pdf)"
+    r"/(file|files/[\w-]+|proofs/\d+|xlsx|csv|script|raw|certificate)/(\?|$)|\.ics$|/accounts/logout/|^/(static|api|calendar|feeds)/|/export/|/import/template/|/import-template/|/receipts/\d+\.(pdf|json)$|/documents/[\w-]+/(pdf|json|xml)/$|format=(csv|json|xlsx|pdf)"
 )
 """Addresses that answer with a file, end the session or are no page."""
 
