@@ -5,8 +5,10 @@ import gc
 import os
 import socket
 import warnings
+from importlib import import_module
 
 import uvicorn
+from django.conf import settings
 
 DRAIN_S = 3  # event streams stay open for minutes: at the end they are cut after this many seconds
 
@@ -36,6 +38,8 @@ def main() -> None:
     # What loading makes is there for good: looking for garbage in it takes a fifth of the start.
     gc.disable()
     config.load()
+    # Django reads the addresses, and with them all pages and the API, at the first request: whoever came first would wait.
+    import_module(settings.ROOT_URLCONF)
     gc.freeze()
     gc.enable()
     os.read(options.gate, 1)
