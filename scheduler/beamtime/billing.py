@@ -18,7 +18,7 @@ from portal.kernel.actors import Actor
 from portal.kernel.errors import PortalError, Refused
 from portal.kernel.money import Money
 from portal.kernel.states import next_state
-from scheduler.beamtime import rules
+from scheduler.beamtime import gathering, rules
 from scheduler.beamtime.models import BeamQuote, BeamVisit
 from scheduler.proposals.models import BeamRequest
 from vouchers.charges import services as charges
@@ -29,7 +29,6 @@ __all__ = ["amount_of", "counted", "follow", "follow_due", "had_of", "move", "re
 A, S, V = rules.BeamQuoteAction, rules.BeamQuoteState, rules.VisitState
 logger = structlog.get_logger("beamtime")
 OVER = (V.DONE.value, V.CLOSED.value)
-STANDING = (V.OFFERED.value, V.SCHEDULED.value, V.READY.value, V.RUNNING.value)
 
 
 def move(quote: BeamQuote, action: rules.BeamQuoteAction) -> None:
@@ -88,8 +87,8 @@ def still_to_come(request: BeamRequest, *, now: datetime) -> int:
     given = request.allocations.filter(ended_at__isnull=True, made_up_for__isnull=True)
     shifts = sum(given.values_list("shifts", flat=True))
     visits = BeamVisit.objects.filter(allocation__request=request, allocation__made_up_for__isnull=True)
-    rows = list(visits.filter(state__in=(*OVER, *STANDING)).values_list("state", "shifts"))
-    standing = sum(size for state, size in rows if state in STANDING)
+    rows = list(visits.filter(state__in=(*OVER, *gathering.HOLDING)).values_list("state", "shifts"))
+    standing = sum(size for state, size in rows if state in gathering.HOLDING)
     if now >= request.cycle.during.upper:
         return standing
     return max(shifts - sum(size for state, size in rows if state in OVER), standing)

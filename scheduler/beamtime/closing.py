@@ -16,7 +16,8 @@ from django.db.models import Exists, OuterRef
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Reason, Refused, noop
-from scheduler.beamtime import rules
+from scheduler.beamtime import gathering, rules
+from scheduler.beamtime.drafts import OPEN
 from scheduler.beamtime.models import BeamAllocation, BeamVisit, Compensation, ScheduleDraft
 from scheduler.facilities import cycles, services
 from scheduler.facilities.models import RunCycle
@@ -76,15 +77,14 @@ class Open:
         return Reason("facility.cycle_open", text, remedy, "accepts", params)
 
 
-ALIVE = (S.OFFERED.value, S.SCHEDULED.value, S.READY.value, S.RUNNING.value)
-STANDS = (*ALIVE, S.DONE.value, S.CLOSED.value, S.MISSED.value)
+STANDS = (*gathering.HOLDING, S.DONE.value, S.CLOSED.value, S.MISSED.value)
 
 
 def still_open(cycle: RunCycle) -> list[Open]:
     """Return what a cycle has open, by kind. A look: nothing is written. Five queries."""
     found: list[Open] = []
     lines = {"beamline__facility_id": cycle.facility_id}
-    visits = BeamVisit.objects.filter(**lines, during__overlap=cycle.during, state__in=ALIVE)
+    visits = BeamVisit.objects.filter(**lines, during__overlap=cycle.during, state__in=gathering.HOLDING)
     found += [Open(OpenKind.VISIT, one) for one in visits.order_by("during", "pk").values_list("number", flat=True)]
     lost = Compensation.objects.filter(
         state=rules.CompensationState.LISTED.value,
@@ -100,7 +100,7 @@ def still_open(cycle: RunCycle) -> list[Open]:
     found += [Open(OpenKind.SHIFTS, number, shifts) for number, shifts in rows]
     waiting = BeamRequest.objects.filter(cycle=cycle, state="reserve").order_by("place", "pk")
     found += [Open(OpenKind.RESERVE, one) for one in waiting.values_list("proposal__number", flat=True)]
-    drafts = ScheduleDraft.objects.filter(cycle=cycle, state__in=("queued", "solving", "drafted")).order_by("pk")
+    drafts = ScheduleDraft.objects.filter(cycle=cycle, state__in=OPEN).order_by("pk")
     found += [Open(OpenKind.DRAFT, str(pk)) for pk in drafts.values_list("pk", flat=True)]
     return list(dict.fromkeys(found))
 

@@ -21,6 +21,7 @@ from scheduler.beamtime.planning_access import require_planner
 from scheduler.facilities.models import RunCycle
 
 __all__ = [
+    "OPEN",
     "BadSeconds",
     "ChangedMeanwhile",
     "CycleClosed",

@@ -90,10 +90,7 @@ def came_back(visit: BeamVisit, *, lapsed: bool, made: Sequence[BeamVisit], now:
                 instrument_en=facility.name_en,
                 about=visit.number,
                 params={"visit": visit.number},
-                reasons=[
-                    {"code": one.code, "message": one.message, "remedy": one.remedy, "params": dict(one.params)}
-                    for one in reasons
-                ],
+                reasons=messages.said(reasons),
                 permission=permission,
             ),
             now=now,

@@ -63,7 +63,7 @@ class Board:
 def latest_draft(cycle: RunCycle) -> ScheduleDraft | None:
     """Return the draft that is open or, where none is, the one that was made last."""
     related = ScheduleDraft.objects.filter(cycle=cycle).select_related("cycle__facility", "made_by", "adopted_by")
-    return related.filter(state__in=["queued", "solving", "drafted"]).first() or related.first()
+    return related.filter(state__in=drafts.OPEN).first() or related.first()
 
 
 def gap(value: int, bound: int) -> float:

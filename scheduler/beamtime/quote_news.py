@@ -60,7 +60,7 @@ def corrected(quote: BeamQuote, done: Lowered, *, now: datetime) -> None:
     proposal = quote.request.proposal
     facility = proposal.facility
     text, remedy = CORRECTED[done.outcome]
-    said = {"code": "beam_quote.corrected", "message": text, "remedy": remedy, "params": {"amount": str(done.amount)}}
+    reason = Reason("beam_quote.corrected", text, remedy, "", {"amount": str(done.amount)})
     messages.tell(
         told=messages.Told(
             kind=MessageKind.PROPOSAL_NEWS,
@@ -71,7 +71,7 @@ def corrected(quote: BeamQuote, done: Lowered, *, now: datetime) -> None:
             instrument_en=facility.name_en,
             about=proposal.number,
             params={"number": proposal.number},
-            reasons=[said],
+            reasons=messages.said([reason]),
             permission=Permission.FACILITY_MANAGE,
         ),
         now=now,

@@ -18,6 +18,7 @@ from scheduler.beamtime.ports import Placed, Problem, Request
 from scheduler.facilities import queries as facilities
 from scheduler.facilities.courses import ProposalKind
 from scheduler.facilities.models import Beamline, RunCycle
+from scheduler.facilities.shares import Pool
 from scheduler.panels import pools
 from scheduler.proposals import outcomes
 from scheduler.proposals import rules as proposals
@@ -57,11 +58,17 @@ def move_up(*, cycle: RunCycle, beamline: Beamline, span: Period, now: datetime)
     if cycle.closed_at is not None or span.end <= now:
         return made
     courses = facilities.courses_of(beamline.facility)
+    # Read once, and again after each offer: what one was given is there for nobody else.
+    gathered, left = gathering.gather(cycle, now=now), dict[Pool, int]()
     for request in waiting(cycle, beamline):
         course = courses.get(ProposalKind(request.proposal.kind))
-        if course is None or pools.left(beamline, cycle, course.pool) < request.shifts:
+        if course is None:
             continue
-        plan = _plan(request, beamline, span, pool=course.pool.value, now=now)
+        if course.pool not in left:
+            left[course.pool] = pools.left(beamline, cycle, course.pool)
+        if left[course.pool] < request.shifts:
+            continue
+        plan = _plan(request, beamline, span, gathered=gathered, pool=course.pool.value, now=now)
         if plan is None:
             continue
         resources.lock(resource_ids=adopting.touched([plan]))
@@ -77,6 +84,7 @@ def move_up(*, cycle: RunCycle, beamline: Beamline, span: Period, now: datetime)
         outcomes.move_request(request, proposals.RequestAction.ALLOCATE)
         request.save(update_fields=["state"])
         _accept(request, now=now)
+        gathered, left = gathering.gather(cycle, now=now), {}
     return made
 
 
@@ -99,9 +107,10 @@ def _accept(request: BeamRequest, *, now: datetime) -> None:
         proposal.save(update_fields=["state", "decided_at"])
 
 
-def _plan(request: BeamRequest, beamline: Beamline, span: Period, *, pool: str, now: datetime) -> adopting.Plan | None:
+def _plan(
+    request: BeamRequest, beamline: Beamline, span: Period, *, gathered: gathering.Gathered, pool: str, now: datetime
+) -> adopting.Plan | None:
     """Return where in the free time a request fits, the best place for it first; None: nowhere."""
-    gathered = gathering.gather(request.cycle, now=now)
     cycle = gathered.cycle
     inside = cycle.within([span])
     if len(inside) < request.shifts:

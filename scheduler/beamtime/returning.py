@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from portal.kernel.actors import Actor, Permission
 from portal.kernel.errors import Conflict, Forbidden, NotFound, PortalError, Reason, noop
-from scheduler.beamtime import billing, call_offs, gathering, reporting, visit_rules
+from scheduler.beamtime import billing, call_offs, drafts, gathering, reporting, visit_rules
 from scheduler.beamtime.models import BeamAllocation, BeamVisit, DraftPlace
 from scheduler.beamtime.planning_access import planned_cycles
 from scheduler.facilities.models import RunCycle
@@ -74,7 +74,7 @@ def _end(locked: BeamAllocation, *, reason: str, actor: Actor, now: datetime) ->
     if standing is not None:
         raise AlreadyPlaced(visit=standing.number)
     request, proposal = locked.request, locked.request.proposal
-    DraftPlace.objects.filter(allocation=locked, draft__state__in=["queued", "solving", "drafted"]).delete()
+    DraftPlace.objects.filter(allocation=locked, draft__state__in=drafts.OPEN).delete()
     locked.ended_at = now
     locked.save(update_fields=["ended_at"])
     call_offs.without(request)

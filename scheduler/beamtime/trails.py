@@ -23,7 +23,7 @@ __all__ = ["readable"]
 PROPOSAL: Final = "beam_proposal:"
 QUOTE: Final = "beam_quote:"
 PANEL: Final = "panel:"
-VISITS: Final = ("visit:", "beam_visit:")
+VISIT: Final = "beam_visit:"
 
 
 def readable(records: QuerySet[Record], actor: Actor) -> QuerySet[Record]:
@@ -43,11 +43,11 @@ def readable(records: QuerySet[Record], actor: Actor) -> QuerySet[Record]:
     of_panel = (
         run.order_by().annotate(key=Cast("pk", CharField())).filter(facility__owner_id=actor.organisation_id, key=key)
     )
-    kept = ~Q(_about(PROPOSAL, QUOTE, PANEL, *VISITS))
+    kept = ~Q(_about(PROPOSAL, QUOTE, PANEL, VISIT))
     kept |= _about(PROPOSAL) & ~rounds.hidden() & Q(Exists(seen))
     kept |= _about(PROPOSAL) & rounds.hidden() & _judged(actor, key)
     kept |= _about(QUOTE) & Q(Exists(seen))
-    kept |= _about(*VISITS) & Q(Exists(of_visit))
+    kept |= _about(VISIT) & Q(Exists(of_visit))
     kept |= _about(PANEL) & Q(Exists(of_panel))
     return records.filter(kept | Q(actor_user_id=actor.user_id or 0))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import smtplib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -18,6 +18,7 @@ from django.utils.translation import gettext
 
 from portal.audit import services as audit
 from portal.kernel.actors import Actor, Permission
+from portal.kernel.errors import Reason
 from portal.organisations.models import Member
 from portal.organisations.rules import PERMISSIONS
 from scheduler.invitations.models import CalendarMailChoice
@@ -25,7 +26,7 @@ from scheduler.messages import access, rules
 from scheduler.messages.models import Message
 from scheduler.messages.wording import worded
 
-__all__ = ["Told", "mark_seen", "send_due", "tell"]
+__all__ = ["Told", "mark_seen", "said", "send_due", "tell"]
 
 logger = structlog.get_logger("messages")
 
@@ -57,6 +58,13 @@ class Told:
     """Who is told where no one person is: the members who hold it."""
     only_person: bool = False
     """Nobody else is told, whoever has left: a team's business is not its colleagues'."""
+
+
+def said(reasons: Iterable[Reason]) -> list[dict[str, Any]]:
+    """Return reasons as a message keeps them: worded in its reader's language when it is read."""
+    return [
+        {"code": one.code, "message": one.message, "remedy": one.remedy, "params": dict(one.params)} for one in reasons
+    ]
 
 
 def tell(*, told: Told, now: datetime) -> int:

@@ -120,9 +120,7 @@ def tell(proposal: BeamProposal, reasons: list[Reason], *, key: str, now: dateti
 
     `key` makes it one thing told once. Call in the transaction in which it happens.
     """
-    said = [
-        {"code": one.code, "message": one.message, "remedy": one.remedy, "params": dict(one.params)} for one in reasons
-    ]
+    said = messages.said(reasons)
     for member in proposal.team.filter(state=rules.InvitationState.JOINED.value, user__isnull=False):
         messages.tell(
             told=messages.Told(

@@ -43,8 +43,6 @@ from scheduler.messages import access as told
 
 __all__ = ["schedule", "schedule_look", "schedule_progress", "schedules"]
 
-OPEN = ("queued", "solving", "drafted")
-
 
 class SecondsForm(forms.Form):
     """How long the planner looks, per beamline."""
@@ -89,7 +87,7 @@ def schedules(request: HttpRequest) -> HttpResponse:
                 ),
                 distinct=True,
             ),
-            open_drafts=Count("drafts", filter=Q(drafts__state__in=OPEN), distinct=True),
+            open_drafts=Count("drafts", filter=Q(drafts__state__in=drafts.OPEN), distinct=True),
         )
         .order_by()
     )
@@ -125,7 +123,7 @@ def schedule(request: HttpRequest, facility: str, cycle: str) -> HttpResponse:
         "can_plan": actor.may(Permission.BEAMTIME_PLAN),
         "can_return": any(actor.may(one) for one in returning.RETURNS),
         "is_busy": board.draft is not None and board.draft.state in {"queued", "solving"},
-        "can_order": board.draft is None or board.draft.state not in OPEN,
+        "can_order": board.draft is None or board.draft.state not in drafts.OPEN,
         "days": schedule_grid.days_of(board),
         "today": timezone.localdate(timezone=ZoneInfo(row.facility.zone)),
         "lines": schedule_grid.lines_of(board, picked=picked),

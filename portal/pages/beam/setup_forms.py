@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.dateparse import parse_datetime
 from django.utils.functional import Promise, lazy
 from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
@@ -100,22 +101,21 @@ def area(label: Any, most: int, **more: Any) -> forms.CharField:
 class WallField(forms.Field):
     """A wall time of the facility's zone, cleaned to a naive datetime; the browser's own picker."""
 
-    FORMATS = ("%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M")
     widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
 
     def to_python(self, value: Any) -> datetime | None:
         text = str(value or "").strip()
         if not text:
             return None
-        for said in self.FORMATS:
-            try:
-                wall = datetime.strptime(text, said)  # noqa: DTZ007  wall time; the zone is the facility's
-            except ValueError:
-                continue
-            if not FIRST_DAY <= wall.date() < LAST_DAY:
-                raise ValidationError(gettext("日期超出范围，请检查年份。"))
-            return wall
-        raise ValidationError(gettext("请填写日期和时间，如 2027-01-04 00:00。"))
+        try:
+            wall = parse_datetime(text)
+        except ValueError:
+            wall = None
+        if wall is None or wall.tzinfo is not None:
+            raise ValidationError(gettext("请填写日期和时间，如 2027-01-04 00:00。"))
+        if not FIRST_DAY <= wall.date() < LAST_DAY:
+            raise ValidationError(gettext("日期超出范围，请检查年份。"))
+        return wall
 
 
 def instant(wall: datetime, zone: str, field: str) -> datetime:
