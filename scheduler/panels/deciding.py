@@ -257,9 +257,7 @@ def _direct_faults(proposal: BeamProposal, held: BeamRequest, choice: Direct, po
         params = {"wanted": held.shifts, "shifts": choice.shifts}
         found.append(Reason("panel.award", text, _("请填写 0 到申请数之间的班次。"), "shifts", params))
     elif choice.shifts % proposal.facility.multiple and choice.shifts != held.shifts:
-        text = _("%(number)s 的班次须为 %(multiple)s 的倍数。")
-        told = {"number": proposal.number, "multiple": proposal.facility.multiple}
-        found.append(Reason("panel.multiple", text, "", "shifts", told))
+        found.append(rounds.off_multiple(proposal.number, proposal.facility, field="shifts"))
     if pool not in {own, Pool.DIRECTOR}:
         found.append(Reason("panel.pool", _("只能从该类课题的机时或主任基金机时中分配。"), "", "pool"))
     left = pools.left(held.beamline, held.cycle, pool)

@@ -325,8 +325,7 @@ def _row_faults(row: Row, at: RankedRequest, ranking: Ranking, *, moved: bool, u
         params = {**told, "wanted": wanted, "shifts": row.shifts}
         found.append(Reason("panel.award", text, _("请填写 0 到申请数之间的班次。"), field, params))
     elif row.shifts % multiple and row.shifts != wanted:
-        text = _("%(number)s 的班次须为 %(multiple)s 的倍数。")
-        found.append(Reason("panel.multiple", text, "", field, {**told, "multiple": multiple}))
+        found.append(rounds.off_multiple(row.number, ranking.panel.facility, field=field))
     changed = moved or row.shifts != usual or (not row.shifts and not row.on_reserve)
     if changed and not row.moved_note.strip():
         text = _("%(number)s 的次序或班次与规则不同，须说明理由。")

@@ -27,6 +27,7 @@ __all__ = [
     "hidden",
     "lock_panel",
     "not_in_team",
+    "off_multiple",
     "note",
     "own",
     "record",
@@ -98,6 +99,12 @@ def teams(actor: Actor) -> QuerySet[TeamMember]:
     mail = User.objects.filter(pk=actor.person).values_list("email", flat=True).first()
     is_her = Q(user_id=actor.person) | (Q(user__isnull=True, email__iexact=mail) if mail else Q(pk__in=[]))
     return TeamMember.objects.filter(is_her, state__in=["joined", "invited"])
+
+
+def off_multiple(number: str, facility: Facility, *, field: str) -> Reason:
+    """Return that a proposal would be given what is neither whole multiples of the facility's shifts nor all it asked for."""
+    text, remedy = _("%(number)s 的班次须为 %(multiple)s 的倍数。"), _("请改为整倍数的班次，或按申请的班次数给足。")
+    return Reason("panel.multiple", text, remedy, field, {"number": number, "multiple": facility.multiple})
 
 
 def not_in_team(actor: Actor, proposals: Iterable[BeamProposal]) -> None:
