@@ -90,7 +90,7 @@ def came_back(visit: BeamVisit, *, lapsed: bool, made: Sequence[BeamVisit], now:
                 instrument_en=facility.name_en,
                 about=visit.number,
                 params={"visit": visit.number},
-                reasons=messages.said(reasons),
+                reasons=messages.said(reasons=reasons),
                 permission=permission,
             ),
             now=now,

@@ -71,7 +71,7 @@ def corrected(quote: BeamQuote, done: Lowered, *, now: datetime) -> None:
             instrument_en=facility.name_en,
             about=proposal.number,
             params={"number": proposal.number},
-            reasons=messages.said([reason]),
+            reasons=messages.said(reasons=[reason]),
             permission=Permission.FACILITY_MANAGE,
         ),
         now=now,

@@ -60,7 +60,7 @@ class Told:
     """Nobody else is told, whoever has left: a team's business is not its colleagues'."""
 
 
-def said(reasons: Iterable[Reason]) -> list[dict[str, Any]]:
+def said(*, reasons: Iterable[Reason]) -> list[dict[str, Any]]:
     """Return reasons as a message keeps them: worded in its reader's language when it is read."""
     return [
         {"code": one.code, "message": one.message, "remedy": one.remedy, "params": dict(one.params)} for one in reasons

@@ -120,7 +120,7 @@ def tell(proposal: BeamProposal, reasons: list[Reason], *, key: str, now: dateti
 
     `key` makes it one thing told once. Call in the transaction in which it happens.
     """
-    said = messages.said(reasons)
+    said = messages.said(reasons=reasons)
     for member in proposal.team.filter(state=rules.InvitationState.JOINED.value, user__isnull=False):
         messages.tell(
             told=messages.Told(
