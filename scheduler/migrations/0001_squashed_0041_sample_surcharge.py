@@ -20,8 +20,6 @@ from scheduler.availability.install import OCCUPANCY_DROP_SQL, occupancy_sql
 
 class Migration(migrations.Migration):
 
-    replaces = [('scheduler', '0001_initial'), ('scheduler', '0002_no_show'), ('scheduler', '0003_occupancy'), ('scheduler', '0004_calendars'), ('scheduler', '0005_catalogue'), ('scheduler', '0006_booking_bundles'), ('scheduler', '0007_feeds'), ('scheduler', '0008_samples'), ('scheduler', '0009_feed_availability'), ('scheduler', '0010_price_items'), ('scheduler', '0011_subscriptions'), ('scheduler', '0012_benches'), ('scheduler', '0013_special_openings'), ('scheduler', '0014_late_fees'), ('scheduler', '0015_instrument_files'), ('scheduler', '0016_session_clocks'), ('scheduler', '0017_booking_moves'), ('scheduler', '0018_displacements'), ('scheduler', '0019_calendar_mails'), ('scheduler', '0020_disputes'), ('scheduler', '0021_booking_holds'), ('scheduler', '0022_standing'), ('scheduler', '0023_booking_series'), ('scheduler', '0024_counter_offers'), ('scheduler', '0025_feed_versions'), ('scheduler', '0026_admissions'), ('scheduler', '0027_withdrawals'), ('scheduler', '0028_conduct'), ('scheduler', '0029_waitlist'), ('scheduler', '0030_booking_swap'), ('scheduler', '0031_quotas'), ('scheduler', '0032_given_back'), ('scheduler', '0033_feed_bound'), ('scheduler', '0034_messages'), ('scheduler', '0035_kept_share'), ('scheduler', '0036_ended_holds'), ('scheduler', '0037_waitlist_category'), ('scheduler', '0038_engagements'), ('scheduler', '0039_engagement_messages'), ('scheduler', '0040_smaller_resources'), ('scheduler', '0041_sample_surcharge')]
-
     initial = True
 
     dependencies = [

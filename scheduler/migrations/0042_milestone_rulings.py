@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('scheduler', '0041_sample_surcharge'),
+        ('scheduler', '0001_squashed_0041_sample_surcharge'),
         ('vouchers', '0001_squashed_0030_disputes'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

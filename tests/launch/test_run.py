@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.launch.launching import Launch, belonging_to, eventually, state_directory
+from tests.launch.launching import START_S, Launch, belonging_to, eventually, state_directory
 
 pytestmark = pytest.mark.servers
 WHEELS = ("--engines", "wheels")
@@ -120,7 +120,9 @@ def test_a_taken_port_is_one_line_that_names_the_option():
 
 def test_killing_the_launcher_ends_everything_and_the_next_start_works(portal):
     celery = re.compile(r"celery.* worker")
-    assert eventually(lambda: len([1 for line in belonging_to(portal.state).values() if celery.search(line)]) == 3, 30)
+    assert eventually(
+        lambda: len([1 for line in belonging_to(portal.state).values() if celery.search(line)]) == 3, START_S
+    )
     portal.end(signal.SIGKILL)
     assert eventually(lambda: belonging_to(portal.state) == {}, 30), belonging_to(portal.state)
     second = Launch(portal.state, *WHEELS)

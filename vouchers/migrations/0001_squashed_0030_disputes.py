@@ -19,8 +19,6 @@ CREATE TRIGGER ledger_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_
 
 class Migration(migrations.Migration):
 
-    replaces = [('vouchers', '0001_ledger'), ('vouchers', '0002_money'), ('vouchers', '0003_evidence_and_flags'), ('vouchers', '0004_application_stages'), ('vouchers', '0005_application_casework'), ('vouchers', '0006_ledger_chart'), ('vouchers', '0007_offers'), ('vouchers', '0008_rounds_and_notices'), ('vouchers', '0009_programme_desk'), ('vouchers', '0010_fair_review'), ('vouchers', '0011_claims'), ('vouchers', '0012_dry_runs'), ('vouchers', '0013_wallets_and_charge_parts'), ('vouchers', '0014_ledger_engine'), ('vouchers', '0015_voucher_codes_and_certificates'), ('vouchers', '0016_recoveries'), ('vouchers', '0017_payments_paid_back'), ('vouchers', '0018_ledger_lookups'), ('vouchers', '0019_voucher_deducts'), ('vouchers', '0020_parts_settled_and_set_off'), ('vouchers', '0021_recusals_lifted'), ('vouchers', '0022_order_rulings'), ('vouchers', '0023_campaigns'), ('vouchers', '0024_pools'), ('vouchers', '0025_flags_by_department'), ('vouchers', '0026_year_proposals'), ('vouchers', '0027_co_leads'), ('vouchers', '0028_ledger_refusals'), ('vouchers', '0029_charges_replaced'), ('vouchers', '0030_disputes')]
-
     initial = True
 
     dependencies = [
