@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import Callable, Iterable
 from typing import TypeVar
@@ -45,6 +46,12 @@ def _flush(self: DatabaseOperations, statements: Iterable[str]) -> None:
 
 DatabaseOperations.execute_sql_flush = _flush  # type: ignore[method-assign]
 flush.emit_post_migrate_signal = lambda *_args, **_kwargs: None
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what stays to the end: ten thousand tests and the portal's own modules."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_configure() -> None:

@@ -68,8 +68,7 @@ FACTS = """() => {
   };
 }"""
 
-AXE = """contrast => axe.run(document, {
-  resultTypes: ["violations"], rules: {"color-contrast": {enabled: contrast}}}).then(found => found.violations.map(
+AXE = """() => axe.run(document, {resultTypes: ["violations"]}).then(found => found.violations.map(
   rule => [rule.id, rule.nodes.length, rule.nodes[0].target.join(" "), rule.nodes[0].failureSummary]))"""
 
 
@@ -82,17 +81,14 @@ class Seen:
     requests: int = 0
 
 
-def look(page: Page, address: str, *, status: int = 200, axe: bool = True, contrast: bool = True) -> Seen:
-    """Open `address` and say everything that is wrong with the page.
-
-    `axe` takes most of the time, and `contrast` most of axe's.
-    """
+def look(page: Page, address: str, *, status: int = 200, axe: bool = True) -> Seen:
+    """Open `address` and say everything that is wrong with the page; `axe` takes most of the time."""
     answer = page.goto(address)
     assert answer is not None
     if answer.status != status:
         return Seen([f"status {answer.status}"], [])
     size = len(gzip.compress(answer.body(), 6))
-    seen = examine(page, axe=axe, contrast=contrast)
+    seen = examine(page, axe=axe)
     if size > HTML_GZIP:
         seen.findings.append(f"HTML {size} bytes gzipped")
     if seen.requests > REQUESTS_WARM:
@@ -100,7 +96,7 @@ def look(page: Page, address: str, *, status: int = 200, axe: bool = True, contr
     return seen
 
 
-def examine(page: Page, *, axe: bool = True, contrast: bool = True) -> Seen:
+def examine(page: Page, *, axe: bool = True) -> Seen:
     """Say everything that is wrong with the page as it is now, dialogs and messages included."""
     page.wait_for_load_state()  # of a page that is just being replaced there is nothing to say
     facts = page.evaluate(FACTS)
@@ -108,9 +104,7 @@ def examine(page: Page, *, axe: bool = True, contrast: bool = True) -> Seen:
     findings = [*structure(facts, english=english), *words(facts["texts"], page.url, english=english)]
     if axe:
         page.evaluate(AXE_SCRIPT)
-        findings += [
-            f"axe {rule}: {count} × {target}: {why}" for rule, count, target, why in page.evaluate(AXE, contrast)
-        ]
+        findings += [f"axe {rule}: {count} × {target}: {why}" for rule, count, target, why in page.evaluate(AXE)]
     return Seen(findings, facts["links"], facts["requests"])
 
 

@@ -83,8 +83,8 @@ def test_every_page(people: Browsers, role: str, looked_at: Path) -> None:
     """Follow the links from the front page; of each kind of page look at one.
 
     Everybody's own pages are looked at narrow and in English: a word left in Chinese and a line too long show there.
-    Once for each kind of page, by whoever comes first, it is looked at wide and in Chinese too, in windows made the other
-    width, and with axe: those judge the template, not what is in it. Colours are the same in both languages.
+    Once for each kind of page, by whoever comes first, it is looked at wide and in Chinese too, there with axe, and in
+    windows made the other width: those judge the template, not what is in it.
     """
     screens = {width: people.context(role, width=width).new_page() for width in (WIDE, NARROW)}
     for screen in screens.values():
@@ -97,7 +97,7 @@ def test_every_page(people: Browsers, role: str, looked_at: Path) -> None:
         new = is_new(kind(path), looked_at)
         for language, width in (("", WIDE), ("/en", NARROW)) if new else (("/en", NARROW),):
             address, screen = f"{language}{path}", screens[width]
-            seen = look(screen, address, axe=new, contrast=width == WIDE)
+            seen = look(screen, address, axe=width == WIDE)
             findings += [f"{address} at {width}: {finding}" for finding in seen.findings]
             if new and seen.links:
                 findings += [f"{address} made {finding}" for finding in resized(screen, WIDE + NARROW - width)]

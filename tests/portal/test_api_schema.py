@@ -26,7 +26,7 @@ from tests.calling import zoned
 from tests.everything import WRITES, Things, everything
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-EXAMPLES = 3
+EXAMPLES = 2
 """Calls for each operation, well-formed and malformed each."""
 
 
