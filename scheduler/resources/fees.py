@@ -28,7 +28,6 @@ __all__ = [
     "counted",
     "full_price",
     "refusals",
-    "share_of",
     "share_ppm",
     "value_price",
 ]
@@ -73,10 +72,6 @@ def share_ppm(share: Fraction) -> int:
     if parts.denominator != 1:
         raise ValueError("a share has at most four decimals of a percent")
     return int(parts)
-
-
-def share_of(ppm: int) -> Fraction:
-    return Fraction(ppm, MILLION)
 
 
 def refusals(item: PriceItem, *, original_value: Money, now: datetime) -> list[Reason]:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from django.db.models import Count, Prefetch, Q, QuerySet, Sum
 
 from vouchers.banking.models import BankMatch, MatchPart, StatementLine
 from vouchers.banking.rules import ACTIVE, LineState
-from vouchers.payments.models import Arrival
 from vouchers.payments.rules import bank_reference
 
-__all__ = ["Narrowing", "Sums", "arrivals_of", "came_by", "matches_of", "narrowed", "sums", "with_matches"]
+__all__ = ["Narrowing", "Sums", "came_by", "matches_of", "narrowed", "sums", "with_matches"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,23 +110,6 @@ def matches_of(line: StatementLine) -> list[BankMatch]:
     """Return everything a line was ever said to be, newest first. Two queries."""
     rows = BankMatch.objects.filter(line=line).select_related("proposed_by", "decided_by", "doubted_by", "reversed_by")
     return list(rows.prefetch_related(Prefetch("parts", queryset=_parts())).order_by("-nth"))
-
-
-def arrivals_of(payment_ids: Iterable[int]) -> list[dict[str, Any]]:
-    """Return how money for payments came, oldest first: amount, what of it paid, when, how, and whether it was taken back."""
-    rows = Arrival.objects.filter(payment_id__in=list(payment_ids)).select_related("reversal").order_by("pk")
-    return [
-        {
-            "payment": row.payment_id,
-            "amount_fen": row.amount_fen,
-            "applied_fen": row.applied_fen,
-            "excess_fen": row.amount_fen - row.applied_fen,
-            "rail": row.rail,
-            "arrived_at": row.arrived_at,
-            "taken_back": hasattr(row, "reversal"),
-        }
-        for row in rows
-    ]
 
 
 def came_by(arrivals: Iterable[int]) -> dict[int, StatementLine]:

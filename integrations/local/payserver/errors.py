@@ -8,7 +8,6 @@ from integrations.local.payserver.money import shown
 
 __all__ = [
     "Problem",
-    "already_exists",
     "bad_choice",
     "bad_number",
     "declined",
@@ -124,7 +123,3 @@ def rate_limited() -> Problem:
 
 def server_fault(status: int = 500) -> Problem:
     return Problem(status, "api_error", "An unknown error occurred")
-
-
-def already_exists(message: str) -> Problem:
-    return _invalid(message, code="resource_already_exists")
