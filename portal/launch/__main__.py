@@ -129,12 +129,10 @@ def beside_engines(supervisor: Supervisor, engines: Engines, command: Sequence[s
 def run_in_environment(options: argparse.Namespace) -> int:
     """Become the command, in the environment of the running portal."""
     state = State(options.state)
-    running = state.running()
     words = options.words[1:] if options.words[:1] == ["--"] else options.words
-    if not running or not words:
+    if not state.running() or not words:
         raise LaunchError(f"{state.path} 中没有运行的门户，请先 make run · no portal runs there, make run first")
-    address = {"GONGXIANG_URL": str(running["address"]).rstrip("/")} if "address" in running else {}
-    os.execvpe(words[0], words, {**address, **os.environ, **state.read_environment()})  # noqa: S606 - the person's own command
+    os.execvpe(words[0], words, {**os.environ, **state.read_environment()})  # noqa: S606 - the person's own command
 
 
 def show_status(options: argparse.Namespace) -> int:

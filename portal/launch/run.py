@@ -69,7 +69,8 @@ def run(options: Options) -> None:
         os.close(opener)
         log = state.log("web-1")
         supervisor.wait(lambda: answers(near, port, log), what="web", seconds=60, log=log)
-        state.write_environment({name: environment[name] for name in sorted(environment) if _ours(name)})
+        met = {name: value for name, value in environment.items() if _ours(name)}
+        state.write_environment({**met, "GONGXIANG_URL": address.rstrip("/")})
         try:
             sandbox = environment["GONGXIANG_STRIPE_API_BASE"] if paying else ""
             state.publish({"address": address, **({"payments": sandbox} if sandbox else {})})

@@ -1,4 +1,4 @@
-"""Resources, time, bookings and jobs as they stand after 0041_sample_surcharge: a new database is made in one step instead of all that led here."""
+"""Resources, time, bookings and jobs as they stand after 0041_sample_surcharge: where databases made before the next squashed migration began."""
 
 import django.contrib.postgres.constraints
 import django.contrib.postgres.fields

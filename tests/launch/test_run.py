@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.launch.launching import START_S, Launch, belonging_to, eventually, state_directory
+from tests.launch.launching import ROOT, START_S, Launch, belonging_to, environment, eventually, state_directory
 
 pytestmark = pytest.mark.servers
 WHEELS = ("--engines", "wheels")
@@ -39,9 +39,14 @@ def test_it_answers_and_says_where(portal):
 
 
 def test_commands_beside_it_know_where_it_answers(portal):
-    words = ["-m", "portal.launch", "exec", "--state", str(portal.state), "--", "printenv", "GONGXIANG_URL"]
-    said = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True).stdout
-    assert said.strip() == portal.published()["address"].rstrip("/")
+    given = ["-m", "portal.launch", "exec", "--state", str(portal.state), "--", "printenv", "GONGXIANG_URL"]
+    found = ["manage.py", "shell", "--no-imports", "-c", "import os; print(os.environ['GONGXIANG_URL'])"]
+    for words in (given, found):
+        beside = environment(GONGXIANG_STATE_DIR=str(portal.state))
+        said = subprocess.run(
+            [sys.executable, *words], cwd=ROOT, env=beside, capture_output=True, text=True, check=True
+        )
+        assert said.stdout.strip() == portal.published()["address"].rstrip("/")
 
 
 def test_the_sandbox_for_payments_is_there_and_said_everywhere(portal):

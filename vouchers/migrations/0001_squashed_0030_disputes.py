@@ -1,4 +1,4 @@
-"""Programmes, the ledger and all that rests on it as they stand after 0030_disputes: a new database is made in one step instead of all that led here."""
+"""Programmes, the ledger and all that rests on it as they stand after 0030_disputes: where databases made before the next squashed migration began."""
 
 import django.contrib.postgres.fields
 import django.contrib.postgres.indexes
